@@ -1,0 +1,112 @@
+package keys
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/sha256"
+	"crypto/sha512"
+	"crypto/x509"
+	"encoding/hex"
+	"errors"
+	"fmt"
+)
+
+// Algorithm names a signature algorithm with its curve.
+type Algorithm string
+
+// The algorithms that a PIV token signs with.
+const (
+	Ed25519 Algorithm = "ed25519"
+	P256    Algorithm = "ecdsa-p256" // with SHA-256
+	P384    Algorithm = "ecdsa-p384" // with SHA-384
+)
+
+// PublicKey is a public key by value: two are equal exactly when they are the
+// same key. Hex is lower case: the 32 bytes of ed25519 (RFC 8032), or the
+// uncompressed point of ECDSA (SEC 1, 2.3.3).
+type PublicKey struct {
+	Algorithm Algorithm `json:"algorithm"`
+	Hex       string    `json:"hex"`
+}
+
+// FromCrypto returns the key as a PublicKey. Keys of other kinds are errors.
+func FromCrypto(public crypto.PublicKey) (PublicKey, error) {
+	switch k := public.(type) {
+	case ed25519.PublicKey:
+		if len(k) != ed25519.PublicKeySize {
+			return PublicKey{}, fmt.Errorf("ed25519 key of %d bytes", len(k))
+		}
+		return PublicKey{Ed25519, hex.EncodeToString(k)}, nil
+	case *ecdsa.PublicKey:
+		point, err := k.Bytes()
+		if err != nil {
+			return PublicKey{}, err
+		}
+		switch k.Curve {
+		case elliptic.P256():
+			return PublicKey{P256, hex.EncodeToString(point)}, nil
+		case elliptic.P384():
+			return PublicKey{P384, hex.EncodeToString(point)}, nil
+		}
+		return PublicKey{}, fmt.Errorf("ECDSA key on curve %s", k.Curve.Params().Name)
+	}
+	return PublicKey{}, fmt.Errorf("key of type %T", public)
+}
+
+// Crypto returns the key as the standard library knows it:
+// ed25519.PublicKey or *ecdsa.PublicKey.
+func (p PublicKey) Crypto() (crypto.PublicKey, error) {
+	raw, err := hex.DecodeString(p.Hex)
+	if err != nil {
+		return nil, fmt.Errorf("public key: %w", err)
+	}
+	switch p.Algorithm {
+	case Ed25519:
+		if len(raw) != ed25519.PublicKeySize {
+			return nil, fmt.Errorf("ed25519 key of %d bytes", len(raw))
+		}
+		return ed25519.PublicKey(raw), nil
+	case P256:
+		return ecdsa.ParseUncompressedPublicKey(elliptic.P256(), raw)
+	case P384:
+		return ecdsa.ParseUncompressedPublicKey(elliptic.P384(), raw)
+	}
+	return nil, fmt.Errorf("public key of unknown algorithm %q", p.Algorithm)
+}
+
+// SPKI is the key as DER SubjectPublicKeyInfo (RFC 5280, 4.1).
+func (p PublicKey) SPKI() ([]byte, error) {
+	public, err := p.Crypto()
+	if err != nil {
+		return nil, err
+	}
+	return x509.MarshalPKIXPublicKey(public)
+}
+
+// ErrSignature: a signature is not one of this key over these bytes.
+var ErrSignature = errors.New("the signature does not fit the key and the bytes")
+
+// Verify checks a signature over message, as Token.Sign makes them.
+func (p PublicKey) Verify(message, signature []byte) error {
+	public, err := p.Crypto()
+	if err != nil {
+		return err
+	}
+	good := false
+	switch p.Algorithm {
+	case Ed25519:
+		good = ed25519.Verify(public.(ed25519.PublicKey), message, signature)
+	case P256:
+		digest := sha256.Sum256(message)
+		good = ecdsa.VerifyASN1(public.(*ecdsa.PublicKey), digest[:], signature)
+	case P384:
+		digest := sha512.Sum384(message)
+		good = ecdsa.VerifyASN1(public.(*ecdsa.PublicKey), digest[:], signature)
+	}
+	if !good {
+		return ErrSignature
+	}
+	return nil
+}

@@ -1,0 +1,135 @@
+// Package keys knows tokens, the keys on them, and how people tell keys
+// apart. It needs the standard library only; what speaks to a device lives in
+// keys/yubikey and keys/virtual.
+package keys
+
+import (
+	"fmt"
+
+	"rootceremony/keys/secret"
+)
+
+// Slot is a PIV key slot.
+type Slot byte
+
+// The slots the ceremony fills, and the one that holds the device's own
+// attestation key.
+const (
+	SlotAuthentication Slot = 0x9a // signs heads of the log; PIN, no touch
+	SlotRoot           Slot = 0x9c // signs root metadata; PIN, touch as planned
+	SlotAge            Slot = 0x82 // the holder's age identity; PIN, touch always
+	SlotAttestation    Slot = 0xf9 // signs attestations; made at the factory
+)
+
+func (s Slot) String() string { return fmt.Sprintf("%02x", byte(s)) }
+
+// Touch is when a key wants the token to be touched.
+type Touch string
+
+// Touch policies of PIV.
+const (
+	TouchNever  Touch = "never"
+	TouchAlways Touch = "always"
+	TouchCached Touch = "cached" // valid for 15 seconds
+)
+
+// PINPolicy is when a key wants the PIN.
+type PINPolicy string
+
+// PIN policies of PIV.
+const (
+	PINNever  PINPolicy = "never"
+	PINOnce   PINPolicy = "once"
+	PINAlways PINPolicy = "always"
+)
+
+// Firmware is a token's firmware version, such as 5.7.4.
+type Firmware struct{ Major, Minor, Patch int }
+
+func (f Firmware) String() string { return fmt.Sprintf("%d.%d.%d", f.Major, f.Minor, f.Patch) }
+
+// Less orders firmware versions.
+func (f Firmware) Less(g Firmware) bool {
+	if f.Major != g.Major {
+		return f.Major < g.Major
+	}
+	if f.Minor != g.Minor {
+		return f.Minor < g.Minor
+	}
+	return f.Patch < g.Patch
+}
+
+// Policy is what a key in a slot asks for before it is used.
+type Policy struct {
+	PIN   PINPolicy `json:"pin"`
+	Touch Touch     `json:"touch"`
+}
+
+// SlotKey is a key found in a slot.
+type SlotKey struct {
+	Slot      Slot      `json:"slot"`
+	Public    PublicKey `json:"public"`
+	Policy    Policy    `json:"policy"`
+	Generated bool      `json:"generated"` // made on the token; false: imported
+}
+
+// Info is what a token says about itself without any PIN.
+type Info struct {
+	Reader            string    `json:"reader"`
+	Serial            uint32    `json:"serial"`
+	Firmware          Firmware  `json:"firmware"`
+	FormFactor        string    `json:"form_factor"` // "YubiKey 5C NFC"
+	Edition           string    `json:"edition"`     // "", "FIPS" or "Bio"
+	PINTries          int       `json:"pin_tries"`   // tries left; 0: blocked
+	PUKTries          int       `json:"puk_tries"`
+	PINDefault        bool      `json:"pin_default"`
+	PUKDefault        bool      `json:"puk_default"`
+	ManagementDefault bool      `json:"management_default"`
+	Keys              []SlotKey `json:"keys"` // in order of slot, without f9
+}
+
+// Fresh tells whether the token is as it left the factory: no keys, and
+// default PIN, PUK and management key.
+func (i Info) Fresh() bool {
+	return len(i.Keys) == 0 && i.PINDefault && i.PUKDefault && i.ManagementDefault
+}
+
+// Key returns the key in a slot.
+func (i Info) Key(s Slot) (SlotKey, bool) {
+	for _, k := range i.Keys {
+		if k.Slot == s {
+			return k, true
+		}
+	}
+	return SlotKey{}, false
+}
+
+// Token is one open token, in the child process that owns it. Its methods are
+// the PIV commands; what belongs together is put together in Serve. A Token is
+// used by one goroutine. Errors are those of errors.go.
+type Token interface {
+	Info() (Info, error)
+	// Reset blocks PIN and PUK and brings the applet to its factory state.
+	Reset() error
+	// SetTries sets the tries of PIN and PUK; both become the default again.
+	SetTries(management, pin *secret.Buffer, pinTries, pukTries int) error
+	VerifyPIN(pin *secret.Buffer) error
+	ChangePIN(old, new *secret.Buffer) error
+	ChangePUK(old, new *secret.Buffer) error
+	// SetManagement replaces the management key by an AES-256 key of 32 bytes.
+	SetManagement(old, new *secret.Buffer) error
+	Generate(management *secret.Buffer, slot Slot, algorithm Algorithm, policy Policy) (PublicKey, error)
+	// Attest returns the slot's attestation and the device's certificate, DER.
+	Attest(slot Slot) (Attestation, error)
+	// Sign verifies the PIN and signs: ed25519 the message, ECDSA its SHA-256
+	// or SHA-384 (ASN.1). touch is called just before the command that waits
+	// for a touch, and not for keys that want none.
+	Sign(slot Slot, pin *secret.Buffer, message []byte, touch func()) ([]byte, error)
+	Close() error
+}
+
+// Attestation is a slot's certificate and the device's, each DER.
+type Attestation struct {
+	Slot   []byte `json:"slot"`
+	Device []byte `json:"device"`
+}
