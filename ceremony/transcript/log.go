@@ -131,7 +131,7 @@ func (l *Log) recordSetAside(name string) error {
 	if err != nil {
 		return err
 	}
-	_, err = l.Append(TypeSetAside, "room", SetAside{name, len(content), hash(content)})
+	_, err = l.Append(TypeSetAside, "room", SetAside{name, len(content), hash(content)}, nil)
 	return err
 }
 
@@ -142,9 +142,10 @@ func (l *Log) Events() []Event { return l.events }
 func (l *Log) Head() Head { return l.head }
 
 // Append writes an event and returns once it is on the disk. data becomes a
-// JSON object. After an error the event is not part of the log; where the disk
-// may hold a part of it, every later Append fails too.
-func (l *Log) Append(kind, by string, data any) (Event, error) {
+// JSON object. check, which may be nil, sees the event before it is written
+// and can refuse it. After an error the event is not part of the log; where
+// the disk may hold a part of it, every later Append fails too.
+func (l *Log) Append(kind, by string, data any, check func(Event) error) (Event, error) {
 	encoded, err := json.Marshal(data)
 	if err != nil {
 		return Event{}, fmt.Errorf("event %s: %w", kind, err)
@@ -156,8 +157,13 @@ func (l *Log) Append(kind, by string, data any) (Event, error) {
 		return Event{}, err
 	}
 	// What cannot be read again is never written.
-	if _, err := decode(line, l.head); err != nil {
+	if event, err = decode(line, l.head); err != nil {
 		return Event{}, fmt.Errorf("event %s: %w", kind, err)
+	}
+	if check != nil {
+		if err := check(event); err != nil {
+			return Event{}, err
+		}
 	}
 	if err := l.write(append(line[:len(line):len(line)], '\n')); err != nil {
 		return Event{}, err

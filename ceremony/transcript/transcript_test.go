@@ -28,7 +28,7 @@ func made(t *testing.T, n int) (string, []byte) {
 		t.Fatal(err)
 	}
 	for i := range n {
-		if _, err := log.Append("note", "room", said{fmt.Sprintf("number %d, <ünï> & \u2028", i)}); err != nil {
+		if _, err := log.Append("note", "room", said{fmt.Sprintf("number %d, <ünï> & \u2028", i)}, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -236,13 +236,13 @@ func TestFailedWrite(t *testing.T) {
 	if log.file, err = os.Open(good.Name()); err != nil { // read only
 		t.Fatal(err)
 	}
-	if _, err := log.Append("note", "room", said{"lost"}); err == nil {
+	if _, err := log.Append("note", "room", said{"lost"}, nil); err == nil {
 		t.Fatal("writing to a file that is open for reading worked")
 	}
 	log.file.Close()
 	log.file = good
 	log.failed = nil
-	if _, err := log.Append("note", "room", said{"kept"}); err != nil {
+	if _, err := log.Append("note", "room", said{"kept"}, nil); err != nil {
 		t.Fatal(err)
 	}
 	events, _, tail, err := Read(contents(t, dir))
