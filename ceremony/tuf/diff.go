@@ -1,0 +1,208 @@
+package tuf
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Change is one difference between two roots.
+type Change struct {
+	What string `json:"what"` // version, expires, spec_version, consistent_snapshot, key, role, field
+	Text string `json:"text"` // one line for people
+}
+
+func (c Change) String() string { return c.Text }
+
+// Diff tells people what changes from one root to the next; a nil old root
+// makes it the description of a first one. What is seen at "at" is how far the
+// expiry is away. Names are holders' names by key id. Version and expiry are
+// always in it; two roots that differ in any signed byte differ in another
+// change too.
+func Diff(old, new *Root, at time.Time, names map[string]string) []Change {
+	d := &difference{at: at, names: names}
+	if old == nil {
+		d.add("version", "version %d, with no root before it", new.Version)
+		d.add("expires", "expires %s, %s", new.dateText(), when(new.Expires, at))
+		d.add("spec_version", "spec_version %s", printable(new.SpecVersion))
+		d.add("consistent_snapshot", "consistent_snapshot %s", new.consistency())
+		old = &Root{}
+	} else {
+		d.head(old, new)
+	}
+	d.keys(old, new)
+	for _, name := range old.roleNames() {
+		if _, stays := new.Roles[name]; !stays {
+			d.add("role", "role %s: removed", printable(name))
+		}
+	}
+	for _, name := range new.roleNames() {
+		d.role(name, old, new)
+	}
+	d.fields("", old.Extra, new.Extra)
+	return d.changes
+}
+
+type difference struct {
+	at      time.Time
+	names   map[string]string
+	changes []Change
+}
+
+func (d *difference) add(what, format string, args ...any) {
+	d.changes = append(d.changes, Change{what, fmt.Sprintf(format, args...)})
+}
+
+func (d *difference) head(old, new *Root) {
+	switch {
+	case old.Version == new.Version:
+		d.add("version", "version %d, as before: a new root must have another", new.Version)
+	case new.Version != old.Version+1:
+		d.add("version", "version %d to %d: one higher would be %d", old.Version, new.Version, old.Version+1)
+	default:
+		d.add("version", "version %d to %d", old.Version, new.Version)
+	}
+	expired := ""
+	if !new.Expires.After(d.at) {
+		expired = ": expired"
+	}
+	if old.dateText() == new.dateText() {
+		d.add("expires", "expires %s, %s, as before%s", new.dateText(), when(new.Expires, d.at), expired)
+	} else {
+		d.add("expires", "expires %s, %s%s (before: %s)", new.dateText(), when(new.Expires, d.at), expired, old.dateText())
+	}
+	if old.SpecVersion != new.SpecVersion {
+		d.add("spec_version", "spec_version %s to %s", printable(old.SpecVersion), printable(new.SpecVersion))
+	}
+	if old.consistency() != new.consistency() {
+		d.add("consistent_snapshot", "consistent_snapshot %s to %s", old.consistency(), new.consistency())
+	}
+}
+
+// dateText is the expiry for people, and as it stands in the file where that
+// says more.
+func (r *Root) dateText() string {
+	if s := r.date(); s != r.Expires.UTC().Format(time.RFC3339) {
+		return fmt.Sprintf("%s (written %s)", date(r.Expires), s)
+	}
+	return date(r.Expires)
+}
+
+func (d *difference) keys(old, new *Root) {
+	moved := map[string]bool{}
+	for _, k := range old.Keys {
+		if _, stays := new.Key(k.ID); stays {
+			continue
+		}
+		if other, ok := byValue(new, k); ok && !moved[other.ID] {
+			moved[other.ID] = true
+			d.add("key", "key under another id: %s is now %s", keyText(k, d.names), printable(other.ID))
+		} else {
+			d.add("key", "key removed: %s", keyText(k, d.names))
+		}
+	}
+	for _, k := range new.Keys {
+		before, known := old.Key(k.ID)
+		same, twice := byValue(new, k)
+		twice = twice && same.ID != k.ID
+		switch {
+		case !known && twice:
+			d.add("key", "key added: %s, the same key as %s", keyText(k, d.names), printable(same.ID))
+		case !known && !moved[k.ID]:
+			d.add("key", "key added: %s", keyText(k, d.names))
+		case known && before.Value() != k.Value():
+			d.add("key", "another key under the same id: %s", keyText(k, d.names))
+		case known && canonicalText(before.object) != canonicalText(k.object):
+			d.add("key", "key object changed, same key: %s: %s to %s", keyText(k, d.names), printable(before.object), printable(k.object))
+		}
+	}
+}
+
+// byValue finds the same key under whatever id.
+func byValue(r *Root, k Key) (Key, bool) {
+	i := slices.IndexFunc(r.Keys, func(other Key) bool { return other.Value() == k.Value() })
+	if i < 0 {
+		return Key{}, false
+	}
+	return r.Keys[i], true
+}
+
+func (d *difference) role(name string, old, new *Root) {
+	before, known := old.Roles[name]
+	role := new.Roles[name]
+	label := printable(name)
+	if !known {
+		d.add("role", "role %s: %d of %d must sign: %s", label, role.Threshold, len(role.KeyIDs), join(d.people(role.KeyIDs), "and"))
+	} else {
+		if before.Threshold != role.Threshold || len(before.KeyIDs) != len(role.KeyIDs) {
+			d.add("role", "role %s: %d of %d must sign (before: %d of %d)", label, role.Threshold, len(role.KeyIDs), before.Threshold, len(before.KeyIDs))
+		}
+		removed, added := without(before.KeyIDs, role.KeyIDs), without(role.KeyIDs, before.KeyIDs)
+		if len(removed) > 0 {
+			d.add("role", "role %s: no longer %s", label, join(d.people(removed), "and"))
+		}
+		if len(added) > 0 {
+			d.add("role", "role %s: new %s", label, join(d.people(added), "and"))
+		}
+		if len(removed)+len(added) == 0 && !slices.Equal(before.KeyIDs, role.KeyIDs) {
+			d.add("role", "role %s: the same keys in another order", label)
+		}
+	}
+	d.fields("role "+label+": ", before.Extra, role.Extra)
+}
+
+func (d *difference) people(ids []string) []string {
+	var list []string
+	for _, id := range ids {
+		list = append(list, who(id, d.names))
+	}
+	return list
+}
+
+// without returns what is in a and not in b.
+func without(a, b []string) []string {
+	have := make(map[string]bool, len(b))
+	for _, s := range b {
+		have[s] = true
+	}
+	var list []string
+	for _, s := range a {
+		if !have[s] {
+			list = append(list, s)
+		}
+	}
+	return list
+}
+
+func (d *difference) fields(where string, old, new []Field) {
+	value := func(fields []Field, name string) (string, bool) {
+		i := slices.IndexFunc(fields, func(f Field) bool { return f.Name == name })
+		if i < 0 {
+			return "", false
+		}
+		return fields[i].Value, true
+	}
+	for _, f := range old {
+		if _, stays := value(new, f.Name); !stays {
+			d.add("field", "%sunknown field removed: %s: %s", where, printable(f.Name), printable(f.Value))
+		}
+	}
+	for _, f := range new {
+		before, known := value(old, f.Name)
+		switch {
+		case !known:
+			d.add("field", "%sunknown field added: %s: %s", where, printable(f.Name), printable(f.Value))
+		case canonicalText(before) != canonicalText(f.Value):
+			d.add("field", "%sunknown field changed: %s: %s to %s", where, printable(f.Name), printable(before), printable(f.Value))
+		}
+	}
+}
+
+// canonicalText is JSON without what only its notation changes.
+func canonicalText(s string) string {
+	d, err := scan(s)
+	if err != nil {
+		return s
+	}
+	return string(d.canonical(nil, 0))
+}

@@ -1,0 +1,434 @@
+package tuf
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"strings"
+
+	"rootceremony/keys"
+)
+
+// Key is one public key of a root. Two Keys are == exactly when id and key
+// object are the same bytes; whether they are the same key is said by Value.
+type Key struct {
+	// ID is what roles and signatures call the key: for keys that we write the
+	// SHA-256 of the canonical key object, in lower-case hex; for keys that
+	// were read, the name under which they stood in the root.
+	ID string
+	// Public is the key itself, where it is one that a token can hold. It is
+	// the zero value for RSA.
+	Public keys.PublicKey
+	Type   string // keytype
+	Scheme string
+	rsa    string // DER of an RSA key
+	object string // the key object as it stood in the source
+}
+
+// Value names the key itself, whatever its id and its notation: equal exactly
+// for equal keys.
+func (k Key) Value() string {
+	if k.rsa != "" {
+		return "rsa:" + k.rsa
+	}
+	return string(k.Public.Algorithm) + ":" + k.Public.Hex
+}
+
+// Object is the key object in JSON, as received.
+func (k Key) Object() []byte { return []byte(k.object) }
+
+// MarshalJSON returns the key object. The id is not in it.
+func (k Key) MarshalJSON() ([]byte, error) {
+	if k.object == "" {
+		return nil, errors.New("an empty tuf.Key has no JSON")
+	}
+	return k.Object(), nil
+}
+
+// UnmarshalJSON reads a key object. The ID becomes the SHA-256 of its
+// canonical form, which old roots do not always use.
+func (k *Key) UnmarshalJSON(data []byte) error {
+	key, err := parseKeyObject(data)
+	if err == nil {
+		*k = key
+	}
+	return err
+}
+
+func parseKeyObject(data []byte) (Key, error) {
+	d, perr := scan(string(data))
+	if perr != nil {
+		return Key{}, perr
+	}
+	r := reader{document: d}
+	key, err := r.key(0, "")
+	if err != nil {
+		return Key{}, err
+	}
+	key.ID = r.keyID(0)
+	return key, nil
+}
+
+// NewKey returns the key as we write it: ed25519 in hex, ECDSA as PEM, and
+// nothing in the key object but keytype, scheme and keyval.
+func NewKey(public keys.PublicKey) (Key, error) {
+	if _, err := public.Crypto(); err != nil {
+		return Key{}, err
+	}
+	value := public.Hex
+	keytype, scheme := "ed25519", "ed25519"
+	if public.Algorithm != keys.Ed25519 {
+		der, err := public.SPKI()
+		if err != nil {
+			return Key{}, err
+		}
+		value = strings.ReplaceAll(string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})), "\n", `\n`)
+		keytype, scheme = "ecdsa", "ecdsa-sha2-nistp256"
+		if public.Algorithm == keys.P384 {
+			scheme = "ecdsa-sha2-nistp384"
+		}
+	}
+	return parseKeyObject(fmt.Appendf(nil, `{"keytype":"%s","keyval":{"public":"%s"},"scheme":"%s"}`, keytype, value, scheme))
+}
+
+// asWritten tells whether the key is one that NewKey makes.
+func (k Key) asWritten() bool {
+	if k.rsa != "" {
+		return false
+	}
+	key, err := NewKey(k.Public)
+	if err != nil || key.ID != k.ID {
+		return false
+	}
+	d, perr := scan(k.object)
+	return perr == nil && string(d.canonical(nil, 0)) == key.object
+}
+
+// ErrPrivate: a file that should hold a public key holds a private one.
+var ErrPrivate = errors.New("this is a private key; only public keys belong in a root, and this one is no longer private where the file has been")
+
+// ParseKeyFile reads a public key from a file: PEM SubjectPublicKeyInfo, an
+// ed25519 key as 64 hex digits, or a TUF key object. Everything else is
+// refused with a sentence that names what it is; private keys with ErrPrivate.
+func ParseKeyFile(data []byte) (Key, error) {
+	s := strings.TrimSpace(string(data))
+	switch {
+	case len(data) > MaxSize:
+		return Key{}, fmt.Errorf("%d bytes are too many for a public key", len(data))
+	case s == "":
+		return Key{}, errors.New("the file is empty")
+	case strings.HasPrefix(s, "-----BEGIN "):
+		return parsePEMFile(s)
+	case strings.HasPrefix(s, "{"):
+		if d, err := scan(s); err == nil {
+			for _, n := range d.names(0) {
+				if name := d.str(n); name == "signed" || name == "_type" {
+					return Key{}, errors.New("this is TUF metadata, not a single key object\nhint: give one of the objects under \"keys\"")
+				}
+			}
+		}
+		return parseKeyObject([]byte(s))
+	case strings.HasPrefix(s, "AGE-SECRET-KEY-"), strings.HasPrefix(s, "AGE-PLUGIN-"):
+		return Key{}, fmt.Errorf("age identity: %w", ErrPrivate)
+	case strings.HasPrefix(s, "age1"):
+		return Key{}, errors.New("this is an age recipient: it encrypts, it cannot sign")
+	case strings.HasPrefix(s, "ssh-"), strings.HasPrefix(s, "ecdsa-sha2-"), strings.HasPrefix(s, "sk-"):
+		return Key{}, errors.New("this is an SSH public key\nhint: ssh-keygen -e -m PKCS8 -f FILE writes RSA and ECDSA ones as PEM")
+	case strings.HasPrefix(s, "untrusted comment:"):
+		return Key{}, errors.New("this is a minisign or signify key: it cannot be used in TUF")
+	case strings.Trim(s, "0123456789abcdefABCDEF") == "":
+		if len(s) != 64 {
+			return Key{}, fmt.Errorf("%d hex digits; an ed25519 public key has 64", len(s))
+		}
+		public := keys.PublicKey{Algorithm: keys.Ed25519, Hex: strings.ToLower(s)}
+		return NewKey(public)
+	case data[0] == 0x30:
+		return Key{}, errors.New("this looks like DER\nhint: openssl pkey -pubin -inform DER -in FILE writes PEM")
+	}
+	return Key{}, errors.New("this is no public key that is known here\nhint: it may be PEM (\"BEGIN PUBLIC KEY\"), 64 hex digits, or a TUF key object")
+}
+
+// parsePEMFile reads one block of PEM, with nothing after it.
+func parsePEMFile(s string) (Key, error) {
+	block, rest := pem.Decode([]byte(s))
+	if block == nil {
+		if strings.Contains(s, "PRIVATE KEY-----") {
+			return Key{}, ErrPrivate
+		}
+		return Key{}, errors.New("the PEM text is damaged: it cannot be decoded")
+	}
+	switch {
+	case strings.Contains(block.Type, "PRIVATE KEY"):
+		return Key{}, ErrPrivate
+	case block.Type == "CERTIFICATE":
+		return Key{}, errors.New("this is a certificate, not a bare public key\nhint: openssl x509 -pubkey -noout -in FILE takes the key out of it")
+	case block.Type == "CERTIFICATE REQUEST", block.Type == "NEW CERTIFICATE REQUEST":
+		return Key{}, errors.New("this is a certificate request, not a bare public key\nhint: openssl req -pubkey -noout -in FILE takes the key out of it")
+	case block.Type != "PUBLIC KEY":
+		return Key{}, fmt.Errorf("this is PEM of the type %q; the type of a public key is \"PUBLIC KEY\"", block.Type)
+	case len(bytes.TrimSpace(rest)) > 0:
+		return Key{}, errors.New("something follows the first key; a file holds one key")
+	}
+	parsed, err := x509.ParsePKIXPublicKey(block.Bytes)
+	if err != nil {
+		return Key{}, fmt.Errorf("the PEM text holds no readable public key: %w", err)
+	}
+	public, err := keys.FromCrypto(parsed)
+	if err != nil {
+		return Key{}, fmt.Errorf("%w: keys we add are ed25519, or ECDSA on P-256 or P-384", err)
+	}
+	return NewKey(public)
+}
+
+// keyID is the SHA-256 of the canonical form of the key object at i.
+func (r *reader) keyID(i int) string {
+	var room [512]byte
+	sum := sha256.Sum256(r.canonical(room[:0], i))
+	return hex.EncodeToString(sum[:])
+}
+
+// key reads the key object at i. Without an id (a key by itself) nothing is
+// compared to it.
+func (r *reader) key(i int, id string) (Key, error) {
+	if err := r.want(i, object, "a key"); err != nil {
+		return Key{}, err
+	}
+	var keytype, scheme, keyval, public = -1, -1, -1, -1
+	key := Key{ID: id, object: r.raw(i)}
+	at, end := r.inside(i)
+	for ; at < end; at = r.after(at + 1) {
+		switch name := r.str(at); name {
+		case "keytype":
+			keytype = at + 1
+		case "scheme":
+			scheme = at + 1
+		case "keyval":
+			keyval = at + 1
+		case "keyid_hash_algorithms":
+			r.find(at, "key %s has the old field keyid_hash_algorithms", short(id))
+		default:
+			if err := r.unknown(at, "keytype", "scheme", "keyval"); err != nil {
+				return Key{}, err
+			}
+			r.find(at, "key %s has the unknown field %s", short(id), printable(name))
+		}
+	}
+	if err := r.present(i, "a key", []string{"keytype", "scheme", "keyval"}, keytype, scheme, keyval); err != nil {
+		return Key{}, err
+	}
+	if err := r.want(keytype, text, "keytype"); err != nil {
+		return Key{}, err
+	}
+	if err := r.want(scheme, text, "scheme"); err != nil {
+		return Key{}, err
+	}
+	if err := r.want(keyval, object, "keyval"); err != nil {
+		return Key{}, err
+	}
+	at, end = r.inside(keyval)
+	for ; at < end; at = r.after(at + 1) {
+		switch name := r.str(at); name {
+		case "public":
+			public = at + 1
+		case "private":
+			if r.nodes[at+1].kind != text || r.text0(at+1) != "" {
+				return Key{}, r.refuse(at, "the key object holds a private key; only public keys belong in root metadata")
+			}
+			r.find(at, "key %s has the old, empty field private", short(id))
+		default:
+			if err := r.unknown(at, "public", "private"); err != nil {
+				return Key{}, err
+			}
+			r.find(at, "the keyval of key %s has the unknown field %s", short(id), printable(name))
+		}
+	}
+	if err := r.present(keyval, "keyval", []string{"public"}, public); err != nil {
+		return Key{}, err
+	}
+	if err := r.want(public, text, "the public key"); err != nil {
+		return Key{}, err
+	}
+	key.Type, key.Scheme = r.str(keytype), r.str(scheme)
+	if err := r.keyValue(&key, keytype, public); err != nil {
+		return Key{}, err
+	}
+	return key, nil
+}
+
+// keyValue fills in the key itself, by its type and scheme.
+func (r *reader) keyValue(key *Key, keytype, public int) error {
+	value := r.str(public)
+	switch key.Type + " " + key.Scheme {
+	case "ed25519 ed25519":
+		if len(value) != 64 {
+			return r.refuse(public, "an ed25519 public key is 64 hex digits, not %d characters", len(value))
+		}
+		lower, ok := lowerHex(value)
+		if !ok {
+			return r.refuse(public, "an ed25519 public key is 64 hex digits, and nothing else")
+		}
+		if lower != value {
+			r.find(public, "key %s is written with capital hex digits", short(key.ID))
+		}
+		if reason := weakEd25519(lower); reason != "" {
+			return r.refuse(public, "the ed25519 public key %s", reason)
+		}
+		key.Public = keys.PublicKey{Algorithm: keys.Ed25519, Hex: lower}
+		return nil
+	case "ecdsa ecdsa-sha2-nistp256", "ecdsa-sha2-nistp256 ecdsa-sha2-nistp256":
+		return r.ecdsaValue(key, keys.P256, keytype, public, value)
+	case "ecdsa ecdsa-sha2-nistp384", "ecdsa-sha2-nistp384 ecdsa-sha2-nistp384":
+		return r.ecdsaValue(key, keys.P384, keytype, public, value)
+	case "rsa rsassa-pss-sha256":
+		der, err := spki(value)
+		if err != nil {
+			return r.refuse(public, "%v", err)
+		}
+		parsed, err := x509.ParsePKIXPublicKey(der)
+		if err != nil {
+			return r.refuse(public, "not a readable RSA public key: %v", err)
+		}
+		k, ok := parsed.(*rsa.PublicKey)
+		if !ok {
+			return r.refuse(public, "the keytype says rsa, but the key is a %T", parsed)
+		}
+		if n := k.N.BitLen(); n < 2048 || n > 8192 {
+			return r.refuse(public, "an RSA key of %d bits; only 2048 to 8192 are accepted", n)
+		}
+		if der, err = x509.MarshalPKIXPublicKey(k); err != nil {
+			return r.refuse(public, "not a readable RSA public key: %v", err)
+		}
+		key.rsa = string(der)
+		return nil
+	}
+	return r.refuse(keytype, "a key with keytype %q and scheme %q is of no kind that is known here", key.Type, key.Scheme)
+}
+
+// The DER that comes before the point in a SubjectPublicKeyInfo (RFC 5480).
+const (
+	spkiP256 = "\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07\x03\x42\x00"
+	spkiP384 = "\x30\x76\x30\x10\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x05\x2b\x81\x04\x00\x22\x03\x62\x00"
+)
+
+// ecdsaValue reads an ECDSA key: PEM, or the uncompressed point in hex as old
+// roots have it.
+func (r *reader) ecdsaValue(key *Key, algorithm keys.Algorithm, keytype, public int, value string) error {
+	size, prefix := 65, spkiP256
+	if algorithm == keys.P384 {
+		size, prefix = 97, spkiP384
+	}
+	point := ""
+	if lower, ok := lowerHex(value); ok {
+		if len(value) != 2*size {
+			return r.refuse(public, "an uncompressed point of %s is %d hex digits, not %d", algorithm, 2*size, len(value))
+		}
+		point = lower
+		r.find(public, "key %s is a point in hex, as old roots have it", short(key.ID))
+	} else {
+		der, err := spki(value)
+		if err != nil {
+			return r.refuse(public, "%v", err)
+		}
+		if len(der) != len(prefix)+size || string(der[:len(prefix)]) != prefix {
+			return r.refuse(public, "the PEM text holds no public key of %s with an uncompressed point", algorithm)
+		}
+		point = hex.EncodeToString(der[len(prefix):])
+	}
+	key.Public = keys.PublicKey{Algorithm: algorithm, Hex: point}
+	if _, err := key.Public.Crypto(); err != nil {
+		return r.refuse(public, "the public key is no point of %s", algorithm)
+	}
+	if key.Type != "ecdsa" {
+		r.find(keytype, "key %s has the old keytype %s", short(key.ID), key.Type)
+	}
+	return nil
+}
+
+// spki returns the DER inside PEM text of the type PUBLIC KEY.
+func spki(s string) ([]byte, error) {
+	body, ok := strings.CutPrefix(s, "-----BEGIN PUBLIC KEY-----\n")
+	if !ok {
+		if strings.Contains(s, "PRIVATE KEY-----") {
+			return nil, errors.New("the key object holds a private key; only public keys belong in root metadata")
+		}
+		return nil, errors.New("the public key is neither hex nor PEM text that begins with BEGIN PUBLIC KEY")
+	}
+	body, ok = strings.CutSuffix(strings.TrimSuffix(body, "\n"), "\n-----END PUBLIC KEY-----")
+	if !ok {
+		return nil, errors.New("the PEM text does not end with END PUBLIC KEY")
+	}
+	der, err := base64.StdEncoding.Strict().DecodeString(body)
+	if err != nil {
+		return nil, errors.New("the PEM text is not base64")
+	}
+	return der, nil
+}
+
+// lowerHex returns s with hex digits in lower case, or false where s is not
+// all hex digits.
+func lowerHex(s string) (string, bool) {
+	capital := false
+	for i := range len(s) {
+		switch c := s[i]; {
+		case '0' <= c && c <= '9' || 'a' <= c && c <= 'f':
+		case 'A' <= c && c <= 'F':
+			capital = true
+		default:
+			return "", false
+		}
+	}
+	if capital {
+		s = strings.ToLower(s)
+	}
+	return s, s != ""
+}
+
+// The points of small order but for the sign bit of x (RFC 8032, 5.1.7): with
+// one of them as a key, anyone can make signatures.
+var smallOrder = []string{
+	"0000000000000000000000000000000000000000000000000000000000000000",
+	"0100000000000000000000000000000000000000000000000000000000000000",
+	"ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+	"26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+	"c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+}
+
+// weakEd25519 says why a key of 64 lower-case hex digits is no good, or "".
+// A y of 2^255-19 and above would give one key two values.
+func weakEd25519(s string) string {
+	if strings.Trim(s[2:62], "f") == "" && s[:2] >= "ed" && (s[62:] == "7f" || s[62:] == "ff") {
+		return "is not in its one canonical form"
+	}
+	for _, weak := range smallOrder {
+		if s[:62] == weak[:62] && s[63] == weak[63] && unhex(s[62])&7 == unhex(weak[62]) {
+			return "is of small order: anyone could sign with it"
+		}
+	}
+	return ""
+}
+
+// verify checks a signature over message.
+func (k Key) verify(message, signature []byte) error {
+	if k.rsa == "" {
+		if k.Public.Algorithm == keys.Ed25519 && len(signature) != 64 {
+			return fmt.Errorf("an ed25519 signature has 64 bytes, not %d", len(signature))
+		}
+		return k.Public.Verify(message, signature)
+	}
+	parsed, err := x509.ParsePKIXPublicKey([]byte(k.rsa))
+	if err != nil {
+		return err
+	}
+	digest := sha256.Sum256(message)
+	if rsa.VerifyPSS(parsed.(*rsa.PublicKey), crypto.SHA256, digest[:], signature, nil) != nil {
+		return keys.ErrSignature
+	}
+	return nil
+}

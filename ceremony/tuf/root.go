@@ -1,0 +1,615 @@
+// Package tuf reads, writes and verifies the root metadata of The Update
+// Framework (specification 1.0.34), and nothing else of TUF.
+//
+// A root file is a JSON object with two members. "signed" is what is agreed
+// on: version, expiry, the public keys, and for each role which of them sign
+// it and how many must. "signatures" lists key ids with signatures over the
+// canonical form of "signed": OLPC canonical JSON, which sorts the members by
+// name, drops white space, and escapes nothing in strings but '"' and '\'.
+//
+// Reading (Parse) works on the bytes as received, in one pass. What two
+// programs could understand differently is refused, with the place: names that
+// appear twice or differ in case only, numbers that are not integers below
+// 2^53, text that is not Unicode, null, anything too deep or too long, and
+// whatever follows the end. What old roots of real projects hold beyond the
+// profile below is read, kept byte for byte, and reported as a Finding.
+//
+// A threshold counts public keys by their value, never by their id.
+//
+// Writing keeps to the profile that all client implementations accept
+// (Root.Check): ASCII; whole seconds in UTC; exactly the four roles; key ids
+// that are the SHA-256 of the canonical key object; no key twice and none
+// unused; unknown fields only directly in "signed"; one signature per key id;
+// members sorted, two spaces a level, a newline at the end.
+package tuf
+
+import (
+	"encoding/hex"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// The four top-level roles.
+const (
+	RoleRoot      = "root"
+	RoleTimestamp = "timestamp"
+	RoleSnapshot  = "snapshot"
+	RoleTargets   = "targets"
+)
+
+// RoleNames are the four roles, in the order people read them.
+var RoleNames = []string{RoleRoot, RoleTimestamp, RoleSnapshot, RoleTargets}
+
+// SpecVersion is what we write as spec_version.
+const SpecVersion = "1.0.34"
+
+const rehearsalField = "x-rehearsal"
+
+// MaxVersion is the highest version a root may have.
+const MaxVersion = maxInt
+
+// Role is who signs for a role, and how many must.
+type Role struct {
+	KeyIDs    []string // as listed; each stands in Root.Keys
+	Threshold int
+	Extra     []Field // unknown fields, as received
+}
+
+// Field is a member that the specification does not name.
+type Field struct {
+	Name  string
+	Value string // JSON, as received
+}
+
+// Root is what the "signed" part of root metadata says.
+type Root struct {
+	Version            int64
+	Expires            time.Time // UTC
+	SpecVersion        string
+	ConsistentSnapshot bool
+	Keys               []Key // in the order of the file
+	Roles              map[string]Role
+	Extra              []Field // unknown fields of "signed", as received
+
+	expires      string // the date as received, where that is not how we write it
+	inconsistent bool   // consistent_snapshot is absent
+}
+
+// Key returns the key with an id.
+func (r *Root) Key(id string) (Key, bool) {
+	for _, k := range r.Keys {
+		if k.ID == id {
+			return k, true
+		}
+	}
+	return Key{}, false
+}
+
+// Rehearsal tells whether the root carries x-rehearsal. Whatever its value is,
+// a root with that field is not for production.
+func (r *Root) Rehearsal() bool {
+	return slices.ContainsFunc(r.Extra, func(f Field) bool { return strings.EqualFold(f.Name, rehearsalField) })
+}
+
+// SetRehearsal sets "x-rehearsal": true, or takes the field away.
+func (r *Root) SetRehearsal(on bool) {
+	r.Extra = slices.DeleteFunc(slices.Clone(r.Extra), func(f Field) bool { return strings.EqualFold(f.Name, rehearsalField) })
+	if on {
+		r.Extra = append(r.Extra, Field{rehearsalField, "true"})
+	}
+}
+
+// Next returns a copy to edit into the following version: the version is one
+// higher, spec_version is ours, x-rehearsal is not carried over, and everything
+// else is as it was. Set Expires anew.
+func (r *Root) Next() *Root {
+	next := *r
+	next.Version++
+	next.SpecVersion = SpecVersion
+	next.Keys = slices.Clone(r.Keys)
+	next.Roles = make(map[string]Role, len(r.Roles))
+	for name, role := range r.Roles {
+		next.Roles[name] = Role{slices.Clone(role.KeyIDs), role.Threshold, slices.Clone(role.Extra)}
+	}
+	next.SetRehearsal(false)
+	next.expires, next.inconsistent = "", false
+	return &next
+}
+
+// Signature is one entry of "signatures".
+type Signature struct {
+	KeyID string
+	Sig   []byte  // empty: a placeholder, as some tools write
+	Extra []Field // unknown fields, as received
+}
+
+// Finding is something in a file that is readable but not as we would write
+// it. Line and Column are as in ParseError.
+type Finding struct {
+	Line   int    `json:"line"`
+	Column int    `json:"column"`
+	Text   string `json:"text"`
+	offset int32
+}
+
+func (f Finding) String() string {
+	return fmt.Sprintf("line %d, column %d: %s", f.Line, f.Column, f.Text)
+}
+
+// File is one root metadata file.
+type File struct {
+	Root       *Root
+	Signed     []byte // the canonical form of "signed": what is signed
+	Signatures []Signature
+	Extra      []Field // unknown fields beside "signed" and "signatures"
+	Findings   []Finding
+}
+
+// reader turns a document into a File.
+type reader struct {
+	*document
+	findings []Finding
+}
+
+// Parse reads a root metadata file. Errors are *ParseError.
+func Parse(data []byte) (*File, error) {
+	if len(data) > MaxSize {
+		return nil, refuse("", 0, "%d bytes are more than the %d that root metadata may have", len(data), MaxSize)
+	}
+	d, perr := scan(string(data))
+	if perr != nil {
+		return nil, perr
+	}
+	r := &reader{document: d}
+	f, err := r.file()
+	if err != nil {
+		return nil, err
+	}
+	f.Findings = r.placed()
+	return f, nil
+}
+
+// refuse makes the error for the value at node i.
+func (r *reader) refuse(i int, format string, args ...any) error {
+	return refuse(r.src, int(r.nodes[i].start), format, args...)
+}
+
+func (r *reader) find(i int, format string, args ...any) {
+	r.findings = append(r.findings, Finding{Text: fmt.Sprintf(format, args...), offset: r.nodes[i].start})
+}
+
+// placed returns the findings in the order of the file, with line and column.
+func (r *reader) placed() []Finding {
+	slices.SortStableFunc(r.findings, func(a, b Finding) int { return int(a.offset - b.offset) })
+	line, column, at := 1, 1, 0
+	for i := range r.findings {
+		f := &r.findings[i]
+		for ; at < int(f.offset); at++ {
+			if r.src[at] == '\n' {
+				line, column = line+1, 1
+			} else if utf8.RuneStart(r.src[at]) {
+				column++
+			}
+		}
+		f.Line, f.Column = line, column
+	}
+	return r.findings
+}
+
+// want refuses a value of another kind.
+func (r *reader) want(i int, k kind, what string) error {
+	if got := r.nodes[i].kind; got != k {
+		return r.refuse(i, "%s must be %s, not %s", what, k, got)
+	}
+	return nil
+}
+
+// unknown refuses a name that is a known one in another case: some programs
+// take it for the known one.
+func (r *reader) unknown(i int, known ...string) error {
+	name := r.str(i)
+	for _, k := range known {
+		if strings.EqualFold(name, k) {
+			return r.refuse(i, "the name %q must be written %q", name, k)
+		}
+	}
+	return nil
+}
+
+// present refuses an object that lacks one of the members.
+func (r *reader) present(i int, what string, names []string, at ...int) error {
+	for k, n := range at {
+		if n < 0 {
+			return r.refuse(i, "%s lacks %q", what, names[k])
+		}
+	}
+	return nil
+}
+
+var (
+	fileNames   = []string{"signed", "signatures"}
+	signedNames = []string{"_type", "spec_version", "version", "expires", "keys", "roles", "consistent_snapshot"}
+)
+
+func (r *reader) file() (*File, error) {
+	if err := r.want(0, object, "root metadata"); err != nil {
+		return nil, err
+	}
+	f := &File{}
+	signed, signatures := -1, -1
+	at, end := r.inside(0)
+	for ; at < end; at = r.after(at + 1) {
+		switch name := r.str(at); name {
+		case "signed":
+			signed = at + 1
+		case "signatures":
+			signatures = at + 1
+		default:
+			if err := r.unknown(at, fileNames...); err != nil {
+				return nil, err
+			}
+			r.find(at, "unknown field %s beside signed and signatures, which no signature covers", printable(name))
+			f.Extra = append(f.Extra, Field{name, r.raw(at + 1)})
+		}
+	}
+	if err := r.present(0, "root metadata", fileNames, signed, signatures); err != nil {
+		return nil, err
+	}
+	var err error
+	if f.Root, err = r.root(signed); err != nil {
+		return nil, err
+	}
+	if f.Signatures, err = r.signatures(signatures, f.Root); err != nil {
+		return nil, err
+	}
+	n := r.nodes[signed]
+	f.Signed = r.canonical(make([]byte, 0, n.end-n.start), signed)
+	return f, nil
+}
+
+func (r *reader) root(i int) (*Root, error) {
+	if err := r.want(i, object, "signed"); err != nil {
+		return nil, err
+	}
+	root := &Root{inconsistent: true}
+	var kind, spec, version, expires, keys, roles = -1, -1, -1, -1, -1, -1
+	at, end := r.inside(i)
+	for ; at < end; at = r.after(at + 1) {
+		switch name := r.str(at); name {
+		case "_type":
+			kind = at + 1
+		case "spec_version":
+			spec = at + 1
+		case "version":
+			version = at + 1
+		case "expires":
+			expires = at + 1
+		case "keys":
+			keys = at + 1
+		case "roles":
+			roles = at + 1
+		case "consistent_snapshot":
+			if err := r.want(at+1, boolean, name); err != nil {
+				return nil, err
+			}
+			root.ConsistentSnapshot, root.inconsistent = r.raw(at+1) == "true", false
+		default:
+			if err := r.unknown(at, signedNames...); err != nil {
+				return nil, err
+			}
+			if name != rehearsalField {
+				r.find(at, "unknown field %s", printable(name))
+			}
+			root.Extra = append(root.Extra, Field{name, r.raw(at + 1)})
+		}
+	}
+	if err := r.present(i, "signed", signedNames, kind, spec, version, expires, keys, roles); err != nil {
+		return nil, err
+	}
+	if root.inconsistent {
+		r.find(i, "consistent_snapshot is absent")
+	}
+	if err := r.head(root, kind, spec, version, expires); err != nil {
+		return nil, err
+	}
+	if err := r.keys(root, keys); err != nil {
+		return nil, err
+	}
+	return root, r.roles(root, roles)
+}
+
+// head reads what root metadata says about itself.
+func (r *reader) head(root *Root, kind, spec, version, expires int) error {
+	if err := r.want(kind, text, "_type"); err != nil {
+		return err
+	}
+	if s := r.str(kind); s != "root" {
+		return r.refuse(kind, "this is metadata of the type %q, not \"root\"", s)
+	}
+	if err := r.want(spec, text, "spec_version"); err != nil {
+		return err
+	}
+	root.SpecVersion = r.str(spec)
+	parts := strings.Split(root.SpecVersion, ".")
+	for _, part := range parts {
+		if part == "" || strings.Trim(part, "0123456789") != "" || len(parts) > 3 {
+			return r.refuse(spec, "spec_version %q is not a version such as 1.0.34", root.SpecVersion)
+		}
+	}
+	if parts[0] != "1" {
+		return r.refuse(spec, "spec_version %q: only major version 1 of the specification is known here", root.SpecVersion)
+	}
+	if err := r.want(version, integer, "version"); err != nil {
+		return err
+	}
+	if root.Version = r.int(version); root.Version < 1 {
+		return r.refuse(version, "version must be 1 or more")
+	}
+	if err := r.want(expires, text, "expires"); err != nil {
+		return err
+	}
+	s := r.str(expires)
+	t, ok := parseDate(s)
+	if !ok {
+		return r.refuse(expires, "expires must be a date such as 2027-11-22T00:00:00Z, not %q", s)
+	}
+	root.Expires = t
+	if s != t.Format(time.RFC3339) {
+		root.expires = s
+		r.find(expires, "expires has fractions of a second or an offset: %s", s)
+	}
+	return nil
+}
+
+// parseDate reads RFC 3339, which is what old roots have; the specification
+// asks for whole seconds and Z.
+func parseDate(s string) (time.Time, bool) {
+	const shape = "0000-00-00T00:00:00"
+	if len(s) <= len(shape) {
+		return time.Time{}, false
+	}
+	for i := range len(shape) {
+		if digit := '0' <= s[i] && s[i] <= '9'; digit != (shape[i] == '0') || !digit && s[i] != shape[i] {
+			return time.Time{}, false
+		}
+	}
+	if strings.ContainsAny(s, ",") {
+		return time.Time{}, false
+	}
+	t, err := time.Parse(time.RFC3339, s)
+	if err != nil || t.UTC().Year() < 0 || t.UTC().Year() > 9999 {
+		return time.Time{}, false
+	}
+	return t.UTC(), true
+}
+
+func (r *reader) keys(root *Root, i int) error {
+	if err := r.want(i, object, "keys"); err != nil {
+		return err
+	}
+	at, end := r.inside(i)
+	root.Keys = make([]Key, 0, 8)
+	values := newSeen(end - at)
+	for ; at < end; at = r.after(at + 1) {
+		id := r.str(at)
+		if id == "" {
+			return r.refuse(at, "a key id must not be empty")
+		}
+		key, err := r.key(at+1, id)
+		if err != nil {
+			return err
+		}
+		if r.keyID(at+1) != id {
+			r.find(at, "the key id %s is not the SHA-256 of its key object", short(id))
+		}
+		if first := values.add(key.Value(), len(root.Keys)); first >= 0 {
+			r.find(at, "the keys %s and %s are one and the same key", short(root.Keys[first].ID), short(id))
+		}
+		root.Keys = append(root.Keys, key)
+	}
+	return nil
+}
+
+// seen remembers strings with a number each.
+type seen struct {
+	list []string
+	at   []int
+	m    map[string]int
+}
+
+func newSeen(n int) *seen {
+	s := &seen{}
+	if n > 256 { // many, as only hostile files have
+		s.m = make(map[string]int)
+	}
+	return s
+}
+
+// add remembers s, and returns the number with which it was added before, or -1.
+func (s *seen) add(v string, number int) int {
+	if first := s.get(v); first >= 0 {
+		return first
+	}
+	if s.m != nil {
+		s.m[v] = number
+	} else {
+		s.list, s.at = append(s.list, v), append(s.at, number)
+	}
+	return -1
+}
+
+func (s *seen) get(v string) int {
+	if s.m != nil {
+		if first, ok := s.m[v]; ok {
+			return first
+		}
+		return -1
+	}
+	for i, have := range s.list {
+		if have == v {
+			return s.at[i]
+		}
+	}
+	return -1
+}
+
+func (r *reader) roles(root *Root, i int) error {
+	if err := r.want(i, object, "roles"); err != nil {
+		return err
+	}
+	ids := newSeen(len(root.Keys) * 2)
+	for k, key := range root.Keys {
+		ids.add(key.ID, k)
+	}
+	used := make([]bool, len(root.Keys))
+	root.Roles = make(map[string]Role, 4)
+	at, end := r.inside(i)
+	for ; at < end; at = r.after(at + 1) {
+		name := r.str(at)
+		if !slices.Contains(RoleNames, name) {
+			if err := r.unknown(at, RoleNames...); err != nil {
+				return err
+			}
+			r.find(at, "unknown role %s", printable(name))
+		}
+		role, err := r.role(root, name, at+1, ids, used)
+		if err != nil {
+			return err
+		}
+		root.Roles[name] = role
+	}
+	for _, name := range RoleNames {
+		if _, ok := root.Roles[name]; !ok {
+			return r.refuse(i, "the role %q is missing", name)
+		}
+	}
+	for k, key := range root.Keys {
+		if !used[k] {
+			r.find(i, "no role uses the key %s", short(key.ID))
+		}
+	}
+	return nil
+}
+
+func (r *reader) role(root *Root, name string, i int, ids *seen, used []bool) (role Role, err error) {
+	if err := r.want(i, object, "a role"); err != nil {
+		return role, err
+	}
+	keyids, threshold := -1, -1
+	at, end := r.inside(i)
+	for ; at < end; at = r.after(at + 1) {
+		switch field := r.str(at); field {
+		case "keyids":
+			keyids = at + 1
+		case "threshold":
+			threshold = at + 1
+		default:
+			if err := r.unknown(at, "keyids", "threshold"); err != nil {
+				return role, err
+			}
+			r.find(at, "the role %s has the unknown field %s", printable(name), printable(field))
+			role.Extra = append(role.Extra, Field{field, r.raw(at + 1)})
+		}
+	}
+	if err := r.present(i, "a role", []string{"keyids", "threshold"}, keyids, threshold); err != nil {
+		return role, err
+	}
+	if err := r.want(keyids, array, "keyids"); err != nil {
+		return role, err
+	}
+	at, end = r.inside(keyids)
+	listed, values := newSeen(end-at), newSeen(end-at)
+	role.KeyIDs = make([]string, 0, end-at)
+	distinct := 0
+	for ; at < end; at = r.after(at) {
+		if err := r.want(at, text, "a key id"); err != nil {
+			return role, err
+		}
+		id := r.str(at)
+		k := ids.get(id)
+		if k < 0 {
+			return role, r.refuse(at, "the role %q lists the key id %q, which is not in keys", name, id)
+		}
+		if listed.add(id, 0) >= 0 {
+			return role, r.refuse(at, "the role %q lists the key id %q twice", name, id)
+		}
+		if values.add(root.Keys[k].Value(), 0) < 0 {
+			distinct++
+		}
+		used[k] = true
+		role.KeyIDs = append(role.KeyIDs, id)
+	}
+	if err := r.want(threshold, integer, "threshold"); err != nil {
+		return role, err
+	}
+	t := r.int(threshold)
+	if t < 1 {
+		return role, r.refuse(threshold, "the threshold of the role %q must be 1 or more", name)
+	}
+	if t > int64(distinct) || t > math.MaxInt32 {
+		return role, r.refuse(threshold, "the threshold of the role %q is %d, but it has only %d different keys", name, t, distinct)
+	}
+	role.Threshold = int(t)
+	return role, nil
+}
+
+func (r *reader) signatures(i int, root *Root) ([]Signature, error) {
+	if err := r.want(i, array, "signatures"); err != nil {
+		return nil, err
+	}
+	at, end := r.inside(i)
+	ids := newSeen((end - at) / 5)
+	list := make([]Signature, 0, (end-at)/5)
+	for ; at < end; at = r.after(at) {
+		if err := r.want(at, object, "a signature"); err != nil {
+			return nil, err
+		}
+		var s Signature
+		keyid, sig := -1, -1
+		m, last := r.inside(at)
+		for ; m < last; m = r.after(m + 1) {
+			switch name := r.str(m); name {
+			case "keyid":
+				keyid = m + 1
+			case "sig":
+				sig = m + 1
+			default:
+				if err := r.unknown(m, "keyid", "sig"); err != nil {
+					return nil, err
+				}
+				r.find(m, "a signature has the unknown field %s", printable(name))
+				s.Extra = append(s.Extra, Field{name, r.raw(m + 1)})
+			}
+		}
+		if err := r.present(at, "a signature", []string{"keyid", "sig"}, keyid, sig); err != nil {
+			return nil, err
+		}
+		if err := r.want(keyid, text, "keyid"); err != nil {
+			return nil, err
+		}
+		if err := r.want(sig, text, "sig"); err != nil {
+			return nil, err
+		}
+		s.KeyID = r.str(keyid)
+		if ids.add(s.KeyID, 0) >= 0 {
+			return nil, r.refuse(keyid, "signatures list the key id %q twice", s.KeyID)
+		}
+		digits := r.str(sig)
+		bytes, err := hex.DecodeString(digits)
+		if err != nil {
+			return nil, r.refuse(sig, "a signature must be an even number of hex digits, and nothing else")
+		}
+		s.Sig = bytes
+		if len(bytes) == 0 {
+			r.find(sig, "the signature of %s is an empty placeholder", short(s.KeyID))
+		} else if key, ok := root.Key(s.KeyID); ok && key.Type == "ed25519" && len(bytes) != 64 {
+			return nil, r.refuse(sig, "the ed25519 signature of %s has %d bytes instead of 64", short(s.KeyID), len(bytes))
+		}
+		list = append(list, s)
+	}
+	return list, nil
+}

@@ -1,0 +1,226 @@
+package tuf
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+	"time"
+)
+
+// State is what a signature of one key turned out to be.
+type State string
+
+// The states of a key in a Report.
+const (
+	StateGood     State = "good"     // its signature counts
+	StateMissing  State = "missing"  // no signature, or an empty placeholder
+	StateWrong    State = "wrong"    // the signature does not fit
+	StateRepeated State = "repeated" // it fits, but this key was counted under another id
+)
+
+// KeyResult is what became of one key id of a role.
+type KeyResult struct {
+	KeyID  string `json:"keyid"`
+	State  State  `json:"state"`
+	Reason string `json:"reason,omitempty"` // where the state is not good
+}
+
+// Report counts the signatures of one file for one role of one root.
+type Report struct {
+	Version int64       `json:"version"` // of the root whose role it is
+	Role    string      `json:"role"`
+	Need    int         `json:"need"` // the threshold
+	Have    int         `json:"have"` // different keys, by value, with a good signature
+	Keys    []KeyResult `json:"keys"` // in the order of the role
+}
+
+// Good tells whether the threshold is reached.
+func (r Report) Good() bool { return r.Need > 0 && r.Have >= r.Need }
+
+// Text says the count in words: "2 of 3: missing Chen, Dana or Emil". Names
+// are holders' names by key id; keys without one appear by their short id.
+func (r Report) Text(names map[string]string) string {
+	s := fmt.Sprintf("%d of %d", r.Have, r.Need)
+	if r.Have > r.Need {
+		s = fmt.Sprintf("%d where %d are needed", r.Have, r.Need)
+	}
+	var parts []string
+	if missing := r.in(StateMissing, names); len(missing) > 0 && !r.Good() {
+		word := "or"
+		if len(missing) <= r.Need-r.Have {
+			word = "and"
+		}
+		parts = append(parts, "missing "+join(missing, word))
+	}
+	if wrong := r.in(StateWrong, names); len(wrong) > 0 {
+		parts = append(parts, "wrong signature by "+join(wrong, "and"))
+	}
+	if repeated := r.in(StateRepeated, names); len(repeated) > 0 {
+		parts = append(parts, "counted once only: "+join(repeated, "and"))
+	}
+	if len(parts) == 0 {
+		return s
+	}
+	return s + ": " + strings.Join(parts, "; ")
+}
+
+func (r Report) in(state State, names map[string]string) []string {
+	var list []string
+	for _, k := range r.Keys {
+		if k.State == state {
+			list = append(list, who(k.KeyID, names))
+		}
+	}
+	return list
+}
+
+// join writes "a, b or c".
+func join(list []string, word string) string {
+	if len(list) < 2 {
+		return strings.Join(list, "")
+	}
+	return strings.Join(list[:len(list)-1], ", ") + " " + word + " " + list[len(list)-1]
+}
+
+// Report counts f's signatures for the root role of a root: the old one, or
+// f.Root itself.
+func (f *File) Report(by *Root) Report { return f.report(by, map[checked]error{}) }
+
+// checked is a key and the number of a signature that was verified with it.
+type checked struct {
+	key       string // Key.Value
+	signature int
+}
+
+// report is Report with a memory of signatures verified before.
+func (f *File) report(by *Root, memory map[checked]error) Report {
+	role := by.Roles[RoleRoot]
+	report := Report{Version: by.Version, Role: RoleRoot, Need: role.Threshold, Keys: make([]KeyResult, 0, len(role.KeyIDs))}
+	counted := map[string]string{} // value: id
+	for _, id := range role.KeyIDs {
+		result := KeyResult{KeyID: id, State: StateMissing}
+		key, ok := by.Key(id)
+		i := slices.IndexFunc(f.Signatures, func(s Signature) bool { return s.KeyID == id })
+		switch {
+		case !ok:
+			result.Reason = "no key with this id is in the root"
+		case i < 0:
+			result.Reason = "no signature"
+		case len(f.Signatures[i].Sig) == 0:
+			result.Reason = "an empty placeholder instead of a signature"
+		default:
+			at := checked{key.Value(), i}
+			err, known := memory[at]
+			if !known {
+				err = key.verify(f.Signed, f.Signatures[i].Sig)
+				memory[at] = err
+			}
+			first, twice := counted[key.Value()]
+			switch {
+			case err != nil:
+				result.State, result.Reason = StateWrong, err.Error()
+			case twice:
+				result.State, result.Reason = StateRepeated, "the same key as "+short(first)
+			default:
+				result.State = StateGood
+				counted[key.Value()] = id
+				report.Have++
+			}
+		}
+		report.Keys = append(report.Keys, result)
+	}
+	return report
+}
+
+// Chain verifies roots one after the other, as a client does that trusts the
+// first one (specification 5.3). It keeps only the newest. The zero value is
+// ready.
+type Chain struct {
+	last *File
+}
+
+// Step is one root of a chain.
+type Step struct {
+	Version   int64     `json:"version"`
+	SHA256    string    `json:"sha256"` // of the file, hex
+	Expires   time.Time `json:"expires"`
+	Rehearsal bool      `json:"rehearsal,omitempty"`
+	// Old counts the signatures for the root before; it is nil for the first
+	// root, which is trusted for another reason or not at all. New counts
+	// those for the root itself.
+	Old      *Report   `json:"old,omitempty"`
+	New      Report    `json:"new"`
+	Findings []Finding `json:"findings,omitempty"`
+}
+
+// Add verifies the next file. It fails without any change of the chain: with a
+// *ParseError, or saying what is wrong with version or signatures, where the
+// Step tells the details.
+func (c *Chain) Add(data []byte) (Step, error) {
+	f, err := Parse(data)
+	if err != nil {
+		return Step{}, err
+	}
+	step := Step{
+		Version:   f.Root.Version,
+		SHA256:    fmt.Sprintf("%x", sha256.Sum256(data)),
+		Expires:   f.Root.Expires,
+		Rehearsal: f.Root.Rehearsal(),
+		Findings:  f.Findings,
+	}
+	memory := map[checked]error{}
+	if c.last != nil {
+		old := f.report(c.last.Root, memory)
+		step.Old = &old
+	}
+	step.New = f.report(f.Root, memory)
+	switch {
+	case c.last != nil && step.Version != c.last.Root.Version+1:
+		return step, fmt.Errorf("version %d follows version %d, where version %d belongs", step.Version, c.last.Root.Version, c.last.Root.Version+1)
+	case step.Old != nil && !step.Old.Good():
+		return step, fmt.Errorf("version %d is not signed by enough keys of version %d: %s", step.Version, c.last.Root.Version, step.Old.Text(nil))
+	case !step.New.Good():
+		return step, fmt.Errorf("version %d is not signed by enough of its own keys: %s", step.Version, step.New.Text(nil))
+	}
+	c.last = f
+	return step, nil
+}
+
+// Last returns the newest root of the chain, or nil.
+func (c *Chain) Last() *File { return c.last }
+
+// ErrExpired: the newest root of a chain has expired.
+var ErrExpired = errors.New("expired")
+
+// End tells whether the chain holds at a time: there is a root, and the newest
+// one has not expired (5.3.10). Older ones may have.
+func (c *Chain) End(at time.Time) error {
+	if c.last == nil {
+		return errors.New("there is no root")
+	}
+	if !c.last.Root.Expires.After(at) {
+		return fmt.Errorf("version %d has %w: it was good until %s, %s", c.last.Root.Version, ErrExpired, date(c.last.Root.Expires), when(c.last.Root.Expires, at))
+	}
+	return nil
+}
+
+// VerifyChain verifies files from the first on and tells whether the last is
+// good at a time. The steps go as far as the chain does, the failed one included.
+func VerifyChain(files iter.Seq[[]byte], at time.Time) ([]Step, error) {
+	var chain Chain
+	var steps []Step
+	for data := range files {
+		step, err := chain.Add(bytes.Clone(data))
+		if step.Version > 0 {
+			steps = append(steps, step)
+		}
+		if err != nil {
+			return steps, err
+		}
+	}
+	return steps, chain.End(at)
+}

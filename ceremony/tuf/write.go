@@ -1,0 +1,287 @@
+package tuf
+
+import (
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// maxWritten is how many bytes a root file that we write may have: some
+// clients read no more.
+const maxWritten = 100_000
+
+// Canonical returns what is signed. It is meaningful where Check is nil.
+func (r *Root) Canonical() []byte {
+	s := r.json()
+	d, err := scan(s)
+	if err != nil {
+		return []byte(s) // Check says what is wrong with it
+	}
+	return d.canonical(make([]byte, 0, len(s)), 0)
+}
+
+// json writes "signed" as JSON.
+func (r *Root) json() string {
+	b := make([]byte, 0, 1024+len(r.Keys)*400)
+	b = append(b, `{"_type":"root"`...)
+	if !r.inconsistent {
+		b = strconv.AppendBool(append(b, `,"consistent_snapshot":`...), r.ConsistentSnapshot)
+	}
+	b = appendString(append(b, `,"expires":`...), r.date())
+	b = append(b, `,"keys":{`...)
+	for i, k := range r.Keys {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(append(appendString(b, k.ID), ':'), k.object...)
+	}
+	b = append(b, `},"roles":{`...)
+	for i, name := range slices.Sorted(maps.Keys(r.Roles)) {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		role := r.Roles[name]
+		b = append(appendString(b, name), `:{"keyids":[`...)
+		for k, id := range role.KeyIDs {
+			if k > 0 {
+				b = append(b, ',')
+			}
+			b = appendString(b, id)
+		}
+		b = strconv.AppendInt(append(b, `],"threshold":`...), int64(role.Threshold), 10)
+		b = append(appendFields(b, role.Extra), '}')
+	}
+	b = appendString(append(b, `},"spec_version":`...), r.SpecVersion)
+	b = strconv.AppendInt(append(b, `,"version":`...), r.Version, 10)
+	return string(append(appendFields(b, r.Extra), '}'))
+}
+
+// date is the expiry as it is written: as received while nobody changed it.
+func (r *Root) date() string {
+	if t, ok := parseDate(r.expires); ok && t.Equal(r.Expires) {
+		return r.expires
+	}
+	return r.Expires.UTC().Format(time.RFC3339Nano)
+}
+
+func appendFields(b []byte, fields []Field) []byte {
+	for _, f := range fields {
+		b = append(appendString(append(b, ','), f.Name), ':')
+		b = append(b, f.Value...)
+	}
+	return b
+}
+
+// appendString appends a string in JSON.
+func appendString(b []byte, s string) []byte {
+	b = append(b, '"')
+	for _, r := range s {
+		switch {
+		case r == '"' || r == '\\':
+			b = append(b, '\\', byte(r))
+		case r < 0x20:
+			b = fmt.Appendf(b, `\u%04x`, r)
+		default:
+			b = append(b, string(r)...)
+		}
+	}
+	return append(b, '"')
+}
+
+var writtenSpec = regexp.MustCompile(`^1\.0\.(0|[1-9][0-9]{0,3})$`)
+
+// Check tells whether the root keeps to the profile that we write, and if not,
+// which rule it breaks. Keys and fields that one of the previous roots holds
+// in the same bytes may stay as they are; the version must follow on theirs.
+func (r *Root) Check(previous ...*Root) error {
+	if err := r.checkHead(previous); err != nil {
+		return err
+	}
+	if err := r.checkKeys(previous); err != nil {
+		return err
+	}
+	if err := r.checkRoles(previous); err != nil {
+		return err
+	}
+	s := r.json()
+	if i := strings.IndexFunc(s, func(c rune) bool { return c >= 0x7f }); i >= 0 {
+		return fmt.Errorf("root metadata we write is ASCII, but it holds %q", []rune(s[i:])[0])
+	}
+	// What was written must be read as the same again.
+	f, err := Parse(fmt.Appendf(nil, `{"signatures":[],"signed":%s}`, s))
+	if err != nil {
+		return fmt.Errorf("this root would not be readable: %w", err)
+	}
+	if !bytes.Equal(f.Signed, r.Canonical()) {
+		return errors.New("this root would not be read as it was written")
+	}
+	return nil
+}
+
+func (r *Root) checkHead(previous []*Root) error {
+	last := int64(0)
+	for _, p := range previous {
+		last = max(last, p.Version)
+	}
+	switch {
+	case r.Version < 1 || r.Version > MaxVersion:
+		return fmt.Errorf("version %d: versions go from 1 to 2^53-1", r.Version)
+	case last > 0 && r.Version != last+1:
+		return fmt.Errorf("version %d: after version %d comes %d", r.Version, last, last+1)
+	case r.inconsistent:
+		return errors.New("consistent_snapshot is absent; roots we write say true or false")
+	case r.Expires.Nanosecond() != 0 || r.date() != r.Expires.UTC().Format("2006-01-02T15:04:05Z"):
+		return fmt.Errorf("expires %s: roots we write have whole seconds in UTC", r.date())
+	case r.Expires.UTC().Year() < 1 || r.Expires.UTC().Year() > 9999:
+		return fmt.Errorf("expires in the year %d, which no date in root metadata can say", r.Expires.UTC().Year())
+	case !writtenSpec.MatchString(r.SpecVersion):
+		return fmt.Errorf("spec_version %q: roots we write say 1.0.x, such as %s", r.SpecVersion, SpecVersion)
+	}
+	for _, f := range r.Extra {
+		d, err := scan(f.Value)
+		if err != nil {
+			return fmt.Errorf("the field %q has no valid JSON value: %w", f.Name, err)
+		}
+		if d.nodes[0].kind == null && !carries(previous, func(p *Root) []Field { return p.Extra }, f) {
+			return fmt.Errorf("the field %q is null; some clients cannot read that", f.Name)
+		}
+		if !strings.HasPrefix(f.Name, "x-") && !carries(previous, func(p *Root) []Field { return p.Extra }, f) {
+			return fmt.Errorf("the field %q: names of fields we add begin with x-", f.Name)
+		}
+	}
+	return nil
+}
+
+// carries tells whether one of the roots holds the very same field.
+func carries(previous []*Root, fields func(*Root) []Field, f Field) bool {
+	return slices.ContainsFunc(previous, func(p *Root) bool { return slices.Contains(fields(p), f) })
+}
+
+func (r *Root) checkKeys(previous []*Root) error {
+	used := map[string]bool{}
+	for _, role := range r.Roles {
+		for _, id := range role.KeyIDs {
+			used[id] = true
+		}
+	}
+	ids, values := map[string]bool{}, map[string]string{}
+	for _, k := range r.Keys {
+		carried := slices.ContainsFunc(previous, func(p *Root) bool { return slices.Contains(p.Keys, k) })
+		other, twice := values[k.Value()]
+		switch {
+		case ids[k.ID]:
+			return fmt.Errorf("the key id %s stands twice in keys", k.ID)
+		case !carried && !k.asWritten():
+			return fmt.Errorf("key %s is not as we write keys: id = SHA-256 of a key object with keytype, scheme and keyval only", short(k.ID))
+		case twice:
+			return fmt.Errorf("the keys %s and %s are one and the same key", short(other), short(k.ID))
+		case !used[k.ID]:
+			return fmt.Errorf("no role uses the key %s", short(k.ID))
+		}
+		ids[k.ID], values[k.Value()] = true, k.ID
+	}
+	return nil
+}
+
+func (r *Root) checkRoles(previous []*Root) error {
+	for _, name := range RoleNames {
+		if _, ok := r.Roles[name]; !ok {
+			return fmt.Errorf("the role %s is missing", name)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.Roles)) {
+		role := r.Roles[name]
+		if !slices.Contains(RoleNames, name) {
+			return fmt.Errorf("the role %q: a root has exactly the roles root, timestamp, snapshot and targets", name)
+		}
+		for i, id := range role.KeyIDs {
+			if _, ok := r.Key(id); !ok {
+				return fmt.Errorf("the role %s lists the key %s, which is not in keys", name, short(id))
+			}
+			if slices.Contains(role.KeyIDs[:i], id) {
+				return fmt.Errorf("the role %s lists the key %s twice", name, short(id))
+			}
+		}
+		if role.Threshold < 1 || role.Threshold > len(role.KeyIDs) {
+			return fmt.Errorf("the threshold of the role %s is %d; with %d keys it can be 1 to %d", name, role.Threshold, len(role.KeyIDs), len(role.KeyIDs))
+		}
+		for _, f := range role.Extra {
+			if !carries(previous, func(p *Root) []Field { return p.Roles[name].Extra }, f) {
+				return fmt.Errorf("the role %s has the unknown field %q; roots we write have none there", name, f.Name)
+			}
+		}
+	}
+	return nil
+}
+
+// Assemble puts a root file together: members sorted, two spaces a level, a
+// newline at the end, signatures sorted by key id. The root must pass Check.
+// Every signature is verified, by the key with its id in root or in one of the
+// previous roots (whose holders sign a rotation too); one that is wrong, empty
+// or doubled is an error that names the key. No signatures make an unsigned
+// draft.
+func Assemble(root *Root, sigs []Signature, previous ...*Root) ([]byte, error) {
+	if err := root.Check(previous...); err != nil {
+		return nil, err
+	}
+	canonical := root.Canonical()
+	sigs = slices.SortedFunc(slices.Values(sigs), func(a, b Signature) int { return strings.Compare(a.KeyID, b.KeyID) })
+	b := []byte(`{"signatures":[`)
+	for i, s := range sigs {
+		if i > 0 && sigs[i-1].KeyID == s.KeyID {
+			return nil, fmt.Errorf("two signatures by the key %s: one is enough", short(s.KeyID))
+		}
+		if err := verifyAny(s, canonical, append([]*Root{root}, previous...)); err != nil {
+			return nil, err
+		}
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = appendString(append(b, `{"keyid":`...), s.KeyID)
+		b = fmt.Appendf(b, `,"sig":"%s"}`, hex.EncodeToString(s.Sig))
+	}
+	b = fmt.Appendf(b, `],"signed":%s}`, root.json())
+	d, perr := scan(string(b))
+	if perr != nil {
+		return nil, perr
+	}
+	file := append(d.indent(make([]byte, 0, 2*len(b)), 0, 0), '\n')
+	if len(file) >= maxWritten {
+		return nil, fmt.Errorf("the root file would have %d bytes; some clients refuse %d and more", len(file), maxWritten)
+	}
+	f, err := Parse(file)
+	if err != nil {
+		return nil, fmt.Errorf("the root file would not be readable: %w", err)
+	}
+	if !bytes.Equal(f.Signed, canonical) || len(f.Signatures) != len(sigs) {
+		return nil, errors.New("the root file would not be read as it was written")
+	}
+	return file, nil
+}
+
+// verifyAny checks a signature by the key with its id in one of the roots.
+func verifyAny(s Signature, canonical []byte, roots []*Root) error {
+	var err error
+	known := false
+	for _, r := range roots {
+		key, ok := r.Key(s.KeyID)
+		if !ok {
+			continue
+		}
+		known = true
+		if err = key.verify(canonical, s.Sig); err == nil {
+			return nil
+		}
+	}
+	if !known {
+		return fmt.Errorf("a signature by %s: no key with this id is in the root", short(s.KeyID))
+	}
+	return fmt.Errorf("the signature by %s is wrong: %w", short(s.KeyID), err)
+}
