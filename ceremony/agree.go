@@ -80,13 +80,10 @@ func (d *Desk) agree(ctx context.Context, a Attendant) error {
 		return err
 	}
 	resolved.Rehearsal = d.state.Begun.Rehearsal
-	if err := resolved.Budget().Check(); err != nil {
-		return err
-	}
 	digest := resolved.Digest()
 	err = a.Type(ctx, Prompt{ID: "plan.digest", Final: true, Message: Message{
 		Title: "Agree the plan",
-		Lines: CheckPlan(resolved, d.clock()),
+		Lines: CheckPlan(resolved, d.clock()).Lines(),
 		Facts: []Fact{{"Digest", grouped(digest)}},
 		Text: []string{"One person reads the digest aloud, the others compare it with the plan they were sent. " +
 			"From now on nothing but this plan decides what is made."}},

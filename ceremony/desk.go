@@ -118,6 +118,9 @@ func (d *Desk) begin(set Settings) error {
 	if err := transcript.RemoveUnfinished(d.dir); err != nil {
 		return err
 	}
+	if err := d.mend(); err != nil {
+		return err
+	}
 	start := Begun{FormatVersion, set.Program, set.Rehearsal}
 	if state.Begun == nil {
 		return d.record(TypeBegun, "room", start)
@@ -147,7 +150,7 @@ func (d *Desk) checkPlanUnchanged() error {
 		return fmt.Errorf("%s was edited after it was agreed (hint: remove it; the log holds the agreed one, and it will be written again)", ResolvedFile)
 	}
 	if errors.Is(err, fs.ErrNotExist) {
-		return d.writeResolved()
+		return nil // mend writes it
 	}
 	return err
 }

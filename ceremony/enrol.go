@@ -8,6 +8,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"slices"
 
@@ -88,7 +89,7 @@ func (d *Desk) fitsEnrolment(h Holder, info keys.Info) error {
 	if info.Edition != "" {
 		return fmt.Errorf("token %s is a YubiKey %s edition, which is not supported (hint: use a YubiKey 5 of the standard edition)", serialText(info.Serial), info.Edition)
 	}
-	if minimum := policy.Firmware(); info.Firmware.Less(minimum) {
+	if minimum := firmware(policy); info.Firmware.Less(minimum) {
 		return fmt.Errorf("token %s has firmware %s, and the plan asks for %s or newer; firmware cannot be updated (hint: use another token)",
 			serialText(info.Serial), info.Firmware, minimum)
 	}
@@ -141,7 +142,7 @@ func (d *Desk) settle(ctx context.Context, a Attendant, h *HolderState, info key
 		return nil
 	}
 	open := *h.Open
-	result := Result{OnToken{h.Holder.ID, info.Serial}, open.Seq}
+	result := Result{Act{h.Holder.ID, info.Serial}, open.Seq}
 	found := "nothing of it is on the token"
 	state := SettledNothing
 	switch open.Type {
@@ -199,7 +200,7 @@ func (d *Desk) wipeIfNeeded(ctx context.Context, a Attendant, h *HolderState, in
 	if err != nil {
 		return info, err
 	}
-	on := OnToken{h.Holder.ID, info.Serial}
+	on := Act{h.Holder.ID, info.Serial}
 	intention, err := d.intend(TypeWipeIntended, h.Holder.ID, WipeIntended{on, info.Keys, why})
 	if err != nil {
 		return info, err
@@ -309,7 +310,7 @@ func (d *Desk) prepare(ctx context.Context, a Attendant, h *HolderState, info ke
 		Text: []string{"The token gets its PIN with 5 tries, a key in 9a that signs the log, and one in 82 that opens backups."}}); err != nil {
 		return err
 	}
-	on := OnToken{h.Holder.ID, info.Serial}
+	on := Act{h.Holder.ID, info.Serial}
 	intention, err := d.intend(TypePrepareIntended, h.Holder.ID, PrepareIntended{on, h.Holder.Token, info.Firmware, info.FormFactor})
 	if err != nil {
 		return err
@@ -338,7 +339,7 @@ func (d *Desk) makeKey(ctx context.Context, a Attendant, h *HolderState) error {
 		return err
 	}
 	policy := d.state.Plan.Token
-	on := OnToken{h.Holder.ID, h.Serial}
+	on := Act{h.Holder.ID, h.Serial}
 	intention, err := d.intend(TypeKeyIntended, h.Holder.ID, KeyIntended{on, keys.SlotRoot, policy.Algorithm, policy.Touch})
 	if err != nil {
 		return err
@@ -365,6 +366,12 @@ func (d *Desk) keyMade(ctx context.Context, h *HolderState, result Result, publi
 	})
 }
 
+// firmware is the oldest that a plan accepts; ReadPlan has checked its form.
+func firmware(policy TokenPolicy) keys.Firmware {
+	version, _ := ParseFirmware(policy.MinFirmware)
+	return version
+}
+
 // attested has the token attest a key, checks every field, and keeps the
 // certificates.
 func (d *Desk) attested(s *keys.Session, serial uint32, slot keys.Slot, public keys.PublicKey, touch keys.Touch) ([]File, error) {
@@ -373,7 +380,7 @@ func (d *Desk) attested(s *keys.Session, serial uint32, slot keys.Slot, public k
 		return nil, err
 	}
 	_, err = keys.VerifyAttestation(attestation, d.tokens.Roots, nil, keys.AttestationWant{
-		Serial: serial, Slot: slot, Public: public, Policy: keys.Policy{PIN: keys.PINAlways, Touch: touch}, MinFirmware: d.state.Plan.Token.Firmware()})
+		Serial: serial, Slot: slot, Public: public, Policy: keys.Policy{PIN: keys.PINAlways, Touch: touch}, MinFirmware: firmware(d.state.Plan.Token)})
 	if err != nil {
 		return nil, fmt.Errorf("token %s, slot %s: %w", serialText(serial), slot, err)
 	}
@@ -383,7 +390,7 @@ func (d *Desk) attested(s *keys.Session, serial uint32, slot keys.Slot, public k
 		der  []byte
 	}{{slot.String(), attestation.Slot}, {keys.SlotAttestation.String(), attestation.Device}} {
 		text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.der})
-		file, err := d.keep(filepath.Join("evidence", fmt.Sprint(serial), fmt.Sprintf("%s.%.8s.pem", c.name, digestOf(c.der))), text)
+		file, err := d.keep(fmt.Sprintf("evidence/%d/%s.%.8s.pem", serial, c.name, digestOf(c.der)), text, 0o600)
 		if err != nil {
 			return nil, err
 		}
@@ -392,9 +399,9 @@ func (d *Desk) attested(s *keys.Session, serial uint32, slot keys.Slot, public k
 	return kept, nil
 }
 
-// keep writes a new file of the ceremony directory.
-func (d *Desk) keep(name string, content []byte) (File, error) {
-	return File{filepath.ToSlash(name), digestOf(content)}, transcript.WriteNew(filepath.Join(d.dir, name), content, 0o600)
+// keep writes a new file of the ceremony directory. name has slashes.
+func (d *Desk) keep(name string, content []byte, mode fs.FileMode) (File, error) {
+	return File{name, digestOf(content)}, transcript.WriteNew(filepath.Join(d.dir, filepath.FromSlash(name)), content, mode)
 }
 
 // prove has the root key sign the proof of possession.
@@ -414,11 +421,11 @@ func (d *Desk) prove(ctx context.Context, a Attendant, h *HolderState, pin *secr
 	if err != nil {
 		return err
 	}
-	file, err := d.keep(filepath.Join("evidence", fmt.Sprint(h.Serial), "possession."+nonce[:8]+".json"), append(text, '\n'))
+	file, err := d.keep(fmt.Sprintf("evidence/%d/possession.%s.json", h.Serial, nonce[:8]), append(text, '\n'), 0o600)
 	if err != nil {
 		return err
 	}
-	return d.record(TypeKeyProved, h.Holder.ID, KeyProved{OnToken{h.Holder.ID, h.Serial}, nonce, signature, []File{file}})
+	return d.record(TypeKeyProved, h.Holder.ID, KeyProved{Act{h.Holder.ID, h.Serial}, nonce, signature, []File{file}})
 }
 
 // tokenSigns signs with the root key and verifies what comes back, in hex.
@@ -454,7 +461,7 @@ func (d *Desk) signHead(ctx context.Context, h *HolderState, pin *secret.Buffer)
 		if err := h.Prepared.Authentication.Verify(HeadMessage(head), signature); err != nil {
 			return fmt.Errorf("what token %s has signed is not right: %w (hint: do not use this token)", serialText(h.Serial), err)
 		}
-		return d.record(TypeHeadSigned, h.Holder.ID, HeadSigned{OnToken{h.Holder.ID, h.Serial}, head, hex.EncodeToString(signature)})
+		return d.record(TypeHeadSigned, h.Holder.ID, HeadSigned{Act{h.Holder.ID, h.Serial}, head, hex.EncodeToString(signature)})
 	})
 }
 

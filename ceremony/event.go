@@ -60,28 +60,28 @@ type PlanAgreed struct {
 	Plan   json.RawMessage `json:"plan"`
 }
 
-// OnToken names the holder and the token of an act.
-type OnToken struct {
+// Act names the holder and the token of an act.
+type Act struct {
 	Holder string `json:"holder"`
 	Serial uint32 `json:"serial"`
 }
 
 // WipeIntended comes before a token is brought to its factory state.
 type WipeIntended struct {
-	OnToken
+	Act
 	Held []keys.SlotKey `json:"held"` // the keys that are lost by it
 	Why  string         `json:"why"`
 }
 
 // Result closes the intention with that number.
 type Result struct {
-	OnToken
+	Act
 	Intention int64 `json:"intention"`
 }
 
 // PrepareIntended comes before PIN, 9a and 82 are set up.
 type PrepareIntended struct {
-	OnToken
+	Act
 	Sticker    string        `json:"sticker"`
 	Firmware   keys.Firmware `json:"firmware"`
 	FormFactor string        `json:"form_factor"`
@@ -104,7 +104,7 @@ type File struct {
 // KeyIntended comes before PUK and management key are replaced by random ones
 // that nobody keeps, and the root key is made.
 type KeyIntended struct {
-	OnToken
+	Act
 	Slot      keys.Slot      `json:"slot"`
 	Algorithm keys.Algorithm `json:"algorithm"`
 	Touch     keys.Touch     `json:"touch"`
@@ -122,7 +122,7 @@ type KeyMade struct {
 
 // KeyProved: the root key has signed the proof of possession.
 type KeyProved struct {
-	OnToken
+	Act
 	Nonce     string `json:"nonce"`
 	Signature string `json:"signature"`
 	Evidence  []File `json:"evidence"`
@@ -162,7 +162,7 @@ type DraftReviewed struct {
 
 // SignatureIntended comes before the root key signs the draft.
 type SignatureIntended struct {
-	OnToken
+	Act
 	Version int64  `json:"version"`
 	Digest  string `json:"digest"`
 	KeyID   string `json:"key_id"`
@@ -180,7 +180,7 @@ type SignatureMade struct {
 
 // HeadSigned: the holder's key in 9a has signed a head of this log.
 type HeadSigned struct {
-	OnToken
+	Act
 	Head      transcript.Head `json:"head"`
 	Signature string          `json:"signature"`
 }

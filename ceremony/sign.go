@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/big"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -43,7 +42,7 @@ func (d *Desk) review(ctx context.Context, a Attendant) error {
 	}
 	names := s.keyNames()
 	lines := []string{}
-	for _, change := range tuf.Diff(nil, s.Root, names, d.clock()) {
+	for _, change := range tuf.Diff(nil, s.Root, d.clock(), names) {
 		lines = append(lines, change.Text)
 	}
 	title := fmt.Sprintf("Review root v%d", s.Draft.Version)
@@ -94,7 +93,7 @@ func (d *Desk) digestFacts() []Fact {
 
 // makeDraft fixes the bytes to be signed. A rehearsal's root lives a day.
 func (d *Desk) makeDraft() error {
-	expires := d.state.Plan.Root.Expires
+	expires := d.state.Plan.Expires
 	if soon := d.clock().UTC().Truncate(time.Second).Add(rehearsalLife); d.state.Begun.Rehearsal && soon.Before(expires) {
 		expires = soon
 	}
@@ -128,7 +127,7 @@ func (d *Desk) keepDraft() (File, error) {
 	if err != nil {
 		return File{}, err
 	}
-	return d.keep(filepath.FromSlash(name), text)
+	return d.keep(name, text, 0o600)
 }
 
 // sign has one holder sign the reviewed draft.
@@ -157,7 +156,7 @@ func (d *Desk) sign(ctx context.Context, a Attendant, id string) error {
 	}
 	signed := len(d.state.Signatures())
 	return a.Tell(ctx, Message{Title: h().Holder.Name + ": signed", Text: []string{fmt.Sprintf("The signature is verified and recorded: %d of the %d that are needed. Put the token back into its bag.",
-		signed, d.state.Plan.Root.Threshold)}})
+		signed, d.state.Plan.Threshold)}})
 }
 
 func fitsSigning(h *HolderState, info keys.Info) error {
@@ -206,9 +205,12 @@ func (d *Desk) typedWords(ctx context.Context, a Attendant, h Holder) error {
 // records it, and writes its file.
 func (d *Desk) signDraft(ctx context.Context, a Attendant, h *HolderState, pin *secret.Buffer) error {
 	draft := d.state.Draft
-	keyID := d.state.keyID(h)
-	on := OnToken{h.Holder.ID, h.Serial}
-	intention, err := d.intend(TypeSignatureIntended, h.Holder.ID, SignatureIntended{on, draft.Version, draft.Digest, keyID})
+	key, err := tuf.NewKey(h.Key.Public)
+	if err != nil {
+		return err
+	}
+	on := Act{h.Holder.ID, h.Serial}
+	intention, err := d.intend(TypeSignatureIntended, h.Holder.ID, SignatureIntended{on, draft.Version, draft.Digest, key.ID})
 	if err != nil {
 		return err
 	}
@@ -216,15 +218,15 @@ func (d *Desk) signDraft(ctx context.Context, a Attendant, h *HolderState, pin *
 	if err != nil {
 		return err
 	}
-	name, text, err := signatureFile(draft.Digest, h.Holder.ID, keyID, signature)
+	name, text, err := signatureFile(draft.Digest, h.Holder.ID, key.ID, signature)
 	if err != nil {
 		return err
 	}
-	err = d.record(TypeSignatureMade, h.Holder.ID, SignatureMade{Result{on, intention}, draft.Version, draft.Digest, keyID, signature, File{name, digestOf(text)}})
+	err = d.record(TypeSignatureMade, h.Holder.ID, SignatureMade{Result{on, intention}, draft.Version, draft.Digest, key.ID, signature, File{name, digestOf(text)}})
 	if err != nil {
 		return err
 	}
-	_, err = d.keep(filepath.FromSlash(name), text)
+	_, err = d.keep(name, text, 0o600)
 	return err
 }
 
@@ -236,16 +238,6 @@ func signatureFile(digest, holder, keyID, signature string) (string, []byte, err
 		Sig   string `json:"sig"`
 	}{keyID, signature}, "", "  ")
 	return fmt.Sprintf("%s/%s.%.8s.sig.json", draftFolder(digest), holder, keyID), append(text, '\n'), err
-}
-
-// keyID is the TUF key id of a holder's root key.
-func (s *State) keyID(h *HolderState) string {
-	for id, name := range s.keyNames() {
-		if name == h.Holder.Name && h.Key != nil {
-			return id
-		}
-	}
-	return ""
 }
 
 // keyNames are the names of the holders by the key ids of their root keys.

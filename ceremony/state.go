@@ -16,19 +16,19 @@ import (
 // State is what a ceremony has come to: a pure fold over the events of its
 // log. Whoever has the log has the state.
 type State struct {
-	Begun     *Begun
-	Preflight *PreflightDone
-	Plan      *Resolved
-	Digest    string                  // the agreed plan's
-	Holders   map[string]*HolderState // by id, once the plan is agreed
-	Draft     *DraftMade
-	Root      *tuf.Root // what the draft says, once there is one
-	Reviewed  *DraftReviewed
-	Published *RootPublished
-	Sealed    *Sealed
-	SealedAt  int64 // number of the event
-	Closed    *Closed
-	Noted     int // notes and exceptions
+	Begun      *Begun
+	Preflight  *PreflightDone
+	Plan       *Resolved
+	Digest     string                  // the agreed plan's
+	Holders    map[string]*HolderState // by id, once the plan is agreed
+	Draft      *DraftMade
+	Root       *tuf.Root // what the draft says, once there is one
+	Reviewed   *DraftReviewed
+	Published  *RootPublished
+	Sealed     *Sealed
+	SealedAt   int64 // number of the event
+	Closed     *Closed
+	Exceptions int
 
 	heads []string // heads[n] is the hash of line n; heads[0] of the empty log
 }
@@ -90,10 +90,9 @@ func (s *State) apply(e transcript.Event) error {
 	case TypeTaskFailed:
 		return read(e, &TaskFailed{})
 	case TypeNote:
-		s.Noted++
 		return read(e, &Note{})
 	case TypeException:
-		s.Noted++
+		s.Exceptions++
 		return read(e, &Exception{})
 	case TypePreflight:
 		s.Preflight = &PreflightDone{}
@@ -174,7 +173,13 @@ func (s *State) planAgreed(e transcript.Event) error {
 	if s.Plan != nil {
 		return errors.New("a plan was agreed already")
 	}
-	plan, err := ParseResolved(data.Plan)
+	// The log holds it without white space.
+	var text bytes.Buffer
+	if err := json.Indent(&text, data.Plan, "", "  "); err != nil {
+		return err
+	}
+	text.WriteByte('\n')
+	plan, err := ParseResolved(text.Bytes())
 	if err != nil {
 		return err
 	}
@@ -193,7 +198,7 @@ func (s *State) planAgreed(e transcript.Event) error {
 }
 
 // holder finds whose token an event is about.
-func (s *State) holder(on OnToken) (*HolderState, error) {
+func (s *State) holder(on Act) (*HolderState, error) {
 	h := s.Holders[on.Holder]
 	if h == nil {
 		return nil, fmt.Errorf("the plan has no holder %q", on.Holder)
@@ -218,7 +223,7 @@ func (s *State) HolderOf(serial uint32) *HolderState {
 }
 
 // intend opens an intention.
-func (s *State) intend(e transcript.Event, on OnToken, digest string) (*HolderState, error) {
+func (s *State) intend(e transcript.Event, on Act, digest string) (*HolderState, error) {
 	h, err := s.holder(on)
 	if err != nil {
 		return nil, err
@@ -236,7 +241,7 @@ func (s *State) intend(e transcript.Event, on OnToken, digest string) (*HolderSt
 
 // close finds the intention that a result is of.
 func (s *State) close(result Result, types ...string) (*HolderState, error) {
-	h, err := s.holder(result.OnToken)
+	h, err := s.holder(result.Act)
 	if err != nil {
 		return nil, err
 	}
@@ -252,7 +257,7 @@ func (s *State) wipeIntended(e transcript.Event) error {
 	if err := read(e, &data); err != nil {
 		return err
 	}
-	h, err := s.intend(e, data.OnToken, "")
+	h, err := s.intend(e, data.Act, "")
 	if err == nil && h.Key != nil {
 		return fmt.Errorf("token %d holds %s's root key", data.Serial, h.Holder.Name)
 	}
@@ -277,7 +282,7 @@ func (s *State) prepareIntended(e transcript.Event) error {
 	if err := read(e, &data); err != nil {
 		return err
 	}
-	h, err := s.intend(e, data.OnToken, "")
+	h, err := s.intend(e, data.Act, "")
 	if err == nil && (h.Prepared != nil || h.Partial) {
 		return fmt.Errorf("token %d was prepared already", data.Serial)
 	}
@@ -302,7 +307,7 @@ func (s *State) keyIntended(e transcript.Event) error {
 	if err := read(e, &data); err != nil {
 		return err
 	}
-	h, err := s.intend(e, data.OnToken, "")
+	h, err := s.intend(e, data.Act, "")
 	if err == nil && (h.Prepared == nil || h.Key != nil) {
 		return fmt.Errorf("token %d is not prepared, or has its key already", data.Serial)
 	}
@@ -332,7 +337,7 @@ func (s *State) keyProved(e transcript.Event) error {
 	if err := read(e, &data); err != nil {
 		return err
 	}
-	h, err := s.holder(data.OnToken)
+	h, err := s.holder(data.Act)
 	if err != nil {
 		return err
 	}
@@ -410,7 +415,7 @@ func (s *State) signatureIntended(e transcript.Event) error {
 	if s.Reviewed == nil || s.Draft.Digest != data.Digest {
 		return errors.New("that is not the reviewed draft")
 	}
-	h, err := s.intend(e, data.OnToken, data.Digest)
+	h, err := s.intend(e, data.Act, data.Digest)
 	if err == nil && h.Signature != nil {
 		return fmt.Errorf("%s has signed version %d already", h.Holder.Name, data.Version)
 	}
@@ -426,8 +431,12 @@ func (s *State) signatureMade(e transcript.Event) error {
 	if err != nil {
 		return err
 	}
-	if data.Digest != s.Draft.Digest || h.Key == nil {
-		return errors.New("it is not a signature of the reviewed draft")
+	key, err := tuf.NewKey(h.Key.Public)
+	if err != nil {
+		return err
+	}
+	if data.Digest != s.Draft.Digest || data.KeyID != key.ID {
+		return errors.New("it is not a signature of the reviewed draft by this holder's key")
 	}
 	if err := verifyHex(h.Key.Public, s.Root.Canonical(), data.Signature); err != nil {
 		return err
@@ -441,7 +450,7 @@ func (s *State) headSigned(e transcript.Event) error {
 	if err := read(e, &data); err != nil {
 		return err
 	}
-	h, err := s.holder(data.OnToken)
+	h, err := s.holder(data.Act)
 	if err != nil {
 		return err
 	}
@@ -466,8 +475,8 @@ func (s *State) rootPublished(e transcript.Event) error {
 	if s.Published != nil || s.Draft == nil || data.Digest != s.Draft.Digest {
 		return errors.New("a root was published already, or this is not the draft")
 	}
-	if len(s.Signatures()) < s.Plan.Root.Threshold {
-		return fmt.Errorf("%d of %d signatures are too few", len(s.Signatures()), s.Plan.Root.Threshold)
+	if len(s.Signatures()) < s.Plan.Threshold {
+		return fmt.Errorf("%d of %d signatures are too few", len(s.Signatures()), s.Plan.Threshold)
 	}
 	s.Published = &data
 	return nil

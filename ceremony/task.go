@@ -106,7 +106,7 @@ func (d *Desk) enrolTask(h *HolderState) Task {
 
 func (d *Desk) reviewTask() Task {
 	s := d.state
-	t := Task{ID: "review", Title: fmt.Sprintf("Review root v%d", s.Plan.Root.Version), State: doneIf(s.Reviewed != nil), do: d.review}
+	t := Task{ID: "review", Title: fmt.Sprintf("Review root v%d", s.Plan.Version), State: doneIf(s.Reviewed != nil), do: d.review}
 	if missing := s.names(func(h *HolderState) bool { return h.Proved == nil }); len(missing) > 0 {
 		t.block("waits for the keys of " + listed(missing))
 	}
@@ -116,7 +116,7 @@ func (d *Desk) reviewTask() Task {
 func (d *Desk) signTask(h *HolderState) Task {
 	s := d.state
 	t := Task{ID: "sign " + h.Holder.ID, Group: "Sign", Title: h.Holder.Name, State: doneIf(h.Signature != nil),
-		Optional: len(s.Signatures()) >= s.Plan.Root.Threshold}
+		Optional: len(s.Signatures()) >= s.Plan.Threshold}
 	t.do = func(ctx context.Context, a Attendant) error { return d.sign(ctx, a, h.Holder.ID) }
 	if s.Reviewed == nil {
 		t.block("waits for the review")
@@ -133,8 +133,8 @@ func (d *Desk) signTask(h *HolderState) Task {
 func (d *Desk) publishTask() Task {
 	s := d.state
 	t := Task{ID: "publish", Title: "Verify and publish", State: doneIf(s.Published != nil), do: d.publish}
-	if have := len(s.Signatures()); have < s.Plan.Root.Threshold {
-		t.block(fmt.Sprintf("has %d of %d signatures", have, s.Plan.Root.Threshold))
+	if have := len(s.Signatures()); have < s.Plan.Threshold {
+		t.block(fmt.Sprintf("has %d of %d signatures", have, s.Plan.Threshold))
 	}
 	return t
 }

@@ -1,6 +1,7 @@
 package transcript
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -146,12 +147,14 @@ func (l *Log) Head() Head { return l.head }
 // and can refuse it. After an error the event is not part of the log; where
 // the disk may hold a part of it, every later Append fails too.
 func (l *Log) Append(kind, by string, data any, check func(Event) error) (Event, error) {
-	encoded, err := json.Marshal(data)
-	if err != nil {
+	var encoded bytes.Buffer
+	encoder := json.NewEncoder(&encoded)
+	encoder.SetEscapeHTML(false) // raw JSON in data keeps its bytes
+	if err := encoder.Encode(data); err != nil {
 		return Event{}, fmt.Errorf("event %s: %w", kind, err)
 	}
 	event := Event{Seq: l.head.Seq + 1, Time: l.clock().UTC().Truncate(time.Second), Type: kind, By: by,
-		Data: encoded, Prev: l.head.Hash}
+		Data: encoded.Bytes(), Prev: l.head.Hash}
 	line, err := event.encode()
 	if err != nil {
 		return Event{}, err
