@@ -54,6 +54,18 @@ type ResolvedRole struct {
 // that is in the past or too far ahead and a root that no token could sign are
 // a *PlanError. now is the time of the agreement.
 func (p *Plan) Resolve(now time.Time) (*Resolved, error) {
+	r, err := p.resolve(now)
+	if err != nil {
+		return nil, err
+	}
+	if b := r.Budget(); b.Refused {
+		return nil, p.refuse(element("holder", min(b.MostHolders, len(p.Holders)-1)), errors.New(b.text()))
+	}
+	return r, nil
+}
+
+// resolve is Resolve without a look at the size.
+func (p *Plan) resolve(now time.Time) (*Resolved, error) {
 	if err := p.err(); err != nil {
 		return nil, err
 	}
@@ -87,9 +99,6 @@ func (p *Plan) Resolve(now time.Time) (*Resolved, error) {
 	}
 	if err := r.check(); err != nil {
 		return nil, fmt.Errorf("%s: %w", p.File, err)
-	}
-	if b := r.Budget(); b.Refused {
-		return nil, p.refuse(element("holder", min(b.MostHolders, len(p.Holders)-1)), errors.New(b.text()))
 	}
 	return r, nil
 }
