@@ -9,7 +9,6 @@ import (
 	"math/big"
 	"slices"
 	"strings"
-	"time"
 )
 
 // AttestationWant is what a slot's attestation must say.
@@ -75,11 +74,16 @@ func VerifyAttestation(a Attestation, roots, intermediates []*x509.Certificate, 
 
 	// The device, up to a root. Yubico's newer roots certify other applets
 	// too, by intermediates that are named after the applet.
-	if err := chains(device, roots, intermediates); err != nil {
+	issuers, err := chain(device, roots, intermediates)
+	if err != nil {
 		return fail("device certificate", "a chain to a known attestation root", err.Error())
 	}
-	if !strings.HasPrefix(device.Subject.CommonName, "Yubico PIV ") && !strings.HasPrefix(device.Issuer.CommonName, "Yubico PIV ") {
-		return fail("device certificate", "one of a PIV device", fmt.Sprintf("%q issued by %q", device.Subject.CommonName, device.Issuer.CommonName))
+	ofPIV := device.Issuer.CommonName
+	if len(issuers) == 1 { // older ones: certified by a root, which may be named after U2F
+		ofPIV = device.Subject.CommonName
+	}
+	if !strings.HasPrefix(ofPIV, "Yubico PIV ") {
+		return fail("device certificate", "one of the PIV applet", fmt.Sprintf("%q issued by %q", device.Subject.CommonName, device.Issuer.CommonName))
 	}
 	if !device.BasicConstraintsValid || !device.IsCA {
 		return fail("device certificate", "one that may sign attestations", "one that may not")
@@ -153,13 +157,14 @@ func verifyExtensions(slot *x509.Certificate, want AttestationWant) (facts Attes
 	return facts, nil
 }
 
-// chains tells whether a device's certificate chains to one of the roots, at a
-// time when all of them were valid.
-func chains(device *x509.Certificate, roots, intermediates []*x509.Certificate) error {
+// chain returns who certified a device, up to one of the roots, at a time when
+// all of them were valid.
+func chain(device *x509.Certificate, roots, intermediates []*x509.Certificate) ([]*x509.Certificate, error) {
 	o := x509.VerifyOptions{
 		Roots:         x509.NewCertPool(),
 		Intermediates: x509.NewCertPool(),
 		KeyUsages:     []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
+		CurrentTime:   device.NotBefore,
 	}
 	for _, c := range roots {
 		o.Roots.AddCert(c)
@@ -167,12 +172,16 @@ func chains(device *x509.Certificate, roots, intermediates []*x509.Certificate) 
 	for _, c := range intermediates {
 		o.Intermediates.AddCert(c)
 	}
-	youngest := slices.MaxFunc(slices.Concat([]*x509.Certificate{device}, roots, intermediates), func(a, b *x509.Certificate) int {
-		return a.NotBefore.Compare(b.NotBefore)
-	})
-	o.CurrentTime = youngest.NotBefore.Add(time.Second)
-	_, err := device.Verify(o)
-	return err
+	for _, c := range slices.Concat(roots, intermediates) {
+		if c.NotBefore.After(o.CurrentTime) {
+			o.CurrentTime = c.NotBefore
+		}
+	}
+	chains, err := device.Verify(o)
+	if err != nil {
+		return nil, err
+	}
+	return chains[0][1:], nil
 }
 
 // extension returns the value of a certificate's extension. The parser has
