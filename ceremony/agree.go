@@ -14,7 +14,7 @@ import (
 func (d *Desk) preflight(ctx context.Context, a Attendant) error {
 	for {
 		findings := Preflight(d.dir, d.clock())
-		if err := a.Tell(ctx, Message{Title: "Check the laptop", Lines: findingLines(findings)}); err != nil {
+		if err := a.Tell(ctx, Message{Title: "Check the laptop", Lines: FindingLines(findings)}); err != nil {
 			return err
 		}
 		failures := failed(findings)
@@ -56,6 +56,15 @@ func (d *Desk) preflightDone(findings []Finding) error {
 		}
 	}
 	return d.record(TypePreflight, "room", PreflightDone{findings})
+}
+
+// FindingLines says the findings to people.
+func FindingLines(findings []Finding) []string {
+	var lines []string
+	for _, f := range findings {
+		lines = append(lines, f.Line())
+	}
+	return lines
 }
 
 func failed(findings []Finding) []Finding {

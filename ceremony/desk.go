@@ -159,6 +159,27 @@ func (d *Desk) writeResolved() error {
 	return transcript.WriteNew(filepath.Join(d.dir, ResolvedFile), d.state.Plan.JSON(), 0o600)
 }
 
+// LookAt returns a desk that only shows what a ceremony has come to, also while
+// another process holds it. It takes no tasks.
+func LookAt(dir string) (*Desk, error) {
+	text, err := os.ReadFile(filepath.Join(dir, transcript.FileName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s: %w", dir, transcript.ErrNone)
+	}
+	if err != nil {
+		return nil, err
+	}
+	events, _, _, err := transcript.Read(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", dir, err)
+	}
+	state, err := Fold(events)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", dir, err)
+	}
+	return &Desk{dir: dir, state: state}, nil
+}
+
 // UseTokens gives the desk its readers.
 func (d *Desk) UseTokens(t Tokens) { d.tokens = t }
 

@@ -89,7 +89,7 @@ func (d *Desk) fitsEnrolment(h Holder, info keys.Info) error {
 	if info.Edition != "" {
 		return fmt.Errorf("token %s is a YubiKey %s edition, which is not supported (hint: use a YubiKey 5 of the standard edition)", serialText(info.Serial), info.Edition)
 	}
-	if minimum := firmware(policy); info.Firmware.Less(minimum) {
+	if minimum := minFirmware(policy); info.Firmware.Less(minimum) {
 		return fmt.Errorf("token %s has firmware %s, and the plan asks for %s or newer; firmware cannot be updated (hint: use another token)",
 			serialText(info.Serial), info.Firmware, minimum)
 	}
@@ -366,8 +366,8 @@ func (d *Desk) keyMade(ctx context.Context, h *HolderState, result Result, publi
 	})
 }
 
-// firmware is the oldest that a plan accepts; ReadPlan has checked its form.
-func firmware(policy TokenPolicy) keys.Firmware {
+// minFirmware is the oldest that a plan accepts; ReadPlan has checked its form.
+func minFirmware(policy TokenPolicy) keys.Firmware {
 	version, _ := ParseFirmware(policy.MinFirmware)
 	return version
 }
@@ -380,7 +380,7 @@ func (d *Desk) attested(s *keys.Session, serial uint32, slot keys.Slot, public k
 		return nil, err
 	}
 	_, err = keys.VerifyAttestation(attestation, d.tokens.Roots, nil, keys.AttestationWant{
-		Serial: serial, Slot: slot, Public: public, Policy: keys.Policy{PIN: keys.PINAlways, Touch: touch}, MinFirmware: firmware(d.state.Plan.Token)})
+		Serial: serial, Slot: slot, Public: public, Policy: keys.Policy{PIN: keys.PINAlways, Touch: touch}, MinFirmware: minFirmware(d.state.Plan.Token)})
 	if err != nil {
 		return nil, fmt.Errorf("token %s, slot %s: %w", serialText(serial), slot, err)
 	}

@@ -60,7 +60,9 @@ func (s *Script) Choose(ctx context.Context, p Prompt, choices []Choice) (string
 	if err != nil {
 		return "", err
 	}
-	there := func(key string) bool { return slices.ContainsFunc(choices, func(c Choice) bool { return c.Key == key }) }
+	there := func(key string) bool {
+		return slices.ContainsFunc(choices, func(c Choice) bool { return c.Key == key })
+	}
 	if ok && !there(answer) {
 		return "", refused(p, answer, fmt.Errorf("it is not one of the choices"))
 	}

@@ -190,3 +190,39 @@ func listed(names []string) string {
 	last := len(names) - 1
 	return strings.Join(names[:last], ", ") + " and " + names[last]
 }
+
+// Status says in a few lines where the ceremony stands.
+func (d *Desk) Status() []string {
+	marks := map[TaskState]string{Done: "[x]", Ready: "[ ]", Blocked: " - "}
+	lines := []string{d.Header()}
+	for _, t := range d.tasks() {
+		line := marks[t.State] + " " + t.Title
+		if t.Group != "" && t.Group != groupEnd {
+			line = marks[t.State] + " " + t.Group + ": " + t.Title
+		}
+		if t.Reason != "" {
+			line += " (" + t.Reason + ")"
+		}
+		lines = append(lines, line)
+	}
+	next, ok := d.Next()
+	switch {
+	case d.state.Closed != nil:
+		lines = append(lines, "finished: the root is in "+d.state.Published.File.Name)
+	case ok:
+		lines = append(lines, "next: "+next.ID)
+	}
+	return lines
+}
+
+// Header is one line that says which ceremony this is.
+func (d *Desk) Header() string {
+	header := "root ceremony"
+	if s := d.state; s.Plan != nil {
+		header = fmt.Sprintf("%s, %s root v%d", s.Plan.Name, s.Plan.Kind, s.Plan.Version)
+	}
+	if d.state.Begun != nil && d.state.Begun.Rehearsal {
+		header = "REHEARSAL: " + header
+	}
+	return header
+}
