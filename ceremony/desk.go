@@ -253,7 +253,7 @@ func (d *Desk) Run(ctx context.Context, id string, a Attendant) (err error) {
 			err = errors.Join(err, failed)
 		}
 	}()
-	for _, t := range d.tasks() {
+	for _, t := range d.Tasks() {
 		if t.ID != id {
 			continue
 		}

@@ -20,48 +20,55 @@ import (
 // enrol brings one holder from a token to a proved root key. It goes on where
 // an earlier try ended.
 func (d *Desk) enrol(ctx context.Context, a Attendant, id string) error {
-	h := func() *HolderState { return d.state.Holders[id] }
-	info, err := d.enrolToken(ctx, a, h().Holder)
+	h := d.state.Holders[id]
+	info, err := d.enrolToken(ctx, a, h)
 	if err != nil {
 		return err
 	}
-	if err := d.settle(ctx, a, h(), info); err != nil {
+	if err := d.settle(ctx, a, h, info); err != nil {
 		return err
 	}
-	if info, err = d.wipeIfNeeded(ctx, a, h(), info); err != nil {
+	if info, err = d.wipeIfNeeded(ctx, a, h, info); err != nil {
 		return err
 	}
-	pin, err := d.enrolPIN(ctx, a, h(), info)
+	enrol := func(s *keys.Session, pin *secret.Buffer) error { return d.enrolOn(ctx, a, s, h, info, pin) }
+	if h.Prepared != nil {
+		err = d.withPIN(ctx, a, h, info.PINTries, enrol)
+	} else {
+		err = d.withNewPIN(ctx, a, h, info, enrol)
+	}
 	if err != nil {
 		return err
 	}
-	defer pin.Wipe()
-	if h().Prepared == nil {
-		if err := d.prepare(ctx, a, h(), info, pin); err != nil {
+	return a.Tell(ctx, Message{Title: h.Holder.Name + ": enrolled", Text: []string{"The token has its key, and has proved it. Put it back into its bag."}})
+}
+
+// enrolOn does with the token in the reader what is not yet done.
+func (d *Desk) enrolOn(ctx context.Context, a Attendant, s *keys.Session, h *HolderState, info keys.Info, pin *secret.Buffer) error {
+	if h.Prepared == nil {
+		if err := d.prepare(ctx, a, s, h, info, pin); err != nil {
 			return err
 		}
 	}
-	if h().Key == nil {
-		if err := d.makeKey(ctx, a, h()); err != nil {
+	if h.Key == nil {
+		if err := d.makeKey(ctx, a, s, h); err != nil {
 			return err
 		}
 	}
-	if h().Proved == nil {
-		if err := d.prove(ctx, a, h(), pin); err != nil {
+	if h.Proved == nil {
+		if err := d.prove(ctx, a, s, h, pin); err != nil {
 			return err
 		}
 	}
-	if err := d.signHead(ctx, h(), pin); err != nil {
-		return err
-	}
-	return a.Tell(ctx, Message{Title: h().Holder.Name + ": enrolled", Text: []string{"The token has its key, and has proved it. Put it back into its bag."}})
+	return d.signHead(ctx, s, h, pin)
 }
 
 // enrolToken waits for the holder's token and has its sticker compared. It
 // refuses what is wrong before any PIN is asked for.
-func (d *Desk) enrolToken(ctx context.Context, a Attendant, h Holder) (keys.Info, error) {
-	info, err := d.waitForToken(ctx, a, h, "holder.token "+h.ID, func(info keys.Info) error { return d.fitsEnrolment(h, info) })
-	if err != nil || d.state.Holders[h.ID].Serial == info.Serial {
+func (d *Desk) enrolToken(ctx context.Context, a Attendant, state *HolderState) (keys.Info, error) {
+	h := state.Holder
+	info, err := d.waitForToken(ctx, a, state, "holder.token "+h.ID, func(info keys.Info) error { return d.fitsEnrolment(state, info) })
+	if err != nil || state.Serial == info.Serial {
 		return info, err
 	}
 	same, err := a.Confirm(ctx, Prompt{ID: "holder.sticker " + h.ID, Message: Message{
@@ -77,19 +84,19 @@ func (d *Desk) enrolToken(ctx context.Context, a Attendant, h Holder) (keys.Info
 }
 
 // fitsEnrolment tells what is wrong with a token for this holder.
-func (d *Desk) fitsEnrolment(h Holder, info keys.Info) error {
-	policy := d.state.Plan.Token
+func (d *Desk) fitsEnrolment(state *HolderState, info keys.Info) error {
+	h, minimum := state.Holder, minFirmware(d.state.Plan.Token)
 	if owner := d.state.HolderOf(info.Serial); owner != nil && owner.Holder.ID != h.ID {
 		return fmt.Errorf("token %s is %s's (hint: insert %s's token, sticker %s)", serialText(info.Serial), owner.Holder.Name, h.Name, h.Token)
 	}
-	if own := d.state.Holders[h.ID].Serial; own != 0 && own != info.Serial {
+	if own := state.Serial; own != 0 && own != info.Serial {
 		return fmt.Errorf("%s's token has the serial number %s, this one %s (hint: insert the token with the sticker %s)",
 			h.Name, serialText(own), serialText(info.Serial), h.Token)
 	}
 	if info.Edition != "" {
 		return fmt.Errorf("token %s is a YubiKey %s edition, which is not supported (hint: use a YubiKey 5 of the standard edition)", serialText(info.Serial), info.Edition)
 	}
-	if minimum := minFirmware(policy); info.Firmware.Less(minimum) {
+	if info.Firmware.Less(minimum) {
 		return fmt.Errorf("token %s has firmware %s, and the plan asks for %s or newer; firmware cannot be updated (hint: use another token)",
 			serialText(info.Serial), info.Firmware, minimum)
 	}
@@ -97,7 +104,8 @@ func (d *Desk) fitsEnrolment(h Holder, info keys.Info) error {
 }
 
 // waitForToken asks for a holder's token until fits has nothing against it.
-func (d *Desk) waitForToken(ctx context.Context, a Attendant, h Holder, id string, fits func(keys.Info) error) (keys.Info, error) {
+func (d *Desk) waitForToken(ctx context.Context, a Attendant, state *HolderState, id string, fits func(keys.Info) error) (keys.Info, error) {
+	h := state.Holder
 	look := func(ctx context.Context) (keys.Info, error) {
 		session, err := d.tokens.Start(ctx)
 		if err != nil {
@@ -108,7 +116,7 @@ func (d *Desk) waitForToken(ctx context.Context, a Attendant, h Holder, id strin
 		if err != nil {
 			return keys.Info{}, err
 		}
-		return onlyToken(there, d.state.Holders[h.ID].Serial, h.Token, fits)
+		return onlyToken(there, state.Serial, h.Token, fits)
 	}
 	return a.WaitForToken(ctx, TokenWait{
 		Prompt: Prompt{ID: id, Message: Message{Title: h.Name + ": insert the token",
@@ -163,7 +171,7 @@ func (d *Desk) settle(ctx context.Context, a Attendant, h *HolderState, info key
 			if err := d.told(ctx, a, h, "the root key was made"); err != nil {
 				return err
 			}
-			return d.keyMade(ctx, h, result, key.Public, true)
+			return d.withToken(ctx, info.Serial, func(s *keys.Session) error { return d.keyMade(s, h, result, key.Public, true) })
 		}
 		if !info.ManagementDefault || !info.PUKDefault {
 			found, state = "the token was locked before its root key was made", SettledPartial
@@ -229,83 +237,63 @@ func heldFacts(info keys.Info) []Fact {
 	return facts
 }
 
-// enrolPIN returns the holder's PIN: a new one, typed twice, or the one the
-// token has got already.
-func (d *Desk) enrolPIN(ctx context.Context, a Attendant, h *HolderState, info keys.Info) (*secret.Buffer, error) {
-	if h.Prepared != nil {
-		return d.checkedPIN(ctx, a, h)
-	}
-	alone := "The PIN is yours alone: the others look away. It has 6 to 8 digits. With no backup of the PUK, a PIN that is forgotten or typed wrong 5 times is lost with its key."
+// withNewPIN has the holder choose a PIN, typed twice, and runs do on the token
+// with it. The token does not have it yet.
+func (d *Desk) withNewPIN(ctx context.Context, a Attendant, h *HolderState, info keys.Info, do func(*keys.Session, *secret.Buffer) error) error {
+	title := h.Holder.Name + ": choose a PIN"
 	for {
-		first, err := a.AskSecret(ctx, Prompt{ID: "holder.pin.new " + h.Holder.ID, Message: Message{
-			Title: h.Holder.Name + ": choose a PIN", Facts: tokenFacts(info, h.Holder), Text: []string{alone}},
+		pin, err := a.AskSecret(ctx, Prompt{ID: "holder.pin.new " + h.Holder.ID, Message: Message{Title: title, Facts: tokenFacts(info, h.Holder), Text: []string{
+			"The PIN is yours alone: the others look away. It has 6 to 8 digits. With no backup of the PUK, a PIN that is forgotten or typed wrong 5 times is lost with its key."}},
 			Question: h.Holder.Name + ", type your new PIN:"}, checkPIN)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		again, err := a.AskSecret(ctx, Prompt{ID: "holder.pin.again " + h.Holder.ID, Message: Message{Title: h.Holder.Name + ": choose a PIN"},
-			Question: "The same PIN again:"}, nil)
+		defer pin.Wipe()
+		again, err := a.AskSecret(ctx, Prompt{ID: "holder.pin.again " + h.Holder.ID, Message: Message{Title: title}, Question: "The same PIN again:"}, nil)
 		if err != nil {
-			first.Wipe()
-			return nil, err
+			return err
 		}
-		same := secret.Equal(first, again)
-		again.Wipe()
-		if same {
-			return first, nil
+		defer again.Wipe()
+		if secret.Equal(pin, again) {
+			return d.withToken(ctx, info.Serial, func(s *keys.Session) error { return do(s, pin) })
 		}
-		first.Wipe()
-		if err := a.Tell(ctx, Message{Title: h.Holder.Name, Text: []string{"The two were not the same. Nothing was set; choose again."}}); err != nil {
-			return nil, err
+		if err := a.Tell(ctx, Message{Title: title, Text: []string{"The two were not the same. Nothing was set; choose again."}}); err != nil {
+			return err
 		}
 	}
 }
 
-// checkedPIN asks for the PIN of a prepared token until the token takes it.
-func (d *Desk) checkedPIN(ctx context.Context, a Attendant, h *HolderState) (*secret.Buffer, error) {
-	said := ""
-	for {
-		tries := 0
-		err := d.withToken(ctx, h.Serial, func(s *keys.Session) error {
-			info, err := s.Info()
-			tries = info.PINTries
-			return err
-		})
-		if err != nil {
-			return nil, err
-		}
-		if tries == 0 {
-			return nil, &keys.PINError{}
-		}
+// withPIN asks for the PIN of the holder's token until the token takes it, and
+// runs do on the token.
+func (d *Desk) withPIN(ctx context.Context, a Attendant, h *HolderState, tries int, do func(*keys.Session, *secret.Buffer) error) error {
+	text := []string{"The PIN is yours alone: the others look away."}
+	for tries > 0 {
 		pin, err := a.AskSecret(ctx, Prompt{ID: "holder.pin " + h.Holder.ID, Message: Message{Title: h.Holder.Name + ": type your PIN",
 			Facts: []Fact{{"Serial", serialText(h.Serial) + "   (sticker " + h.Holder.Token + ")"}, {"Tries", fmt.Sprintf("%d left", tries)}},
-			Text:  append([]string{"The PIN is yours alone: the others look away."}, nonEmpty(said)...)},
-			Question: h.Holder.Name + ", type your PIN:"}, checkPIN)
+			Text:  text}, Question: h.Holder.Name + ", type your PIN:"}, checkPIN)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		err = d.withToken(ctx, h.Serial, func(s *keys.Session) error { return s.CheckPIN(pin) })
-		if err == nil {
-			return pin, nil
-		}
-		pin.Wipe()
+		defer pin.Wipe()
 		var wrong *keys.PINError
-		if !errors.As(err, &wrong) || wrong.TriesLeft == 0 {
-			return nil, err
+		err = d.withToken(ctx, h.Serial, func(s *keys.Session) error {
+			if err := s.CheckPIN(pin); err != nil {
+				errors.As(err, &wrong)
+				return err
+			}
+			return do(s, pin)
+		})
+		if wrong == nil {
+			return err
 		}
-		said = wrong.Error() + "."
+		tries = wrong.TriesLeft
+		text = []string{"The PIN was wrong."}
 	}
-}
-
-func nonEmpty(s string) []string {
-	if s == "" {
-		return nil
-	}
-	return []string{s}
+	return fmt.Errorf("%s's token: %w", h.Holder.Name, &keys.PINError{})
 }
 
 // prepare sets tries and PIN and makes the keys in 9a and 82.
-func (d *Desk) prepare(ctx context.Context, a Attendant, h *HolderState, info keys.Info, pin *secret.Buffer) error {
+func (d *Desk) prepare(ctx context.Context, a Attendant, s *keys.Session, h *HolderState, info keys.Info, pin *secret.Buffer) error {
 	if err := a.Tell(ctx, Message{Title: h.Holder.Name + ": preparing the token",
 		Text: []string{"The token gets its PIN with 5 tries, a key in 9a that signs the log, and one in 82 that opens backups."}}); err != nil {
 		return err
@@ -315,25 +303,23 @@ func (d *Desk) prepare(ctx context.Context, a Attendant, h *HolderState, info ke
 	if err != nil {
 		return err
 	}
-	return d.withToken(ctx, info.Serial, func(s *keys.Session) error {
-		made, err := s.Prepare(pin)
-		if err != nil {
-			return err
-		}
-		authentication, err := d.attested(s, info.Serial, keys.SlotAuthentication, made.Authentication, keys.TouchNever)
-		if err != nil {
-			return err
-		}
-		age, err := d.attested(s, info.Serial, keys.SlotAge, made.Age, keys.TouchAlways)
-		if err != nil {
-			return err
-		}
-		return d.record(TypePrepared, h.Holder.ID, Prepared{Result{on, intention}, made.Authentication, made.Age, append(authentication, age...)})
-	})
+	made, err := s.Prepare(pin)
+	if err != nil {
+		return err
+	}
+	authentication, err := d.attested(s, info.Serial, keys.SlotAuthentication, made.Authentication, keys.TouchNever)
+	if err != nil {
+		return err
+	}
+	age, err := d.attested(s, info.Serial, keys.SlotAge, made.Age, keys.TouchAlways)
+	if err != nil {
+		return err
+	}
+	return d.record(TypePrepared, h.Holder.ID, Prepared{Result{on, intention}, made.Authentication, made.Age, append(authentication, age...)})
 }
 
 // makeKey locks the token and makes the root key on it.
-func (d *Desk) makeKey(ctx context.Context, a Attendant, h *HolderState) error {
+func (d *Desk) makeKey(ctx context.Context, a Attendant, s *keys.Session, h *HolderState) error {
 	if err := a.Tell(ctx, Message{Title: h.Holder.Name + ": making the root key",
 		Text: []string{"PUK and management key become random numbers that nobody keeps. Then the token makes the root key in 9c; it never leaves the token."}}); err != nil {
 		return err
@@ -344,26 +330,20 @@ func (d *Desk) makeKey(ctx context.Context, a Attendant, h *HolderState) error {
 	if err != nil {
 		return err
 	}
-	var public keys.PublicKey
-	err = d.withToken(ctx, h.Serial, func(s *keys.Session) error {
-		public, err = s.MakeRootKey(policy.Algorithm, policy.Touch)
-		return err
-	})
+	public, err := s.MakeRootKey(policy.Algorithm, policy.Touch)
 	if err != nil {
 		return err
 	}
-	return d.keyMade(ctx, h, Result{on, intention}, public, false)
+	return d.keyMade(s, h, Result{on, intention}, public, false)
 }
 
 // keyMade reads the root key's attestation back, and records both.
-func (d *Desk) keyMade(ctx context.Context, h *HolderState, result Result, public keys.PublicKey, found bool) error {
-	return d.withToken(ctx, result.Serial, func(s *keys.Session) error {
-		evidence, err := d.attested(s, result.Serial, keys.SlotRoot, public, d.state.Plan.Token.Touch)
-		if err != nil {
-			return err
-		}
-		return d.record(TypeKeyMade, h.Holder.ID, KeyMade{Result: result, Public: public, Evidence: evidence, FoundOnLook: found})
-	})
+func (d *Desk) keyMade(s *keys.Session, h *HolderState, result Result, public keys.PublicKey, found bool) error {
+	evidence, err := d.attested(s, result.Serial, keys.SlotRoot, public, d.state.Plan.Token.Touch)
+	if err != nil {
+		return err
+	}
+	return d.record(TypeKeyMade, h.Holder.ID, KeyMade{Result: result, Public: public, Evidence: evidence, FoundOnLook: found})
 }
 
 // minFirmware is the oldest that a plan accepts; ReadPlan has checked its form.
@@ -405,7 +385,7 @@ func (d *Desk) keep(name string, content []byte, mode fs.FileMode) (File, error)
 }
 
 // prove has the root key sign the proof of possession.
-func (d *Desk) prove(ctx context.Context, a Attendant, h *HolderState, pin *secret.Buffer) error {
+func (d *Desk) prove(ctx context.Context, a Attendant, s *keys.Session, h *HolderState, pin *secret.Buffer) error {
 	random := make([]byte, 32)
 	_, _ = rand.Read(random) // never fails
 	nonce := hex.EncodeToString(random)
@@ -413,7 +393,7 @@ func (d *Desk) prove(ctx context.Context, a Attendant, h *HolderState, pin *secr
 	if err != nil {
 		return err
 	}
-	signature, err := d.tokenSigns(ctx, a, h, pin, message, "prove that the key works")
+	signature, err := d.tokenSigns(ctx, a, s, h, pin, message, "prove that the key works")
 	if err != nil {
 		return err
 	}
@@ -429,40 +409,39 @@ func (d *Desk) prove(ctx context.Context, a Attendant, h *HolderState, pin *secr
 }
 
 // tokenSigns signs with the root key and verifies what comes back, in hex.
-func (d *Desk) tokenSigns(ctx context.Context, a Attendant, h *HolderState, pin *secret.Buffer, message []byte, why string) (string, error) {
-	var signature []byte
-	err := d.withToken(ctx, h.Serial, func(s *keys.Session) error {
-		var err error
-		signature, err = s.Sign(ctx, keys.SlotRoot, pin, message, func(ctx context.Context) error {
-			return a.WaitForTouch(ctx, Prompt{ID: "holder.touch " + h.Holder.ID, Message: Message{Title: h.Holder.Name + ": touch the token",
-				Facts: []Fact{{"To", why}}}, Question: h.Holder.Name + ", touch the token " + h.Holder.Token + " now."}, d.tokens.Plug != nil)
-		})
-		return err
+func (d *Desk) tokenSigns(ctx context.Context, a Attendant, s *keys.Session, h *HolderState, pin *secret.Buffer, message []byte, why string) (string, error) {
+	signature, err := s.Sign(ctx, keys.SlotRoot, pin, message, func(ctx context.Context) error {
+		return a.WaitForTouch(ctx, Prompt{ID: "holder.touch " + h.Holder.ID, Message: Message{Title: h.Holder.Name + ": touch the token",
+			Facts: []Fact{{"To", why}}}, Question: h.Holder.Name + ", touch the token " + h.Holder.Token + " now."}, d.tokens.Plug != nil)
 	})
 	if err != nil {
 		return "", err
 	}
-	if err := h.Key.Public.Verify(message, signature); err != nil {
-		return "", fmt.Errorf("what token %s has signed is not right: %w (hint: do not use this token)", serialText(h.Serial), err)
+	return verified(h, h.Key.Public, message, signature)
+}
+
+// verified gives a signature in hex, once it is known to be good.
+func verified(h *HolderState, public keys.PublicKey, message, signature []byte) (string, error) {
+	if err := public.Verify(message, signature); err != nil {
+		return "", fmt.Errorf("what token %s of %s has signed is not right: %w (hint: do not use this token)", serialText(h.Serial), h.Holder.Name, err)
 	}
 	return hex.EncodeToString(signature), nil
 }
 
 // signHead has the holder's key in 9a sign the head of the log as it stands.
-func (d *Desk) signHead(ctx context.Context, h *HolderState, pin *secret.Buffer) error {
+func (d *Desk) signHead(ctx context.Context, s *keys.Session, h *HolderState, pin *secret.Buffer) error {
 	d.mu.Lock()
 	head := d.log.Head()
 	d.mu.Unlock()
-	return d.withToken(ctx, h.Serial, func(s *keys.Session) error {
-		signature, err := s.Sign(ctx, keys.SlotAuthentication, pin, HeadMessage(head), nil)
-		if err != nil {
-			return err
-		}
-		if err := h.Prepared.Authentication.Verify(HeadMessage(head), signature); err != nil {
-			return fmt.Errorf("what token %s has signed is not right: %w (hint: do not use this token)", serialText(h.Serial), err)
-		}
-		return d.record(TypeHeadSigned, h.Holder.ID, HeadSigned{Act{h.Holder.ID, h.Serial}, head, hex.EncodeToString(signature)})
-	})
+	made, err := s.Sign(ctx, keys.SlotAuthentication, pin, HeadMessage(head), nil)
+	if err != nil {
+		return err
+	}
+	signature, err := verified(h, h.Prepared.Authentication, HeadMessage(head), made)
+	if err != nil {
+		return err
+	}
+	return d.record(TypeHeadSigned, h.Holder.ID, HeadSigned{Act{h.Holder.ID, h.Serial}, head, signature})
 }
 
 // withToken runs do with a session of its own on the token with that serial.

@@ -14,6 +14,7 @@ import (
 	"rootceremony/ceremony/transcript"
 	"rootceremony/ceremony/tuf"
 	"rootceremony/keys"
+	"rootceremony/keys/secret"
 )
 
 // SumsFile is the list of what was published, in the format of sha256sum.
@@ -163,15 +164,11 @@ func (d *Desk) heads(ctx context.Context, a Attendant) error {
 }
 
 func (d *Desk) headBy(ctx context.Context, a Attendant, h *HolderState) error {
-	if _, err := d.waitForToken(ctx, a, h.Holder, "heads.token "+h.Holder.ID, func(info keys.Info) error { return fitsSigning(h, info) }); err != nil {
-		return err
-	}
-	pin, err := d.checkedPIN(ctx, a, h)
+	info, err := d.waitForToken(ctx, a, h, "heads.token "+h.Holder.ID, func(info keys.Info) error { return fitsSigning(h, info) })
 	if err != nil {
 		return err
 	}
-	defer pin.Wipe()
-	return d.signHead(ctx, h, pin)
+	return d.withPIN(ctx, a, h, info.PINTries, func(s *keys.Session, pin *secret.Buffer) error { return d.signHead(ctx, s, h, pin) })
 }
 
 // sums writes SHA256SUMS over what is published, as the last file.

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/big"
 	"strings"
@@ -132,31 +133,28 @@ func (d *Desk) keepDraft() (File, error) {
 
 // sign has one holder sign the reviewed draft.
 func (d *Desk) sign(ctx context.Context, a Attendant, id string) error {
-	h := func() *HolderState { return d.state.Holders[id] }
-	info, err := d.waitForToken(ctx, a, h().Holder, "sign.token "+id, func(info keys.Info) error { return fitsSigning(h(), info) })
+	h := d.state.Holders[id]
+	info, err := d.waitForToken(ctx, a, h, "sign.token "+id, func(info keys.Info) error { return fitsSigning(h, info) })
 	if err != nil {
 		return err
 	}
-	if err := d.settle(ctx, a, h(), info); err != nil {
+	if err := d.settle(ctx, a, h, info); err != nil {
 		return err
 	}
-	if err := d.typedWords(ctx, a, h().Holder); err != nil {
+	if err := d.typedWords(ctx, a, h.Holder); err != nil {
 		return err
 	}
-	pin, err := d.checkedPIN(ctx, a, h())
+	err = d.withPIN(ctx, a, h, info.PINTries, func(s *keys.Session, pin *secret.Buffer) error {
+		if err := d.signDraft(ctx, a, s, h, pin); err != nil {
+			return err
+		}
+		return d.signHead(ctx, s, h, pin)
+	})
 	if err != nil {
 		return err
 	}
-	defer pin.Wipe()
-	if err := d.signDraft(ctx, a, h(), pin); err != nil {
-		return err
-	}
-	if err := d.signHead(ctx, h(), pin); err != nil {
-		return err
-	}
-	signed := len(d.state.Signatures())
-	return a.Tell(ctx, Message{Title: h().Holder.Name + ": signed", Text: []string{fmt.Sprintf("The signature is verified and recorded: %d of the %d that are needed. Put the token back into its bag.",
-		signed, d.state.Plan.Threshold)}})
+	return a.Tell(ctx, Message{Title: h.Holder.Name + ": signed", Text: []string{fmt.Sprintf("The signature is verified and recorded: %d of the %d that are needed. Put the token back into its bag.",
+		len(d.state.Signatures()), d.state.Plan.Threshold)}})
 }
 
 func fitsSigning(h *HolderState, info keys.Info) error {
@@ -203,7 +201,7 @@ func (d *Desk) typedWords(ctx context.Context, a Attendant, h Holder) error {
 
 // signDraft announces the signature, has the token make it, verifies and
 // records it, and writes its file.
-func (d *Desk) signDraft(ctx context.Context, a Attendant, h *HolderState, pin *secret.Buffer) error {
+func (d *Desk) signDraft(ctx context.Context, a Attendant, s *keys.Session, h *HolderState, pin *secret.Buffer) error {
 	draft := d.state.Draft
 	key, err := tuf.NewKey(h.Key.Public)
 	if err != nil {
@@ -214,7 +212,12 @@ func (d *Desk) signDraft(ctx context.Context, a Attendant, h *HolderState, pin *
 	if err != nil {
 		return err
 	}
-	signature, err := d.tokenSigns(ctx, a, h, pin, d.state.Root.Canonical(), fmt.Sprintf("sign root v%d", draft.Version))
+	signature, err := d.tokenSigns(ctx, a, s, h, pin, d.state.Root.Canonical(), fmt.Sprintf("sign root v%d", draft.Version))
+	if errors.Is(err, keys.ErrNotTouched) {
+		// What is known not to have happened needs no looking at the token.
+		settled := d.record(TypeSettled, h.Holder.ID, Settled{Result{on, intention}, "the token was not touched in time, and signed nothing", SettledNothing})
+		return errors.Join(err, settled)
+	}
 	if err != nil {
 		return err
 	}

@@ -31,12 +31,16 @@ type Task struct {
 
 // Tasks lists what is done, what can be done now and what waits, in the order
 // of the runbook.
-func (d *Desk) Tasks() []Task { return d.tasks() }
+func (d *Desk) Tasks() []Task {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.tasks()
+}
 
 // Next is the task to take now: the first that is ready and needed, before it
 // is too late the optional ones, and the ones that end the ceremony last.
 func (d *Desk) Next() (Task, bool) {
-	tasks := d.tasks()
+	tasks := d.Tasks()
 	for _, wanted := range []func(Task) bool{
 		func(t Task) bool { return !t.Optional && t.Group != groupEnd },
 		func(t Task) bool { return t.Optional },
@@ -195,7 +199,7 @@ func listed(names []string) string {
 func (d *Desk) Status() []string {
 	marks := map[TaskState]string{Done: "[x]", Ready: "[ ]", Blocked: " - "}
 	lines := []string{d.Header()}
-	for _, t := range d.tasks() {
+	for _, t := range d.Tasks() {
 		line := marks[t.State] + " " + t.Title
 		if t.Group != "" && t.Group != groupEnd {
 			line = marks[t.State] + " " + t.Group + ": " + t.Title
