@@ -197,12 +197,3 @@ func (d *difference) fields(where string, old, new []Field) {
 		}
 	}
 }
-
-// canonicalText is JSON without what only its notation changes.
-func canonicalText(s string) string {
-	d, err := scan(s)
-	if err != nil {
-		return s
-	}
-	return string(d.canonical(nil, 0))
-}
