@@ -57,6 +57,7 @@ type Plan struct {
 	Roles      map[string]RolePlan // by tuf.RoleTimestamp, tuf.RoleSnapshot, tuf.RoleTargets
 
 	where  map[string]place // where each value stands, by its path
+	lines  []int            // where each line begins
 	faults []Fault
 	said   map[string]bool // paths that have a fault
 }
@@ -290,6 +291,10 @@ func readKeyFile(dir *os.Root, file string) (tuf.Key, error) {
 	wrong := func(err error) error {
 		if pe := new(os.PathError); errors.As(err, &pe) {
 			err = pe.Err
+		}
+		// The error of os.Root for this has no name.
+		if err.Error() == "path escapes from parent" {
+			err = errors.New("is or passes a link that leads out of the plan's folder (hint: copy the file into it)")
 		}
 		if errors.Is(err, os.ErrNotExist) {
 			err = errors.New("no such file (hint: put it there; the name counts from the plan's folder)")

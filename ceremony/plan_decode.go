@@ -21,16 +21,18 @@ type place struct{ key, value int }
 // decode fills the Plan from its Data. go-toml reads the values; into a struct
 // it would take keys of any case, so the values come as maps and are taken out
 // by name. Wrong types and unknown keys become faults; what is not TOML ends
-// the reading with a *PlanError.
+// the reading with a *PlanError of one.
 func (p *Plan) decode() error {
+	p.lines = lineStarts(p.Data)
 	var values map[string]any
 	if err := toml.Unmarshal(p.Data, &values); err != nil {
-		text, line, column := err.Error(), 1, 1
+		offset := 0
 		if de := new(toml.DecodeError); errors.As(err, &de) {
-			text = strings.TrimPrefix(text, "toml: ")
-			line, column = de.Position()
+			line, column := de.Position()
+			offset = min(p.lines[line-1]+column-1, len(p.Data))
 		}
-		return &PlanError{p.File, []Fault{{line, p.characters(line, column), "not TOML: " + text}}}
+		p.faultAt(offset, "not TOML: "+strings.TrimPrefix(err.Error(), "toml: "))
+		return p.err()
 	}
 	p.where = places(p.Data)
 
@@ -217,21 +219,22 @@ func typeName(v any) string {
 
 // faultAt adds a fault at an offset in the file.
 func (p *Plan) faultAt(offset int, text string) {
-	before := p.Data[:offset]
-	line := strings.Count(string(before), "\n")
-	start := strings.LastIndexByte(string(before), '\n') + 1
-	p.faults = append(p.faults, Fault{line + 1, utf8.RuneCount(before[start:]) + 1, text})
+	i, found := slices.BinarySearch(p.lines, offset)
+	if !found {
+		i--
+	}
+	p.faults = append(p.faults, Fault{i + 1, utf8.RuneCount(p.Data[p.lines[i]:offset]) + 1, text})
 }
 
-// characters turns a column that counts bytes into one that counts
-// characters. Both count from 1.
-func (p *Plan) characters(line, column int) int {
-	lines := strings.SplitN(string(p.Data), "\n", line+1)
-	if line > len(lines) {
-		return column
+// lineStarts returns the offset of every line's first byte.
+func lineStarts(data []byte) []int {
+	starts := []int{0}
+	for i, b := range data {
+		if b == '\n' {
+			starts = append(starts, i+1)
+		}
 	}
-	text := lines[line-1]
-	return utf8.RuneCountInString(text[:min(column-1, len(text))]) + 1
+	return starts
 }
 
 // join and element make the paths by which values are found: "root.threshold",
@@ -256,6 +259,10 @@ func last(path string) string {
 	return name
 }
 
+// maxPath bounds the length of a path, as a hostile file can nest deeply. The
+// paths of a plan are shorter; below a longer one no position is needed.
+const maxPath = 100
+
 // places finds where every key and value of a TOML document stands. The
 // document was read without an error before.
 func places(data []byte) map[string]place {
@@ -271,6 +278,9 @@ func places(data []byte) map[string]place {
 	// enter follows the parts of a dotted key from path on, and notes each.
 	enter := func(path string, key unstable.Iterator, appends bool) string {
 		for key.Next() {
+			if len(path) > maxPath {
+				break
+			}
 			path = join(path, string(key.Node().Data))
 			offset := int(key.Node().Raw.Offset)
 			note(path, place{offset, offset})
@@ -293,14 +303,14 @@ func places(data []byte) map[string]place {
 		children := n.Children()
 		switch n.Kind {
 		case unstable.Array:
-			for i := 0; children.Next(); i++ {
+			for i := 0; len(path) <= maxPath && children.Next(); i++ {
 				if offset := int(children.Node().Raw.Offset); children.Node().Raw.Length > 0 {
 					note(element(path, i), place{offset, offset})
 				}
 				value(element(path, i), children.Node())
 			}
 		case unstable.InlineTable:
-			for children.Next() {
+			for len(path) <= maxPath && children.Next() {
 				pair(path, children.Node())
 			}
 		}

@@ -131,7 +131,7 @@ func (p *Plan) holderRules() {
 			p.fault(path+".id", "no id can be made from the name %q (hint: add id = \"...\", 1 to 32 of a-z, 0-9 and -)", h.Name)
 		} else if h.ID != "" {
 			p.check(path+".id", "id", h.ID, checkID)
-			if other, twice := ids[fold(h.ID)]; twice {
+			if other, twice := ids[fold(h.ID)]; twice && !p.said[path+".name"] {
 				p.fault(path+".id", "holder %q has the same id %q as %q (hint: give one of them another id)", h.Name, h.ID, other)
 			}
 			ids[fold(h.ID)] = h.Name
@@ -198,7 +198,7 @@ func (p *Plan) makeIDs() {
 // would make ids that nobody recognises.
 func slug(name string) string {
 	var b strings.Builder
-	for _, r := range strings.ToLower(name) {
+	for _, r := range fold(name) {
 		switch {
 		case r >= utf8.RuneSelf:
 			return ""

@@ -104,7 +104,6 @@ func (d *difference) keys(old, new *Root) {
 	for _, k := range new.Keys {
 		before, known := old.Key(k.ID)
 		same, twice := byValue(new, k)
-		twice = twice && same.ID != k.ID
 		switch {
 		case !known && twice:
 			d.add("key", "key added: %s, the same key as %s", keyText(k, d.names), printable(same.ID))
@@ -118,9 +117,9 @@ func (d *difference) keys(old, new *Root) {
 	}
 }
 
-// byValue finds the same key under whatever id.
+// byValue finds the same key under another id.
 func byValue(r *Root, k Key) (Key, bool) {
-	i := slices.IndexFunc(r.Keys, func(other Key) bool { return other.Value() == k.Value() })
+	i := slices.IndexFunc(r.Keys, func(other Key) bool { return other.ID != k.ID && other.Value() == k.Value() })
 	if i < 0 {
 		return Key{}, false
 	}
@@ -196,13 +195,4 @@ func (d *difference) fields(where string, old, new []Field) {
 			d.add("field", "%sunknown field changed: %s: %s to %s", where, printable(f.Name), printable(before), printable(f.Value))
 		}
 	}
-}
-
-// canonicalText is JSON without what only its notation changes.
-func canonicalText(s string) string {
-	d, err := scan(s)
-	if err != nil {
-		return s
-	}
-	return string(d.canonical(nil, 0))
 }

@@ -73,7 +73,7 @@ type document struct {
 // integers below 2^53, and without text that is not Unicode.
 func scan(src string) (*document, *ParseError) {
 	if len(src) > MaxSize {
-		return nil, refuse("", 0, "%d bytes are more than the %d that root metadata may have", len(src), MaxSize)
+		return nil, refuse("", 0, "the JSON text is longer than %d bytes", MaxSize)
 	}
 	if strings.HasPrefix(src, "\ufeff") {
 		return nil, refuse(src, 0, "a byte order mark comes before the JSON text")
@@ -575,4 +575,13 @@ func (d *document) indent(b []byte, i, level int) []byte {
 		b = d.indent(append(b, ": "...), at+1, level+1)
 	}
 	return append(line(b, level), '}')
+}
+
+// canonicalText is JSON without what only its notation changes.
+func canonicalText(s string) string {
+	d, err := scan(s)
+	if err != nil {
+		return s
+	}
+	return string(d.canonical(nil, 0))
 }

@@ -104,11 +104,7 @@ func (k Key) asWritten() bool {
 		return false
 	}
 	key, err := NewKey(k.Public)
-	if err != nil || key.ID != k.ID {
-		return false
-	}
-	d, perr := scan(k.object)
-	return perr == nil && string(d.canonical(nil, 0)) == key.object
+	return err == nil && key.ID == k.ID && canonicalText(key.object) == canonicalText(k.object)
 }
 
 // ErrPrivate: a file that should hold a public key holds a private one.

@@ -158,7 +158,7 @@ type reader struct {
 // Parse reads a root metadata file. Errors are *ParseError.
 func Parse(data []byte) (*File, error) {
 	if len(data) > MaxSize {
-		return nil, refuse("", 0, "%d bytes are more than the %d that root metadata may have", len(data), MaxSize)
+		return nil, refuse("", 0, "the file is longer than %d bytes; root metadata is not", MaxSize)
 	}
 	d, perr := scan(string(data))
 	if perr != nil {

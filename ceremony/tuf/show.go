@@ -98,8 +98,9 @@ func Groups(digest []byte) string {
 	return strings.Join(groups, " ")
 }
 
-// Show describes a root file to people, line by line. Names are holders' names
-// by key id.
+// Show describes a root file to people, line by line; the digest, which they
+// compare between machines, is not among the lines. Names are holders' names by
+// key id.
 func Show(f *File, at time.Time, names map[string]string) []string {
 	r := f.Root
 	lines := []string{
@@ -133,8 +134,7 @@ func Show(f *File, at time.Time, names map[string]string) []string {
 	for _, finding := range f.Findings {
 		lines = append(lines, "note: "+finding.String())
 	}
-	digest := f.Digest()
-	return append(lines, "SHA-256 of what is signed: "+Groups(digest[:]))
+	return lines
 }
 
 func (r *Root) consistency() string {

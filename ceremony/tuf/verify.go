@@ -1,7 +1,6 @@
 package tuf
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -46,7 +45,7 @@ func (r Report) Good() bool { return r.Need > 0 && r.Have >= r.Need }
 func (r Report) Text(names map[string]string) string {
 	s := fmt.Sprintf("%d of %d", r.Have, r.Need)
 	if r.Have > r.Need {
-		s = fmt.Sprintf("%d where %d are needed", r.Have, r.Need)
+		s = fmt.Sprintf("%d (%d needed)", r.Have, r.Need)
 	}
 	var parts []string
 	if missing := r.in(StateMissing, names); len(missing) > 0 && !r.Good() {
@@ -214,7 +213,7 @@ func VerifyChain(files iter.Seq[[]byte], at time.Time) ([]Step, error) {
 	var chain Chain
 	var steps []Step
 	for data := range files {
-		step, err := chain.Add(bytes.Clone(data))
+		step, err := chain.Add(data)
 		if step.Version > 0 {
 			steps = append(steps, step)
 		}

@@ -104,10 +104,10 @@ func (r *Root) Check(previous ...*Root) error {
 	if err := r.checkHead(previous); err != nil {
 		return err
 	}
-	if err := r.checkKeys(previous); err != nil {
+	if err := r.checkRoles(previous); err != nil {
 		return err
 	}
-	if err := r.checkRoles(previous); err != nil {
+	if err := r.checkKeys(previous); err != nil {
 		return err
 	}
 	s := r.json()

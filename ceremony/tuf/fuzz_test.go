@@ -1,0 +1,138 @@
+package tuf
+
+import (
+	"bytes"
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/secure-systems-lab/go-securesystemslib/cjson"
+)
+
+// seeds are files of ours, and some that are close to them.
+func seeds(f *testing.F) [][]byte {
+	data, root, holders := newFile(f)
+	k := root.Keys[0]
+	text := root.json()
+	list := [][]byte{
+		data,
+		file(text, nil),
+		file(strings.Replace(text, `"keytype"`, `"keyid_hash_algorithms":["sha256"],"x":null,"keytype"`, 1), signAll(root.Canonical(), holders...)),
+		file(strings.ReplaceAll(text, k.ID, "legacy"), []Signature{{KeyID: "legacy"}}),
+		file(strings.Replace(text, "00:00:00Z", "00:00:00.5-06:00", 1), nil),
+		file(twins(k, 1), nil),
+		[]byte(`{"signed":{"keys":{"x":null}},"signatures":[]}`),
+		[]byte(`{"a":[1,-2,{"b":"\ud83d\ude00\\\""}],"A":1e3}`),
+	}
+	return append(list, writeChain(f, 2)...)
+}
+
+func FuzzCanonical(f *testing.F) {
+	for _, s := range seeds(f) {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		d, err := scan(string(data))
+		if err != nil {
+			if err.Offset > len(data) || err.Line < 1 || err.Column < 1 {
+				t.Fatalf("place: %+v", err)
+			}
+			return
+		}
+		want, cerr := cjson.EncodeCanonical(json.RawMessage(data))
+		if cerr != nil {
+			t.Fatalf("cjson: %v", cerr)
+		}
+		if got := d.canonical(nil, 0); !bytes.Equal(got, want) {
+			t.Fatalf("canonical %q, cjson %q", got, want)
+		}
+		again, err := scan(string(d.indent(nil, 0, 0)))
+		if err != nil || !bytes.Equal(again.canonical(nil, 0), want) {
+			t.Fatalf("indented: %v", err)
+		}
+	})
+}
+
+func FuzzParse(f *testing.F) {
+	for _, s := range seeds(f) {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		file, err := Parse(data)
+		if err != nil {
+			if _, ok := err.(*ParseError); !ok {
+				t.Fatalf("%T", err)
+			}
+			return
+		}
+		if got := file.Root.Canonical(); !bytes.Equal(got, file.Signed) {
+			t.Fatalf("written again: %s, signed: %s", got, file.Signed)
+		}
+		for _, line := range Show(file, expiry, nil) {
+			if strings.ContainsFunc(line, func(r rune) bool { return r < ' ' || r == 0x7f || r == 0x1b }) {
+				t.Fatalf("%q", line)
+			}
+		}
+		if report := file.Report(file.Root); report.Have > len(report.Keys) || report.Need < 1 {
+			t.Fatalf("%+v", report)
+		}
+		if file.Root.Check() == nil {
+			if _, err := Assemble(file.Root, nil); err != nil && !strings.Contains(err.Error(), "some clients") {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
+func FuzzDiff(f *testing.F) {
+	list := seeds(f)
+	for i, s := range list {
+		f.Add(s, list[(i+1)%len(list)])
+	}
+	f.Fuzz(func(t *testing.T, a, b []byte) {
+		x, err := Parse(a)
+		if err != nil {
+			return
+		}
+		y, err := Parse(b)
+		if err != nil {
+			return
+		}
+		changes := Diff(x.Root, y.Root, expiry, nil)
+		told := slices.ContainsFunc(changes, func(c Change) bool { return !strings.Contains(c.Text, "as before") })
+		if differ := !bytes.Equal(x.Signed, y.Signed); differ != told {
+			t.Fatalf("differ: %v, told: %s", differ, texts(changes))
+		}
+		Diff(nil, y.Root, expiry, nil)
+	})
+}
+
+// FuzzChain: whatever a second file is, it is only taken if what it says is
+// what was signed; and where go-tuf takes it too, they agree on the version.
+func FuzzChain(f *testing.F) {
+	files := writeChain(f, 2)
+	signed := must(Parse(files[1])).Signed
+	for _, s := range append(seeds(f), files[1], bytes.ReplaceAll(files[1], []byte("  "), nil)) {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var c Chain
+		if _, err := c.Add(files[0]); err != nil {
+			t.Fatal(err)
+		}
+		step, err := c.Add(data)
+		if err != nil {
+			if c.Last().Root.Version != 1 {
+				t.Fatal("a refused file was taken")
+			}
+			return
+		}
+		if step.Version != 2 || !bytes.Equal(c.Last().Signed, signed) {
+			t.Fatalf("a forgery: %s", data)
+		}
+		if refused, err := goTUF([][]byte{files[0], data}, expiry); refused >= 0 {
+			t.Logf("go-tuf refuses: %v", err)
+		}
+	})
+}

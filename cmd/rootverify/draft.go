@@ -1,0 +1,108 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"flag"
+	"fmt"
+	"time"
+
+	"rootceremony/ceremony/tuf"
+)
+
+func draft(args []string, out *bufio.Writer) error {
+	at := time.Now()
+	flags := flag.NewFlagSet("draft", flag.ContinueOnError)
+	flags.Func("at", "", timeFlag(&at))
+	previous := flags.String("previous", "", "")
+	rehearsal := flags.Bool("rehearsal", false, "")
+	names, help, err := operands(flags, args)
+	switch {
+	case help:
+		_, err := out.WriteString(draftUsage)
+		return err
+	case err != nil:
+		return err
+	case len(names) != 1:
+		return usageError{fmt.Errorf("draft needs one file, not %d\nhint: rootverify draft --help", len(names))}
+	}
+	file, err := load(names[0], *rehearsal)
+	if err != nil {
+		return err
+	}
+	var before *tuf.File
+	if *previous != "" {
+		if before, err = load(*previous, *rehearsal); err != nil {
+			return err
+		}
+	}
+	return showDraft(out, names[0], file, before, at)
+}
+
+func load(name string, rehearsal bool) (*tuf.File, error) {
+	data, err := read(name)
+	if err != nil {
+		return nil, err
+	}
+	file, err := tuf.Parse(data)
+	if err == nil && file.Root.Rehearsal() && !rehearsal {
+		err = errRehearsal
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return file, nil
+}
+
+// showDraft writes what the draft says and changes, then its digest. The error
+// says why nobody should sign it.
+func showDraft(out *bufio.Writer, name string, file, before *tuf.File, at time.Time) error {
+	fmt.Fprintln(out, "What it says:")
+	lines := tuf.Show(file, at, nil)
+	for _, line := range lines {
+		fmt.Fprintf(out, "  %s\n", line)
+	}
+	var problem error
+	var old []*tuf.Root
+	if before != nil {
+		fmt.Fprintln(out, "What it changes:")
+		for _, change := range tuf.Diff(before.Root, file.Root, at, nil) {
+			fmt.Fprintf(out, "  %s\n", change)
+		}
+		old = append(old, before.Root)
+		fmt.Fprintf(out, "Signatures for version %d: %s\n", before.Root.Version, file.Report(before.Root).Text(nil))
+		problem = wrong(file, before.Root)
+		if file.Root.Version != before.Root.Version+1 {
+			problem = fmt.Errorf("version %d cannot follow version %d", file.Root.Version, before.Root.Version)
+		}
+	}
+	if err := file.Root.Check(old...); err != nil {
+		fmt.Fprintf(out, "Not as rootceremony writes roots: %s\n", tuf.Clean(err.Error()))
+	}
+	if problem == nil {
+		problem = wrong(file, file.Root)
+	}
+	if !file.Root.Expires.After(at) {
+		problem = errors.New("it has expired already")
+	}
+	if problem != nil {
+		fmt.Fprintln(out, "DO NOT SIGN THIS")
+		return fmt.Errorf("%s: %w", name, problem)
+	}
+	digest := file.Digest()
+	fmt.Fprintf(out, "SHA-256 of what is signed:\n  %s\n", tuf.Groups(digest[:]))
+	for _, line := range words(digest[:]) {
+		fmt.Fprintf(out, "  %s\n", line)
+	}
+	return nil
+}
+
+// wrong returns an error where a signature does not fit its key.
+func wrong(file *tuf.File, by *tuf.Root) error {
+	for _, key := range file.Report(by).Keys {
+		if key.State == tuf.StateWrong {
+			return fmt.Errorf("the signature by %s is wrong: %s", key.KeyID, key.Reason)
+		}
+	}
+	return nil
+}
