@@ -79,7 +79,7 @@ func VerifyAttestation(a Attestation, roots, intermediates []*x509.Certificate, 
 		return fail("device certificate", "a chain to a known attestation root", err.Error())
 	}
 	ofPIV := device.Issuer.CommonName
-	if len(issuers) == 1 { // older ones: certified by a root, which may be named after U2F
+	if len(issuers) < 2 { // older ones: certified by a root, which may be named after U2F
 		ofPIV = device.Subject.CommonName
 	}
 	if !strings.HasPrefix(ofPIV, "Yubico PIV ") {
