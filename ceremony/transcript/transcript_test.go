@@ -72,7 +72,7 @@ func TestAppendedEventsAreReadAgain(t *testing.T) {
 // A log cut anywhere opens with every event whose line is whole; what is left
 // of a line is kept in a file and recorded.
 func TestLogCutAtEveryByte(t *testing.T) {
-	_, text := made(t, 3)
+	_, text := made(t, 2)
 	for cut := range len(text) + 1 {
 		dir := t.TempDir()
 		if err := os.WriteFile(filepath.Join(dir, FileName), text[:cut], 0o600); err != nil {
@@ -128,32 +128,48 @@ func TestEveryFlippedBit(t *testing.T) {
 	for bit := range 8 * len(text) {
 		flipped := bytes.Clone(text)
 		flipped[bit/8] ^= 1 << (bit % 8)
+		_, _, tail, err := Read(flipped)
+		var broken *BrokenError
+		switch {
+		case errors.As(err, &broken):
+			if want := bytes.Count(text[:bit/8], []byte{'\n'}) + 1; broken.Line != want {
+				t.Fatalf("bit %d is in line %d, the error says %d", bit, want, broken.Line)
+			}
+		case err != nil:
+			t.Fatalf("bit %d: %v", bit, err)
+		case bit/8 < lastLine:
+			t.Fatalf("bit %d, before the last line, was not found", bit)
+		case !bytes.Equal(tail, flipped[lastLine:]):
+			t.Fatalf("bit %d of the last line: the tail is %q", bit, tail)
+		}
+	}
+}
+
+// A broken log is not written to; one with a damaged last line goes on without
+// it, and says so.
+func TestOpenOfADamagedLog(t *testing.T) {
+	_, text := made(t, 3)
+	for _, at := range []int{10, len(text) - 10} {
+		flipped := bytes.Clone(text)
+		flipped[at] ^= 1
 		dir := t.TempDir()
 		if err := os.WriteFile(filepath.Join(dir, FileName), flipped, 0o600); err != nil {
 			t.Fatal(err)
 		}
 		log, err := Open(dir, clock)
-		if err != nil {
+		if at == 10 {
 			var broken *BrokenError
-			if !errors.As(err, &broken) {
-				t.Fatalf("bit %d: %v", bit, err)
-			}
-			if want := bytes.Count(text[:bit/8], []byte{'\n'}) + 1; broken.Line != want {
-				t.Fatalf("bit %d is in line %d, the error says %d", bit, want, broken.Line)
-			}
-			if !bytes.Equal(contents(t, dir), flipped) {
-				t.Fatalf("bit %d: a broken log was written to", bit)
+			if !errors.As(err, &broken) || !bytes.Equal(contents(t, dir), flipped) {
+				t.Errorf("error %v, log %q", err, contents(t, dir))
 			}
 			continue
 		}
-		events := log.Events()
-		log.Close()
-		// What is left without an error is the last line, or its line feed.
-		if bit/8 < lastLine {
-			t.Fatalf("bit %d, before the last line, was not found", bit)
+		if err != nil {
+			t.Fatal(err)
 		}
-		if len(events) != 3 || events[2].Type != TypeSetAside {
-			t.Fatalf("bit %d of the last line: %d events, the last is %s", bit, len(events), events[len(events)-1].Type)
+		defer log.Close()
+		if events := log.Events(); len(events) != 3 || events[2].Type != TypeSetAside {
+			t.Errorf("%d events, the last is %s", len(events), events[len(events)-1].Type)
 		}
 	}
 }
