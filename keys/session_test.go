@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -41,6 +42,16 @@ func TestMain(m *testing.M) {
 			os.Exit(0)
 		case "hold-token":
 			holdToken(os.Args[2], os.Args[3])
+		case "deaf-parent":
+			_, err := keys.Program{Path: os.Args[0], Args: []string{"deaf", os.Args[2]}}.Start(context.Background(), keys.Backend{})
+			panic(err)
+		case "deaf":
+			fifo, err := os.OpenFile(os.Args[2], os.O_WRONLY, 0)
+			if err != nil {
+				panic(err)
+			}
+			_, _ = fifo.WriteString("x")
+			_ = syscall.Pause()
 		}
 	}
 	os.Exit(m.Run())
@@ -458,6 +469,93 @@ func TestParentKilled(t *testing.T) {
 	}
 }
 
+// Also one that hangs and does not listen ends with its parent.
+func TestDeafChildOfKilledParent(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "fifo")
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	parent := exec.Command(self, "deaf-parent", path)
+	if err := parent.Start(); err != nil {
+		t.Fatal(err)
+	}
+	fifo, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer fifo.Close()
+	if _, err := io.ReadFull(fifo, make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	_ = parent.Process.Kill()
+	_ = parent.Wait()
+	if err := fifo.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := fifo.Read(make([]byte, 1)); err != io.EOF { // the end comes with the last writer's
+		t.Errorf("the child lives on: %d, %v", n, err)
+	}
+}
+
+// When the input ends during a command, Serve does not wait for that.
+func TestServeEndsInTouchWait(t *testing.T) {
+	_, serial, b := drawer(t, virtual.Options{})
+	s := start(t, program(t), b, serial)
+	enrol(t, s, pin(t, "482913"))
+	_ = s.Close()
+
+	in, request := io.Pipe()
+	answer, out := io.Pipe()
+	served := make(chan error, 1)
+	go func() { served <- keys.Serve(in, out, virtual.Open) }()
+	send := func(kind byte, body string) {
+		if _, err := request.Write(append([]byte{kind, 0, 0, 0, byte(len(body))}, body...)); err != nil {
+			t.Error(err)
+		}
+	}
+	receive := func() string {
+		_, n, err := keys.ReadHeader(answer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body := make([]byte, n)
+		if _, err := io.ReadFull(answer, body); err != nil {
+			t.Fatal(err)
+		}
+		return string(body)
+	}
+	backend, err := json.Marshal(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	send('q', `{"do":"open the readers","backend":`+string(backend)+`}`)
+	if got := receive(); got != "{}" {
+		t.Fatal(got)
+	}
+	send('q', fmt.Sprintf(`{"do":"open the token","serial":%d}`, serial))
+	if got := receive(); got != "{}" {
+		t.Fatal(got)
+	}
+	send('q', `{"do":"sign","slot":156}`)
+	send('s', "482913")
+	if got := receive(); got != `{"touch":true}` {
+		t.Fatal(got)
+	}
+	_ = request.Close()
+	select {
+	case err := <-served:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("Serve waits for the touch")
+	}
+}
+
 func TestBadPrograms(t *testing.T) {
 	_, _, b := drawer(t, virtual.Options{})
 	gone := b
@@ -604,19 +702,12 @@ func BenchmarkSession(b *testing.B) {
 	}
 }
 
+// One holder's enrolment: a new token, and one session for all of it.
 func BenchmarkEnrol(b *testing.B) {
-	dir := filepath.Join(b.TempDir(), "tokens")
-	d, err := virtual.OpenDrawer(dir)
-	if err != nil {
-		b.Fatal(err)
-	}
 	p, holderPIN := program(b), pin(b, "482913")
-	for n := 0; b.Loop(); n++ {
-		serial, err := d.Add(fmt.Sprint(n), virtual.Options{})
-		if err != nil {
-			b.Fatal(err)
-		}
-		s := start(b, p, keys.Backend{Kind: virtual.Kind, Dir: dir, Plugged: []uint32{serial}}, serial)
+	for b.Loop() {
+		_, serial, backend := drawer(b, virtual.Options{})
+		s := start(b, p, backend, serial)
 		enrol(b, s, holderPIN)
 		_ = s.Close()
 	}
