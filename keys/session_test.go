@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"syscall"
@@ -256,6 +257,39 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// What would be refused at the end is refused before anything is changed.
+func TestOldFirmware(t *testing.T) {
+	_, serial, b := drawer(t, virtual.Options{Firmware: keys.Firmware{Major: 5, Minor: 4, Patch: 3}})
+	s := start(t, program(t), b, serial)
+	prepared, err := s.Prepare(pin(t, "482913"))
+	if err != nil || prepared.Authentication.Algorithm != keys.P256 {
+		t.Fatalf("prepared %+v, %v", prepared, err)
+	}
+	before, err := s.Info()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		algorithm keys.Algorithm
+		touch     keys.Touch
+		want      string
+	}{
+		{keys.Ed25519, keys.TouchAlways, "ed25519 needs 5.7.0"},
+		{"rsa", keys.TouchAlways, `no token makes "rsa" keys`},
+		{keys.P256, "sometimes", `touch policy "sometimes"`},
+	} {
+		if _, err := s.MakeRootKey(c.algorithm, c.touch); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%v, %v: %v", c.algorithm, c.touch, err)
+		}
+	}
+	if after, err := s.Info(); err != nil || !reflect.DeepEqual(after, before) {
+		t.Errorf("%+v became %+v (%v)", before, after, err)
+	}
+	if _, err := s.MakeRootKey(keys.P256, keys.TouchCached); err != nil {
+		t.Error(err)
+	}
+}
+
 func is[E error](err error) bool {
 	var e E
 	return errors.As(err, &e)
@@ -334,6 +368,23 @@ func TestCancelDuringTouch(t *testing.T) {
 	start(t, program(t), b, serial)
 }
 
+// Cancelling ends the wait too when whoever asks for the touch has said yes.
+func TestCancelAfterTouch(t *testing.T) {
+	_, serial, b := drawer(t, virtual.Options{Button: virtual.ButtonDead})
+	s := start(t, program(t), b, serial)
+	holderPIN := pin(t, "482913")
+	enrol(t, s, holderPIN)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	_, err := s.Sign(ctx, keys.SlotRoot, holderPIN, []byte("m"), func(context.Context) error {
+		go cancel()
+		return nil
+	})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("sign: %v", err)
+	}
+}
+
 func TestKilledDuringSign(t *testing.T) {
 	_, serial, b := drawer(t, virtual.Options{})
 	s := start(t, program(t), b, serial)
@@ -369,6 +420,11 @@ func TestContextEndsSession(t *testing.T) {
 	}
 	defer s.Close()
 	cancel()
+	select {
+	case <-s.Ended():
+	case <-time.After(10 * time.Second):
+		t.Error("the child lives on")
+	}
 	if err := s.Select(serial); !errors.Is(err, context.Canceled) {
 		t.Errorf("select: %v", err)
 	}
@@ -513,7 +569,7 @@ func TestServeEndsInTouchWait(t *testing.T) {
 	served := make(chan error, 1)
 	go func() { served <- keys.Serve(in, out, virtual.Open) }()
 	send := func(kind byte, body string) {
-		if _, err := request.Write(append([]byte{kind, 0, 0, 0, byte(len(body))}, body...)); err != nil {
+		if _, err := request.Write(append([]byte{kind, 0, 0, byte(len(body) >> 8), byte(len(body))}, body...)); err != nil {
 			t.Error(err)
 		}
 	}

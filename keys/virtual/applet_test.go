@@ -459,13 +459,16 @@ func TestTouchTooLate(t *testing.T) {
 			t.Errorf("button %q: %v", b, err)
 		}
 		token.Touched() // late: must not count for the next one
+		if err := token.VerifyPIN(pin); err != nil {
+			t.Fatal(err)
+		}
 		go func() {
-			_, err := token.Sign(keys.SlotRoot, pin, nil, func() {})
+			_, err := token.applet.Sign(keys.SlotRoot, nil)
 			done <- err
 		}()
 		<-c.timers
 		c.fire <- c.time
-		if err := <-done; err != keys.ErrNotTouched {
+		if err := <-done; err != SWSecurityStatus {
 			t.Errorf("button %q, after a late touch: %v", b, err)
 		}
 	}
