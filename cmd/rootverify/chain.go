@@ -26,6 +26,8 @@ type verdict struct {
 	Trusted  bool       `json:"trusted"`           // the first root is the one --trusted-sha256 names
 	SHA256   string     `json:"sha256"`            // of the first root file
 	Versions []tuf.Step `json:"versions"`
+
+	first, last int64 // versions
 }
 
 func chain(args []string, out *bufio.Writer) error {
@@ -106,6 +108,10 @@ func (v *verdict) walk(names []string, anchor string, rehearsal bool, show func(
 		case step.Rehearsal && !rehearsal:
 			err = errRehearsal
 		}
+		if i == 0 {
+			v.first = step.Version
+		}
+		v.last = step.Version
 		if step.Version > 0 {
 			show(step, err == nil)
 		}
@@ -219,7 +225,7 @@ func (v *verdict) print(out *bufio.Writer, err error) {
 		}
 	}
 	if err == nil {
-		fmt.Fprintf(out, "good at %s\n", v.At.Format("2006-01-02 15:04:05 UTC"))
+		fmt.Fprintf(out, "good at %s: version %d, by the chain from version %d on\n", v.At.Format("2006-01-02 15:04:05 UTC"), v.last, v.first)
 	} else {
 		fmt.Fprintln(out, "NOT GOOD")
 	}
