@@ -345,6 +345,27 @@ func TestCheck(t *testing.T) {
 	}
 }
 
+func TestNext(t *testing.T) {
+	text := strings.Replace(signedText(nil), "00:00:00Z", "01:00:00+01:00", 1)
+	text = strings.Replace(text, `"consistent_snapshot":true,`, "", 1)
+	text = strings.Replace(text, `"1.0.34"`, `"1.0"`, 1)
+	old := must(Parse([]byte(`{"signatures":[],"signed":` + text + `}`))).Root
+	before := string(old.Canonical())
+	next := old.Next()
+	if err := next.Check(old); err != nil {
+		t.Error(err)
+	}
+	if want := strings.Replace(signedText(nil), `"consistent_snapshot":true`, `"consistent_snapshot":false`, 1); string(next.Canonical()) != strings.Replace(want, `"version":1`, `"version":2`, 1) {
+		t.Errorf("%s", next.Canonical())
+	}
+	next.Keys[0] = make25519(9).key
+	next.Roles[RoleRoot].KeyIDs[0] = "x"
+	next.Extra = append(next.Extra, Field{"x-a", "1"})
+	if string(old.Canonical()) != before {
+		t.Error("editing the next root changed the old one")
+	}
+}
+
 func TestAssembleRefuses(t *testing.T) {
 	r, holders := newRoot(3, 2)
 	old, oldHolders := newRoot(5, 3)
