@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -178,7 +179,7 @@ func folder(dir string) ([]rootFile, error) {
 	if len(files) == 0 {
 		return nil, fmt.Errorf("%s: no root metadata in this folder\nhint: the files are named 1.root.json, 2.root.json and so on", dir)
 	}
-	slices.SortFunc(files, func(a, b rootFile) int { return int(a.version - b.version) })
+	slices.SortFunc(files, func(a, b rootFile) int { return cmp.Compare(a.version, b.version) })
 	for i := 1; i < len(files); i++ {
 		if want := files[i-1].version + 1; files[i].version != want {
 			return nil, fmt.Errorf("%s: %d.root.json is missing, though %d.root.json is there", dir, want, files[i].version)
