@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"rootceremony/ceremony/tuf"
+	"rootceremony/keys"
 )
 
 // verdict is what chain found, as --json writes it.
@@ -220,10 +221,8 @@ func (v *verdict) print(out *bufio.Writer, err error) {
 		if v.Trusted {
 			how = "the trusted one; SHA-256"
 		}
-		fmt.Fprintf(out, "the first root is %s\n  %s\n", how, tuf.Groups(sum))
-		for _, line := range words(sum) {
-			fmt.Fprintf(out, "  %s\n", line)
-		}
+		fmt.Fprintf(out, "the first root is %s\n", how)
+		printDigest(out, sum)
 	}
 	if err == nil {
 		fmt.Fprintf(out, "good at %s: version %d, by the chain from version %d on\n", v.At.Format("2006-01-02 15:04:05 UTC"), v.last, v.first)
@@ -232,7 +231,10 @@ func (v *verdict) print(out *bufio.Writer, err error) {
 	}
 }
 
-// words returns a digest as words for reading aloud, in lines.
-func words(digest []byte) []string {
-	return nil
+// printDigest writes a SHA-256 in groups, and as words for reading aloud.
+func printDigest(out *bufio.Writer, digest []byte) {
+	fmt.Fprintf(out, "  %s\n", keys.Groups(digest))
+	for line := range slices.Chunk(keys.Words(digest), 8) {
+		fmt.Fprintf(out, "  %s\n", strings.Join(line, " "))
+	}
 }

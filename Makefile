@@ -1,0 +1,29 @@
+# The two commands of the README are `make rehearse` and `make test`.
+
+GO ?= go
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+.PHONY: build rehearse test check bench
+
+# The programs, in bin/. Without cgo they need no system package.
+build:
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/ ./cmd/...
+
+# A guided rehearsal on virtual tokens.
+rehearse: build
+	bin/rootceremony rehearse
+
+# Everything. What is missing is installed first.
+test: check
+	$(GO) test -timeout 30m ./...
+
+# Form, vet, staticcheck, and who may import what.
+check:
+	@unformatted=$$(gofmt -l cmd ceremony keys ui); test -z "$$unformatted" || { echo "gofmt: $$unformatted"; exit 1; }
+	$(GO) vet ./...
+	$(GO) run $(STATICCHECK) ./...
+	$(GO) test -run TestImports ./cmd/rootceremony
+
+# Figures: nothing asserts them.
+bench:
+	$(GO) test -run '^$$' -bench . -benchmem ./...

@@ -1,0 +1,149 @@
+package ceremony
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"rootceremony/keys"
+)
+
+// preflight looks at the laptop. In a rehearsal what it finds is noted; on the
+// day a failure is mended, or waived as an exception.
+func (d *Desk) preflight(ctx context.Context, a Attendant) error {
+	for {
+		findings := Preflight(d.dir, d.clock())
+		if err := a.Tell(ctx, Message{Title: "Check the laptop", Lines: FindingLines(findings)}); err != nil {
+			return err
+		}
+		failures := failed(findings)
+		if len(failures) == 0 || d.state.Begun.Rehearsal {
+			return d.preflightDone(findings)
+		}
+		answer, err := a.Choose(ctx, Prompt{ID: "preflight.failed", Message: Message{Title: "Check the laptop",
+			Text: []string{fmt.Sprintf("%d of the checks failed. Mend what can be mended. What is waived goes into the record as an exception.", len(failures))}},
+			Question: "What now?"},
+			[]Choice{{"again", "It is mended: look again"}, {"waive", "Go on all the same, as an exception"}})
+		if err != nil {
+			return err
+		}
+		if answer == "again" {
+			continue
+		}
+		why, err := a.Ask(ctx, Prompt{ID: "preflight.why", Message: Message{Title: "Check the laptop"}, Question: "Why is it safe to go on?"}, notEmpty)
+		if err != nil {
+			return err
+		}
+		for _, f := range failures {
+			if err := d.Exception("a laptop that passes the check "+f.ID, f.Text, "waived: "+why); err != nil {
+				return err
+			}
+		}
+		return d.preflightDone(findings)
+	}
+}
+
+func (d *Desk) preflightDone(findings []Finding) error {
+	if d.state.Begun.Rehearsal {
+		for _, f := range findings {
+			if f.Level == LevelOK {
+				continue
+			}
+			if err := d.Note("preflight: " + f.Text); err != nil {
+				return err
+			}
+		}
+	}
+	return d.record(TypePreflight, "room", PreflightDone{findings})
+}
+
+// FindingLines says the findings to people.
+func FindingLines(findings []Finding) []string {
+	var lines []string
+	for _, f := range findings {
+		lines = append(lines, f.Line())
+	}
+	return lines
+}
+
+func failed(findings []Finding) []Finding {
+	var failures []Finding
+	for _, f := range findings {
+		if f.Level == LevelFail {
+			failures = append(failures, f)
+		}
+	}
+	return failures
+}
+
+// agree resolves the plan and has the room confirm its digest. From then on
+// only the log decides what is made.
+func (d *Desk) agree(ctx context.Context, a Attendant) error {
+	plan, err := ReadPlan(filepath.Join(d.dir, PlanFile))
+	if err != nil {
+		return err
+	}
+	resolved, err := plan.Resolve(d.clock())
+	if err != nil {
+		return err
+	}
+	resolved.Rehearsal = d.state.Begun.Rehearsal
+	digest := resolved.Digest()
+	err = a.Type(ctx, Prompt{ID: "plan.digest", Final: true, Message: Message{
+		Title: "Agree the plan",
+		Lines: CheckPlan(resolved, d.clock()).Lines(),
+		Facts: []Fact{{"Digest", grouped(digest)}},
+		Text: []string{"One person reads the digest aloud, the others compare it with the plan they were sent. " +
+			"From now on nothing but this plan decides what is made."}},
+		Question: "To agree, type the first 8 characters of the digest:"}, digest[:8])
+	if err != nil {
+		return err
+	}
+	if err := d.record(TypePlanAgreed, "room", PlanAgreed{digest, resolved.JSON()}); err != nil {
+		return err
+	}
+	return d.writeResolved()
+}
+
+func notEmpty(s string) error {
+	if strings.TrimSpace(s) == "" {
+		return fmt.Errorf("a few words are needed here")
+	}
+	return nil
+}
+
+// grouped sets a digest in hex so that it can be read aloud.
+func grouped(digest string) string {
+	return strings.Join(groupsOf(digest, 4), " ")
+}
+
+func groupsOf(s string, n int) []string {
+	var groups []string
+	for ; len(s) > n; s = s[n:] {
+		groups = append(groups, s[:n])
+	}
+	return append(groups, s)
+}
+
+// serialText is a serial number as people read it: 20 456 123.
+func serialText(serial uint32) string {
+	text := fmt.Sprint(serial)
+	first := (len(text)-1)%3 + 1
+	return strings.Join(append([]string{text[:first]}, thousands(text[first:])...), " ")
+}
+
+func thousands(s string) []string {
+	if s == "" {
+		return nil
+	}
+	return groupsOf(s, 3)
+}
+
+// tokenFacts shows a token as people recognise it.
+func tokenFacts(info keys.Info, h Holder) []Fact {
+	return []Fact{
+		{"Token", info.FormFactor + ", firmware " + info.Firmware.String()},
+		{"Serial", serialText(info.Serial) + "   (sticker " + h.Token + ")"},
+	}
+}

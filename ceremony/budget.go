@@ -1,0 +1,167 @@
+package ceremony
+
+import (
+	"crypto/ecdh"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"rootceremony/ceremony/tuf"
+	"rootceremony/keys"
+)
+
+// The largest root that is planned, in bytes of its canonical form. An ed25519
+// token takes the whole message into a buffer of about 3 KiB; other tokens
+// sign a digest. The other bound keeps the file, with indentation and all
+// signatures, below the 100 kB that some clients read.
+const (
+	maxTokenMessage = 3000
+	maxRoot         = 50_000
+)
+
+// Budget is how large the signed part of the planned root will be.
+type Budget struct {
+	Bytes       int      `json:"bytes"` // exact, of the canonical form
+	Limit       int      `json:"limit"` // bytes
+	Refused     bool     `json:"refused"`
+	MostHolders int      `json:"most_holders"` // how many would fit with these online keys
+	Advice      []string `json:"advice"`       // what would make it smaller; set where it is refused
+}
+
+// Budget measures the planned root with keys of the planned algorithm in the
+// holders' places.
+func (r *Resolved) Budget() Budget {
+	b := Budget{Bytes: r.size(), Limit: maxRoot, Advice: []string{}}
+	if r.Token.Algorithm == keys.Ed25519 {
+		b.Limit = maxTokenMessage
+	}
+	b.Refused = b.Bytes > b.Limit
+	b.MostHolders = len(r.Holders)
+	// Every holder adds the same, but for the digits of the threshold.
+	if each := b.Bytes - r.with(len(r.Holders)-1, r.Roles).size(); each > 0 {
+		b.MostHolders = max(0, len(r.Holders)+floorDiv(b.Limit-b.Bytes, each))
+	}
+	if b.Refused {
+		b.Advice = r.shrink(b)
+	}
+	return b
+}
+
+// text is a Budget that is refused, in one line.
+func (b Budget) text() string {
+	t := fmt.Sprintf("the root would have %d bytes: over the %d that can be signed", b.Bytes, b.Limit)
+	if b.Limit == maxTokenMessage {
+		t = fmt.Sprintf("the root would have %d bytes: over the %d that an ed25519 token signs", b.Bytes, b.Limit)
+	}
+	if len(b.Advice) > 0 {
+		t += " (hint: " + strings.Join(b.Advice, "; or ") + ")"
+	}
+	return t
+}
+
+// Lines says the Budget to people.
+func (b Budget) Lines() []string {
+	if b.Refused {
+		return []string{b.text()}
+	}
+	lines := []string{fmt.Sprintf("root metadata: %d bytes to sign, of %d at most", b.Bytes, b.Limit)}
+	if b.Limit == maxTokenMessage {
+		lines = append(lines, fmt.Sprintf("with these online keys, %d holders would fit", b.MostHolders))
+	}
+	return lines
+}
+
+// shrink lists what would make the root smaller, and by how much.
+func (r *Resolved) shrink(b Budget) []string {
+	var advice []string
+	saves := func(text string, roles map[string]ResolvedRole) {
+		if n := b.Bytes - r.with(len(r.Holders), roles).size(); n > 0 {
+			advice = append(advice, fmt.Sprintf("%s saves %d bytes", text, n))
+		}
+	}
+	one := map[string]ResolvedRole{}
+	small := map[string]ResolvedRole{}
+	distinct := map[string]bool{}
+	for _, name := range onlineRoles {
+		one[name] = ResolvedRole{1, r.Roles[onlineRoles[0]].Keys[:1]}
+		role := ResolvedRole{r.Roles[name].Threshold, slices.Clone(r.Roles[name].Keys)}
+		for i, key := range role.Keys {
+			distinct[key.ID] = true
+			if key.Public.Algorithm != keys.Ed25519 {
+				role.Keys[i] = mustKey(placeholder(keys.Ed25519, key.ID))
+			}
+		}
+		small[name] = role
+	}
+	if len(distinct) > 1 {
+		saves("one online key for timestamp, snapshot and targets", one)
+	}
+	saves("ed25519 online keys instead of PEM ones", small)
+	switch most := b.MostHolders; {
+	case most == 0:
+		advice = append(advice, "with these online keys no holder fits")
+	case most < len(r.Holders):
+		advice = append(advice, fmt.Sprintf("with these online keys %d holders fit", most))
+	}
+	if r.Token.Algorithm == keys.Ed25519 {
+		advice = append(advice, fmt.Sprintf("algorithm = %q: such tokens sign a digest, whatever the size", keys.P256))
+	}
+	return advice
+}
+
+// with is the plan with n holders and other online roles, for measuring.
+func (r *Resolved) with(n int, roles map[string]ResolvedRole) *Resolved {
+	other := *r
+	other.Holders = r.Holders[:n]
+	other.Roles = maps.Clone(roles)
+	return &other
+}
+
+// size is the number of bytes of the canonical root with placeholder keys.
+func (r *Resolved) size() int {
+	root := map[string]keys.PublicKey{}
+	for _, h := range r.Holders {
+		root[h.ID] = placeholder(r.Token.Algorithm, h.ID)
+	}
+	draft, err := r.assemble(root, r.Expires)
+	if err != nil {
+		panic(fmt.Sprintf("size of a root: %v", err)) // placeholders and checked keys are good keys
+	}
+	return len(draft.Canonical())
+}
+
+// placeholder is a good key that nobody uses: its secret is the hash of a
+// public text.
+func placeholder(algorithm keys.Algorithm, text string) keys.PublicKey {
+	seed := sha256.Sum256([]byte("rootceremony placeholder " + text))
+	if algorithm == keys.Ed25519 {
+		public := ed25519.NewKeyFromSeed(seed[:]).Public().(ed25519.PublicKey)
+		return keys.PublicKey{Algorithm: algorithm, Hex: hex.EncodeToString(public)}
+	}
+	seed[0] = 0 // below the order of P-256
+	private, err := ecdh.P256().NewPrivateKey(seed[:])
+	if err != nil {
+		panic(err)
+	}
+	return keys.PublicKey{Algorithm: keys.P256, Hex: hex.EncodeToString(private.PublicKey().Bytes())}
+}
+
+func mustKey(public keys.PublicKey) tuf.Key {
+	key, err := tuf.NewKey(public)
+	if err != nil {
+		panic(err)
+	}
+	return key
+}
+
+// floorDiv is a/b rounded down; b is positive.
+func floorDiv(a, b int) int {
+	if a < 0 {
+		return -((-a + b - 1) / b)
+	}
+	return a / b
+}

@@ -1,0 +1,271 @@
+package ceremony
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"rootceremony/ceremony/transcript"
+	"rootceremony/keys"
+)
+
+// Names of files in the ceremony directory.
+const (
+	PlanFile     = "plan.toml"
+	ResolvedFile = "plan.resolved.json"
+	PublishDir   = "publish"
+	TokensDir    = "rehearsal/tokens"
+)
+
+// Tokens is where tokens are plugged in.
+type Tokens struct {
+	// Start begins a session with what is in the readers now, in a child
+	// process that ends with the session.
+	Start func(ctx context.Context) (*keys.Session, error)
+	// Roots are the attestation roots that tokens must lead to.
+	Roots []*x509.Certificate
+	// Plug puts the virtual token with that sticker into the reader, in place
+	// of the one that is there; nil where tokens are real. Stickers names the
+	// virtual tokens.
+	Plug     func(sticker string) error
+	Stickers []string
+}
+
+// Desk is a ceremony that is being held: one directory, one log, one process.
+// Notes and exceptions may come from other goroutines while a task runs.
+type Desk struct {
+	dir     string
+	program string // name and version, for the log
+	clock   func() time.Time
+	tokens  Tokens
+
+	mu    sync.Mutex
+	log   *transcript.Log
+	state *State
+}
+
+// Settings are what a desk is opened with.
+type Settings struct {
+	Program   string
+	Clock     func() time.Time
+	Rehearsal bool
+}
+
+// OpenDesk begins the ceremony in dir, or goes on with it. The directory must
+// be new, empty, hold a plan, or hold a ceremony. Nothing is changed when it
+// fails, but for what opening a log repairs.
+func OpenDesk(dir string, set Settings) (*Desk, error) {
+	if err := checkFolder(dir, set.Rehearsal); err != nil {
+		return nil, err
+	}
+	log, err := transcript.Create(dir, set.Clock)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", dir, err)
+	}
+	d := &Desk{dir: dir, program: set.Program, clock: set.Clock, log: log}
+	if err := d.begin(set); err != nil {
+		_ = log.Close()
+		return nil, fmt.Errorf("%s: %w", dir, err)
+	}
+	return d, nil
+}
+
+// checkFolder refuses what is no ceremony directory, before anything is
+// written to it.
+func checkFolder(dir string, rehearsal bool) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	if _, err := os.Stat(filepath.Join(dir, transcript.FileName)); err == nil {
+		return nil
+	}
+	_, err = os.Stat(filepath.Join(dir, PlanFile))
+	if len(entries) > 0 && err != nil {
+		return fmt.Errorf("%s is not a ceremony directory: it holds %s, but neither %s nor %s (hint: name a new or an empty directory, or write a plan there with rootceremony plan)",
+			dir, entries[0].Name(), transcript.FileName, PlanFile)
+	}
+	if len(entries) == 0 && !rehearsal {
+		return fmt.Errorf("%s holds no %s (hint: write one with rootceremony plan %s)", dir, PlanFile, dir)
+	}
+	return nil
+}
+
+func (d *Desk) begin(set Settings) error {
+	state, err := Fold(d.log.Events())
+	if err != nil {
+		return err
+	}
+	d.state = state
+	if state.Begun != nil && state.Begun.Rehearsal != set.Rehearsal {
+		if set.Rehearsal {
+			return errors.New("this is a real ceremony, not a rehearsal (hint: rootceremony run goes on with it)")
+		}
+		return errors.New("this is a rehearsal (hint: rootceremony rehearse goes on with it)")
+	}
+	if err := d.checkPlanUnchanged(); err != nil {
+		return err
+	}
+	if err := transcript.RemoveUnfinished(d.dir); err != nil {
+		return err
+	}
+	if err := d.mend(); err != nil {
+		return err
+	}
+	start := Begun{FormatVersion, set.Program, set.Rehearsal}
+	if state.Begun == nil {
+		return d.record(TypeBegun, "room", start)
+	}
+	if state.Closed != nil {
+		return nil
+	}
+	return d.record(TypeContinued, "room", start)
+}
+
+// checkPlanUnchanged compares plan.toml and plan.resolved.json to what was
+// agreed.
+func (d *Desk) checkPlanUnchanged() error {
+	if d.state.Plan == nil {
+		return nil
+	}
+	text, err := os.ReadFile(filepath.Join(d.dir, PlanFile))
+	if err != nil {
+		return fmt.Errorf("the agreed plan cannot be read: %w", err)
+	}
+	if digest := digestOf(text); digest != d.state.Plan.PlanSHA256 {
+		return fmt.Errorf("%s was edited after it was agreed: its SHA-256 is %s, and was %s (hint: put the agreed file back, or hold another ceremony in another directory)",
+			PlanFile, digest, d.state.Plan.PlanSHA256)
+	}
+	resolved, err := os.ReadFile(filepath.Join(d.dir, ResolvedFile))
+	if err == nil && digestOf(resolved) != d.state.Digest {
+		return fmt.Errorf("%s was edited after it was agreed (hint: remove it; the log holds the agreed one, and it will be written again)", ResolvedFile)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // mend writes it
+	}
+	return err
+}
+
+func (d *Desk) writeResolved() error {
+	return transcript.WriteNew(filepath.Join(d.dir, ResolvedFile), d.state.Plan.JSON(), 0o600)
+}
+
+// LookAt returns a desk that only shows what a ceremony has come to, also while
+// another process holds it. It takes no tasks.
+func LookAt(dir string) (*Desk, error) {
+	text, err := os.ReadFile(filepath.Join(dir, transcript.FileName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s: %w", dir, transcript.ErrNone)
+	}
+	if err != nil {
+		return nil, err
+	}
+	events, _, _, err := transcript.Read(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", dir, err)
+	}
+	state, err := Fold(events)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", dir, err)
+	}
+	return &Desk{dir: dir, state: state}, nil
+}
+
+// UseTokens gives the desk its readers.
+func (d *Desk) UseTokens(t Tokens) { d.tokens = t }
+
+// Close leaves the ceremony; another process may go on with it.
+func (d *Desk) Close() error { return d.log.Close() }
+
+// State is what the ceremony has come to. Only the goroutine that runs tasks
+// may read it while one runs.
+func (d *Desk) State() *State { return d.state }
+
+// Dir is the ceremony directory.
+func (d *Desk) Dir() string { return d.dir }
+
+// record writes an event and applies it. An event that does not fit the state
+// is never written.
+func (d *Desk) record(kind, by string, data any) error {
+	_, err := d.recorded(kind, by, data)
+	return err
+}
+
+func (d *Desk) recorded(kind, by string, data any) (transcript.Event, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	event, err := d.log.Append(kind, by, data, d.state.Apply)
+	if err == nil {
+		return event, nil
+	}
+	state, foldErr := Fold(d.log.Events())
+	if foldErr != nil {
+		return event, errors.Join(err, foldErr)
+	}
+	d.state = state
+	return event, err
+}
+
+// intend records an intention, once there is room for its result too, and
+// returns its number.
+func (d *Desk) intend(kind, by string, data any) (int64, error) {
+	if err := d.log.KeepRoom(); err != nil {
+		return 0, err
+	}
+	event, err := d.recorded(kind, by, data)
+	return event.Seq, err
+}
+
+// Note records what somebody wants to be remembered.
+func (d *Desk) Note(text string) error {
+	return d.record(TypeNote, "room", Note{text})
+}
+
+// Exception records a departure from the plan or the runbook.
+func (d *Desk) Exception(expected, happened, decided string) error {
+	return d.record(TypeException, "room", Exception{expected, happened, decided})
+}
+
+// Run does one task. ErrBack, ErrLeft and a cancelled context end it early;
+// any other failure, a panic among them, is recorded and returned, and the
+// task can be taken again.
+func (d *Desk) Run(ctx context.Context, id string, a Attendant) (err error) {
+	failure := TaskFailed{Task: id}
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("the program has a fault (%v); what was recorded before it is safe", p)
+			failure.Stack = string(debug.Stack())
+		}
+		if err == nil || errors.Is(err, ErrBack) || errors.Is(err, ErrLeft) || ctx.Err() != nil {
+			return
+		}
+		failure.Error = err.Error()
+		if failed := d.record(TypeTaskFailed, "room", failure); failed != nil {
+			err = errors.Join(err, failed)
+		}
+	}()
+	for _, t := range d.Tasks() {
+		if t.ID != id {
+			continue
+		}
+		if t.State != Ready {
+			return fmt.Errorf("task %q cannot be done now: it is %s %s", id, t.State, t.Reason)
+		}
+		return t.do(ctx, a)
+	}
+	return fmt.Errorf("there is no task %q", id)
+}
+
+func digestOf(p []byte) string {
+	sum := sha256.Sum256(p)
+	return hex.EncodeToString(sum[:])
+}

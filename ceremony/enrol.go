@@ -1,0 +1,458 @@
+package ceremony
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+
+	"rootceremony/ceremony/transcript"
+	"rootceremony/keys"
+	"rootceremony/keys/secret"
+)
+
+// enrol brings one holder from a token to a proved root key. It goes on where
+// an earlier try ended.
+func (d *Desk) enrol(ctx context.Context, a Attendant, id string) error {
+	h := d.state.Holders[id]
+	info, err := d.enrolToken(ctx, a, h)
+	if err != nil {
+		return err
+	}
+	if err := d.settle(ctx, a, h, info); err != nil {
+		return err
+	}
+	if info, err = d.wipeIfNeeded(ctx, a, h, info); err != nil {
+		return err
+	}
+	enrol := func(s *keys.Session, pin *secret.Buffer) error { return d.enrolOn(ctx, a, s, h, info, pin) }
+	if h.Prepared != nil {
+		err = d.withPIN(ctx, a, h, info.PINTries, enrol)
+	} else {
+		err = d.withNewPIN(ctx, a, h, info, enrol)
+	}
+	if err != nil {
+		return err
+	}
+	return a.Tell(ctx, Message{Title: h.Holder.Name + ": enrolled", Text: []string{"The token has its key, and has proved it. Put it back into its bag."}})
+}
+
+// enrolOn does with the token in the reader what is not yet done.
+func (d *Desk) enrolOn(ctx context.Context, a Attendant, s *keys.Session, h *HolderState, info keys.Info, pin *secret.Buffer) error {
+	if h.Prepared == nil {
+		if err := d.prepare(ctx, a, s, h, info, pin); err != nil {
+			return err
+		}
+	}
+	if h.Key == nil {
+		if err := d.makeKey(ctx, a, s, h); err != nil {
+			return err
+		}
+	}
+	if h.Proved == nil {
+		if err := d.prove(ctx, a, s, h, pin); err != nil {
+			return err
+		}
+	}
+	return d.signHead(ctx, s, h, pin)
+}
+
+// enrolToken waits for the holder's token and has its sticker compared. It
+// refuses what is wrong before any PIN is asked for.
+func (d *Desk) enrolToken(ctx context.Context, a Attendant, state *HolderState) (keys.Info, error) {
+	h := state.Holder
+	info, err := d.waitForToken(ctx, a, state, "holder.token "+h.ID, func(info keys.Info) error { return d.fitsEnrolment(state, info) })
+	if err != nil || state.Serial == info.Serial {
+		return info, err
+	}
+	same, err := a.Confirm(ctx, Prompt{ID: "holder.sticker " + h.ID, Message: Message{
+		Title: h.Name + ": is this the right token?", Facts: tokenFacts(info, h)},
+		Question: fmt.Sprintf("Does the token in the reader carry the sticker %s?", h.Token)})
+	if err != nil {
+		return info, err
+	}
+	if !same {
+		return info, fmt.Errorf("%s's token is the one with the sticker %s, and another is in the reader; nothing was done to it (hint: insert %s)", h.Name, h.Token, h.Token)
+	}
+	return info, nil
+}
+
+// fitsEnrolment tells what is wrong with a token for this holder.
+func (d *Desk) fitsEnrolment(state *HolderState, info keys.Info) error {
+	h, minimum := state.Holder, minFirmware(d.state.Plan.Token)
+	if owner := d.state.HolderOf(info.Serial); owner != nil && owner.Holder.ID != h.ID {
+		return fmt.Errorf("token %s is %s's (hint: insert %s's token, sticker %s)", serialText(info.Serial), owner.Holder.Name, h.Name, h.Token)
+	}
+	if own := state.Serial; own != 0 && own != info.Serial {
+		return fmt.Errorf("%s's token has the serial number %s, this one %s (hint: insert the token with the sticker %s)",
+			h.Name, serialText(own), serialText(info.Serial), h.Token)
+	}
+	if info.Edition != "" {
+		return fmt.Errorf("token %s is a YubiKey %s edition, which is not supported (hint: use a YubiKey 5 of the standard edition)", serialText(info.Serial), info.Edition)
+	}
+	if info.Firmware.Less(minimum) {
+		return fmt.Errorf("token %s has firmware %s, and the plan asks for %s or newer; firmware cannot be updated (hint: use another token)",
+			serialText(info.Serial), info.Firmware, minimum)
+	}
+	return nil
+}
+
+// waitForToken asks for a holder's token until fits has nothing against it.
+func (d *Desk) waitForToken(ctx context.Context, a Attendant, state *HolderState, id string, fits func(keys.Info) error) (keys.Info, error) {
+	h := state.Holder
+	look := func(ctx context.Context) (keys.Info, error) {
+		session, err := d.tokens.Start(ctx)
+		if err != nil {
+			return keys.Info{}, err
+		}
+		defer session.Close()
+		there, err := session.List()
+		if err != nil {
+			return keys.Info{}, err
+		}
+		return onlyToken(there, state.Serial, h.Token, fits)
+	}
+	return a.WaitForToken(ctx, TokenWait{
+		Prompt: Prompt{ID: id, Message: Message{Title: h.Name + ": insert the token",
+			Text: []string{"The sticker on it says " + h.Token + "."}}, Question: "Insert the token " + h.Token + "."},
+		Sticker: h.Token, Look: look, Plug: d.tokens.Plug, Stickers: d.tokens.Stickers})
+}
+
+// onlyToken picks the token with the serial number that is known, or else the
+// only one there. Nothing is guessed.
+func onlyToken(there []keys.Info, serial uint32, sticker string, fits func(keys.Info) error) (keys.Info, error) {
+	if i := slices.IndexFunc(there, func(i keys.Info) bool { return i.Serial == serial }); i >= 0 {
+		return there[i], fits(there[i])
+	}
+	switch len(there) {
+	case 0:
+		return keys.Info{}, fmt.Errorf("no token is in a reader (hint: insert the one with the sticker %s)", sticker)
+	case 1:
+		return there[0], fits(there[0])
+	}
+	var serials []string
+	for _, i := range there {
+		serials = append(serials, serialText(i.Serial))
+	}
+	return keys.Info{}, fmt.Errorf("there are %d tokens, %s (hint: leave only the one with the sticker %s)", len(there), listed(serials), sticker)
+}
+
+// settle closes an intention that an earlier process left without a result, by
+// what the token shows. Nothing is done to the token.
+func (d *Desk) settle(ctx context.Context, a Attendant, h *HolderState, info keys.Info) error {
+	if h.Open == nil {
+		return nil
+	}
+	open := *h.Open
+	result := Result{Act{h.Holder.ID, info.Serial}, open.Seq}
+	found := "nothing of it is on the token"
+	state := SettledNothing
+	switch open.Type {
+	case TypeWipeIntended:
+		if info.Fresh() {
+			if err := d.told(ctx, a, h, "the token was wiped"); err != nil {
+				return err
+			}
+			return d.record(TypeWiped, h.Holder.ID, result)
+		}
+		found = "the token is not wiped, or not wholly"
+	case TypePrepareIntended:
+		if !info.Fresh() {
+			found, state = "the token was begun, and may lack its PIN or a key", SettledPartial
+		}
+	case TypeKeyIntended:
+		if key, ok := info.Key(keys.SlotRoot); ok && key.Generated {
+			if err := d.told(ctx, a, h, "the root key was made"); err != nil {
+				return err
+			}
+			return d.withToken(ctx, info.Serial, func(s *keys.Session) error { return d.keyMade(s, h, result, key.Public, true) })
+		}
+		if !info.ManagementDefault || !info.PUKDefault {
+			found, state = "the token was locked before its root key was made", SettledPartial
+		}
+	case TypeSignatureIntended:
+		found = "no signature reached this laptop; if the token made one, the next is the same or as good"
+	}
+	if err := d.told(ctx, a, h, found); err != nil {
+		return err
+	}
+	return d.record(TypeSettled, h.Holder.ID, Settled{result, found, state})
+}
+
+// told says what looking at an interrupted token has shown.
+func (d *Desk) told(ctx context.Context, a Attendant, h *HolderState, found string) error {
+	return a.Tell(ctx, Message{Title: h.Holder.Name + ": an earlier step was interrupted",
+		Text: []string{"The last time, the program or the token was stopped in the middle of a step. The token was looked at: " + found + "."}})
+}
+
+// wipeIfNeeded brings a token that is not fresh to its factory state, once its
+// serial number was typed.
+func (d *Desk) wipeIfNeeded(ctx context.Context, a Attendant, h *HolderState, info keys.Info) (keys.Info, error) {
+	if h.Prepared != nil && !h.Partial || info.Fresh() {
+		return info, nil
+	}
+	why := "it holds keys or a PIN from elsewhere"
+	if h.Serial == info.Serial {
+		why = "an interrupted step has left it half prepared"
+	}
+	err := a.Type(ctx, Prompt{ID: "holder.wipe " + h.Holder.ID, Final: true, Message: Message{
+		Title: h.Holder.Name + ": the token must be wiped", Facts: append(tokenFacts(info, h.Holder), heldFacts(info)...),
+		Text: []string{"This token cannot be used as it is: " + why + ". Wiping erases every PIV key on it for good. Stop here if you do not know what it holds."}},
+		Question: "To wipe it, type its serial number without spaces:"}, fmt.Sprint(info.Serial))
+	if err != nil {
+		return info, err
+	}
+	on := Act{h.Holder.ID, info.Serial}
+	intention, err := d.intend(TypeWipeIntended, h.Holder.ID, WipeIntended{on, info.Keys, why})
+	if err != nil {
+		return info, err
+	}
+	err = d.withToken(ctx, info.Serial, func(s *keys.Session) error {
+		if err := s.Reset(); err != nil {
+			return err
+		}
+		info, err = s.Info()
+		return err
+	})
+	if err != nil {
+		return info, err
+	}
+	if !info.Fresh() {
+		return info, fmt.Errorf("token %s was reset and is still not as new (hint: use another token)", serialText(info.Serial))
+	}
+	return info, d.record(TypeWiped, h.Holder.ID, Result{on, intention})
+}
+
+func heldFacts(info keys.Info) []Fact {
+	var facts []Fact
+	for _, k := range info.Keys {
+		facts = append(facts, Fact{"Slot " + k.Slot.String(), string(k.Public.Algorithm)})
+	}
+	return facts
+}
+
+// withNewPIN has the holder choose a PIN, typed twice, and runs do on the token
+// with it. The token does not have it yet.
+func (d *Desk) withNewPIN(ctx context.Context, a Attendant, h *HolderState, info keys.Info, do func(*keys.Session, *secret.Buffer) error) error {
+	title := h.Holder.Name + ": choose a PIN"
+	for {
+		pin, err := a.AskSecret(ctx, Prompt{ID: "holder.pin.new " + h.Holder.ID, Message: Message{Title: title, Facts: tokenFacts(info, h.Holder), Text: []string{
+			"The PIN is yours alone: the others look away. It has 6 to 8 digits. With no backup of the PUK, a PIN that is forgotten or typed wrong 5 times is lost with its key."}},
+			Question: h.Holder.Name + ", type your new PIN:"}, checkPIN)
+		if err != nil {
+			return err
+		}
+		defer pin.Wipe()
+		again, err := a.AskSecret(ctx, Prompt{ID: "holder.pin.again " + h.Holder.ID, Message: Message{Title: title}, Question: "The same PIN again:"}, nil)
+		if err != nil {
+			return err
+		}
+		defer again.Wipe()
+		if secret.Equal(pin, again) {
+			return d.withToken(ctx, info.Serial, func(s *keys.Session) error { return do(s, pin) })
+		}
+		if err := a.Tell(ctx, Message{Title: title, Text: []string{"The two were not the same. Nothing was set; choose again."}}); err != nil {
+			return err
+		}
+	}
+}
+
+// withPIN asks for the PIN of the holder's token until the token takes it, and
+// runs do on the token.
+func (d *Desk) withPIN(ctx context.Context, a Attendant, h *HolderState, tries int, do func(*keys.Session, *secret.Buffer) error) error {
+	text := []string{"The PIN is yours alone: the others look away."}
+	for tries > 0 {
+		pin, err := a.AskSecret(ctx, Prompt{ID: "holder.pin " + h.Holder.ID, Message: Message{Title: h.Holder.Name + ": type your PIN",
+			Facts: []Fact{{"Serial", serialText(h.Serial) + "   (sticker " + h.Holder.Token + ")"}, {"Tries", fmt.Sprintf("%d left", tries)}},
+			Text:  text}, Question: h.Holder.Name + ", type your PIN:"}, checkPIN)
+		if err != nil {
+			return err
+		}
+		defer pin.Wipe()
+		var wrong *keys.PINError
+		err = d.withToken(ctx, h.Serial, func(s *keys.Session) error {
+			if err := s.CheckPIN(pin); err != nil {
+				errors.As(err, &wrong)
+				return err
+			}
+			return do(s, pin)
+		})
+		if wrong == nil {
+			return err
+		}
+		tries = wrong.TriesLeft
+		text = []string{"The PIN was wrong."}
+	}
+	return fmt.Errorf("%s's token: %w", h.Holder.Name, &keys.PINError{})
+}
+
+// prepare sets tries and PIN and makes the keys in 9a and 82.
+func (d *Desk) prepare(ctx context.Context, a Attendant, s *keys.Session, h *HolderState, info keys.Info, pin *secret.Buffer) error {
+	if err := a.Tell(ctx, Message{Title: h.Holder.Name + ": preparing the token",
+		Text: []string{"The token gets its PIN with 5 tries, a key in 9a that signs the log, and one in 82 that opens backups."}}); err != nil {
+		return err
+	}
+	on := Act{h.Holder.ID, info.Serial}
+	intention, err := d.intend(TypePrepareIntended, h.Holder.ID, PrepareIntended{on, h.Holder.Token, info.Firmware, info.FormFactor})
+	if err != nil {
+		return err
+	}
+	made, err := s.Prepare(pin)
+	if err != nil {
+		return err
+	}
+	authentication, err := d.attested(s, info.Serial, keys.SlotAuthentication, made.Authentication, keys.TouchNever)
+	if err != nil {
+		return err
+	}
+	age, err := d.attested(s, info.Serial, keys.SlotAge, made.Age, keys.TouchAlways)
+	if err != nil {
+		return err
+	}
+	return d.record(TypePrepared, h.Holder.ID, Prepared{Result{on, intention}, made.Authentication, made.Age, append(authentication, age...)})
+}
+
+// makeKey locks the token and makes the root key on it.
+func (d *Desk) makeKey(ctx context.Context, a Attendant, s *keys.Session, h *HolderState) error {
+	if err := a.Tell(ctx, Message{Title: h.Holder.Name + ": making the root key",
+		Text: []string{"PUK and management key become random numbers that nobody keeps. Then the token makes the root key in 9c; it never leaves the token."}}); err != nil {
+		return err
+	}
+	policy := d.state.Plan.Token
+	on := Act{h.Holder.ID, h.Serial}
+	intention, err := d.intend(TypeKeyIntended, h.Holder.ID, KeyIntended{on, keys.SlotRoot, policy.Algorithm, policy.Touch})
+	if err != nil {
+		return err
+	}
+	public, err := s.MakeRootKey(policy.Algorithm, policy.Touch)
+	if err != nil {
+		return err
+	}
+	return d.keyMade(s, h, Result{on, intention}, public, false)
+}
+
+// keyMade reads the root key's attestation back, and records both.
+func (d *Desk) keyMade(s *keys.Session, h *HolderState, result Result, public keys.PublicKey, found bool) error {
+	evidence, err := d.attested(s, result.Serial, keys.SlotRoot, public, d.state.Plan.Token.Touch)
+	if err != nil {
+		return err
+	}
+	return d.record(TypeKeyMade, h.Holder.ID, KeyMade{Result: result, Public: public, Evidence: evidence, FoundOnLook: found})
+}
+
+// minFirmware is the oldest that a plan accepts; ReadPlan has checked its form.
+func minFirmware(policy TokenPolicy) keys.Firmware {
+	version, _ := ParseFirmware(policy.MinFirmware)
+	return version
+}
+
+// attested has the token attest a key, checks every field, and keeps the
+// certificates.
+func (d *Desk) attested(s *keys.Session, serial uint32, slot keys.Slot, public keys.PublicKey, touch keys.Touch) ([]File, error) {
+	attestation, err := s.Attest(slot)
+	if err != nil {
+		return nil, err
+	}
+	_, err = keys.VerifyAttestation(attestation, d.tokens.Roots, nil, keys.AttestationWant{
+		Serial: serial, Slot: slot, Public: public, Policy: keys.Policy{PIN: keys.PINAlways, Touch: touch}, MinFirmware: minFirmware(d.state.Plan.Token)})
+	if err != nil {
+		return nil, fmt.Errorf("token %s, slot %s: %w", serialText(serial), slot, err)
+	}
+	var kept []File
+	for _, c := range []struct {
+		name string
+		der  []byte
+	}{{slot.String(), attestation.Slot}, {keys.SlotAttestation.String(), attestation.Device}} {
+		text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.der})
+		file, err := d.keep(fmt.Sprintf("evidence/%d/%s.%.8s.pem", serial, c.name, digestOf(c.der)), text, 0o600)
+		if err != nil {
+			return nil, err
+		}
+		kept = append(kept, file)
+	}
+	return kept, nil
+}
+
+// keep writes a new file of the ceremony directory. name has slashes.
+func (d *Desk) keep(name string, content []byte, mode fs.FileMode) (File, error) {
+	return File{name, digestOf(content)}, transcript.WriteNew(filepath.Join(d.dir, filepath.FromSlash(name)), content, mode)
+}
+
+// prove has the root key sign the proof of possession.
+func (d *Desk) prove(ctx context.Context, a Attendant, s *keys.Session, h *HolderState, pin *secret.Buffer) error {
+	random := make([]byte, 32)
+	_, _ = rand.Read(random) // never fails
+	nonce := hex.EncodeToString(random)
+	message, err := d.state.Possession(h, nonce)
+	if err != nil {
+		return err
+	}
+	signature, err := d.tokenSigns(ctx, a, s, h, pin, message, "prove that the key works")
+	if err != nil {
+		return err
+	}
+	text, err := json.MarshalIndent(map[string]string{"message": string(message), "signature": signature}, "", "  ")
+	if err != nil {
+		return err
+	}
+	file, err := d.keep(fmt.Sprintf("evidence/%d/possession.%s.json", h.Serial, nonce[:8]), append(text, '\n'), 0o600)
+	if err != nil {
+		return err
+	}
+	return d.record(TypeKeyProved, h.Holder.ID, KeyProved{Act{h.Holder.ID, h.Serial}, nonce, signature, []File{file}})
+}
+
+// tokenSigns signs with the root key and verifies what comes back, in hex.
+func (d *Desk) tokenSigns(ctx context.Context, a Attendant, s *keys.Session, h *HolderState, pin *secret.Buffer, message []byte, why string) (string, error) {
+	signature, err := s.Sign(ctx, keys.SlotRoot, pin, message, func(ctx context.Context) error {
+		return a.WaitForTouch(ctx, Prompt{ID: "holder.touch " + h.Holder.ID, Message: Message{Title: h.Holder.Name + ": touch the token",
+			Facts: []Fact{{"To", why}}}, Question: h.Holder.Name + ", touch the token " + h.Holder.Token + " now."}, d.tokens.Plug != nil)
+	})
+	if err != nil {
+		return "", err
+	}
+	return verified(h, h.Key.Public, message, signature)
+}
+
+// verified gives a signature in hex, once it is known to be good.
+func verified(h *HolderState, public keys.PublicKey, message, signature []byte) (string, error) {
+	if err := public.Verify(message, signature); err != nil {
+		return "", fmt.Errorf("what token %s of %s has signed is not right: %w (hint: do not use this token)", serialText(h.Serial), h.Holder.Name, err)
+	}
+	return hex.EncodeToString(signature), nil
+}
+
+// signHead has the holder's key in 9a sign the head of the log as it stands.
+func (d *Desk) signHead(ctx context.Context, s *keys.Session, h *HolderState, pin *secret.Buffer) error {
+	d.mu.Lock()
+	head := d.log.Head()
+	d.mu.Unlock()
+	made, err := s.Sign(ctx, keys.SlotAuthentication, pin, HeadMessage(head), nil)
+	if err != nil {
+		return err
+	}
+	signature, err := verified(h, h.Prepared.Authentication, HeadMessage(head), made)
+	if err != nil {
+		return err
+	}
+	return d.record(TypeHeadSigned, h.Holder.ID, HeadSigned{Act{h.Holder.ID, h.Serial}, head, signature})
+}
+
+// withToken runs do with a session of its own on the token with that serial.
+func (d *Desk) withToken(ctx context.Context, serial uint32, do func(*keys.Session) error) error {
+	session, err := d.tokens.Start(ctx)
+	if err != nil {
+		return err
+	}
+	defer session.Close()
+	if err := session.Select(serial); err != nil {
+		return err
+	}
+	return do(session)
+}

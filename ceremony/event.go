@@ -1,0 +1,226 @@
+package ceremony
+
+import (
+	"encoding/json"
+	"time"
+
+	"rootceremony/ceremony/transcript"
+	"rootceremony/keys"
+)
+
+// The types of events, in the order in which a first ceremony meets them. A
+// type that ends in "intended" is written before the act; its result names it
+// by number, and an intention that got no result is settled by looking at the
+// token.
+const (
+	TypeBegun             = "ceremony.begun"
+	TypeContinued         = "ceremony.continued"
+	TypePreflight         = "preflight.done"
+	TypePlanAgreed        = "plan.agreed"
+	TypeWipeIntended      = "wipe.intended"
+	TypeWiped             = "wipe.done"
+	TypePrepareIntended   = "prepare.intended"
+	TypePrepared          = "prepare.done"
+	TypeKeyIntended       = "key.intended"
+	TypeKeyMade           = "key.made"
+	TypeKeyProved         = "key.proved"
+	TypeSettled           = "intention.settled"
+	TypeDraftMade         = "draft.made"
+	TypeDraftReviewed     = "draft.reviewed"
+	TypeSignatureIntended = "signature.intended"
+	TypeSignatureMade     = "signature.made"
+	TypeHeadSigned        = "head.signed"
+	TypeRootPublished     = "root.published"
+	TypeSealed            = "ceremony.sealed"
+	TypeClosed            = "ceremony.closed"
+	TypeTaskFailed        = "task.failed"
+	TypeNote              = "note"
+	TypeException         = "exception"
+)
+
+// FormatVersion is the version of the event types and their data.
+const FormatVersion = 1
+
+// Begun is the data of the first event, and of each later start.
+type Begun struct {
+	Format    int    `json:"format"`
+	Program   string `json:"program"` // name and version
+	Rehearsal bool   `json:"rehearsal"`
+}
+
+// PreflightDone tells what was found on the laptop, and who waived failures.
+type PreflightDone struct {
+	Findings []Finding `json:"findings"`
+}
+
+// PlanAgreed holds the whole resolved plan, so that the log alone says what
+// was agreed. Digest is the SHA-256 of plan.resolved.json.
+type PlanAgreed struct {
+	Digest string          `json:"digest"`
+	Plan   json.RawMessage `json:"plan"`
+}
+
+// Act names the holder and the token of an act.
+type Act struct {
+	Holder string `json:"holder"`
+	Serial uint32 `json:"serial"`
+}
+
+// WipeIntended comes before a token is brought to its factory state.
+type WipeIntended struct {
+	Act
+	Held []keys.SlotKey `json:"held"` // the keys that are lost by it
+	Why  string         `json:"why"`
+}
+
+// Result closes the intention with that number.
+type Result struct {
+	Act
+	Intention int64 `json:"intention"`
+}
+
+// PrepareIntended comes before PIN, 9a and 82 are set up.
+type PrepareIntended struct {
+	Act
+	Sticker    string        `json:"sticker"`
+	Firmware   keys.Firmware `json:"firmware"`
+	FormFactor string        `json:"form_factor"`
+}
+
+// Prepared: the token has the holder's PIN, and keys in 9a and 82.
+type Prepared struct {
+	Result
+	Authentication keys.PublicKey `json:"authentication"`
+	Age            keys.PublicKey `json:"age"`
+	Evidence       []File         `json:"evidence"`
+}
+
+// File is a file of the ceremony directory, with its SHA-256.
+type File struct {
+	Name   string `json:"name"`
+	SHA256 string `json:"sha256"`
+}
+
+// KeyIntended comes before PUK and management key are replaced by random ones
+// that nobody keeps, and the root key is made.
+type KeyIntended struct {
+	Act
+	Slot      keys.Slot      `json:"slot"`
+	Algorithm keys.Algorithm `json:"algorithm"`
+	Touch     keys.Touch     `json:"touch"`
+}
+
+// KeyMade: the token holds the root key. PUK and management key are random
+// and were not kept: a PIN that is forgotten or blocked cannot be unblocked.
+type KeyMade struct {
+	Result
+	Public      keys.PublicKey `json:"public"`
+	Evidence    []File         `json:"evidence"`
+	PUKKept     bool           `json:"puk_kept"`
+	FoundOnLook bool           `json:"found_on_look"` // an earlier process made it
+}
+
+// KeyProved: the root key has signed the proof of possession.
+type KeyProved struct {
+	Act
+	Nonce     string `json:"nonce"`
+	Signature string `json:"signature"`
+	Evidence  []File `json:"evidence"`
+}
+
+// Settled closes an intention that had no result.
+type Settled struct {
+	Result
+	Found string      `json:"found"`
+	State SettledKind `json:"state"`
+}
+
+// SettledKind says what an intention without a result had come to.
+type SettledKind string
+
+// What looking at a token can show.
+const (
+	SettledNothing SettledKind = "nothing" // the act had not begun, or left no trace
+	SettledPartial SettledKind = "partial" // the token must be wiped and prepared anew
+)
+
+// DraftMade fixes the bytes that are signed. Digest is their SHA-256.
+type DraftMade struct {
+	Version int64     `json:"version"`
+	Digest  string    `json:"digest"`
+	Expires time.Time `json:"expires"`
+	Bytes   int       `json:"bytes"`
+	File    File      `json:"file"`
+}
+
+// DraftReviewed: the room has read the draft. SecondMachine tells whether a
+// second machine showed the same words.
+type DraftReviewed struct {
+	Digest        string `json:"digest"`
+	SecondMachine bool   `json:"second_machine"`
+}
+
+// SignatureIntended comes before the root key signs the draft.
+type SignatureIntended struct {
+	Act
+	Version int64  `json:"version"`
+	Digest  string `json:"digest"`
+	KeyID   string `json:"key_id"`
+}
+
+// SignatureMade holds a signature that was verified.
+type SignatureMade struct {
+	Result
+	Version   int64  `json:"version"`
+	Digest    string `json:"digest"`
+	KeyID     string `json:"key_id"`
+	Signature string `json:"signature"`
+	File      File   `json:"file"`
+}
+
+// HeadSigned: the holder's key in 9a has signed a head of this log.
+type HeadSigned struct {
+	Act
+	Head      transcript.Head `json:"head"`
+	Signature string          `json:"signature"`
+}
+
+// RootPublished: the root stands in publish with these signatures.
+type RootPublished struct {
+	Version int64    `json:"version"`
+	Digest  string   `json:"digest"`
+	File    File     `json:"file"`
+	KeyIDs  []string `json:"key_ids"`
+}
+
+// Sealed ends the making: no signature is taken any more. Fuller is the root
+// with the signatures that came after it was published, if any did.
+type Sealed struct {
+	Digest string   `json:"digest"`
+	KeyIDs []string `json:"key_ids"`
+	Fuller *File    `json:"fuller,omitempty"`
+}
+
+// Closed is the last event of a ceremony.
+type Closed struct {
+	Sums File `json:"sums"`
+}
+
+// TaskFailed keeps what a task could not do.
+type TaskFailed struct {
+	Task  string `json:"task"`
+	Error string `json:"error"`
+	Stack string `json:"stack,omitempty"` // of a fault in the program
+}
+
+// Note is what somebody wanted to be remembered.
+type Note struct {
+	Text string `json:"text"`
+}
+
+// Exception is a departure from the plan or the runbook.
+type Exception struct {
+	Expected string `json:"expected"`
+	Happened string `json:"happened"`
+	Decided  string `json:"decided"`
+}

@@ -1,0 +1,350 @@
+package ceremony
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"rootceremony/keys"
+)
+
+// maxAsked is how many holders an interview takes. A plan that is written by
+// hand may have more.
+const maxAsked = 40
+
+// interview is a plan while it is being asked for.
+type interview struct {
+	ctx  context.Context
+	a    Attendant
+	dir  *os.Root
+	now  time.Time
+	plan Plan
+}
+
+// Interview asks for a plan and returns it as the text of a plan.toml, with
+// comments, that ReadPlan accepts in dir, where the key files are already.
+// What is not asked has its default and can be changed in the text. Errors of
+// the Attendant (ErrBack, ErrLeft) are returned as they are.
+func Interview(ctx context.Context, a Attendant, dir, kind string, now time.Time) ([]byte, error) {
+	iv := &interview{ctx: ctx, a: a, now: now, plan: Plan{Kind: kind, Roles: map[string]RolePlan{}}}
+	if !slices.Contains([]string{Create, Rotate, Revoke}, kind) {
+		return nil, fmt.Errorf("kind %q is none of %s, %s, %s", kind, Create, Rotate, Revoke)
+	}
+	if text, not := iv.plan.notYet()["kind"]; not {
+		return nil, errors.New(text)
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, fmt.Errorf("folder of the plan: %w", err)
+	}
+	defer root.Close()
+	iv.dir = root
+
+	if err := iv.ask(); err != nil {
+		return nil, err
+	}
+	p, err := iv.read()
+	if err != nil {
+		return nil, err
+	}
+	r, err := p.resolve(now)
+	if err != nil {
+		return nil, err
+	}
+	if b := r.Budget(); b.Refused {
+		if err := iv.otherAlgorithm(b); err != nil {
+			return nil, err
+		}
+		if p, err = iv.read(); err != nil {
+			return nil, err
+		}
+	}
+	if _, err := p.Resolve(now); err != nil {
+		return nil, err
+	}
+	return p.Data, nil
+}
+
+// read reads the plan as ReadPlan will.
+func (iv *interview) read() (*Plan, error) {
+	p, err := decodePlan(iv.toml(), "plan.toml")
+	if err != nil {
+		return nil, err
+	}
+	p.readKeys(iv.dir)
+	return p, p.err()
+}
+
+func (iv *interview) ask() error {
+	p := &iv.plan
+	err := iv.text("plan.name", &p.Name, "What is the project's name?", "", checkName)
+	if err != nil {
+		return err
+	}
+	count := 0
+	if err := iv.number("plan.holders", &count, "How many people hold a root key?", 1, maxAsked); err != nil {
+		return err
+	}
+	for i := range count {
+		if err := iv.holder(i + 1); err != nil {
+			return err
+		}
+	}
+	if err := iv.number("plan.threshold", &p.Root.Threshold, fmt.Sprintf("How many of the %d must sign a root?", count), 1, count); err != nil {
+		return err
+	}
+	p.Root.Expires = "365d"
+	err = iv.text("plan.expires", &p.Root.Expires, "When does the root expire? A time such as 2027-11-22T00:00:00Z, or days from the day of the ceremony", "365d", func(s string) error {
+		at, err := expiry(s, iv.now)
+		if err != nil {
+			return err
+		}
+		return checkExpiry(at, iv.now)
+	})
+	if err != nil {
+		return err
+	}
+	touch, err := iv.a.Choose(iv.ctx, Prompt{ID: "plan.touch", Question: "When must a token be touched?"}, []Choice{
+		{Key: string(keys.TouchAlways), Label: "for every signature (recommended)"},
+		{Key: string(keys.TouchCached), Label: "once in 15 seconds"},
+	})
+	if err != nil {
+		return err
+	}
+	p.Token = TokenPolicy{keys.Ed25519, keys.Touch(touch), firmware[keys.Ed25519].String()}
+	for _, role := range onlineRoles {
+		if err := iv.role(role); err != nil {
+			return err
+		}
+	}
+	witness := ""
+	if err := iv.text("plan.witness", &witness, "Who is the witness, and keeps no key?", "nobody", checkName); err != nil {
+		return err
+	}
+	if witness != "" {
+		p.Persons = []Person{{witness, "witness"}}
+	}
+	return nil
+}
+
+// text asks for a line. An empty one leaves what is there, where enter says
+// what that means.
+func (iv *interview) text(id string, into *string, question, enter string, check func(string) error) error {
+	if enter != "" {
+		question += " (Enter: " + enter + ")"
+	}
+	answer, err := iv.a.Ask(iv.ctx, Prompt{ID: id, Question: question}, func(s string) error {
+		if s = strings.TrimSpace(s); s == "" && enter != "" {
+			return nil
+		}
+		return check(s)
+	})
+	if err != nil {
+		return err
+	}
+	if answer = strings.TrimSpace(answer); answer != "" {
+		*into = answer
+	}
+	return nil
+}
+
+func (iv *interview) number(id string, into *int, question string, least, most int) error {
+	if least == most {
+		*into = least
+		return nil
+	}
+	text := ""
+	err := iv.text(id, &text, question, "", func(s string) error {
+		if n, err := strconv.Atoi(s); err != nil || n < least || n > most {
+			return fmt.Errorf("%q is not a number from %d to %d", s, least, most)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	*into, err = strconv.Atoi(text)
+	return err
+}
+
+// holder asks about the n-th holder, from 1.
+func (iv *interview) holder(n int) error {
+	var h Holder
+	others := iv.plan.Holders
+	fresh := func(check func(string) error, of func(Holder) string) func(string) error {
+		return func(s string) error {
+			if err := check(s); err != nil {
+				return err
+			}
+			if i := slices.IndexFunc(others, func(o Holder) bool { return fold(of(o)) == fold(s) }); i >= 0 {
+				return fmt.Errorf("%q is taken by holder %d, %s", s, i+1, others[i].Name)
+			}
+			return nil
+		}
+	}
+	id := func(suffix string) string { return fmt.Sprintf("plan.holder.%s %d", suffix, n) }
+
+	err := iv.text(id("name"), &h.Name, fmt.Sprintf("Holder %d: name?", n), "", fresh(checkName, func(o Holder) string { return o.Name }))
+	if err != nil {
+		return err
+	}
+	checkFree := fresh(checkID, func(o Holder) string { return o.ID })
+	first, _, _ := strings.Cut(h.Name, " ")
+	for _, made := range []string{slug(first), slug(h.Name)} {
+		if h.ID == "" && checkFree(made) == nil {
+			h.ID = made
+		}
+	}
+	if h.ID == "" {
+		err := iv.text(id("id"), &h.ID, fmt.Sprintf("%s: a short name for files, of a-z, 0-9 and -?", h.Name), "", checkFree)
+		if err != nil {
+			return err
+		}
+	}
+	err = iv.text(id("token"), &h.Token, fmt.Sprintf("%s: what is on the token's sticker, as in A-01?", h.Name), "", fresh(checkSticker, func(o Holder) string { return o.Token }))
+	if err != nil {
+		return err
+	}
+	err = iv.text(id("site"), &h.Site, fmt.Sprintf("%s: in which place is the token kept?", h.Name), "not said", checkName)
+	if err != nil {
+		return err
+	}
+	h.Custody = OnToken
+	iv.plan.Holders = append(iv.plan.Holders, h)
+	return nil
+}
+
+// role asks for the key files of an online role, and for its threshold where
+// it has several. They can be those of the role before.
+func (iv *interview) role(name string) error {
+	question := fmt.Sprintf("Role %s: file of its public key in the plan's folder, or several with commas?", name)
+	var role RolePlan
+	enter := ""
+	if i := slices.Index(onlineRoles, name); i > 0 {
+		role = iv.plan.Roles[onlineRoles[i-1]]
+		enter = "as for " + onlineRoles[i-1]
+	}
+	line := ""
+	err := iv.text("plan.role."+name, &line, question, enter, func(s string) error {
+		seen := map[keys.PublicKey]string{}
+		for _, file := range splitFiles(s) {
+			if err := checkKeyFile(file); err != nil {
+				return fmt.Errorf("key file %w", err)
+			}
+			key, err := readKeyFile(iv.dir, file)
+			if err != nil {
+				return err
+			}
+			if first := seen[key.Public]; first != "" {
+				return fmt.Errorf("key file %q holds the same key as %q", file, first)
+			}
+			seen[key.Public] = file
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if line != "" {
+		role = RolePlan{Threshold: 1, Files: splitFiles(line)}
+		question := fmt.Sprintf("Role %s: how many of the %d keys must sign?", name, len(role.Files))
+		if err := iv.number("plan.role."+name+".threshold", &role.Threshold, question, 1, len(role.Files)); err != nil {
+			return err
+		}
+	}
+	iv.plan.Roles[name] = role
+	return nil
+}
+
+func splitFiles(s string) []string {
+	files := strings.Split(s, ",")
+	for i := range files {
+		files[i] = strings.TrimSpace(files[i])
+	}
+	return files
+}
+
+// otherAlgorithm offers tokens that sign a digest, where the root is too large
+// for those that sign the whole of it.
+func (iv *interview) otherAlgorithm(b Budget) error {
+	yes, err := iv.a.Confirm(iv.ctx, Prompt{
+		ID:       "plan.ecdsa",
+		Message:  Message{Title: "The root is too large", Text: []string{b.text()}},
+		Question: "Use ecdsa-p256 keys on the tokens instead?",
+	})
+	if err != nil {
+		return err
+	}
+	if !yes {
+		return fmt.Errorf("no plan: %s", b.text())
+	}
+	iv.plan.Token.Algorithm = keys.P256
+	iv.plan.Token.MinFirmware = firmware[keys.P256].String()
+	return nil
+}
+
+// toml writes the plan as a file for people to review.
+func (iv *interview) toml() []byte {
+	p := &iv.plan
+	var b strings.Builder
+	// line writes a setting, with what it means in a column of its own.
+	line := func(key, value, comment string) {
+		text := key + " = " + value
+		if comment != "" {
+			text = fmt.Sprintf("%-31s # %s", text, comment)
+		}
+		b.WriteString(text + "\n")
+	}
+	b.WriteString("# The plan of a root ceremony. Review it before the day; `rootceremony check`\n# says what it means.\n\n")
+	line("kind", quote(p.Kind), "")
+	line("name", quote(p.Name), "")
+
+	b.WriteString("\n[root]\n")
+	line("threshold", fmt.Sprint(p.Root.Threshold), "holders who must sign")
+	line("expires", quote(p.Root.Expires), "days count from when the plan is agreed")
+	line("consistent_snapshot", "true", "")
+
+	b.WriteString("\n[token]\n")
+	line("algorithm", quote(string(p.Token.Algorithm)), "ed25519, ecdsa-p256")
+	line("touch", quote(string(p.Token.Touch)), "always, cached")
+	line("min_firmware", quote(p.Token.MinFirmware), "")
+
+	b.WriteString("\n[backup]\n")
+	line("quorum", "0", "no backups")
+	for _, h := range p.Holders {
+		b.WriteString("\n[[holder]]\n")
+		line("name", quote(h.Name), "")
+		line("id", quote(h.ID), "in file names")
+		line("token", quote(h.Token), "the sticker on the token")
+		if h.Site != "" {
+			line("site", quote(h.Site), "")
+		}
+		line("custody", quote(h.Custody), "the key never leaves the token")
+	}
+	for _, person := range p.Persons {
+		b.WriteString("\n[[person]]\n")
+		line("name", quote(person.Name), "")
+		line("role", quote(person.Role), "administrator, witness, scribe")
+	}
+	for _, name := range onlineRoles {
+		role := p.Roles[name]
+		var files []string
+		for _, file := range role.Files {
+			files = append(files, quote(file))
+		}
+		fmt.Fprintf(&b, "\n[role.%s]\n", name)
+		line("threshold", fmt.Sprint(role.Threshold), "")
+		line("keys", "["+strings.Join(files, ", ")+"]", "")
+	}
+	return []byte(b.String())
+}
+
+// quote writes a text of printable characters as TOML does.
+func quote(s string) string {
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
+}

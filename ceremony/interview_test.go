@@ -1,0 +1,237 @@
+package ceremony
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"rootceremony/keys"
+	"rootceremony/keys/secret"
+)
+
+// answers is an Attendant that answers from a script. An answer may be several
+// lines: those but the last are to be refused. It stops with ErrLeft at a
+// question that the script does not know.
+type answers struct {
+	t       *testing.T
+	script  map[string]string
+	asked   []string
+	refused []string
+}
+
+func (a *answers) next(p Prompt) (string, error) {
+	a.asked = append(a.asked, p.ID)
+	if p.Question == "" {
+		a.t.Errorf("%s: no question", p.ID)
+	}
+	line, ok := a.script[p.ID]
+	if !ok {
+		return "", ErrLeft
+	}
+	return line, nil
+}
+
+func (a *answers) Ask(_ context.Context, p Prompt, check func(string) error) (string, error) {
+	text, err := a.next(p)
+	if err != nil {
+		return "", err
+	}
+	lines := strings.Split(text, "\n")
+	for _, line := range lines[:len(lines)-1] {
+		err := check(line)
+		if err == nil {
+			a.t.Errorf("%s: %q was accepted", p.ID, line)
+			continue
+		}
+		a.refused = append(a.refused, fmt.Sprintf("%s: %v", p.ID, err))
+	}
+	line := lines[len(lines)-1]
+	if err := check(line); err != nil {
+		return "", fmt.Errorf("%s: %q: %w", p.ID, line, err)
+	}
+	return line, nil
+}
+
+func (a *answers) Choose(_ context.Context, p Prompt, choices []Choice) (string, error) {
+	text, err := a.next(p)
+	for _, c := range choices {
+		if c.Key == text {
+			return text, err
+		}
+	}
+	return "", ErrLeft
+}
+
+func (a *answers) Confirm(_ context.Context, p Prompt) (bool, error) {
+	text, err := a.next(p)
+	return text == "yes", err
+}
+
+func (a *answers) Tell(context.Context, Message) error        { return nil }
+func (a *answers) Type(context.Context, Prompt, string) error { panic("not asked for in an interview") }
+func (a *answers) WaitForTouch(context.Context, Prompt, bool) error {
+	panic("no tokens in an interview")
+}
+func (a *answers) WaitForToken(context.Context, TokenWait) (keys.Info, error) {
+	panic("no tokens in an interview")
+}
+func (a *answers) AskSecret(context.Context, Prompt, func(*secret.Buffer) error) (*secret.Buffer, error) {
+	panic("no secrets in an interview")
+}
+
+// keyFolder is a folder with key files and no plan.
+func keyFolder(t *testing.T) string {
+	dir := planFolder(t)
+	if err := os.Remove(filepath.Join(dir, "plan.toml")); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func interviewScript() map[string]string {
+	return map[string]string{
+		"plan.name":                     `The "Example" \ packages`,
+		"plan.holders":                  "0\nmany\n41\n\n3",
+		"plan.holder.name 1":            "\nAlice\x1b[31m\nAlice Costa",
+		"plan.holder.token 1":           "A-01",
+		"plan.holder.site 1":            "Lisbon",
+		"plan.holder.name 2":            "alice costa\n Alice Silva ",
+		"plan.holder.token 2":           "a-01\nB-02",
+		"plan.holder.site 2":            "",
+		"plan.holder.name 3":            "陈伟",
+		"plan.holder.id 3":              "\nalice\nChen\n../chen\nchen",
+		"plan.holder.token 3":           "C-03",
+		"plan.holder.site 3":            "Singapore",
+		"plan.threshold":                "4\n0\n2",
+		"plan.expires":                  "yesterday\n2026-01-01T00:00:00Z\n2027-11-22T00:00:00.5Z\n2027-11-22T00:00:00Z",
+		"plan.touch":                    "cached",
+		"plan.role.timestamp":           "\nkeys/none.pub\n../timestamp.pub\nkeys\nkeys/timestamp.pub, keys/timestamp.pub\nkeys/timestamp.pub, keys/snapshot.pub",
+		"plan.role.timestamp.threshold": "3\n2",
+		"plan.role.snapshot":            "",
+		"plan.role.targets":             "keys/targets.pub",
+		"plan.witness":                  "Wanda Meyer",
+	}
+}
+
+func TestInterview(t *testing.T) {
+	dir := keyFolder(t)
+	a := &answers{t: t, script: interviewScript()}
+	text, err := Interview(t.Context(), a, dir, Create, planNow)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, "plan.toml")
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p, err := ReadPlan(file)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	want := []Holder{
+		{ID: "alice", Name: "Alice Costa", Token: "A-01", Site: "Lisbon", Custody: OnToken},
+		{ID: "alice-silva", Name: "Alice Silva", Token: "B-02", Custody: OnToken},
+		{ID: "chen", Name: "陈伟", Token: "C-03", Site: "Singapore", Custody: OnToken},
+	}
+	if !reflect.DeepEqual(p.Holders, want) {
+		t.Errorf("holders %+v", p.Holders)
+	}
+	if p.Name != `The "Example" \ packages` || p.Root != (RootPlan{2, "2027-11-22T00:00:00Z", true}) || p.Token != (TokenPolicy{keys.Ed25519, keys.TouchCached, "5.7.0"}) {
+		t.Errorf("%q %v %v", p.Name, p.Root, p.Token)
+	}
+	if !reflect.DeepEqual(p.Persons, []Person{{"Wanda Meyer", "witness"}}) {
+		t.Errorf("persons %v", p.Persons)
+	}
+	both := []string{"keys/timestamp.pub", "keys/snapshot.pub"}
+	for role, want := range map[string]RolePlan{
+		"timestamp": {Threshold: 2, Files: both}, "snapshot": {Threshold: 2, Files: both}, "targets": {Threshold: 1, Files: []string{"keys/targets.pub"}},
+	} {
+		if got := p.Roles[role]; got.Threshold != want.Threshold || !reflect.DeepEqual(got.Files, want.Files) {
+			t.Errorf("%s: %+v", role, got)
+		}
+	}
+	if len(a.refused) != 4+2+1+1+4+2+3+5+1 {
+		t.Errorf("refused:\n%s", strings.Join(a.refused, "\n"))
+	}
+	for _, said := range []string{`key file "keys/none.pub": no such file`, `"alice costa" is taken by holder 1, Alice Costa`, `"a-01" is taken by holder 1`, "is in the past"} {
+		if !strings.Contains(strings.Join(a.refused, "\n"), said) {
+			t.Errorf("nobody said %q", said)
+		}
+	}
+}
+
+// Leaving at any question ends the interview without a plan.
+func TestInterviewLeft(t *testing.T) {
+	dir := keyFolder(t)
+	for id := range interviewScript() {
+		a := &answers{t: t, script: interviewScript()}
+		delete(a.script, id)
+		text, err := Interview(t.Context(), a, dir, Create, planNow)
+		if !errors.Is(err, ErrLeft) || text != nil || a.asked[len(a.asked)-1] != id {
+			t.Errorf("%s: %q, %v", id, text, err)
+		}
+	}
+}
+
+func TestInterviewTooLarge(t *testing.T) {
+	dir := keyFolder(t)
+	script := map[string]string{
+		"plan.name": "Large", "plan.holders": "8", "plan.threshold": "3", "plan.expires": "", "plan.touch": "always",
+		"plan.role.timestamp": "keys/timestamp.pub", "plan.role.snapshot": "keys/snapshot.pub", "plan.role.targets": "keys/targets.pub",
+		"plan.witness": "",
+	}
+	for i := 1; i <= 8; i++ {
+		script[fmt.Sprint("plan.holder.name ", i)] = fmt.Sprint("H", i, " Holder")
+		script[fmt.Sprint("plan.holder.token ", i)] = fmt.Sprint("T-", i)
+		script[fmt.Sprint("plan.holder.site ", i)] = ""
+	}
+	script["plan.ecdsa"] = "no"
+	if _, err := Interview(t.Context(), &answers{t: t, script: script}, dir, Create, planNow); err == nil || !strings.Contains(err.Error(), "3161 bytes") {
+		t.Errorf("no: %v", err)
+	}
+	script["plan.ecdsa"] = "yes"
+	text, err := Interview(t.Context(), &answers{t: t, script: script}, dir, Create, planNow)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := parsePlan(text, "p")
+	if err != nil || p.Token != (TokenPolicy{keys.P256, keys.TouchAlways, "5.4.2"}) || p.Root.Expires != "365d" || len(p.Persons) != 0 {
+		t.Errorf("%v\n%s", err, text)
+	}
+}
+
+func TestInterviewRefuses(t *testing.T) {
+	for kind, want := range map[string]string{
+		Rotate:  `kind "rotate" cannot be done yet: only "create" can`,
+		Revoke:  `kind "revoke" cannot be done yet: only "create" can`,
+		"renew": `kind "renew" is none of create, rotate, revoke`,
+	} {
+		if _, err := Interview(t.Context(), &answers{t: t}, t.TempDir(), kind, planNow); err == nil || err.Error() != want {
+			t.Errorf("%s: %v", kind, err)
+		}
+	}
+	if _, err := Interview(t.Context(), &answers{t: t}, filepath.Join(t.TempDir(), "none"), Create, planNow); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("no folder: %v", err)
+	}
+}
+
+// The example is 3 of 5, with online keys that are new each time.
+func TestExamplePlan(t *testing.T) {
+	one, err := ExamplePlan()
+	if err != nil {
+		t.Fatal(err)
+	}
+	two, _ := ExamplePlan()
+	if len(one) != 4 || string(one["keys/targets.pub"]) == string(two["keys/targets.pub"]) || string(one["keys/targets.pub"]) == string(one["keys/snapshot.pub"]) {
+		t.Errorf("%d files; every key is a new one", len(one))
+	}
+	r := resolvedExample(t)
+	if r.Threshold != 3 || len(r.Holders) != 5 || r.Token.Algorithm != keys.Ed25519 {
+		t.Errorf("%+v", r)
+	}
+}

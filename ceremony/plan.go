@@ -1,0 +1,398 @@
+package ceremony
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"rootceremony/ceremony/tuf"
+	"rootceremony/keys"
+)
+
+// maxPlan is the largest plan file that is read, in bytes.
+const maxPlan = 256 << 10
+
+// The jobs of a ceremony, and the ways a root key is kept.
+const (
+	Create = "create"
+	Rotate = "rotate"
+	Revoke = "revoke"
+
+	OnToken  = "on-token"  // generated on the token, never leaves it
+	BackedUp = "backed-up" // made on the laptop, backed up, imported
+	Existing = "existing"  // a key of the trusted root that stays
+)
+
+// onlineRoles are the roles whose keys a plan names by file, in the order in
+// which they are spoken about.
+var onlineRoles = []string{tuf.RoleTimestamp, tuf.RoleSnapshot, tuf.RoleTargets}
+
+// Plan is a plan.toml as it was read, with the key files it names. What a
+// ceremony makes follows from Resolve alone.
+type Plan struct {
+	File string // as the caller named it, for messages
+	Data []byte // the bytes of plan.toml
+
+	Kind    string // Create, Rotate or Revoke
+	Name    string
+	Reason  string
+	Trusted string
+	Earlier []string
+
+	Root       RootPlan
+	Token      TokenPolicy
+	Backup     BackupPlan
+	Recipients []Recipient
+	Holders    []Holder
+	Persons    []Person
+	Drops      []Drop
+	Roles      map[string]RolePlan // by tuf.RoleTimestamp, tuf.RoleSnapshot, tuf.RoleTargets
+
+	where  map[string]place // where each value stands, by its path
+	lines  []int            // where each line begins
+	faults []Fault
+	said   map[string]bool // paths that have a fault
+}
+
+// RootPlan is what [root] says.
+type RootPlan struct {
+	Threshold          int
+	Expires            string // RFC 3339 in UTC, or a number of days as "365d"
+	ConsistentSnapshot bool
+}
+
+// TokenPolicy is what every token and the root key on it must be.
+type TokenPolicy struct {
+	Algorithm   keys.Algorithm `json:"algorithm"` // keys.Ed25519 or keys.P256
+	Touch       keys.Touch     `json:"touch"`     // keys.TouchAlways or keys.TouchCached
+	MinFirmware string         `json:"min_firmware"`
+}
+
+// BackupPlan is what [backup] says. Quorum 0 means no backups.
+type BackupPlan struct {
+	Quorum     int
+	Recipients []string
+}
+
+// Recipient is someone other than a holder for whom backups are encrypted.
+type Recipient struct {
+	Name       string
+	Age        string // an age recipient, or empty with Passphrase
+	Passphrase bool
+}
+
+// Holder is one who keeps a root key.
+type Holder struct {
+	ID      string `json:"id"` // file-name-safe and unique: 1 to 32 of a-z, 0-9, "-"
+	Name    string `json:"name"`
+	Token   string `json:"token"` // the sticker on the token
+	Site    string `json:"site,omitempty"`
+	Custody string `json:"custody"` // OnToken, BackedUp or Existing
+	KeyID   string `json:"keyid,omitempty"`
+	Spare   bool   `json:"spare,omitempty"`
+}
+
+// Person is one who is there but keeps no key.
+type Person struct {
+	Name string `json:"name"`
+	Role string `json:"role"` // administrator, witness or scribe
+}
+
+// Drop is a key of the trusted root that the next one leaves out.
+type Drop struct {
+	KeyID  string
+	Reason string // lost, stolen, compromised or retired
+}
+
+// RolePlan is an online role: its key files, and the keys that were in them
+// when the plan was read, in the same order.
+type RolePlan struct {
+	Threshold int
+	Files     []string
+	Keys      []tuf.Key
+}
+
+// Fault is one thing that is wrong in a plan. Line and Column count from 1,
+// columns in characters.
+type Fault struct {
+	Line, Column int
+	Text         string
+}
+
+// PlanError is everything that is wrong with a plan, in order of position.
+type PlanError struct {
+	File   string
+	Faults []Fault
+}
+
+// shownFaults bounds the lines of a PlanError, as a file of another kind may
+// have thousands.
+const shownFaults = 25
+
+// Error has a line for each fault: "plan.toml:12:9: what is wrong".
+func (e *PlanError) Error() string {
+	var lines []string
+	for _, f := range e.Faults[:min(len(e.Faults), shownFaults)] {
+		lines = append(lines, fmt.Sprintf("%s:%d:%d: %s", e.File, f.Line, f.Column, f.Text))
+	}
+	if more := len(e.Faults) - shownFaults; more > 0 {
+		lines = append(lines, fmt.Sprintf("%s: and %d more", e.File, more))
+	}
+	return strings.Join(lines, "\n")
+}
+
+// ReadPlan reads a plan.toml and the key files it names. What is wrong with
+// the contents of either is a *PlanError that lists all of it; a plan that
+// cannot be read at all is another error.
+func ReadPlan(file string) (*Plan, error) {
+	data, err := readSmall(file)
+	if err != nil {
+		return nil, err
+	}
+	p, err := decodePlan(data, file)
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.OpenRoot(filepath.Dir(file))
+	if err != nil {
+		return nil, fmt.Errorf("folder of the plan: %w", err)
+	}
+	defer dir.Close()
+	p.readKeys(dir)
+	return p, p.err()
+}
+
+// parsePlan reads a plan from its bytes, without the key files it names. file
+// is its name in messages.
+func parsePlan(data []byte, file string) (*Plan, error) {
+	p, err := decodePlan(data, file)
+	if err != nil {
+		return nil, err
+	}
+	return p, p.err()
+}
+
+// decodePlan reads a plan whose faults are still to be asked for with err. Its
+// own error says that the file is not TOML.
+func decodePlan(data []byte, file string) (*Plan, error) {
+	if len(data) > maxPlan {
+		return nil, fmt.Errorf("%s: over %d bytes: not a plan", file, maxPlan)
+	}
+	p := &Plan{File: file, Data: bytes.Clone(data), said: map[string]bool{}}
+	if err := p.decode(); err != nil {
+		return nil, err
+	}
+	p.rules()
+	return p, nil
+}
+
+// readSmall reads a regular file of at most maxPlan bytes and a byte more, and
+// never waits for one that is a pipe.
+func readSmall(file string) ([]byte, error) {
+	f, err := os.OpenFile(file, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, fmt.Errorf("plan: %w", err)
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err != nil {
+		return nil, fmt.Errorf("plan: %w", err)
+	} else if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("plan: %s is not a regular file (hint: name the plan.toml itself)", file)
+	}
+	data, err := io.ReadAll(io.LimitReader(f, maxPlan+1))
+	if err != nil {
+		return nil, fmt.Errorf("plan: %w", err)
+	}
+	return data, nil
+}
+
+// err returns what is wrong so far, in order of position.
+func (p *Plan) err() error {
+	if len(p.faults) == 0 {
+		return nil
+	}
+	faults := slices.Clone(p.faults)
+	slices.SortStableFunc(faults, func(a, b Fault) int {
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+	})
+	return &PlanError{p.File, faults}
+}
+
+// fault adds a fault at the value with this path, or at the table where it is
+// missing. A value has one fault, and none if its table has one: the first one
+// explains the others.
+func (p *Plan) fault(path, format string, args ...any) {
+	found := ""
+	for at := path; at != ""; at = at[:max(0, strings.LastIndexAny(at, ".["))] {
+		if p.said[at] {
+			return
+		}
+		if _, ok := p.where[at]; ok && found == "" {
+			found = at
+		}
+	}
+	p.said[path] = true
+	p.faultAt(p.where[found].value, fmt.Sprintf(format, args...))
+}
+
+// missing adds a fault for a value that must be there, and tells whether it
+// is: not at all, or only as an empty text.
+func (p *Plan) missing(path string, empty bool, hint string) bool {
+	_, there := p.where[path]
+	switch {
+	case !there:
+		p.fault(path, "%s is missing (hint: %s)", last(path), hint)
+	case empty:
+		p.fault(path, "%s is empty (hint: %s)", last(path), hint)
+	}
+	return !there || empty
+}
+
+// readKeys reads the key files that the plan names, from inside its folder.
+func (p *Plan) readKeys(dir *os.Root) {
+	for name, role := range p.Roles {
+		role.Keys = make([]tuf.Key, len(role.Files))
+		seen := map[keys.PublicKey]string{}
+		for i, file := range role.Files {
+			path := fmt.Sprintf("role.%s.keys[%d]", name, i)
+			if p.said[path] {
+				continue
+			}
+			key, err := readKeyFile(dir, file)
+			if err != nil {
+				p.fault(path, "%v", err)
+				continue
+			}
+			if first, twice := seen[key.Public]; twice {
+				p.fault(path, "key file %q holds the same key as %q: one key cannot count twice in role %s", file, first, name)
+				continue
+			}
+			seen[key.Public] = file
+			role.Keys[i] = key
+		}
+		p.Roles[name] = role
+	}
+}
+
+// maxKeyFile is the largest key file that is read, in bytes.
+const maxKeyFile = 64 << 10
+
+// readKeyFile reads one public key from inside dir. Links that lead out of it
+// are refused. Errors name the file.
+func readKeyFile(dir *os.Root, file string) (tuf.Key, error) {
+	wrong := func(err error) error {
+		if pe := new(os.PathError); errors.As(err, &pe) {
+			err = pe.Err
+		}
+		// The error of os.Root for this has no name.
+		if err.Error() == "path escapes from parent" {
+			err = errors.New("is or passes a link that leads out of the plan's folder (hint: copy the file into it)")
+		}
+		if errors.Is(err, os.ErrNotExist) {
+			err = errors.New("no such file (hint: put it there; the name counts from the plan's folder)")
+		}
+		return fmt.Errorf("key file %q: %w", file, err)
+	}
+	f, err := dir.OpenFile(file, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return tuf.Key{}, wrong(err)
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err != nil {
+		return tuf.Key{}, wrong(err)
+	} else if !info.Mode().IsRegular() {
+		return tuf.Key{}, wrong(errors.New("not a regular file"))
+	}
+	data, err := io.ReadAll(io.LimitReader(f, maxKeyFile+1))
+	if err != nil {
+		return tuf.Key{}, wrong(err)
+	}
+	if len(data) > maxKeyFile {
+		return tuf.Key{}, wrong(fmt.Errorf("over %d bytes: not a public key", maxKeyFile))
+	}
+	key, err := tuf.ParseKeyFile(data)
+	if err == nil {
+		key, err = plainKey(key)
+	}
+	if err != nil {
+		return tuf.Key{}, wrong(errors.New(oneLine(err.Error())))
+	}
+	return key, nil
+}
+
+// plainKey returns the key as new roots have it. Another notation of the same
+// key is refused rather than rewritten, as its key id would change under the
+// hands of whoever signs with it.
+func plainKey(key tuf.Key) (tuf.Key, error) {
+	if key.Public == (keys.PublicKey{}) {
+		return tuf.Key{}, fmt.Errorf("a key of type %q: new roots take ed25519, or ECDSA on P-256 or P-384", key.Type)
+	}
+	plain, err := tuf.NewKey(key.Public)
+	if err == nil && plain.ID != key.ID {
+		err = errors.New("the key object has fields or a notation that new roots do not take (hint: give the key as PEM)")
+	}
+	return plain, err
+}
+
+// oneLine puts the hint of an error behind it, as every fault is one line.
+func oneLine(s string) string {
+	fact, hint, found := strings.Cut(s, "\nhint: ")
+	if !found {
+		return s
+	}
+	return fact + " (hint: " + hint + ")"
+}
+
+// notYet lists what a plan may say and this version does not do, by path: the
+// one place where such things are refused.
+func (p *Plan) notYet() map[string]string {
+	not := map[string]string{}
+	if p.Kind == Rotate || p.Kind == Revoke {
+		not["kind"] = fmt.Sprintf("kind %q cannot be done yet: only %q can", p.Kind, Create)
+	}
+	if p.Backup.Quorum > 0 {
+		not["backup.quorum"] = "backups cannot be made yet (hint: quorum = 0)"
+	}
+	for i, h := range p.Holders {
+		if h.Custody == BackedUp {
+			not[fmt.Sprintf("holder[%d].custody", i)] = fmt.Sprintf("custody %q cannot be done yet: only %q can", BackedUp, OnToken)
+		}
+	}
+	return not
+}
+
+// maxDays bounds how far ahead a root may expire: the longest time that is
+// not a slip of the pen.
+const maxDays = 3650
+
+// expiry reads RootPlan.Expires: a moment, or a number of days from now.
+func expiry(text string, now time.Time) (time.Time, error) {
+	const hint = `(hint: write "2027-11-22T00:00:00Z", or "365d" for days from the day of the ceremony)`
+	if digits, isDays := strings.CutSuffix(text, "d"); isDays {
+		days := 0
+		if _, err := fmt.Sscanf(digits, "%d", &days); err != nil || fmt.Sprint(days) != digits || days < 1 || days > maxDays {
+			return time.Time{}, fmt.Errorf("expires %q is not a number of days from 1d to %dd", text, maxDays)
+		}
+		return now.UTC().Truncate(time.Second).AddDate(0, 0, days), nil
+	}
+	at, err := time.Parse(time.RFC3339, text)
+	switch {
+	case err != nil:
+		return time.Time{}, fmt.Errorf("expires %q is not a time %s", text, hint)
+	case at.Nanosecond() != 0 || strings.ContainsAny(text, ".,"):
+		return time.Time{}, fmt.Errorf("expires %q has fractions of a second %s", text, hint)
+	case !strings.HasSuffix(text, "Z"):
+		return time.Time{}, fmt.Errorf("expires %q has an offset from UTC %s", text, hint)
+	case at.Format(time.RFC3339) != text:
+		return time.Time{}, fmt.Errorf("expires %q is not a time %s", text, hint)
+	}
+	return at.UTC(), nil
+}

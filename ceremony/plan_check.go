@@ -1,0 +1,110 @@
+package ceremony
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// PlanCheck is what `check` says about a plan that is good.
+type PlanCheck struct {
+	Plan     *Resolved   `json:"plan"`
+	Digest   string      `json:"digest"` // of plan.resolved.json, if it were agreed now
+	Expires  string      `json:"expires"`
+	Days     int         `json:"days"` // until then, whole days
+	Roles    []RoleCheck `json:"roles"`
+	Custody  Custody     `json:"custody"`
+	Budget   Budget      `json:"budget"`
+	Warnings []string    `json:"warnings"`
+}
+
+// RoleCheck is an online role by its key ids.
+type RoleCheck struct {
+	Role      string   `json:"role"`
+	Threshold int      `json:"threshold"`
+	KeyIDs    []string `json:"keyids"`
+}
+
+// What is possible, but unusual for a root: warned about, in days.
+const (
+	longDays  = 730
+	shortDays = 30
+)
+
+// CheckPlan looks at an agreed plan at the time now.
+func CheckPlan(r *Resolved, now time.Time) *PlanCheck {
+	c := &PlanCheck{
+		Plan: r, Digest: r.Digest(), Expires: stamp(r.Expires), Days: int(r.Expires.Sub(now.Truncate(time.Second)) / (24 * time.Hour)),
+		Custody: r.Custody(), Budget: r.Budget(), Warnings: []string{},
+	}
+	for _, name := range onlineRoles {
+		role := RoleCheck{Role: name, Threshold: r.Roles[name].Threshold}
+		for _, key := range r.Roles[name].Keys {
+			role.KeyIDs = append(role.KeyIDs, key.ID)
+		}
+		c.Roles = append(c.Roles, role)
+	}
+	switch {
+	case c.Days > longDays:
+		c.Warnings = append(c.Warnings, fmt.Sprintf("the root expires in %d days: a lost key is noticed late (hint: a year is usual)", c.Days))
+	case c.Days < shortDays:
+		c.Warnings = append(c.Warnings, fmt.Sprintf("the root expires in %d days: the next ceremony must be before (hint: a year is usual)", c.Days))
+	}
+	if !slices.ContainsFunc(r.Persons, func(p Person) bool { return p.Role == "witness" }) {
+		c.Warnings = append(c.Warnings, "no witness is named: nobody but the holders confirms what happened")
+	}
+	for _, p := range r.Persons {
+		if p.Role == "witness" && slices.ContainsFunc(r.Holders, func(h Holder) bool { return fold(h.Name) == fold(p.Name) }) {
+			c.Warnings = append(c.Warnings, fmt.Sprintf("the witness %s is also a holder", p.Name))
+		}
+	}
+	return c
+}
+
+// Lines says the check to people.
+func (c *PlanCheck) Lines() []string {
+	r := c.Plan
+	what := "root v" + fmt.Sprint(r.Version)
+	if r.Rehearsal {
+		what = "rehearsal of " + what
+	}
+	lines := []string{
+		fmt.Sprintf("%s: %s, %s", r.Name, r.Kind, what),
+		fmt.Sprintf("signed by %d of %d holders, with %s keys; touch %s; firmware %s or newer",
+			r.Threshold, len(r.Holders), r.Token.Algorithm, r.Token.Touch, r.Token.MinFirmware),
+		fmt.Sprintf("expires %s, in %d days", r.Expires.Format("2006-01-02 15:04:05 UTC"), c.Days),
+		"consistent snapshots: " + map[bool]string{true: "yes", false: "no"}[r.ConsistentSnapshot],
+		"",
+		"who must come:",
+	}
+	for _, h := range r.Holders {
+		line := fmt.Sprintf("  %s (%s), token %s, %s", h.Name, h.ID, h.Token, h.Custody)
+		if h.Site != "" {
+			line += ", " + h.Site
+		}
+		lines = append(lines, line)
+	}
+	for _, p := range r.Persons {
+		lines = append(lines, fmt.Sprintf("  %s, %s", p.Name, p.Role))
+	}
+	lines = append(lines, "", "online roles:")
+	for _, role := range c.Roles {
+		var short []string
+		for _, id := range role.KeyIDs {
+			short = append(short, id[:8])
+		}
+		lines = append(lines, fmt.Sprintf("  %s: %d of %d, key ids begin %s", role.Role, role.Threshold, len(short), strings.Join(short, ", ")))
+	}
+	lines = append(lines, "", "custody:")
+	for _, l := range append(c.Custody.Lines(), c.Budget.Lines()...) {
+		lines = append(lines, "  "+l)
+	}
+	if len(c.Warnings) > 0 {
+		lines = append(lines, "")
+	}
+	for _, w := range c.Warnings {
+		lines = append(lines, "warning: "+w)
+	}
+	return lines
+}

@@ -1,0 +1,93 @@
+package ceremony
+
+import (
+	"crypto/ed25519"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+)
+
+// examplePlan is the plan of a rehearsal without a plan of its own.
+const examplePlan = `# A rehearsal: five holders in three cities, three of whom sign.
+
+kind = "create"
+name = "Example packages"
+
+[root]
+threshold = 3                   # holders who must sign
+expires = "365d"                # made a date when the plan is agreed
+consistent_snapshot = true
+
+[token]
+algorithm = "ed25519"
+touch = "always"
+min_firmware = "5.7.0"
+
+[backup]
+quorum = 0                      # no backups
+
+[[holder]]
+name = "Alice Costa"
+token = "A-01"                  # the sticker on the token
+site = "Lisbon"
+custody = "on-token"            # the key never leaves the token
+
+[[holder]]
+name = "Bruno Ferraz"
+token = "B-02"
+site = "Lisbon"
+custody = "on-token"
+
+[[holder]]
+name = "Chen Wei"
+token = "C-03"
+site = "Singapore"
+custody = "on-token"
+
+[[holder]]
+name = "Dana Okafor"
+token = "D-04"
+site = "Lagos"
+custody = "on-token"
+
+[[holder]]
+name = "Emil Novak"
+token = "E-05"
+site = "Lagos"
+custody = "on-token"
+
+[[person]]
+name = "Wanda Meyer"
+role = "witness"
+
+[role.timestamp]
+threshold = 1
+keys = ["keys/timestamp.pub"]
+
+[role.snapshot]
+threshold = 1
+keys = ["keys/snapshot.pub"]
+
+[role.targets]
+threshold = 1
+keys = ["keys/targets.pub"]
+`
+
+// ExamplePlan returns the files of a 3-of-5 example, by path within a folder:
+// plan.toml and the public keys of three online roles, whose private halves
+// nobody has. Every call makes new keys.
+func ExamplePlan() (map[string][]byte, error) {
+	files := map[string][]byte{"plan.toml": []byte(examplePlan)}
+	for _, role := range onlineRoles {
+		public, _, err := ed25519.GenerateKey(nil)
+		if err != nil {
+			return nil, fmt.Errorf("example plan: %w", err)
+		}
+		der, err := x509.MarshalPKIXPublicKey(public)
+		if err != nil {
+			return nil, fmt.Errorf("example plan: %w", err)
+		}
+		files["keys/"+role+".pub"] = pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
+	}
+	return files, nil
+}

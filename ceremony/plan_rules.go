@@ -1,0 +1,366 @@
+package ceremony
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"rootceremony/keys"
+)
+
+// firmware is what a token needs at least to sign with an algorithm and to
+// attest its keys: 5.7 brought ed25519, 5.4.2 AES management keys.
+var firmware = map[keys.Algorithm]keys.Firmware{
+	keys.Ed25519: {Major: 5, Minor: 7, Patch: 0},
+	keys.P256:    {Major: 5, Minor: 4, Patch: 2},
+}
+
+// rules checks what the decoded values mean and fills in what is absent.
+func (p *Plan) rules() {
+	if !p.missing("kind", p.Kind == "", `kind = "create"`) && !slices.Contains([]string{Create, Rotate, Revoke}, p.Kind) {
+		p.fault("kind", "kind %q is none of %s, %s, %s", p.Kind, Create, Rotate, Revoke)
+	}
+	not := p.notYet()
+	for path, text := range not {
+		p.fault(path, "%s", text)
+	}
+	if _, other := not["kind"]; other {
+		return
+	}
+	if !p.missing("name", p.Name == "", "the project's name, as in its root's announcement") {
+		p.check("name", "name", p.Name, checkName)
+	}
+	p.check("reason", "reason", p.Reason, checkOptional)
+	if p.Trusted != "" {
+		p.fault("trusted", "trusted is for rotate and revoke: create starts from no root")
+	}
+	if len(p.Earlier) > 0 {
+		p.fault("earlier", "earlier is for rotate and revoke: create starts from no root")
+	}
+	for i := range p.Drops {
+		p.fault(element("drop", i), "[[drop]] is for rotate and revoke: create starts from no root")
+	}
+	p.tokenRules()
+	p.holderRules()
+	p.rootRules()
+	p.personRules()
+	p.recipientRules()
+	for _, name := range onlineRoles {
+		p.roleRules(name)
+	}
+}
+
+// check makes a fault of what is wrong with a value.
+func (p *Plan) check(path, label, value string, wrong func(string) error) {
+	if err := wrong(value); err != nil {
+		p.fault(path, "%s %v", label, err)
+	}
+}
+
+func (p *Plan) rootRules() {
+	n := len(p.Holders)
+	switch t := p.Root.Threshold; {
+	case p.missing("root.threshold", false, "how many holders must sign a root"):
+	case t < 1:
+		p.fault("root.threshold", "threshold %d: at least 1 holder must sign", t)
+	case t > n:
+		p.fault("root.threshold", "threshold %d is more than there are holders (%d)", t, n)
+	}
+	if !p.missing("root.expires", p.Root.Expires == "", `expires = "365d", or a time such as "2027-11-22T00:00:00Z"`) {
+		if _, err := expiry(p.Root.Expires, minClock); err != nil {
+			p.fault("root.expires", "%v", err)
+		}
+	}
+}
+
+func (p *Plan) tokenRules() {
+	t := &p.Token
+	if p.absent("token.algorithm") {
+		t.Algorithm = keys.Ed25519
+	}
+	least, known := firmware[t.Algorithm]
+	if !known {
+		p.fault("token.algorithm", "algorithm %q is none of %s, %s", t.Algorithm, keys.Ed25519, keys.P256)
+	}
+	if p.absent("token.touch") {
+		t.Touch = keys.TouchAlways
+	}
+	if t.Touch != keys.TouchAlways && t.Touch != keys.TouchCached {
+		p.fault("token.touch", "touch %q is none of %s, %s", t.Touch, keys.TouchAlways, keys.TouchCached)
+	}
+	if p.absent("token.min_firmware") {
+		t.MinFirmware = least.String()
+	}
+	switch min, err := ParseFirmware(t.MinFirmware); {
+	case err != nil:
+		p.fault("token.min_firmware", "min_firmware %v", err)
+	case known && min.Less(least):
+		p.fault("token.min_firmware", "min_firmware %s is too old: %s keys need %s", min, t.Algorithm, least)
+	}
+}
+
+// absent tells whether the plan does not say anything at this path.
+func (p *Plan) absent(path string) bool {
+	_, there := p.where[path]
+	return !there
+}
+
+func (p *Plan) holderRules() {
+	if len(p.Holders) == 0 {
+		p.fault("holder", "there are no holders (hint: a [[holder]] for each, with name and token)")
+	}
+	p.makeIDs()
+	ids, names, tokens := map[string]string{}, map[string]bool{}, map[string]string{}
+	for i := range p.Holders {
+		h, path := &p.Holders[i], element("holder", i)
+		if !p.missing(path+".name", h.Name == "", "the holder's name") {
+			p.check(path+".name", "name", h.Name, checkName)
+			if names[fold(h.Name)] {
+				p.fault(path+".name", "holder %q is there twice (hint: tell two people of one name apart in the name)", h.Name)
+			}
+			names[fold(h.Name)] = true
+		}
+		if h.ID == "" && !p.said[path+".name"] {
+			p.fault(path+".id", "no id can be made from the name %q (hint: add id = \"...\", 1 to 32 of a-z, 0-9 and -)", h.Name)
+		} else if h.ID != "" {
+			p.check(path+".id", "id", h.ID, checkID)
+			if other, twice := ids[fold(h.ID)]; twice && !p.said[path+".name"] {
+				p.fault(path+".id", "holder %q has the same id %q as %q (hint: give one of them another id)", h.Name, h.ID, other)
+			}
+			ids[fold(h.ID)] = h.Name
+		}
+		if !p.missing(path+".token", h.Token == "", `the sticker on the holder's token, as in token = "A-01"`) {
+			p.check(path+".token", "token", h.Token, checkSticker)
+			if other, twice := tokens[fold(h.Token)]; twice {
+				p.fault(path+".token", "token %q is the sticker of %q already (hint: a sticker of its own for each token)", h.Token, other)
+			}
+			tokens[fold(h.Token)] = h.Name
+		}
+		p.check(path+".site", "site", h.Site, checkOptional)
+		p.custodyRules(h, path)
+	}
+}
+
+func (p *Plan) custodyRules(h *Holder, path string) {
+	if p.absent(path + ".custody") {
+		h.Custody = OnToken
+	}
+	switch h.Custody {
+	case OnToken, BackedUp:
+	case Existing:
+		p.fault(path+".custody", "custody %q is for rotate and revoke: create starts from no root", Existing)
+	default:
+		p.fault(path+".custody", "custody %q is none of %s, %s, %s", h.Custody, OnToken, BackedUp, Existing)
+	}
+	if h.KeyID != "" && h.Custody != Existing {
+		p.fault(path+".keyid", "keyid is for custody %q only", Existing)
+	}
+	if h.Spare && h.Custody != BackedUp {
+		p.fault(path+".spare", "a spare token needs custody %q: a key that never leaves its token has no second one", BackedUp)
+	}
+}
+
+// makeIDs gives holders without an id one made from their first name, or from
+// the whole name where two first names are the same.
+func (p *Plan) makeIDs() {
+	taken := map[string]int{}
+	first := func(h Holder) string {
+		name, _, _ := strings.Cut(h.Name, " ")
+		return slug(name)
+	}
+	for _, h := range p.Holders {
+		taken[cmp.Or(fold(h.ID), first(h))]++
+	}
+	for i := range p.Holders {
+		h := &p.Holders[i]
+		if !p.absent(element("holder", i) + ".id") {
+			if h.ID == "" {
+				p.fault(element("holder", i)+".id", "id is empty (hint: leave it out to have it made from the name)")
+			}
+			continue
+		}
+		h.ID = first(*h)
+		if taken[h.ID] > 1 {
+			h.ID = slug(h.Name)
+		}
+	}
+}
+
+// slug is a name as an id: lower-case ASCII letters and digits, with "-" for
+// spaces. It is empty where the name has other letters, as leaving those out
+// would make ids that nobody recognises.
+func slug(name string) string {
+	var b strings.Builder
+	for _, r := range fold(name) {
+		switch {
+		case r >= utf8.RuneSelf:
+			return ""
+		case 'a' <= r && r <= 'z', '0' <= r && r <= '9':
+			b.WriteRune(r)
+		case r == ' ' || r == '-':
+			b.WriteByte('-')
+		}
+	}
+	id := strings.Trim(b.String(), "-")
+	if checkID(id) != nil {
+		return ""
+	}
+	return id
+}
+
+// fold is a text as people compare it: without regard to case and spaces.
+func fold(s string) string { return strings.ToLower(strings.Join(strings.Fields(s), " ")) }
+
+func (p *Plan) personRules() {
+	for i, person := range p.Persons {
+		path := element("person", i)
+		if !p.missing(path+".name", person.Name == "", "the person's name") {
+			p.check(path+".name", "name", person.Name, checkName)
+		}
+		if !p.missing(path+".role", person.Role == "", "administrator, witness or scribe") {
+			p.check(path+".role", "role", person.Role, checkPersonRole)
+		}
+	}
+}
+
+func (p *Plan) recipientRules() {
+	names := map[string]bool{}
+	for i, r := range p.Recipients {
+		path := element("recipient", i)
+		if !p.missing(path+".name", r.Name == "", "the recipient's name") {
+			p.check(path+".name", "name", r.Name, checkName)
+			if names[fold(r.Name)] || fold(r.Name) == "holders" {
+				p.fault(path+".name", "recipient %q is there twice, or means the holders", r.Name)
+			}
+			names[fold(r.Name)] = true
+		}
+		p.check(path+".age", "age", r.Age, checkOptional)
+		if (r.Age == "") == !r.Passphrase {
+			p.fault(path, "recipient %q needs either age = \"age1...\" or passphrase = true", r.Name)
+		}
+	}
+	if p.Backup.Quorum < 0 {
+		p.fault("backup.quorum", "quorum %d: at least 0, which means no backups", p.Backup.Quorum)
+	}
+	if p.Backup.Quorum == 0 && len(p.Backup.Recipients) > 0 {
+		p.fault("backup.recipients", "recipients are named, but quorum 0 means no backups")
+	}
+	for i, name := range p.Backup.Recipients {
+		if name != "holders" && !names[fold(name)] {
+			p.fault(element("backup.recipients", i), "recipient %q is neither \"holders\" nor a [[recipient]]", name)
+		}
+	}
+}
+
+func (p *Plan) roleRules(name string) {
+	role, there := p.Roles[name]
+	path := "role." + name
+	if !there {
+		p.fault(path, "[%s] is missing (hint: threshold and keys of the %s role)", path, name)
+		return
+	}
+	if !p.missing(path+".keys", len(role.Files) == 0, `keys = ["keys/`+name+`.pub"]`) {
+		for i, file := range role.Files {
+			p.check(element(path+".keys", i), "key file", file, checkKeyFile)
+		}
+	}
+	switch t, n := role.Threshold, len(role.Files); {
+	case p.missing(path+".threshold", false, "threshold = 1"):
+	case t < 1:
+		p.fault(path+".threshold", "threshold %d: at least 1 key must sign", t)
+	case t > n && n > 0:
+		p.fault(path+".threshold", "threshold %d is more than there are keys (%d)", t, n)
+	}
+}
+
+// What names and stickers may be: in characters.
+const (
+	maxName    = 80
+	maxSticker = 32
+	maxID      = 32
+)
+
+// checkName refuses names that cannot be shown as they are: the error follows
+// the word for what it is a name of.
+func checkName(s string) error { return checkShown(s, maxName) }
+
+func checkSticker(s string) error { return checkShown(s, maxSticker) }
+
+// checkOptional is checkName for what may be left out.
+func checkOptional(s string) error {
+	if s == "" {
+		return nil
+	}
+	return checkName(s)
+}
+
+func checkShown(s string, most int) error {
+	if !utf8.ValidString(s) {
+		return errors.New("is not UTF-8 text")
+	}
+	if n := utf8.RuneCountInString(s); n > most {
+		return fmt.Errorf("has %d characters: at most %d", n, most)
+	}
+	for _, r := range s {
+		if !unicode.IsPrint(r) {
+			return fmt.Errorf("%q holds the character %U, which cannot be printed", s, r)
+		}
+	}
+	if strings.TrimSpace(s) == "" {
+		return errors.New("is empty")
+	}
+	if strings.TrimSpace(s) != s {
+		return fmt.Errorf("%q begins or ends with a space", s)
+	}
+	return nil
+}
+
+var idForm = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,31}$`)
+
+func checkID(s string) error {
+	if !idForm.MatchString(s) {
+		return fmt.Errorf("%q is not 1 to %d of a-z, 0-9 and -, beginning with a letter or digit", s, maxID)
+	}
+	return nil
+}
+
+func checkPersonRole(s string) error {
+	if !slices.Contains([]string{"administrator", "witness", "scribe"}, s) {
+		return fmt.Errorf("%q is none of administrator, witness, scribe", s)
+	}
+	return nil
+}
+
+// checkKeyFile refuses paths that lead out of the plan's folder. Links are for
+// os.Root to judge.
+func checkKeyFile(s string) error {
+	if err := checkShown(s, 255); err != nil {
+		return err
+	}
+	if !filepath.IsLocal(s) {
+		return fmt.Errorf("%q is outside the plan's folder (hint: copy it into the folder)", s)
+	}
+	return nil
+}
+
+var firmwareForm = regexp.MustCompile(`^(\d{1,3})\.(\d{1,3})\.(\d{1,3})$`)
+
+// ParseFirmware reads a firmware version such as "5.7.4".
+func ParseFirmware(s string) (keys.Firmware, error) {
+	m := firmwareForm.FindStringSubmatch(s)
+	if m == nil {
+		return keys.Firmware{}, fmt.Errorf("%q is not a version (hint: three numbers, as in \"5.7.0\")", s)
+	}
+	var n [3]int
+	for i := range n {
+		n[i], _ = strconv.Atoi(m[i+1]) // at most three digits
+	}
+	return keys.Firmware{Major: n[0], Minor: n[1], Patch: n[2]}, nil
+}

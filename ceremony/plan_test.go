@@ -1,0 +1,497 @@
+package ceremony
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"rootceremony/keys"
+)
+
+// planNow is the time at which test plans are agreed.
+var planNow = time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC)
+
+// planFolder writes the example plan, changed by pairs of old and new text,
+// with its key files, and returns the folder.
+func planFolder(t testing.TB, changes ...string) string {
+	t.Helper()
+	files, err := ExamplePlan()
+	if err != nil {
+		t.Fatal(err)
+	}
+	files["plan.toml"] = []byte(changed(t, examplePlan, changes...))
+	dir := t.TempDir()
+	for name, data := range files {
+		file := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func changed(t testing.TB, text string, changes ...string) string {
+	t.Helper()
+	for pair := range slices.Chunk(changes, 2) {
+		if !strings.Contains(text, pair[0]) {
+			t.Fatalf("the example has no %q", pair[0])
+		}
+		text = strings.Replace(text, pair[0], pair[1], 1)
+	}
+	return text
+}
+
+// resolvedExample is the example plan, changed and agreed at planNow.
+func resolvedExample(t testing.TB, changes ...string) *Resolved {
+	t.Helper()
+	p, err := ReadPlan(filepath.Join(planFolder(t, changes...), "plan.toml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := p.resolve(planNow)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func TestReadPlan(t *testing.T) {
+	p, err := ReadPlan(filepath.Join(planFolder(t), "plan.toml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ids []string
+	for _, h := range p.Holders {
+		ids = append(ids, h.ID)
+	}
+	if got := strings.Join(ids, " "); got != "alice bruno chen dana emil" {
+		t.Errorf("ids %s", got)
+	}
+	if p.Root != (RootPlan{3, "365d", true}) || p.Token != (TokenPolicy{keys.Ed25519, keys.TouchAlways, "5.7.0"}) {
+		t.Errorf("root %v, token %v", p.Root, p.Token)
+	}
+	if k := p.Roles["snapshot"].Keys; len(k) != 1 || k[0].Public.Algorithm != keys.Ed25519 {
+		t.Errorf("snapshot keys %v", k)
+	}
+}
+
+func TestPlanDefaults(t *testing.T) {
+	for algorithm, least := range map[keys.Algorithm]string{keys.Ed25519: "5.7.0", keys.P256: "5.4.2"} {
+		p, err := parsePlan([]byte(changed(t, examplePlan,
+			"algorithm = \"ed25519\"\ntouch = \"always\"\nmin_firmware = \"5.7.0\"\n", fmt.Sprintf("algorithm = %q\n", algorithm),
+			"consistent_snapshot = true\n", "",
+			"custody = \"on-token\"            # the key never leaves the token\n", "",
+		)), "p")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p.Token != (TokenPolicy{algorithm, keys.TouchAlways, least}) || !p.Root.ConsistentSnapshot || p.Holders[0].Custody != OnToken {
+			t.Errorf("%v %v %v", p.Token, p.Root, p.Holders[0])
+		}
+	}
+}
+
+func TestMadeIDs(t *testing.T) {
+	for _, c := range []struct{ names, ids string }{
+		{"Alice Costa|Bruno Ferraz", "alice bruno"},
+		{"Alice Costa|Alice Silva", "alice-costa alice-silva"},
+		{"ALICE|bruno o'brien", "alice bruno"},
+		{"Anne-Marie Dubois|Anne Dubois", "anne-marie anne"},
+		{"Dr. Alice Costa|Dr. Bruno Ferraz", "dr-alice-costa dr-bruno-ferraz"},
+	} {
+		text := examplePlan[:strings.Index(examplePlan, "[[holder]]")]
+		for i, name := range strings.Split(c.names, "|") {
+			text += fmt.Sprintf("[[holder]]\nname = %q\ntoken = \"%d\"\n", name, i)
+		}
+		text = changed(t, text, "threshold = 3", "threshold = 1") + examplePlan[strings.Index(examplePlan, "[role.timestamp]"):]
+		p, err := parsePlan([]byte(text), "p")
+		if err != nil {
+			t.Errorf("%s: %v", c.names, err)
+			continue
+		}
+		if got := p.Holders[0].ID + " " + p.Holders[1].ID; got != c.ids {
+			t.Errorf("%s: ids %q, want %q", c.names, got, c.ids)
+		}
+	}
+}
+
+// The lines of examplePlan: 3 kind, 4 name, 6 [root], 11 [token], 16 [backup],
+// 19 [[holder]] Alice, 25 Bruno, 31 Chen, 37 Dana, 43 Emil, 49 [[person]], 53
+// [role.timestamp], 57 [role.snapshot], 61 [role.targets].
+var badPlans = []struct {
+	name    string
+	changes []string
+	want    string // the error, a line a fault, without the file's name
+}{
+	{"unknown key", []string{"threshold = 3  ", "treshold = 3   "}, `7:1: unknown key "treshold" (hint: known here: threshold, expires, consistent_snapshot)
+6:2: threshold is missing (hint: how many holders must sign a root)`},
+	{"unknown key at the top", []string{"kind =", "colour = \"red\"\nkind ="}, `3:1: unknown key "colour" (hint: known here: kind, name, reason, trusted, earlier, root, token, backup, recipient, holder, person, drop, role)`},
+	{"unknown table", []string{"[backup]", "[backups]"}, `16:2: unknown key "backups" (hint: known here: kind, name, reason, trusted, earlier, root, token, backup, recipient, holder, person, drop, role)`},
+	{"unknown role", []string{"[role.snapshot]", "[role.mirrors]\n[role.snapshot]"}, `57:7: unknown key "mirrors" (hint: known here: timestamp, snapshot, targets)`},
+	{"unknown key of a holder", []string{`token = "C-03"`, `token = "C-03"` + "\ncolour = 1"}, `34:1: unknown key "colour" (hint: known here: id, name, token, site, custody, keyid, spare)`},
+	{"unknown key in an inline table", []string{"[role.snapshot]\nthreshold = 1\nkeys = [\"keys/snapshot.pub\"]", "[role]\nsnapshot = {threshold = 1, keys = [\"keys/snapshot.pub\"], x = 2}"}, `58:58: unknown key "x" (hint: known here: threshold, keys)`},
+	{"unknown key with an escape", []string{"kind =", "\"\\u001b[31m\" = 1\nkind ="}, `3:1: unknown key "\x1b[31m" (hint: known here: kind, name, reason, trusted, earlier, root, token, backup, recipient, holder, person, drop, role)`},
+	{"wrong case of a key", []string{"threshold = 3", "Threshold = 3"}, `7:1: wrong case: "Threshold" is written "threshold"`},
+	{"wrong case of a table", []string{"[token]", "[Token]"}, `11:2: wrong case: "Token" is written "token"`},
+	{"wrong case beside the right one", []string{"name = \"Example packages\"", "name = \"Example packages\"\nNAME = \"Other\""}, `5:1: wrong case: "NAME" is written "name"`},
+	{"wrong case of a value", []string{`"ed25519"`, `"Ed25519"`}, `12:13: algorithm "Ed25519" is none of ed25519, ecdsa-p256`},
+	{"a key twice", []string{"threshold = 3", "threshold = 3\nthreshold = 4"}, `8:1: not TOML: key threshold is already defined`},
+	{"no TOML", []string{"kind =", "kind"}, `3:6: not TOML: expected '=' after key`},
+	{"not UTF-8", []string{"Example packages", "Example \xff"}, `4:17: not TOML: invalid UTF-8 character in basic string`},
+	{"an escape byte in a name", []string{"Example packages", "Ex\x1b[2Jample"}, `4:11: not TOML: basic strings cannot have control characters`},
+
+	{"a number as text", []string{"threshold = 3", "threshold = \"3\""}, `7:13: threshold must be a whole number, not a text`},
+	{"a fraction", []string{"threshold = 3", "threshold = 3.0"}, `7:13: threshold must be a whole number, not a number with a fraction`},
+	{"a text as number", []string{`"A-01"`, "1"}, `21:9: token must be a text in quotes, not a number`},
+	{"a flag as text", []string{"consistent_snapshot = true", `consistent_snapshot = "yes"`}, `9:23: consistent_snapshot must be true or false, not a text`},
+	{"a bare time", []string{`"365d"`, "2027-11-22T00:00:00Z"}, `8:11: expires must be a text in quotes, not a date or time without quotes`},
+	{"one table of holders", []string{"[[person]]", "[person]"}, `49:2: person must be written [[person]], once for each, not as a table`},
+	{"a list of texts", []string{"[[person]]\nname = \"Wanda Meyer\"\nrole = \"witness\"", "", "kind =", "person = [\"Wanda\"]\nkind ="}, `3:11: person must be written [[person]], once for each, not as a text`},
+	{"a table list for one", []string{"[root]", "[[root]]"}, `6:3: root must be one table, [root], not a list`},
+	{"a key file alone", []string{`["keys/targets.pub"]`, `"keys/targets.pub"`}, `63:8: keys must be a list of texts, not a text`},
+	{"a key file that is a number", []string{`["keys/targets.pub"]`, `["keys/targets.pub", 2]`}, `63:29: keys must be texts in quotes, not a number`},
+
+	{"no kind", []string{"kind = \"create\"\n", ""}, `1:1: kind is missing (hint: kind = "create")`},
+	{"another kind", []string{`"create"`, `"renew"`}, `3:8: kind "renew" is none of create, rotate, revoke`},
+	{"rotate", []string{`"create"`, `"rotate"`, "threshold = 3", "threshold = 0"}, `3:8: kind "rotate" cannot be done yet: only "create" can`},
+	{"revoke", []string{`"create"`, `"revoke"`}, `3:8: kind "revoke" cannot be done yet: only "create" can`},
+	{"backups", []string{"quorum = 0", "quorum = 3"}, `17:10: backups cannot be made yet (hint: quorum = 0)`},
+	{"a backed-up key", []string{`"on-token"`, `"backed-up"`}, `23:11: custody "backed-up" cannot be done yet: only "on-token" can`},
+	{"an existing key", []string{`"on-token"`, `"existing"`}, `23:11: custody "existing" is for rotate and revoke: create starts from no root`},
+	{"another custody", []string{`"on-token"`, `"cloud"`}, `23:11: custody "cloud" is none of on-token, backed-up, existing`},
+	{"a spare of what cannot be copied", []string{"site = \"Lisbon\"", "site = \"Lisbon\"\nspare = true"}, `23:9: a spare token needs custody "backed-up": a key that never leaves its token has no second one`},
+	{"a key id", []string{"site = \"Lisbon\"", "site = \"Lisbon\"\nkeyid = \"ab\""}, `23:9: keyid is for custody "existing" only`},
+	{"a drop", []string{"[role.timestamp]", "[[drop]]\nkeyid = \"ab12\"\nreason = \"lost\"\n[role.timestamp]"}, `53:3: [[drop]] is for rotate and revoke: create starts from no root`},
+	{"trusted roots", []string{"[root]", "trusted = \"trusted\"\nearlier = [\"x\"]\n[root]"}, `6:11: trusted is for rotate and revoke: create starts from no root
+7:1: earlier is for rotate and revoke: create starts from no root`},
+	{"quorum below zero", []string{"quorum = 0", "quorum = -1"}, `17:10: quorum -1: at least 0, which means no backups`},
+	{"recipients of nothing", []string{"quorum = 0", "quorum = 0\nrecipients = [\"holders\", \"Safe\"]"}, `18:1: recipients are named, but quorum 0 means no backups`},
+	{"a recipient with nothing", []string{"[[person]]", "[[recipient]]\nname = \"Safe\"\n[[person]]"}, `49:3: recipient "Safe" needs either age = "age1..." or passphrase = true`},
+
+	{"no name", []string{"name = \"Example packages\"\n", ""}, `1:1: name is missing (hint: the project's name, as in its root's announcement)`},
+	{"an empty name", []string{"Example packages", ""}, `4:8: name is empty (hint: the project's name, as in its root's announcement)`},
+	{"a name of spaces", []string{"Example packages", "   "}, `4:8: name is empty`},
+	{"a name of 300 characters", []string{"Example packages", strings.Repeat("ü", 300)}, `4:8: name has 300 characters: at most 80`},
+	{"a name with a terminal escape", []string{"Example packages", `\u001b]0;owned\u0007`}, `4:8: name "\x1b]0;owned\a" holds the character U+001B, which cannot be printed`},
+	{"a holder with a terminal escape", []string{"Chen Wei", `Chen\u001b[8m Wei`}, `32:8: name "Chen\x1b[8m Wei" holds the character U+001B, which cannot be printed`},
+	{"a name with C1 controls", []string{"Chen Wei", `Chen\u009b8m`}, `32:8: name "Chen\u009b8m" holds the character U+009B, which cannot be printed`},
+	{"a name that turns the text around", []string{"Chen Wei", `Chen \u202eieW`}, `32:8: name "Chen \u202eieW" holds the character U+202E, which cannot be printed`},
+	{"a name of two lines", []string{"Wanda Meyer", `Wanda\nMeyer`}, `50:8: name "Wanda\nMeyer" holds the character U+000A, which cannot be printed`},
+	{"a name that ends with a space", []string{"Chen Wei", "Chen Wei "}, `32:8: name "Chen Wei " begins or ends with a space`},
+	{"a holder's name of 300 characters", []string{"Chen Wei", strings.Repeat("a", 300)}, `32:8: name has 300 characters: at most 80`},
+	{"a site with an escape", []string{"Singapore", `\u001bc`}, `34:8: site "\x1bc" holds the character U+001B, which cannot be printed`},
+	{"a column after wide letters", []string{"[[person]]\nname = \"Wanda Meyer\"\nrole = \"witness\"", "", "kind =", "person = [{name = \"王芳\", role = \"boss\"}]\nkind ="}, `3:32: role "boss" is none of administrator, witness, scribe`},
+
+	{"a holder twice", []string{"Bruno Ferraz", "Alice  costa"}, `26:8: holder "Alice  costa" is there twice (hint: tell two people of one name apart in the name)`},
+	{"two first names and one whole", []string{"Bruno Ferraz", "Alice (Costa)"}, `25:3: holder "Alice (Costa)" has the same id "alice-costa" as "Alice Costa" (hint: give one of them another id)`},
+	{"ids that collide", []string{"token = \"B-02\"", "id = \"chen\"\ntoken = \"B-02\"", "Chen Wei", "Chen"}, `32:3: holder "Chen" has the same id "chen" as "Bruno Ferraz" (hint: give one of them another id)`},
+	{"an id of another case", []string{"token = \"B-02\"", "id = \"Alice\"\ntoken = \"B-02\""}, `27:6: id "Alice" is not 1 to 32 of a-z, 0-9 and -, beginning with a letter or digit`},
+	{"an id that is a path", []string{"token = \"B-02\"", "id = \"../alice\"\ntoken = \"B-02\""}, `27:6: id "../alice" is not 1 to 32 of a-z, 0-9 and -, beginning with a letter or digit`},
+	{"an id like a flag", []string{"token = \"B-02\"", "id = \"-rf\"\ntoken = \"B-02\""}, `27:6: id "-rf" is not 1 to 32 of a-z, 0-9 and -, beginning with a letter or digit`},
+	{"an empty id", []string{"token = \"B-02\"", "id = \"\"\ntoken = \"B-02\""}, `27:6: id is empty (hint: leave it out to have it made from the name)`},
+	{"an id of 33", []string{"token = \"B-02\"", "id = \"" + strings.Repeat("b", 33) + "\"\ntoken = \"B-02\""}, `27:6: id "` + strings.Repeat("b", 33) + `" is not 1 to 32 of a-z, 0-9 and -, beginning with a letter or digit`},
+	{"a name in another script", []string{"Chen Wei", "陈伟"}, `31:3: no id can be made from the name "陈伟" (hint: add id = "...", 1 to 32 of a-z, 0-9 and -)`},
+	{"two names in another script", []string{"Chen Wei", "陈伟", "Dana Okafor", "Дана"}, `31:3: no id can be made from the name "陈伟" (hint: add id = "...", 1 to 32 of a-z, 0-9 and -)
+37:3: no id can be made from the name "Дана" (hint: add id = "...", 1 to 32 of a-z, 0-9 and -)`},
+	{"a holder twice in another script", []string{"name = \"Chen Wei\"", "id = \"chen\"\nname = \"Дана\"", "name = \"Dana Okafor\"", "id = \"dana\"\nname = \"ДАНА\""}, `40:8: holder "ДАНА" is there twice (hint: tell two people of one name apart in the name)`},
+	{"an accent", []string{"Emil Novak", "Émile Novak"}, `43:3: no id can be made from the name "Émile Novak" (hint: add id = "...", 1 to 32 of a-z, 0-9 and -)`},
+	{"a sticker twice", []string{"C-03", "a-01"}, `33:9: token "a-01" is the sticker of "Alice Costa" already (hint: a sticker of its own for each token)`},
+	{"no sticker", []string{"token = \"C-03\"\n", ""}, `31:3: token is missing (hint: the sticker on the holder's token, as in token = "A-01")`},
+	{"a long sticker", []string{"C-03", strings.Repeat("C", 33)}, `33:9: token has 33 characters: at most 32`},
+	{"no holder's name", []string{"name = \"Chen Wei\"\n", ""}, `31:3: name is missing (hint: the holder's name)`},
+	{"another role of a person", []string{`"witness"`, `"boss"`}, `51:8: role "boss" is none of administrator, witness, scribe`},
+
+	{"threshold 0", []string{"threshold = 3", "threshold = 0"}, `7:13: threshold 0: at least 1 holder must sign`},
+	{"threshold -1", []string{"threshold = 3", "threshold = -1"}, `7:13: threshold -1: at least 1 holder must sign`},
+	{"threshold above the holders", []string{"threshold = 3", "threshold = 6"}, `7:13: threshold 6 is more than there are holders (5)`},
+	{"a role's threshold 0", []string{"threshold = 1\nkeys = [\"keys/snap", "threshold = 0\nkeys = [\"keys/snap"}, `58:13: threshold 0: at least 1 key must sign`},
+	{"a role's threshold above its keys", []string{"threshold = 1\nkeys = [\"keys/snap", "threshold = 2\nkeys = [\"keys/snap"}, `58:13: threshold 2 is more than there are keys (1)`},
+	{"no threshold", []string{"threshold = 1\nkeys = [\"keys/snap", "keys = [\"keys/snap"}, `57:7: threshold is missing (hint: threshold = 1)`},
+	{"no role", []string{"[role.targets]\nthreshold = 1\nkeys = [\"keys/targets.pub\"]\n", ""}, `53:2: [role.targets] is missing (hint: threshold and keys of the targets role)`},
+	{"no keys of a role", []string{`["keys/targets.pub"]`, `[]`}, `63:1: keys is empty (hint: keys = ["keys/targets.pub"])`},
+
+	{"no expiry", []string{"expires = \"365d\"", ""}, `6:2: expires is missing (hint: expires = "365d", or a time such as "2027-11-22T00:00:00Z")`},
+	{"no time", []string{`"365d"`, `"next year"`}, `8:11: expires "next year" is not a time (hint: write "2027-11-22T00:00:00Z", or "365d" for days from the day of the ceremony)`},
+	{"a day that is not", []string{`"365d"`, `"2027-02-29T00:00:00Z"`}, `8:11: expires "2027-02-29T00:00:00Z" is not a time (hint: write "2027-11-22T00:00:00Z", or "365d" for days from the day of the ceremony)`},
+	{"fractions", []string{`"365d"`, `"2027-11-22T00:00:00.5Z"`}, `8:11: expires "2027-11-22T00:00:00.5Z" has fractions of a second (hint: write "2027-11-22T00:00:00Z", or "365d" for days from the day of the ceremony)`},
+	{"a fraction of zero", []string{`"365d"`, `"2027-11-22T00:00:00.000Z"`}, `8:11: expires "2027-11-22T00:00:00.000Z" has fractions of a second (hint: write "2027-11-22T00:00:00Z", or "365d" for days from the day of the ceremony)`},
+	{"an offset", []string{`"365d"`, `"2027-11-22T00:00:00+01:00"`}, `8:11: expires "2027-11-22T00:00:00+01:00" has an offset from UTC (hint: write "2027-11-22T00:00:00Z", or "365d" for days from the day of the ceremony)`},
+	{"an offset of zero", []string{`"365d"`, `"2027-11-22T00:00:00+00:00"`}, `8:11: expires "2027-11-22T00:00:00+00:00" has an offset from UTC (hint: write "2027-11-22T00:00:00Z", or "365d" for days from the day of the ceremony)`},
+	{"no days", []string{`"365d"`, `"0d"`}, `8:11: expires "0d" is not a number of days from 1d to 3650d`},
+	{"days with a sign", []string{`"365d"`, `"+365d"`}, `8:11: expires "+365d" is not a number of days from 1d to 3650d`},
+	{"days with a fraction", []string{`"365d"`, `"1.5d"`}, `8:11: expires "1.5d" is not a number of days from 1d to 3650d`},
+	{"too many days", []string{`"365d"`, `"3651d"`}, `8:11: expires "3651d" is not a number of days from 1d to 3650d`},
+
+	{"another algorithm", []string{`"ed25519"`, `"rsa"`}, `12:13: algorithm "rsa" is none of ed25519, ecdsa-p256`},
+	{"touch never", []string{`"always"`, `"never"`}, `13:9: touch "never" is none of always, cached`},
+	{"no version", []string{`"5.7.0"`, `"5.7"`}, `14:16: min_firmware "5.7" is not a version (hint: three numbers, as in "5.7.0")`},
+	{"old firmware", []string{`"5.7.0"`, `"5.4.3"`}, `14:16: min_firmware 5.4.3 is too old: ed25519 keys need 5.7.0`},
+
+	{"a key file outside", []string{"keys/targets.pub", "../targets.pub"}, `63:9: key file "../targets.pub" is outside the plan's folder (hint: copy it into the folder)`},
+	{"a key file by its full path", []string{"keys/targets.pub", "/etc/targets.pub"}, `63:9: key file "/etc/targets.pub" is outside the plan's folder (hint: copy it into the folder)`},
+	{"a key file without a name", []string{"keys/targets.pub", ""}, `63:9: key file is empty`},
+	{"a key file with an escape", []string{"keys/targets.pub", `keys/\u001b[31m`}, `63:9: key file "keys/\x1b[31m" holds the character U+001B, which cannot be printed`},
+}
+
+func TestBadPlans(t *testing.T) {
+	for _, c := range badPlans {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := parsePlan([]byte(changed(t, examplePlan, c.changes...)), "my.toml")
+			wantFaults(t, err, "my.toml", c.want)
+		})
+	}
+}
+
+// wantFaults compares a *PlanError with its lines, in any order.
+func wantFaults(t *testing.T, err error, file, want string) {
+	t.Helper()
+	if pe := new(PlanError); !errors.As(err, &pe) {
+		t.Fatalf("no *PlanError: %v", err)
+	}
+	got := strings.Split(err.Error(), "\n")
+	var lines []string
+	for line := range strings.SplitSeq(want, "\n") {
+		lines = append(lines, file+":"+line)
+	}
+	slices.Sort(lines)
+	if sorted := slices.Sorted(slices.Values(got)); !slices.Equal(sorted, lines) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(sorted, "\n"), strings.Join(lines, "\n"))
+	}
+}
+
+func TestPlanFaultsComeTogetherInOrder(t *testing.T) {
+	dir := planFolder(t,
+		"threshold = 3", "threshold = 9",
+		`"365d"`, `"tomorrow"`,
+		"C-03", "A-01",
+		"keys/snapshot.pub", "keys/none.pub",
+	)
+	_, err := ReadPlan(filepath.Join(dir, "plan.toml"))
+	file := filepath.Join(dir, "plan.toml")
+	want := fmt.Sprintf(`%[1]s:7:13: threshold 9 is more than there are holders (5)
+%[1]s:8:11: expires "tomorrow" is not a time (hint: write "2027-11-22T00:00:00Z", or "365d" for days from the day of the ceremony)
+%[1]s:33:9: token "A-01" is the sticker of "Alice Costa" already (hint: a sticker of its own for each token)
+%[1]s:59:9: key file "keys/none.pub": no such file (hint: put it there; the name counts from the plan's folder)`, file)
+	if err == nil || err.Error() != want {
+		t.Errorf("got\n%v\nwant\n%s", err, want)
+	}
+}
+
+func TestManyFaultsAreCounted(t *testing.T) {
+	_, err := parsePlan([]byte(strings.Repeat("[[holder]]\n", 200)), "p")
+	lines := strings.Split(fmt.Sprint(err), "\n")
+	pe := err.(*PlanError)
+	if last := fmt.Sprintf("p: and %d more", len(pe.Faults)-shownFaults); len(lines) != shownFaults+1 || lines[shownFaults] != last {
+		t.Errorf("%d lines, the last %q", len(lines), lines[len(lines)-1])
+	}
+}
+
+func TestHostilePlansEnd(t *testing.T) {
+	const n = maxPlan/2 - 10
+	for name, text := range map[string]string{
+		"dotted key":    strings.Repeat("a.", n) + "a = 1",
+		"dotted table":  "[" + strings.Repeat("a.", n) + "a]",
+		"nested lists":  "a = " + strings.Repeat("[", n) + strings.Repeat("]", n),
+		"nested tables": "a = " + strings.Repeat("{a=", n/2) + "1" + strings.Repeat("}", n/2),
+		"many keys":     func() string { return strings.Repeat("[[holder]]\nx=1\n", n/9) }(),
+		"one long key":  strings.Repeat("a", n) + " = 1",
+	} {
+		start := time.Now()
+		_, err := parsePlan([]byte(text), "p")
+		if pe := new(PlanError); !errors.As(err, &pe) {
+			t.Errorf("%s: %v", name, err)
+		}
+		// Far more than it takes, far less than when every part was noted.
+		if took := time.Since(start); took > 5*time.Second {
+			t.Errorf("%s took %v", name, took)
+		}
+	}
+}
+
+func TestBadKeyFiles(t *testing.T) {
+	_, edPrivate, _ := ed25519.GenerateKey(nil)
+	rsaPrivate, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p521, _ := ecdsa.GenerateKey(elliptic.P521(), rand.Reader)
+	private, _ := x509.MarshalPKCS8PrivateKey(edPrivate)
+	block := func(kind string, der []byte) []byte {
+		return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
+	}
+	public := func(k any) []byte {
+		der, err := x509.MarshalPKIXPublicKey(k)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return block("PUBLIC KEY", der)
+	}
+	good := public(edPrivate.Public())
+	hexKey := fmt.Sprintf("%x", []byte(edPrivate.Public().(ed25519.PublicKey)))
+
+	for _, c := range []struct {
+		name string
+		make func(file string) error
+		want string // what the fault of keys/targets.pub holds
+	}{
+		{"missing", os.Remove, "no such file (hint: put it there; the name counts from the plan's folder)"},
+		{"a folder", func(f string) error { return errors.Join(os.Remove(f), os.Mkdir(f, 0o700)) }, "not a regular file"},
+		{"a pipe", func(f string) error { return errors.Join(os.Remove(f), syscall.Mkfifo(f, 0o600)) }, "not a regular file"},
+		{"a link out of the folder", func(f string) error {
+			outside := filepath.Join(t.TempDir(), "k.pub")
+			return errors.Join(os.WriteFile(outside, good, 0o600), os.Remove(f), os.Symlink(outside, f))
+		}, "is or passes a link that leads out of the plan's folder"},
+		{"private", func(f string) error { return os.WriteFile(f, block("PRIVATE KEY", private), 0o600) }, "private key"},
+		{"RSA", func(f string) error { return os.WriteFile(f, public(rsaPrivate.Public()), 0o600) }, "ed25519, or ECDSA on P-256 or P-384"},
+		{"P-521", func(f string) error { return os.WriteFile(f, public(p521.Public()), 0o600) }, "ed25519, or ECDSA on P-256 or P-384"},
+		{"empty", func(f string) error { return os.WriteFile(f, nil, 0o600) }, "empty"},
+		{"text", func(f string) error { return os.WriteFile(f, []byte("hello"), 0o600) }, "no public key"},
+		{"an SSH key", func(f string) error { return os.WriteFile(f, []byte("ssh-ed25519 AAAA"), 0o600) }, "SSH public key (hint:"},
+		{"huge", func(f string) error { return os.WriteFile(f, bytes.Repeat([]byte("a"), maxKeyFile+1), 0o600) }, "over 65536 bytes"},
+		{"a key object in another notation", func(f string) error {
+			return os.WriteFile(f, []byte(`{"keytype":"ed25519","scheme":"ed25519","keyid_hash_algorithms":["sha256"],"keyval":{"public":"`+hexKey+`"}}`), 0o600)
+		}, "fields or a notation that new roots do not take"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := planFolder(t)
+			if err := c.make(filepath.Join(dir, "keys/targets.pub")); err != nil {
+				t.Fatal(err)
+			}
+			file := filepath.Join(dir, "plan.toml")
+			_, err := ReadPlan(file)
+			pe := new(PlanError)
+			if !errors.As(err, &pe) || len(pe.Faults) != 1 {
+				t.Fatalf("no single fault: %v", err)
+			}
+			f := pe.Faults[0]
+			if f.Line != 63 || f.Column != 9 || !strings.HasPrefix(f.Text, `key file "keys/targets.pub": `) || !strings.Contains(f.Text, c.want) || strings.Contains(f.Text, "\n") {
+				t.Errorf("got %d:%d: %s", f.Line, f.Column, f.Text)
+			}
+		})
+	}
+}
+
+func TestKeyFileNotations(t *testing.T) {
+	dir := planFolder(t, `["keys/snapshot.pub"]`, `["keys/hex.pub", "keys/timestamp.pub"]`, `["keys/targets.pub"]`, `["keys/object.pub", "keys/link.pub"]`)
+	public := placeholder(keys.Ed25519, "x")
+	object := fmt.Sprintf("{ \"scheme\": \"ed25519\", \"keytype\": \"ed25519\",\n \"keyval\": {\"public\": %q}}\n", public.Hex)
+	for name, text := range map[string]string{"hex": public.Hex + "\n", "object": object} {
+		if err := os.WriteFile(filepath.Join(dir, "keys", name+".pub"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink("timestamp.pub", filepath.Join(dir, "keys/link.pub")); err != nil {
+		t.Fatal(err)
+	}
+	p, err := ReadPlan(filepath.Join(dir, "plan.toml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The same key may serve several roles, and counts as one key.
+	if p.Roles["snapshot"].Keys[0] != p.Roles["targets"].Keys[0] || p.Roles["targets"].Keys[1] != p.Roles["timestamp"].Keys[0] {
+		t.Error("one key in two notations is two keys")
+	}
+	r, err := p.Resolve(planNow)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := ParseResolved(r.JSON()); err != nil || !bytes.Equal(again.JSON(), r.JSON()) {
+		t.Errorf("round trip: %v", err)
+	}
+}
+
+func TestOneKeyTwiceInARole(t *testing.T) {
+	dir := planFolder(t, `["keys/snapshot.pub"]`, `["keys/snapshot.pub", "keys/copy.pub"]`)
+	data, _ := os.ReadFile(filepath.Join(dir, "keys/snapshot.pub"))
+	if err := os.WriteFile(filepath.Join(dir, "keys/copy.pub"), data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, "plan.toml")
+	_, err := ReadPlan(file)
+	wantFaults(t, err, file, `59:30: key file "keys/copy.pub" holds the same key as "keys/snapshot.pub": one key cannot count twice in role snapshot`)
+}
+
+func TestPlanFileItself(t *testing.T) {
+	dir := t.TempDir()
+	big := filepath.Join(dir, "big.toml")
+	if err := os.WriteFile(big, append([]byte(examplePlan), bytes.Repeat([]byte("#"), maxPlan)...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	pipe := filepath.Join(dir, "pipe.toml")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for file, want := range map[string]string{
+		big:                          "over 262144 bytes",
+		dir:                          "not a regular file",
+		pipe:                         "not a regular file",
+		filepath.Join(dir, "a.b"):    "no such file",
+		filepath.Join(big, "p.toml"): "not a directory",
+	} {
+		if _, err := ReadPlan(file); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), file) {
+			t.Errorf("%s: %v", file, err)
+		}
+	}
+}
+
+func FuzzParsePlan(f *testing.F) {
+	f.Add([]byte(examplePlan))
+	for _, c := range badPlans {
+		f.Add([]byte(changed(f, examplePlan, c.changes...)))
+	}
+	f.Add([]byte("a.b.c = 1\n[[x.y]]\n[x.y.z]\n[[x.y]]\nq = [[1, {a = 2}], {}]\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		p, err := parsePlan(data, "p")
+		if err != nil {
+			pe := new(PlanError)
+			if errors.As(err, &pe) {
+				lines := bytes.Count(data, []byte("\n")) + 1
+				for _, fault := range pe.Faults {
+					if fault.Line < 1 || fault.Line > lines || fault.Column < 1 || strings.ContainsFunc(fault.Text, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+						t.Errorf("%d:%d: %q", fault.Line, fault.Column, fault.Text)
+					}
+				}
+			}
+			return
+		}
+		// What is accepted can be shown, put into file names and agreed.
+		for _, h := range p.Holders {
+			if checkID(h.ID) != nil || checkName(h.Name) != nil {
+				t.Errorf("holder %q with id %q", h.Name, h.ID)
+			}
+		}
+		for name, role := range p.Roles {
+			for i := range role.Files {
+				role.Keys = append(role.Keys, mustKey(placeholder(keys.Ed25519, fmt.Sprint(name, i))))
+			}
+			p.Roles[name] = role
+		}
+		r, err := p.resolve(planNow)
+		if pe := new(PlanError); errors.As(err, &pe) {
+			return // an expiry that is past
+		}
+		if err != nil {
+			t.Fatalf("accepted, but not resolved: %v", err)
+		}
+		if _, err := ParseResolved(r.JSON()); err != nil {
+			t.Errorf("resolved, but not read again: %v", err)
+		}
+	})
+}

@@ -1,0 +1,399 @@
+package ceremony
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Level is how much a Finding matters.
+type Level string
+
+// Findings that are OK are shown too: people see what was looked at.
+const (
+	LevelOK   Level = "ok"
+	LevelWarn Level = "warn" // worth knowing
+	LevelFail Level = "fail" // not to be gone on with, but for an exception
+)
+
+// Finding is one thing that was looked at before a ceremony.
+type Finding struct {
+	ID     string `json:"id"` // stable: "network", "swap"
+	Level  Level  `json:"level"`
+	Text   string `json:"text"`
+	Advice string `json:"advice,omitempty"`
+}
+
+// Line says a Finding to people.
+func (f Finding) Line() string {
+	line := fmt.Sprintf("%-4s  %-9s  %s", f.Level, f.ID, f.Text)
+	if f.Advice != "" {
+		line += " (hint: " + f.Advice + ")"
+	}
+	return line
+}
+
+// laptop is what preflight looks at.
+type laptop struct {
+	proc     fs.FS // /proc
+	env      func(string) string
+	network  []networkInterface
+	noNet    error // why nothing is known about the network
+	dumpable bool  // whether the kernel may dump this process
+	now      time.Time
+	folder   folder
+}
+
+type networkInterface struct {
+	name      string
+	addresses []string // while it is up, beyond loopback
+}
+
+// folder is the file system under the ceremony's directory.
+type folder struct {
+	path     string
+	err      error // why nothing is known about it
+	mode     fs.FileMode
+	kind     int64  // f_type of statfs(2)
+	free     uint64 // bytes
+	writable error  // nil: it is
+}
+
+// Preflight looks for what would be wrong with this laptop and with dir, the
+// directory of the ceremony, which must exist. It changes nothing.
+func Preflight(dir string, now time.Time) []Finding {
+	dumpable, _, _ := syscall.RawSyscall(syscall.SYS_PRCTL, syscall.PR_GET_DUMPABLE, 0, 0)
+	network, err := networkInterfaces()
+	l := laptop{
+		proc: os.DirFS("/proc"), env: os.Getenv, network: network, noNet: err,
+		dumpable: dumpable != 0, now: now, folder: lookAt(dir),
+	}
+	return l.findings()
+}
+
+func networkInterfaces() ([]networkInterface, error) {
+	var found []networkInterface
+	all, err := net.Interfaces()
+	if err != nil {
+		return nil, err
+	}
+	for _, i := range all {
+		if i.Flags&net.FlagUp == 0 || i.Flags&net.FlagLoopback != 0 {
+			continue
+		}
+		up := networkInterface{name: i.Name}
+		addresses, err := i.Addrs()
+		if err != nil {
+			return nil, err
+		}
+		for _, a := range addresses {
+			up.addresses = append(up.addresses, a.String())
+		}
+		found = append(found, up)
+	}
+	return found, nil
+}
+
+func lookAt(dir string) folder {
+	const writeOK = 2 // W_OK of access(2)
+	f := folder{path: dir}
+	info, err := os.Stat(dir)
+	var st syscall.Statfs_t
+	switch {
+	case err != nil:
+		f.err = err
+	case !info.IsDir():
+		f.err = errors.New("not a folder")
+	default:
+		f.err = syscall.Statfs(dir, &st)
+		f.mode, f.kind, f.free = info.Mode(), int64(st.Type), st.Bavail*uint64(st.Bsize)
+		f.writable = syscall.Access(dir, writeOK)
+	}
+	return f
+}
+
+func (l laptop) findings() []Finding {
+	var all []Finding
+	for _, look := range []func() Finding{
+		l.findNetwork, l.findRemote, l.findSwap, l.findCores, l.findTracer, l.findMemory,
+		l.findClock, l.findRecorder, l.findReader,
+	} {
+		all = append(all, look())
+	}
+	return append(all, l.findFolder()...)
+}
+
+func (l laptop) findNetwork() Finding {
+	const id = "network"
+	if l.noNet != nil {
+		return unknown(id, "the network", l.noNet)
+	}
+	var up []string
+	for _, i := range l.network {
+		if len(i.addresses) > 0 {
+			up = append(up, i.name+" ("+strings.Join(i.addresses, ", ")+")")
+		}
+	}
+	if len(up) > 0 {
+		return Finding{id, LevelFail, "this laptop is on a network: " + strings.Join(up, ", "), "pull the cable, switch radio off, and look again"}
+	}
+	return Finding{id, LevelOK, "no network interface has an address", ""}
+}
+
+// findRemote looks for a session over the network: in the environment, and
+// among the processes that started this one, as sudo clears the environment.
+func (l laptop) findRemote() Finding {
+	const id, advice = "remote", "sit at the laptop itself"
+	for _, name := range []string{"SSH_CONNECTION", "SSH_TTY"} {
+		if l.env(name) != "" {
+			return Finding{id, LevelFail, "this session comes over the network: " + name + " is set", advice}
+		}
+	}
+	if name := l.ancestor("sshd", "sshd-session", "mosh-server", "in.telnetd", "xrdp"); name != "" {
+		return Finding{id, LevelFail, "this session comes over the network: started by " + name, advice}
+	}
+	return Finding{id, LevelOK, "the session is a local one", ""}
+}
+
+// findSwap takes compressed memory (zram) for memory, which it is.
+func (l laptop) findSwap() Finding {
+	const id = "swap"
+	data, err := fs.ReadFile(l.proc, "swaps")
+	if err != nil {
+		return unknown(id, "swap", err)
+	}
+	var on []string
+	for i, line := range strings.Split(strings.TrimSpace(string(data)), "\n") {
+		device, _, _ := strings.Cut(line, " ")
+		device, _, _ = strings.Cut(device, "\t")
+		if i > 0 && !strings.HasPrefix(device, "/dev/zram") {
+			on = append(on, device)
+		}
+	}
+	if len(on) > 0 {
+		return Finding{id, LevelFail, "memory can be written to disk: swap on " + strings.Join(on, ", "), "swapoff -a"}
+	}
+	return Finding{id, LevelOK, "no swap on a disk", ""}
+}
+
+func (l laptop) findCores() Finding {
+	const id = "cores"
+	if !l.dumpable {
+		return Finding{id, LevelOK, "this process leaves no core dump", ""}
+	}
+	limit, err := l.limit("Max core file size")
+	if err != nil {
+		return unknown(id, "core dumps", err)
+	}
+	pattern, _ := fs.ReadFile(l.proc, "sys/kernel/core_pattern")
+	// A program that core dumps are piped to gets them whatever the limit.
+	if strings.HasPrefix(string(pattern), "|") {
+		program := strings.TrimSpace(strings.TrimPrefix(string(pattern), "|"))
+		return Finding{id, LevelFail, "a crash would be handed to " + firstWord(program) + ", secrets included", "sysctl kernel.core_pattern=core; ulimit -c 0"}
+	}
+	if limit != 0 {
+		return Finding{id, LevelFail, "a crash would write memory to a file", "ulimit -c 0"}
+	}
+	return Finding{id, LevelOK, "a crash leaves no core dump", ""}
+}
+
+func (l laptop) findTracer() Finding {
+	const id = "tracer"
+	pid, err := l.status("self", "TracerPid")
+	if err != nil {
+		return unknown(id, "tracers", err)
+	}
+	if pid != "0" {
+		name, _ := l.status(pid, "Name")
+		return Finding{id, LevelFail, fmt.Sprintf("process %s (%s) traces this one and can read every secret", pid, name), "start without a debugger or strace"}
+	}
+	return Finding{id, LevelOK, "nothing traces this process", ""}
+}
+
+// What secrets need in locked memory, in bytes: a page each, and some are kept
+// for the whole time.
+const (
+	leastLocked = 64 << 10
+	goodLocked  = 1 << 20
+)
+
+func (l laptop) findMemory() Finding {
+	const id, advice = "memory", "ulimit -l 8192"
+	limit, err := l.limit("Max locked memory")
+	switch {
+	case err != nil:
+		return unknown(id, "locked memory", err)
+	case limit < leastLocked:
+		return Finding{id, LevelFail, fmt.Sprintf("only %d KiB of memory can be locked: too little for secrets", limit>>10), advice}
+	case limit < goodLocked:
+		return Finding{id, LevelWarn, fmt.Sprintf("only %d KiB of memory can be locked", limit>>10), advice}
+	}
+	return Finding{id, LevelOK, "enough memory can be locked", ""}
+}
+
+func (l laptop) findClock() Finding {
+	const id, advice = "clock", "set it by a clock that the witness trusts: date -u -s ..."
+	says := l.now.UTC().Format("2006-01-02 15:04:05 UTC")
+	if l.now.Before(minClock) || l.now.After(minClock.AddDate(40, 0, 0)) {
+		return Finding{id, LevelFail, "the clock is wrong: it says " + says, advice}
+	}
+	return Finding{id, LevelOK, "the clock says " + says + "; offline nothing corrects it, so compare it", ""}
+}
+
+// findRecorder looks for what keeps a copy of everything on the screen.
+func (l laptop) findRecorder() Finding {
+	const id = "recorder"
+	if name := l.ancestor("script", "asciinema", "ttyrec", "termrec", "tlog-rec", "tlog-rec-sessio"); name != "" {
+		return Finding{id, LevelWarn, name + " records this terminal", "end it, unless the recording is planned; never record what is typed"}
+	}
+	for _, m := range [][2]string{{"TMUX", "tmux"}, {"STY", "screen"}} {
+		if l.env(m[0]) != "" {
+			return Finding{id, LevelWarn, "the terminal runs inside " + m[1] + ", which keeps what was shown and can be watched", "use a terminal of its own"}
+		}
+	}
+	return Finding{id, LevelOK, "no recorder is seen", ""}
+}
+
+// shortAPDU is --apdu among the short flags of pcscd.
+var shortAPDU = regexp.MustCompile(`^-[a-z]{0,3}a[a-z]{0,3}$`)
+
+// findReader looks for a smart card daemon that prints what it sends: PINs.
+func (l laptop) findReader() Finding {
+	const id = "reader"
+	lines, _ := fs.Glob(l.proc, "[0-9]*/cmdline")
+	for _, name := range lines {
+		data, _ := fs.ReadFile(l.proc, name)
+		args := strings.Split(strings.TrimSuffix(string(data), "\x00"), "\x00")
+		if !strings.HasSuffix("/"+args[0], "/pcscd") {
+			continue
+		}
+		for _, a := range args[1:] {
+			if a == "--apdu" || shortAPDU.MatchString(a) {
+				return Finding{id, LevelFail, "pcscd prints every command to a token, PINs included", "start it without --apdu"}
+			}
+		}
+	}
+	return Finding{id, LevelOK, "no smart card daemon prints PINs", ""}
+}
+
+// File systems by f_type: those on another machine, and those in memory.
+var (
+	networkKinds = map[int64]string{
+		0x6969: "NFS", 0x517b: "SMB", 0xff534d42: "CIFS", 0xfe534d42: "SMB", 0x5346414f: "AFS",
+		0x6b414653: "AFS", 0x00c36400: "Ceph", 0x01021997: "9P", 0x73757245: "Coda",
+	}
+	memoryKinds = map[int64]string{0x01021994: "tmpfs", 0x858458f6: "ramfs"}
+)
+
+const (
+	fuseKind  = 0x65735546
+	leastFree = 16 << 20 // bytes; a ceremony writes below 1 MiB without backups
+)
+
+func (l laptop) findFolder() []Finding {
+	const id = "folder"
+	f := l.folder
+	if f.err != nil {
+		return []Finding{{id, LevelFail, fmt.Sprintf("%s: %v", f.path, f.err), "name a folder that exists"}}
+	}
+	var all []Finding
+	add := func(level Level, text, advice string) {
+		all = append(all, Finding{id, level, f.path + ": " + text, advice})
+	}
+	if f.writable != nil {
+		add(LevelFail, fmt.Sprintf("cannot be written to: %v", f.writable), "another folder, or mount it for writing")
+	}
+	if f.free < leastFree {
+		add(LevelFail, fmt.Sprintf("%d MiB are free, of %d that are needed", f.free>>20, leastFree>>20), "make room")
+	}
+	// f_type is signed on some machines.
+	kind := f.kind & 0xffffffff
+	if name := networkKinds[kind]; name != "" {
+		add(LevelFail, "is on a network file system ("+name+")", "a folder on this laptop's own disk")
+	}
+	if kind == fuseKind {
+		add(LevelWarn, "is on a FUSE file system, which may be a network or lose data on a crash", "a folder on this laptop's own disk")
+	}
+	if name := memoryKinds[kind]; name != "" {
+		add(LevelWarn, "is in memory only ("+name+"): all of it is lost when the power fails", "a folder on a disk")
+	}
+	if f.mode.Perm()&0o077 != 0 {
+		add(LevelWarn, fmt.Sprintf("is open to other users (%04o)", f.mode.Perm()), "chmod 700")
+	}
+	if all == nil {
+		add(LevelOK, fmt.Sprintf("private and writable, %d MiB free", f.free>>20), "")
+	}
+	return all
+}
+
+// unknown is a Finding where the system did not answer.
+func unknown(id, what string, err error) Finding {
+	return Finding{id, LevelWarn, fmt.Sprintf("nothing is known about %s: %v", what, err), "look by hand"}
+}
+
+// status returns a field of /proc/PID/status.
+func (l laptop) status(pid, field string) (string, error) {
+	data, err := fs.ReadFile(l.proc, pid+"/status")
+	if err != nil {
+		return "", err
+	}
+	for line := range strings.SplitSeq(string(data), "\n") {
+		if value, ok := strings.CutPrefix(line, field+":"); ok {
+			return strings.TrimSpace(value), nil
+		}
+	}
+	return "", fmt.Errorf("no %s in /proc/%s/status", field, pid)
+}
+
+// limit returns a soft limit of this process; unlimited is the largest number.
+func (l laptop) limit(name string) (uint64, error) {
+	data, err := fs.ReadFile(l.proc, "self/limits")
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.SplitSeq(string(data), "\n") {
+		value, ok := strings.CutPrefix(line, name)
+		if !ok {
+			continue
+		}
+		if value = firstWord(value); value == "unlimited" {
+			return 1<<64 - 1, nil
+		}
+		return strconv.ParseUint(value, 10, 64)
+	}
+	return 0, fmt.Errorf("no %s in /proc/self/limits", name)
+}
+
+// ancestor returns the first of the names that a process above this one has.
+func (l laptop) ancestor(names ...string) string {
+	pid := "self"
+	for range 64 {
+		parent, err := l.status(pid, "PPid")
+		if err != nil || parent == "0" || parent == pid {
+			return ""
+		}
+		name, _ := l.status(parent, "Name")
+		for _, n := range names {
+			if name == n {
+				return name
+			}
+		}
+		pid = parent
+	}
+	return ""
+}
+
+func firstWord(s string) string {
+	fields := strings.Fields(s)
+	if len(fields) == 0 {
+		return ""
+	}
+	return fields[0]
+}

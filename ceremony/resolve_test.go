@@ -1,0 +1,289 @@
+package ceremony
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"rootceremony/ceremony/tuf"
+	"rootceremony/keys"
+)
+
+func TestResolve(t *testing.T) {
+	dir := planFolder(t)
+	p, err := ReadPlan(filepath.Join(dir, "plan.toml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := p.Resolve(planNow.Add(300 * time.Millisecond))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.Sum256([]byte(examplePlan))
+	if r.PlanSHA256 != hex.EncodeToString(sum[:]) || r.Version != 1 || r.Threshold != 3 || len(r.Holders) != 5 {
+		t.Errorf("%+v", r)
+	}
+	if want := time.Date(2027, 11, 22, 9, 0, 0, 0, time.UTC); r.Expires != want {
+		t.Errorf("expires %s, want %s", r.Expires, want)
+	}
+	again, err := ParseResolved(r.JSON())
+	if err != nil || !reflect.DeepEqual(again, r) {
+		t.Errorf("%v:\n%+v\n%+v", err, again, r)
+	}
+	sum = sha256.Sum256(r.JSON())
+	if r.Digest() != hex.EncodeToString(sum[:]) {
+		t.Error("the digest is not that of the bytes")
+	}
+	// The key files were read with the plan: what lies there later is not.
+	r.Roles["targets"].Keys[0] = mustKey(placeholder(keys.Ed25519, "other"))
+	if p.Roles["targets"].Keys[0] == r.Roles["targets"].Keys[0] {
+		t.Error("the agreed plan shares its keys with the plan")
+	}
+}
+
+func TestResolveRefuses(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		changes []string
+		want    string
+	}{
+		{"past", []string{`"365d"`, `"2026-11-22T08:59:59Z"`}, "8:11: expires 2026-11-22T08:59:59Z is in the past: it is 2026-11-22T09:00:00Z now by this computer's clock"},
+		{"now", []string{`"365d"`, `"2026-11-22T09:00:00Z"`}, "8:11: expires 2026-11-22T09:00:00Z is in the past: it is 2026-11-22T09:00:00Z now by this computer's clock"},
+		{"too far", []string{`"365d"`, `"2226-11-22T09:00:00Z"`}, "8:11: expires 2226-11-22T09:00:00Z is more than 3650 days ahead (hint: a year is usual)"},
+		{"too large", []string{"[[person]]", eightHolders}, `55:3: the root would have 3161 bytes: over the 3000 that an ed25519 token signs (hint: one online key for timestamp, snapshot and targets saves 390 bytes; or with these online keys 7 holders fit; or algorithm = "ecdsa-p256": such tokens sign a digest, whatever the size)`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			file := filepath.Join(planFolder(t, c.changes...), "plan.toml")
+			p, err := ReadPlan(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = p.Resolve(planNow)
+			wantFaults(t, err, file, c.want)
+			if err := p.err(); err != nil {
+				t.Errorf("the plan itself is now wrong: %v", err)
+			}
+		})
+	}
+}
+
+// eightHolders makes the five of the example eight. The eighth, in line 55, is
+// the one too many.
+const eightHolders = `[[holder]]
+name = "Farah Aziz"
+token = "F-06"
+[[holder]]
+name = "Gustav Holm"
+token = "G-07"
+[[holder]]
+name = "Hana Sato"
+token = "H-08"
+[[person]]`
+
+func TestParseResolvedIsStrict(t *testing.T) {
+	good := string(resolvedExample(t).JSON())
+	if _, err := ParseResolved([]byte(good)); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ name, old, new, want string }{
+		{"format", `"format": 1`, `"format": 2`, "format 2, but this version reads 1"},
+		{"no newline", "  }\n}\n", "  }\n}", "not as it was written"},
+		{"spaces", `"version": 1`, `"version":  1`, "not as it was written"},
+		{"unknown field", `"version": 1`, `"extra": 1, "version": 1`, "not as it was written"},
+		{"case", `"version"`, `"Version"`, "not as it was written"},
+		{"twice", `"version": 1,`, `"version": 1,` + "\n  " + `"version": 1,`, "not as it was written"},
+		{"trailing", "  }\n}\n", "  }\n}\n{}", "after top-level value"},
+		{"kind", `"create"`, `"rotate"`, `kind "rotate" with root version 1`},
+		{"version", `"version": 1`, `"version": 2`, "root version 2"},
+		{"threshold", `"threshold": 3`, `"threshold": 0`, "threshold 0 with 5 holders"},
+		{"threshold above", `"threshold": 3`, `"threshold": 6`, "threshold 6 with 5 holders"},
+		{"name", "Example packages", `Ex\u001b[m`, "cannot be printed"},
+		{"id", `"alice"`, `"../alice"`, "is not 1 to 32 of"},
+		{"id twice", `"alice"`, `"bruno"`, "the same id bruno as another holder"},
+		{"name twice", "Alice Costa", "Bruno Ferraz", "the same name bruno ferraz as another holder"},
+		{"sticker twice", "A-01", "B-02", "the same token b-02 as another holder"},
+		{"custody", `"on-token"`, `"cloud"`, `custody "cloud"`},
+		{"role", `"witness"`, `"boss"`, "none of administrator"},
+		{"touch", `"always"`, `"never"`, "token policy"},
+		{"firmware", `"5.7.0"`, `"5.4.0"`, "token policy"},
+		{"fraction", "T09:00:00Z", "T09:00:00.5Z", "whole seconds"},
+		{"offset", "T09:00:00Z", "T09:00:00+01:00", "in UTC"},
+		{"sum", `"plan_sha256": "`, `"plan_sha256": "00`, "not a SHA-256"},
+		{"null holders", `"holders": [`, `"holders": null, "x": [`, "threshold 3 with 0 holders"},
+		{"null persons", `"persons": [`, `"persons": null, "x": [`, "persons is no list"},
+		{"null key", `"keys": [`, `"keys": [ null,`, ""},
+		{"role name", `"snapshot"`, `"mirrors"`, "role snapshot: threshold 0 with 0 keys"},
+		{"not JSON", "{", "[", "invalid character"},
+	} {
+		bad := strings.Replace(good, c.old, c.new, 1)
+		if bad == good {
+			t.Errorf("%s: nothing changed", c.name)
+		}
+		if r, err := ParseResolved([]byte(bad)); err == nil || !strings.Contains(err.Error(), c.want) || r != nil {
+			t.Errorf("%s: %v, want %q", c.name, err, c.want)
+		}
+	}
+}
+
+// Whatever is read is written as it was.
+func TestParseResolvedFlippedBits(t *testing.T) {
+	good := resolvedExample(t).JSON()
+	for i := range good {
+		bad := bytes.Clone(good)
+		bad[i] ^= 1 << (i % 8)
+		if r, err := ParseResolved(bad); err == nil && !bytes.Equal(r.JSON(), bad) {
+			t.Errorf("byte %d (%q): read, but written another way", i, bad[i])
+		}
+	}
+}
+
+func drawResolved(t *rapid.T) *Resolved {
+	text := rapid.StringMatching(`[A-Za-z<>&"\\éА陈][A-Za-z <>&"\\é]{0,20}[A-Za-z]`)
+	n := rapid.IntRange(1, 7).Draw(t, "holders")
+	algorithm := rapid.SampledFrom([]keys.Algorithm{keys.Ed25519, keys.P256}).Draw(t, "algorithm")
+	r := &Resolved{
+		Format:             resolvedFormat,
+		Rehearsal:          rapid.Bool().Draw(t, "rehearsal"),
+		PlanSHA256:         strings.Repeat("ab", 32),
+		Kind:               Create,
+		Name:               text.Draw(t, "name"),
+		Version:            1,
+		Threshold:          rapid.IntRange(1, n).Draw(t, "threshold"),
+		Expires:            time.Unix(rapid.Int64Range(1.8e9, 2.2e9).Draw(t, "expires"), 0).UTC(),
+		ConsistentSnapshot: rapid.Bool().Draw(t, "snapshots"),
+		Token:              TokenPolicy{algorithm, keys.TouchCached, firmware[algorithm].String()},
+		Persons:            []Person{},
+		Roles:              map[string]ResolvedRole{},
+	}
+	for i := range n {
+		h := Holder{ID: fmt.Sprint("h-", i), Name: fmt.Sprint(text.Draw(t, "holder"), " ", i), Token: fmt.Sprint("T", i), Custody: OnToken}
+		if rapid.Bool().Draw(t, "sited") {
+			h.Site = text.Draw(t, "site")
+		}
+		r.Holders = append(r.Holders, h)
+	}
+	for _, role := range onlineRoles {
+		var rr ResolvedRole
+		for i := range rapid.IntRange(1, 3).Draw(t, "keys") {
+			kind := rapid.SampledFrom([]keys.Algorithm{keys.Ed25519, keys.P256}).Draw(t, "kind")
+			rr.Keys = append(rr.Keys, mustKey(placeholder(kind, fmt.Sprint(role, i))))
+		}
+		rr.Threshold = rapid.IntRange(1, len(rr.Keys)).Draw(t, "role threshold")
+		r.Roles[role] = rr
+	}
+	return r
+}
+
+func TestResolvedRoundTrip(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		r := drawResolved(t)
+		again, err := ParseResolved(r.JSON())
+		if err != nil {
+			t.Fatalf("%v\n%s", err, r.JSON())
+		}
+		if !reflect.DeepEqual(r, again) || !bytes.Equal(r.JSON(), again.JSON()) || r.Digest() != again.Digest() {
+			t.Fatalf("not the same:\n%s\n%s", r.JSON(), again.JSON())
+		}
+	})
+}
+
+func holderKeys(r *Resolved) map[string]keys.PublicKey {
+	root := map[string]keys.PublicKey{}
+	for _, h := range r.Holders {
+		root[h.ID] = placeholder(r.Token.Algorithm, "key of "+h.ID)
+	}
+	return root
+}
+
+func TestDraft(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		r := drawResolved(t)
+		expires := r.Expires
+		if r.Rehearsal {
+			expires = planNow.Add(24 * time.Hour)
+		}
+		if r.Budget().Refused {
+			t.Skip("too large")
+		}
+		root, err := r.Draft(holderKeys(r), expires)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := root.Check(); err != nil {
+			t.Error(err)
+		}
+		if root.Rehearsal() != r.Rehearsal || !root.Expires.Equal(expires) || root.Version != 1 || root.ConsistentSnapshot != r.ConsistentSnapshot {
+			t.Errorf("%+v", root)
+		}
+		if got, want := len(root.Canonical()), r.Budget().Bytes; got != want {
+			t.Errorf("%d bytes, but the budget said %d", got, want)
+		}
+		names := r.Names(holderKeys(r))
+		role := root.Roles[tuf.RoleRoot]
+		if role.Threshold != r.Threshold || len(role.KeyIDs) != len(r.Holders) {
+			t.Errorf("root role %+v", role)
+		}
+		for i, id := range role.KeyIDs {
+			if names[id] != r.Holders[i].Name {
+				t.Errorf("key %s belongs to %q, not %q", id, names[id], r.Holders[i].Name)
+			}
+		}
+		for _, name := range onlineRoles {
+			if root.Roles[name].Threshold != r.Roles[name].Threshold || len(root.Roles[name].KeyIDs) != len(r.Roles[name].Keys) {
+				t.Errorf("role %s: %+v", name, root.Roles[name])
+			}
+		}
+	})
+}
+
+func TestDraftRefuses(t *testing.T) {
+	r := resolvedExample(t)
+	for _, c := range []struct {
+		name   string
+		change func(root map[string]keys.PublicKey)
+		want   string
+	}{
+		{"a missing key", func(root map[string]keys.PublicKey) { delete(root, "chen") }, "draft: the key of Chen Wei is missing"},
+		{"a stranger", func(root map[string]keys.PublicKey) { root["mallory"] = root["chen"] }, `draft: a key of "mallory", who is no holder of this plan`},
+		{"one key for two", func(root map[string]keys.PublicKey) { root["dana"] = root["chen"] }, "draft: the key of Dana Okafor is also that of Chen Wei"},
+		{"an online key", func(root map[string]keys.PublicKey) { root["dana"] = r.Roles["snapshot"].Keys[0].Public }, "draft: the key of Dana Okafor is also that of role snapshot"},
+		{"another algorithm", func(root map[string]keys.PublicKey) { root["dana"] = placeholder(keys.P256, "x") }, "draft: the key of Dana Okafor is ecdsa-p256, but the plan says ed25519"},
+		{"no key", func(root map[string]keys.PublicKey) {
+			root["dana"] = keys.PublicKey{Algorithm: keys.Ed25519, Hex: "00"}
+		}, "draft: the key of Dana Okafor: ed25519 key of 1 bytes"},
+	} {
+		root := holderKeys(r)
+		c.change(root)
+		if _, err := r.Draft(root, r.Expires); err == nil || err.Error() != c.want {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+	if _, err := r.Draft(holderKeys(r), r.Expires.Add(time.Second)); err == nil || !strings.Contains(err.Error(), "is not what the plan says") {
+		t.Errorf("another expiry: %v", err)
+	}
+}
+
+func TestRoleKeysMayServeSeveralRoles(t *testing.T) {
+	r := resolvedExample(t, "keys/snapshot.pub", "keys/timestamp.pub", "keys/targets.pub", "keys/timestamp.pub")
+	root, err := r.Draft(holderKeys(r), r.Expires)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(root.Keys) != 6 {
+		t.Errorf("%d keys, want 5 holders' and 1", len(root.Keys))
+	}
+	ids := slices.Collect(maps.Values(root.Roles))
+	if len(ids) != 4 {
+		t.Errorf("%d roles", len(ids))
+	}
+}

@@ -1,0 +1,247 @@
+package ceremony
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/big"
+	"strings"
+	"time"
+
+	"rootceremony/ceremony/tuf"
+	"rootceremony/keys"
+	"rootceremony/keys/secret"
+)
+
+// rehearsalLife is how long a root that was made in a rehearsal lives.
+const rehearsalLife = 24 * time.Hour
+
+// PlannedRoot is the root that the agreed plan and the proved keys make. A
+// rehearsal's is marked.
+func (s *State) PlannedRoot(expires time.Time) (*tuf.Root, error) {
+	made := s.RootKeys()
+	if len(made) < len(s.Plan.Holders) {
+		return nil, fmt.Errorf("%d of %d root keys are proved", len(made), len(s.Plan.Holders))
+	}
+	return s.Plan.Draft(made, expires)
+}
+
+// review fixes the draft, shows it, and has the room say that it is right.
+func (d *Desk) review(ctx context.Context, a Attendant) error {
+	if d.state.Draft == nil {
+		if err := d.makeDraft(); err != nil {
+			return err
+		}
+	}
+	s := d.state
+	file, err := d.keepDraft()
+	if err != nil {
+		return err
+	}
+	names := s.keyNames()
+	lines := []string{}
+	for _, change := range tuf.Diff(nil, s.Root, d.clock(), names) {
+		lines = append(lines, change.Text)
+	}
+	title := fmt.Sprintf("Review root v%d", s.Draft.Version)
+	if err := a.Tell(ctx, Message{Title: title, Lines: append(lines, "", "Custody"), Text: s.Plan.Custody().Lines()}); err != nil {
+		return err
+	}
+	second, err := a.Choose(ctx, Prompt{ID: "review.second", Message: Message{Title: title,
+		Facts: append(d.digestFacts(), Fact{"File", file.Name}),
+		Text: []string{"One laptop can lie. Carry the file to a second machine that was set up independently, and run there: rootverify draft FILE. " +
+			"It must show the same digest and the same words."}},
+		Question: "Is there a second machine?"},
+		[]Choice{{"yes", "Yes, and it shows the same words"}, {"no", "No: go on without one, as an exception"}})
+	if err != nil {
+		return err
+	}
+	right, err := a.Confirm(ctx, Prompt{ID: "review.right", Final: true, Message: Message{Title: title, Facts: d.digestFacts()},
+		Question: "Has everybody read it, and is it what should be signed?"})
+	if err != nil {
+		return err
+	}
+	if !right {
+		return fmt.Errorf("root v%d was not accepted; nothing is signed (hint: the agreed plan decides what it says: for another root, hold another ceremony with another plan)", s.Draft.Version)
+	}
+	if second == "no" {
+		if err := d.withoutSecondMachine(); err != nil {
+			return err
+		}
+	}
+	return d.record(TypeDraftReviewed, "room", DraftReviewed{s.Draft.Digest, second == "yes"})
+}
+
+func (d *Desk) withoutSecondMachine() error {
+	if d.state.Begun.Rehearsal {
+		return d.Note("no second machine showed the draft")
+	}
+	return d.Exception("a second machine shows the same words", "there is none in the room", "the draft was reviewed on this laptop alone")
+}
+
+func (d *Desk) digestFacts() []Fact {
+	digest, _ := hex.DecodeString(d.state.Draft.Digest)
+	words := keys.Words(digest)
+	facts := []Fact{{"SHA-256", grouped(d.state.Draft.Digest)}}
+	for row := 0; row < len(words); row += 4 {
+		facts = append(facts, Fact{fmt.Sprintf("Words %d to %d", row+1, row+4), strings.Join(words[row:row+4], "  ")})
+	}
+	return facts
+}
+
+// makeDraft fixes the bytes to be signed. A rehearsal's root lives a day.
+func (d *Desk) makeDraft() error {
+	expires := d.state.Plan.Expires
+	if soon := d.clock().UTC().Truncate(time.Second).Add(rehearsalLife); d.state.Begun.Rehearsal && soon.Before(expires) {
+		expires = soon
+	}
+	root, err := d.state.PlannedRoot(expires)
+	if err != nil {
+		return err
+	}
+	canonical := root.Canonical()
+	file, text, err := draftFile(root, d.state.Begun.Rehearsal)
+	if err != nil {
+		return err
+	}
+	return d.record(TypeDraftMade, "room", DraftMade{root.Version, digestOf(canonical), expires, len(canonical), File{file, digestOf(text)}})
+}
+
+// draftFile names the unsigned root and gives its bytes.
+func draftFile(root *tuf.Root, rehearsal bool) (string, []byte, error) {
+	text, err := tuf.Assemble(root, nil)
+	name := fmt.Sprintf("%d.root.unsigned.json", root.Version)
+	if rehearsal {
+		name = "rehearsal." + name
+	}
+	return draftFolder(digestOf(root.Canonical())) + "/" + name, text, err
+}
+
+func draftFolder(digest string) string { return "metadata/" + digest[:8] }
+
+// keepDraft writes the unsigned root. The event that fixed it came first.
+func (d *Desk) keepDraft() (File, error) {
+	name, text, err := draftFile(d.state.Root, d.state.Begun.Rehearsal)
+	if err != nil {
+		return File{}, err
+	}
+	return d.keep(name, text, 0o600)
+}
+
+// sign has one holder sign the reviewed draft.
+func (d *Desk) sign(ctx context.Context, a Attendant, id string) error {
+	h := d.state.Holders[id]
+	info, err := d.waitForToken(ctx, a, h, "sign.token "+id, func(info keys.Info) error { return fitsSigning(h, info) })
+	if err != nil {
+		return err
+	}
+	if err := d.settle(ctx, a, h, info); err != nil {
+		return err
+	}
+	if err := d.typedWords(ctx, a, h.Holder); err != nil {
+		return err
+	}
+	err = d.withPIN(ctx, a, h, info.PINTries, func(s *keys.Session, pin *secret.Buffer) error {
+		if err := d.signDraft(ctx, a, s, h, pin); err != nil {
+			return err
+		}
+		return d.signHead(ctx, s, h, pin)
+	})
+	if err != nil {
+		return err
+	}
+	return a.Tell(ctx, Message{Title: h.Holder.Name + ": signed", Text: []string{fmt.Sprintf("The signature is verified and recorded: %d of the %d that are needed. Put the token back into its bag.",
+		len(d.state.Signatures()), d.state.Plan.Threshold)}})
+}
+
+func fitsSigning(h *HolderState, info keys.Info) error {
+	if info.Serial != h.Serial {
+		return fmt.Errorf("%s's token has the serial number %s, this one %s (hint: insert the token with the sticker %s)",
+			h.Holder.Name, serialText(h.Serial), serialText(info.Serial), h.Holder.Token)
+	}
+	if key, ok := info.Key(keys.SlotRoot); !ok || key.Public != h.Key.Public {
+		return fmt.Errorf("token %s no longer holds %s's root key in slot %s (hint: it was wiped or filled anew elsewhere; it cannot sign)",
+			serialText(info.Serial), h.Holder.Name, keys.SlotRoot)
+	}
+	return nil
+}
+
+// typedWords asks the signer for two of the digest's words, chosen by the
+// tool. They are not shown here: they stand on the second machine's screen.
+func (d *Desk) typedWords(ctx context.Context, a Attendant, h Holder) error {
+	digest, err := hex.DecodeString(d.state.Draft.Digest)
+	if err != nil {
+		return err
+	}
+	words := keys.Words(digest)
+	first, err := rand.Int(rand.Reader, big.NewInt(int64(len(words))))
+	if err != nil {
+		return err
+	}
+	other, err := rand.Int(rand.Reader, big.NewInt(int64(len(words)-1)))
+	if err != nil {
+		return err
+	}
+	i := int(first.Int64())
+	j := (i + 1 + int(other.Int64())) % len(words)
+	i, j = min(i, j), max(i, j)
+	prompt := Prompt{ID: "sign.words " + h.ID, Final: true, Message: Message{Title: fmt.Sprintf("%s: sign root v%d", h.Name, d.state.Draft.Version),
+		Facts: []Fact{{"SHA-256", grouped(d.state.Draft.Digest)}},
+		Text:  []string{"A signature cannot be taken back. Read the words from the second machine's screen, not from this one."}},
+		Question: fmt.Sprintf("To sign, type words %d and %d of the draft:", i+1, j+1)}
+	if !d.state.Reviewed.SecondMachine {
+		prompt.Facts = d.digestFacts()
+		prompt.Text = []string{"A signature cannot be taken back. There is no second machine, which is recorded: read the words from this screen."}
+	}
+	return a.Type(ctx, prompt, words[i]+" "+words[j])
+}
+
+// signDraft announces the signature, has the token make it, verifies and
+// records it, and writes its file.
+func (d *Desk) signDraft(ctx context.Context, a Attendant, s *keys.Session, h *HolderState, pin *secret.Buffer) error {
+	draft := d.state.Draft
+	key, err := tuf.NewKey(h.Key.Public)
+	if err != nil {
+		return err
+	}
+	on := Act{h.Holder.ID, h.Serial}
+	intention, err := d.intend(TypeSignatureIntended, h.Holder.ID, SignatureIntended{on, draft.Version, draft.Digest, key.ID})
+	if err != nil {
+		return err
+	}
+	signature, err := d.tokenSigns(ctx, a, s, h, pin, d.state.Root.Canonical(), fmt.Sprintf("sign root v%d", draft.Version))
+	if errors.Is(err, keys.ErrNotTouched) {
+		// What is known not to have happened needs no looking at the token.
+		settled := d.record(TypeSettled, h.Holder.ID, Settled{Result{on, intention}, "the token was not touched in time, and signed nothing", SettledNothing})
+		return errors.Join(err, settled)
+	}
+	if err != nil {
+		return err
+	}
+	name, text, err := signatureFile(draft.Digest, h.Holder.ID, key.ID, signature)
+	if err != nil {
+		return err
+	}
+	err = d.record(TypeSignatureMade, h.Holder.ID, SignatureMade{Result{on, intention}, draft.Version, draft.Digest, key.ID, signature, File{name, digestOf(text)}})
+	if err != nil {
+		return err
+	}
+	_, err = d.keep(name, text, 0o600)
+	return err
+}
+
+// signatureFile is one signature as a file: key id and signature as root
+// metadata has them.
+func signatureFile(digest, holder, keyID, signature string) (string, []byte, error) {
+	text, err := json.MarshalIndent(struct {
+		KeyID string `json:"keyid"`
+		Sig   string `json:"sig"`
+	}{keyID, signature}, "", "  ")
+	return fmt.Sprintf("%s/%s.%.8s.sig.json", draftFolder(digest), holder, keyID), append(text, '\n'), err
+}
+
+// keyNames are the names of the holders by the key ids of their root keys.
+func (s *State) keyNames() map[string]string { return s.Plan.Names(s.RootKeys()) }

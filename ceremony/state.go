@@ -1,0 +1,539 @@
+package ceremony
+
+import (
+	"bytes"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+
+	"rootceremony/ceremony/transcript"
+	"rootceremony/ceremony/tuf"
+	"rootceremony/keys"
+)
+
+// State is what a ceremony has come to: a pure fold over the events of its
+// log. Whoever has the log has the state.
+type State struct {
+	Begun      *Begun
+	Preflight  *PreflightDone
+	Plan       *Resolved
+	Digest     string                  // the agreed plan's
+	Holders    map[string]*HolderState // by id, once the plan is agreed
+	Draft      *DraftMade
+	Root       *tuf.Root // what the draft says, once there is one
+	Reviewed   *DraftReviewed
+	Published  *RootPublished
+	Sealed     *Sealed
+	SealedAt   int64 // number of the event
+	Closed     *Closed
+	Exceptions int
+
+	heads []string // heads[n] is the hash of line n; heads[0] of the empty log
+}
+
+// HolderState is one holder's part of it.
+type HolderState struct {
+	Holder    Holder
+	Serial    uint32 // of the token in use; 0: none yet
+	Prepared  *Prepared
+	Partial   bool // the token must be wiped before it can be prepared
+	Key       *KeyMade
+	Proved    *KeyProved
+	Signature *SignatureMade
+	Head      *HeadSigned // the newest head the holder has signed
+	Open      *Intention
+}
+
+// Intention is an act that was announced and has no result yet.
+type Intention struct {
+	Seq    int64
+	Type   string
+	Serial uint32
+	Digest string // of the draft, for signatures
+}
+
+// Fold replays a log. An error names the event that does not fit what came
+// before it.
+func Fold(events []transcript.Event) (*State, error) {
+	s := &State{}
+	for _, e := range events {
+		if err := s.Apply(e); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// Apply takes one more event. After an error the state is as before the event
+// or must not be used.
+func (s *State) Apply(e transcript.Event) error {
+	s.heads = append(s.heads, e.Prev)
+	if err := s.apply(e); err != nil {
+		return fmt.Errorf("%s line %d (%s): %w", transcript.FileName, e.Seq, e.Type, err)
+	}
+	return nil
+}
+
+func (s *State) apply(e transcript.Event) error {
+	if s.Begun == nil && e.Type != TypeBegun && e.Type != transcript.TypeSetAside {
+		return errors.New("the ceremony has not begun")
+	}
+	switch e.Type {
+	case TypeBegun:
+		return s.begun(e)
+	case TypeContinued:
+		return read(e, &Begun{})
+	case transcript.TypeSetAside:
+		return read(e, &transcript.SetAside{})
+	case TypeTaskFailed:
+		return read(e, &TaskFailed{})
+	case TypeNote:
+		return read(e, &Note{})
+	case TypeException:
+		s.Exceptions++
+		return read(e, &Exception{})
+	case TypePreflight:
+		s.Preflight = &PreflightDone{}
+		return read(e, s.Preflight)
+	case TypePlanAgreed:
+		return s.planAgreed(e)
+	}
+	if s.Plan == nil {
+		return errors.New("the plan is not agreed")
+	}
+	if s.Closed != nil {
+		return errors.New("the ceremony is closed")
+	}
+	switch e.Type {
+	case TypeWipeIntended:
+		return s.wipeIntended(e)
+	case TypeWiped:
+		return s.wiped(e)
+	case TypePrepareIntended:
+		return s.prepareIntended(e)
+	case TypePrepared:
+		return s.prepared(e)
+	case TypeKeyIntended:
+		return s.keyIntended(e)
+	case TypeKeyMade:
+		return s.keyMade(e)
+	case TypeKeyProved:
+		return s.keyProved(e)
+	case TypeSettled:
+		return s.settled(e)
+	case TypeDraftMade:
+		return s.draftMade(e)
+	case TypeDraftReviewed:
+		return s.draftReviewed(e)
+	case TypeSignatureIntended:
+		return s.signatureIntended(e)
+	case TypeSignatureMade:
+		return s.signatureMade(e)
+	case TypeHeadSigned:
+		return s.headSigned(e)
+	case TypeRootPublished:
+		return s.rootPublished(e)
+	case TypeSealed:
+		return s.sealed(e)
+	case TypeClosed:
+		return s.closed(e)
+	}
+	return errors.New("an event of this type is not known to this version")
+}
+
+// read decodes an event's data strictly.
+func read(e transcript.Event, data any) error {
+	decoder := json.NewDecoder(bytes.NewReader(e.Data))
+	decoder.DisallowUnknownFields()
+	return decoder.Decode(data)
+}
+
+func (s *State) begun(e transcript.Event) error {
+	var data Begun
+	if err := read(e, &data); err != nil {
+		return err
+	}
+	if s.Begun != nil {
+		return errors.New("the ceremony had begun already")
+	}
+	if data.Format != FormatVersion {
+		return fmt.Errorf("the log is of format %d, and this version reads %d", data.Format, FormatVersion)
+	}
+	s.Begun = &data
+	return nil
+}
+
+func (s *State) planAgreed(e transcript.Event) error {
+	var data PlanAgreed
+	if err := read(e, &data); err != nil {
+		return err
+	}
+	if s.Plan != nil {
+		return errors.New("a plan was agreed already")
+	}
+	// The log holds it without white space.
+	var text bytes.Buffer
+	if err := json.Indent(&text, data.Plan, "", "  "); err != nil {
+		return err
+	}
+	text.WriteByte('\n')
+	plan, err := ParseResolved(text.Bytes())
+	if err != nil {
+		return err
+	}
+	if digest := plan.Digest(); digest != data.Digest {
+		return fmt.Errorf("the plan's digest is %s, not %s", digest, data.Digest)
+	}
+	if plan.Rehearsal != s.Begun.Rehearsal {
+		return errors.New("a rehearsal's plan and a real ceremony do not mix")
+	}
+	s.Plan, s.Digest = plan, data.Digest
+	s.Holders = map[string]*HolderState{}
+	for _, h := range plan.Holders {
+		s.Holders[h.ID] = &HolderState{Holder: h}
+	}
+	return nil
+}
+
+// holder finds whose token an event is about.
+func (s *State) holder(on Act) (*HolderState, error) {
+	h := s.Holders[on.Holder]
+	if h == nil {
+		return nil, fmt.Errorf("the plan has no holder %q", on.Holder)
+	}
+	if other := s.HolderOf(on.Serial); other != nil && other != h {
+		return nil, fmt.Errorf("token %d is %s's", on.Serial, other.Holder.Name)
+	}
+	if h.Serial != 0 && h.Serial != on.Serial {
+		return nil, fmt.Errorf("%s's token is %d, not %d", h.Holder.Name, h.Serial, on.Serial)
+	}
+	return h, nil
+}
+
+// HolderOf returns whose token has that serial number, or nil.
+func (s *State) HolderOf(serial uint32) *HolderState {
+	for _, h := range s.Holders {
+		if h.Serial == serial && serial != 0 {
+			return h
+		}
+	}
+	return nil
+}
+
+// intend opens an intention.
+func (s *State) intend(e transcript.Event, on Act, digest string) (*HolderState, error) {
+	h, err := s.holder(on)
+	if err != nil {
+		return nil, err
+	}
+	if s.Sealed != nil {
+		return nil, errors.New("the ceremony is sealed")
+	}
+	if h.Open != nil {
+		return nil, fmt.Errorf("the intention of line %d is not settled", h.Open.Seq)
+	}
+	h.Serial = on.Serial
+	h.Open = &Intention{Seq: e.Seq, Type: e.Type, Serial: on.Serial, Digest: digest}
+	return h, nil
+}
+
+// close finds the intention that a result is of.
+func (s *State) close(result Result, types ...string) (*HolderState, error) {
+	h, err := s.holder(result.Act)
+	if err != nil {
+		return nil, err
+	}
+	if h.Open == nil || h.Open.Seq != result.Intention || h.Open.Serial != result.Serial || !slices.Contains(types, h.Open.Type) {
+		return nil, fmt.Errorf("no intention %d of %s is open on token %d", result.Intention, h.Holder.Name, result.Serial)
+	}
+	h.Open = nil
+	return h, nil
+}
+
+func (s *State) wipeIntended(e transcript.Event) error {
+	var data WipeIntended
+	if err := read(e, &data); err != nil {
+		return err
+	}
+	h, err := s.intend(e, data.Act, "")
+	if err == nil && h.Key != nil {
+		return fmt.Errorf("token %d holds %s's root key", data.Serial, h.Holder.Name)
+	}
+	return err
+}
+
+func (s *State) wiped(e transcript.Event) error {
+	var data Result
+	if err := read(e, &data); err != nil {
+		return err
+	}
+	h, err := s.close(data, TypeWipeIntended)
+	if err != nil {
+		return err
+	}
+	h.Serial, h.Prepared, h.Partial = 0, nil, false
+	return nil
+}
+
+func (s *State) prepareIntended(e transcript.Event) error {
+	var data PrepareIntended
+	if err := read(e, &data); err != nil {
+		return err
+	}
+	h, err := s.intend(e, data.Act, "")
+	if err == nil && (h.Prepared != nil || h.Partial) {
+		return fmt.Errorf("token %d was prepared already", data.Serial)
+	}
+	return err
+}
+
+func (s *State) prepared(e transcript.Event) error {
+	var data Prepared
+	if err := read(e, &data); err != nil {
+		return err
+	}
+	h, err := s.close(data.Result, TypePrepareIntended)
+	if err != nil {
+		return err
+	}
+	h.Prepared = &data
+	return nil
+}
+
+func (s *State) keyIntended(e transcript.Event) error {
+	var data KeyIntended
+	if err := read(e, &data); err != nil {
+		return err
+	}
+	h, err := s.intend(e, data.Act, "")
+	if err == nil && (h.Prepared == nil || h.Key != nil) {
+		return fmt.Errorf("token %d is not prepared, or has its key already", data.Serial)
+	}
+	return err
+}
+
+func (s *State) keyMade(e transcript.Event) error {
+	var data KeyMade
+	if err := read(e, &data); err != nil {
+		return err
+	}
+	h, err := s.close(data.Result, TypeKeyIntended)
+	if err != nil {
+		return err
+	}
+	for _, other := range s.Holders {
+		if other.Key != nil && other.Key.Public == data.Public {
+			return fmt.Errorf("%s has the same key", other.Holder.Name)
+		}
+	}
+	h.Key = &data
+	return nil
+}
+
+func (s *State) keyProved(e transcript.Event) error {
+	var data KeyProved
+	if err := read(e, &data); err != nil {
+		return err
+	}
+	h, err := s.holder(data.Act)
+	if err != nil {
+		return err
+	}
+	if h.Key == nil || h.Proved != nil {
+		return errors.New("there is no key to prove, or it was proved already")
+	}
+	message, err := s.Possession(h, data.Nonce)
+	if err != nil {
+		return err
+	}
+	if err := verifyHex(h.Key.Public, message, data.Signature); err != nil {
+		return err
+	}
+	h.Proved = &data
+	return nil
+}
+
+func (s *State) settled(e transcript.Event) error {
+	var data Settled
+	if err := read(e, &data); err != nil {
+		return err
+	}
+	h, err := s.close(data.Result, TypeWipeIntended, TypePrepareIntended, TypeKeyIntended, TypeSignatureIntended)
+	if err != nil {
+		return err
+	}
+	switch {
+	case data.State == SettledPartial && h.Key == nil:
+		h.Partial = true
+	case data.State != SettledNothing:
+		return fmt.Errorf("state %q does not fit", data.State)
+	case h.Prepared == nil && !h.Partial:
+		h.Serial = 0 // nothing was done to this token: another may take its place
+	}
+	return nil
+}
+
+func (s *State) draftMade(e transcript.Event) error {
+	var data DraftMade
+	if err := read(e, &data); err != nil {
+		return err
+	}
+	if s.Draft != nil {
+		return fmt.Errorf("a draft of version %d is live already", s.Draft.Version)
+	}
+	root, err := s.PlannedRoot(data.Expires)
+	if err != nil {
+		return err
+	}
+	if digest := digestOf(root.Canonical()); digest != data.Digest || root.Version != data.Version {
+		return fmt.Errorf("the agreed plan and the keys make version %d with digest %s, not version %d with %s",
+			root.Version, digest, data.Version, data.Digest)
+	}
+	s.Draft, s.Root = &data, root
+	return nil
+}
+
+func (s *State) draftReviewed(e transcript.Event) error {
+	var data DraftReviewed
+	if err := read(e, &data); err != nil {
+		return err
+	}
+	if s.Draft == nil || s.Draft.Digest != data.Digest {
+		return errors.New("that is not the live draft")
+	}
+	s.Reviewed = &data
+	return nil
+}
+
+func (s *State) signatureIntended(e transcript.Event) error {
+	var data SignatureIntended
+	if err := read(e, &data); err != nil {
+		return err
+	}
+	if s.Reviewed == nil || s.Draft.Digest != data.Digest {
+		return errors.New("that is not the reviewed draft")
+	}
+	h, err := s.intend(e, data.Act, data.Digest)
+	if err == nil && h.Signature != nil {
+		return fmt.Errorf("%s has signed version %d already", h.Holder.Name, data.Version)
+	}
+	return err
+}
+
+func (s *State) signatureMade(e transcript.Event) error {
+	var data SignatureMade
+	if err := read(e, &data); err != nil {
+		return err
+	}
+	h, err := s.close(data.Result, TypeSignatureIntended)
+	if err != nil {
+		return err
+	}
+	key, err := tuf.NewKey(h.Key.Public)
+	if err != nil {
+		return err
+	}
+	if data.Digest != s.Draft.Digest || data.KeyID != key.ID {
+		return errors.New("it is not a signature of the reviewed draft by this holder's key")
+	}
+	if err := verifyHex(h.Key.Public, s.Root.Canonical(), data.Signature); err != nil {
+		return err
+	}
+	h.Signature = &data
+	return nil
+}
+
+func (s *State) headSigned(e transcript.Event) error {
+	var data HeadSigned
+	if err := read(e, &data); err != nil {
+		return err
+	}
+	h, err := s.holder(data.Act)
+	if err != nil {
+		return err
+	}
+	if h.Prepared == nil {
+		return errors.New("the holder has no key that signs heads")
+	}
+	if n := data.Head.Seq; n < 1 || n >= int64(len(s.heads)) || s.heads[n] != data.Head.Hash {
+		return errors.New("the signed head is not one of this log")
+	}
+	if err := verifyHex(h.Prepared.Authentication, HeadMessage(data.Head), data.Signature); err != nil {
+		return err
+	}
+	h.Head = &data
+	return nil
+}
+
+func (s *State) rootPublished(e transcript.Event) error {
+	var data RootPublished
+	if err := read(e, &data); err != nil {
+		return err
+	}
+	if s.Published != nil || s.Draft == nil || data.Digest != s.Draft.Digest {
+		return errors.New("a root was published already, or this is not the draft")
+	}
+	if len(s.Signatures()) < s.Plan.Threshold {
+		return fmt.Errorf("%d of %d signatures are too few", len(s.Signatures()), s.Plan.Threshold)
+	}
+	s.Published = &data
+	return nil
+}
+
+func (s *State) sealed(e transcript.Event) error {
+	var data Sealed
+	if err := read(e, &data); err != nil {
+		return err
+	}
+	if s.Published == nil || s.Sealed != nil {
+		return errors.New("nothing is published, or it is sealed already")
+	}
+	s.Sealed, s.SealedAt = &data, e.Seq
+	return nil
+}
+
+func (s *State) closed(e transcript.Event) error {
+	var data Closed
+	if err := read(e, &data); err != nil {
+		return err
+	}
+	if s.Sealed == nil {
+		return errors.New("it is not sealed")
+	}
+	s.Closed = &data
+	return nil
+}
+
+// verifyHex checks a signature in lower-case hex.
+func verifyHex(public keys.PublicKey, message []byte, signature string) error {
+	raw, err := hex.DecodeString(signature)
+	if err != nil {
+		return fmt.Errorf("signature: %w", err)
+	}
+	return public.Verify(message, raw)
+}
+
+// RootKeys are the root keys made so far, by holder's id.
+func (s *State) RootKeys() map[string]keys.PublicKey {
+	made := map[string]keys.PublicKey{}
+	for id, h := range s.Holders {
+		if h.Proved != nil {
+			made[id] = h.Key.Public
+		}
+	}
+	return made
+}
+
+// Signatures are the signatures over the live draft, by key id.
+func (s *State) Signatures() []tuf.Signature {
+	var made []tuf.Signature
+	for _, h := range s.Plan.Holders {
+		if m := s.Holders[h.ID].Signature; m != nil {
+			raw, _ := hex.DecodeString(m.Signature) // checked when it was applied
+			made = append(made, tuf.Signature{KeyID: m.KeyID, Sig: raw})
+		}
+	}
+	return made
+}

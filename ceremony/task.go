@@ -1,0 +1,232 @@
+package ceremony
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// TaskState says whether a task can be taken.
+type TaskState string
+
+// The states of a task.
+const (
+	Done    TaskState = "done"
+	Ready   TaskState = "ready"
+	Blocked TaskState = "blocked"
+)
+
+// Task is one step of the day, as people see it.
+type Task struct {
+	ID       string    `json:"id"`    // stable: "enrol alice"
+	Group    string    `json:"group"` // tasks that stand together: "Holders"
+	Title    string    `json:"title"` // what is to do: "Check the laptop"
+	State    TaskState `json:"state"`
+	Reason   string    `json:"reason,omitempty"`   // why it is blocked, or what is done of it
+	Optional bool      `json:"optional,omitempty"` // the ceremony can end without it
+
+	do func(context.Context, Attendant) error
+}
+
+// Tasks lists what is done, what can be done now and what waits, in the order
+// of the runbook.
+func (d *Desk) Tasks() []Task {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.tasks()
+}
+
+// Next is the task to take now: the first that is ready and needed, before it
+// is too late the optional ones, and the ones that end the ceremony last.
+func (d *Desk) Next() (Task, bool) {
+	tasks := d.Tasks()
+	for _, wanted := range []func(Task) bool{
+		func(t Task) bool { return !t.Optional && t.Group != groupEnd },
+		func(t Task) bool { return t.Optional },
+		func(t Task) bool { return true },
+	} {
+		i := slices.IndexFunc(tasks, func(t Task) bool { return t.State == Ready && wanted(t) })
+		if i >= 0 {
+			return tasks[i], true
+		}
+	}
+	return Task{}, false
+}
+
+const groupEnd = "The end"
+
+func (d *Desk) tasks() []Task {
+	s := d.state
+	tasks := []Task{
+		{ID: "preflight", Title: "Check the laptop", State: doneIf(s.Preflight != nil), do: d.preflight},
+		{ID: "agree", Title: "Agree the plan", State: doneIf(s.Plan != nil), do: d.agree},
+	}
+	if s.Preflight == nil {
+		tasks[1].block("waits for the check of the laptop")
+	}
+	if s.Plan == nil {
+		return tasks
+	}
+	for _, h := range s.Plan.Holders {
+		tasks = append(tasks, d.enrolTask(s.Holders[h.ID]))
+	}
+	tasks = append(tasks, d.reviewTask())
+	for _, h := range s.Plan.Holders {
+		tasks = append(tasks, d.signTask(s.Holders[h.ID]))
+	}
+	return append(tasks, d.publishTask(), d.sealTask(), d.headsTask(), d.sumsTask())
+}
+
+func doneIf(done bool) TaskState {
+	if done {
+		return Done
+	}
+	return Ready
+}
+
+// block turns a task that is not done into one that waits.
+func (t *Task) block(reason string) {
+	if t.State != Done {
+		t.State, t.Reason = Blocked, reason
+	}
+}
+
+func (d *Desk) enrolTask(h *HolderState) Task {
+	t := Task{ID: "enrol " + h.Holder.ID, Group: "Holders", Title: h.Holder.Name, State: doneIf(h.Proved != nil && h.Head != nil)}
+	switch {
+	case t.State == Done:
+		t.Reason = "key"
+	case h.Open != nil:
+		t.Reason = "was interrupted"
+	case h.Key != nil:
+		t.Reason = "key, not yet proved"
+	case h.Prepared != nil:
+		t.Reason = "PIN"
+	}
+	t.do = func(ctx context.Context, a Attendant) error { return d.enrol(ctx, a, h.Holder.ID) }
+	return t
+}
+
+func (d *Desk) reviewTask() Task {
+	s := d.state
+	t := Task{ID: "review", Title: fmt.Sprintf("Review root v%d", s.Plan.Version), State: doneIf(s.Reviewed != nil), do: d.review}
+	if missing := s.names(func(h *HolderState) bool { return h.Proved == nil }); len(missing) > 0 {
+		t.block("waits for the keys of " + listed(missing))
+	}
+	return t
+}
+
+func (d *Desk) signTask(h *HolderState) Task {
+	s := d.state
+	t := Task{ID: "sign " + h.Holder.ID, Group: "Sign", Title: h.Holder.Name, State: doneIf(h.Signature != nil),
+		Optional: len(s.Signatures()) >= s.Plan.Threshold}
+	t.do = func(ctx context.Context, a Attendant) error { return d.sign(ctx, a, h.Holder.ID) }
+	if s.Reviewed == nil {
+		t.block("waits for the review")
+	}
+	if s.Sealed != nil {
+		t.block("the ceremony was sealed without it")
+	}
+	if t.State == Ready && h.Open != nil {
+		t.Reason = "was interrupted"
+	}
+	return t
+}
+
+func (d *Desk) publishTask() Task {
+	s := d.state
+	t := Task{ID: "publish", Title: "Verify and publish", State: doneIf(s.Published != nil), do: d.publish}
+	if have := len(s.Signatures()); have < s.Plan.Threshold {
+		t.block(fmt.Sprintf("has %d of %d signatures", have, s.Plan.Threshold))
+	}
+	return t
+}
+
+func (d *Desk) sealTask() Task {
+	s := d.state
+	t := Task{ID: "seal", Group: groupEnd, Title: "Seal the ceremony", State: doneIf(s.Sealed != nil), do: d.seal}
+	if s.Published == nil {
+		t.block("waits for the root to be published")
+	}
+	return t
+}
+
+func (d *Desk) headsTask() Task {
+	s := d.state
+	t := Task{ID: "heads", Group: groupEnd, Title: "Sign the log", State: doneIf(s.Closed != nil || s.sealedHead()), do: d.heads}
+	if s.Sealed == nil {
+		t.block("waits for the seal")
+	}
+	return t
+}
+
+func (d *Desk) sumsTask() Task {
+	s := d.state
+	t := Task{ID: "sums", Group: groupEnd, Title: "Write SHA256SUMS", State: doneIf(s.Closed != nil), do: d.sums}
+	if !s.sealedHead() {
+		t.block("waits for a holder to sign the log")
+	}
+	return t
+}
+
+// sealedHead tells whether a holder has signed the log with the seal in it.
+func (s *State) sealedHead() bool {
+	return s.Sealed != nil && len(s.names(func(h *HolderState) bool { return h.Head != nil && h.Head.Head.Seq >= s.SealedAt })) > 0
+}
+
+// names lists the holders for whom is holds, in the plan's order.
+func (s *State) names(is func(*HolderState) bool) []string {
+	var names []string
+	for _, h := range s.Plan.Holders {
+		if is(s.Holders[h.ID]) {
+			names = append(names, h.Name)
+		}
+	}
+	return names
+}
+
+// listed joins names as people say them: "Alice, Bruno and Chen".
+func listed(names []string) string {
+	if len(names) < 2 {
+		return strings.Join(names, "")
+	}
+	last := len(names) - 1
+	return strings.Join(names[:last], ", ") + " and " + names[last]
+}
+
+// Status says in a few lines where the ceremony stands.
+func (d *Desk) Status() []string {
+	marks := map[TaskState]string{Done: "[x]", Ready: "[ ]", Blocked: " - "}
+	lines := []string{d.Header()}
+	for _, t := range d.Tasks() {
+		line := marks[t.State] + " " + t.Title
+		if t.Group != "" && t.Group != groupEnd {
+			line = marks[t.State] + " " + t.Group + ": " + t.Title
+		}
+		if t.Reason != "" {
+			line += " (" + t.Reason + ")"
+		}
+		lines = append(lines, line)
+	}
+	next, ok := d.Next()
+	switch {
+	case d.state.Closed != nil:
+		lines = append(lines, "finished: the root is in "+d.state.Published.File.Name)
+	case ok:
+		lines = append(lines, "next: "+next.ID)
+	}
+	return lines
+}
+
+// Header is one line that says which ceremony this is.
+func (d *Desk) Header() string {
+	header := "root ceremony"
+	if s := d.state; s.Plan != nil {
+		header = fmt.Sprintf("%s, %s root v%d", s.Plan.Name, s.Plan.Kind, s.Plan.Version)
+	}
+	if d.state.Begun != nil && d.state.Begun.Rehearsal {
+		header = "REHEARSAL: " + header
+	}
+	return header
+}

@@ -1,0 +1,90 @@
+package transcript
+
+import (
+	"bytes"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// temporaryPrefix begins the name of a file that is not yet whole.
+const temporaryPrefix = ".unfinished-"
+
+// WriteNew writes a file that did not exist, so that it is there whole or not
+// at all, also when the power fails. It never replaces anything: where a file
+// of that name holds exactly these bytes nothing happens, and where it holds
+// others the error wraps fs.ErrExist. Folders on the way are made.
+func WriteNew(name string, content []byte, mode fs.FileMode) error {
+	dir := filepath.Dir(name)
+	if err := MakeFolder(dir); err != nil {
+		return err
+	}
+	temporary := filepath.Join(dir, temporaryPrefix+rand.Text())
+	if err := writeSynced(temporary, content, mode); err != nil {
+		_ = os.Remove(temporary)
+		return writeError(err)
+	}
+	err := unix.Renameat2(unix.AT_FDCWD, temporary, unix.AT_FDCWD, name, unix.RENAME_NOREPLACE)
+	if err != nil {
+		_ = os.Remove(temporary)
+		there, readErr := os.ReadFile(name)
+		if !errors.Is(err, unix.EEXIST) {
+			return &fs.PathError{Op: "write", Path: name, Err: err}
+		}
+		if readErr != nil || !bytes.Equal(there, content) {
+			return fmt.Errorf("%s is there already with another content, and is never replaced: %w", name, fs.ErrExist)
+		}
+	}
+	return syncFolder(dir)
+}
+
+func writeSynced(name string, content []byte, mode fs.FileMode) error {
+	file, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(content)
+	return errors.Join(err, file.Sync(), file.Close())
+}
+
+// MakeFolder makes a folder and those above it, and syncs what it made.
+func MakeFolder(dir string) error {
+	if info, err := os.Stat(dir); err == nil && info.IsDir() {
+		return nil
+	}
+	if err := MakeFolder(filepath.Dir(dir)); err != nil {
+		return err
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return writeError(err)
+	}
+	return syncFolder(filepath.Dir(dir))
+}
+
+func syncFolder(dir string) error {
+	folder, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(folder.Sync(), folder.Close())
+}
+
+// RemoveUnfinished removes what a process that died has left half written
+// below dir. Only the process that has the log open calls it.
+func RemoveUnfinished(dir string) error {
+	return filepath.WalkDir(dir, func(name string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if entry.Type().IsRegular() && strings.HasPrefix(entry.Name(), temporaryPrefix) {
+			return os.Remove(name)
+		}
+		return nil
+	})
+}

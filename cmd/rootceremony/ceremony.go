@@ -1,0 +1,201 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"rootceremony/ceremony"
+	"rootceremony/ceremony/transcript"
+	"rootceremony/ui/plain"
+	"rootceremony/ui/show"
+)
+
+// runCommand holds a ceremony on real tokens.
+func runCommand(args []string) error {
+	flags := flag.NewFlagSet("run", flag.ContinueOnError)
+	flags.Bool("plain", false, "")
+	operands, err := parse(flags, args, 1, 1, "one DIR")
+	if err != nil {
+		return err
+	}
+	dir := operands[0]
+	if desk, err := ceremony.LookAt(dir); err == nil && desk.State().Begun != nil && desk.State().Begun.Rehearsal {
+		return fmt.Errorf("%s is a rehearsal (hint: rootceremony rehearse %s goes on with it)", dir, dir)
+	} else if err != nil && !errors.Is(err, transcript.ErrNone) {
+		return err
+	}
+	file := filepath.Join(dir, ceremony.PlanFile)
+	plan, err := ceremony.ReadPlan(file)
+	if err != nil {
+		return err
+	}
+	if _, err := plan.Resolve(clock()); err != nil {
+		return err
+	}
+	return fmt.Errorf("this build has no smart cards, so it cannot hold the ceremony of %s (hint: rootceremony rehearse --plan %s holds the same one on virtual tokens)", file, file)
+}
+
+// planCommand writes a plan by asking for it.
+func planCommand(args []string) error {
+	flags := flag.NewFlagSet("plan", flag.ContinueOnError)
+	kind := flags.String("kind", ceremony.Create, "")
+	flags.Bool("plain", false, "")
+	operands, err := parse(flags, args, 1, 1, "one DIR")
+	if err != nil {
+		return err
+	}
+	dir := operands[0]
+	if info, err := os.Stat(dir); err == nil && !info.IsDir() {
+		return fmt.Errorf("%s is a file (hint: name a directory)", dir)
+	}
+	file := filepath.Join(dir, ceremony.PlanFile)
+	if _, err := os.Lstat(file); err == nil {
+		return fmt.Errorf("%s is there already, and is never replaced (hint: edit it, or name another directory)", file)
+	}
+	front, err := plain.New(os.Stdin, os.Stdout, plain.Options{})
+	if err != nil {
+		return err
+	}
+	defer front.Close()
+	text, err := ceremony.Interview(context.Background(), front, dir, *kind, clock())
+	if errors.Is(err, ceremony.ErrLeft) || errors.Is(err, ceremony.ErrBack) {
+		fmt.Fprintln(os.Stderr, "rootceremony: left early; nothing was written")
+		return errUnfinished
+	}
+	if err != nil {
+		return err
+	}
+	if err := transcript.WriteNew(file, text, 0o644); err != nil {
+		return err
+	}
+	fmt.Fprintf(os.Stderr, "rootceremony: wrote %s (hint: rootceremony check %s says what it would make)\n", file, file)
+	return nil
+}
+
+// checkCommand says what a plan would make.
+func checkCommand(args []string) error {
+	flags := flag.NewFlagSet("check", flag.ContinueOnError)
+	asJSON := flags.Bool("json", false, "")
+	operands, err := parse(flags, args, 1, 1, "one PLAN")
+	if err != nil {
+		return err
+	}
+	file := operands[0]
+	if info, err := os.Stat(file); err == nil && info.IsDir() {
+		file = filepath.Join(file, ceremony.PlanFile)
+	}
+	plan, err := ceremony.ReadPlan(file)
+	if err != nil {
+		return err
+	}
+	resolved, err := plan.Resolve(clock())
+	if err != nil {
+		return err
+	}
+	check := ceremony.CheckPlan(resolved, clock())
+	if *asJSON {
+		return printJSON(check)
+	}
+	printLines(check.Lines())
+	return nil
+}
+
+// ceremonyStatus is what status --json prints.
+type ceremonyStatus struct {
+	Name       string          `json:"name"`
+	Kind       string          `json:"kind"`
+	Rehearsal  bool            `json:"rehearsal"`
+	Digest     string          `json:"digest,omitempty"` // of the agreed plan
+	Finished   bool            `json:"finished"`
+	Next       string          `json:"next,omitempty"` // id of a task
+	Tasks      []ceremony.Task `json:"tasks"`
+	Signatures int             `json:"signatures"`
+	Threshold  int             `json:"threshold"`
+	Exceptions int             `json:"exceptions"`
+	Published  string          `json:"published,omitempty"` // file in the directory
+}
+
+// statusCommand says what is done, next and missing, and changes nothing.
+func statusCommand(args []string) error {
+	flags := flag.NewFlagSet("status", flag.ContinueOnError)
+	asJSON := flags.Bool("json", false, "")
+	operands, err := parse(flags, args, 1, 1, "one DIR")
+	if err != nil {
+		return err
+	}
+	desk, err := ceremony.LookAt(operands[0])
+	if err != nil {
+		return err
+	}
+	state := desk.State()
+	status := ceremonyStatus{Rehearsal: state.Begun != nil && state.Begun.Rehearsal, Finished: state.Closed != nil,
+		Tasks: desk.Tasks(), Exceptions: state.Exceptions}
+	if state.Plan != nil {
+		status.Name, status.Kind, status.Digest = state.Plan.Name, state.Plan.Kind, state.Digest
+		status.Threshold, status.Signatures = state.Plan.Threshold, len(state.Signatures())
+	}
+	if next, ok := desk.Next(); ok {
+		status.Next = next.ID
+	}
+	if state.Published != nil {
+		status.Published = state.Published.File.Name
+	}
+	if *asJSON {
+		err = printJSON(status)
+	} else {
+		printLines(desk.Status())
+	}
+	if err == nil && !status.Finished {
+		return errUnfinished
+	}
+	return err
+}
+
+// preflightCommand looks at this laptop.
+func preflightCommand(args []string) error {
+	flags := flag.NewFlagSet("preflight", flag.ContinueOnError)
+	asJSON := flags.Bool("json", false, "")
+	operands, err := parse(flags, args, 0, 1, "at most one DIR")
+	if err != nil {
+		return err
+	}
+	dir := "."
+	if len(operands) == 1 {
+		dir = operands[0]
+	}
+	findings := ceremony.Preflight(dir, clock())
+	if *asJSON {
+		err = printJSON(findings)
+	} else {
+		printLines(ceremony.FindingLines(findings))
+	}
+	failures := 0
+	for _, f := range findings {
+		if f.Level == ceremony.LevelFail {
+			failures++
+		}
+	}
+	if err == nil && failures > 0 {
+		return fmt.Errorf("%d checks failed (hint: mend what they name, and look again)", failures)
+	}
+	return err
+}
+
+func printJSON(v any) error {
+	encoder := json.NewEncoder(os.Stdout)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(v)
+}
+
+// printLines prints text that may come from files.
+func printLines(lines []string) {
+	for _, line := range lines {
+		fmt.Println(show.Clean(line))
+	}
+}

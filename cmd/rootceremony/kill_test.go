@@ -1,0 +1,154 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"rootceremony/ceremony"
+	"rootceremony/ceremony/transcript"
+	"rootceremony/ceremony/tuf"
+)
+
+// TestKilledAtRandomMoments kills an automatic rehearsal, children included,
+// at random moments, and starts it again until it ends.
+func TestKilledAtRandomMoments(t *testing.T) {
+	trials := 200
+	if testing.Short() {
+		trials = 20
+	}
+	started := time.Now()
+	whole := t.TempDir()
+	if out, err := rehearse(whole).CombinedOutput(); err != nil {
+		t.Fatalf("%s%v", out, err)
+	}
+	length := time.Since(started)
+	for i := range trials {
+		t.Run(fmt.Sprint(i), func(t *testing.T) {
+			t.Parallel()
+			random := rand.New(rand.NewPCG(uint64(started.UnixNano()), uint64(i)))
+			killUntilDone(t, random, length)
+		})
+	}
+}
+
+func rehearse(dir string) *exec.Cmd {
+	command := exec.Command(program("rootceremony"), "rehearse", "--auto", dir)
+	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	return command
+}
+
+// killUntilDone kills the first run for sure, and later ones half of the time.
+func killUntilDone(t *testing.T, random *rand.Rand, length time.Duration) {
+	dir := filepath.Join(t.TempDir(), "d")
+	var recorded []byte
+	for run := 0; ; run++ {
+		command := rehearse(dir)
+		var out bytes.Buffer
+		command.Stdout, command.Stderr = &out, &out
+		if err := command.Start(); err != nil {
+			t.Fatal(err)
+		}
+		if run == 0 || random.IntN(2) == 0 && run < 20 {
+			after := time.Duration(random.Int64N(int64(length)))
+			timer := time.AfterFunc(after, func() { _ = syscall.Kill(-command.Process.Pid, syscall.SIGKILL) })
+			defer timer.Stop()
+		}
+		err := command.Wait()
+		recorded = checkNothingLost(t, dir, recorded)
+		if status, ok := err.(*exec.ExitError); ok && status.Sys().(syscall.WaitStatus).Signaled() {
+			continue
+		}
+		if err != nil {
+			t.Fatalf("run %d: %v\n%s", run, err, &out)
+		}
+		break
+	}
+	checkPublished(t, dir)
+}
+
+// checkNothingLost compares the log to what was recorded before: all that was
+// complete is still there.
+func checkNothingLost(t *testing.T, dir string, before []byte) []byte {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(dir, transcript.FileName))
+	if err != nil {
+		return nil // killed before the log was begun
+	}
+	if !bytes.HasPrefix(text, before) {
+		t.Fatal("something that was recorded is gone")
+	}
+	return text[:bytes.LastIndexByte(text, '\n')+1]
+}
+
+// checkPublished looks at everything a finished rehearsal leaves.
+func checkPublished(t *testing.T, dir string) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(dir, transcript.FileName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	events, _, tail, err := transcript.Read(text)
+	if err != nil || tail != nil {
+		t.Fatalf("log: %v, and %d bytes at its end", err, len(tail))
+	}
+	state, err := ceremony.Fold(events)
+	if err != nil || state.Closed == nil {
+		t.Fatalf("state: %v, closed %v", err, state != nil && state.Closed != nil)
+	}
+	signatures := map[string]int{}
+	for _, e := range events {
+		if e.Type == ceremony.TypeSignatureMade {
+			signatures[e.By]++
+		}
+	}
+	for _, h := range state.Plan.Holders {
+		if signatures[h.ID] != 1 {
+			t.Errorf("%s has %d signatures in the log", h.Name, signatures[h.ID])
+		}
+	}
+	checkRoot(t, filepath.Join(dir, "publish", "1.root.json"), 3)
+	checkRoot(t, filepath.Join(dir, "publish", "fuller", "1.root.json"), 5)
+	sums := exec.Command("sha256sum", "--check", "--strict", "--quiet", "SHA256SUMS")
+	sums.Dir = filepath.Join(dir, "publish")
+	if out, err := sums.CombinedOutput(); err != nil {
+		t.Errorf("sha256sum: %v\n%s", err, out)
+	}
+	err = filepath.WalkDir(dir, func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		if strings.Contains(name, "unfinished") || strings.Contains(name, ".tmp") {
+			t.Errorf("left over: %s", name)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+func checkRoot(t *testing.T, name string, signatures int) {
+	t.Helper()
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	file, err := tuf.Parse(text)
+	if err != nil {
+		t.Errorf("%s: %v", name, err)
+		return
+	}
+	if report := file.Report(file.Root); !report.Good() || report.Have != signatures || len(file.Signatures) != signatures {
+		t.Errorf("%s: %s, %d signatures", name, report.Text(nil), len(file.Signatures))
+	}
+}

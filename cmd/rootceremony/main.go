@@ -1,0 +1,161 @@
+// Command rootceremony leads the holders of root keys through making, rotating
+// and revoking the root of trust of an update system.
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"rootceremony/ceremony"
+	"rootceremony/keys"
+	"rootceremony/keys/secret"
+	"rootceremony/keys/virtual"
+)
+
+const version = "0.1"
+
+const usage = `Usage:
+    rootceremony plan DIR [--kind create]
+    rootceremony check PLAN [--json]
+    rootceremony run DIR [--plain]
+    rootceremony rehearse [DIR] [--plan PLAN] [--plain] [--auto] [--answers FILE]
+    rootceremony status DIR [--json]
+    rootceremony preflight [DIR] [--json]
+    rootceremony show ROOT... [--json]
+    rootceremony diff OLD NEW [--json]
+
+plan writes DIR/plan.toml by asking questions. check looks at a plan. run holds
+the ceremony of the plan in DIR, or goes on with it; rehearse does the same on
+virtual tokens, with an example plan where none is given. status says what is
+done, what is next and what is missing. preflight looks at this laptop. show and
+diff say what root metadata says.
+
+Examples:
+    $ rootceremony rehearse
+    $ rootceremony rehearse --auto /tmp/first-try
+    $ rootverify chain --rehearsal /tmp/first-try/publish
+
+Exit status: 0 done and good, 1 failed, 2 usage, 3 not finished yet.
+`
+
+// Exit statuses.
+const (
+	exitFailed     = 1
+	exitUsage      = 2
+	exitUnfinished = 3
+)
+
+// usageError is a command line that cannot be understood.
+type usageError struct{ text string }
+
+func (e *usageError) Error() string { return e.text }
+
+// errUnfinished ends the program with status 3; the reason was said.
+var errUnfinished = errors.New("not finished yet")
+
+var commands = map[string]func([]string) error{
+	"plan":      planCommand,
+	"check":     checkCommand,
+	"run":       runCommand,
+	"rehearse":  rehearseCommand,
+	"status":    statusCommand,
+	"preflight": preflightCommand,
+	"show":      showCommand,
+	"diff":      diffCommand,
+}
+
+func main() {
+	if len(os.Args) == 2 && os.Args[1] == sessionArgument {
+		os.Exit(tokenSession())
+	}
+	os.Exit(exitStatus(run(os.Args[1:])))
+}
+
+// sessionArgument makes the program the child process of a token session.
+const sessionArgument = "token-session"
+
+func tokenSession() int {
+	err := secret.LockProcess()
+	if err == nil {
+		err = keys.Serve(os.Stdin, os.Stdout, virtual.Open)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "rootceremony: token session:", err)
+		return exitFailed
+	}
+	return 0
+}
+
+func run(args []string) error {
+	if len(args) == 0 {
+		fmt.Fprint(os.Stderr, usage)
+		return &usageError{"no command is given"}
+	}
+	if slices.Contains([]string{"help", "-h", "-help", "--help"}, args[0]) {
+		fmt.Print(usage)
+		return nil
+	}
+	command := commands[args[0]]
+	if command == nil {
+		return &usageError{fmt.Sprintf("there is no command %q", args[0])}
+	}
+	if err := secret.LockProcess(); err != nil {
+		return err
+	}
+	err := command(args[1:])
+	if errors.Is(err, flag.ErrHelp) {
+		fmt.Print(usage)
+		return nil
+	}
+	return err
+}
+
+func exitStatus(err error) int {
+	var wrong *usageError
+	var plan *ceremony.PlanError
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, errUnfinished):
+		return exitUnfinished
+	case errors.As(err, &wrong):
+		report(err)
+		fmt.Fprintln(os.Stderr, "rootceremony: hint: rootceremony help lists the commands")
+		return exitUsage
+	case errors.As(err, &plan):
+		report(errors.New(strings.ReplaceAll(err.Error(), "\n", "\nrootceremony: ")))
+		return exitFailed
+	}
+	report(err)
+	return exitFailed
+}
+
+func report(err error) { fmt.Fprintln(os.Stderr, "rootceremony:", err) }
+
+// parse reads flags that may stand before, between and after the operands,
+// and returns the operands.
+func parse(flags *flag.FlagSet, args []string, least, most int, operands string) ([]string, error) {
+	flags.SetOutput(io.Discard)
+	var rest []string
+	for {
+		if err := flags.Parse(args); err != nil {
+			if errors.Is(err, flag.ErrHelp) {
+				return nil, err
+			}
+			return nil, &usageError{fmt.Sprintf("%s: %v", flags.Name(), err)}
+		}
+		if flags.NArg() == 0 {
+			break
+		}
+		rest, args = append(rest, flags.Arg(0)), flags.Args()[1:]
+	}
+	if len(rest) < least || most >= 0 && len(rest) > most {
+		return nil, &usageError{fmt.Sprintf("%s takes %s", flags.Name(), operands)}
+	}
+	return rest, nil
+}

@@ -1,0 +1,71 @@
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+
+	"rootceremony/ceremony/tuf"
+)
+
+// showCommand says what root files say.
+func showCommand(args []string) error {
+	flags := flag.NewFlagSet("show", flag.ContinueOnError)
+	operands, err := parse(flags, args, 1, -1, "one ROOT or more")
+	if err != nil {
+		return err
+	}
+	for i, name := range operands {
+		file, err := readRoot(name)
+		if err != nil {
+			return err
+		}
+		if i > 0 {
+			fmt.Println()
+		}
+		printLines(append([]string{name}, tuf.Show(file, clock(), nil)...))
+	}
+	return nil
+}
+
+// diffCommand says what differs between two roots.
+func diffCommand(args []string) error {
+	flags := flag.NewFlagSet("diff", flag.ContinueOnError)
+	asJSON := flags.Bool("json", false, "")
+	operands, err := parse(flags, args, 2, 2, "two files, OLD and NEW")
+	if err != nil {
+		return err
+	}
+	old, err := readRoot(operands[0])
+	if err != nil {
+		return err
+	}
+	new, err := readRoot(operands[1])
+	if err != nil {
+		return err
+	}
+	changes := tuf.Diff(old.Root, new.Root, clock(), nil)
+	if *asJSON {
+		return printJSON(changes)
+	}
+	if len(changes) == 0 {
+		fmt.Println("nothing differs in what is signed")
+	}
+	for _, change := range changes {
+		printLines([]string{change.Text})
+	}
+	return nil
+}
+
+// readRoot reads a root file and complains by its name.
+func readRoot(name string) (*tuf.File, error) {
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return nil, err
+	}
+	file, err := tuf.Parse(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return file, nil
+}

@@ -1,0 +1,255 @@
+package keys
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// TouchWait is for how many seconds a token waits to be touched.
+const TouchWait = 15
+
+// What can go wrong with a token and has no number to tell.
+var (
+	// ErrNotTouched: the token waited for a touch, and gave up.
+	ErrNotTouched = fmt.Errorf("the token was not touched within %d seconds, and nothing was signed (hint: try again, and touch it when it blinks)", TouchWait)
+	// ErrRemoved: the token was pulled out in the middle.
+	ErrRemoved = errors.New("the token was pulled out (hint: insert it again; what it was doing may have happened)")
+	// ErrManagementKey: the token did not take the management key.
+	ErrManagementKey = errors.New("the token's management key is not the expected one (hint: reset the token, and prepare it anew)")
+	// ErrNoToken: a command came before a token was selected.
+	ErrNoToken = errors.New("no token is selected")
+)
+
+// PINError says that a token refused its PIN, or its PUK.
+type PINError struct {
+	PUK       bool // it was the PUK
+	TriesLeft int  // 0: blocked
+}
+
+func (e *PINError) Error() string {
+	name, way := "PIN", "unblock it with the PUK if a backup keeps that, or reset the token, which erases its keys"
+	if e.PUK {
+		name, way = "PUK", "reset the token, which erases its keys"
+	}
+	switch e.TriesLeft {
+	case 0:
+		return fmt.Sprintf("the %s is blocked: no tries left (hint: %s)", name, way)
+	case 1:
+		return fmt.Sprintf("the %s is wrong: 1 try left (hint: one more wrong %s blocks it)", name, name)
+	}
+	return fmt.Sprintf("the %s is wrong: %d tries left", name, e.TriesLeft)
+}
+
+// PINFormatError says that a PIN or PUK cannot be one. No try was used.
+type PINFormatError struct {
+	PUK bool
+}
+
+func (e *PINFormatError) Error() string {
+	if e.PUK {
+		return "a PUK has 6 to 8 characters"
+	}
+	return "a PIN has 6 to 8 characters"
+}
+
+// NotFoundError says that a token is in none of the readers.
+type NotFoundError struct {
+	Serial uint32
+	Found  []uint32 // the tokens that are there
+}
+
+func (e *NotFoundError) Error() string {
+	if len(e.Found) == 0 {
+		return fmt.Sprintf("token %d is not in a reader, and no other is (hint: insert it)", e.Serial)
+	}
+	var found []string
+	for _, serial := range e.Found {
+		found = append(found, fmt.Sprint(serial))
+	}
+	return fmt.Sprintf("token %d is not in a reader, only %s (hint: insert token %d)", e.Serial, strings.Join(found, ", "), e.Serial)
+}
+
+// SerialError says that a token is another than the expected one.
+type SerialError struct{ Want, Got uint32 }
+
+func (e *SerialError) Error() string {
+	return fmt.Sprintf("this is token %d, and token %d was expected (hint: insert token %d)", e.Got, e.Want, e.Want)
+}
+
+// InUseError says that another program holds the token.
+type InUseError struct{ Serial uint32 }
+
+func (e *InUseError) Error() string {
+	return fmt.Sprintf("token %d is in use by another program (hint: close that, then try again)", e.Serial)
+}
+
+// NoKeyError says that a slot holds no key.
+type NoKeyError struct{ Slot Slot }
+
+func (e *NoKeyError) Error() string { return fmt.Sprintf("slot %v of the token holds no key", e.Slot) }
+
+// SlotTakenError says that a slot holds a key that would be overwritten.
+type SlotTakenError struct{ Slot Slot }
+
+func (e *SlotTakenError) Error() string {
+	return fmt.Sprintf("slot %v of the token holds a key already, which stays as it is", e.Slot)
+}
+
+// NotFreshError says that a token is not in the state a step begins with.
+// Found are half-sentences: "the PIN is not the default".
+type NotFreshError struct {
+	Serial uint32
+	Found  []string
+}
+
+func (e *NotFreshError) Error() string {
+	return fmt.Sprintf("token %d cannot be used for this as it is: %s (hint: reset it, which erases its keys, and prepare it anew)",
+		e.Serial, strings.Join(e.Found, ", "))
+}
+
+// TooLongError says that a message is longer than the token can sign.
+type TooLongError struct{ Bytes, Limit int }
+
+func (e *TooLongError) Error() string {
+	return fmt.Sprintf("the message has %d bytes, and the token signs at most %d (hint: fewer keys in the root, or ecdsa-p256 tokens, which sign a digest)",
+		e.Bytes, e.Limit)
+}
+
+// NotGeneratedError says that a key was imported and so cannot be attested.
+type NotGeneratedError struct{ Slot Slot }
+
+func (e *NotGeneratedError) Error() string {
+	return fmt.Sprintf("the key in slot %v was not made on the token, so the token does not attest it", e.Slot)
+}
+
+// EndedError says that the child process of a session ended in the middle of
+// what it was asked to do, which may or may not have happened.
+type EndedError struct {
+	Doing string // "sign"
+	Why   string // how it ended, and the first line of what it wrote
+}
+
+func (e *EndedError) Error() string {
+	return fmt.Sprintf("the process that speaks to the token ended while it was asked to %s: %s (hint: pull the token out, insert it again, and look what is on it)", e.Doing, e.Why)
+}
+
+// TokenError is any other refusal of a token.
+type TokenError struct{ Text string }
+
+func (e *TokenError) Error() string { return e.Text }
+
+// wireError is an error as it passes from the child to its parent: the whole
+// text, and what the typed error in it needs to be made again.
+type wireError struct {
+	Kind   string   `json:"kind"`
+	Text   string   `json:"text"`
+	PUK    bool     `json:"puk,omitempty"`
+	Tries  int      `json:"tries,omitempty"`
+	Serial uint32   `json:"serial,omitempty"`
+	Got    uint32   `json:"got,omitempty"`
+	Found  []uint32 `json:"found,omitempty"`
+	State  []string `json:"state,omitempty"`
+	Slot   Slot     `json:"slot,omitempty"`
+	Bytes  int      `json:"bytes,omitempty"`
+	Limit  int      `json:"limit,omitempty"`
+}
+
+// plainErrors are the errors without numbers, by their kind on the wire.
+var plainErrors = map[string]error{
+	"not-touched": ErrNotTouched,
+	"removed":     ErrRemoved,
+	"management":  ErrManagementKey,
+	"no-token":    ErrNoToken,
+}
+
+func toWire(err error) *wireError {
+	w := &wireError{Kind: "other", Text: err.Error()}
+	for kind, plain := range plainErrors {
+		if errors.Is(err, plain) {
+			w.Kind = kind
+			return w
+		}
+	}
+	var (
+		pin       *PINError
+		format    *PINFormatError
+		notFound  *NotFoundError
+		serial    *SerialError
+		inUse     *InUseError
+		noKey     *NoKeyError
+		taken     *SlotTakenError
+		notFresh  *NotFreshError
+		tooLong   *TooLongError
+		generated *NotGeneratedError
+	)
+	switch {
+	case errors.As(err, &pin):
+		w.Kind, w.PUK, w.Tries = "pin", pin.PUK, pin.TriesLeft
+	case errors.As(err, &format):
+		w.Kind, w.PUK = "pin-format", format.PUK
+	case errors.As(err, &notFound):
+		w.Kind, w.Serial, w.Found = "not-found", notFound.Serial, notFound.Found
+	case errors.As(err, &serial):
+		w.Kind, w.Serial, w.Got = "serial", serial.Want, serial.Got
+	case errors.As(err, &inUse):
+		w.Kind, w.Serial = "in-use", inUse.Serial
+	case errors.As(err, &noKey):
+		w.Kind, w.Slot = "no-key", noKey.Slot
+	case errors.As(err, &taken):
+		w.Kind, w.Slot = "slot-taken", taken.Slot
+	case errors.As(err, &notFresh):
+		w.Kind, w.Serial, w.State = "not-fresh", notFresh.Serial, notFresh.Found
+	case errors.As(err, &tooLong):
+		w.Kind, w.Bytes, w.Limit = "too-long", tooLong.Bytes, tooLong.Limit
+	case errors.As(err, &generated):
+		w.Kind, w.Slot = "not-generated", generated.Slot
+	}
+	return w
+}
+
+// typed makes the error again. Its text is the one the child had, also where
+// that says more than the typed error alone.
+func (w *wireError) typed() error {
+	err, plain := plainErrors[w.Kind]
+	if !plain {
+		switch w.Kind {
+		case "pin":
+			err = &PINError{w.PUK, w.Tries}
+		case "pin-format":
+			err = &PINFormatError{w.PUK}
+		case "not-found":
+			err = &NotFoundError{w.Serial, slices.Clone(w.Found)}
+		case "serial":
+			err = &SerialError{w.Serial, w.Got}
+		case "in-use":
+			err = &InUseError{w.Serial}
+		case "no-key":
+			err = &NoKeyError{w.Slot}
+		case "slot-taken":
+			err = &SlotTakenError{w.Slot}
+		case "not-fresh":
+			err = &NotFreshError{w.Serial, slices.Clone(w.State)}
+		case "too-long":
+			err = &TooLongError{w.Bytes, w.Limit}
+		case "not-generated":
+			err = &NotGeneratedError{w.Slot}
+		default:
+			return &TokenError{w.Text}
+		}
+	}
+	if w.Text == err.Error() {
+		return err
+	}
+	return &saidError{w.Text, err}
+}
+
+// saidError is a typed error with more around it than the type says.
+type saidError struct {
+	text string
+	err  error
+}
+
+func (e *saidError) Error() string { return e.text }
+func (e *saidError) Unwrap() error { return e.err }

@@ -1,0 +1,56 @@
+package keys_test
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"testing"
+
+	"rootceremony/keys"
+)
+
+// Every typed error is the same error after the wire, with its whole text.
+func TestErrorsOverWire(t *testing.T) {
+	for _, err := range []error{
+		keys.ErrNotTouched, keys.ErrRemoved, keys.ErrManagementKey, keys.ErrNoToken,
+		&keys.PINError{TriesLeft: 3}, &keys.PINError{TriesLeft: 1}, &keys.PINError{PUK: true, TriesLeft: 0},
+		&keys.PINFormatError{}, &keys.PINFormatError{PUK: true},
+		&keys.NotFoundError{Serial: 7}, &keys.NotFoundError{Serial: 7, Found: []uint32{8, 9}},
+		&keys.SerialError{Want: 1, Got: 2}, &keys.InUseError{Serial: 5},
+		&keys.NoKeyError{Slot: keys.SlotRoot}, &keys.SlotTakenError{Slot: keys.SlotAge},
+		&keys.NotFreshError{Serial: 9, Found: []string{"slot 9c holds a key"}},
+		&keys.TooLongError{Bytes: 3063, Limit: 3062}, &keys.NotGeneratedError{Slot: keys.SlotRoot},
+		&keys.TokenError{Text: "anything else"},
+	} {
+		if got := keys.OverWire(err); !reflect.DeepEqual(got, err) {
+			t.Errorf("%#v became %#v", err, got)
+		}
+		wrapped := fmt.Errorf("set the PIN: %w", err)
+		got := keys.OverWire(wrapped)
+		if got.Error() != wrapped.Error() {
+			t.Errorf("text %q became %q", wrapped, got)
+		}
+		if _, other := err.(*keys.TokenError); other {
+			continue
+		}
+		if inner := errors.Unwrap(got); !reflect.DeepEqual(inner, err) {
+			t.Errorf("in a wrapped error, %#v became %#v", err, inner)
+		}
+	}
+}
+
+func TestErrorTexts(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want string
+	}{
+		{&keys.PINError{TriesLeft: 4}, "the PIN is wrong: 4 tries left"},
+		{&keys.PINError{TriesLeft: 1}, "the PIN is wrong: 1 try left (hint: one more wrong PIN blocks it)"},
+		{&keys.NotFoundError{Serial: 7, Found: []uint32{8, 9}}, "token 7 is not in a reader, only 8, 9 (hint: insert token 7)"},
+		{&keys.SerialError{Want: 1, Got: 2}, "this is token 2, and token 1 was expected (hint: insert token 1)"},
+	} {
+		if c.err.Error() != c.want {
+			t.Errorf("got  %s\nwant %s", c.err, c.want)
+		}
+	}
+}

@@ -1,0 +1,623 @@
+package keys_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"rootceremony/keys"
+	"rootceremony/keys/secret"
+	"rootceremony/keys/virtual"
+)
+
+// The test binary is the child of its sessions, and for one test also the
+// parent that is killed.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 {
+		switch os.Args[1] {
+		case "token-session":
+			var in io.Reader = os.Stdin
+			var out io.Writer = os.Stdout
+			if record := os.Getenv("RECORD"); record != "" {
+				in = io.TeeReader(in, mustCreate(record+".in"))
+				out = io.MultiWriter(out, mustCreate(record+".out"))
+			}
+			if err := keys.Serve(in, out, virtual.Open); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				os.Exit(1)
+			}
+			os.Exit(0)
+		case "hold-token":
+			holdToken(os.Args[2], os.Args[3])
+		}
+	}
+	os.Exit(m.Run())
+}
+
+func mustCreate(path string) *os.File {
+	f, err := os.Create(path)
+	if err != nil {
+		panic(err)
+	}
+	return f
+}
+
+func program(t testing.TB, env ...string) keys.Program {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return keys.Program{Path: self, Args: []string{"token-session"}, Env: append(os.Environ(), env...)}
+}
+
+// drawer returns a drawer with one token, and a backend in which it is plugged.
+func drawer(t testing.TB, o virtual.Options) (*virtual.Drawer, uint32, keys.Backend) {
+	dir := filepath.Join(t.TempDir(), "tokens")
+	d, err := virtual.OpenDrawer(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	serial, err := d.Add("A-01", o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d, serial, keys.Backend{Kind: virtual.Kind, Dir: dir, Plugged: []uint32{serial}}
+}
+
+func start(t testing.TB, p keys.Program, b keys.Backend, serial uint32) *keys.Session {
+	s, err := p.Start(t.Context(), b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	if err := s.Select(serial); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func pin(t testing.TB, text string) *secret.Buffer {
+	b, err := secret.Take([]byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.Wipe)
+	return b
+}
+
+func touchNow(context.Context) error { return nil }
+
+// enrol prepares the token and makes its root key.
+func enrol(t testing.TB, s *keys.Session, holderPIN *secret.Buffer) (keys.Prepared, keys.PublicKey) {
+	prepared, err := s.Prepare(holderPIN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	root, err := s.MakeRootKey(keys.Ed25519, keys.TouchAlways)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return prepared, root
+}
+
+func TestEnrolAndSign(t *testing.T) {
+	d, serial, b := drawer(t, virtual.Options{})
+	s := start(t, program(t), b, serial)
+	listed, err := s.List()
+	if err != nil || len(listed) != 1 || listed[0].Serial != serial || !listed[0].Fresh() || listed[0].Reader != "Virtual reader" {
+		t.Fatalf("list: %+v, %v", listed, err)
+	}
+	holderPIN := pin(t, "482913")
+	prepared, root := enrol(t, s, holderPIN)
+
+	info, err := s.Info()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.PINDefault || info.PUKDefault || info.ManagementDefault || info.PINTries != 5 || info.PUKTries != 5 {
+		t.Errorf("after enrolling: %+v", info)
+	}
+	want := []keys.SlotKey{
+		{Slot: keys.SlotAge, Public: prepared.Age, Policy: keys.Policy{PIN: keys.PINAlways, Touch: keys.TouchAlways}, Generated: true},
+		{Slot: keys.SlotAuthentication, Public: prepared.Authentication, Policy: keys.Policy{PIN: keys.PINAlways, Touch: keys.TouchNever}, Generated: true},
+		{Slot: keys.SlotRoot, Public: root, Policy: keys.Policy{PIN: keys.PINAlways, Touch: keys.TouchAlways}, Generated: true},
+	}
+	if !slices.Equal(info.Keys, want) {
+		t.Errorf("keys:\n%+v, wanted\n%+v", info.Keys, want)
+	}
+	if prepared.Age.Algorithm != keys.P256 || prepared.Authentication.Algorithm != keys.Ed25519 {
+		t.Errorf("prepared %+v", prepared)
+	}
+
+	for _, k := range want {
+		a, err := s.Attest(k.Slot)
+		if err != nil {
+			t.Fatal(err)
+		}
+		facts, err := keys.VerifyAttestation(a, roots(d), nil, keys.AttestationWant{
+			Slot: k.Slot, Public: k.Public, Serial: serial, Policy: k.Policy, MinFirmware: keys.Firmware{Major: 5, Minor: 7},
+		})
+		if err != nil {
+			t.Error(err)
+		}
+		if facts.Serial != serial || facts.Firmware.String() != "5.7.4" || facts.FormFactor != "USB-C keychain" || facts.FIPS {
+			t.Errorf("facts %+v", facts)
+		}
+	}
+
+	message := []byte("root metadata")
+	for _, k := range want {
+		touched := 0
+		signature, err := s.Sign(t.Context(), k.Slot, holderPIN, message, func(context.Context) error { touched++; return nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := k.Public.Verify(message, signature); err != nil {
+			t.Errorf("slot %v: %v", k.Slot, err)
+		}
+		if wanted := k.Policy.Touch == keys.TouchAlways; wanted != (touched == 1) || touched > 1 {
+			t.Errorf("slot %v: touch was called %d times", k.Slot, touched)
+		}
+	}
+
+	// A second session finds the same token.
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = start(t, program(t), b, serial)
+	if again, err := s.Info(); err != nil || !slices.Equal(again.Keys, want) {
+		t.Errorf("in the next session: %+v, %v", again, err)
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	_, serial, b := drawer(t, virtual.Options{})
+	s := start(t, program(t), b, serial)
+	holderPIN, wrong := pin(t, "482913"), pin(t, "111111")
+
+	if _, err := s.MakeRootKey(keys.Ed25519, keys.TouchAlways); !is[*keys.NotFreshError](err) {
+		t.Errorf("a root key with the default PIN: %v", err)
+	}
+	enrol(t, s, holderPIN)
+	if _, err := s.Prepare(holderPIN); !is[*keys.NotFreshError](err) || !strings.Contains(err.Error(), "slot 9c holds a key") {
+		t.Errorf("prepared twice: %v", err)
+	}
+	if _, err := s.MakeRootKey(keys.Ed25519, keys.TouchAlways); !is[*keys.SlotTakenError](err) {
+		t.Errorf("a second root key: %v", err)
+	}
+	if _, err := s.Attest(0x83); !is[*keys.NoKeyError](err) {
+		t.Errorf("attest an empty slot: %v", err)
+	}
+	if _, err := s.Sign(t.Context(), 0x83, holderPIN, nil, touchNow); !is[*keys.NoKeyError](err) {
+		t.Errorf("sign with an empty slot: %v", err)
+	}
+	var tooLong *keys.TooLongError
+	if _, err := s.Sign(t.Context(), keys.SlotRoot, holderPIN, make([]byte, 3063), touchNow); !errors.As(err, &tooLong) || tooLong.Limit != 3062 {
+		t.Errorf("sign 3063 bytes: %v", err)
+	}
+	if _, err := s.Sign(t.Context(), keys.SlotRoot, holderPIN, make([]byte, 3062), touchNow); err != nil {
+		t.Errorf("sign 3062 bytes: %v", err)
+	}
+	if _, err := s.Sign(t.Context(), keys.SlotAge, holderPIN, make([]byte, keys.MaxMessage), touchNow); err != nil {
+		t.Errorf("sign a digest of 1 MiB: %v", err)
+	}
+	if err := s.CheckPIN(pin(t, "12345")); !is[*keys.PINFormatError](err) {
+		t.Errorf("a short PIN: %v", err)
+	}
+	if err := s.CheckPIN(pin(t, strings.Repeat("1", 300))); !is[*keys.PINFormatError](err) {
+		t.Errorf("a very long PIN: %v", err)
+	}
+	for left := 4; left >= 0; left-- {
+		var pinError *keys.PINError
+		if err := s.CheckPIN(wrong); !errors.As(err, &pinError) || pinError.TriesLeft != left {
+			t.Errorf("wrong PIN with %d tries left: %v", left, err)
+		}
+	}
+	var pinError *keys.PINError
+	if err := s.CheckPIN(holderPIN); !errors.As(err, &pinError) || pinError.TriesLeft != 0 {
+		t.Errorf("right PIN, blocked: %v", err)
+	}
+	if err := s.Reset(); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := s.Info(); err != nil || !info.Fresh() || info.PINTries != 3 {
+		t.Errorf("after a reset: %+v, %v", info, err)
+	}
+
+	var notFound *keys.NotFoundError
+	if err := s.Select(serial + 1); !errors.As(err, &notFound) || !slices.Equal(notFound.Found, []uint32{serial}) {
+		t.Errorf("another token: %v", err)
+	}
+	if _, err := s.Info(); !errors.Is(err, keys.ErrNoToken) {
+		t.Errorf("info without a token: %v", err)
+	}
+}
+
+func is[E error](err error) bool {
+	var e E
+	return errors.As(err, &e)
+}
+
+// A second session is told that the token is in use, and has it once the first
+// has ended.
+func TestInUse(t *testing.T) {
+	_, serial, b := drawer(t, virtual.Options{})
+	first := start(t, program(t), b, serial)
+	second, err := program(t).Start(t.Context(), b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer second.Close()
+	if err := second.Select(serial); !is[*keys.InUseError](err) {
+		t.Fatalf("selected by two: %v", err)
+	}
+	if err := first.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := second.Select(serial); err != nil {
+		t.Errorf("after the first was killed: %v", err)
+	}
+}
+
+// The answer ends the context of touch.
+func TestTouchEndsWithAnswer(t *testing.T) {
+	_, serial, b := drawer(t, virtual.Options{Button: virtual.ButtonAuto})
+	s := start(t, program(t), b, serial)
+	holderPIN := pin(t, "482913")
+	_, root := enrol(t, s, holderPIN)
+	message := []byte("m")
+	signature, err := s.Sign(t.Context(), keys.SlotRoot, holderPIN, message, func(ctx context.Context) error {
+		<-ctx.Done()
+		return ctx.Err()
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := root.Verify(message, signature); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestTouchFails(t *testing.T) {
+	_, serial, b := drawer(t, virtual.Options{})
+	s := start(t, program(t), b, serial)
+	holderPIN := pin(t, "482913")
+	enrol(t, s, holderPIN)
+	left := errors.New("left")
+	_, err := s.Sign(t.Context(), keys.SlotRoot, holderPIN, []byte("m"), func(context.Context) error { return left })
+	if !errors.Is(err, left) {
+		t.Errorf("sign: %v", err)
+	}
+	if _, err := s.Info(); err == nil {
+		t.Error("the session goes on")
+	}
+	start(t, program(t), b, serial) // the token is free
+}
+
+func TestCancelDuringTouch(t *testing.T) {
+	_, serial, b := drawer(t, virtual.Options{})
+	s := start(t, program(t), b, serial)
+	holderPIN := pin(t, "482913")
+	enrol(t, s, holderPIN)
+	ctx, cancel := context.WithCancel(t.Context())
+	_, err := s.Sign(ctx, keys.SlotRoot, holderPIN, []byte("m"), func(ctx context.Context) error {
+		cancel()
+		<-ctx.Done()
+		return ctx.Err()
+	})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("sign: %v", err)
+	}
+	start(t, program(t), b, serial)
+}
+
+func TestKilledDuringSign(t *testing.T) {
+	_, serial, b := drawer(t, virtual.Options{})
+	s := start(t, program(t), b, serial)
+	holderPIN := pin(t, "482913")
+	enrol(t, s, holderPIN)
+	_, err := s.Sign(t.Context(), keys.SlotRoot, holderPIN, []byte("m"), func(ctx context.Context) error {
+		if err := s.Kill(); err != nil {
+			t.Error(err)
+		}
+		<-ctx.Done()
+		return ctx.Err()
+	})
+	var ended *keys.EndedError
+	if !errors.As(err, &ended) || ended.Doing != "sign" || !strings.Contains(ended.Why, "killed") {
+		t.Errorf("sign: %v", err)
+	}
+	if _, err := s.Info(); err == nil {
+		t.Error("the session goes on")
+	}
+	next := start(t, program(t), b, serial)
+	if info, err := next.Info(); err != nil || len(info.Keys) != 3 {
+		t.Errorf("the token, afterwards: %+v, %v", info, err)
+	}
+}
+
+// A session ends with the context it was started with, between commands too.
+func TestContextEndsSession(t *testing.T) {
+	_, serial, b := drawer(t, virtual.Options{})
+	ctx, cancel := context.WithCancel(t.Context())
+	s, err := program(t).Start(ctx, b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	cancel()
+	if err := s.Select(serial); !errors.Is(err, context.Canceled) {
+		t.Errorf("select: %v", err)
+	}
+	if _, err := program(t).Start(ctx, b); !errors.Is(err, context.Canceled) {
+		t.Errorf("start: %v", err)
+	}
+}
+
+func TestClose(t *testing.T) {
+	_, serial, b := drawer(t, virtual.Options{})
+	s := start(t, program(t), b, serial)
+	for range 2 {
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := syscall.Kill(s.Pid(), 0); err != syscall.ESRCH {
+		t.Errorf("the child is there: %v", err)
+	}
+	if _, err := s.List(); err == nil {
+		t.Error("a closed session lists tokens")
+	}
+}
+
+// holdToken is a parent that opens a token, has it wait for a touch, says so,
+// and goes on for ever.
+func holdToken(dir, serialText string) {
+	var serial uint32
+	if _, err := fmt.Sscan(serialText, &serial); err != nil {
+		panic(err)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		panic(err)
+	}
+	s, err := keys.Program{Path: self, Args: []string{"token-session"}}.Start(context.Background(),
+		keys.Backend{Kind: virtual.Kind, Dir: dir, Plugged: []uint32{serial}})
+	if err != nil {
+		panic(err)
+	}
+	if err := s.Select(serial); err != nil {
+		panic(err)
+	}
+	holderPIN, err := secret.Take([]byte("482913"))
+	if err != nil {
+		panic(err)
+	}
+	_, err = s.Sign(context.Background(), keys.SlotRoot, holderPIN, nil, func(context.Context) error {
+		fmt.Println("waiting")
+		select {}
+	})
+	panic(err)
+}
+
+// The child of a parent that is killed lets go of the token.
+func TestParentKilled(t *testing.T) {
+	d, serial, b := drawer(t, virtual.Options{})
+	s := start(t, program(t), b, serial)
+	enrol(t, s, pin(t, "482913"))
+	_ = s.Close()
+	_ = d
+
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	parent := exec.Command(self, "hold-token", b.Dir, fmt.Sprint(serial))
+	parent.Stderr = os.Stderr
+	out, err := parent.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := parent.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(out, make([]byte, len("waiting"))); err != nil {
+		t.Fatal(err)
+	}
+	held, err := os.OpenFile(filepath.Join(b.Dir, fmt.Sprintf("%d.token.lock", serial)), os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer held.Close()
+	if err := syscall.Flock(int(held.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != syscall.EWOULDBLOCK {
+		t.Fatalf("the token is not held: %v", err)
+	}
+	_ = parent.Process.Kill()
+	_ = parent.Wait()
+	unlocked := make(chan error, 1)
+	go func() { unlocked <- syscall.Flock(int(held.Fd()), syscall.LOCK_EX) }()
+	select {
+	case err := <-unlocked:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("the child lives on, and holds the token")
+	}
+}
+
+func TestBadPrograms(t *testing.T) {
+	_, _, b := drawer(t, virtual.Options{})
+	gone := b
+	gone.Dir += "x"
+	for _, c := range []struct {
+		name    string
+		program keys.Program
+		backend keys.Backend
+		want    string
+	}{
+		{"missing", keys.Program{Path: "/nonexistent"}, b, "start a token session: fork/exec /nonexistent"},
+		{"ends", keys.Program{Path: "/bin/false"}, b, "ended while it was asked to open the readers: exit status 1"},
+		{"speaks", keys.Program{Path: "/bin/sh", Args: []string{"-c", "echo broken >&2; exit 3"}}, b, "exit status 3: broken"},
+		{"echoes", keys.Program{Path: "/bin/cat"}, b, "makes no sense"},
+		{"babbles", keys.Program{Path: "/bin/echo", Args: []string{"hello, world"}}, b, ""},
+		{"no drawer", program(t), gone, "there are no virtual tokens in"},
+		{"no kind", program(t), keys.Backend{Kind: "paper"}, `tokens of kind "paper"`},
+	} {
+		s, err := c.program.Start(t.Context(), c.backend)
+		if err == nil {
+			_ = s.Close()
+			t.Errorf("%s: started", c.name)
+		} else if !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+}
+
+// Whatever crosses the pipe, the PIN is in frames of its own, which are raw.
+func TestNoSecretInJSON(t *testing.T) {
+	_, serial, b := drawer(t, virtual.Options{})
+	record := filepath.Join(t.TempDir(), "record")
+	s := start(t, program(t, "RECORD="+record), b, serial)
+	text := "59271846"
+	holderPIN := pin(t, text)
+	enrol(t, s, holderPIN)
+	if err := s.CheckPIN(holderPIN); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Sign(t.Context(), keys.SlotRoot, holderPIN, []byte("m"), touchNow); err != nil {
+		t.Fatal(err)
+	}
+	_ = s.CheckPIN(pin(t, "00000000"))
+	_ = s.Close()
+
+	secrets, touches, plain := 0, 0, 0
+	for _, name := range []string{record + ".in", record + ".out"} {
+		stream, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for r := bytes.NewReader(stream); r.Len() > 0; {
+			kind, n, err := keys.ReadHeader(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body := make([]byte, n)
+			if _, err := io.ReadFull(r, body); err != nil {
+				t.Fatal(err)
+			}
+			switch kind {
+			case keys.FrameSecret:
+				secrets++
+				continue
+			case keys.FrameTouched:
+				touches++
+				continue
+			}
+			plain++
+			for _, form := range []string{text, hex.EncodeToString([]byte(text)), base64.StdEncoding.EncodeToString([]byte(text)), "00000000"} {
+				if bytes.Contains(body, []byte(form)) {
+					t.Errorf("the PIN is in %s", body)
+				}
+			}
+		}
+	}
+	if secrets != 4 || touches != 1 || plain < 14 {
+		t.Errorf("recorded %d secrets, %d touches, %d other frames", secrets, touches, plain)
+	}
+}
+
+// Serve refuses what no parent sends, and never panics.
+func FuzzServe(f *testing.F) {
+	frame := func(kind byte, body string) []byte {
+		return append([]byte{kind, 0, 0, byte(len(body) >> 8), byte(len(body))}, body...)
+	}
+	open := frame('q', `{"do":"open the readers","backend":{"kind":"virtual"}}`)
+	f.Add([]byte{})
+	f.Add(open)
+	f.Add(append(slices.Clone(open), frame('t', "")...))
+	f.Add(frame('s', "123456"))
+	f.Add(frame('q', `{"do":"sign"}`))
+	f.Add(append(frame('q', `{"do":"sign"}`), frame('s', "123456")...))
+	f.Add([]byte{'q', 0xff, 0xff, 0xff, 0xff})
+	f.Add(frame('q', `{"do":"list the tokens","dont":1}`))
+	f.Fuzz(func(t *testing.T, input []byte) {
+		_ = keys.Serve(bytes.NewReader(input), io.Discard, func(keys.Backend) (keys.Opener, error) {
+			return nil, errors.New("no readers")
+		})
+	})
+}
+
+func TestServeRefuses(t *testing.T) {
+	for _, c := range []struct{ name, input, want string }{
+		{"nothing", "", ""},
+		{"half a header", "q\x00\x00", "unexpected EOF"},
+		{"half a body", "q\x00\x00\x00\x05{", "unexpected EOF"},
+		{"unknown type", "x\x00\x00\x00\x00", "unknown type"},
+		{"too long", "q\x7f\x00\x00\x00", "more than"},
+		{"a secret first", "s\x00\x00\x00\x016", "instead of a request"},
+		{"no JSON", "q\x00\x00\x00\x016", "request: json"},
+		{"unknown member", "q\x00\x00\x00\x09{\"pin\":1}", "unknown field"},
+		{"two values", "q\x00\x00\x00\x04{}{}", "data after"},
+		{"no secret", "q\x00\x00\x00\x0d{\"do\":\"sign\"}", "unexpected EOF"},
+		{"JSON for a secret", "q\x00\x00\x00\x0d{\"do\":\"sign\"}q\x00\x00\x00\x00", "instead of a secret"},
+	} {
+		err := keys.Serve(strings.NewReader(c.input), io.Discard, virtual.Open)
+		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+}
+
+func BenchmarkSession(b *testing.B) {
+	_, serial, backend := drawer(b, virtual.Options{})
+	p := program(b)
+	for b.Loop() {
+		s, err := p.Start(b.Context(), backend)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := s.List(); err != nil {
+			b.Fatal(err)
+		}
+		if err := s.Select(serial); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := s.Info(); err != nil {
+			b.Fatal(err)
+		}
+		if err := s.Close(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkEnrol(b *testing.B) {
+	dir := filepath.Join(b.TempDir(), "tokens")
+	d, err := virtual.OpenDrawer(dir)
+	if err != nil {
+		b.Fatal(err)
+	}
+	p, holderPIN := program(b), pin(b, "482913")
+	for n := 0; b.Loop(); n++ {
+		serial, err := d.Add(fmt.Sprint(n), virtual.Options{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		s := start(b, p, keys.Backend{Kind: virtual.Kind, Dir: dir, Plugged: []uint32{serial}}, serial)
+		enrol(b, s, holderPIN)
+		_ = s.Close()
+	}
+}

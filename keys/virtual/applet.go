@@ -1,0 +1,330 @@
+// Package virtual is the virtual YubiKey: the PIV applet of firmware 5.7 as a
+// state machine (Applet), a keys.Token on top of it (Token), and the drawer
+// that keeps the tokens of a rehearsal as files (Drawer).
+//
+// Its secrets lie in plain files and in plain memory: they are a rehearsal's,
+// and worth nothing.
+package virtual
+
+import (
+	"crypto/aes"
+	"crypto/rand"
+	"crypto/subtle"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"rootceremony/keys"
+)
+
+// StatusWord is how the applet answers a command that it refuses
+// (ISO 7816-4, 5.1.3).
+type StatusWord uint16
+
+// Status words of PIV (SP 800-73-4, part 2, 3). Wrong PINs are 63Cx, x being
+// the tries left.
+const (
+	SWWrongPIN          StatusWord = 0x63c0
+	SWWrongLength       StatusWord = 0x6700
+	SWSecurityStatus    StatusWord = 0x6982
+	SWBlocked           StatusWord = 0x6983
+	SWConditions        StatusWord = 0x6985
+	SWWrongData         StatusWord = 0x6a80
+	SWWrongParameters   StatusWord = 0x6a86
+	SWReferenceNotFound StatusWord = 0x6a88
+)
+
+// Identifiers of SP 800-78-4 (table 6-2), Yubico's, and SP 800-73-4 (part 1,
+// table 4).
+const (
+	algorithmAES192 byte = 0x0a
+	algorithmAES256 byte = 0x0c
+	referencePIN    byte = 0x80
+	referencePUK    byte = 0x81
+)
+
+const (
+	// maxCommandData is how many bytes of data a command has at most, after
+	// chaining.
+	maxCommandData = 3072
+	factoryTries   = 3
+	touchWait      = keys.TouchWait * time.Second // for a touch to come
+	touchCache     = 15 * time.Second             // how long one is valid for touch policy cached
+)
+
+func (w StatusWord) Error() string { return fmt.Sprintf("status word %04x", uint16(w)) }
+
+// triesLeft are the tries that a 63Cx or 6983 tells of.
+func (w StatusWord) triesLeft() (int, bool) {
+	if w == SWBlocked {
+		return 0, true
+	}
+	return int(w & 0xf), w&0xfff0 == SWWrongPIN
+}
+
+// managementAlgorithms are the key lengths of the management key's algorithms.
+var managementAlgorithms = map[byte]int{algorithmAES192: 24, algorithmAES256: 32}
+
+// Applet is the PIV applet of one token. Its methods are the commands; they
+// return a StatusWord where the applet refuses, and other errors where the
+// state could not be kept. An Applet is used by one goroutine, but for Touched.
+type Applet struct {
+	state *state
+	save  func(*state) error // makes the state durable
+
+	// What power-off forgets.
+	pinVerified bool // since power-on, for PIN policy once
+	pinJust     bool // by the command before, for PIN policy always
+	managed     bool // the management key was proved
+	challenge   []byte
+	touchedAt   time.Time
+
+	button Button
+	now    func() time.Time
+	after  func(time.Duration) <-chan time.Time
+
+	mu      sync.Mutex
+	pressed chan struct{} // nil: the applet does not wait for a touch
+}
+
+func newApplet(st *state, save func(*state) error) *Applet {
+	return &Applet{state: st, save: save, button: st.Button, now: time.Now, after: time.After}
+}
+
+// PowerOff forgets what a token forgets when it is pulled out.
+func (a *Applet) PowerOff() {
+	a.pinVerified, a.pinJust, a.managed = false, false, false
+	a.challenge, a.touchedAt = nil, time.Time{}
+}
+
+func pad(value string) hexBytes {
+	padded := []byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
+	copy(padded, value)
+	return padded
+}
+
+// factory brings the applet to its factory state. The device's own key and
+// certificate stay.
+func (st *state) factory() {
+	st.PIN = reference{pad(keys.DefaultPIN), factoryTries, factoryTries}
+	st.PUK = reference{pad(keys.DefaultPUK), factoryTries, factoryTries}
+	st.Management = management{algorithmAES192, hexBytes(keys.DefaultManagement)}
+	st.Slots = nil
+}
+
+// change makes an edited state durable before it counts.
+func (a *Applet) change(edit func(*state)) error {
+	next := *a.state
+	next.Slots = slices.Clone(next.Slots)
+	edit(&next)
+	if err := a.save(&next); err != nil {
+		return err
+	}
+	a.state = &next
+	return nil
+}
+
+// reference is the PIN (80) or the PUK (81).
+func (st *state) reference(id byte) *reference {
+	switch id {
+	case referencePIN:
+		return &st.PIN
+	case referencePUK:
+		return &st.PUK
+	}
+	return nil
+}
+
+// try is a try at the PIN or the PUK. It is spent, durably, before the values
+// are compared, so that pulling the power never gives one back. then is what
+// the right value changes, besides the counter.
+func (a *Applet) try(id byte, value []byte, then func(*state)) error {
+	if a.state.reference(id) == nil {
+		return SWReferenceNotFound
+	}
+	if len(value) != 8 {
+		return SWWrongLength
+	}
+	if a.state.reference(id).Tries == 0 {
+		return SWBlocked
+	}
+	if err := a.change(func(st *state) { st.reference(id).Tries-- }); err != nil {
+		return err
+	}
+	ref := a.state.reference(id)
+	if subtle.ConstantTimeCompare(ref.Value, value) == 0 {
+		if ref.Tries == 0 {
+			return SWBlocked
+		}
+		return SWWrongPIN | StatusWord(min(ref.Tries, 0xf))
+	}
+	return a.change(func(st *state) {
+		st.reference(id).Tries = ref.Max
+		then(st)
+	})
+}
+
+// VerifyPIN is VERIFY. value is the PIN padded with ff to 8 bytes.
+func (a *Applet) VerifyPIN(value []byte) error {
+	a.pinVerified, a.pinJust = false, false
+	if err := a.try(referencePIN, value, func(*state) {}); err != nil {
+		return err
+	}
+	a.pinVerified, a.pinJust = true, true
+	return nil
+}
+
+// goodPIN tells whether a padded value may become a PIN or PUK: 6 to 8 bytes.
+func goodPIN(value []byte) bool {
+	end := slices.Index(value, 0xff)
+	if end < 0 {
+		end = len(value)
+	}
+	return len(value) == 8 && end >= 6 && !slices.ContainsFunc(value[end:], func(b byte) bool { return b != 0xff })
+}
+
+// ChangeReference is CHANGE REFERENCE DATA: id 80 the PIN, 81 the PUK.
+func (a *Applet) ChangeReference(id byte, old, new []byte) error {
+	a.pinJust = false
+	if !goodPIN(new) {
+		return SWWrongData
+	}
+	return a.try(id, old, func(st *state) { st.reference(id).Value = slices.Clone(new) })
+}
+
+// Unblock is RESET RETRY COUNTER: it sets a new PIN by the PUK.
+func (a *Applet) Unblock(puk, pin []byte) error {
+	a.pinVerified, a.pinJust = false, false
+	if !goodPIN(pin) {
+		return SWWrongData
+	}
+	return a.try(referencePUK, puk, func(st *state) {
+		st.PIN = reference{slices.Clone(pin), st.PIN.Max, st.PIN.Max}
+	})
+}
+
+// SetRetries is SET PIN RETRIES: both PIN and PUK become the default again.
+// It wants the management key and the PIN.
+func (a *Applet) SetRetries(pinTries, pukTries int) error {
+	if !a.managed || !a.pinVerified {
+		return SWSecurityStatus
+	}
+	if pinTries < 1 || pinTries > 255 || pukTries < 1 || pukTries > 255 {
+		return SWWrongParameters
+	}
+	a.pinVerified, a.pinJust = false, false
+	return a.change(func(st *state) {
+		st.PIN = reference{pad(keys.DefaultPIN), pinTries, pinTries}
+		st.PUK = reference{pad(keys.DefaultPUK), pukTries, pukTries}
+	})
+}
+
+// ManagementChallenge is GENERAL AUTHENTICATE of 9b, first half: 16 bytes that
+// the host is to encrypt with the management key.
+func (a *Applet) ManagementChallenge() (algorithm byte, challenge []byte) {
+	a.managed, a.pinJust = false, false
+	a.challenge = make([]byte, aes.BlockSize)
+	_, _ = rand.Read(a.challenge) // never fails: it ends the program instead
+	return a.state.Management.Algorithm, slices.Clone(a.challenge)
+}
+
+// AuthenticateManagement is its second half.
+func (a *Applet) AuthenticateManagement(response []byte) error {
+	challenge := a.challenge
+	a.challenge = nil
+	if challenge == nil {
+		return SWConditions
+	}
+	want, err := encryptBlock(a.state.Management.Key, challenge)
+	if err != nil {
+		return err
+	}
+	if subtle.ConstantTimeCompare(want, response) == 0 {
+		return SWSecurityStatus
+	}
+	a.managed = true
+	return nil
+}
+
+// encryptBlock is AES-ECB of one block.
+func encryptBlock(key, block []byte) ([]byte, error) {
+	if len(block) != aes.BlockSize {
+		return nil, SWWrongData
+	}
+	cipher, err := aes.NewCipher(key)
+	if err != nil {
+		return nil, SWWrongData
+	}
+	out := make([]byte, aes.BlockSize)
+	cipher.Encrypt(out, block)
+	return out, nil
+}
+
+// SetManagementKey is SET MANAGEMENT KEY.
+func (a *Applet) SetManagementKey(algorithm byte, key []byte) error {
+	if !a.managed {
+		return SWSecurityStatus
+	}
+	n, known := managementAlgorithms[algorithm]
+	if !known {
+		return SWWrongParameters
+	}
+	if len(key) != n {
+		return SWWrongLength
+	}
+	return a.change(func(st *state) { st.Management = management{algorithm, slices.Clone(key)} })
+}
+
+// Reset is RESET: only when PIN and PUK are both blocked.
+func (a *Applet) Reset() error {
+	if a.state.PIN.Tries > 0 || a.state.PUK.Tries > 0 {
+		return SWConditions
+	}
+	a.PowerOff()
+	return a.change((*state).factory)
+}
+
+// Version is GET VERSION.
+func (a *Applet) Version() keys.Firmware { return a.state.Firmware }
+
+// Serial is GET SERIAL.
+func (a *Applet) Serial() uint32 { return a.state.Serial }
+
+// ReferenceMetadata is GET METADATA of 80 and 81.
+func (a *Applet) ReferenceMetadata(id byte) (isDefault bool, left, most int, err error) {
+	ref := a.state.reference(id)
+	if ref == nil {
+		return false, 0, 0, SWReferenceNotFound
+	}
+	factory := map[byte]string{referencePIN: keys.DefaultPIN, referencePUK: keys.DefaultPUK}[id]
+	return slices.Equal(ref.Value, pad(factory)), ref.Tries, ref.Max, nil
+}
+
+// ManagementMetadata is GET METADATA of 9b.
+func (a *Applet) ManagementMetadata() (algorithm byte, isDefault bool) {
+	m := a.state.Management
+	return m.Algorithm, m.Algorithm == algorithmAES192 && string(m.Key) == keys.DefaultManagement
+}
+
+// KeyMetadata is GET METADATA of a key slot.
+func (a *Applet) KeyMetadata(s keys.Slot) (keys.SlotKey, error) {
+	k, found := a.state.slot(s)
+	if !found {
+		return keys.SlotKey{}, SWReferenceNotFound
+	}
+	public, err := keys.FromCrypto(k.signer.Public())
+	if err != nil {
+		return keys.SlotKey{}, err
+	}
+	return keys.SlotKey{Slot: k.Slot, Public: public, Policy: k.Policy, Generated: k.Generated}, nil
+}
+
+// Slots are the slots that hold a key, in order.
+func (a *Applet) Slots() []keys.Slot {
+	var found []keys.Slot
+	for _, k := range a.state.Slots {
+		found = append(found, k.Slot)
+	}
+	return found
+}

@@ -1,0 +1,349 @@
+package virtual
+
+import (
+	"crypto"
+	"crypto/ecdh"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
+	"fmt"
+	"math/big"
+	"slices"
+	"time"
+
+	"rootceremony/keys"
+)
+
+// Algorithm identifiers of keys in slots (SP 800-78-4, table 6-2; Yubico's for
+// ed25519).
+const (
+	algorithmP256    byte = 0x11
+	algorithmP384    byte = 0x14
+	algorithmEd25519 byte = 0xe0
+)
+
+var algorithmIDs = map[keys.Algorithm]byte{
+	keys.P256:    algorithmP256,
+	keys.P384:    algorithmP384,
+	keys.Ed25519: algorithmEd25519,
+}
+
+// Policies as attestations and metadata hold them.
+var (
+	pinPolicies   = []keys.PINPolicy{1: keys.PINNever, 2: keys.PINOnce, 3: keys.PINAlways}
+	touchPolicies = []keys.Touch{1: keys.TouchNever, 2: keys.TouchAlways, 3: keys.TouchCached}
+)
+
+// pinByte and touchByte are 0 for policies that do not exist.
+func pinByte(p keys.PINPolicy) byte { return byte(max(0, slices.Index(pinPolicies[1:], p)+1)) }
+func touchByte(t keys.Touch) byte   { return byte(max(0, slices.Index(touchPolicies[1:], t)+1)) }
+
+// keySlot tells whether a key can be put there: 9a, 9c, 9d, 9e and the retired
+// ones, 82 to 95.
+func keySlot(s keys.Slot) bool {
+	return s == 0x9a || s == 0x9c || s == 0x9d || s == 0x9e || s >= 0x82 && s <= 0x95
+}
+
+func (st *state) slot(s keys.Slot) (*slot, bool) {
+	i, found := slices.BinarySearchFunc(st.Slots, s, func(k slot, s keys.Slot) int { return int(k.Slot) - int(s) })
+	if !found {
+		return nil, false
+	}
+	return &st.Slots[i], true
+}
+
+// put puts a key into its slot, over the one that is there, as a YubiKey does.
+func (st *state) put(k slot) {
+	i, found := slices.BinarySearchFunc(st.Slots, k.Slot, func(have slot, s keys.Slot) int { return int(have.Slot) - int(s) })
+	if found {
+		st.Slots[i] = k
+		return
+	}
+	st.Slots = slices.Insert(st.Slots, i, k)
+}
+
+func makeKey(algorithm byte) (crypto.Signer, error) {
+	switch algorithm {
+	case algorithmP256:
+		return ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	case algorithmP384:
+		return ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	case algorithmEd25519:
+		_, private, err := ed25519.GenerateKey(rand.Reader)
+		return private, err
+	}
+	return nil, SWWrongData
+}
+
+// parseKey reads a private key, which must be of the algorithm.
+func parseKey(algorithm byte, pkcs8 []byte) (crypto.Signer, error) {
+	private, err := x509.ParsePKCS8PrivateKey(pkcs8)
+	if err != nil {
+		return nil, err
+	}
+	signer, ok := private.(crypto.Signer)
+	if !ok {
+		return nil, fmt.Errorf("key of type %T", private)
+	}
+	public, err := keys.FromCrypto(signer.Public())
+	if err != nil {
+		return nil, err
+	}
+	if algorithmIDs[public.Algorithm] != algorithm {
+		return nil, fmt.Errorf("%s key with algorithm identifier %02x", public.Algorithm, algorithm)
+	}
+	return signer, nil
+}
+
+// Generate is GENERATE ASYMMETRIC KEY PAIR. It wants the management key.
+func (a *Applet) Generate(s keys.Slot, algorithm byte, policy keys.Policy) (crypto.PublicKey, error) {
+	a.pinJust = false
+	if !a.managed {
+		return nil, SWSecurityStatus
+	}
+	if !keySlot(s) || pinByte(policy.PIN) == 0 || touchByte(policy.Touch) == 0 {
+		return nil, SWWrongParameters
+	}
+	signer, err := makeKey(algorithm)
+	if err != nil {
+		return nil, err
+	}
+	return signer.Public(), a.putKey(s, algorithm, signer, policy, true)
+}
+
+// Import is Yubico's IMPORT ASYMMETRIC KEY. It wants the management key.
+func (a *Applet) Import(s keys.Slot, signer crypto.Signer, policy keys.Policy) error {
+	a.pinJust = false
+	if !a.managed {
+		return SWSecurityStatus
+	}
+	public, err := keys.FromCrypto(signer.Public())
+	if err != nil || !keySlot(s) || pinByte(policy.PIN) == 0 || touchByte(policy.Touch) == 0 {
+		return SWWrongParameters
+	}
+	return a.putKey(s, algorithmIDs[public.Algorithm], signer, policy, false)
+}
+
+func (a *Applet) putKey(s keys.Slot, algorithm byte, signer crypto.Signer, policy keys.Policy, generated bool) error {
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(signer)
+	if err != nil {
+		return err
+	}
+	return a.change(func(st *state) {
+		st.put(slot{Slot: s, Algorithm: algorithm, Private: pkcs8, Policy: policy, Generated: generated, signer: signer})
+	})
+}
+
+// tlvSize is the size of a TLV with a one-byte tag and n bytes in it.
+func tlvSize(n int) int {
+	switch {
+	case n < 0x80:
+		return n + 2
+	case n < 0x100:
+		return n + 3
+	}
+	return n + 4
+}
+
+// authenticateSize is the size of GENERAL AUTHENTICATE's data with n bytes to
+// sign in it: 7c { 82 {}, 81 { the bytes } }.
+func authenticateSize(n int) int { return tlvSize(tlvSize(0) + tlvSize(n)) }
+
+// Sign is GENERAL AUTHENTICATE: ed25519 signs data whole; ECDSA signs it as a
+// digest, which must be as long as the curve's order. It waits for a touch
+// where the key's policy wants one.
+func (a *Applet) Sign(s keys.Slot, data []byte) ([]byte, error) {
+	if authenticateSize(len(data)) > maxCommandData {
+		return nil, SWWrongLength
+	}
+	k, err := a.use(s)
+	if err != nil {
+		return nil, err
+	}
+	digest := map[byte]crypto.Hash{algorithmP256: crypto.SHA256, algorithmP384: crypto.SHA384, algorithmEd25519: 0}[k.Algorithm]
+	if digest != 0 && len(data) != digest.Size() {
+		return nil, SWWrongData
+	}
+	return k.signer.Sign(rand.Reader, data, digest)
+}
+
+// ECDH is GENERAL AUTHENTICATE with an exponentiation: the shared secret of
+// the key in the slot and a point (SEC 1, uncompressed).
+func (a *Applet) ECDH(s keys.Slot, point []byte) ([]byte, error) {
+	k, err := a.use(s)
+	if err != nil {
+		return nil, err
+	}
+	private, ok := k.signer.(*ecdsa.PrivateKey)
+	if !ok {
+		return nil, SWWrongData
+	}
+	exchange, err := private.ECDH()
+	if err != nil {
+		return nil, err
+	}
+	curve := map[byte]ecdh.Curve{algorithmP256: ecdh.P256(), algorithmP384: ecdh.P384()}[k.Algorithm]
+	peer, err := curve.NewPublicKey(point)
+	if err != nil {
+		return nil, SWWrongData
+	}
+	return exchange.ECDH(peer)
+}
+
+// use checks a key's policy, and waits for a touch where it wants one.
+func (a *Applet) use(s keys.Slot) (*slot, error) {
+	just := a.pinJust
+	a.pinJust = false
+	k, found := a.state.slot(s)
+	if !found {
+		return nil, SWReferenceNotFound
+	}
+	if k.Policy.PIN == keys.PINAlways && !just || k.Policy.PIN == keys.PINOnce && !a.pinVerified {
+		return nil, SWSecurityStatus
+	}
+	if a.wantsTouch(k) && !a.waitForTouch() {
+		return nil, SWSecurityStatus
+	}
+	return k, nil
+}
+
+// Object identifiers of Yubico's attestations.
+var (
+	oidFirmware   = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 41482, 3, 3}
+	oidSerial     = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 41482, 3, 7}
+	oidPolicy     = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 41482, 3, 8}
+	oidFormFactor = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 41482, 3, 9}
+)
+
+// formFactors are the codes of the form factor extension.
+var formFactors = map[string]byte{
+	"YubiKey 5 NFC": 1, "YubiKey 5 Nano": 2, "YubiKey 5C NFC": 3, "YubiKey 5C": 3, "YubiKey 5C Nano": 4, "YubiKey 5Ci": 5,
+}
+
+// Attest is Yubico's ATTEST: a certificate of the slot's key by the device's.
+// Keys that were imported are not attested.
+func (a *Applet) Attest(s keys.Slot) ([]byte, error) {
+	a.pinJust = false
+	k, found := a.state.slot(s)
+	if !found {
+		return nil, SWReferenceNotFound
+	}
+	if !k.Generated {
+		return nil, SWConditions
+	}
+	device, err := x509.ParseCertificate(a.state.DeviceCertificate)
+	if err != nil {
+		return nil, err
+	}
+	deviceKey, err := parseKey(algorithmP256, a.state.DeviceKey)
+	if err != nil {
+		return nil, err
+	}
+	f := a.state.Firmware
+	serial, err := asn1.Marshal(int64(a.state.Serial))
+	if err != nil {
+		return nil, err
+	}
+	form := formFactors[a.state.FormFactor]
+	if a.state.Edition == "FIPS" {
+		form |= 0x80
+	}
+	template := &x509.Certificate{
+		SerialNumber: randomSerial(),
+		Subject:      pkix.Name{CommonName: fmt.Sprintf("YubiKey PIV Attestation %v", s)},
+		NotBefore:    device.NotBefore,
+		NotAfter:     device.NotAfter,
+		ExtraExtensions: []pkix.Extension{
+			{Id: oidFirmware, Value: []byte{byte(f.Major), byte(f.Minor), byte(f.Patch)}},
+			{Id: oidSerial, Value: serial},
+			{Id: oidPolicy, Value: []byte{pinByte(k.Policy.PIN), touchByte(k.Policy.Touch)}},
+			{Id: oidFormFactor, Value: []byte{form}},
+		},
+	}
+	return x509.CreateCertificate(rand.Reader, template, device, k.signer.Public(), deviceKey)
+}
+
+// DeviceCertificate is GET DATA of the certificate in f9, DER.
+func (a *Applet) DeviceCertificate() []byte { return slices.Clone(a.state.DeviceCertificate) }
+
+func randomSerial() *big.Int {
+	serial := make([]byte, 16)
+	_, _ = rand.Read(serial) // never fails: it ends the program instead
+	serial[0] = serial[0]&0x7f | 0x40
+	return new(big.Int).SetBytes(serial)
+}
+
+// The validity of the drawer's certificates, which are older and younger than
+// any clock.
+var (
+	notBefore = time.Date(2024, 12, 1, 0, 0, 0, 0, time.UTC)
+	notAfter  = time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
+)
+
+// attestationRoot is the drawer's own root of attestation.
+type attestationRoot struct {
+	Key         hexBytes `json:"key"`         // PKCS #8
+	Certificate hexBytes `json:"certificate"` // DER
+}
+
+func newAttestationRoot() (*attestationRoot, error) {
+	key, err := makeKey(algorithmP256)
+	if err != nil {
+		return nil, err
+	}
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return nil, err
+	}
+	serial := randomSerial()
+	template := &x509.Certificate{
+		SerialNumber:          serial,
+		Subject:               pkix.Name{CommonName: fmt.Sprintf("Virtual PIV Root CA Serial %x, rehearsals only", serial.Bytes()[:4])},
+		NotBefore:             notBefore,
+		NotAfter:              notAfter,
+		IsCA:                  true,
+		BasicConstraintsValid: true,
+		MaxPathLen:            1,
+		KeyUsage:              x509.KeyUsageCertSign,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	return &attestationRoot{pkcs8, der}, err
+}
+
+// certify makes a device's key and its certificate, as the factory does.
+func (r *attestationRoot) certify(f keys.Firmware) (key, certificate []byte, err error) {
+	root, err := x509.ParseCertificate(r.Certificate)
+	if err != nil {
+		return nil, nil, err
+	}
+	rootKey, err := parseKey(algorithmP256, r.Key)
+	if err != nil {
+		return nil, nil, err
+	}
+	deviceKey, err := makeKey(algorithmP256)
+	if err != nil {
+		return nil, nil, err
+	}
+	template := &x509.Certificate{
+		SerialNumber:          randomSerial(),
+		Subject:               pkix.Name{CommonName: "Yubico PIV Attestation"},
+		NotBefore:             notBefore,
+		NotAfter:              notAfter,
+		IsCA:                  true,
+		BasicConstraintsValid: true,
+		MaxPathLenZero:        true,
+		ExtraExtensions: []pkix.Extension{
+			{Id: oidFirmware, Value: []byte{byte(f.Major), byte(f.Minor), byte(f.Patch)}},
+		},
+	}
+	certificate, err = x509.CreateCertificate(rand.Reader, template, root, deviceKey.Public(), rootKey)
+	if err != nil {
+		return nil, nil, err
+	}
+	key, err = x509.MarshalPKCS8PrivateKey(deviceKey)
+	return key, certificate, err
+}

@@ -1,0 +1,250 @@
+package virtual
+
+import (
+	"crypto/aes"
+	"crypto/sha256"
+	"crypto/sha512"
+	"errors"
+	"fmt"
+	"os"
+
+	"rootceremony/keys"
+	"rootceremony/keys/secret"
+)
+
+// Token is a virtual YubiKey in a reader: the host's side of its Applet. It
+// holds the token's lock until Close. It implements keys.Token and
+// keys.Touchable.
+type Token struct {
+	applet *Applet
+	lock   *os.File
+}
+
+const readerName = "Virtual reader"
+
+// maxMessage is how many bytes fit into the command that signs them.
+var maxMessage = func() int {
+	n := maxCommandData
+	for authenticateSize(n) > maxCommandData {
+		n--
+	}
+	return n
+}()
+
+// Touched touches the token's button, if it waits for that.
+func (t *Token) Touched() { t.applet.Touched() }
+
+// Close lets go of the token.
+func (t *Token) Close() error {
+	t.applet.PowerOff()
+	return t.lock.Close()
+}
+
+// Info returns what the token says about itself.
+func (t *Token) Info() (keys.Info, error) { return t.applet.info() }
+
+func (a *Applet) info() (keys.Info, error) {
+	i := keys.Info{
+		Reader:     readerName,
+		Serial:     a.Serial(),
+		Firmware:   a.Version(),
+		FormFactor: a.state.FormFactor,
+		Edition:    a.state.Edition,
+	}
+	var err error
+	if i.PINDefault, i.PINTries, _, err = a.ReferenceMetadata(referencePIN); err != nil {
+		return keys.Info{}, err
+	}
+	if i.PUKDefault, i.PUKTries, _, err = a.ReferenceMetadata(referencePUK); err != nil {
+		return keys.Info{}, err
+	}
+	_, i.ManagementDefault = a.ManagementMetadata()
+	for _, s := range a.Slots() {
+		k, err := a.KeyMetadata(s)
+		if err != nil {
+			return keys.Info{}, err
+		}
+		i.Keys = append(i.Keys, k)
+	}
+	return i, nil
+}
+
+// Reset spends all tries of PIN and PUK, as that is what a YubiKey wants to
+// see first, and resets the applet.
+func (t *Token) Reset() error {
+	wrong := [8]byte{0, 0, 0, 0, 0, 0, 0, 0} // no PIN: goodPIN takes it, but people cannot type it
+	for _, id := range []byte{referencePIN, referencePUK} {
+		for {
+			err := t.applet.ChangeReference(id, wrong[:], pad(keys.DefaultPUK))
+			if err == SWBlocked {
+				break
+			}
+			var sw StatusWord
+			if err != nil && !errors.As(err, &sw) {
+				return err
+			}
+		}
+	}
+	return t.applet.Reset()
+}
+
+// padded returns a PIN or PUK as the applet wants it: 8 bytes, filled with ff.
+// The caller wipes it.
+func padded(value *secret.Buffer, puk bool) (*secret.Buffer, error) {
+	if value.Len() < 6 || value.Len() > 8 {
+		return nil, &keys.PINFormatError{PUK: puk}
+	}
+	p, err := secret.New(8)
+	if err != nil {
+		return nil, err
+	}
+	for i := copy(p.Bytes(), value.Bytes()); i < 8; i++ {
+		p.Bytes()[i] = 0xff
+	}
+	return p, nil
+}
+
+// pinError makes the typed error of a status word about a PIN or PUK.
+func pinError(err error, puk bool) error {
+	var sw StatusWord
+	if errors.As(err, &sw) {
+		if left, counts := sw.triesLeft(); counts {
+			return &keys.PINError{PUK: puk, TriesLeft: left}
+		}
+	}
+	return err
+}
+
+// VerifyPIN proves the PIN.
+func (t *Token) VerifyPIN(pin *secret.Buffer) error {
+	p, err := padded(pin, false)
+	if err != nil {
+		return err
+	}
+	defer p.Wipe()
+	return pinError(t.applet.VerifyPIN(p.Bytes()), false)
+}
+
+// ChangePIN sets another PIN.
+func (t *Token) ChangePIN(old, new *secret.Buffer) error {
+	return t.changeReference(referencePIN, old, new)
+}
+
+// ChangePUK sets another PUK.
+func (t *Token) ChangePUK(old, new *secret.Buffer) error {
+	return t.changeReference(referencePUK, old, new)
+}
+
+func (t *Token) changeReference(id byte, old, new *secret.Buffer) error {
+	puk := id == referencePUK
+	oldPadded, err := padded(old, puk)
+	if err != nil {
+		return err
+	}
+	defer oldPadded.Wipe()
+	newPadded, err := padded(new, puk)
+	if err != nil {
+		return err
+	}
+	defer newPadded.Wipe()
+	return pinError(t.applet.ChangeReference(id, oldPadded.Bytes(), newPadded.Bytes()), puk)
+}
+
+// authenticate proves the management key.
+func (t *Token) authenticate(management *secret.Buffer) error {
+	algorithm, challenge := t.applet.ManagementChallenge()
+	if management.Len() != managementAlgorithms[algorithm] {
+		return keys.ErrManagementKey
+	}
+	response, err := encryptBlock(management.Bytes(), challenge[:aes.BlockSize])
+	if err != nil {
+		return err
+	}
+	err = t.applet.AuthenticateManagement(response)
+	if err == SWSecurityStatus {
+		return keys.ErrManagementKey
+	}
+	return err
+}
+
+// SetTries sets the tries of PIN and PUK, which become the default again.
+func (t *Token) SetTries(management, pin *secret.Buffer, pinTries, pukTries int) error {
+	if err := t.authenticate(management); err != nil {
+		return err
+	}
+	if err := t.VerifyPIN(pin); err != nil {
+		return err
+	}
+	return t.applet.SetRetries(pinTries, pukTries)
+}
+
+// SetManagement replaces the management key by an AES-256 key.
+func (t *Token) SetManagement(old, new *secret.Buffer) error {
+	if err := t.authenticate(old); err != nil {
+		return err
+	}
+	return t.applet.SetManagementKey(algorithmAES256, new.Bytes())
+}
+
+// Generate makes a key on the token. A key that is in the slot is overwritten.
+func (t *Token) Generate(management *secret.Buffer, s keys.Slot, algorithm keys.Algorithm, policy keys.Policy) (keys.PublicKey, error) {
+	id, known := algorithmIDs[algorithm]
+	if !known {
+		return keys.PublicKey{}, &keys.TokenError{Text: fmt.Sprintf("the token makes no %q keys", algorithm)}
+	}
+	if err := t.authenticate(management); err != nil {
+		return keys.PublicKey{}, err
+	}
+	public, err := t.applet.Generate(s, id, policy)
+	if err != nil {
+		return keys.PublicKey{}, err
+	}
+	return keys.FromCrypto(public)
+}
+
+// Attest returns the attestation of a key made on the token.
+func (t *Token) Attest(s keys.Slot) (keys.Attestation, error) {
+	der, err := t.applet.Attest(s)
+	switch err {
+	case SWReferenceNotFound:
+		return keys.Attestation{}, &keys.NoKeyError{Slot: s}
+	case SWConditions:
+		return keys.Attestation{}, &keys.NotGeneratedError{Slot: s}
+	case nil:
+		return keys.Attestation{Slot: der, Device: t.applet.DeviceCertificate()}, nil
+	}
+	return keys.Attestation{}, err
+}
+
+// Sign verifies the PIN and signs.
+func (t *Token) Sign(s keys.Slot, pin *secret.Buffer, message []byte, touch func()) ([]byte, error) {
+	k, found := t.applet.state.slot(s)
+	if !found {
+		return nil, &keys.NoKeyError{Slot: s}
+	}
+	data := message
+	switch k.Algorithm {
+	case algorithmP256:
+		sum := sha256.Sum256(message)
+		data = sum[:]
+	case algorithmP384:
+		sum := sha512.Sum384(message)
+		data = sum[:]
+	}
+	if len(data) > maxMessage { // before a try of the PIN is risked
+		return nil, &keys.TooLongError{Bytes: len(message), Limit: maxMessage}
+	}
+	if err := t.VerifyPIN(pin); err != nil {
+		return nil, err
+	}
+	if t.applet.wantsTouch(k) {
+		t.applet.arm()
+		defer t.applet.disarm()
+		touch()
+	}
+	signature, err := t.applet.Sign(s, data)
+	if err == SWSecurityStatus { // the PIN was good
+		return nil, keys.ErrNotTouched
+	}
+	return signature, err
+}

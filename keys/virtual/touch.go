@@ -1,0 +1,74 @@
+package virtual
+
+import (
+	"rootceremony/keys"
+)
+
+// Button is how a virtual token's button behaves.
+type Button string
+
+// Buttons. The zero value is ButtonWaits.
+const (
+	ButtonWaits Button = ""     // waits for Touched
+	ButtonAuto  Button = "auto" // touched as soon as it waits
+	ButtonDead  Button = "dead" // waits in vain, whatever is touched
+)
+
+func (b Button) known() bool { return b == ButtonWaits || b == ButtonAuto || b == ButtonDead }
+
+// wantsTouch tells whether the next use of the key waits for a touch.
+func (a *Applet) wantsTouch(k *slot) bool {
+	switch k.Policy.Touch {
+	case keys.TouchAlways:
+		return true
+	case keys.TouchCached:
+		return a.touchedAt.IsZero() || a.now().Sub(a.touchedAt) >= touchCache
+	}
+	return false
+}
+
+// arm makes the applet take the next Touched, also when it comes before the
+// command that waits for it was given.
+func (a *Applet) arm() chan struct{} {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.pressed == nil {
+		a.pressed = make(chan struct{}, 1)
+	}
+	return a.pressed
+}
+
+func (a *Applet) disarm() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.pressed = nil
+}
+
+// Touched touches the button. Nothing happens unless the applet waits for it.
+// It may be called from any goroutine.
+func (a *Applet) Touched() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.pressed == nil || a.button == ButtonDead {
+		return
+	}
+	select {
+	case a.pressed <- struct{}{}:
+	default: // touched already
+	}
+}
+
+// waitForTouch tells whether the button was touched in time.
+func (a *Applet) waitForTouch() bool {
+	pressed := a.arm()
+	defer a.disarm()
+	if a.button != ButtonAuto {
+		select {
+		case <-pressed:
+		case <-a.after(touchWait):
+			return false
+		}
+	}
+	a.touchedAt = a.now()
+	return true
+}

@@ -1,0 +1,95 @@
+package plain
+
+import (
+	"context"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+
+	"rootceremony/ceremony"
+)
+
+// commands are the words that every prompt takes, with what :help says.
+var commands = []ceremony.Fact{
+	{Label: ":help", Value: "show this list"},
+	{Label: ":note", Value: "add a note to the record"},
+	{Label: ":exception", Value: "record that something went otherwise than planned"},
+	{Label: ":status", Value: "show where the ceremony stands"},
+	{Label: ":back", Value: "leave this task for the list of tasks"},
+	{Label: ":quit", Value: "leave; nothing is lost (Ctrl-C does the same)"},
+}
+
+// commandWord returns the command that a secret is exactly, or "". The secret
+// is not copied.
+func commandWord(b []byte) string {
+	for _, c := range commands {
+		if subtle.ConstantTimeCompare(b, []byte(c.Label)) == 1 {
+			return c.Label
+		}
+	}
+	return ""
+}
+
+// command carries out a command; the prompt is then asked again. Its error
+// ends the prompt.
+func (f *Front) command(ctx context.Context, word string) error {
+	book := f.opts.Notebook
+	switch word {
+	case ":help":
+		return f.write("\n" + paragraph("At every question you can type one of these words instead of an answer:") + table(commands))
+	case ":back":
+		return ceremony.ErrBack
+	case ":quit":
+		return f.leave("You leave.")
+	case ":note", ":exception":
+		if book == nil {
+			return f.write("\n" + paragraph("Nothing is recorded yet, so this cannot be noted here."))
+		}
+		return f.record(ctx, word == ":exception")
+	case ":status":
+		if book == nil {
+			return f.write("\n" + paragraph("Nothing is recorded yet."))
+		}
+		return f.write(f.block(ceremony.Message{Title: "Where the ceremony stands", Lines: book.Status()}))
+	}
+	return f.write(f.refused(fmt.Errorf("there is no command %q (hint: :help lists them)", word)))
+}
+
+// record asks for a note or an exception. :back drops it.
+func (f *Front) record(ctx context.Context, exception bool) error {
+	questions := []string{"What is to be noted?"}
+	title := "A note for the record"
+	if exception {
+		questions = []string{"What was expected?", "What happened instead?", "What was decided?"}
+		title = "An exception for the record"
+	}
+	text := f.block(ceremony.Message{Title: title})
+	var answers []string
+	for _, q := range questions {
+		for answered := false; !answered; {
+			line, err := f.line(ctx, false, text+f.question(q, "one line; :back records nothing"))
+			if errors.Is(err, ceremony.ErrBack) {
+				return f.write("\n" + paragraph("Nothing was recorded."))
+			}
+			if err != nil {
+				return err
+			}
+			text = ""
+			if answered = line != ""; answered {
+				answers = append(answers, line)
+			} else {
+				text = f.refused(errors.New("nothing was typed"))
+			}
+		}
+	}
+	var err error
+	if exception {
+		err = f.opts.Notebook.Exception(answers[0], answers[1], answers[2])
+	} else {
+		err = f.opts.Notebook.Note(answers[0])
+	}
+	if err != nil {
+		return f.write("\n" + paragraph("It was not recorded: "+err.Error()))
+	}
+	return f.write("\n" + paragraph("It is recorded."))
+}
