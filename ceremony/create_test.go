@@ -81,6 +81,18 @@ func (s *stage) open(clock func() time.Time, stickers ...string) (*ceremony.Desk
 	return desk, nil
 }
 
+// opened is a desk with a token for each holder. edit changes the plan.
+func opened(t *testing.T, edit ...string) (*stage, *ceremony.Desk) {
+	t.Helper()
+	s := newStage(t, edit...)
+	desk, err := s.open(clock, allStickers...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = desk.Close() })
+	return s, desk
+}
+
 func (s *stage) start(ctx context.Context) (*keys.Session, error) {
 	backend := keys.Backend{Kind: virtual.Kind, Dir: filepath.Join(s.dir, filepath.FromSlash(ceremony.TokensDir))}
 	for _, sticker := range s.plugged {
@@ -163,11 +175,7 @@ func (s *stage) untilPowerFails(n int) (ended bool) {
 // result is recorded. The next start always brings the ceremony to its end,
 // and what was recorded is still there.
 func TestPowerFailsBeforeEveryEvent(t *testing.T) {
-	whole := newStage(t)
-	desk, err := whole.open(clock, allStickers...)
-	if err != nil {
-		t.Fatal(err)
-	}
+	whole, desk := opened(t)
 	if err := runAll(desk, &ceremony.Script{}); err != nil {
 		t.Fatal(err)
 	}
@@ -264,12 +272,7 @@ func (a *answered) WaitForTouch(ctx context.Context, p ceremony.Prompt, press bo
 
 // Wrong tokens are refused before any PIN is asked for.
 func TestWrongTokensAreRefusedBeforeThePIN(t *testing.T) {
-	s := newStage(t)
-	desk, err := s.open(clock, allStickers...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer desk.Close()
+	s, desk := opened(t)
 	for sticker, o := range map[string]virtual.Options{
 		"old":  {Firmware: keys.Firmware{Major: 5, Minor: 4, Patch: 3}},
 		"fips": {Edition: "FIPS"}, "bio": {Edition: "Bio"},
@@ -314,16 +317,11 @@ func TestWrongTokensAreRefusedBeforeThePIN(t *testing.T) {
 // A token that is not fresh is wiped once its serial number was typed, and not
 // otherwise.
 func TestTokenThatHoldsKeysIsWipedByItsSerial(t *testing.T) {
-	s := newStage(t)
-	desk, err := s.open(clock, allStickers...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer desk.Close()
+	s, desk := opened(t)
 	runTo(t, desk, "enrol alice")
 	s.plugged = []string{"A-01"}
 	used := s.useElsewhere(t, "A-01")
-	err = desk.Run(t.Context(), "enrol alice", &ceremony.Script{Answers: map[string]string{"holder.wipe alice": "12345678"}})
+	err := desk.Run(t.Context(), "enrol alice", &ceremony.Script{Answers: map[string]string{"holder.wipe alice": "12345678"}})
 	if err == nil || !strings.Contains(err.Error(), "not what is asked for") {
 		t.Errorf("with another serial number: %v", err)
 	}
@@ -386,12 +384,7 @@ func (s *stage) look(t *testing.T) keys.Info {
 // A wrong PIN costs one try, and is asked for again with the tries left; the
 // task never spends a try that nobody typed.
 func TestWrongPINs(t *testing.T) {
-	s := newStage(t)
-	desk, err := s.open(clock, allStickers...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer desk.Close()
+	s, desk := opened(t)
 	runTo(t, desk, "sign alice")
 	s.plugged = []string{"A-01"}
 	tries := []string{}
@@ -418,12 +411,7 @@ func TestWrongPINs(t *testing.T) {
 }
 
 func TestBlockedPIN(t *testing.T) {
-	s := newStage(t)
-	desk, err := s.open(clock, allStickers...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer desk.Close()
+	s, desk := opened(t)
 	runTo(t, desk, "sign alice")
 	a := &ceremony.Script{Answers: map[string]string{"holder.pin alice": "908172"}}
 	var pin *keys.PINError
@@ -451,12 +439,7 @@ func TestBlockedPIN(t *testing.T) {
 // A touch that is refused leaves an intention without a result; the next try
 // looks at the token, says so, and signs.
 func TestLeftDuringTheTouch(t *testing.T) {
-	s := newStage(t)
-	desk, err := s.open(clock, allStickers...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer desk.Close()
+	_, desk := opened(t)
 	runTo(t, desk, "sign alice")
 	if err := desk.Run(t.Context(), "sign alice", &answered{touch: func() error { return ceremony.ErrLeft }}); !errors.Is(err, ceremony.ErrLeft) {
 		t.Fatalf("left: %v", err)
@@ -475,12 +458,7 @@ func TestLeftDuringTheTouch(t *testing.T) {
 // Tasks can be taken in any order that their needs allow, and a task that
 // waits cannot be taken.
 func TestTasksInAnotherOrder(t *testing.T) {
-	s := newStage(t)
-	desk, err := s.open(clock, allStickers...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer desk.Close()
+	s, desk := opened(t)
 	for _, id := range []string{"preflight", "agree", "enrol emil", "enrol chen", "enrol alice", "enrol dana", "enrol bruno", "review",
 		"sign dana", "sign bruno", "sign emil", "publish", "sign alice", "seal", "heads", "sums"} {
 		for _, task := range desk.Tasks() {
@@ -506,11 +484,7 @@ func TestTasksInAnotherOrder(t *testing.T) {
 
 // A log whose events were made up, or that lost one, does not replay.
 func TestFoldRefusesWhatDoesNotFit(t *testing.T) {
-	s := newStage(t)
-	desk, err := s.open(clock, allStickers...)
-	if err != nil {
-		t.Fatal(err)
-	}
+	s, desk := opened(t)
 	if err := runAll(desk, &ceremony.Script{}); err != nil {
 		t.Fatal(err)
 	}
@@ -545,12 +519,7 @@ func TestFoldRefusesWhatDoesNotFit(t *testing.T) {
 // The root expires within a day and says that it is a rehearsal's, whatever
 // the plan says.
 func TestRehearsalIsMarked(t *testing.T) {
-	s := newStage(t)
-	desk, err := s.open(clock, allStickers...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer desk.Close()
+	_, desk := opened(t)
 	runTo(t, desk, "sign alice")
 	state := desk.State()
 	if !state.Root.Rehearsal() || state.Root.Expires.After(noon.Add(24*time.Hour)) {
@@ -560,12 +529,7 @@ func TestRehearsalIsMarked(t *testing.T) {
 
 // P-256 tokens go the same way.
 func TestCreateWithP256(t *testing.T) {
-	s := newStage(t, `algorithm = "ed25519"`, `algorithm = "ecdsa-p256"`)
-	desk, err := s.open(clock, allStickers...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer desk.Close()
+	s, desk := opened(t, `algorithm = "ed25519"`, `algorithm = "ecdsa-p256"`)
 	if err := runAll(desk, &ceremony.Script{}); err != nil {
 		t.Fatal(err)
 	}
