@@ -56,8 +56,12 @@ func (d *Desk) review(ctx context.Context, a Attendant) error {
 	for _, change := range tuf.Diff(nil, s.Root, d.clock(), names) {
 		lines = append(lines, change.Text)
 	}
+	lines = append(lines, "", "custody:")
+	for _, line := range s.Plan.Custody().Lines() {
+		lines = append(lines, "  "+line)
+	}
 	title := fmt.Sprintf("Review root v%d", s.Draft.Version)
-	if err := a.Tell(ctx, Message{Title: title, Lines: append(lines, "", "Custody"), Text: s.Plan.Custody().Lines()}); err != nil {
+	if err := a.Tell(ctx, Message{Title: title, Lines: lines}); err != nil {
 		return err
 	}
 	second, err := a.Choose(ctx, Prompt{ID: "review.second", Message: Message{Title: title,
