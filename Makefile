@@ -11,7 +11,7 @@ build:
 
 # A guided rehearsal on virtual tokens.
 rehearse: build
-	bin/rootceremony rehearse
+	bin/rootceremony rehearse || test $$? = 3 # left early: to be gone on with
 
 # Everything. What is missing is installed first.
 test: check

@@ -298,7 +298,7 @@ func runPlain(desk *ceremony.Desk, rehearsal bool) error {
 	defer front.Close()
 	err = front.Run(context.Background(), desk)
 	if errors.Is(err, ceremony.ErrLeft) {
-		fmt.Fprintf(os.Stderr, "rootceremony: left early; nothing is lost (hint: the same command with %s goes on)\n", desk.Dir())
+		fmt.Fprintf(os.Stderr, "rootceremony: left early; nothing is lost (hint: rootceremony rehearse %s goes on)\n", desk.Dir())
 		return errUnfinished
 	}
 	if err != nil {
