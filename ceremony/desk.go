@@ -183,6 +183,9 @@ func LookAt(dir string) (*Desk, error) {
 // UseTokens gives the desk its readers.
 func (d *Desk) UseTokens(t Tokens) { d.tokens = t }
 
+// Tokens are the readers that the desk was given.
+func (d *Desk) Tokens() Tokens { return d.tokens }
+
 // Close leaves the ceremony; another process may go on with it.
 func (d *Desk) Close() error { return d.log.Close() }
 

@@ -1,0 +1,598 @@
+package ui
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/charmbracelet/bubbles/key"
+	tea "github.com/charmbracelet/bubbletea"
+
+	"rootceremony/ceremony"
+)
+
+// room is the screen of a ceremony: the list of tasks, and the panel in which
+// one of them speaks.
+type room struct {
+	*Room
+	readers sync.Mutex // held by the task that runs, or by a look at the readers
+
+	list   list
+	cursor string // id of a task
+	run    *running
+	prompt *prompt
+	last   *prompt            // that was answered; it comes back if the answer did not do
+	told   []ceremony.Message // what the task has said since the last answer
+	stale  bool               // told was answered: what comes next takes its place
+	result string             // why the last task has stopped
+	offset int                // lines of the panel above what is shown
+	token  string             // what is in the reader
+	look   context.CancelFunc // of the look at the readers that is under way
+}
+
+// list is how far a ceremony is, as its desk says.
+type list struct {
+	header string
+	tasks  []ceremony.Task
+	next   string // id of the task to take now; "": nothing that is needed is left
+	needed bool   // next is not optional
+}
+
+// running is the task that runs.
+type running struct {
+	task   ceremony.Task
+	cancel context.CancelFunc
+	since  time.Time // the start, or the last answer
+}
+
+// endedMsg: a task has ended.
+type endedMsg struct {
+	room *room
+	task ceremony.Task
+	err  error
+	list list
+}
+
+type (
+	pollMsg   struct{ room *room } // time to look at the readers
+	readerMsg struct {             // what was in them
+		room *room
+		text string
+	}
+)
+
+// listOf asks the desk. Only the goroutine that runs tasks may, while one runs.
+func listOf(d Desk) list {
+	l := list{header: d.Header(), tasks: d.Tasks()}
+	if next, ok := d.Next(); ok {
+		l.next, l.needed = next.ID, !next.Optional
+	}
+	return l
+}
+
+// begin asks how far the ceremony is.
+func (r *room) begin(m *model) tea.Cmd {
+	return tea.Batch(func() tea.Msg { return tasksMsg(listOf(r.Desk)) }, r.poll())
+}
+
+// pollEvery is how often the readers are looked at between tasks.
+const pollEvery = 2 * time.Second
+
+func (r *room) poll() tea.Cmd {
+	if r.Tokens.Plug != nil || r.Tokens.Start == nil {
+		return nil
+	}
+	return tea.Tick(pollEvery, func(time.Time) tea.Msg { return pollMsg{r} })
+}
+
+// lookAtReaders opens a short session of its own, never beside a task's.
+func (r *room) lookAtReaders() tea.Cmd {
+	ctx, cancel := context.WithTimeout(context.Background(), pollEvery)
+	r.look = cancel
+	return func() tea.Msg {
+		defer cancel()
+		if !r.readers.TryLock() {
+			return readerMsg{r, ""}
+		}
+		defer r.readers.Unlock()
+		session, err := r.Tokens.Start(ctx)
+		if err != nil {
+			return readerMsg{r, ""}
+		}
+		defer session.Close()
+		there, err := session.List()
+		if err != nil {
+			return readerMsg{r, ""}
+		}
+		return readerMsg{r, tokenText(there)}
+	}
+}
+
+func (r *room) update(m *model, msg tea.Msg) tea.Cmd {
+	switch msg := msg.(type) {
+	case tasksMsg:
+		r.setList(list(msg))
+	case tellMsg:
+		r.fresh()
+		r.told = append(r.told, msg.message)
+	case askMsg:
+		r.ask(m, msg.question)
+	case missingMsg:
+		if r.prompt != nil && r.prompt.question == msg.question {
+			r.prompt.missing = msg.text
+		}
+	case withdrawMsg:
+		if r.prompt != nil && r.prompt.question == msg.question {
+			r.answered(m)
+		}
+	case tokenMsg:
+		r.token = msg.text
+	case beatMsg:
+		if r.run != nil {
+			return beat()
+		}
+	case pollMsg:
+		if r.run == nil && msg.room == r {
+			return r.lookAtReaders()
+		}
+		return r.poll()
+	case readerMsg:
+		if msg.room == r && r.run == nil {
+			r.token = msg.text
+		}
+		return r.poll()
+	case endedMsg:
+		if msg.room == r {
+			return r.ended(m, msg)
+		}
+	}
+	return nil
+}
+
+// setList takes in how far the ceremony is; between tasks the next one is
+// chosen.
+func (r *room) setList(l list) {
+	r.list = l
+	if r.run == nil {
+		r.cursor = l.next
+		if l.next == "" && len(l.tasks) > 0 {
+			r.cursor = l.tasks[len(l.tasks)-1].ID
+		}
+	}
+}
+
+// fresh begins a new page in the panel, if the last one was answered.
+func (r *room) fresh() {
+	if r.stale {
+		r.told, r.stale, r.offset = nil, false, 0
+	}
+}
+
+func (r *room) ask(m *model, q *question) {
+	p := &prompt{question: q, missing: q.refused}
+	if q.kind == confirm || q.prompt.Final {
+		p.cursor = -1
+	}
+	if q.again && r.last != nil {
+		r.stale = false // the page is the same
+		p.cursor = r.last.cursor
+		if q.kind == text {
+			p.field = r.last.field
+		}
+	}
+	r.fresh()
+	r.prompt = p
+	m.rearm = true
+}
+
+// answered takes the prompt away.
+func (r *room) answered(m *model) {
+	r.last, r.prompt, r.stale = r.prompt, nil, true
+	if r.run != nil {
+		r.run.since = m.clock()
+	}
+}
+
+func (r *room) ended(m *model, msg endedMsg) tea.Cmd {
+	r.run, r.prompt, r.last, r.stale = nil, nil, nil, true
+	switch {
+	case m.leaving:
+		return tea.Quit
+	case msg.err == nil && len(r.told) == 0:
+		r.told = []ceremony.Message{{Title: r.name(msg.task), Text: []string{"Done."}}}
+	case errors.Is(msg.err, ceremony.ErrBack), errors.Is(msg.err, context.Canceled):
+		r.told = nil
+		r.result = "You left the task. What was recorded stays recorded."
+	case msg.err != nil:
+		r.told = nil
+		r.result = r.name(msg.task) + " has stopped: " + msg.err.Error()
+	}
+	r.offset = 0
+	r.setList(msg.list)
+	if r.list.next == msg.task.ID && msg.err == nil {
+		r.told, r.result = nil, "" // it is to be taken again
+	}
+	if _, asked := m.over.(*leave); asked {
+		m.close()
+	}
+	return nil
+}
+
+func (r *room) mode() mode {
+	switch {
+	case r.prompt != nil:
+		return r.prompt.mode()
+	case r.run != nil:
+		return nothing
+	}
+	return menu
+}
+
+// unfinished tells whether something that is needed is left.
+func (r *room) unfinished() bool { return r.list.next != "" && r.list.needed || r.run != nil }
+
+func (r *room) key(m *model, k tea.KeyMsg) tea.Cmd {
+	switch {
+	case key.Matches(k, keymap.Note):
+		m.open(newNote())
+		return nil
+	case key.Matches(k, keymap.Exception):
+		m.open(newException())
+		return nil
+	case r.scroll(m, k):
+		return nil
+	case r.prompt != nil:
+		cmd, done := r.prompt.key(m, k)
+		if done {
+			r.told = append(r.told, r.prompt.prompt.Message)
+			r.answered(m)
+		}
+		return cmd
+	case r.run != nil:
+		if key.Matches(k, keymap.Back) {
+			m.flash = "the task is at work; it will ask again, and ^C leaves"
+		}
+		return nil
+	}
+	return r.listKey(m, k)
+}
+
+// scroll takes the keys that move the panel, and tells whether k was one. Enter
+// and space move on before they answer: what is asked about is read first.
+func (r *room) scroll(m *model, k tea.KeyMsg) bool {
+	lines, _, rows := r.layout(m)
+	most := max(len(lines)-rows, 0)
+	page := max(rows-1, 1)
+	onward := key.Matches(k, keymap.Enter) || key.Matches(k, keymap.Space) && m.mode == menu
+	arrows := r.prompt != nil && len(r.prompt.choices) == 0 && r.prompt.kind != hidden
+	was := r.offset
+	switch {
+	case key.Matches(k, keymap.PageUp):
+		r.offset = max(r.offset-page, 0)
+	case key.Matches(k, keymap.PageDown):
+		r.offset = min(r.offset+page, most)
+	case arrows && key.Matches(k, keymap.Up):
+		r.offset = max(r.offset-1, 0)
+	case arrows && key.Matches(k, keymap.Down):
+		r.offset = min(r.offset+1, most)
+	case onward && r.prompt != nil && r.offset < most && r.prompt.kind != hidden && len(r.prompt.field.runes) == 0 && r.prompt.open(m.clock()):
+		r.offset = min(r.offset+page, most)
+	default:
+		return false
+	}
+	if r.offset != was && r.prompt != nil && r.prompt.kind == hidden {
+		r.prompt.secretKey(m, k)
+	}
+	return true
+}
+
+// listKey takes keys between tasks.
+func (r *room) listKey(m *model, k tea.KeyMsg) tea.Cmd {
+	rows := r.rows()
+	at := max(slices.IndexFunc(rows, func(w row) bool { return w.has(r.cursor) }), 0)
+	step := 0
+	switch {
+	case key.Matches(k, keymap.Up):
+		step = -1
+	case key.Matches(k, keymap.Down):
+		step = 1
+	case key.Matches(k, keymap.Back):
+		if m.start == nil {
+			m.flash = "this is the list of tasks; ^C leaves, and nothing is lost"
+			return nil
+		}
+		return m.closeRoom()
+	case key.Matches(k, keymap.Enter):
+		return r.take(m)
+	}
+	for i := at + step; step != 0 && i >= 0 && i < len(rows); i += step {
+		if len(rows[i].ids) > 0 {
+			r.cursor = rows[i].ids[0]
+			r.told, r.result, r.offset = nil, "", 0
+			break
+		}
+	}
+	return nil
+}
+
+// take begins the task under the cursor.
+func (r *room) take(m *model) tea.Cmd {
+	if r.list.next == "" && len(r.list.tasks) > 0 {
+		if m.start != nil {
+			return m.closeRoom()
+		}
+		return m.end()
+	}
+	t, ok := r.task(r.cursor)
+	switch {
+	case !ok:
+		return nil
+	case t.State == ceremony.Done:
+		m.flash = "that is done already"
+		return nil
+	case t.State == ceremony.Blocked:
+		m.flash = "that cannot be done yet: it " + t.Reason
+		return nil
+	}
+	r.told, r.result, r.offset, r.stale = nil, "", 0, false
+	if r.look != nil {
+		r.look()
+	}
+	return m.runTask(r, t)
+}
+
+func (r *room) task(id string) (ceremony.Task, bool) {
+	i := slices.IndexFunc(r.list.tasks, func(t ceremony.Task) bool { return t.ID == id })
+	if i < 0 {
+		return ceremony.Task{}, false
+	}
+	return r.list.tasks[i], true
+}
+
+// name is a task with its group: "Sign: Alice Costa".
+func (r *room) name(t ceremony.Task) string {
+	if t.Group == "" || t.Group == "The end" {
+		return t.Title
+	}
+	return t.Group + ": " + t.Title
+}
+
+// row is a line of the list: a task, or a group of them.
+type row struct {
+	ids    []string // of the tasks it stands for; none: a heading
+	mark   string
+	title  string
+	indent bool
+	look   look
+}
+
+func (w row) has(id string) bool { return slices.Contains(w.ids, id) }
+
+// rows sets the list. A group of which nothing can be done now is one row.
+func (r *room) rows() []row {
+	var rows []row
+	for i := 0; i < len(r.list.tasks); {
+		t := r.list.tasks[i]
+		n := 1
+		for t.Group != "" && i+n < len(r.list.tasks) && r.list.tasks[i+n].Group == t.Group {
+			n++
+		}
+		group := r.list.tasks[i : i+n]
+		i += n
+		if t.Group == "" {
+			rows = append(rows, r.row(t))
+			continue
+		}
+		done := 0
+		ready := false
+		all := row{mark: "[ ]", look: dim}
+		for _, t := range group {
+			all.ids = append(all.ids, t.ID)
+			ready = ready || t.State == ceremony.Ready
+			if t.State == ceremony.Done {
+				done++
+			}
+		}
+		if done == n {
+			all.mark, all.look = "[x]", good
+		}
+		if !ready {
+			all.title = fmt.Sprintf("%s  %d of %d", t.Group, done, n)
+			rows = append(rows, all)
+			continue
+		}
+		rows = append(rows, row{title: fmt.Sprintf("%s  %d of %d", t.Group, done, n)})
+		for _, t := range group {
+			w := r.row(t)
+			w.indent = true
+			rows = append(rows, w)
+		}
+	}
+	return rows
+}
+
+func (r *room) row(t ceremony.Task) row {
+	w := row{ids: []string{t.ID}, mark: "[ ]", title: t.Title}
+	switch {
+	case r.run != nil && r.run.task.ID == t.ID:
+		w.mark, w.look = "[>]", accent
+	case t.State == ceremony.Done:
+		w.mark, w.look = "[x]", good
+	case t.State == ceremony.Blocked:
+		w.look = dim
+	}
+	if t.Reason != "" && t.State != ceremony.Blocked {
+		w.title += "  " + t.Reason
+	}
+	return w
+}
+
+// listView draws the list in columns and rows.
+func (r *room) listView(e *env, columns, height int) []line {
+	rows := r.rows()
+	at := max(slices.IndexFunc(rows, func(w row) bool { return w.has(r.cursor) }), 0)
+	from := min(max(0, at-height/2), max(0, len(rows)-height))
+	var lines []line
+	for i := from; i < len(rows) && len(lines) < height; i++ {
+		w := rows[i]
+		here := " "
+		l := w.look
+		if i == at && r.run == nil {
+			here, l = e.glyphs.here, accent
+		}
+		if w.indent {
+			here += "  "
+		}
+		mark := strings.NewReplacer("x", e.glyphs.done, ">", e.glyphs.here).Replace(w.mark)
+		if mark != "" {
+			mark += " "
+		}
+		lines = append(lines, line{{here + mark, l}, {set(plain, w.title)[0].text, l}}.fit(columns))
+	}
+	return lines
+}
+
+// columnsOf is the width of the list, and of the panel beside it.
+func (r *room) columnsOf(m *model) (left, right int) {
+	left = min(max(27, m.width/4), 36)
+	right = m.width - left - 3
+	pages := r.told
+	if r.prompt != nil {
+		pages = append(slices.Clone(pages), r.prompt.prompt.Message)
+	}
+	if slices.ContainsFunc(pages, func(p ceremony.Message) bool { return wide(p, right) }) {
+		return 0, m.width - 2
+	}
+	return left, right
+}
+
+// layout is the panel's text, what stands fixed below it, and how many rows
+// there are for the text.
+func (r *room) layout(m *model) (lines, foot []line, rows int) {
+	_, columns := r.columnsOf(m)
+	pages := r.told
+	if r.prompt != nil {
+		pages = append(slices.Clone(pages), r.prompt.prompt.Message)
+	}
+	title := ""
+	for _, page := range pages {
+		if page.Title == title {
+			page.Title = ""
+		} else {
+			title = page.Title
+		}
+		if len(lines) > 0 {
+			lines = append(lines, nil)
+		}
+		lines = append(lines, body(page, columns)...)
+	}
+	height := m.height - 4
+	switch {
+	case r.prompt != nil:
+		foot = r.prompt.foot(m, columns, height-2)
+	case r.run != nil:
+		foot = []line{m.progress(r.run.since, columns)}
+	default:
+		foot = r.listFoot(columns)
+	}
+	return lines, foot, max(height-len(foot)-1, 1)
+}
+
+// listFoot says what Enter does between tasks.
+func (r *room) listFoot(columns int) []line {
+	var lines []line
+	add := func(l look, text string) {
+		for _, s := range wrap(text, columns) {
+			lines = append(lines, set(l, s))
+		}
+	}
+	if r.result != "" {
+		add(warn, r.result)
+		lines = append(lines, nil)
+	}
+	t, ok := r.task(r.cursor)
+	switch {
+	case len(r.list.tasks) == 0:
+	case r.list.next == "" && slices.ContainsFunc(r.list.tasks, func(t ceremony.Task) bool { return t.State == ceremony.Blocked }):
+		add(strong, "No task can be done now; the list says what is not done. Enter leaves.")
+	case r.list.next == "":
+		add(strong, "Everything is done. Enter leaves.")
+	case !ok:
+	case t.State == ceremony.Done:
+		add(plain, r.name(t)+" is done.")
+	case t.State == ceremony.Blocked:
+		add(plain, r.name(t)+" "+t.Reason+".")
+	case t.Optional:
+		add(strong, "Can still be done: "+r.name(t))
+	case t.ID == r.list.next:
+		add(strong, "Next: "+r.name(t))
+	default:
+		add(strong, "Now: "+r.name(t))
+	}
+	return lines
+}
+
+// view draws the screen between header and key line.
+func (r *room) view(m *model, height int) []line {
+	left, columns := r.columnsOf(m)
+	lines, foot, rows := r.layout(m)
+	offset := min(r.offset, max(len(lines)-rows, 0))
+	shown := lines[offset:min(len(lines), offset+rows)]
+	panel := make([]line, 0, height)
+	panel = append(panel, shown...)
+	more := line(nil)
+	if below := len(lines) - offset - len(shown); below > 0 {
+		more = line{{fmt.Sprintf("%s %d more lines: Enter or PgDn", m.glyphs.down, below), accent}}
+	} else if offset > 0 {
+		more = line{{m.glyphs.up + " PgUp: read again", dim}}
+	}
+	// The question stands below what it is about, and at the bottom where that
+	// is long.
+	for more != nil && len(panel) < rows {
+		panel = append(panel, nil)
+	}
+	panel = append(panel, more)
+	panel = append(panel, foot...)
+	if len(panel) > height {
+		panel = panel[len(panel)-height:]
+	}
+	for len(panel) < height {
+		panel = append(panel, nil)
+	}
+	if left == 0 {
+		for i := range panel {
+			panel[i] = append(line{{" ", plain}}, panel[i]...)
+		}
+		return panel
+	}
+	list := r.listView(&m.env, left, height)
+	for i := range panel {
+		l := line(nil)
+		if i < len(list) {
+			l = list[i]
+		}
+		l = append(l.fit(left), span{" " + m.glyphs.bar + " ", dim})
+		panel[i] = append(l, panel[i].fit(columns)...)
+	}
+	return panel
+}
+
+// keys is the key line.
+func (r *room) keys(m *model) string {
+	const always = "   ^N note   ^X exception"
+	switch {
+	case r.prompt == nil && r.run != nil:
+		return "Working" + always + "   F1 help   ^C leave, nothing is lost"
+	case r.prompt == nil && m.start != nil:
+		return "Enter go on" + always + "   ? help   Esc back   ^C leave"
+	case r.prompt == nil:
+		return "Enter go on" + always + "   ? help   ^C leave, nothing is lost"
+	case r.prompt.mode() == menu:
+		return "Enter go on" + always + "   ? help   Esc back   ^C leave"
+	}
+	return "Enter go on" + always + "   F1 help   Esc back   ^C leave"
+}
