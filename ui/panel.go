@@ -48,7 +48,8 @@ func hang(text string, columns int) []string {
 	return lines
 }
 
-// body sets a message in a panel.
+// body sets a message in a panel. What is long to read comes first, so that
+// what is needed for the answer stands above it in the end.
 func body(m ceremony.Message, columns int) []line {
 	var lines []line
 	gap := func() {
@@ -59,6 +60,14 @@ func body(m ceremony.Message, columns int) []line {
 	for _, s := range wrap(m.Title, columns) {
 		lines = append(lines, set(strong, s))
 	}
+	if len(m.Lines) > 0 {
+		gap()
+		for _, text := range m.Lines {
+			for _, s := range hang(text, columns) {
+				lines = append(lines, set(plain, s))
+			}
+		}
+	}
 	if len(m.Facts) > 0 {
 		gap()
 		lines = append(lines, table(m.Facts, columns)...)
@@ -67,14 +76,6 @@ func body(m ceremony.Message, columns int) []line {
 		gap()
 		for _, s := range wrap(text, columns) {
 			lines = append(lines, set(plain, s))
-		}
-	}
-	if len(m.Lines) > 0 {
-		gap()
-		for _, text := range m.Lines {
-			for _, s := range hang(text, columns) {
-				lines = append(lines, set(plain, s))
-			}
 		}
 	}
 	return lines

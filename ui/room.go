@@ -198,6 +198,9 @@ func (r *room) answered(m *model) {
 }
 
 func (r *room) ended(m *model, msg endedMsg) tea.Cmd {
+	if r.stale { // all that the task has said was answered
+		r.told = nil
+	}
 	r.run, r.prompt, r.last, r.stale = nil, nil, nil, true
 	switch {
 	case m.leaving:
@@ -248,7 +251,6 @@ func (r *room) key(m *model, k tea.KeyMsg) tea.Cmd {
 	case r.prompt != nil:
 		cmd, done := r.prompt.key(m, k)
 		if done {
-			r.told = append(r.told, r.prompt.prompt.Message)
 			r.answered(m)
 		}
 		return cmd
@@ -456,14 +458,23 @@ func (r *room) listView(e *env, columns, height int) []line {
 	return lines
 }
 
+// pages are what the panel shows: what the task has said, and what it asks or
+// has asked last.
+func (r *room) pages() []ceremony.Message {
+	switch {
+	case r.prompt != nil:
+		return append(slices.Clone(r.told), r.prompt.prompt.Message)
+	case r.stale && r.last != nil:
+		return append(slices.Clone(r.told), r.last.prompt.Message)
+	}
+	return r.told
+}
+
 // columnsOf is the width of the list, and of the panel beside it.
 func (r *room) columnsOf(m *model) (left, right int) {
 	left = min(max(27, m.width/4), 36)
 	right = m.width - left - 3
-	pages := r.told
-	if r.prompt != nil {
-		pages = append(slices.Clone(pages), r.prompt.prompt.Message)
-	}
+	pages := r.pages()
 	if slices.ContainsFunc(pages, func(p ceremony.Message) bool { return wide(p, right) }) {
 		return 0, m.width - 2
 	}
@@ -474,12 +485,8 @@ func (r *room) columnsOf(m *model) (left, right int) {
 // there are for the text.
 func (r *room) layout(m *model) (lines, foot []line, rows int) {
 	_, columns := r.columnsOf(m)
-	pages := r.told
-	if r.prompt != nil {
-		pages = append(slices.Clone(pages), r.prompt.prompt.Message)
-	}
 	title := ""
-	for _, page := range pages {
+	for _, page := range r.pages() {
 		if page.Title == title {
 			page.Title = ""
 		} else {
@@ -591,6 +598,8 @@ func (r *room) keys(m *model) string {
 		return "Enter go on" + always + "   ? help   Esc back   ^C leave"
 	case r.prompt == nil:
 		return "Enter go on" + always + "   ? help   ^C leave, nothing is lost"
+	case len(r.prompt.choices) > 0:
+		return "Up, Down choose   Enter go on   ^N note   ^X exception   ? help   Esc back"
 	case r.prompt.mode() == menu:
 		return "Enter go on" + always + "   ? help   Esc back   ^C leave"
 	}

@@ -182,8 +182,16 @@ func (g *Gate) OpenText() { g.set(text) }
 // OpenMenu opens the gate for keys that are no text; see OpenText.
 func (g *Gate) OpenMenu() { g.set(menu) }
 
-// Shut shuts the gate; see OpenText.
-func (g *Gate) Shut() { g.set(shut) }
+// Shut shuts the gate; see OpenText. A secret that was typed to its Enter can
+// still be taken.
+func (g *Gate) Shut() {
+	g.mu.Lock()
+	was := g.state
+	g.mu.Unlock()
+	if was != shut {
+		g.set(shut)
+	}
+}
 
 // Burst tells, once, that Read has met what a YubiKey types when it is touched
 // at the wrong time, and has thrown its Enter away (and, but for a line of
