@@ -14,7 +14,7 @@ import (
 func (d *Desk) preflight(ctx context.Context, a Attendant) error {
 	for {
 		findings := Preflight(d.dir, d.clock())
-		if err := a.Tell(ctx, Message{Title: "Check the laptop", Lines: FindingLines(findings)}); err != nil {
+		if err := a.Tell(ctx, Message{Title: "Check the laptop", Facts: findingFacts(findings)}); err != nil {
 			return err
 		}
 		failures := failed(findings)
@@ -58,6 +58,18 @@ func (d *Desk) preflightDone(findings []Finding) error {
 	return d.record(TypePreflight, "room", PreflightDone{findings})
 }
 
+func findingFacts(findings []Finding) []Fact {
+	var facts []Fact
+	for _, f := range findings {
+		text := f.Text
+		if f.Advice != "" {
+			text += " (hint: " + f.Advice + ")"
+		}
+		facts = append(facts, Fact{fmt.Sprintf("%-4s %s", f.Level, f.ID), text})
+	}
+	return facts
+}
+
 // FindingLines says the findings to people.
 func FindingLines(findings []Finding) []string {
 	var lines []string
@@ -89,10 +101,12 @@ func (d *Desk) agree(ctx context.Context, a Attendant) error {
 		return err
 	}
 	resolved.Rehearsal = d.state.Begun.Rehearsal
+	if err := a.Tell(ctx, Message{Title: "The plan", Lines: CheckPlan(resolved, d.clock()).Lines()}); err != nil {
+		return err
+	}
 	digest := resolved.Digest()
 	err = a.Type(ctx, Prompt{ID: "plan.digest", Final: true, Message: Message{
 		Title: "Agree the plan",
-		Lines: CheckPlan(resolved, d.clock()).Lines(),
 		Facts: []Fact{{"Digest", grouped(digest)}},
 		Text: []string{"One person reads the digest aloud, the others compare it with the plan they were sent. " +
 			"From now on nothing but this plan decides what is made."}},

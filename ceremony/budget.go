@@ -39,6 +39,9 @@ func (r *Resolved) Budget() Budget {
 	if r.Token.Algorithm == keys.Ed25519 {
 		b.Limit = maxTokenMessage
 	}
+	if r.Rehearsal {
+		b.Limit += len(`"x-rehearsal":true,`) // which the real root will not have
+	}
 	b.Refused = b.Bytes > b.Limit
 	b.MostHolders = len(r.Holders)
 	// Every holder adds the same, but for the digits of the threshold.
@@ -53,8 +56,8 @@ func (r *Resolved) Budget() Budget {
 
 // text is a Budget that is refused, in one line.
 func (b Budget) text() string {
-	t := fmt.Sprintf("the root would have %d bytes: over the %d that can be signed", b.Bytes, b.Limit)
-	if b.Limit == maxTokenMessage {
+	t := fmt.Sprintf("the root would have %d bytes: over the %d that clients surely read", b.Bytes, b.Limit)
+	if b.Limit < maxRoot {
 		t = fmt.Sprintf("the root would have %d bytes: over the %d that an ed25519 token signs", b.Bytes, b.Limit)
 	}
 	if len(b.Advice) > 0 {
@@ -69,7 +72,7 @@ func (b Budget) Lines() []string {
 		return []string{b.text()}
 	}
 	lines := []string{fmt.Sprintf("root metadata: %d bytes to sign, of %d at most", b.Bytes, b.Limit)}
-	if b.Limit == maxTokenMessage {
+	if b.Limit < maxRoot {
 		lines = append(lines, fmt.Sprintf("with these online keys, %d holders would fit", b.MostHolders))
 	}
 	return lines

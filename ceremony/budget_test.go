@@ -70,6 +70,17 @@ func TestBudget(t *testing.T) {
 	}
 }
 
+// A plan that fits can be rehearsed: the mark of a rehearsal costs nothing.
+func TestBudgetOfARehearsal(t *testing.T) {
+	real := sized(t, 7, keys.Ed25519, nil)
+	rehearsal := *real
+	rehearsal.Rehearsal = true
+	b, rb := real.Budget(), rehearsal.Budget()
+	if rb.Limit-rb.Bytes != b.Limit-b.Bytes || rb.MostHolders != b.MostHolders {
+		t.Errorf("%+v, in a rehearsal %+v", b, rb)
+	}
+}
+
 func TestBudgetAdvice(t *testing.T) {
 	ecdsa := map[string]ResolvedRole{}
 	for _, role := range onlineRoles {

@@ -74,10 +74,18 @@ func (r *Resolved) Custody() Custody {
 func (c Custody) Lines() []string {
 	var lines []string
 	for _, g := range c.Sign {
+		if g.Any == 1 {
+			lines = append(lines, fmt.Sprintf("%s could sign alone, with one token and its PIN", g))
+			continue
+		}
 		lines = append(lines, fmt.Sprintf("%s could sign, with their %s", g, g.By))
 	}
 	for _, g := range c.Locks {
-		lines = append(lines, fmt.Sprintf("losing the %s of %s locks the project out: no key has a backup", g.By, g))
+		what := g.By
+		if g.Any == 1 {
+			what = "token"
+		}
+		lines = append(lines, fmt.Sprintf("losing the %s of %s locks the project out: no key has a backup", what, g))
 	}
 	for _, s := range c.Sites {
 		who := fmt.Sprintf("%d of the holders (%s)", len(s.Holders), list(s.Holders, "and"))
@@ -108,6 +116,8 @@ func (g Group) String() string {
 		return "both " + list(g.Of, "and")
 	case g.Any == len(g.Of):
 		return "all of " + list(g.Of, "and")
+	case g.Any == 1:
+		return "any one of " + list(g.Of, "or")
 	}
 	return fmt.Sprintf("any %d of %s", g.Any, list(g.Of, "or"))
 }

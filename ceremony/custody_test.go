@@ -36,18 +36,18 @@ losing the tokens of any 2 of A, B, C or D locks the project out: no key has a b
 losing Lisbon alone locks the project out: it has 2 of the holders (A and B)
 warning: after the loss of one token the next one locks the project out (hint: two holders more than the threshold)`},
 		{"all of them", held(2, "A@Lisbon", "B"), `both A and B could sign, with their tokens and PINs
-losing the tokens of any 1 of A or B locks the project out: no key has a backup
+losing the token of any one of A or B locks the project out: no key has a backup
 losing Lisbon alone locks the project out: it has 1 of the holders (A)
 no site is known for B: the analysis of sites is without them
 warning: the loss of a single token locks the project out for good (hint: more holders than the threshold)`},
-		{"any one", held(1, "A@X", "B@Y", "C@Z"), `any 1 of A, B or C could sign, with their tokens and PINs
+		{"any one", held(1, "A@X", "B@Y", "C@Z"), `any one of A, B or C could sign alone, with one token and its PIN
 losing the tokens of all of A, B and C locks the project out: no key has a backup
 X alone could sign: it has 1 of the holders (A), and 1 sign a root
 Y alone could sign: it has 1 of the holders (B), and 1 sign a root
 Z alone could sign: it has 1 of the holders (C), and 1 sign a root
 warning: any one holder can sign a root alone (hint: a threshold of 2 or more)`},
-		{"one alone", held(1, "A"), `A could sign, with their tokens and PINs
-losing the tokens of A locks the project out: no key has a backup
+		{"one alone", held(1, "A"), `A could sign alone, with one token and its PIN
+losing the token of A locks the project out: no key has a backup
 no site is known for A: the analysis of sites is without them
 warning: the loss of a single token locks the project out for good (hint: more holders than the threshold)`},
 	} {
@@ -129,7 +129,7 @@ func TestCheckPlan(t *testing.T) {
 	}
 	want := fmt.Sprintf(`Example packages: create, root v1
 signed by 3 of 5 holders, with ed25519 keys; touch always; firmware 5.7.0 or newer
-expires 2027-11-22 09:00:00 UTC, in 365 days
+expires 2027-11-23 00:00:00 UTC, in 365 days
 consistent snapshots: yes
 
 who must come:

@@ -381,7 +381,8 @@ func expiry(text string, now time.Time) (time.Time, error) {
 		if _, err := fmt.Sscanf(digits, "%d", &days); err != nil || fmt.Sprint(days) != digits || days < 1 || days > maxDays {
 			return time.Time{}, fmt.Errorf("expires %q is not a number of days from 1d to %dd", text, maxDays)
 		}
-		return now.UTC().Truncate(time.Second).AddDate(0, 0, days), nil
+		// From the end of the day, so that the digest read aloud is the same all day.
+		return now.UTC().Truncate(24*time.Hour).AddDate(0, 0, days+1), nil
 	}
 	at, err := time.Parse(time.RFC3339, text)
 	switch {

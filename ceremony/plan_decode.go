@@ -1,6 +1,7 @@
 package ceremony
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -24,6 +25,10 @@ type place struct{ key, value int }
 // the reading with a *PlanError of one.
 func (p *Plan) decode() error {
 	p.lines = lineStarts(p.Data)
+	if bytes.HasPrefix(p.Data, []byte("\ufeff")) {
+		p.faultAt(0, "the file begins with a byte order mark (hint: save it as UTF-8 without one)")
+		return p.err()
+	}
 	var values map[string]any
 	if err := toml.Unmarshal(p.Data, &values); err != nil {
 		offset := 0

@@ -98,11 +98,11 @@ func (p *Plan) tokenRules() {
 	if p.absent("token.min_firmware") {
 		t.MinFirmware = least.String()
 	}
-	switch min, err := ParseFirmware(t.MinFirmware); {
+	switch asked, err := ParseFirmware(t.MinFirmware); {
 	case err != nil:
 		p.fault("token.min_firmware", "min_firmware %v", err)
-	case known && min.Less(least):
-		p.fault("token.min_firmware", "min_firmware %s is too old: %s keys need %s", min, t.Algorithm, least)
+	case known && asked.Less(least):
+		p.fault("token.min_firmware", "min_firmware %s is too old: %s keys need %s", asked, t.Algorithm, least)
 	}
 }
 

@@ -155,6 +155,7 @@ var badPlans = []struct {
 	{"a key twice", []string{"threshold = 3", "threshold = 3\nthreshold = 4"}, `8:1: not TOML: key threshold is already defined`},
 	{"no TOML", []string{"kind =", "kind"}, `3:6: not TOML: expected '=' after key`},
 	{"not UTF-8", []string{"Example packages", "Example \xff"}, `4:17: not TOML: invalid UTF-8 character in basic string`},
+	{"a byte order mark", []string{"# A rehearsal", "\ufeff# A rehearsal"}, `1:1: the file begins with a byte order mark (hint: save it as UTF-8 without one)`},
 	{"an escape byte in a name", []string{"Example packages", "Ex\x1b[2Jample"}, `4:11: not TOML: basic strings cannot have control characters`},
 
 	{"a number as text", []string{"threshold = 3", "threshold = \"3\""}, `7:13: threshold must be a whole number, not a text`},
@@ -165,6 +166,7 @@ var badPlans = []struct {
 	{"one table of holders", []string{"[[person]]", "[person]"}, `49:2: person must be written [[person]], once for each, not as a table`},
 	{"a list of texts", []string{"[[person]]\nname = \"Wanda Meyer\"\nrole = \"witness\"", "", "kind =", "person = [\"Wanda\"]\nkind ="}, `3:11: person must be written [[person]], once for each, not as a text`},
 	{"a table list for one", []string{"[root]", "[[root]]"}, `6:3: root must be one table, [root], not a list`},
+	{"a table list for a role", []string{"[role.timestamp]", "[[role.timestamp]]"}, `53:8: timestamp must be one table, [role.timestamp], not a list`},
 	{"a key file alone", []string{`["keys/targets.pub"]`, `"keys/targets.pub"`}, `63:8: keys must be a list of texts, not a text`},
 	{"a key file that is a number", []string{`["keys/targets.pub"]`, `["keys/targets.pub", 2]`}, `63:29: keys must be texts in quotes, not a number`},
 

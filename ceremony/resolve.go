@@ -27,7 +27,7 @@ var minClock = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 // their digest is what people read aloud.
 type Resolved struct {
 	Format     int    `json:"format"`      // 1
-	Rehearsal  bool   `json:"rehearsal"`   // on virtual tokens; the root says so
+	Rehearsal  bool   `json:"rehearsal"`   // on virtual tokens, and the root says so; set after Resolve
 	PlanSHA256 string `json:"plan_sha256"` // of the bytes of plan.toml, in hex
 	Kind       string `json:"kind"`        // Create
 	Name       string `json:"name"`
@@ -190,8 +190,8 @@ func (r *Resolved) check() error {
 		return fmt.Errorf("threshold %d with %d holders", r.Threshold, len(r.Holders))
 	}
 	least, known := firmware[r.Token.Algorithm]
-	least2, err := ParseFirmware(r.Token.MinFirmware)
-	if !known || err != nil || least2.Less(least) || r.Token.Touch != keys.TouchAlways && r.Token.Touch != keys.TouchCached {
+	asked, err := ParseFirmware(r.Token.MinFirmware)
+	if !known || err != nil || asked.Less(least) || r.Token.Touch != keys.TouchAlways && r.Token.Touch != keys.TouchCached {
 		return fmt.Errorf("token policy %v is not one that this version knows", r.Token)
 	}
 	seen := map[string]bool{}

@@ -29,11 +29,14 @@ func TestResolve(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if later, err := p.Resolve(planNow.Add(14 * time.Hour)); err != nil || later.Digest() != r.Digest() {
+		t.Errorf("the digest changes in the course of a day (%v)", err)
+	}
 	sum := sha256.Sum256([]byte(examplePlan))
 	if r.PlanSHA256 != hex.EncodeToString(sum[:]) || r.Version != 1 || r.Threshold != 3 || len(r.Holders) != 5 {
 		t.Errorf("%+v", r)
 	}
-	if want := time.Date(2027, 11, 22, 9, 0, 0, 0, time.UTC); r.Expires != want {
+	if want := time.Date(2027, 11, 23, 0, 0, 0, 0, time.UTC); r.Expires != want {
 		t.Errorf("expires %s, want %s", r.Expires, want)
 	}
 	again, err := ParseResolved(r.JSON())
@@ -48,6 +51,17 @@ func TestResolve(t *testing.T) {
 	r.Roles["targets"].Keys[0] = mustKey(placeholder(keys.Ed25519, "other"))
 	if p.Roles["targets"].Keys[0] == r.Roles["targets"].Keys[0] {
 		t.Error("the agreed plan shares its keys with the plan")
+	}
+}
+
+// People compare plan.resolved.json with what they know: names stand in it as
+// they are written.
+func TestResolvedIsReadable(t *testing.T) {
+	r := resolvedExample(t, "Example packages", "Bolts & <Nuts>", `name = "Chen Wei"`, "name = \"陈伟\"\nid = \"chen\"")
+	for _, want := range []string{`"name": "Bolts & <Nuts>"`, `"name": "陈伟"`} {
+		if !strings.Contains(string(r.JSON()), want) {
+			t.Errorf("no %s in\n%s", want, r.JSON())
+		}
 	}
 }
 
@@ -116,8 +130,8 @@ func TestParseResolvedIsStrict(t *testing.T) {
 		{"role", `"witness"`, `"boss"`, "none of administrator"},
 		{"touch", `"always"`, `"never"`, "token policy"},
 		{"firmware", `"5.7.0"`, `"5.4.0"`, "token policy"},
-		{"fraction", "T09:00:00Z", "T09:00:00.5Z", "whole seconds"},
-		{"offset", "T09:00:00Z", "T09:00:00+01:00", "in UTC"},
+		{"fraction", "T00:00:00Z", "T00:00:00.5Z", "whole seconds"},
+		{"offset", "T00:00:00Z", "T00:00:00+01:00", "in UTC"},
 		{"sum", `"plan_sha256": "`, `"plan_sha256": "00`, "not a SHA-256"},
 		{"null holders", `"holders": [`, `"holders": null, "x": [`, "threshold 3 with 0 holders"},
 		{"null persons", `"persons": [`, `"persons": null, "x": [`, "persons is no list"},

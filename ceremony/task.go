@@ -7,6 +7,14 @@ import (
 	"strings"
 )
 
+// Label names a task outside the list: "Sign: Alice Costa".
+func (t Task) Label() string {
+	if t.Group == "" || t.Group == groupEnd {
+		return t.Title
+	}
+	return t.Group + ": " + t.Title
+}
+
 // TaskState says whether a task can be taken.
 type TaskState string
 
@@ -54,7 +62,7 @@ func (d *Desk) Next() (Task, bool) {
 	return Task{}, false
 }
 
-const groupEnd = "The end"
+const groupEnd = "At the end"
 
 func (d *Desk) tasks() []Task {
 	s := d.state
@@ -199,11 +207,11 @@ func listed(names []string) string {
 func (d *Desk) Status() []string {
 	marks := map[TaskState]string{Done: "[x]", Ready: "[ ]", Blocked: " - "}
 	lines := []string{d.Header()}
+	if d.state.Begun != nil && d.state.Begun.Rehearsal {
+		lines[0] = "REHEARSAL: " + lines[0]
+	}
 	for _, t := range d.Tasks() {
-		line := marks[t.State] + " " + t.Title
-		if t.Group != "" && t.Group != groupEnd {
-			line = marks[t.State] + " " + t.Group + ": " + t.Title
-		}
+		line := marks[t.State] + " " + t.Label()
 		if t.Reason != "" {
 			line += " (" + t.Reason + ")"
 		}
@@ -221,12 +229,8 @@ func (d *Desk) Status() []string {
 
 // Header is one line that says which ceremony this is.
 func (d *Desk) Header() string {
-	header := "root ceremony"
 	if s := d.state; s.Plan != nil {
-		header = fmt.Sprintf("%s, %s root v%d", s.Plan.Name, s.Plan.Kind, s.Plan.Version)
+		return fmt.Sprintf("%s, %s root v%d", s.Plan.Name, s.Plan.Kind, s.Plan.Version)
 	}
-	if d.state.Begun != nil && d.state.Begun.Rehearsal {
-		header = "REHEARSAL: " + header
-	}
-	return header
+	return "root ceremony"
 }

@@ -6,6 +6,9 @@ func (s *Session) Pid() int { return s.cmd.Process.Pid }
 // Kill kills the child behind the session's back.
 func (s *Session) Kill() error { return s.cmd.Process.Kill() }
 
+// Ended is closed when the child is gone.
+func (s *Session) Ended() <-chan struct{} { return s.ended }
+
 // The wire, for tests of what crosses it.
 var (
 	ReadHeader = readHeader

@@ -29,6 +29,9 @@ const (
 	DefaultManagement = "\x01\x02\x03\x04\x05\x06\x07\x08\x01\x02\x03\x04\x05\x06\x07\x08\x01\x02\x03\x04\x05\x06\x07\x08"
 )
 
+// firmwareEd25519 is the first firmware that knows ed25519.
+var firmwareEd25519 = Firmware{5, 7, 0}
+
 // tries is how many wrong PINs or PUKs in a row a prepared token takes.
 const tries = 5
 
@@ -254,7 +257,11 @@ func prepare(t Token, pin *secret.Buffer) (Prepared, error) {
 		return Prepared{}, fmt.Errorf("set the PIN: %w", err)
 	}
 	var p Prepared
-	p.Authentication, err = t.Generate(management, SlotAuthentication, Ed25519, Policy{PINAlways, TouchNever})
+	authentication := Ed25519
+	if info.Firmware.Less(firmwareEd25519) {
+		authentication = P256
+	}
+	p.Authentication, err = t.Generate(management, SlotAuthentication, authentication, Policy{PINAlways, TouchNever})
 	if err != nil {
 		return Prepared{}, fmt.Errorf("make the key in slot %v: %w", SlotAuthentication, err)
 	}
@@ -289,6 +296,15 @@ func makeRootKey(t Token, algorithm Algorithm, touch Touch) (PublicKey, error) {
 	info, err := t.Info()
 	if err != nil {
 		return PublicKey{}, err
+	}
+	switch { // what the token would refuse at the end, it must not begin with
+	case algorithm != Ed25519 && algorithm != P256 && algorithm != P384:
+		return PublicKey{}, &TokenError{fmt.Sprintf("no token makes %q keys", algorithm)}
+	case touch != TouchNever && touch != TouchAlways && touch != TouchCached:
+		return PublicKey{}, &TokenError{fmt.Sprintf("no token knows the touch policy %q", touch)}
+	case algorithm == Ed25519 && info.Firmware.Less(firmwareEd25519):
+		return PublicKey{}, &TokenError{fmt.Sprintf("token %d has firmware %v, and ed25519 needs %v (hint: another token, or ecdsa-p256 in the plan)",
+			info.Serial, info.Firmware, firmwareEd25519)}
 	}
 	if _, taken := info.Key(SlotRoot); taken {
 		return PublicKey{}, &SlotTakenError{SlotRoot}

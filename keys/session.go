@@ -308,7 +308,7 @@ func (s *Session) Reset() error {
 
 // Prepared are the keys that Prepare makes on a token.
 type Prepared struct {
-	Authentication PublicKey `json:"authentication"` // slot 9a: ed25519, PIN always, touch never
+	Authentication PublicKey `json:"authentication"` // slot 9a: ed25519 (P-256 below firmware 5.7), PIN always, touch never
 	Age            PublicKey `json:"age"`            // slot 82: P-256, PIN always, touch always
 }
 

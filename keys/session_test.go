@@ -5,12 +5,14 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"syscall"
@@ -41,6 +43,16 @@ func TestMain(m *testing.M) {
 			os.Exit(0)
 		case "hold-token":
 			holdToken(os.Args[2], os.Args[3])
+		case "deaf-parent":
+			_, err := keys.Program{Path: os.Args[0], Args: []string{"deaf", os.Args[2]}}.Start(context.Background(), keys.Backend{})
+			panic(err)
+		case "deaf":
+			fifo, err := os.OpenFile(os.Args[2], os.O_WRONLY, 0)
+			if err != nil {
+				panic(err)
+			}
+			_, _ = fifo.WriteString("x")
+			_ = syscall.Pause()
 		}
 	}
 	os.Exit(m.Run())
@@ -245,6 +257,39 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// What would be refused at the end is refused before anything is changed.
+func TestOldFirmware(t *testing.T) {
+	_, serial, b := drawer(t, virtual.Options{Firmware: keys.Firmware{Major: 5, Minor: 4, Patch: 3}})
+	s := start(t, program(t), b, serial)
+	prepared, err := s.Prepare(pin(t, "482913"))
+	if err != nil || prepared.Authentication.Algorithm != keys.P256 {
+		t.Fatalf("prepared %+v, %v", prepared, err)
+	}
+	before, err := s.Info()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		algorithm keys.Algorithm
+		touch     keys.Touch
+		want      string
+	}{
+		{keys.Ed25519, keys.TouchAlways, "ed25519 needs 5.7.0"},
+		{"rsa", keys.TouchAlways, `no token makes "rsa" keys`},
+		{keys.P256, "sometimes", `touch policy "sometimes"`},
+	} {
+		if _, err := s.MakeRootKey(c.algorithm, c.touch); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%v, %v: %v", c.algorithm, c.touch, err)
+		}
+	}
+	if after, err := s.Info(); err != nil || !reflect.DeepEqual(after, before) {
+		t.Errorf("%+v became %+v (%v)", before, after, err)
+	}
+	if _, err := s.MakeRootKey(keys.P256, keys.TouchCached); err != nil {
+		t.Error(err)
+	}
+}
+
 func is[E error](err error) bool {
 	var e E
 	return errors.As(err, &e)
@@ -323,6 +368,23 @@ func TestCancelDuringTouch(t *testing.T) {
 	start(t, program(t), b, serial)
 }
 
+// Cancelling ends the wait too when whoever asks for the touch has said yes.
+func TestCancelAfterTouch(t *testing.T) {
+	_, serial, b := drawer(t, virtual.Options{Button: virtual.ButtonDead})
+	s := start(t, program(t), b, serial)
+	holderPIN := pin(t, "482913")
+	enrol(t, s, holderPIN)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	_, err := s.Sign(ctx, keys.SlotRoot, holderPIN, []byte("m"), func(context.Context) error {
+		go cancel()
+		return nil
+	})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("sign: %v", err)
+	}
+}
+
 func TestKilledDuringSign(t *testing.T) {
 	_, serial, b := drawer(t, virtual.Options{})
 	s := start(t, program(t), b, serial)
@@ -358,6 +420,11 @@ func TestContextEndsSession(t *testing.T) {
 	}
 	defer s.Close()
 	cancel()
+	select {
+	case <-s.Ended():
+	case <-time.After(10 * time.Second):
+		t.Error("the child lives on")
+	}
 	if err := s.Select(serial); !errors.Is(err, context.Canceled) {
 		t.Errorf("select: %v", err)
 	}
@@ -455,6 +522,93 @@ func TestParentKilled(t *testing.T) {
 		}
 	case <-time.After(10 * time.Second):
 		t.Error("the child lives on, and holds the token")
+	}
+}
+
+// Also one that hangs and does not listen ends with its parent.
+func TestDeafChildOfKilledParent(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "fifo")
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	parent := exec.Command(self, "deaf-parent", path)
+	if err := parent.Start(); err != nil {
+		t.Fatal(err)
+	}
+	fifo, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer fifo.Close()
+	if _, err := io.ReadFull(fifo, make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	_ = parent.Process.Kill()
+	_ = parent.Wait()
+	if err := fifo.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := fifo.Read(make([]byte, 1)); err != io.EOF { // the end comes with the last writer's
+		t.Errorf("the child lives on: %d, %v", n, err)
+	}
+}
+
+// When the input ends during a command, Serve does not wait for that.
+func TestServeEndsInTouchWait(t *testing.T) {
+	_, serial, b := drawer(t, virtual.Options{})
+	s := start(t, program(t), b, serial)
+	enrol(t, s, pin(t, "482913"))
+	_ = s.Close()
+
+	in, request := io.Pipe()
+	answer, out := io.Pipe()
+	served := make(chan error, 1)
+	go func() { served <- keys.Serve(in, out, virtual.Open) }()
+	send := func(kind byte, body string) {
+		if _, err := request.Write(append([]byte{kind, 0, 0, byte(len(body) >> 8), byte(len(body))}, body...)); err != nil {
+			t.Error(err)
+		}
+	}
+	receive := func() string {
+		_, n, err := keys.ReadHeader(answer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body := make([]byte, n)
+		if _, err := io.ReadFull(answer, body); err != nil {
+			t.Fatal(err)
+		}
+		return string(body)
+	}
+	backend, err := json.Marshal(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	send('q', `{"do":"open the readers","backend":`+string(backend)+`}`)
+	if got := receive(); got != "{}" {
+		t.Fatal(got)
+	}
+	send('q', fmt.Sprintf(`{"do":"open the token","serial":%d}`, serial))
+	if got := receive(); got != "{}" {
+		t.Fatal(got)
+	}
+	send('q', `{"do":"sign","slot":156}`)
+	send('s', "482913")
+	if got := receive(); got != `{"touch":true}` {
+		t.Fatal(got)
+	}
+	_ = request.Close()
+	select {
+	case err := <-served:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("Serve waits for the touch")
 	}
 }
 
@@ -604,19 +758,12 @@ func BenchmarkSession(b *testing.B) {
 	}
 }
 
+// One holder's enrolment: a new token, and one session for all of it.
 func BenchmarkEnrol(b *testing.B) {
-	dir := filepath.Join(b.TempDir(), "tokens")
-	d, err := virtual.OpenDrawer(dir)
-	if err != nil {
-		b.Fatal(err)
-	}
 	p, holderPIN := program(b), pin(b, "482913")
-	for n := 0; b.Loop(); n++ {
-		serial, err := d.Add(fmt.Sprint(n), virtual.Options{})
-		if err != nil {
-			b.Fatal(err)
-		}
-		s := start(b, p, keys.Backend{Kind: virtual.Kind, Dir: dir, Plugged: []uint32{serial}}, serial)
+	for b.Loop() {
+		_, serial, backend := drawer(b, virtual.Options{})
+		s := start(b, p, backend, serial)
 		enrol(b, s, holderPIN)
 		_ = s.Close()
 	}

@@ -95,6 +95,9 @@ func TestDiffOfKeys(t *testing.T) {
 		if got := texts(Diff(r, other, expiry, nil)); !strings.Contains(got, want) {
 			t.Errorf("want %q in\n%s", want, got)
 		}
+		if strings.HasPrefix(want, "key") && strings.Contains(texts(Diff(r, other, expiry, nil)), "key added") {
+			t.Errorf("%s: a key that was there before is called added", want)
+		}
 		if got := Diff(other, r, expiry, nil); len(got) < 3 && !strings.HasPrefix(want, "(written") {
 			t.Errorf("back from %q: %v", want, got)
 		}

@@ -47,6 +47,7 @@ func TestScanRefuses(t *testing.T) {
 		{"\xff", 1, 1, "not UTF-8"},
 		{`"\ud800"`, 1, 2, "surrogate"},
 		{`"\udc00"`, 1, 2, "surrogate"},
+		{`"\udc00\udc00"`, 1, 2, "surrogate"},
 		{`"\ud800\u0041"`, 1, 2, "surrogate"},
 		{`"\ud800\ud800"`, 1, 2, "surrogate"},
 		{`"\x"`, 1, 2, "no such escape"},

@@ -28,17 +28,14 @@ type Key struct {
 	Public keys.PublicKey
 	Type   string // keytype
 	Scheme string
-	rsa    string // DER of an RSA key
+	rsa    string // an RSA key as DER SubjectPublicKeyInfo, in hex
 	object string // the key object as it stood in the source
 }
 
 // Value names the key itself, whatever its id and its notation: equal exactly
 // for equal keys.
 func (k Key) Value() string {
-	if k.rsa != "" {
-		return "rsa:" + k.rsa
-	}
-	return string(k.Public.Algorithm) + ":" + k.Public.Hex
+	return k.Public.Hex + k.rsa // one of them is empty; each kind has lengths of its own
 }
 
 // Object is the key object in JSON, as received.
@@ -72,7 +69,8 @@ func parseKeyObject(data []byte) (Key, error) {
 	if err != nil {
 		return Key{}, err
 	}
-	key.ID = r.keyID(0)
+	id := r.keyID(0)
+	key.ID = string(id[:])
 	return key, nil
 }
 
@@ -183,11 +181,12 @@ func parsePEMFile(s string) (Key, error) {
 	return NewKey(public)
 }
 
-// keyID is the SHA-256 of the canonical form of the key object at i.
-func (r *reader) keyID(i int) string {
-	var room [512]byte
-	sum := sha256.Sum256(r.canonical(room[:0], i))
-	return hex.EncodeToString(sum[:])
+// keyID is the SHA-256 of the canonical form of the key object at i, in hex.
+func (r *reader) keyID(i int) (id [64]byte) {
+	r.scratch = r.canonical(r.scratch[:0], i)
+	sum := sha256.Sum256(r.scratch)
+	hex.Encode(id[:], sum[:])
+	return id
 }
 
 // key reads the key object at i. Without an id (a key by itself) nothing is
@@ -261,8 +260,8 @@ func (r *reader) key(i int, id string) (Key, error) {
 // keyValue fills in the key itself, by its type and scheme.
 func (r *reader) keyValue(key *Key, keytype, public int) error {
 	value := r.str(public)
-	switch key.Type + " " + key.Scheme {
-	case "ed25519 ed25519":
+	switch [2]string{key.Type, key.Scheme} {
+	case [2]string{"ed25519", "ed25519"}:
 		if len(value) != 64 {
 			return r.refuse(public, "an ed25519 public key is 64 hex digits, not %d characters", len(value))
 		}
@@ -278,11 +277,11 @@ func (r *reader) keyValue(key *Key, keytype, public int) error {
 		}
 		key.Public = keys.PublicKey{Algorithm: keys.Ed25519, Hex: lower}
 		return nil
-	case "ecdsa ecdsa-sha2-nistp256", "ecdsa-sha2-nistp256 ecdsa-sha2-nistp256":
+	case [2]string{"ecdsa", "ecdsa-sha2-nistp256"}, [2]string{"ecdsa-sha2-nistp256", "ecdsa-sha2-nistp256"}:
 		return r.ecdsaValue(key, keys.P256, keytype, public, value)
-	case "ecdsa ecdsa-sha2-nistp384", "ecdsa-sha2-nistp384 ecdsa-sha2-nistp384":
+	case [2]string{"ecdsa", "ecdsa-sha2-nistp384"}, [2]string{"ecdsa-sha2-nistp384", "ecdsa-sha2-nistp384"}:
 		return r.ecdsaValue(key, keys.P384, keytype, public, value)
-	case "rsa rsassa-pss-sha256":
+	case [2]string{"rsa", "rsassa-pss-sha256"}:
 		der, err := spki(value)
 		if err != nil {
 			return r.refuse(public, "%v", err)
@@ -301,7 +300,7 @@ func (r *reader) keyValue(key *Key, keytype, public int) error {
 		if der, err = x509.MarshalPKIXPublicKey(k); err != nil {
 			return r.refuse(public, "not a readable RSA public key: %v", err)
 		}
-		key.rsa = string(der)
+		key.rsa = hex.EncodeToString(der)
 		return nil
 	}
 	return r.refuse(keytype, "a key with keytype %q and scheme %q is of no kind that is known here", key.Type, key.Scheme)
@@ -418,7 +417,11 @@ func (k Key) verify(message, signature []byte) error {
 		}
 		return k.Public.Verify(message, signature)
 	}
-	parsed, err := x509.ParsePKIXPublicKey([]byte(k.rsa))
+	der, err := hex.DecodeString(k.rsa)
+	if err != nil {
+		return err
+	}
+	parsed, err := x509.ParsePKIXPublicKey(der)
 	if err != nil {
 		return err
 	}

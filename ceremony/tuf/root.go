@@ -153,6 +153,7 @@ type File struct {
 type reader struct {
 	*document
 	findings []Finding
+	scratch  []byte
 }
 
 // Parse reads a root metadata file. Errors are *ParseError.
@@ -393,7 +394,7 @@ func (r *reader) keys(root *Root, i int) error {
 	}
 	at, end := r.inside(i)
 	root.Keys = make([]Key, 0, 8)
-	values := newSeen(end - at)
+	var values seen
 	for ; at < end; at = r.after(at + 1) {
 		id := r.str(at)
 		if id == "" {
@@ -403,7 +404,7 @@ func (r *reader) keys(root *Root, i int) error {
 		if err != nil {
 			return err
 		}
-		if r.keyID(at+1) != id {
+		if sum := r.keyID(at + 1); string(sum[:]) != id {
 			r.find(at, "the key id %s is not the SHA-256 of its key object", short(id))
 		}
 		if first := values.add(key.Value(), len(root.Keys)); first >= 0 {
@@ -414,45 +415,41 @@ func (r *reader) keys(root *Root, i int) error {
 	return nil
 }
 
-// seen remembers strings with a number each.
+// seen remembers strings with a number each: the first ones in place, the
+// many that only hostile files have in a map.
 type seen struct {
-	list []string
-	at   []int
-	m    map[string]int
+	first   [16]string
+	numbers [16]int
+	n       int
+	more    map[string]int
 }
 
-func newSeen(n int) *seen {
-	s := &seen{}
-	if n > 256 { // many, as only hostile files have
-		s.m = make(map[string]int)
-	}
-	return s
-}
-
-// add remembers s, and returns the number with which it was added before, or -1.
+// add remembers v, and returns the number with which it was added before, or -1.
 func (s *seen) add(v string, number int) int {
-	if first := s.get(v); first >= 0 {
-		return first
+	if had := s.get(v); had >= 0 {
+		return had
 	}
-	if s.m != nil {
-		s.m[v] = number
-	} else {
-		s.list, s.at = append(s.list, v), append(s.at, number)
+	if s.n < len(s.first) {
+		s.first[s.n], s.numbers[s.n] = v, number
+		s.n++
+		return -1
 	}
+	if s.more == nil {
+		s.more = map[string]int{}
+	}
+	s.more[v] = number
 	return -1
 }
 
+// get returns the number of v, or -1.
 func (s *seen) get(v string) int {
-	if s.m != nil {
-		if first, ok := s.m[v]; ok {
-			return first
+	for i, had := range s.first[:s.n] {
+		if had == v {
+			return s.numbers[i]
 		}
-		return -1
 	}
-	for i, have := range s.list {
-		if have == v {
-			return s.at[i]
-		}
+	if number, ok := s.more[v]; ok {
+		return number
 	}
 	return -1
 }
@@ -461,7 +458,7 @@ func (r *reader) roles(root *Root, i int) error {
 	if err := r.want(i, object, "roles"); err != nil {
 		return err
 	}
-	ids := newSeen(len(root.Keys) * 2)
+	var ids seen
 	for k, key := range root.Keys {
 		ids.add(key.ID, k)
 	}
@@ -476,7 +473,7 @@ func (r *reader) roles(root *Root, i int) error {
 			}
 			r.find(at, "unknown role %s", printable(name))
 		}
-		role, err := r.role(root, name, at+1, ids, used)
+		role, err := r.role(root, name, at+1, &ids, used)
 		if err != nil {
 			return err
 		}
@@ -522,7 +519,7 @@ func (r *reader) role(root *Root, name string, i int, ids *seen, used []bool) (r
 		return role, err
 	}
 	at, end = r.inside(keyids)
-	listed, values := newSeen(end-at), newSeen(end-at)
+	var listed, values seen
 	role.KeyIDs = make([]string, 0, end-at)
 	distinct := 0
 	for ; at < end; at = r.after(at) {
@@ -562,7 +559,7 @@ func (r *reader) signatures(i int, root *Root) ([]Signature, error) {
 		return nil, err
 	}
 	at, end := r.inside(i)
-	ids := newSeen((end - at) / 5)
+	var ids seen
 	list := make([]Signature, 0, (end-at)/5)
 	for ; at < end; at = r.after(at) {
 		if err := r.want(at, object, "a signature"); err != nil {

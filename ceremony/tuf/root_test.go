@@ -183,6 +183,7 @@ func TestParseRefuses(t *testing.T) {
 		"expires local":       {wrap(swap(`2027-11-22T00:00:00Z`, `2027-11-22T00:00:00`)), "must be a date"},
 		"expires 13th month":  {wrap(swap(`2027-11-22T00:00:00Z`, `2027-13-22T00:00:00Z`)), "must be a date"},
 		"expires leap second": {wrap(swap(`2027-11-22T00:00:00Z`, `2027-11-22T23:59:60Z`)), "must be a date"},
+		"expires short hour":  {wrap(swap(`2027-11-22T00:00:00Z`, `2027-11-22T1:00:00Z`)), "must be a date"},
 		"expires comma":       {wrap(swap(`2027-11-22T00:00:00Z`, `2027-11-22T00:00:00,5Z`)), "must be a date"},
 		"expires space":       {wrap(swap(`2027-11-22T00:00:00Z`, ` 2027-11-22T00:00:00Z`)), "must be a date"},
 		"expires year 10000":  {wrap(swap(`2027-11-22T00:00:00Z`, `9999-12-31T23:59:59-10:00`)), "must be a date"},
@@ -342,6 +343,51 @@ func TestCheck(t *testing.T) {
 	next.Version++
 	if err := next.Check(old); err == nil || !strings.Contains(err.Error(), "after version 1 comes 2") {
 		t.Error(err)
+	}
+}
+
+func TestNext(t *testing.T) {
+	text := strings.Replace(signedText(nil), "00:00:00Z", "01:00:00+01:00", 1)
+	text = strings.Replace(text, `"consistent_snapshot":true,`, "", 1)
+	text = strings.Replace(text, `"1.0.34"`, `"1.0"`, 1)
+	old := must(Parse([]byte(`{"signatures":[],"signed":` + text + `}`))).Root
+	before := string(old.Canonical())
+	next := old.Next()
+	if err := next.Check(old); err != nil {
+		t.Error(err)
+	}
+	if want := strings.Replace(signedText(nil), `"consistent_snapshot":true`, `"consistent_snapshot":false`, 1); string(next.Canonical()) != strings.Replace(want, `"version":1`, `"version":2`, 1) {
+		t.Errorf("%s", next.Canonical())
+	}
+	next.Keys[0] = make25519(9).key
+	next.Roles[RoleRoot].KeyIDs[0] = "x"
+	next.Extra = append(next.Extra, Field{"x-a", "1"})
+	if string(old.Canonical()) != before {
+		t.Error("editing the next root changed the old one")
+	}
+}
+
+// What a root that was read carries on can still not be written: one key twice.
+func TestCheckTwins(t *testing.T) {
+	r, _ := newRoot(3, 2)
+	old := must(Parse([]byte(`{"signatures":[],"signed":` + twins(r.Keys[0], 1) + `}`))).Root
+	for _, k := range r.Keys[1:3] { // the others are not used there
+		old.Keys = slices.DeleteFunc(old.Keys, func(have Key) bool { return have == k })
+	}
+	if err := old.Next().Check(old); err == nil || !strings.Contains(err.Error(), "one and the same key") {
+		t.Error(err)
+	}
+}
+
+// A date that was read stays as it stood until it is set anew.
+func TestDateAsReceived(t *testing.T) {
+	r := must(Parse([]byte(`{"signatures":[],"signed":` + strings.Replace(signedText(nil), "00:00:00Z", "00:00:00.50Z", 1) + `}`))).Root
+	if !strings.Contains(string(r.Canonical()), `"2027-11-22T00:00:00.50Z"`) {
+		t.Errorf("%s", r.Canonical())
+	}
+	r.Expires = expiry
+	if !strings.Contains(string(r.Canonical()), `"2027-11-22T00:00:00Z"`) {
+		t.Errorf("%s", r.Canonical())
 	}
 }
 

@@ -2,7 +2,6 @@ package tuf
 
 import (
 	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"maps"
 	"math"
@@ -88,15 +87,6 @@ func when(t, at time.Time) string {
 
 // Digest is the SHA-256 of canonical bytes: what people compare before they sign.
 func (f *File) Digest() [32]byte { return sha256.Sum256(f.Signed) }
-
-// Groups writes a digest as people read it aloud: groups of four hex digits.
-func Groups(digest []byte) string {
-	var groups []string
-	for part := range slices.Chunk([]byte(hex.EncodeToString(digest)), 4) {
-		groups = append(groups, string(part))
-	}
-	return strings.Join(groups, " ")
-}
 
 // Show describes a root file to people, line by line; the digest, which they
 // compare between machines, is not among the lines. Names are holders' names by

@@ -94,6 +94,31 @@ func TestOneKeyTwoIDs(t *testing.T) {
 	}
 }
 
+// An id that stands for one key in the old root and for another in the new one:
+// a signature by the first does not count for the second.
+func TestOneIDTwoKeys(t *testing.T) {
+	first, second := make25519(0), make25519(1)
+	root := func(version int64, m *maker) *Root {
+		r, _ := newRoot(1, 1)
+		r.Version = version
+		r.Keys[0] = m.key
+		r.Keys[0].ID = "x"
+		r.Roles[RoleRoot] = Role{KeyIDs: []string{"x"}, Threshold: 1}
+		return r
+	}
+	old, next := root(1, first), root(2, second)
+	var c Chain
+	if _, err := c.Add(file(old.json(), []Signature{{"x", first.sign(old.Canonical()).Sig, nil}})); err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range []*maker{first, second} {
+		step, err := c.Add(file(next.json(), []Signature{{"x", m.sign(next.Canonical()).Sig, nil}}))
+		if err == nil || step.Old.Good() == step.New.Good() || step.Old.Good() != (m == first) {
+			t.Errorf("%v: %+v", err, step)
+		}
+	}
+}
+
 func TestOtherAlgorithms(t *testing.T) {
 	private := must(rsa.GenerateKey(rand.Reader, 2048))
 	spki := strings.ReplaceAll(pemOf("PUBLIC KEY", must(x509.MarshalPKIXPublicKey(&private.PublicKey))), "\n", `\n`)

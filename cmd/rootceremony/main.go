@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"slices"
 	"strings"
 
@@ -85,6 +86,9 @@ func main() {
 const sessionArgument = "token-session"
 
 func tokenSession() int {
+	// Ctrl-C reaches every process at the terminal; who is the parent decides
+	// what it means.
+	signal.Ignore(os.Interrupt)
 	err := secret.LockProcess()
 	if err == nil {
 		err = keys.Serve(os.Stdin, os.Stdout, virtual.Open)

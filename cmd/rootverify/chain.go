@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"rootceremony/ceremony/tuf"
+	"rootceremony/keys"
 )
 
 // verdict is what chain found, as --json writes it.
@@ -26,6 +28,8 @@ type verdict struct {
 	Trusted  bool       `json:"trusted"`           // the first root is the one --trusted-sha256 names
 	SHA256   string     `json:"sha256"`            // of the first root file
 	Versions []tuf.Step `json:"versions"`
+
+	first, last int64 // versions
 }
 
 func chain(args []string, out *bufio.Writer) error {
@@ -106,6 +110,10 @@ func (v *verdict) walk(names []string, anchor string, rehearsal bool, show func(
 		case step.Rehearsal && !rehearsal:
 			err = errRehearsal
 		}
+		if i == 0 {
+			v.first = step.Version
+		}
+		v.last = step.Version
 		if step.Version > 0 {
 			show(step, err == nil)
 		}
@@ -172,7 +180,7 @@ func folder(dir string) ([]rootFile, error) {
 	if len(files) == 0 {
 		return nil, fmt.Errorf("%s: no root metadata in this folder\nhint: the files are named 1.root.json, 2.root.json and so on", dir)
 	}
-	slices.SortFunc(files, func(a, b rootFile) int { return int(a.version - b.version) })
+	slices.SortFunc(files, func(a, b rootFile) int { return cmp.Compare(a.version, b.version) })
 	for i := 1; i < len(files); i++ {
 		if want := files[i-1].version + 1; files[i].version != want {
 			return nil, fmt.Errorf("%s: %d.root.json is missing, though %d.root.json is there", dir, want, files[i].version)
@@ -213,19 +221,20 @@ func (v *verdict) print(out *bufio.Writer, err error) {
 		if v.Trusted {
 			how = "the trusted one; SHA-256"
 		}
-		fmt.Fprintf(out, "the first root is %s\n  %s\n", how, tuf.Groups(sum))
-		for _, line := range words(sum) {
-			fmt.Fprintf(out, "  %s\n", line)
-		}
+		fmt.Fprintf(out, "the first root is %s\n", how)
+		printDigest(out, sum)
 	}
 	if err == nil {
-		fmt.Fprintf(out, "good at %s\n", v.At.Format("2006-01-02 15:04:05 UTC"))
+		fmt.Fprintf(out, "good at %s: version %d, by the chain from version %d on\n", v.At.Format("2006-01-02 15:04:05 UTC"), v.last, v.first)
 	} else {
 		fmt.Fprintln(out, "NOT GOOD")
 	}
 }
 
-// words returns a digest as words for reading aloud, in lines.
-func words(digest []byte) []string {
-	return nil
+// printDigest writes a SHA-256 in groups, and as words for reading aloud.
+func printDigest(out *bufio.Writer, digest []byte) {
+	fmt.Fprintf(out, "  %s\n", keys.Groups(digest))
+	for line := range slices.Chunk(keys.Words(digest), 8) {
+		fmt.Fprintf(out, "  %s\n", strings.Join(line, " "))
+	}
 }

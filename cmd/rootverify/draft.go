@@ -90,10 +90,8 @@ func showDraft(out *bufio.Writer, name string, file, before *tuf.File, at time.T
 		return fmt.Errorf("%s: %w", name, problem)
 	}
 	digest := file.Digest()
-	fmt.Fprintf(out, "SHA-256 of what is signed:\n  %s\n", tuf.Groups(digest[:]))
-	for _, line := range words(digest[:]) {
-		fmt.Fprintf(out, "  %s\n", line)
-	}
+	fmt.Fprintln(out, "SHA-256 of what is signed:")
+	printDigest(out, digest[:])
 	return nil
 }
 

@@ -56,7 +56,7 @@ Options:
     --at TIME        Count days from TIME (RFC 3339) instead of from now.
     --rehearsal      Accept a root that was made in a rehearsal.
 
-Compare the digest at the end with the one on the other machine.
+Compare the digest and its words at the end with those on the other machine.
 
 Example:
     $ rootverify draft --previous 4.root.json draft.json

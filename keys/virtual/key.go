@@ -108,6 +108,9 @@ func (a *Applet) Generate(s keys.Slot, algorithm byte, policy keys.Policy) (cryp
 	if !keySlot(s) || pinByte(policy.PIN) == 0 || touchByte(policy.Touch) == 0 {
 		return nil, SWWrongParameters
 	}
+	if algorithm == algorithmEd25519 && a.state.Firmware.Less(keys.Firmware{Major: 5, Minor: 7}) {
+		return nil, SWWrongData
+	}
 	signer, err := makeKey(algorithm)
 	if err != nil {
 		return nil, err

@@ -20,6 +20,8 @@ type Token struct {
 	lock   *os.File
 }
 
+var _ keys.Touchable = (*Token)(nil)
+
 const readerName = "Virtual reader"
 
 // maxMessage is how many bytes fit into the command that signs them.
@@ -74,7 +76,7 @@ func (a *Applet) info() (keys.Info, error) {
 func (t *Token) Reset() error {
 	wrong := [8]byte{0, 0, 0, 0, 0, 0, 0, 0} // no PIN: goodPIN takes it, but people cannot type it
 	for _, id := range []byte{referencePIN, referencePUK} {
-		for {
+		for range 257 { // 255 tries at most, and one that might be right
 			err := t.applet.ChangeReference(id, wrong[:], pad(keys.DefaultPUK))
 			if err == SWBlocked {
 				break
@@ -239,7 +241,6 @@ func (t *Token) Sign(s keys.Slot, pin *secret.Buffer, message []byte, touch func
 	}
 	if t.applet.wantsTouch(k) {
 		t.applet.arm()
-		defer t.applet.disarm()
 		touch()
 	}
 	signature, err := t.applet.Sign(s, data)

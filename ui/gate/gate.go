@@ -26,6 +26,10 @@ import (
 // this is shorter.
 const MaxLine = 4000
 
+// kept is how much of a line is kept: a longer one shows, also without the CR
+// at its end.
+const kept = MaxLine + 2
+
 // Refusal is a line that was read whole and thrown away. Its text is a
 // sentence for the person who typed it; the question is then asked again.
 type Refusal string
@@ -101,7 +105,7 @@ type Gate struct {
 
 	mu    sync.Mutex
 	state state
-	typed *secret.Buffer // what was typed at the secret prompt, MaxLine+1 bytes
+	typed *secret.Buffer // what was typed at the secret prompt, kept bytes
 	n     int            // bytes in typed
 	bad   bool           // a key that is no character was among it
 	esc   escape         // where in the sequence of such a key
@@ -119,6 +123,13 @@ const (
 	inside
 )
 
+// What Bubble Tea and its reader that can be cancelled want of a terminal.
+var _ interface {
+	io.ReadWriteCloser
+	Fd() uintptr
+	Name() string
+} = (*Gate)(nil)
+
 // New returns a Gate before file, which stays the caller's. The error says
 // that memory could not be locked.
 func New(file *os.File) (*Gate, error) {
@@ -126,7 +137,7 @@ func New(file *os.File) (*Gate, error) {
 	if err != nil {
 		return nil, err
 	}
-	typed, err := secret.New(MaxLine + 1)
+	typed, err := secret.New(kept)
 	if err != nil {
 		raw.Wipe()
 		return nil, err
@@ -223,7 +234,7 @@ func (g *Gate) Take() (*secret.Buffer, error) {
 	if !g.tty && g.n > 0 && line[g.n-1] == '\r' {
 		line = line[:g.n-1]
 	}
-	if g.n > MaxLine {
+	if len(line) > MaxLine {
 		return nil, RefusedLong
 	}
 	if g.bad {
@@ -299,7 +310,7 @@ func (g *Gate) pass(b byte) (byte, bool) {
 	case g.state == open:
 		return b, true
 	case g.escape(b):
-		g.bad = true
+		g.bad = g.bad || g.state == hidden
 		return b, true
 	case g.state != hidden:
 		return g.passScreen(b)
@@ -317,7 +328,7 @@ func (g *Gate) pass(b byte) (byte, bool) {
 		g.bad = g.bad || !g.tty || b != ctrlC && b != ctrlD
 		return b, true
 	}
-	if g.n <= MaxLine {
+	if g.n < kept {
 		g.typed.Bytes()[g.n] = b
 		g.n++
 	}
@@ -368,7 +379,7 @@ func (g *Gate) escape(b byte) bool {
 // not kept, so all that can be done is to begin again.
 func (g *Gate) erase() {
 	line := g.typed.Bytes()
-	for g.n > 0 && g.n <= MaxLine {
+	for g.n > 0 && g.n < kept {
 		g.n--
 		start := utf8.RuneStart(line[g.n])
 		line[g.n] = 0

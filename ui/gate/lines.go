@@ -24,6 +24,8 @@ var ErrInterrupted = errors.New("interrupted")
 // no list of answers.
 const endless = 1 << 16
 
+var errEndless = fmt.Errorf("no line end within %d bytes", endless)
+
 // Lines reads answers line by line from a terminal, pipe or file. It takes
 // byte after byte, so that what comes after a line stays where it is: for the
 // next prompt, which may be a secret's, or for nobody.
@@ -170,14 +172,14 @@ func (l *Lines) Line(ctx context.Context, fresh bool, ask func() error) (string,
 		if b == '\n' {
 			break
 		}
-		if len(line) <= MaxLine {
+		if len(line) < kept {
 			line = append(line, b)
 		}
 	}
+	line = bytes.TrimSuffix(line, []byte("\r"))
 	if len(line) > MaxLine {
 		return "", RefusedLong
 	}
-	line = bytes.TrimSuffix(line, []byte("\r"))
 	if err := refusal(line); err != nil {
 		return "", err
 	}
@@ -242,7 +244,7 @@ func (l *Lines) skip(ctx context.Context) error {
 // that the line has so far.
 func (l *Lines) next(ctx context.Context, read int) (byte, error) {
 	if read > endless {
-		return 0, fmt.Errorf("no line end within %d bytes", endless)
+		return 0, errEndless
 	}
 	var b [1]byte
 	for {

@@ -52,7 +52,7 @@ func (f *Front) command(ctx context.Context, word string) error {
 		}
 		return f.write(f.block(ceremony.Message{Title: "Where the ceremony stands", Lines: book.Status()}))
 	}
-	return f.write(f.refused(fmt.Errorf("there is no command %q (hint: :help lists them)", word)))
+	return f.write(refused(fmt.Errorf("there is no command %q (hint: :help lists them)", word)))
 }
 
 // record asks for a note or an exception. :back drops it.
@@ -63,24 +63,23 @@ func (f *Front) record(ctx context.Context, exception bool) error {
 		questions = []string{"What was expected?", "What happened instead?", "What was decided?"}
 		title = "An exception for the record"
 	}
-	text := f.block(ceremony.Message{Title: title})
 	var answers []string
-	for _, q := range questions {
-		for answered := false; !answered; {
-			line, err := f.line(ctx, false, text+f.question(q, "one line; :back records nothing"))
-			if errors.Is(err, ceremony.ErrBack) {
-				return f.write("\n" + paragraph("Nothing was recorded."))
+	for _, question := range questions {
+		p := ceremony.Prompt{Message: ceremony.Message{Title: title}, Question: question}
+		answer, err := f.Ask(ctx, p, func(line string) error {
+			if line == "" {
+				return errors.New("nothing was typed (hint: :back records nothing)")
 			}
-			if err != nil {
-				return err
-			}
-			text = ""
-			if answered = line != ""; answered {
-				answers = append(answers, line)
-			} else {
-				text = f.refused(errors.New("nothing was typed"))
-			}
+			return nil
+		})
+		if errors.Is(err, ceremony.ErrBack) {
+			return f.write("\n" + paragraph("Nothing was recorded."))
 		}
+		if err != nil {
+			return err
+		}
+		answers = append(answers, answer)
+		title = ""
 	}
 	var err error
 	if exception {

@@ -163,9 +163,10 @@ func (f *Front) Type(ctx context.Context, p ceremony.Prompt, want string) error 
 
 // AskSecret takes a line that is not shown while it is typed.
 func (f *Front) AskSecret(ctx context.Context, p ceremony.Prompt, check func(*secret.Buffer) error) (*secret.Buffer, error) {
-	text := f.block(p.Message)
+	q := asked{f.block(p.Message), f.question(p.Question, "it is not shown while you type"), true}
+	notice := ""
 	for {
-		b, err := f.secret(ctx, text+f.question(p.Question, "it is not shown while you type"))
+		b, err := f.secret(ctx, q, notice)
 		if err != nil {
 			return nil, err
 		}
@@ -179,7 +180,7 @@ func (f *Front) AskSecret(ctx context.Context, p ceremony.Prompt, check func(*se
 			return b, nil
 		}
 		b.Wipe()
-		text = f.refused(err)
+		notice = refused(err)
 	}
 }
 
@@ -228,8 +229,8 @@ func (f *Front) WaitForTouch(ctx context.Context, p ceremony.Prompt, press bool)
 			return nil
 		})
 	}
-	if f.left {
-		return ceremony.ErrLeft
+	if err := f.ready(ctx); err != nil {
+		return err
 	}
 	if err := f.write(f.block(p.Message) + f.question(p.Question, "touch the token now, or wait")); err != nil {
 		return err
@@ -237,89 +238,107 @@ func (f *Front) WaitForTouch(ctx context.Context, p ceremony.Prompt, press bool)
 	return f.outcome(f.lines.Wait(ctx))
 }
 
+// asked is a question as it is shown: with what belongs to it at first and
+// after a command, alone after an answer that did not do.
+type asked struct {
+	block, question string
+	fresh           bool // what was typed before does not count
+}
+
 // ask shows p and takes lines until take says nil; what it says otherwise is
 // shown. accepted says what may be typed, if anything particular.
 func (f *Front) ask(ctx context.Context, p ceremony.Prompt, accepted string, take func(line string) error) error {
-	text := f.block(p.Message)
+	q := asked{f.block(p.Message), f.question(p.Question, accepted), p.Final}
+	notice := ""
 	for {
-		line, err := f.line(ctx, p.Final, text+f.question(p.Question, accepted))
+		line, err := f.line(ctx, q, notice)
 		if err != nil {
 			return err
 		}
 		if err = take(line); err == nil {
 			return nil
 		}
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		text = f.refused(err)
+		notice = refused(err)
 	}
 }
 
-// line shows a question and returns the next line that is an answer, without
-// spaces around it. It carries out commands and refuses what is no text. If
-// final is true, what was typed before does not count.
-func (f *Front) line(ctx context.Context, final bool, question string) (string, error) {
-	for text := question; ; {
-		if f.left {
-			return "", ceremony.ErrLeft
+// line asks q and returns the next line that is an answer, without spaces
+// around it. It carries out commands and refuses what is no text. A notice is
+// what was wrong with the answer before.
+func (f *Front) line(ctx context.Context, q asked, notice string) (string, error) {
+	for {
+		if err := f.ready(ctx); err != nil {
+			return "", err
 		}
-		line, err := f.lines.Line(ctx, final, func() error { return f.write(text + "> ") })
-		var refused gate.Refusal
-		switch {
-		case errors.As(err, &refused):
-			f.endLine()
-			text = f.refused(refused)
-		case err != nil:
-			return "", f.outcome(err)
-		default:
-			f.endLine()
-			line = strings.TrimSpace(line)
-			if !strings.HasPrefix(line, ":") {
-				return line, nil
-			}
-			if err := f.command(ctx, line); err != nil {
-				return "", err
-			}
-			text = ""
+		line, err := f.lines.Line(ctx, q.fresh, func() error { return f.show(q, notice) })
+		if err == nil || errors.As(err, new(gate.Refusal)) {
+			f.endLine(f.lines.Terminal())
 		}
-		text += lastParagraph(question)
+		line = strings.TrimSpace(line)
+		if err == nil && !strings.HasPrefix(line, ":") {
+			return line, nil
+		}
+		if notice, err = f.instead(ctx, line, err); err != nil {
+			return "", err
+		}
 	}
 }
 
 // secret is line for a secret.
-func (f *Front) secret(ctx context.Context, question string) (*secret.Buffer, error) {
-	for text := question; ; {
-		if f.left {
-			return nil, ceremony.ErrLeft
+func (f *Front) secret(ctx context.Context, q asked, notice string) (*secret.Buffer, error) {
+	for {
+		if err := f.ready(ctx); err != nil {
+			return nil, err
 		}
-		b, err := f.lines.Secret(ctx, func() error { return f.write(text + "> ") })
-		var refused gate.Refusal
-		switch {
-		case errors.As(err, &refused):
-			_ = f.write("\n")
-			text = f.refused(refused)
-		case err != nil:
-			return nil, f.outcome(err)
-		default:
-			_ = f.write("\n")
-			word := commandWord(b.Bytes())
-			if word == "" {
-				return b, nil
-			}
-			b.Wipe()
-			if err := f.command(ctx, word); err != nil {
-				return nil, err
-			}
-			text = ""
+		b, err := f.lines.Secret(ctx, func() error { return f.show(q, notice) })
+		if err == nil || errors.As(err, new(gate.Refusal)) {
+			f.endLine(false)
 		}
-		text += lastParagraph(question)
+		word := commandWord(b.Bytes())
+		if err == nil && word == "" {
+			return b, nil
+		}
+		b.Wipe()
+		if notice, err = f.instead(ctx, word, err); err != nil {
+			return nil, err
+		}
 	}
 }
 
-// endLine goes to the next line where no Enter was echoed.
-func (f *Front) endLine() {
-	if !f.lines.Terminal() {
+// ready is the error of a prompt that need not be shown any more.
+func (f *Front) ready(ctx context.Context) error {
+	if f.left {
+		return ceremony.ErrLeft
+	}
+	return ctx.Err()
+}
+
+// show shows a question and where the answer goes.
+func (f *Front) show(q asked, notice string) error {
+	if notice == "" {
+		notice = q.block
+	}
+	return f.write(notice + q.question + "> ")
+}
+
+// instead deals with what came instead of an answer: a command, or the error
+// of a line. It returns what to say before the question is asked again, or the
+// error that ends the prompt.
+func (f *Front) instead(ctx context.Context, command string, err error) (string, error) {
+	var why gate.Refusal
+	switch {
+	case errors.As(err, &why):
+		return refused(why), nil
+	case err != nil:
+		return "", f.outcome(err)
+	}
+	return "", f.command(ctx, command)
+}
+
+// endLine goes to the next line where no Enter was echoed. Should that fail,
+// the next prompt fails too.
+func (f *Front) endLine(echoed bool) {
+	if !echoed {
 		_ = f.write("\n")
 	}
 }
@@ -332,6 +351,8 @@ func (f *Front) outcome(err error) error {
 		return err
 	}
 	switch {
+	case errors.Is(err, ceremony.ErrLeft): // nothing can be shown
+		return err
 	case errors.Is(err, io.EOF):
 		return f.leave("The input has ended, which is no answer.")
 	case errors.Is(err, io.ErrUnexpectedEOF):

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -13,7 +14,7 @@ import (
 // Desk is the ceremony as a list of tasks.
 type Desk interface {
 	Tasks() []ceremony.Task
-	// Next is the task to offer; false when nothing that is needed is left.
+	// Next is the task to offer; false when none is ready.
 	Next() (ceremony.Task, bool)
 	// Run does a task with the people in the room.
 	Run(ctx context.Context, id string, a ceremony.Attendant) error
@@ -55,47 +56,21 @@ func (f *Front) Run(ctx context.Context, desk Desk) error {
 }
 
 // chooseTask shows the list and returns the ID of a ready task, or "" when
-// none is ready or the person ends with optional ones left.
+// none is ready.
 func (f *Front) chooseTask(ctx context.Context, desk Desk) (string, error) {
 	tasks := desk.Tasks()
-	next, needed := desk.Next()
-	ready, blocked := 0, 0
-	var lines []string
-	for i, t := range tasks {
-		mark := " "
-		switch {
-		case t.State == ceremony.Done:
-			mark = "x"
-		case needed && t.ID == next.ID:
-			mark = ">"
+	next, ready := desk.Next()
+	m := ceremony.Message{Title: desk.Header(), Lines: taskLines(tasks, next.ID)}
+	if !ready {
+		said := "No task can be done now; the list says what each one waits for."
+		if !slices.ContainsFunc(tasks, func(t ceremony.Task) bool { return t.State == ceremony.Blocked }) {
+			said = "Everything is done."
 		}
-		title := t.Title
-		if t.Optional {
-			title += " (optional)"
-		}
-		switch t.State {
-		case ceremony.Ready:
-			ready++
-		case ceremony.Blocked:
-			blocked++
-			title += "; waits: " + t.Reason
-		}
-		lines = append(lines, hang(fmt.Sprintf("%3d [%s] ", i+1, mark), title)...)
+		return "", f.write(f.block(m) + "\n" + paragraph(said))
 	}
-	m := ceremony.Message{Title: desk.Header(), Lines: lines}
-	p := ceremony.Prompt{ID: "tasks", Message: m, Question: "Next: " + next.Title}
-	accepted := "Enter goes on with it; or type the number of another task; :help lists what else"
-	switch {
-	case ready == 0 && blocked == 0:
-		return "", f.write(f.block(m) + "\n" + paragraph("Everything is done."))
-	case ready == 0:
-		return "", f.write(f.block(m) + "\n" + paragraph("No task can be done now; the list says what each one waits for."))
-	case !needed:
-		p.Question = "Everything that is needed is done."
-		accepted = "Enter ends; or type the number of an optional task"
-	}
+	p := ceremony.Prompt{ID: "tasks", Message: m, Question: "Next: " + next.Label()}
 	id := ""
-	err := f.ask(ctx, p, accepted, func(line string) error {
+	err := f.ask(ctx, p, "Enter goes on with it; or type the number of another task; :help lists what else", func(line string) error {
 		if line == "" {
 			id = next.ID
 			return nil
@@ -106,9 +81,9 @@ func (f *Front) chooseTask(ctx context.Context, desk Desk) (string, error) {
 			}
 			switch t.State {
 			case ceremony.Done:
-				return fmt.Errorf("task %d is done already: %s", i+1, t.Title)
+				return fmt.Errorf("task %d is done already: %s", i+1, t.Label())
 			case ceremony.Blocked:
-				return fmt.Errorf("task %d cannot be done yet; it waits: %s", i+1, t.Reason)
+				return fmt.Errorf("task %d cannot be done yet: it %s", i+1, t.Reason)
 			}
 			id = t.ID
 			return nil
@@ -116,4 +91,34 @@ func (f *Front) chooseTask(ctx context.Context, desk Desk) (string, error) {
 		return fmt.Errorf("there is no task %q (hint: type a number from 1 to %d, or Enter)", line, len(tasks))
 	})
 	return id, err
+}
+
+// taskLines lists the tasks, those of a group under its name.
+func taskLines(tasks []ceremony.Task, next string) []string {
+	var lines []string
+	group := ""
+	for i, t := range tasks {
+		if t.Group != group && t.Group != "" {
+			lines = append(lines, "        "+t.Group)
+		}
+		group = t.Group
+		mark, title := " ", t.Title
+		switch {
+		case t.State == ceremony.Done:
+			mark = "x"
+		case t.ID == next:
+			mark = ">"
+		}
+		if group != "" {
+			title = "  " + title
+		}
+		if t.Optional && t.State == ceremony.Ready {
+			title += ", if they still can"
+		}
+		if t.Reason != "" {
+			title += ": " + t.Reason
+		}
+		lines = append(lines, hang(fmt.Sprintf("%3d [%s] ", i+1, mark), title)...)
+	}
+	return lines
 }

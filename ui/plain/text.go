@@ -27,7 +27,12 @@ func (f *Front) block(m ceremony.Message) string {
 	if len(m.Lines) > 0 {
 		b.WriteString("\n")
 		for _, line := range m.Lines {
-			b.WriteString(show.Clean(line) + "\n")
+			line = show.Clean(line)
+			text := strings.TrimLeft(line, " ")
+			if show.Width(line) > width {
+				line = strings.Join(hang(line[:len(line)-len(text)], text), "\n")
+			}
+			b.WriteString(line + "\n")
 		}
 	}
 	return b.String()
@@ -45,15 +50,9 @@ func (f *Front) question(question, accepted string) string {
 	return "\n" + paragraph(question)
 }
 
-// lastParagraph is the question alone, to ask it again.
-func lastParagraph(text string) string {
-	i := strings.LastIndex(text, "\n\n")
-	return text[i+1:]
-}
-
 // refused is what is shown of an answer that did not do.
-func (f *Front) refused(err error) string {
-	return "\n" + paragraph("Not taken: "+err.Error())
+func refused(err error) string {
+	return "\n" + paragraph("Not accepted: "+err.Error())
 }
 
 // paragraph wraps a text; its own line ends stay.

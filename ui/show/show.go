@@ -6,7 +6,6 @@ package show
 import (
 	"strings"
 	"unicode"
-	"unicode/utf8"
 )
 
 // Clean returns s as one line that can be shown: line ends and tabs become a
@@ -98,8 +97,8 @@ func fitting(s string, width int) int {
 	columns := 0
 	for i, r := range s {
 		columns += Width(string(r))
-		if columns > width {
-			return max(i, utf8.RuneLen(r))
+		if columns > width && i > 0 {
+			return i
 		}
 	}
 	return len(s)

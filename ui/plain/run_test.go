@@ -1,0 +1,135 @@
+package plain
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"rootceremony/ceremony"
+)
+
+// desk is a ceremony of four tasks: each needs the one before.
+type desk struct {
+	done []string
+	fail error // what the next run returns, once
+}
+
+var titles = map[string]string{"laptop": "Check the laptop", "plan": "Agree the plan", "publish": "Publish root v1", "extra": "Add a late signature"}
+
+func (d *desk) Tasks() []ceremony.Task {
+	var tasks []ceremony.Task
+	state := ceremony.Ready
+	for _, id := range []string{"laptop", "plan", "publish", "extra"} {
+		t := ceremony.Task{ID: id, Title: titles[id], State: state, Optional: id == "extra"}
+		switch {
+		case slices.Contains(d.done, id):
+			t.State = ceremony.Done
+		case state == ceremony.Blocked:
+			t.Reason = "waits for the tasks before this one"
+		default:
+			state = ceremony.Blocked
+		}
+		tasks = append(tasks, t)
+	}
+	return tasks
+}
+
+func (d *desk) Next() (ceremony.Task, bool) {
+	for _, t := range d.Tasks() {
+		if t.State != ceremony.Done {
+			return t, true
+		}
+	}
+	return ceremony.Task{}, false
+}
+
+func (d *desk) Header() string { return "Example packages, create, root v1" }
+
+func (d *desk) Run(ctx context.Context, id string, a ceremony.Attendant) error {
+	if err := d.fail; err != nil {
+		d.fail = nil
+		return err
+	}
+	p := ceremony.Prompt{ID: id, Message: ceremony.Message{Title: titles[id]}, Question: "Is it done?"}
+	yes, err := a.Confirm(ctx, p)
+	if err == nil && yes {
+		d.done = append(d.done, id)
+	}
+	return err
+}
+
+func TestRun(t *testing.T) {
+	for _, c := range []struct {
+		name, input string
+		fail        error
+		want        error
+		done        string
+		shown       string
+	}{
+		{"everything", "\nyes\n\nyes\n\nyes\nextra\nyes\n", nil, nil, "laptop plan publish extra", "Everything is done."},
+		{"by number and word, and what is optional", "1\ny\nplan\ny\n3\ny\n:quit\n", nil, ceremony.ErrLeft, "laptop plan publish", "if they still can"},
+		{"back at a task", "\n:back\nLAPTOP\nyes\n:quit\n", nil, ceremony.ErrLeft, "laptop", "Back at the list of tasks."},
+		{"back at the list", ":back\n\nyes\n:quit\n", nil, ceremony.ErrLeft, "laptop", "list of tasks already"},
+		{"wrong answers", "0\n5\nyes\n3\n" + otp + "\n\nyes\n1\n", nil, ceremony.ErrLeft, "laptop", "task 1 is done already"},
+		{"a task that is not ready", "publish\n", nil, ceremony.ErrLeft, "", "cannot be done yet: it waits for the tasks before this one"},
+		{"a task that fails", "\n\nyes\n:quit\n", errors.New("the disk is full"), ceremony.ErrLeft, "laptop", "The task has stopped: the disk is full"},
+		{"a task that ends with the input", "\n", nil, ceremony.ErrLeft, "", "The input has ended"},
+		{"a task that says that somebody left", "\n\nyes\n", ceremony.ErrLeft, ceremony.ErrLeft, "", "Check the laptop"},
+		{"no input", "", nil, ceremony.ErrLeft, "", "Nothing is lost"},
+		{"quit", ":quit\n\nyes\n", nil, ceremony.ErrLeft, "", "Nothing is lost"},
+		{"no as an answer", "\nno\n:quit\n", nil, ceremony.ErrLeft, "", "Nothing is lost"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f, out := script(t, c.input, Options{})
+			d := &desk{fail: c.fail}
+			if err := f.Run(t.Context(), d); err != c.want {
+				t.Errorf("%v, want %v\n%s", err, c.want, out)
+			}
+			if got := strings.Join(d.done, " "); got != c.done {
+				t.Errorf("done: %s; want %s\n%s", got, c.done, out)
+			}
+			if !strings.Contains(strings.Join(strings.Fields(out.String()), " "), c.shown) {
+				t.Errorf("%q is not shown:\n%s", c.shown, out)
+			}
+			checkLook(t, out.String(), "")
+		})
+	}
+}
+
+func TestRunGolden(t *testing.T) {
+	f, out := script(t, "3\n\nyes\n\nyes\n\nyes\n4\nyes\n", Options{Rehearsal: true})
+	if err := f.Run(t.Context(), &desk{fail: errors.New("the token was pulled out (hint: push it in again)")}); !errors.Is(err, ceremony.ErrLeft) {
+		t.Error(err)
+	}
+	golden(t, "tasks", out.String())
+}
+
+// blocked is a desk where everything waits for people elsewhere.
+type blocked struct{ desk }
+
+func (b *blocked) Tasks() []ceremony.Task {
+	return []ceremony.Task{{ID: "sign", Title: "Chen Wei: sign root v1", State: ceremony.Blocked, Reason: "waits until Chen signs in Lisbon"}}
+}
+
+func (b *blocked) Next() (ceremony.Task, bool) { return ceremony.Task{}, false }
+
+func TestRunWaits(t *testing.T) {
+	f, out := script(t, "", Options{})
+	if err := f.Run(t.Context(), new(blocked)); err != nil {
+		t.Error(err)
+	}
+	if !strings.Contains(out.String(), "waits until Chen signs in Lisbon") || !strings.Contains(out.String(), "No task can be done now") {
+		t.Errorf("%s", out)
+	}
+}
+
+func TestRunCancelled(t *testing.T) {
+	f, _ := script(t, "\nyes\n", Options{})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := f.Run(ctx, new(desk)); err != context.Canceled {
+		t.Error(err)
+	}
+}
