@@ -17,6 +17,12 @@ type env struct {
 	glyphs glyphs
 	ascii  bool
 	clock  func() time.Time
+	// tick returns a command that gives msg back after a while.
+	tick func(after time.Duration, msg tea.Msg) tea.Cmd
+}
+
+func tick(after time.Duration, msg tea.Msg) tea.Cmd {
+	return tea.Tick(after, func(time.Time) tea.Msg { return msg })
 }
 
 // model is the program. Screens and prompts are plain parts of it. Update does
@@ -147,13 +153,9 @@ func (m *model) gateSet(msg armedMsg) tea.Cmd {
 	}
 	if p := m.prompt(); p != nil && m.over == nil && p.shown.IsZero() {
 		p.shown = m.clock()
-		return wake(p.quiet())
+		return m.tick(p.quiet(), quietMsg{})
 	}
 	return nil
-}
-
-func wake(after time.Duration) tea.Cmd {
-	return tea.Tick(after, func(time.Time) tea.Msg { return quietMsg{} })
 }
 
 // prompt is the prompt that is open, or nil.
@@ -271,7 +273,7 @@ func (m *model) runTask(r *room, t ceremony.Task) tea.Cmd {
 	r.run = &running{task: t, cancel: cancel, since: m.clock()}
 	a := *m.attendant
 	a.list = func() list { return listOf(r.Desk) }
-	return tea.Batch(beat(), func() tea.Msg {
+	return tea.Batch(m.tick(beat, beatMsg{}), func() tea.Msg {
 		m.tasks.begin()
 		defer m.tasks.end()
 		defer cancel()
@@ -282,6 +284,5 @@ func (m *model) runTask(r *room, t ceremony.Task) tea.Cmd {
 	})
 }
 
-func beat() tea.Cmd {
-	return tea.Tick(250*time.Millisecond, func(time.Time) tea.Msg { return beatMsg{} })
-}
+// beat is how often the screen of a task that works is drawn again.
+const beat = 250 * time.Millisecond

@@ -70,7 +70,7 @@ func (p *prompt) key(m *model, k tea.KeyMsg) (cmd tea.Cmd, done bool) {
 		if p.prompt.Final {
 			m.flash = "that key came before this could be read, and does not count"
 		}
-		return wake(p.quiet()), false
+		return m.tick(p.quiet(), quietMsg{}), false
 	}
 	switch {
 	case key.Matches(k, keymap.Up) && len(p.choices) > 0:
@@ -153,7 +153,11 @@ func (p *prompt) foot(m *model, columns, rows int) []line {
 		typed := field{runes: []rune(repeat(m.glyphs.star, p.stars)), at: p.stars}
 		lines = append(lines, typed.view(m.glyphs, open, columns))
 	case press:
-		lines = append(lines, line{{m.glyphs.here + " ", accent}, {"Enter touches the virtual token", accent}})
+		l := line(nil)
+		if open {
+			l = line{{m.glyphs.here + " Enter touches the virtual token", accent}}
+		}
+		lines = append(lines, l)
 	case wait:
 		lines = append(lines, m.progress(m.room.run.since, columns))
 	}
@@ -174,19 +178,21 @@ func (p *prompt) refusal() string {
 	return ""
 }
 
-// list shows the choices, those around the cursor where they are many.
+// list shows the choices, those around the cursor where they are many. What
+// cannot be answered yet is not offered.
 func (p *prompt) list(m *model, open bool, columns, rows int) []line {
 	var lines []line
 	from := min(max(0, p.cursor-rows/2), max(0, len(p.choices)-rows))
 	for i := from; i < len(p.choices) && len(lines) < rows; i++ {
 		mark, l := "  ", plain
-		switch {
-		case !open:
-			l = dim
-		case i == p.cursor:
+		if i == p.cursor {
 			mark, l = m.glyphs.here+" ", accent
 		}
-		lines = append(lines, line{{mark, l}, {set(plain, p.choices[i].Label)[0].text, l}}.fit(columns))
+		shown := line{{mark + set(l, p.choices[i].Label)[0].text, l}}.fit(columns)
+		if !open {
+			shown = nil
+		}
+		lines = append(lines, shown)
 	}
 	return lines
 }

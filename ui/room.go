@@ -13,6 +13,7 @@ import (
 	tea "github.com/charmbracelet/bubbletea"
 
 	"rootceremony/ceremony"
+	"rootceremony/ui/show"
 )
 
 // room is the screen of a ceremony: the list of tasks, and the panel in which
@@ -76,17 +77,17 @@ func listOf(d Desk) list {
 
 // begin asks how far the ceremony is.
 func (r *room) begin(m *model) tea.Cmd {
-	return tea.Batch(func() tea.Msg { return tasksMsg(listOf(r.Desk)) }, r.poll())
+	return tea.Batch(func() tea.Msg { return tasksMsg(listOf(r.Desk)) }, r.poll(m))
 }
 
 // pollEvery is how often the readers are looked at between tasks.
 const pollEvery = 2 * time.Second
 
-func (r *room) poll() tea.Cmd {
+func (r *room) poll(m *model) tea.Cmd {
 	if r.Tokens.Plug != nil || r.Tokens.Start == nil {
 		return nil
 	}
-	return tea.Tick(pollEvery, func(time.Time) tea.Msg { return pollMsg{r} })
+	return m.tick(pollEvery, pollMsg{r})
 }
 
 // lookAtReaders opens a short session of its own, never beside a task's.
@@ -133,18 +134,18 @@ func (r *room) update(m *model, msg tea.Msg) tea.Cmd {
 		r.token = msg.text
 	case beatMsg:
 		if r.run != nil {
-			return beat()
+			return m.tick(beat, beatMsg{})
 		}
 	case pollMsg:
 		if r.run == nil && msg.room == r {
 			return r.lookAtReaders()
 		}
-		return r.poll()
+		return r.poll(m)
 	case readerMsg:
 		if msg.room == r && r.run == nil {
 			r.token = msg.text
 		}
-		return r.poll()
+		return r.poll(m)
 	case endedMsg:
 		if msg.room == r {
 			return r.ended(m, msg)
@@ -368,6 +369,7 @@ type row struct {
 	ids    []string // of the tasks it stands for; none: a heading
 	mark   string
 	title  string
+	reason string // shown where there is room
 	indent bool
 	look   look
 }
@@ -427,8 +429,8 @@ func (r *room) row(t ceremony.Task) row {
 	case t.State == ceremony.Blocked:
 		w.look = dim
 	}
-	if t.Reason != "" && t.State != ceremony.Blocked {
-		w.title += "  " + t.Reason
+	if t.State != ceremony.Blocked {
+		w.reason = t.Reason
 	}
 	return w
 }
@@ -453,7 +455,11 @@ func (r *room) listView(e *env, columns, height int) []line {
 		if mark != "" {
 			mark += " "
 		}
-		lines = append(lines, line{{here + mark, l}, {set(plain, w.title)[0].text, l}}.fit(columns))
+		text := here + mark + show.Clean(w.title)
+		if reason := "  " + show.Clean(w.reason); w.reason != "" && width(text+reason) <= columns {
+			text += reason
+		}
+		lines = append(lines, line{{text, l}}.fit(columns))
 	}
 	return lines
 }

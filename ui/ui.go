@@ -106,19 +106,7 @@ func Run(o Options) (*Room, error) {
 	if err != nil {
 		return nil, err
 	}
-	unicode := unicodeLocale(os.Getenv)
-	m := &model{env: env{styles: newStyles(profile(os.Getenv)), glyphs: asciiGlyphs, ascii: !unicode, clock: o.Clock}, jobs: o.Jobs}
-	if unicode {
-		m.glyphs = unicodeGlyphs
-	}
-	m.tasks = &tasks{shell: hasShell()}
-	m.keyboard = &keyboard{Gate: g}
-	m.attendant = &attendant{gate: g}
-	if o.Room != nil {
-		m.room = &room{Room: o.Room}
-	} else {
-		m.start = &start{}
-	}
+	m := newModel(o, g, newEnv(os.Getenv, o.Clock))
 	if size, err := unix.IoctlGetWinsize(int(o.Out.Fd()), unix.TIOCGWINSZ); err == nil {
 		m.width, m.height = int(size.Col), int(size.Row)
 	}
@@ -144,6 +132,25 @@ func Run(o Options) (*Room, error) {
 	}
 	_ = g.Close()
 	return m.outcome(o, err)
+}
+
+// newEnv is how screens are drawn on the terminal that the environment tells of.
+func newEnv(getenv func(string) string, clock func() time.Time) env {
+	e := env{styles: newStyles(profile(getenv)), glyphs: asciiGlyphs, ascii: true, clock: clock, tick: tick}
+	if unicodeLocale(getenv) {
+		e.glyphs, e.ascii = unicodeGlyphs, false
+	}
+	return e
+}
+
+func newModel(o Options, g *gate.Gate, e env) *model {
+	m := &model{env: e, jobs: o.Jobs, tasks: &tasks{shell: hasShell()}, keyboard: &keyboard{Gate: g}, attendant: &attendant{gate: g}}
+	if o.Room != nil {
+		m.room = &room{Room: o.Room}
+	} else {
+		m.start = &start{}
+	}
+	return m
 }
 
 // wait waits for tasks that run to end.
