@@ -64,6 +64,8 @@ type attendant struct {
 	send func(tea.Msg)
 	gate *gate.Gate
 	list func() list // called by the task's goroutine alone
+	// after is time.After.
+	after func(time.Duration) <-chan time.Time
 }
 
 var _ ceremony.Attendant = (*attendant)(nil)
@@ -239,7 +241,7 @@ func (a *attendant) watch(ctx context.Context, w ceremony.TokenWait) (keys.Info,
 		case given := <-q.answers:
 			return keys.Info{}, given.err
 		case <-ctx.Done():
-		case <-time.After(lookEvery):
+		case <-a.after(lookEvery):
 		}
 	}
 }

@@ -42,7 +42,8 @@ func (m *model) View() string {
 		}
 		lines = append(lines, l)
 	}
-	lines = append(lines, rule, m.keyLine())
+	bottom := m.bottom()
+	lines = append(append(lines[:m.height-1-len(bottom)], rule), bottom...)
 	for i := range lines {
 		lines[i] = lines[i].fit(m.width)
 	}
@@ -85,19 +86,29 @@ func (m *model) header() line {
 	return append(left, span{" " + right, dim})
 }
 
-// keyLine says which keys there are, or what the last one has done.
-func (m *model) keyLine() line {
+// bottom says which keys there are, or what the last one has done.
+func (m *model) bottom() []line {
+	text, l := "", dim
 	switch {
 	case m.leaving:
-		return set(strong, " Leaving: the task is being ended (^C does not wait for it)")
+		text, l = "Leaving: the task is being ended (^C does not wait for it)", strong
 	case m.flash != "":
-		return set(warn, " "+m.flash)
+		text, l = m.flash, warn
 	case m.over != nil:
-		return set(dim, " "+m.over.keys())
+		text = m.over.keys()
 	case m.room != nil:
-		return set(dim, " "+m.room.keys(m))
+		text = m.room.keys(m)
+	default:
+		text = m.start.keys()
 	}
-	return set(dim, " "+m.start.keys())
+	if m.flash == "" {
+		return []line{{{" " + text, l}}}
+	}
+	var lines []line
+	for _, s := range wrap(text, m.width-2) {
+		lines = append(lines, line{{" " + s, l}})
+	}
+	return lines[:min(len(lines), 4)]
 }
 
 // tooSmall is what fits everywhere.

@@ -217,6 +217,9 @@ func (r *room) ended(m *model, msg endedMsg) tea.Cmd {
 	}
 	r.offset = 0
 	r.setList(msg.list)
+	if msg.err != nil {
+		r.cursor = msg.task.ID
+	}
 	if r.list.next == msg.task.ID && msg.err == nil {
 		r.told, r.result = nil, "" // it is to be taken again
 	}

@@ -144,7 +144,7 @@ func newEnv(getenv func(string) string, clock func() time.Time) env {
 }
 
 func newModel(o Options, g *gate.Gate, e env) *model {
-	m := &model{env: e, jobs: o.Jobs, tasks: &tasks{shell: hasShell()}, keyboard: &keyboard{Gate: g}, attendant: &attendant{gate: g}}
+	m := &model{env: e, jobs: o.Jobs, tasks: &tasks{shell: hasShell()}, keyboard: &keyboard{Gate: g}, attendant: &attendant{gate: g, after: time.After}}
 	if o.Room != nil {
 		m.room = &room{Room: o.Room}
 	} else {
