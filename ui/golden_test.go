@@ -197,8 +197,8 @@ func TestStartFrames(t *testing.T) {
 			return []string{dir, "[x] Check the laptop", "[ ] Agree the plan"}, nil
 		},
 		Recent: func() []Recent {
-			return []Recent{{Dir: "/a", Text: "REHEARSAL: Example packages, create root v1, next: Holders: Bruno Ferraz, in /a", Rehearsal: true},
-				{Dir: "/b", Text: "Example packages, create root v1, finished, in /b", Finished: true}}
+			return []Recent{{Dir: "/a", Name: "REHEARSAL: Example packages, create root v1", Text: "next: Holders: Bruno Ferraz, in /a", Rehearsal: true},
+				{Dir: "/b", Name: "Example packages, create root v1", Text: "finished, in /b", Finished: true}}
 		},
 	}
 	s := newStage(t, Options{Jobs: jobs})

@@ -95,7 +95,7 @@ func table(facts []ceremony.Fact, columns int) []line {
 			continue
 		}
 		label := pad(show.Clean(f.Label), longest) + "  "
-		for i, s := range show.Wrap(f.Value, max(columns-longest-2, 2)) {
+		for i, s := range evenly(f.Value, max(columns-longest-2, 2)) {
 			if len(cellsOf(f.Value)) == 2 && width(show.Clean(f.Value)) <= columns-longest-2 {
 				s = show.Clean(f.Value)
 			}
@@ -104,6 +104,22 @@ func table(facts []ceremony.Fact, columns int) []line {
 			}
 			lines = append(lines, line{{label, dim}, {s, plain}})
 		}
+	}
+	return lines
+}
+
+// evenly wraps a value. Groups of the same length, as in a digest, are set in
+// lines of the same length, where that needs no more lines.
+func evenly(value string, columns int) []string {
+	lines := show.Wrap(value, columns)
+	groups := strings.Fields(show.Clean(value))
+	same := !slices.ContainsFunc(groups, func(g string) bool { return len(g) != len(groups[0]) })
+	if len(lines) < 2 || !same || len(groups)%len(lines) != 0 {
+		return lines
+	}
+	each := len(groups) / len(lines)
+	for i := range lines {
+		lines[i] = strings.Join(groups[i*each:(i+1)*each], " ")
 	}
 	return lines
 }

@@ -42,11 +42,12 @@ type stage struct {
 	seen    map[*question]time.Time
 	typed   []stroke // since the question that is open was first shown
 	of      *question
+	covered bool // it is not shown now
 }
 
 type stroke struct {
-	msg tea.KeyMsg
-	at  time.Time
+	msg   tea.KeyMsg
+	early bool // the question could not be read yet
 }
 
 func newStage(t tb, o Options) *stage {
@@ -194,7 +195,8 @@ func (s *stage) deliver(passed string) {
 			}
 		}
 		passed = passed[n:]
-		s.typed = append(s.typed, stroke{msg, s.now})
+		early := s.covered || s.now.Sub(s.seen[s.of]) < s.m.prompt().quiet()
+		s.typed = append(s.typed, stroke{msg, early})
 		s.update(msg)
 	}
 }
@@ -224,11 +226,16 @@ func (s *stage) look() {
 	if s.m.room != nil && s.m.room.Rehearsal && s.m.width > 10 && !strings.Contains(frame, "REHEARSAL") {
 		s.t.Fatalf("a frame of a rehearsal does not say so:\n%s", frame)
 	}
-	if p := s.m.prompt(); p == nil || s.m.over != nil {
-		s.of = nil
-	} else if s.of != p.question {
-		s.of, s.typed = p.question, nil
-		s.seen[p.question] = s.now
+	p := s.m.prompt()
+	if p == nil || s.m.over != nil {
+		s.covered = true
+		return
+	}
+	if s.of != p.question {
+		s.of, s.typed, s.covered = p.question, nil, true
+	}
+	if s.covered {
+		s.covered, s.seen[p.question] = false, s.now
 	}
 }
 

@@ -1,7 +1,6 @@
 package ui
 
 import (
-	"fmt"
 	"slices"
 
 	"github.com/charmbracelet/bubbles/key"
@@ -224,7 +223,8 @@ func (s *start) choices(m *model, columns, rows int) []line {
 	if len(s.recent) > 0 {
 		lines = append(lines, set(strong, "Go on with a ceremony"))
 		for i, r := range s.recent {
-			item(i, fmt.Sprintf("%s", r.Text))
+			item(i, r.Name)
+			lines = append(lines, set(dim, "    "+r.Text).fit(columns))
 		}
 		lines = append(lines, nil)
 	}

@@ -60,7 +60,8 @@ type Jobs struct {
 // Recent is a ceremony that was held or begun here.
 type Recent struct {
 	Dir       string
-	Text      string // one line
+	Name      string // one line: which ceremony it is
+	Text      string // one line: how far it is, and where
 	Rehearsal bool
 	Finished  bool
 }

@@ -174,7 +174,7 @@ func freshRehearsal(state string) string {
 const recentFile = "recent"
 
 // maxRecent is how many are remembered, and shown.
-const maxRecent = 8
+const maxRecent = 5
 
 // remember puts dir at the head of the list. The list is a convenience: where
 // it cannot be written, nothing is said.
@@ -228,7 +228,7 @@ func recentCeremonies() []ui.Recent {
 		}
 		s := desk.State()
 		r := ui.Recent{Dir: dir, Rehearsal: s.Begun != nil && s.Begun.Rehearsal, Finished: s.Closed != nil}
-		r.Text = desk.Header() + ", " + progress(desk) + ", in " + dir
+		r.Name, r.Text = desk.Header(), progress(desk)+", in "+dir
 		all = append(all, dated{r, log.ModTime()})
 	}
 	slices.SortStableFunc(all, func(a, b dated) int { return b.at.Compare(a.at) })
