@@ -3,7 +3,6 @@ package ui
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"rootceremony/ceremony"
 	"rootceremony/ui/show"
@@ -69,7 +68,6 @@ func (m *model) header() line {
 	if r.Rehearsal {
 		left = line{{" REHEARSAL ", mark}}
 	}
-	title := strings.TrimPrefix(r.list.header, "REHEARSAL: ")
 	right := ""
 	if r.token != "" {
 		right = show.Clean(r.token) + "   "
@@ -82,7 +80,7 @@ func (m *model) header() line {
 	if at >= 0 {
 		right += fmt.Sprintf("task %d of %d ", at+1, len(tasks))
 	}
-	left = append(left, span{"  " + show.Clean(title), plain}).fit(max(m.width-width(right)-1, 0))
+	left = append(left, span{"  " + show.Clean(r.list.header), plain}).fit(max(m.width-width(right)-1, 0))
 	return append(left, span{" " + right, dim})
 }
 

@@ -197,7 +197,7 @@ func TestStartFrames(t *testing.T) {
 			return []string{dir, "[x] Check the laptop", "[ ] Agree the plan"}, nil
 		},
 		Recent: func() []Recent {
-			return []Recent{{Dir: "/a", Name: "REHEARSAL: Example packages, create root v1", Text: "next: Holders: Bruno Ferraz, in /a", Rehearsal: true},
+			return []Recent{{Dir: "/a", Name: "Example packages, create root v1", Text: "next: Holders: Bruno Ferraz, in /a", Rehearsal: true},
 				{Dir: "/b", Name: "Example packages, create root v1", Text: "finished, in /b", Finished: true}}
 		},
 	}

@@ -322,7 +322,7 @@ func (d *desk) Exception(expected, happened, decided string) error {
 
 // newDesk is a ceremony of three holders in which Alice's task is do.
 func newDesk(do func(context.Context, ceremony.Attendant) error) *desk {
-	return &desk{header: "REHEARSAL: Example packages, create root v1",
+	return &desk{header: "Example packages, create root v1",
 		tasks: []ceremony.Task{
 			{ID: "preflight", Title: "Check the laptop", State: ceremony.Done},
 			{ID: "agree", Title: "Agree the plan", State: ceremony.Done},

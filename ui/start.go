@@ -223,7 +223,11 @@ func (s *start) choices(m *model, columns, rows int) []line {
 	if len(s.recent) > 0 {
 		lines = append(lines, set(strong, "Go on with a ceremony"))
 		for i, r := range s.recent {
-			item(i, r.Name)
+			name := r.Name
+			if r.Rehearsal {
+				name = "REHEARSAL: " + name
+			}
+			item(i, name)
 			lines = append(lines, set(dim, "    "+r.Text).fit(columns))
 		}
 		lines = append(lines, nil)

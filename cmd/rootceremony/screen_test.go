@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -20,7 +21,7 @@ import (
 
 // screen is the program on a terminal of 80 by 24.
 type screen struct {
-	t       *testing.T
+	t       testing.TB
 	command *exec.Cmd
 	keys    *os.File // typing goes in here
 	vt      vt10x.Terminal
@@ -34,16 +35,30 @@ type screen struct {
 }
 
 // onTerminal starts the program on a terminal that answers no queries.
-func onTerminal(t *testing.T, env []string, args ...string) *screen {
+func onTerminal(t testing.TB, env []string, args ...string) *screen {
+	t.Helper()
+	return startOnTerminal(t, env, program("rootceremony"), args...)
+}
+
+func startOnTerminal(t testing.TB, env []string, name string, args ...string) *screen {
 	t.Helper()
 	s := &screen{t: t, changed: make(chan struct{}), gone: make(chan struct{}), vt: vt10x.New(vt10x.WithSize(80, 24))}
-	s.command = exec.Command(program("rootceremony"), args...)
+	s.command = exec.Command(name, args...)
 	s.command.Env = append(os.Environ(), "TERM=xterm-256color", "LC_ALL=C.UTF-8", "NO_COLOR=")
 	s.command.Env = append(s.command.Env, env...)
-	keys, err := pty.StartWithSize(s.command, &pty.Winsize{Rows: 24, Cols: 80})
+	master, err := pty.StartWithSize(s.command, &pty.Winsize{Rows: 24, Cols: 80})
 	if err != nil {
 		t.Fatal(err)
 	}
+	// A file that can be closed while it is read.
+	fd, err := syscall.Dup(int(master.Fd()))
+	if err == nil {
+		err = errors.Join(syscall.SetNonblock(fd, true), master.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := os.NewFile(uintptr(fd), "terminal")
 	s.keys = keys
 	go func() {
 		buf := make([]byte, 1<<16)
@@ -63,12 +78,15 @@ func onTerminal(t *testing.T, env []string, args ...string) *screen {
 			}
 		}
 	}()
-	t.Cleanup(func() {
-		_ = s.command.Process.Kill()
-		<-s.gone
-		_ = keys.Close()
-	})
+	t.Cleanup(s.stop)
 	return s
+}
+
+// stop ends the program.
+func (s *screen) stop() {
+	_ = s.command.Process.Kill()
+	<-s.gone
+	_ = s.keys.Close()
 }
 
 // text is what the terminal shows, and a channel that is closed when it
@@ -139,7 +157,7 @@ var (
 
 // answer is what somebody types who reads this screen; "" while there is
 // nothing to answer. needed tells whether it cannot be done with less.
-func (r *people) answer(t *testing.T, text string) (keys string, needed bool) {
+func (r *people) answer(t testing.TB, text string) (keys string, needed bool) {
 	if h := readHolder.FindStringSubmatch(text); h != nil {
 		r.holder = h[1] + h[2]
 	}
@@ -188,7 +206,7 @@ func (r *people) answer(t *testing.T, text string) (keys string, needed bool) {
 }
 
 // words reads the two words that are asked for from the screen.
-func (r *people) words(t *testing.T, text string) string {
+func (r *people) words(t testing.TB, text string) string {
 	words := map[string]string{}
 	for _, row := range readRow.FindAllStringSubmatch(text, -1) {
 		first := 0
