@@ -138,6 +138,9 @@ func (s *stage) settle() {
 	s.t.Helper()
 	s.until("waiting for people", func() bool {
 		busy := s.m.start != nil && s.m.start.busy || s.m.room != nil && (s.m.room.list.header == "" || s.m.room.run != nil && s.m.room.prompt == nil)
+		if f, ok := s.m.over.(*form); ok {
+			busy = busy || f.recorded
+		}
 		return s.quit || s.m.armed && !busy && len(s.msgs) == 0
 	})
 }

@@ -80,7 +80,9 @@ func planCommand(args []string) error {
 
 // planFree tells why no plan can be written in dir.
 func planFree(dir string) error {
-	if info, err := os.Stat(dir); err == nil && !info.IsDir() {
+	if info, err := os.Stat(dir); err != nil {
+		return fmt.Errorf("%s does not exist (hint: make it, and put the public keys of the online roles into it, for instance as keys/timestamp.pub)", dir)
+	} else if !info.IsDir() {
 		return fmt.Errorf("%s is a file (hint: name a directory)", dir)
 	}
 	file := filepath.Join(dir, ceremony.PlanFile)

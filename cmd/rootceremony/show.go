@@ -48,9 +48,6 @@ func diffCommand(args []string) error {
 	if *asJSON {
 		return printJSON(changes)
 	}
-	if len(changes) == 0 {
-		fmt.Println("nothing differs in what is signed")
-	}
 	for _, change := range changes {
 		printLines([]string{change.Text})
 	}

@@ -1,0 +1,540 @@
+package ceremony_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"rootceremony/ceremony"
+	"rootceremony/ceremony/transcript"
+	"rootceremony/keys"
+	"rootceremony/keys/virtual"
+)
+
+// The test program is also the child process of token sessions.
+func TestMain(m *testing.M) {
+	if len(os.Args) == 2 && os.Args[1] == "token-session" {
+		if err := keys.Serve(os.Stdin, os.Stdout, virtual.Open); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	os.Exit(m.Run())
+}
+
+var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+
+func clock() time.Time { return noon }
+
+// stage is a rehearsal's directory with a plan, and a drawer of tokens.
+type stage struct {
+	t       *testing.T
+	dir     string
+	drawer  *virtual.Drawer
+	plugged []string // stickers
+}
+
+func newStage(t *testing.T, edit ...string) *stage {
+	t.Helper()
+	s := &stage{t: t, dir: t.TempDir()}
+	files, err := ceremony.ExamplePlan()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range files {
+		if name == ceremony.PlanFile {
+			text = []byte(strings.NewReplacer(edit...).Replace(string(text)))
+		}
+		if err := transcript.WriteNew(filepath.Join(s.dir, name), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s.drawer, err = virtual.OpenDrawer(filepath.Join(s.dir, filepath.FromSlash(ceremony.TokensDir))); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// open opens the desk; the tokens named are added to the drawer.
+func (s *stage) open(clock func() time.Time, stickers ...string) (*ceremony.Desk, error) {
+	desk, err := ceremony.OpenDesk(s.dir, ceremony.Settings{Program: "test", Clock: clock, Rehearsal: true})
+	if err != nil {
+		return nil, err
+	}
+	for _, sticker := range stickers {
+		if _, err := s.drawer.Add(sticker, virtual.Options{}); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	desk.UseTokens(ceremony.Tokens{
+		Roots: []*x509.Certificate{s.drawer.AttestationRoot()}, Start: s.start, Stickers: stickers,
+		Plug: func(sticker string) error { s.plugged = []string{sticker}; return nil },
+	})
+	return desk, nil
+}
+
+// opened is a desk with a token for each holder. edit changes the plan.
+func opened(t *testing.T, edit ...string) (*stage, *ceremony.Desk) {
+	t.Helper()
+	s := newStage(t, edit...)
+	desk, err := s.open(clock, allStickers...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = desk.Close() })
+	return s, desk
+}
+
+func (s *stage) start(ctx context.Context) (*keys.Session, error) {
+	backend := keys.Backend{Kind: virtual.Kind, Dir: filepath.Join(s.dir, filepath.FromSlash(ceremony.TokensDir))}
+	for _, sticker := range s.plugged {
+		serial, err := s.drawer.Serial(sticker)
+		if err != nil {
+			return nil, err
+		}
+		backend.Plugged = append(backend.Plugged, serial)
+	}
+	return keys.Program{Path: os.Args[0], Args: []string{"token-session"}}.Start(ctx, backend)
+}
+
+var allStickers = []string{"A-01", "B-02", "C-03", "D-04", "E-05"}
+
+// runAll takes every task in turn.
+func runAll(desk *ceremony.Desk, a ceremony.Attendant) error {
+	for {
+		task, ok := desk.Next()
+		if !ok {
+			return nil
+		}
+		if err := desk.Run(context.Background(), task.ID, a); err != nil {
+			return fmt.Errorf("%s: %w", task.ID, err)
+		}
+	}
+}
+
+// runTo takes tasks until the one named is next.
+func runTo(t *testing.T, desk *ceremony.Desk, id string) {
+	t.Helper()
+	for {
+		task, ok := desk.Next()
+		if !ok {
+			t.Fatalf("task %s never came", id)
+		}
+		if task.ID == id {
+			return
+		}
+		if err := desk.Run(t.Context(), task.ID, &ceremony.Script{}); err != nil {
+			t.Fatalf("%s: %v", task.ID, err)
+		}
+	}
+}
+
+// power is a clock that fails at the n-th event: whatever was done before it,
+// the event is not recorded.
+type powerFailure struct{}
+
+func failingAt(n int) func() time.Time {
+	return func() time.Time {
+		if n--; n < 0 {
+			panic(powerFailure{})
+		}
+		return noon
+	}
+}
+
+// untilPowerFails runs the ceremony and tells whether it got to its end.
+func (s *stage) untilPowerFails(n int) (ended bool) {
+	var desk *ceremony.Desk
+	defer func() {
+		if desk != nil {
+			_ = desk.Close()
+		}
+		if p := recover(); p != nil && p != (powerFailure{}) {
+			panic(p)
+		}
+	}()
+	desk, err := s.open(failingAt(n), allStickers...)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if err := runAll(desk, &ceremony.Script{}); err != nil {
+		s.t.Fatal(err)
+	}
+	return true
+}
+
+// The power fails before each event in turn: after the act, but before its
+// result is recorded. The next start always brings the ceremony to its end,
+// and what was recorded is still there.
+func TestPowerFailsBeforeEveryEvent(t *testing.T) {
+	whole, desk := opened(t)
+	if err := runAll(desk, &ceremony.Script{}); err != nil {
+		t.Fatal(err)
+	}
+	desk.Close()
+	lines := len(events(t, whole.dir))
+	calls := 0
+	for n := 1; ; n++ {
+		if calls++; calls > 500 {
+			t.Fatal("the ceremony has no end")
+		}
+		s := newStage(t)
+		if s.untilPowerFails(n) {
+			break
+		}
+		before := logOf(t, s.dir)
+		desk, err := s.open(clock, allStickers...)
+		if err != nil {
+			t.Fatalf("after event %d: %v", n, err)
+		}
+		if err := runAll(desk, &ceremony.Script{}); err != nil {
+			t.Fatalf("after event %d: %v", n, err)
+		}
+		desk.Close()
+		if !bytes.HasPrefix(logOf(t, s.dir), before) {
+			t.Fatalf("after event %d: something recorded is gone", n)
+		}
+		checkSigned(t, s.dir, 5)
+	}
+	if calls < lines {
+		t.Errorf("%d failures for a log of %d lines", calls, lines)
+	}
+}
+
+func logOf(t *testing.T, dir string) []byte {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(dir, transcript.FileName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+func events(t *testing.T, dir string) []transcript.Event {
+	t.Helper()
+	events, _, tail, err := transcript.Read(logOf(t, dir))
+	if err != nil || tail != nil {
+		t.Fatalf("%v, tail %q", err, tail)
+	}
+	return events
+}
+
+// checkSigned replays the log, and counts its signatures.
+func checkSigned(t *testing.T, dir string, want int) *ceremony.State {
+	t.Helper()
+	all := events(t, dir)
+	state, err := ceremony.Fold(all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	made := 0
+	for _, e := range all {
+		if e.Type == ceremony.TypeSignatureMade {
+			made++
+		}
+	}
+	if made != want || state.Closed == nil {
+		t.Errorf("%d signatures, want %d; closed: %v", made, want, state.Closed != nil)
+	}
+	return state
+}
+
+// answered is a Script whose answers can depend on what was asked before.
+type answered struct {
+	ceremony.Script
+	token func(w ceremony.TokenWait) (keys.Info, error, bool)
+	touch func() error
+}
+
+func (a *answered) WaitForToken(ctx context.Context, w ceremony.TokenWait) (keys.Info, error) {
+	if a.token != nil {
+		if info, err, did := a.token(w); did {
+			return info, err
+		}
+	}
+	return a.Script.WaitForToken(ctx, w)
+}
+
+func (a *answered) WaitForTouch(ctx context.Context, p ceremony.Prompt, press bool) error {
+	if a.touch != nil {
+		return a.touch()
+	}
+	return a.Script.WaitForTouch(ctx, p, press)
+}
+
+// Wrong tokens are refused before any PIN is asked for.
+func TestWrongTokensAreRefusedBeforeThePIN(t *testing.T) {
+	s, desk := opened(t)
+	for sticker, o := range map[string]virtual.Options{
+		"old":  {Firmware: keys.Firmware{Major: 5, Minor: 4, Patch: 3}},
+		"fips": {Edition: "FIPS"}, "bio": {Edition: "Bio"},
+	} {
+		if _, err := s.drawer.Add(sticker, o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	runTo(t, desk, "enrol bruno")
+	for _, c := range []struct {
+		plugged []string
+		want    string
+	}{
+		{nil, "no token is in a reader"},
+		{[]string{"A-01"}, "is Alice Costa's"},
+		{[]string{"B-02", "C-03"}, "there are 2 tokens"},
+		{[]string{"old"}, "firmware 5.4.3"},
+		{[]string{"fips"}, "FIPS"},
+		{[]string{"bio"}, "Bio"},
+	} {
+		a := &answered{}
+		a.token = func(w ceremony.TokenWait) (keys.Info, error, bool) {
+			s.plugged = c.plugged
+			info, err := w.Look(context.Background())
+			return info, err, true
+		}
+		a.Say = func(m ceremony.Message) {
+			if strings.Contains(m.Title, "PIN") {
+				t.Errorf("%v: a PIN is asked for", c.plugged)
+			}
+		}
+		err := desk.Run(t.Context(), "enrol bruno", a)
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%v: %v, want %q", c.plugged, err, c.want)
+		}
+	}
+	if err := desk.Run(t.Context(), "enrol bruno", &ceremony.Script{}); err != nil {
+		t.Errorf("the right token: %v", err)
+	}
+}
+
+// A token that is not fresh is wiped once its serial number was typed, and not
+// otherwise.
+func TestTokenThatHoldsKeysIsWipedByItsSerial(t *testing.T) {
+	s, desk := opened(t)
+	runTo(t, desk, "enrol alice")
+	s.plugged = []string{"A-01"}
+	used := s.useElsewhere(t, "A-01")
+	err := desk.Run(t.Context(), "enrol alice", &ceremony.Script{Answers: map[string]string{"holder.wipe alice": "12345678"}})
+	if err == nil || !strings.Contains(err.Error(), "not what is asked for") {
+		t.Errorf("with another serial number: %v", err)
+	}
+	if now := s.look(t); len(now.Keys) != len(used.Keys) || now.PINDefault {
+		t.Fatalf("the token was changed: %+v", now)
+	}
+	if err := desk.Run(t.Context(), "enrol alice", &ceremony.Script{}); err != nil {
+		t.Fatal(err)
+	}
+	now := s.look(t)
+	if key, ok := now.Key(keys.SlotAuthentication); !ok || key.Public == used.Keys[0].Public {
+		t.Errorf("the key from elsewhere is still there")
+	}
+}
+
+// useElsewhere prepares a token outside of the ceremony.
+func (s *stage) useElsewhere(t *testing.T, sticker string) keys.Info {
+	t.Helper()
+	pin := newSecret(t, "445566")
+	session := s.session(t, sticker)
+	defer session.Close()
+	if _, err := session.Prepare(pin); err != nil {
+		t.Fatal(err)
+	}
+	info, err := session.Info()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info
+}
+
+func (s *stage) session(t *testing.T, sticker string) *keys.Session {
+	t.Helper()
+	s.plugged = []string{sticker}
+	serial, err := s.drawer.Serial(sticker)
+	if err != nil {
+		t.Fatal(err)
+	}
+	session, err := s.start(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := session.Select(serial); err != nil {
+		t.Fatal(err)
+	}
+	return session
+}
+
+func (s *stage) look(t *testing.T) keys.Info {
+	t.Helper()
+	session := s.session(t, s.plugged[0])
+	defer session.Close()
+	info, err := session.Info()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info
+}
+
+// A wrong PIN costs one try, and is asked for again with the tries left; the
+// task never spends a try that nobody typed.
+func TestWrongPINs(t *testing.T) {
+	s, desk := opened(t)
+	runTo(t, desk, "sign alice")
+	s.plugged = []string{"A-01"}
+	tries := []string{}
+	a := &ceremony.Script{Answers: map[string]string{"holder.pin alice": "908172"}}
+	a.Say = func(m ceremony.Message) {
+		for _, f := range m.Facts {
+			if f.Label == "Tries" {
+				tries = append(tries, f.Value)
+				if len(tries) == 3 {
+					delete(a.Answers, "holder.pin alice")
+				}
+			}
+		}
+	}
+	if err := desk.Run(t.Context(), "sign alice", a); err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(tries, ", "); got != "5 left, 4 left, 3 left" {
+		t.Errorf("tries: %s", got)
+	}
+	if left := s.look(t).PINTries; left != 5 {
+		t.Errorf("%d tries left after the right PIN", left)
+	}
+}
+
+func TestBlockedPIN(t *testing.T) {
+	s, desk := opened(t)
+	runTo(t, desk, "sign alice")
+	a := &ceremony.Script{Answers: map[string]string{"holder.pin alice": "908172"}}
+	var pin *keys.PINError
+	if err := desk.Run(t.Context(), "sign alice", a); !errors.As(err, &pin) || pin.TriesLeft != 0 || !strings.Contains(err.Error(), "Alice Costa") {
+		t.Errorf("after five wrong PINs: %v", err)
+	}
+	if err := desk.Run(t.Context(), "sign alice", &ceremony.Script{}); !errors.As(err, &pin) {
+		t.Errorf("with the right PIN: %v", err)
+	}
+	others := &ceremony.Script{Answers: map[string]string{"heads.who": "bruno"}}
+	others.Say = func(m ceremony.Message) {
+		if strings.Contains(m.Title, "Bruno") {
+			delete(others.Answers, "heads.who")
+		}
+	}
+	for _, id := range []string{"sign bruno", "sign chen", "sign dana", "publish", "sign emil", "seal", "heads", "sums"} {
+		others.Answers["heads.who"] = "bruno"
+		if err := desk.Run(t.Context(), id, others); err != nil {
+			t.Errorf("%s: %v", id, err)
+		}
+	}
+	checkSigned(t, s.dir, 4)
+}
+
+// A touch that is refused leaves an intention without a result; the next try
+// looks at the token, says so, and signs.
+func TestLeftDuringTheTouch(t *testing.T) {
+	_, desk := opened(t)
+	runTo(t, desk, "sign alice")
+	if err := desk.Run(t.Context(), "sign alice", &answered{touch: func() error { return ceremony.ErrLeft }}); !errors.Is(err, ceremony.ErrLeft) {
+		t.Fatalf("left: %v", err)
+	}
+	if open := desk.State().Holders["alice"].Open; open == nil || open.Type != ceremony.TypeSignatureIntended {
+		t.Fatalf("open: %+v", open)
+	}
+	told := false
+	if err := desk.Run(t.Context(), "sign alice", &ceremony.Script{Say: func(m ceremony.Message) {
+		told = told || strings.Contains(m.Title, "interrupted")
+	}}); err != nil || !told {
+		t.Errorf("%v, told: %v", err, told)
+	}
+}
+
+// Tasks can be taken in any order that their needs allow, and a task that
+// waits cannot be taken.
+func TestTasksInAnotherOrder(t *testing.T) {
+	s, desk := opened(t)
+	for _, id := range []string{"preflight", "agree", "enrol emil", "enrol chen", "enrol alice", "enrol dana", "enrol bruno", "review",
+		"sign dana", "sign bruno", "sign emil", "publish", "sign alice", "seal", "heads", "sums"} {
+		for _, task := range desk.Tasks() {
+			if task.State != ceremony.Blocked {
+				continue
+			}
+			if err := desk.Run(t.Context(), task.ID, &ceremony.Script{}); err == nil || !strings.Contains(err.Error(), task.Reason) {
+				t.Errorf("before %s: blocked task %s: %v", id, task.ID, err)
+			}
+		}
+		if err := desk.Run(t.Context(), id, &ceremony.Script{}); err != nil {
+			t.Fatalf("%s: %v", id, err)
+		}
+	}
+	state := checkSigned(t, s.dir, 4)
+	if len(state.Published.KeyIDs) != 3 || state.Sealed.Fuller == nil || len(state.Sealed.KeyIDs) != 4 {
+		t.Errorf("published by %d, sealed %+v", len(state.Published.KeyIDs), state.Sealed)
+	}
+	if err := desk.Run(t.Context(), "sign chen", &ceremony.Script{}); err == nil {
+		t.Error("signed after the seal")
+	}
+}
+
+// A log whose events were made up, or that lost one, does not replay.
+func TestFoldRefusesWhatDoesNotFit(t *testing.T) {
+	s, desk := opened(t)
+	if err := runAll(desk, &ceremony.Script{}); err != nil {
+		t.Fatal(err)
+	}
+	desk.Close()
+	all := events(t, s.dir)
+	free := map[string]bool{ceremony.TypeNote: true, ceremony.TypePreflight: true, ceremony.TypeHeadSigned: true, ceremony.TypeContinued: true, ceremony.TypeClosed: true}
+	for i, e := range all {
+		if free[e.Type] {
+			continue
+		}
+		without := append(append([]transcript.Event{}, all[:i]...), all[i+1:]...)
+		if _, err := ceremony.Fold(without); err == nil {
+			t.Errorf("line %d (%s) can be left out", e.Seq, e.Type)
+		}
+		twice := append(append([]transcript.Event{}, all[:i+1]...), all[i:]...)
+		if _, err := ceremony.Fold(twice); err == nil {
+			t.Errorf("line %d (%s) can be there twice", e.Seq, e.Type)
+		}
+		changed := append([]transcript.Event{}, all...)
+		for _, digit := range []string{"0", "1"} {
+			changed[i].Data = bytes.ReplaceAll(e.Data, []byte(`"signature":"`), []byte(`"signature":"`+digit))
+			if bytes.Equal(changed[i].Data, e.Data) {
+				continue
+			}
+			if _, err := ceremony.Fold(changed); err == nil {
+				t.Errorf("line %d (%s) can have another signature", e.Seq, e.Type)
+			}
+		}
+	}
+}
+
+// The root expires within a day and says that it is a rehearsal's, whatever
+// the plan says.
+func TestRehearsalIsMarked(t *testing.T) {
+	_, desk := opened(t)
+	runTo(t, desk, "sign alice")
+	state := desk.State()
+	if !state.Root.Rehearsal() || state.Root.Expires.After(noon.Add(24*time.Hour)) {
+		t.Errorf("rehearsal %v, expires %s", state.Root.Rehearsal(), state.Root.Expires)
+	}
+}
+
+// P-256 tokens go the same way.
+func TestCreateWithP256(t *testing.T) {
+	s, desk := opened(t, `algorithm = "ed25519"`, `algorithm = "ecdsa-p256"`)
+	if err := runAll(desk, &ceremony.Script{}); err != nil {
+		t.Fatal(err)
+	}
+	if key := desk.State().Holders["alice"].Key.Public; key.Algorithm != keys.P256 {
+		t.Errorf("the root key is %s", key.Algorithm)
+	}
+	checkSigned(t, s.dir, 5)
+}
