@@ -111,7 +111,7 @@ func Run(o Options) (*Room, error) {
 	if size, err := unix.IoctlGetWinsize(int(o.Out.Fd()), unix.TIOCGWINSZ); err == nil {
 		m.width, m.height = int(size.Col), int(size.Row)
 	}
-	p := tea.NewProgram(m, tea.WithInput(m.keyboard), tea.WithOutput(o.Out), tea.WithAltScreen(), tea.WithoutBracketedPaste(), tea.WithoutSignalHandler())
+	p := tea.NewProgram(m, tea.WithInput(m.keyboard), tea.WithOutput(o.Out), tea.WithAltScreen(), tea.WithFPS(120), tea.WithoutBracketedPaste(), tea.WithoutSignalHandler())
 	m.keyboard.send, m.attendant.send = p.Send, p.Send
 
 	signals := make(chan os.Signal, 1)
