@@ -19,7 +19,7 @@ func (m *model) View() string {
 	if m.width <= 0 || m.height <= 0 {
 		return ""
 	}
-	if m.width < leastColumns || m.height < leastRows {
+	if m.small() {
 		return m.draw(m.tooSmall())
 	}
 	height := m.height - 4
@@ -48,6 +48,9 @@ func (m *model) View() string {
 	}
 	return m.draw(lines)
 }
+
+// small tells whether the terminal is too small for the screens.
+func (m *model) small() bool { return m.width < leastColumns || m.height < leastRows }
 
 // inset sets lines in a margin.
 func (m *model) inset(lines []line) []line {

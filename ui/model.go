@@ -76,7 +76,12 @@ func (m *model) Init() tea.Cmd {
 
 // Update takes a message in.
 func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
+	before := m.readable()
 	cmd := m.update(msg)
+	if !before && m.readable() {
+		m.prompt().hide()
+		m.rearm = true
+	}
 	if m.mode != m.wanted() || m.rearm {
 		cmd = tea.Batch(cmd, m.setGate())
 	}
@@ -120,12 +125,12 @@ func (m *model) update(msg tea.Msg) tea.Cmd {
 // wanted is what may be typed now.
 func (m *model) wanted() mode {
 	switch {
-	case m.leaving:
+	case m.leaving, m.small():
 		return nothing
 	case m.over != nil:
 		return m.over.mode()
 	case m.room != nil:
-		return m.room.mode()
+		return m.room.mode(m)
 	}
 	return m.start.mode()
 }
@@ -151,7 +156,7 @@ func (m *model) gateSet(msg armedMsg) tea.Cmd {
 		m.cancel()
 		return tea.Quit
 	}
-	if p := m.prompt(); p != nil && m.over == nil && p.shown.IsZero() {
+	if p := m.prompt(); m.readable() && p.shown.IsZero() {
 		p.shown = m.clock()
 		return m.tick(p.quiet(), quietMsg{})
 	}
@@ -164,6 +169,11 @@ func (m *model) prompt() *prompt {
 		return nil
 	}
 	return m.room.prompt
+}
+
+// readable tells whether a prompt is on the screen, to its end.
+func (m *model) readable() bool {
+	return m.prompt() != nil && m.over == nil && !m.small() && !m.room.unread(m)
 }
 
 // forget drops what was typed and not given as an answer.
@@ -195,6 +205,8 @@ func (m *model) key(k tea.KeyMsg) tea.Cmd {
 		return m.stop()
 	case key.Matches(k, keymap.Leave):
 		return m.leave()
+	case m.small():
+		return nil
 	case m.over != nil:
 		return m.over.key(m, k)
 	case key.Matches(k, keymap.Help) && (m.mode != letters || k.Type != tea.KeyRunes):
@@ -212,9 +224,6 @@ func (m *model) open(o overlay) { m.over = o }
 
 func (m *model) close() {
 	m.over, m.rearm = nil, true
-	if p := m.prompt(); p != nil {
-		p.hide()
-	}
 }
 
 // stop gives the terminal back to the shell for a while.

@@ -18,6 +18,7 @@ type prompt struct {
 	cursor  int       // in choices; -1: on none
 	field   field
 	stars   int    // characters of a secret
+	read    bool   // what it is about was shown to its end
 	missing string // what is still waited for
 }
 

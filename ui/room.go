@@ -229,8 +229,10 @@ func (r *room) ended(m *model, msg endedMsg) tea.Cmd {
 	return nil
 }
 
-func (r *room) mode() mode {
+func (r *room) mode(m *model) mode {
 	switch {
+	case r.unread(m):
+		return menu
 	case r.prompt != nil:
 		return r.prompt.mode()
 	case r.run != nil:
@@ -267,30 +269,46 @@ func (r *room) key(m *model, k tea.KeyMsg) tea.Cmd {
 	return r.listKey(m, k)
 }
 
-// scroll takes the keys that move the panel, and tells whether k was one. Enter
-// and space move on before they answer: what is asked about is read first.
+// unread tells whether the end of what is asked about was not shown yet. The
+// question comes with the end: what is asked about is read first.
+func (r *room) unread(m *model) bool {
+	if r.prompt == nil || r.prompt.read || r.prompt.kind == hidden {
+		return false
+	}
+	lines, foot, _ := r.asked(m)
+	return len(lines) > m.height-4-len(foot)-1
+}
+
+// scroll takes the keys that move the panel, and tells whether k was one.
 func (r *room) scroll(m *model, k tea.KeyMsg) bool {
+	unread := r.unread(m)
 	lines, _, rows := r.layout(m)
 	most := max(len(lines)-rows, 0)
 	page := max(rows-1, 1)
-	onward := key.Matches(k, keymap.Enter) || key.Matches(k, keymap.Space) && m.mode == menu
-	arrows := r.prompt != nil && len(r.prompt.choices) == 0 && r.prompt.kind != hidden
-	was := r.offset
+	arrows := unread || r.prompt != nil && len(r.prompt.choices) == 0 && r.prompt.kind != hidden
+	step := 0
 	switch {
 	case key.Matches(k, keymap.PageUp):
-		r.offset = max(r.offset-page, 0)
-	case key.Matches(k, keymap.PageDown):
-		r.offset = min(r.offset+page, most)
+		step = -page
+	case key.Matches(k, keymap.PageDown), unread && key.Matches(k, keymap.Enter, keymap.Space):
+		step = page
 	case arrows && key.Matches(k, keymap.Up):
-		r.offset = max(r.offset-1, 0)
+		step = -1
 	case arrows && key.Matches(k, keymap.Down):
-		r.offset = min(r.offset+1, most)
-	case onward && r.prompt != nil && r.offset < most && r.prompt.kind != hidden && len(r.prompt.field.runes) == 0 && r.prompt.open(m.clock()):
-		r.offset = min(r.offset+page, most)
+		step = 1
+	case unread && !key.Matches(k, keymap.Back):
+		m.flash = "read on first: Enter or PgDn"
+		return true
 	default:
 		return false
 	}
-	if r.offset != was && r.prompt != nil && r.prompt.kind == hidden {
+	r.offset = min(max(min(r.offset, most)+step, 0), most)
+	switch {
+	case unread && r.offset == most: // the question appears, which takes room
+		r.prompt.read = true
+		lines, _, rows = r.layout(m)
+		r.offset = max(len(lines)-rows, 0)
+	case r.prompt != nil && r.prompt.kind == hidden:
 		r.prompt.secretKey(m, k)
 	}
 	return true
@@ -493,7 +511,19 @@ func (r *room) columnsOf(m *model) (left, right int) {
 // layout is the panel's text, what stands fixed below it, and how many rows
 // there are for the text.
 func (r *room) layout(m *model) (lines, foot []line, rows int) {
-	_, columns := r.columnsOf(m)
+	if r.unread(m) {
+		text, _, columns := r.asked(m)
+		then := set(dim, "  then: "+r.prompt.prompt.Question).fit(columns)
+		return text, []line{then}, max(m.height-4-2, 1)
+	}
+	lines, foot, _ = r.asked(m)
+	return lines, foot, max(m.height-4-len(foot)-1, 1)
+}
+
+// asked is the panel's text and what stands below it once the text was read,
+// in columns columns.
+func (r *room) asked(m *model) (lines, foot []line, columns int) {
+	_, columns = r.columnsOf(m)
 	title := ""
 	for _, page := range r.pages() {
 		if page.Title == title {
@@ -515,7 +545,7 @@ func (r *room) layout(m *model) (lines, foot []line, rows int) {
 	default:
 		foot = r.listFoot(columns)
 	}
-	return lines, foot, max(height-len(foot)-1, 1)
+	return lines, foot, columns
 }
 
 // listFoot says what Enter does between tasks.
@@ -563,6 +593,8 @@ func (r *room) view(m *model, height int) []line {
 	more := line(nil)
 	if below := len(lines) - offset - len(shown); below > 0 {
 		more = line{{fmt.Sprintf("%s %d more lines: Enter or PgDn", m.glyphs.down, below), accent}}
+	} else if r.unread(m) {
+		more = line{{m.glyphs.down + " the question: Enter or PgDn", accent}}
 	} else if offset > 0 {
 		more = line{{m.glyphs.up + " PgUp: read again", dim}}
 	}
@@ -607,6 +639,8 @@ func (r *room) keys(m *model) string {
 		return "Enter go on" + always + "   ? help   Esc back   ^C leave"
 	case r.prompt == nil:
 		return "Enter go on" + always + "   ? help   ^C leave, nothing is lost"
+	case r.unread(m):
+		return "Enter, PgDn read on   PgUp back" + always + "   ? help   Esc back"
 	case len(r.prompt.choices) > 0:
 		return "Up, Down choose   Enter go on   ^N note   ^X exception   ? help   Esc back"
 	case r.prompt.mode() == menu:

@@ -230,7 +230,7 @@ func (s *stage) look() {
 		s.t.Fatalf("a frame of a rehearsal does not say so:\n%s", frame)
 	}
 	p := s.m.prompt()
-	if p == nil || s.m.over != nil {
+	if p == nil || s.m.over != nil || s.m.small() || s.m.room.unread(s.m) {
 		s.covered = true
 		return
 	}

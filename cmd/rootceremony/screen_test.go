@@ -65,7 +65,8 @@ func startOnTerminal(t testing.TB, env []string, name string, args ...string) *s
 		for {
 			n, err := keys.Read(buf)
 			s.mu.Lock()
-			_, _ = s.vt.Write(buf[:n])
+			// The emulator knows no faint text; dark grey is as near as it comes.
+			_, _ = s.vt.Write(bytes.ReplaceAll(buf[:n], []byte("\x1b[2m"), []byte("\x1b[90m")))
 			_, _ = s.raw.Write(buf[:n])
 			s.ended = err != nil
 			close(s.changed)
@@ -164,7 +165,7 @@ func (r *people) answer(t testing.TB, text string) (keys string, needed bool) {
 	field := readPrompt.MatchString(text)
 	asked := func(question string) bool { return strings.Contains(text, question) }
 	switch {
-	case asked("more lines: Enter"):
+	case asked("more lines: Enter"), asked("the question: Enter"):
 		return "\r", false
 	case asked("Everything is done. Enter leaves."):
 		return "\r", false
