@@ -70,14 +70,6 @@ func set(l look, text string) line { return line{{show.Clean(text), l}} }
 
 func width(s string) int { return ansi.StringWidth(s) }
 
-func (l line) width() int {
-	n := 0
-	for _, s := range l {
-		n += width(s.text)
-	}
-	return n
-}
-
 // fit returns l in exactly n columns.
 func (l line) fit(n int) line {
 	var fitted line

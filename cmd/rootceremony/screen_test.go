@@ -141,7 +141,6 @@ type people struct {
 	holder string // whose turn it is
 	typed  map[string]int
 	least  map[string]int // of it: PINs, typed words and their Enters
-	seen   []string       // questions, in order
 	stop   func(question string) bool
 }
 

@@ -295,3 +295,27 @@ func BenchmarkKey(b *testing.B) {
 	b.ReportMetric(float64(took[len(took)/2].Microseconds())/1000, "median-ms")
 	b.ReportMetric(float64(took[len(took)*99/100].Microseconds())/1000, "p99-ms")
 }
+
+// TestLeaveWhileTaskRuns leaves from the middle of a task, and stays once.
+func TestLeaveWhileTaskRuns(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "d")
+	s := onTerminal(t, nil, "rehearse", dir)
+	r := newPeople()
+	r.stop = func(text string) bool { return strings.Contains(text, "Enter touches the virtual token") }
+	r.hold(s)
+	s.write("\x03")
+	s.until("► Stay")
+	s.write("\r")
+	s.until("► Enter touches")
+	s.write("\x03")
+	s.until("► Stay")
+	s.write("\x1b[B")
+	s.until("► Leave")
+	s.write("\r")
+	if status := s.exit(); status != exitUnfinished {
+		t.Errorf("exit status %d", status)
+	}
+	s = onTerminal(t, nil, "rehearse", dir)
+	r.stop = func(text string) bool { return strings.Contains(text, "Next: Holders: Bruno Ferraz") }
+	r.hold(s)
+}
