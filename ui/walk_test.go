@@ -86,7 +86,7 @@ func TestRandomWalks(t *testing.T) {
 		s.settle()
 		s.press("\n")
 		random := rand.New(rand.NewPCG(rapid.Uint64().Draw(rt, "seed"), 0))
-		for range rapid.IntRange(1, 400).Draw(rt, "steps") {
+		for range rapid.IntRange(1, 250).Draw(rt, "steps") {
 			if s.quit {
 				break
 			}
