@@ -31,7 +31,7 @@ func listOf(d Desk) list {
 
 // name is a task with its group: "Sign: Alice Costa".
 func (r *room) name(t ceremony.Task) string {
-	if t.Group == "" || t.Group == "The end" {
+	if t.Group == "" {
 		return t.Title
 	}
 	return t.Group + ": " + t.Title

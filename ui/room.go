@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -161,12 +162,15 @@ func (r *room) ask(m *model, q *question) {
 	}
 	if q.again && r.last != nil {
 		r.stale = false // the page is the same
-		p.cursor = r.last.cursor
+		p.cursor, p.read = r.last.cursor, r.last.read
 		if q.kind == text {
 			p.field = r.last.field
 		}
 	}
 	r.fresh()
+	if p.read {
+		r.offset = math.MaxInt // the refusal has taken room from the end
+	}
 	r.prompt = p
 	m.rearm = true
 }
@@ -368,7 +372,11 @@ func (r *room) view(m *model, height int) []line {
 	panel = append(panel, shown...)
 	more := line(nil)
 	if below := len(lines) - offset - len(shown); below > 0 {
-		more = line{{fmt.Sprintf("%s %d more lines: Enter or PgDn", m.glyphs.down, below), accent}}
+		word := "lines"
+		if below == 1 {
+			word = "line"
+		}
+		more = line{{fmt.Sprintf("%s %d more %s: Enter or PgDn", m.glyphs.down, below, word), accent}}
 	} else if r.unread(m) {
 		more = line{{m.glyphs.down + " the question: Enter or PgDn", accent}}
 	} else if offset > 0 {

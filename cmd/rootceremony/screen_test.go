@@ -164,7 +164,7 @@ func (r *people) answer(t testing.TB, text string) (keys string, needed bool) {
 	field := readPrompt.MatchString(text)
 	asked := func(question string) bool { return strings.Contains(text, question) }
 	switch {
-	case asked("more lines: Enter"), asked("the question: Enter"):
+	case asked("more lines: Enter"), asked("more line: Enter"), asked("the question: Enter"):
 		return "\r", false
 	case asked("Everything is done. Enter leaves."):
 		return "\r", false

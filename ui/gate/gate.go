@@ -310,7 +310,7 @@ func (g *Gate) pass(b byte) (byte, bool) {
 	case g.state == open:
 		return b, true
 	case g.escape(b):
-		g.bad = g.bad || g.state == hidden
+		g.bad, g.run = g.bad || g.state == hidden, 0
 		return b, true
 	case g.state != hidden:
 		return g.passScreen(b)
