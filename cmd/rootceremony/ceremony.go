@@ -6,8 +6,10 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"rootceremony/ceremony"
 	"rootceremony/ceremony/transcript"
@@ -58,7 +60,7 @@ func planCommand(args []string) error {
 		return showUI(&ui.Room{Desk: &planDesk{dir: dir, kind: *kind}})
 	}
 	file := filepath.Join(dir, ceremony.PlanFile)
-	front, err := plain.New(os.Stdin, os.Stdout, plain.Options{})
+	front, err := plain.New(os.Stdin, os.Stdout, plain.Options{Interview: true})
 	if err != nil {
 		return err
 	}
@@ -116,8 +118,7 @@ func checkCommand(args []string) error {
 	if *asJSON {
 		return printJSON(check)
 	}
-	printLines(check.Lines())
-	return nil
+	return printLines(check.Lines())
 }
 
 // ceremonyStatus is what status --json prints.
@@ -148,6 +149,9 @@ func statusCommand(args []string) error {
 		return err
 	}
 	state := desk.State()
+	if err := desk.CheckFiles(); err != nil {
+		return err
+	}
 	status := ceremonyStatus{Rehearsal: state.Begun != nil && state.Begun.Rehearsal, Finished: state.Closed != nil,
 		Tasks: desk.Tasks(), Exceptions: state.Exceptions}
 	if state.Plan != nil {
@@ -163,7 +167,7 @@ func statusCommand(args []string) error {
 	if *asJSON {
 		err = printJSON(status)
 	} else {
-		printLines(desk.Status())
+		err = printLines(desk.Status())
 	}
 	if err == nil && !status.Finished {
 		return errUnfinished
@@ -187,7 +191,7 @@ func preflightCommand(args []string) error {
 	if *asJSON {
 		err = printJSON(findings)
 	} else {
-		printLines(ceremony.FindingLines(findings))
+		err = printLines(ceremony.FindingLines(findings))
 	}
 	failures := 0
 	for _, f := range findings {
@@ -209,8 +213,11 @@ func printJSON(v any) error {
 }
 
 // printLines prints text that may come from files.
-func printLines(lines []string) {
+func printLines(lines []string) error {
+	var text strings.Builder
 	for _, line := range lines {
-		fmt.Println(show.Clean(line))
+		text.WriteString(show.Clean(line) + "\n")
 	}
+	_, err := io.WriteString(os.Stdout, text.String())
+	return err
 }

@@ -12,10 +12,10 @@ import (
 	"slices"
 	"strings"
 
-	"rootceremony/ceremony"
 	"rootceremony/keys"
 	"rootceremony/keys/secret"
 	"rootceremony/keys/virtual"
+	"rootceremony/ui/show"
 )
 
 const version = "0.1"
@@ -127,7 +127,6 @@ func run(args []string) error {
 
 func exitStatus(err error) int {
 	var wrong *usageError
-	var plan *ceremony.PlanError
 	switch {
 	case err == nil:
 		return 0
@@ -137,15 +136,17 @@ func exitStatus(err error) int {
 		report(err)
 		fmt.Fprintln(os.Stderr, "rootceremony: hint: rootceremony help lists the commands")
 		return exitUsage
-	case errors.As(err, &plan):
-		report(errors.New(strings.ReplaceAll(err.Error(), "\n", "\nrootceremony: ")))
-		return exitFailed
 	}
 	report(err)
 	return exitFailed
 }
 
-func report(err error) { fmt.Fprintln(os.Stderr, "rootceremony:", err) }
+// report prints an error. It may hold names of files, and texts from them.
+func report(err error) {
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		fmt.Fprintln(os.Stderr, "rootceremony:", show.Clean(line))
+	}
+}
 
 // parse reads flags that may stand before, between and after the operands,
 // and returns the operands.

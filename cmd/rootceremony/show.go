@@ -3,8 +3,8 @@ package main
 import (
 	"flag"
 	"fmt"
-	"os"
 
+	"rootceremony/ceremony/transcript"
 	"rootceremony/ceremony/tuf"
 )
 
@@ -23,7 +23,9 @@ func showCommand(args []string) error {
 		if i > 0 {
 			fmt.Println()
 		}
-		printLines(append([]string{name}, tuf.Show(file, clock(), nil)...))
+		if err := printLines(append([]string{name}, tuf.Show(file, clock(), nil)...)); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -48,15 +50,16 @@ func diffCommand(args []string) error {
 	if *asJSON {
 		return printJSON(changes)
 	}
+	var lines []string
 	for _, change := range changes {
-		printLines([]string{change.Text})
+		lines = append(lines, change.Text)
 	}
-	return nil
+	return printLines(lines)
 }
 
 // readRoot reads a root file and complains by its name.
 func readRoot(name string) (*tuf.File, error) {
-	text, err := os.ReadFile(name)
+	text, err := transcript.ReadFile(name)
 	if err != nil {
 		return nil, err
 	}
