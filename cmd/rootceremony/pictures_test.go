@@ -59,9 +59,9 @@ func TestPictures(t *testing.T) {
 	shot("exception")
 	s.write("\x1b")
 	s.until("nothing was recorded")
-	to("review", shows("Is there a second machine?", "► Yes"))
+	to("review", shows("Is there a second machine?", "► Yes", "Up, Down choose"))
 	to("sign", shows("To sign, type words", "> █"))
-	to("tasks", shows("Can still be done: Sign: Dana"))
+	to("tasks", shows("Can still be done: Sign: Dana", "^C leave, nothing is lost"))
 }
 
 // html is what the terminal shows.
