@@ -3,7 +3,7 @@
 GO ?= go
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: build rehearse test check bench
+.PHONY: build rehearse test check bench pictures
 
 # The programs, in bin/. Without cgo they need no system package.
 build:
@@ -27,3 +27,7 @@ check:
 # Figures: nothing asserts them.
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+# The pictures in docs/, from a real run. It needs chromium and DejaVu Sans Mono.
+pictures:
+	docs/pictures.sh

@@ -179,6 +179,9 @@ func LookAt(dir string) (*Desk, error) {
 // UseTokens gives the desk its readers.
 func (d *Desk) UseTokens(t Tokens) { d.tokens = t }
 
+// Tokens are the readers that the desk was given.
+func (d *Desk) Tokens() Tokens { return d.tokens }
+
 // Head is the head of the log as it stands.
 func (d *Desk) Head() transcript.Head {
 	d.mu.Lock()

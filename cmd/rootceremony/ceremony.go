@@ -13,6 +13,7 @@ import (
 
 	"rootceremony/ceremony"
 	"rootceremony/ceremony/transcript"
+	"rootceremony/ui"
 	"rootceremony/ui/plain"
 	"rootceremony/ui/show"
 )
@@ -46,21 +47,19 @@ func runCommand(args []string) error {
 func planCommand(args []string) error {
 	flags := flag.NewFlagSet("plan", flag.ContinueOnError)
 	kind := flags.String("kind", ceremony.Create, "")
-	flags.Bool("plain", false, "")
+	plainly := flags.Bool("plain", false, "")
 	operands, err := parse(flags, args, 1, 1, "one DIR")
 	if err != nil {
 		return err
 	}
 	dir := operands[0]
-	if info, err := os.Stat(dir); err != nil {
-		return fmt.Errorf("%s does not exist (hint: make it, and put the public keys of the online roles into it, for instance as keys/timestamp.pub)", dir)
-	} else if !info.IsDir() {
-		return fmt.Errorf("%s is a file (hint: name a directory)", dir)
+	if err := planFree(dir); err != nil {
+		return err
+	}
+	if onScreen(*plainly) {
+		return showUI(&ui.Room{Desk: &planDesk{dir: dir, kind: *kind}})
 	}
 	file := filepath.Join(dir, ceremony.PlanFile)
-	if _, err := os.Lstat(file); err == nil {
-		return fmt.Errorf("%s is there already, and is never replaced (hint: edit it, or name another directory)", file)
-	}
 	front, err := plain.New(os.Stdin, os.Stdout, plain.Options{Interview: true})
 	if err != nil {
 		return err
@@ -78,6 +77,20 @@ func planCommand(args []string) error {
 		return err
 	}
 	fmt.Fprintf(os.Stderr, "rootceremony: wrote %s (hint: rootceremony check %s says what it would make)\n", file, file)
+	return nil
+}
+
+// planFree tells why no plan can be written in dir.
+func planFree(dir string) error {
+	if info, err := os.Stat(dir); err != nil {
+		return fmt.Errorf("%s does not exist (hint: make it, and put the public keys of the online roles into it, for instance as keys/timestamp.pub)", dir)
+	} else if !info.IsDir() {
+		return fmt.Errorf("%s is a file (hint: name a directory)", dir)
+	}
+	file := filepath.Join(dir, ceremony.PlanFile)
+	if _, err := os.Lstat(file); err == nil {
+		return fmt.Errorf("%s is there already, and is never replaced (hint: edit it, or name another directory)", file)
+	}
 	return nil
 }
 

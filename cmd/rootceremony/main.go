@@ -21,6 +21,7 @@ import (
 const version = "0.1"
 
 const usage = `Usage:
+    rootceremony
     rootceremony plan DIR [--kind create]
     rootceremony check PLAN [--json]
     rootceremony run DIR [--plain]
@@ -29,6 +30,10 @@ const usage = `Usage:
     rootceremony preflight [DIR] [--json]
     rootceremony show ROOT... [--json]
     rootceremony diff OLD NEW [--json]
+
+Without a command it opens the terminal UI, where one chooses what to do. plan,
+run and rehearse open it for what they do; with --plain, and where there is no
+terminal, they ask line by line.
 
 plan writes DIR/plan.toml by asking questions. check looks at a plan. run holds
 the ceremony of the plan in DIR, or goes on with it; rehearse does the same on
@@ -96,20 +101,21 @@ func tokenSession() int {
 }
 
 func run(args []string) error {
-	if len(args) == 0 {
-		fmt.Fprint(os.Stderr, usage)
-		return &usageError{"no command is given"}
-	}
-	if slices.Contains([]string{"help", "-h", "-help", "--help"}, args[0]) {
+	if len(args) > 0 && slices.Contains([]string{"help", "-h", "-help", "--help"}, args[0]) {
 		fmt.Print(usage)
 		return nil
 	}
-	command := commands[args[0]]
-	if command == nil {
-		return &usageError{fmt.Sprintf("there is no command %q", args[0])}
+	var command func([]string) error
+	if len(args) > 0 {
+		if command = commands[args[0]]; command == nil {
+			return &usageError{fmt.Sprintf("there is no command %q", args[0])}
+		}
 	}
 	if err := secret.LockProcess(); err != nil {
 		return err
+	}
+	if command == nil {
+		return openUI()
 	}
 	err := command(args[1:])
 	if errors.Is(err, flag.ErrHelp) {

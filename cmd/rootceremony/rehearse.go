@@ -30,7 +30,7 @@ func rehearseCommand(args []string) error {
 	planFile := flags.String("plan", "", "")
 	auto := flags.Bool("auto", false, "")
 	answersFile := flags.String("answers", "", "")
-	flags.Bool("plain", false, "")
+	plainly := flags.Bool("plain", false, "")
 	operands, err := parse(flags, args, 0, 1, "at most one DIR")
 	if err != nil {
 		return err
@@ -54,6 +54,9 @@ func rehearseCommand(args []string) error {
 	if *auto {
 		return runScript(context.Background(), desk, &ceremony.Script{Answers: answers})
 	}
+	if onScreen(*plainly) {
+		return showUI(deskRoom(desk, true))
+	}
 	return runPlain(desk, true)
 }
 
@@ -62,15 +65,11 @@ func rehearsalFolder(operands []string) (string, error) {
 	if len(operands) == 1 {
 		return operands[0], nil
 	}
-	state := os.Getenv("XDG_STATE_HOME")
-	if state == "" {
-		home, err := os.UserHomeDir()
-		if err != nil {
-			return "", fmt.Errorf("no folder for the rehearsal: %w (hint: name one: rootceremony rehearse DIR)", err)
-		}
-		state = filepath.Join(home, ".local", "state")
+	state, err := stateFolder()
+	if err != nil {
+		return "", err
 	}
-	dir := filepath.Join(state, "rootceremony", clock().UTC().Format("rehearsal-2006-01-02-150405"))
+	dir := freshRehearsal(state)
 	fmt.Fprintln(os.Stderr, "rootceremony: the rehearsal is kept in", dir)
 	return dir, nil
 }

@@ -90,7 +90,9 @@ type state int
 const (
 	open   state = iota // they pass
 	hidden              // a secret prompt: they stay, and '*' passes
-	shut                // between a secret and the next prompt: they are dropped
+	shut                // between prompts: they are dropped
+	text                // a line of text: they pass, to the Enter
+	menu                // a list: what is no text passes, to the Enter
 )
 
 // Gate is an io.Reader around a file that a screen program can use in its
@@ -107,6 +109,8 @@ type Gate struct {
 	n     int            // bytes in typed
 	bad   bool           // a key that is no character was among it
 	esc   escape         // where in the sequence of such a key
+	run   int            // length of the run of modhex characters that ends here
+	burst bool           // one was thrown away, and nobody has asked yet
 }
 
 // escape is a place in what a terminal sends for a key that is no character:
@@ -165,10 +169,7 @@ func (g *Gate) Open() { g.set(open) }
 // control characters and the sequences of other keys as they are.
 func (g *Gate) OpenSecret() error {
 	g.set(hidden)
-	if !g.tty {
-		return nil
-	}
-	if err := unix.IoctlSetInt(int(g.Fd()), unix.TCFLSH, unix.TCIFLUSH); err != nil {
+	if err := g.Flush(); err != nil {
 		return fmt.Errorf("what was typed early cannot be thrown away: %w", err)
 	}
 	return nil
@@ -179,6 +180,47 @@ func (g *Gate) set(s state) {
 	defer g.mu.Unlock()
 	clear(g.typed.Bytes())
 	g.state, g.n, g.bad, g.esc = s, 0, false, outside
+}
+
+// OpenText, OpenMenu and Shut are for screen programs. After OpenText
+// everything passes, after OpenMenu what is no text does: control characters,
+// the sequences of other keys, the space and the question mark. Enter passes
+// too, and shuts the gate: what is typed ahead of the next prompt belongs to
+// nobody, and may be a secret. A gate that is shut lets the control characters
+// pass that are no Enter, and sequences.
+func (g *Gate) OpenText() { g.set(text) }
+
+// OpenMenu opens the gate for keys that are no text; see OpenText.
+func (g *Gate) OpenMenu() { g.set(menu) }
+
+// Shut shuts the gate; see OpenText. A secret that was typed to its Enter can
+// still be taken.
+func (g *Gate) Shut() {
+	g.mu.Lock()
+	was := g.state
+	g.mu.Unlock()
+	if was != shut {
+		g.set(shut)
+	}
+}
+
+// Burst tells, once, that Read has met what a YubiKey types when it is touched
+// at the wrong time, and has thrown its Enter away (and, but for a line of
+// text, its letters). RefusedBurst says so to people.
+func (g *Gate) Burst() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	was := g.burst
+	g.burst = false
+	return was
+}
+
+// Flush throws away what was typed on a terminal and not read yet.
+func (g *Gate) Flush() error {
+	if !g.tty {
+		return nil
+	}
+	return unix.IoctlSetInt(int(g.Fd()), unix.TCFLSH, unix.TCIFLUSH)
 }
 
 // Take returns what was typed at the secret prompt, once Read has given its
@@ -268,10 +310,10 @@ func (g *Gate) pass(b byte) (byte, bool) {
 	case g.state == open:
 		return b, true
 	case g.escape(b):
-		g.bad = g.bad || g.state == hidden
+		g.bad, g.run = g.bad || g.state == hidden, 0
 		return b, true
-	case g.state == shut:
-		return b, b < ' '
+	case g.state != hidden:
+		return g.passScreen(b)
 	case b == '\n' || b == '\r' && g.tty:
 		g.state = shut
 		return b, true
@@ -291,6 +333,29 @@ func (g *Gate) pass(b byte) (byte, bool) {
 		g.n++
 	}
 	return '*', utf8.RuneStart(b)
+}
+
+// passScreen is pass where no secret is typed.
+func (g *Gate) passScreen(b byte) (byte, bool) {
+	enter := b == '\n' || b == '\r'
+	switch {
+	case enter && g.run >= burst:
+		g.run, g.burst = 0, true
+		return b, false
+	case enter && g.state == shut:
+		g.run = 0
+		return b, false
+	case enter:
+		g.run, g.state = 0, shut
+		return b, true
+	case b < ' ' || b == del && g.state != shut:
+		g.run = 0
+		return b, true
+	}
+	if g.run++; !modhex(rune(b)) {
+		g.run = 0
+	}
+	return b, g.state == text || g.state == menu && (b == ' ' || b == '?')
 }
 
 // escape tells whether b belongs to the sequence of a key that is no character.
