@@ -86,9 +86,12 @@ func (d *Desk) seal(ctx context.Context, a Attendant) error {
 	if len(missing) > 0 {
 		text = listed(missing) + " did not sign. After the seal they cannot."
 	}
+	d.mu.Lock()
+	exceptions := s.Exceptions // which others may record meanwhile
+	d.mu.Unlock()
 	err := a.Type(ctx, Prompt{ID: "seal", Final: true, Message: Message{Title: "Seal the ceremony",
 		Facts: []Fact{{"Published", s.Published.File.Name}, {"Signed by", fmt.Sprintf("%d of %d holders", len(s.Signatures()), len(s.Plan.Holders))},
-			{"Exceptions", fmt.Sprint(s.Exceptions)}},
+			{"Exceptions", fmt.Sprint(exceptions)}},
 		Text: []string{text}},
 		Question: "To seal, type seal:"}, "seal")
 	if err != nil {

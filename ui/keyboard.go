@@ -76,6 +76,9 @@ func (k *keyboard) arm(seq int, m mode) tea.Cmd {
 		if err == nil && m != nothing {
 			err = k.Flush()
 		}
+		if k.Left() {
+			k.send(tea.KeyMsg{Type: tea.KeyCtrlC})
+		}
 		return armedMsg{seq, err}
 	}
 }

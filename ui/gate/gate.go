@@ -8,6 +8,7 @@
 package gate
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -101,7 +102,9 @@ const (
 type Gate struct {
 	file *os.File
 	tty  bool
-	raw  *secret.Buffer // what one read(2) gave
+
+	reading sync.Mutex
+	raw     *secret.Buffer // what one read(2) gave
 
 	mu    sync.Mutex
 	state state
@@ -111,6 +114,7 @@ type Gate struct {
 	esc   escape         // where in the sequence of such a key
 	run   int            // length of the run of modhex characters that ends here
 	burst bool           // one was thrown away, and nobody has asked yet
+	leave bool           // a Ctrl-C was, likewise
 }
 
 // escape is a place in what a terminal sends for a key that is no character:
@@ -215,10 +219,42 @@ func (g *Gate) Burst() bool {
 	return was
 }
 
-// Flush throws away what was typed on a terminal and not read yet.
+// Left tells whether a Ctrl-C was thrown away since it was asked last: leaving
+// is possible at any moment.
+func (g *Gate) Left() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	was := g.leave
+	g.leave = false
+	return was
+}
+
+// waiting tells whether something was typed that nobody has read.
+func (g *Gate) waiting() bool {
+	ready, err := unix.Poll([]unix.PollFd{{Fd: int32(g.Fd()), Events: unix.POLLIN}}, 0)
+	return err != nil || ready > 0
+}
+
+// Flush throws away what was typed on a terminal and not read yet. Of a Ctrl-C
+// among it Left knows.
 func (g *Gate) Flush() error {
 	if !g.tty {
 		return nil
+	}
+	g.reading.Lock()
+	defer g.reading.Unlock()
+	raw := g.raw.Bytes()
+	defer clear(raw)
+	for g.waiting() {
+		n, err := readOnce(int(g.Fd()), raw)
+		if err != nil {
+			break // the next Read says so
+		}
+		if bytes.IndexByte(raw[:n], ctrlC) >= 0 {
+			g.mu.Lock()
+			g.leave = true
+			g.mu.Unlock()
+		}
 	}
 	return unix.IoctlSetInt(int(g.Fd()), unix.TCFLSH, unix.TCIFLUSH)
 }
@@ -254,6 +290,11 @@ func (g *Gate) Take() (*secret.Buffer, error) {
 // Read gives what may pass of the next bytes, which can be none without an
 // error.
 func (g *Gate) Read(p []byte) (int, error) {
+	g.reading.Lock()
+	defer g.reading.Unlock()
+	if g.tty && !g.waiting() {
+		return 0, nil // Flush has taken it
+	}
 	raw := g.raw.Bytes()
 	raw = raw[:min(len(p), len(raw))]
 	n, err := readOnce(int(g.Fd()), raw)
