@@ -550,7 +550,7 @@ func TestImportRefuses(t *testing.T) {
 		t.Errorf("without the management key: %v", err)
 	}
 	manage(t, a)
-	if err := a.Import(keys.SlotRoot, k, policy); err != SWWrongParameters {
+	if err := a.Import(keys.SlotRoot, k, policy); err != SWWrongData {
 		t.Errorf("P-521: %v", err)
 	}
 }

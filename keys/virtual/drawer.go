@@ -213,7 +213,7 @@ func newState(root *attestationRoot, sticker string, serial uint32, o Options) (
 // any; another serial or firmware than the file's is an error, and o's button
 // takes the place of the file's. Without a path nothing is kept.
 func OpenCard(path string, serial uint32, o Options) (*Card, *x509.Certificate, error) {
-	if !o.Button.known() {
+	if !o.Button.Known() {
 		return nil, nil, fmt.Errorf("button %q is unknown", o.Button)
 	}
 	if path == "" {

@@ -168,7 +168,7 @@ func (st *state) check() error {
 		}
 		st.Slots[i].private = private
 	}
-	if !st.Button.known() {
+	if !st.Button.Known() {
 		return fmt.Errorf("button %q is unknown", st.Button)
 	}
 	return nil

@@ -17,7 +17,8 @@ const (
 	ButtonDead  Button = "dead" // waits in vain, whatever is touched
 )
 
-func (b Button) known() bool {
+// Known tells whether b is a button.
+func (b Button) Known() bool {
 	_, timed := b.delay()
 	return timed || b == ButtonWaits || b == ButtonDead
 }
