@@ -15,7 +15,6 @@ import (
 	"rootceremony/ceremony"
 	"rootceremony/keys"
 	"rootceremony/keys/secret"
-	"rootceremony/keys/virtual"
 )
 
 const version = "0.1"
@@ -86,7 +85,7 @@ func tokenSession() int {
 	signal.Ignore(os.Interrupt)
 	err := secret.LockProcess()
 	if err == nil {
-		err = keys.Serve(os.Stdin, os.Stdout, virtual.Open)
+		err = keys.Serve(os.Stdin, os.Stdout, openTokens)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "rootceremony: token session:", err)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"sync"
 
 	"rootceremony/keys"
@@ -266,6 +267,10 @@ func (c *Card) deviceInfo(page byte) ([]byte, error) {
 	info = appendTLV(info, 0x07, []byte{15})   // challenge-response timeout
 	info = appendTLV(info, 0x08, []byte{0})    // flags
 	info = appendTLV(info, 0x0a, []byte{0})    // not locked by a code
+	if strings.HasSuffix(st.FormFactor, " NFC") {
+		info = appendTLV(info, 0x0d, []byte{0, capabilityPIV}) // over NFC: supported
+		info = appendTLV(info, 0x0e, []byte{0, enabled})
+	}
 	if st.Edition == "FIPS" {
 		info = appendTLV(info, 0x14, []byte{0, capabilityPIV}) // what can be FIPS-approved
 	}

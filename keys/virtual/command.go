@@ -291,8 +291,11 @@ func (a *Applet) PutData(name string, value []byte) error {
 // information have it.
 func formByte(st *state) byte {
 	form := formFactors[st.FormFactor]
-	if st.Edition == "FIPS" {
+	switch st.Edition {
+	case "FIPS":
 		form |= 0x80
+	case "Bio":
+		form = 7
 	}
 	return form
 }

@@ -337,10 +337,6 @@ func (a *Applet) Attest(s keys.Slot) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	form := formFactors[a.state.FormFactor]
-	if a.state.Edition == "FIPS" {
-		form |= 0x80
-	}
 	template := &x509.Certificate{
 		SerialNumber: randomSerial(),
 		Subject:      pkix.Name{CommonName: fmt.Sprintf("YubiKey PIV Attestation %v", s)},
@@ -350,7 +346,7 @@ func (a *Applet) Attest(s keys.Slot) ([]byte, error) {
 			{Id: oidFirmware, Value: []byte{byte(f.Major), byte(f.Minor), byte(f.Patch)}},
 			{Id: oidSerial, Value: serial},
 			{Id: oidPolicy, Value: []byte{pinByte(k.Policy.PIN), touchByte(k.Policy.Touch)}},
-			{Id: oidFormFactor, Value: []byte{form}},
+			{Id: oidFormFactor, Value: []byte{formByte(a.state)}},
 		},
 	}
 	return x509.CreateCertificate(rand.Reader, template, device, k.private.Public(), deviceKey)
