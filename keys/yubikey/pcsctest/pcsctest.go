@@ -59,28 +59,21 @@ type Service struct {
 	tokens  int
 }
 
-// virtualYubiKey builds the program and keeps it open without a name, so that
-// nothing is left over; its path is good for as long as this process lives.
-var virtualYubiKey = sync.OnceValues(func() (string, error) {
+// virtualYubiKey builds the program, once, and keeps it in memory, so that
+// nothing is left over.
+var virtualYubiKey = sync.OnceValues(func() ([]byte, error) {
 	dir, err := os.MkdirTemp("", "pcsc-")
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	defer os.RemoveAll(dir)
 	build := exec.Command("go", "build", "-o", dir+"/", "rootceremony/cmd/virtualyubikey")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("%s%w", out, err)
+		return nil, fmt.Errorf("%s%w", out, err)
 	}
-	f, err := os.Open(filepath.Join(dir, "virtualyubikey"))
-	if err != nil {
-		return "", err
-	}
-	keep = f
-	return fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), f.Fd()), nil
+	return os.ReadFile(filepath.Join(dir, "virtualyubikey"))
 })
-
-var keep *os.File // never closed
 
 // Start starts a pcscd with that many readers, each with a second slot that
 // stays empty, until the test ends.
@@ -95,7 +88,10 @@ func Start(t testing.TB, readers int) *Service {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	s := &Service{Dir: dir, program: program}
+	s := &Service{Dir: dir, program: filepath.Join(dir, "virtualyubikey")}
+	if err := os.WriteFile(s.program, program, 0o755); err != nil {
+		t.Fatal(err)
+	}
 	for _, name := range []string{"run/pcscd", "readers", "drivers"} {
 		if err := os.MkdirAll(filepath.Join(dir, name), 0o755); err != nil {
 			t.Fatal(err)
