@@ -189,6 +189,28 @@ func (s *Service) Restart(t testing.TB) {
 	s.await(t)
 }
 
+// Descriptors is how many files and connections pcscd has open.
+func (s *Service) Descriptors(t testing.TB) int {
+	t.Helper()
+	answer := filepath.Join(s.Dir, "descriptors")
+	_ = os.Remove(answer)
+	// Its process id is one of the namespace, whose /proc is mounted for this.
+	s.run(t, fmt.Sprintf("(mount -t proc proc /proc && ls /proc/$(cat %[1]s/pid)/fd | wc -l >%[1]s/counting && mv %[1]s/counting %[2]s)", quoted(s.Dir), quoted(answer)))
+	for end := time.Now().Add(deadline); ; time.Sleep(5 * time.Millisecond) {
+		var n int
+		text, err := os.ReadFile(answer)
+		if err == nil {
+			_, err = fmt.Sscan(string(text), &n)
+		}
+		if err == nil {
+			return n
+		}
+		if time.Now().After(end) {
+			t.Fatalf("the descriptors of pcscd: %v", err)
+		}
+	}
+}
+
 // run has a line carried out in the namespaces.
 func (s *Service) run(t testing.TB, line string) {
 	t.Helper()
