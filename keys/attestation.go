@@ -140,7 +140,7 @@ func verifyExtensions(slot *x509.Certificate, want AttestationWant) (facts Attes
 	if !found || len(policy) != 2 {
 		return fail("policy", "2 bytes", foundBytes(policy, found))
 	}
-	facts.Policy = Policy{pinPolicies[policy[0]], touchPolicies[policy[1]]}
+	facts.Policy = PolicyOf(policy[0], policy[1])
 	if facts.Policy.PIN != want.Policy.PIN {
 		return fail("PIN policy", string(want.Policy.PIN), orByte(string(facts.Policy.PIN), policy[0]))
 	}
@@ -155,6 +155,20 @@ func verifyExtensions(slot *x509.Certificate, want AttestationWant) (facts Attes
 		facts.FormFactor, facts.FIPS = formFactors[form[0]&0x7f], form[0]&0x80 != 0
 	}
 	return facts, nil
+}
+
+// PolicyOf is the policy of the codes that attestations and metadata hold;
+// codes that have no name here become "".
+func PolicyOf(pin, touch byte) Policy { return Policy{pinPolicies[pin], touchPolicies[touch]} }
+
+// AttestedPolicy is the policy in a slot's certificate, unverified; where it
+// has none, the zero Policy.
+func AttestedPolicy(slot *x509.Certificate) Policy {
+	policy, found := extension(slot, oidPolicy)
+	if !found || len(policy) != 2 {
+		return Policy{}
+	}
+	return PolicyOf(policy[0], policy[1])
 }
 
 // chain returns who certified a device, up to one of the roots, at a time when

@@ -18,6 +18,8 @@ var (
 	ErrRemoved = errors.New("the token was pulled out (hint: insert it again; what it was doing may have happened)")
 	// ErrManagementKey: the token did not take the management key.
 	ErrManagementKey = errors.New("the token's management key is not the expected one (hint: reset the token, and prepare it anew)")
+	// ErrNoService: the smart-card service of the machine does not answer.
+	ErrNoService = errors.New("the smart-card service pcscd does not answer: it is not running, was started anew, or does not let this user in (hint: systemctl start pcscd, then try again)")
 	// ErrNoToken: a command came before a token was selected.
 	ErrNoToken = errors.New("no token is selected")
 )
@@ -161,6 +163,7 @@ var plainErrors = map[string]error{
 	"not-touched": ErrNotTouched,
 	"removed":     ErrRemoved,
 	"management":  ErrManagementKey,
+	"no-service":  ErrNoService,
 	"no-token":    ErrNoToken,
 }
 

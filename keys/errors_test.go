@@ -12,7 +12,7 @@ import (
 // Every typed error is the same error after the wire, with its whole text.
 func TestErrorsOverWire(t *testing.T) {
 	for _, err := range []error{
-		keys.ErrNotTouched, keys.ErrRemoved, keys.ErrManagementKey, keys.ErrNoToken,
+		keys.ErrNotTouched, keys.ErrRemoved, keys.ErrManagementKey, keys.ErrNoService, keys.ErrNoToken,
 		&keys.PINError{TriesLeft: 3}, &keys.PINError{TriesLeft: 1}, &keys.PINError{PUK: true, TriesLeft: 0},
 		&keys.PINFormatError{}, &keys.PINFormatError{PUK: true},
 		&keys.NotFoundError{Serial: 7}, &keys.NotFoundError{Serial: 7, Found: []uint32{8, 9}},

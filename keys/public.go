@@ -2,15 +2,18 @@ package keys
 
 import (
 	"crypto"
+	"crypto/ecdh"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
+	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/sha512"
 	"crypto/x509"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // Algorithm names a signature algorithm with its curve.
@@ -53,6 +56,27 @@ func FromCrypto(public crypto.PublicKey) (PublicKey, error) {
 		return PublicKey{}, fmt.Errorf("ECDSA key on curve %s", k.Curve.Params().Name)
 	}
 	return PublicKey{}, fmt.Errorf("key of type %T", public)
+}
+
+// Describe returns the key as FromCrypto does, and one of another kind as
+// something to show and to compare, which verifies nothing: its algorithm's
+// name and its SubjectPublicKeyInfo in hex.
+func Describe(public crypto.PublicKey) (PublicKey, error) {
+	if known, err := FromCrypto(public); err == nil {
+		return known, nil
+	}
+	spki, err := x509.MarshalPKIXPublicKey(public)
+	if err != nil {
+		return PublicKey{}, err
+	}
+	name := fmt.Sprintf("%T", public)
+	switch k := public.(type) {
+	case *rsa.PublicKey:
+		name = fmt.Sprintf("rsa-%d", k.N.BitLen())
+	case *ecdh.PublicKey:
+		name = strings.ToLower(fmt.Sprint(k.Curve()))
+	}
+	return PublicKey{Algorithm(name), hex.EncodeToString(spki)}, nil
 }
 
 // Crypto returns the key as the standard library knows it:

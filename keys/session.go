@@ -18,7 +18,7 @@ import (
 
 // Backend says which tokens a session is to speak to.
 type Backend struct {
-	Kind    string   `json:"kind"`              // "virtual"
+	Kind    string   `json:"kind"`              // "virtual", or "pcsc": YubiKeys in the machine's readers
 	Dir     string   `json:"dir,omitempty"`     // virtual: the drawer's folder
 	Plugged []uint32 `json:"plugged,omitempty"` // virtual: serials of the tokens that are in a reader
 }

@@ -86,6 +86,10 @@ type Info struct {
 	PUKDefault        bool      `json:"puk_default"`
 	ManagementDefault bool      `json:"management_default"`
 	Keys              []SlotKey `json:"keys"` // in order of slot, without f9
+
+	// Problem is why the card in the reader cannot be used at all, a half
+	// sentence: "this is no YubiKey". What is known of it is filled in.
+	Problem string `json:"problem,omitempty"`
 }
 
 // Fresh tells whether the token is as it left the factory: no keys, and

@@ -14,7 +14,6 @@ import (
 
 	"rootceremony/keys"
 	"rootceremony/keys/secret"
-	"rootceremony/keys/virtual"
 	"rootceremony/ui/show"
 )
 
@@ -91,7 +90,7 @@ func tokenSession() int {
 	signal.Ignore(os.Interrupt)
 	err := secret.LockProcess()
 	if err == nil {
-		err = keys.Serve(os.Stdin, os.Stdout, virtual.Open)
+		err = keys.Serve(os.Stdin, os.Stdout, openTokens)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "rootceremony: token session:", err)

@@ -1,6 +1,7 @@
 // Package virtual is the virtual YubiKey: the PIV applet of firmware 5.7 as a
-// state machine (Applet), a keys.Token on top of it (Token), and the drawer
-// that keeps the tokens of a rehearsal as files (Drawer).
+// state machine (Applet), two faces of it, and the drawer that keeps the tokens
+// of a rehearsal as files (Drawer). One face is a keys.Token in this process
+// (Token), the other speaks APDUs to a reader (Card).
 //
 // Its secrets lie in plain files and in plain memory: they are a rehearsal's,
 // and worth nothing.
@@ -8,9 +9,12 @@ package virtual
 
 import (
 	"crypto/aes"
+	"crypto/cipher"
+	"crypto/des"
 	"crypto/rand"
 	"crypto/subtle"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -30,6 +34,10 @@ const (
 	SWSecurityStatus    StatusWord = 0x6982
 	SWBlocked           StatusWord = 0x6983
 	SWConditions        StatusWord = 0x6985
+	SWNotFound          StatusWord = 0x6a82
+	SWMemory            StatusWord = 0x6581
+	SWInstruction       StatusWord = 0x6d00
+	SWClass             StatusWord = 0x6e00
 	SWWrongData         StatusWord = 0x6a80
 	SWWrongParameters   StatusWord = 0x6a86
 	SWReferenceNotFound StatusWord = 0x6a88
@@ -38,10 +46,13 @@ const (
 // Identifiers of SP 800-78-4 (table 6-2), Yubico's, and SP 800-73-4 (part 1,
 // table 4).
 const (
-	algorithmAES192 byte = 0x0a
-	algorithmAES256 byte = 0x0c
-	referencePIN    byte = 0x80
-	referencePUK    byte = 0x81
+	algorithm3DES       byte = 0x03
+	algorithmAES128     byte = 0x08
+	algorithmAES192     byte = 0x0a
+	algorithmAES256     byte = 0x0c
+	referencePIN        byte = 0x80
+	referencePUK        byte = 0x81
+	referenceManagement byte = 0x9b
 )
 
 const (
@@ -51,6 +62,15 @@ const (
 	factoryTries   = 3
 	touchWait      = keys.TouchWait * time.Second // for a touch to come
 	touchCache     = 15 * time.Second             // how long one is valid for touch policy cached
+)
+
+// The firmware with which commands came or changed.
+var (
+	firmwareMetadata   = keys.Firmware{Major: 5, Minor: 3}
+	firmwareAES        = keys.Firmware{Major: 5, Minor: 4}
+	firmwareAESDefault = keys.Firmware{Major: 5, Minor: 7} // of the management key
+	firmwareMove       = keys.Firmware{Major: 5, Minor: 7}
+	firmwareEd25519    = keys.Firmware{Major: 5, Minor: 7} // and X25519
 )
 
 func (w StatusWord) Error() string { return fmt.Sprintf("status word %04x", uint16(w)) }
@@ -64,7 +84,7 @@ func (w StatusWord) triesLeft() (int, bool) {
 }
 
 // managementAlgorithms are the key lengths of the management key's algorithms.
-var managementAlgorithms = map[byte]int{algorithmAES192: 24, algorithmAES256: 32}
+var managementAlgorithms = map[byte]int{algorithm3DES: 24, algorithmAES128: 16, algorithmAES192: 24, algorithmAES256: 32}
 
 // Applet is the PIV applet of one token. Its methods are the commands; they
 // return a StatusWord where the applet refuses, and other errors where the
@@ -74,10 +94,11 @@ type Applet struct {
 	save  func(*state) error // makes the state durable
 
 	// What power-off forgets.
-	pinVerified bool // since power-on, for PIN policy once
-	pinJust     bool // by the command before, for PIN policy always
-	managed     bool // the management key was proved
-	challenge   []byte
+	pinVerified bool   // since power-on, for PIN policy once
+	pinJust     bool   // by the command before, for PIN policy always
+	managed     bool   // the management key was proved
+	challenge   []byte // what the host is to encrypt with the management key
+	witness     []byte // what the host is to decrypt with it
 	touchedAt   time.Time
 
 	button Button
@@ -85,7 +106,8 @@ type Applet struct {
 	after  func(time.Duration) <-chan time.Time
 
 	mu      sync.Mutex
-	pressed chan struct{} // nil: the applet does not wait for a touch
+	pressed chan struct{}   // nil: the applet does not wait for a touch
+	pulled  <-chan struct{} // closed when the token is pulled out; nil: it stays
 }
 
 func newApplet(st *state, save func(*state) error) *Applet {
@@ -95,7 +117,7 @@ func newApplet(st *state, save func(*state) error) *Applet {
 // PowerOff forgets what a token forgets when it is pulled out.
 func (a *Applet) PowerOff() {
 	a.pinVerified, a.pinJust, a.managed = false, false, false
-	a.challenge, a.touchedAt = nil, time.Time{}
+	a.challenge, a.witness, a.touchedAt = nil, nil, time.Time{}
 }
 
 func pad(value string) hexBytes {
@@ -109,14 +131,18 @@ func pad(value string) hexBytes {
 func (st *state) factory() {
 	st.PIN = reference{pad(keys.DefaultPIN), factoryTries, factoryTries}
 	st.PUK = reference{pad(keys.DefaultPUK), factoryTries, factoryTries}
-	st.Management = management{algorithmAES192, hexBytes(keys.DefaultManagement)}
-	st.Slots = nil
+	st.Management = management{Algorithm: algorithmAES192, Key: hexBytes(keys.DefaultManagement)}
+	if st.Firmware.Less(firmwareAESDefault) {
+		st.Management.Algorithm = algorithm3DES
+	}
+	st.Slots, st.Objects = nil, nil
 }
 
 // change makes an edited state durable before it counts.
 func (a *Applet) change(edit func(*state)) error {
 	next := *a.state
 	next.Slots = slices.Clone(next.Slots)
+	next.Objects = maps.Clone(next.Objects)
 	edit(&next)
 	if err := a.save(&next); err != nil {
 		return err
@@ -220,11 +246,11 @@ func (a *Applet) SetRetries(pinTries, pukTries int) error {
 	})
 }
 
-// ManagementChallenge is GENERAL AUTHENTICATE of 9b, first half: 16 bytes that
+// ManagementChallenge is GENERAL AUTHENTICATE of 9b, first half: a block that
 // the host is to encrypt with the management key.
 func (a *Applet) ManagementChallenge() (algorithm byte, challenge []byte) {
-	a.managed, a.pinJust = false, false
-	a.challenge = make([]byte, aes.BlockSize)
+	a.managed, a.pinJust, a.witness = false, false, nil
+	a.challenge = make([]byte, blockSize(a.state.Management.Algorithm))
 	_, _ = rand.Read(a.challenge) // never fails: it ends the program instead
 	return a.state.Management.Algorithm, slices.Clone(a.challenge)
 }
@@ -236,44 +262,89 @@ func (a *Applet) AuthenticateManagement(response []byte) error {
 	if challenge == nil {
 		return SWConditions
 	}
-	want, err := encryptBlock(a.state.Management.Key, challenge)
+	want, err := a.state.Management.encrypt(challenge)
 	if err != nil {
 		return err
 	}
-	if subtle.ConstantTimeCompare(want, response) == 0 {
+	return a.manage(want, response)
+}
+
+// ManagementWitness is the first half of the mutual form: an encrypted block
+// that the host is to decrypt with the management key.
+func (a *Applet) ManagementWitness() ([]byte, error) {
+	a.managed, a.pinJust, a.challenge = false, false, nil
+	a.witness = make([]byte, blockSize(a.state.Management.Algorithm))
+	_, _ = rand.Read(a.witness) // never fails: it ends the program instead
+	return a.state.Management.encrypt(a.witness)
+}
+
+// AuthenticateMutually is its second half: the decrypted witness, and a block
+// that the token encrypts in its turn.
+func (a *Applet) AuthenticateMutually(witness, challenge []byte) (response []byte, err error) {
+	want := a.witness
+	a.witness = nil
+	if want == nil {
+		return nil, SWConditions
+	}
+	if response, err = a.state.Management.encrypt(challenge); err != nil {
+		return nil, err
+	}
+	return response, a.manage(want, witness)
+}
+
+// manage compares what proves the management key, and waits for a touch where
+// the key wants one.
+func (a *Applet) manage(want, got []byte) error {
+	if subtle.ConstantTimeCompare(want, got) == 0 {
+		return SWSecurityStatus
+	}
+	if a.state.Management.Touch && !a.waitForTouch() {
 		return SWSecurityStatus
 	}
 	a.managed = true
 	return nil
 }
 
-// encryptBlock is AES-ECB of one block.
-func encryptBlock(key, block []byte) ([]byte, error) {
-	if len(block) != aes.BlockSize {
+func blockSize(algorithm byte) int {
+	if algorithm == algorithm3DES {
+		return des.BlockSize
+	}
+	return aes.BlockSize
+}
+
+// encrypt is ECB of one block.
+func (m management) encrypt(block []byte) ([]byte, error) {
+	if len(block) != blockSize(m.Algorithm) {
 		return nil, SWWrongData
 	}
-	cipher, err := aes.NewCipher(key)
+	var c cipher.Block
+	var err error
+	if m.Algorithm == algorithm3DES {
+		c, err = des.NewTripleDESCipher(m.Key)
+	} else {
+		c, err = aes.NewCipher(m.Key)
+	}
 	if err != nil {
 		return nil, SWWrongData
 	}
-	out := make([]byte, aes.BlockSize)
-	cipher.Encrypt(out, block)
+	out := make([]byte, len(block))
+	c.Encrypt(out, block)
 	return out, nil
 }
 
-// SetManagementKey is SET MANAGEMENT KEY.
-func (a *Applet) SetManagementKey(algorithm byte, key []byte) error {
+// SetManagementKey is SET MANAGEMENT KEY. touch: its use wants a touch.
+func (a *Applet) SetManagementKey(algorithm byte, key []byte, touch bool) error {
 	if !a.managed {
 		return SWSecurityStatus
 	}
 	n, known := managementAlgorithms[algorithm]
-	if !known {
-		return SWWrongParameters
+	if !known || algorithm != algorithm3DES && a.state.Firmware.Less(firmwareAES) {
+		return SWWrongData
 	}
 	if len(key) != n {
 		return SWWrongLength
 	}
-	return a.change(func(st *state) { st.Management = management{algorithm, slices.Clone(key)} })
+	return a.change(func(st *state) { st.Management = management{algorithm, slices.Clone(key), touch} })
 }
 
 // Reset is RESET: only when PIN and PUK are both blocked.
@@ -304,7 +375,7 @@ func (a *Applet) ReferenceMetadata(id byte) (isDefault bool, left, most int, err
 // ManagementMetadata is GET METADATA of 9b.
 func (a *Applet) ManagementMetadata() (algorithm byte, isDefault bool) {
 	m := a.state.Management
-	return m.Algorithm, m.Algorithm == algorithmAES192 && string(m.Key) == keys.DefaultManagement
+	return m.Algorithm, string(m.Key) == keys.DefaultManagement
 }
 
 // KeyMetadata is GET METADATA of a key slot.
@@ -313,7 +384,7 @@ func (a *Applet) KeyMetadata(s keys.Slot) (keys.SlotKey, error) {
 	if !found {
 		return keys.SlotKey{}, SWReferenceNotFound
 	}
-	public, err := keys.FromCrypto(k.signer.Public())
+	public, err := keys.Describe(k.private.Public())
 	if err != nil {
 		return keys.SlotKey{}, err
 	}

@@ -46,7 +46,7 @@ func testApplet(t testing.TB, b Button) (a *Applet, saved *[]byte) {
 // manage proves the default management key.
 func manage(t testing.TB, a *Applet) {
 	_, challenge := a.ManagementChallenge()
-	response, err := encryptBlock([]byte(keys.DefaultManagement), challenge)
+	response, err := a.state.Management.encrypt(challenge)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,7 +184,7 @@ func TestCounters(t *testing.T) {
 
 func proveManagement(a *Applet) {
 	_, challenge := a.ManagementChallenge()
-	response, err := encryptBlock([]byte(keys.DefaultManagement), challenge)
+	response, err := a.state.Management.encrypt(challenge)
 	if err == nil {
 		err = a.AuthenticateManagement(response)
 	}
@@ -235,10 +235,10 @@ func TestManagementKey(t *testing.T) {
 		t.Errorf("a wrong response: %v", err)
 	}
 	manage(t, a)
-	if err := a.SetManagementKey(algorithmAES256, make([]byte, 24)); err != SWWrongLength {
+	if err := a.SetManagementKey(algorithmAES256, make([]byte, 24), false); err != SWWrongLength {
 		t.Errorf("a short key: %v", err)
 	}
-	if err := a.SetManagementKey(algorithmAES256, bytes.Repeat([]byte{7}, 32)); err != nil {
+	if err := a.SetManagementKey(algorithmAES256, bytes.Repeat([]byte{7}, 32), false); err != nil {
 		t.Fatal(err)
 	}
 	if algorithm, isDefault := a.ManagementMetadata(); algorithm != algorithmAES256 || isDefault {
@@ -246,7 +246,8 @@ func TestManagementKey(t *testing.T) {
 	}
 	a.PowerOff()
 	_, challenge := a.ManagementChallenge()
-	response, _ := encryptBlock([]byte(keys.DefaultManagement), challenge)
+	old := management{Algorithm: algorithmAES192, Key: hexBytes(keys.DefaultManagement)}
+	response, _ := old.encrypt(challenge)
 	if err := a.AuthenticateManagement(response); err != SWSecurityStatus {
 		t.Errorf("the old key: %v", err)
 	}
@@ -549,7 +550,7 @@ func TestImportRefuses(t *testing.T) {
 		t.Errorf("without the management key: %v", err)
 	}
 	manage(t, a)
-	if err := a.Import(keys.SlotRoot, k, policy); err != SWWrongParameters {
+	if err := a.Import(keys.SlotRoot, k, policy); err != SWWrongData {
 		t.Errorf("P-521: %v", err)
 	}
 }

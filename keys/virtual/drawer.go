@@ -173,23 +173,8 @@ func newSerial(taken map[uint32]bool) uint32 {
 
 // make writes the file of a new token.
 func (d *Drawer) make(sticker string, serial uint32, o Options) error {
-	if o.Firmware == (keys.Firmware{}) {
-		o.Firmware = keys.Firmware{Major: 5, Minor: 7, Patch: 4}
-	}
-	if o.FormFactor == "" {
-		o.FormFactor = "YubiKey 5C NFC"
-	}
-	key, certificate, err := d.root.certify(o.Firmware)
+	st, err := newState(d.root, sticker, serial, o)
 	if err != nil {
-		return err
-	}
-	st := &state{
-		Sticker: sticker, Serial: serial, Firmware: o.Firmware,
-		FormFactor: o.FormFactor, Edition: o.Edition, Button: o.Button,
-		DeviceKey: key, DeviceCertificate: certificate,
-	}
-	st.factory()
-	if err := st.check(); err != nil {
 		return err
 	}
 	path := filepath.Join(d.dir, tokenFile(serial))
@@ -199,6 +184,99 @@ func (d *Drawer) make(sticker string, serial uint32, o Options) error {
 	}
 	defer held.Close()
 	return save(path)(st)
+}
+
+// newState is a factory-fresh token.
+func newState(root *attestationRoot, sticker string, serial uint32, o Options) (*state, error) {
+	if o.Firmware == (keys.Firmware{}) {
+		o.Firmware = keys.Firmware{Major: 5, Minor: 7, Patch: 4}
+	}
+	if o.FormFactor == "" {
+		o.FormFactor = "YubiKey 5C NFC"
+	}
+	key, certificate, err := root.certify(o.Firmware)
+	if err != nil {
+		return nil, err
+	}
+	st := &state{
+		Sticker: sticker, Serial: serial, Firmware: o.Firmware,
+		FormFactor: o.FormFactor, Edition: o.Edition, Button: o.Button,
+		DeviceKey: key, DeviceCertificate: certificate,
+	}
+	st.factory()
+	return st, st.check()
+}
+
+// OpenCard opens the token in the file path for this process alone, and makes
+// a factory-fresh one where there is no file. What its attestations chain to is
+// kept in the file's folder, as in a Drawer, and returned. serial 0 stands for
+// any; another serial or firmware than the file's is an error, and o's button
+// takes the place of the file's. Without a path nothing is kept.
+func OpenCard(path string, serial uint32, o Options) (*Card, *x509.Certificate, error) {
+	if !o.Button.Known() {
+		return nil, nil, fmt.Errorf("button %q is unknown", o.Button)
+	}
+	if path == "" {
+		root, err := newAttestationRoot()
+		if err != nil {
+			return nil, nil, err
+		}
+		certificate, err := x509.ParseCertificate(root.Certificate)
+		if err != nil {
+			return nil, nil, err
+		}
+		if serial == 0 {
+			serial = newSerial(nil)
+		}
+		st, err := newState(root, "", serial, o)
+		if err != nil {
+			return nil, nil, err
+		}
+		return &Card{applet: newApplet(st, func(*state) error { return nil })}, certificate, nil
+	}
+	d := &Drawer{dir: filepath.Dir(path)}
+	if err := d.locked(func() (err error) {
+		d.root, d.cert, err = openRoot(filepath.Join(d.dir, rootFile))
+		return err
+	}); err != nil {
+		return nil, nil, err
+	}
+	held, err := lock(path, lockWait)
+	if errors.Is(err, errLocked) {
+		return nil, nil, fmt.Errorf("the virtual token in %s is in use by another program (hint: close that, then try again)", path)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	st, err := d.openState(path, serial, o)
+	if err != nil {
+		_ = held.Close()
+		return nil, nil, err
+	}
+	a := newApplet(st, save(path))
+	a.button = o.Button
+	return &Card{applet: a, lock: held}, d.cert, nil
+}
+
+// openState loads a token's file, or makes it.
+func (d *Drawer) openState(path string, serial uint32, o Options) (*state, error) {
+	st, err := load(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		if serial == 0 {
+			serial = newSerial(nil)
+		}
+		if st, err = newState(d.root, "", serial, o); err != nil {
+			return nil, err
+		}
+		return st, save(path)(st)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if serial != 0 && serial != st.Serial || o.Firmware != (keys.Firmware{}) && o.Firmware != st.Firmware {
+		return nil, fmt.Errorf("%s holds token %d with firmware %v already (hint: leave serial and firmware out, or name another file)", path, st.Serial, st.Firmware)
+	}
+	return st, nil
 }
 
 // save returns what makes a state durable in the file.
@@ -220,7 +298,7 @@ func (d *Drawer) tokens() ([]*state, error) {
 	}
 	var found []*state
 	for _, path := range paths {
-		st, err := load(path)
+		st, err := loadToken(path)
 		if err != nil {
 			return nil, err
 		}
@@ -284,7 +362,7 @@ func Open(b keys.Backend) (keys.Opener, error) {
 func (r *reader) List() ([]keys.Info, error) {
 	var found []keys.Info
 	for _, serial := range r.plugged {
-		st, err := load(filepath.Join(r.dir, tokenFile(serial)))
+		st, err := loadToken(filepath.Join(r.dir, tokenFile(serial)))
 		if err != nil {
 			return nil, err
 		}
@@ -310,7 +388,7 @@ func (r *reader) Open(serial uint32) (keys.Token, error) {
 	if err != nil {
 		return nil, err
 	}
-	st, err := load(path)
+	st, err := loadToken(path)
 	if err != nil {
 		_ = held.Close()
 		return nil, err

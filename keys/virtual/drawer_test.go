@@ -260,7 +260,7 @@ func TestDiskFull(t *testing.T) {
 	if len(a.Slots()) != 0 {
 		t.Error("the key is there")
 	}
-	if err := a.SetManagementKey(algorithmAES256, make([]byte, 32)); err != full {
+	if err := a.SetManagementKey(algorithmAES256, make([]byte, 32), false); err != full {
 		t.Errorf("set the management key: %v", err)
 	}
 	if _, isDefault := a.ManagementMetadata(); !isDefault {

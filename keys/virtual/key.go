@@ -19,11 +19,12 @@ import (
 )
 
 // Algorithm identifiers of keys in slots (SP 800-78-4, table 6-2; Yubico's for
-// ed25519).
+// the curves of firmware 5.7).
 const (
 	algorithmP256    byte = 0x11
 	algorithmP384    byte = 0x14
 	algorithmEd25519 byte = 0xe0
+	algorithmX25519  byte = 0xe1
 )
 
 var algorithmIDs = map[keys.Algorithm]byte{
@@ -31,6 +32,10 @@ var algorithmIDs = map[keys.Algorithm]byte{
 	keys.P384:    algorithmP384,
 	keys.Ed25519: algorithmEd25519,
 }
+
+// privateKey is ed25519.PrivateKey, *ecdsa.PrivateKey or *ecdh.PrivateKey
+// (X25519).
+type privateKey interface{ Public() crypto.PublicKey }
 
 // Policies as attestations and metadata hold them.
 var (
@@ -66,7 +71,12 @@ func (st *state) put(k slot) {
 	st.Slots = slices.Insert(st.Slots, i, k)
 }
 
-func makeKey(algorithm byte) (crypto.Signer, error) {
+// remove empties a slot.
+func (st *state) remove(s keys.Slot) {
+	st.Slots = slices.DeleteFunc(st.Slots, func(k slot) bool { return k.Slot == s })
+}
+
+func makeKey(algorithm byte) (privateKey, error) {
 	switch algorithm {
 	case algorithmP256:
 		return ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -75,70 +85,139 @@ func makeKey(algorithm byte) (crypto.Signer, error) {
 	case algorithmEd25519:
 		_, private, err := ed25519.GenerateKey(rand.Reader)
 		return private, err
+	case algorithmX25519:
+		return ecdh.X25519().GenerateKey(rand.Reader)
 	}
 	return nil, SWWrongData
 }
 
+// rawKey makes a private key of its bytes, as IMPORT ASYMMETRIC KEY has them:
+// the scalar of ECDSA, the seed of ed25519, the scalar of X25519.
+func rawKey(algorithm byte, raw []byte) (private privateKey, err error) {
+	switch {
+	case algorithm == algorithmP256:
+		private, err = ecdsa.ParseRawPrivateKey(elliptic.P256(), raw)
+	case algorithm == algorithmP384:
+		private, err = ecdsa.ParseRawPrivateKey(elliptic.P384(), raw)
+	case algorithm == algorithmEd25519 && len(raw) == ed25519.SeedSize:
+		return ed25519.NewKeyFromSeed(raw), nil
+	case algorithm == algorithmX25519:
+		private, err = ecdh.X25519().NewPrivateKey(raw)
+	default:
+		return nil, SWWrongData
+	}
+	if err != nil {
+		return nil, SWWrongData
+	}
+	return private, nil
+}
+
+// algorithmOf is the algorithm identifier of a key; 0: none of a slot.
+func algorithmOf(private privateKey) byte {
+	if x, ok := private.(*ecdh.PrivateKey); ok && x.Curve() == ecdh.X25519() {
+		return algorithmX25519
+	}
+	public, err := keys.FromCrypto(private.Public())
+	if err != nil {
+		return 0
+	}
+	return algorithmIDs[public.Algorithm]
+}
+
 // parseKey reads a private key, which must be of the algorithm.
-func parseKey(algorithm byte, pkcs8 []byte) (crypto.Signer, error) {
-	private, err := x509.ParsePKCS8PrivateKey(pkcs8)
+func parseKey(algorithm byte, pkcs8 []byte) (privateKey, error) {
+	parsed, err := x509.ParsePKCS8PrivateKey(pkcs8)
 	if err != nil {
 		return nil, err
 	}
-	signer, ok := private.(crypto.Signer)
-	if !ok {
-		return nil, fmt.Errorf("key of type %T", private)
+	private, ok := parsed.(privateKey)
+	if !ok || algorithmOf(private) != algorithm {
+		return nil, fmt.Errorf("key of type %T with algorithm identifier %02x", parsed, algorithm)
 	}
-	public, err := keys.FromCrypto(signer.Public())
-	if err != nil {
-		return nil, err
-	}
-	if algorithmIDs[public.Algorithm] != algorithm {
-		return nil, fmt.Errorf("%s key with algorithm identifier %02x", public.Algorithm, algorithm)
-	}
-	return signer, nil
+	return private, nil
 }
 
 // Generate is GENERATE ASYMMETRIC KEY PAIR. It wants the management key.
 func (a *Applet) Generate(s keys.Slot, algorithm byte, policy keys.Policy) (crypto.PublicKey, error) {
-	a.pinJust = false
-	if !a.managed {
-		return nil, SWSecurityStatus
+	if err := a.mayPut(s, algorithm, policy); err != nil {
+		return nil, err
 	}
-	if !keySlot(s) || pinByte(policy.PIN) == 0 || touchByte(policy.Touch) == 0 {
-		return nil, SWWrongParameters
-	}
-	if algorithm == algorithmEd25519 && a.state.Firmware.Less(keys.Firmware{Major: 5, Minor: 7}) {
-		return nil, SWWrongData
-	}
-	signer, err := makeKey(algorithm)
+	private, err := makeKey(algorithm)
 	if err != nil {
 		return nil, err
 	}
-	return signer.Public(), a.putKey(s, algorithm, signer, policy, true)
+	return private.Public(), a.putKey(s, private, policy, true)
 }
 
 // Import is Yubico's IMPORT ASYMMETRIC KEY. It wants the management key.
-func (a *Applet) Import(s keys.Slot, signer crypto.Signer, policy keys.Policy) error {
+func (a *Applet) Import(s keys.Slot, private privateKey, policy keys.Policy) error {
+	if err := a.mayPut(s, algorithmOf(private), policy); err != nil {
+		return err
+	}
+	return a.putKey(s, private, policy, false)
+}
+
+// mayPut tells whether such a key may be put into the slot now.
+func (a *Applet) mayPut(s keys.Slot, algorithm byte, policy keys.Policy) error {
 	a.pinJust = false
 	if !a.managed {
 		return SWSecurityStatus
 	}
-	public, err := keys.FromCrypto(signer.Public())
-	if err != nil || !keySlot(s) || pinByte(policy.PIN) == 0 || touchByte(policy.Touch) == 0 {
+	if !keySlot(s) || pinByte(policy.PIN) == 0 || touchByte(policy.Touch) == 0 {
 		return SWWrongParameters
 	}
-	return a.putKey(s, algorithmIDs[public.Algorithm], signer, policy, false)
+	switch algorithm {
+	case algorithmP256, algorithmP384:
+		return nil
+	case algorithmEd25519, algorithmX25519:
+		if !a.state.Firmware.Less(firmwareEd25519) {
+			return nil
+		}
+	}
+	return SWWrongData
 }
 
-func (a *Applet) putKey(s keys.Slot, algorithm byte, signer crypto.Signer, policy keys.Policy, generated bool) error {
-	pkcs8, err := x509.MarshalPKCS8PrivateKey(signer)
+func (a *Applet) putKey(s keys.Slot, private privateKey, policy keys.Policy, generated bool) error {
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(private)
 	if err != nil {
 		return err
 	}
 	return a.change(func(st *state) {
-		st.put(slot{Slot: s, Algorithm: algorithm, Private: pkcs8, Policy: policy, Generated: generated, signer: signer})
+		st.put(slot{Slot: s, Algorithm: algorithmOf(private), Private: pkcs8, Policy: policy, Generated: generated, private: private})
 	})
+}
+
+// Move is Yubico's MOVE KEY: into an empty slot. It wants the management key.
+func (a *Applet) Move(from, to keys.Slot) error {
+	a.pinJust = false
+	if !a.managed {
+		return SWSecurityStatus
+	}
+	moved, found := a.state.slot(from)
+	if !found {
+		return SWReferenceNotFound
+	}
+	if _, taken := a.state.slot(to); taken || !keySlot(to) {
+		return SWWrongParameters
+	}
+	return a.change(func(st *state) {
+		st.remove(from)
+		k := *moved
+		k.Slot = to
+		st.put(k)
+	})
+}
+
+// Delete is Yubico's MOVE KEY to nowhere. It wants the management key.
+func (a *Applet) Delete(s keys.Slot) error {
+	a.pinJust = false
+	if !a.managed {
+		return SWSecurityStatus
+	}
+	if _, found := a.state.slot(s); !found {
+		return SWReferenceNotFound
+	}
+	return a.change(func(st *state) { st.remove(s) })
 }
 
 // tlvSize is the size of a TLV with a one-byte tag and n bytes in it.
@@ -167,34 +246,41 @@ func (a *Applet) Sign(s keys.Slot, data []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	signer, ok := k.private.(crypto.Signer)
 	digest := map[byte]crypto.Hash{algorithmP256: crypto.SHA256, algorithmP384: crypto.SHA384, algorithmEd25519: 0}[k.Algorithm]
-	if digest != 0 && len(data) != digest.Size() {
+	if !ok || digest != 0 && len(data) != digest.Size() {
 		return nil, SWWrongData
 	}
-	return k.signer.Sign(rand.Reader, data, digest)
+	return signer.Sign(rand.Reader, data, digest)
 }
 
 // ECDH is GENERAL AUTHENTICATE with an exponentiation: the shared secret of
-// the key in the slot and a point (SEC 1, uncompressed).
+// the key in the slot and a point (SEC 1, uncompressed; 32 bytes of X25519).
 func (a *Applet) ECDH(s keys.Slot, point []byte) ([]byte, error) {
 	k, err := a.use(s)
 	if err != nil {
 		return nil, err
 	}
-	private, ok := k.signer.(*ecdsa.PrivateKey)
-	if !ok {
+	var exchange *ecdh.PrivateKey
+	switch private := k.private.(type) {
+	case *ecdh.PrivateKey:
+		exchange = private
+	case *ecdsa.PrivateKey:
+		if exchange, err = private.ECDH(); err != nil {
+			return nil, err
+		}
+	default:
 		return nil, SWWrongData
 	}
-	exchange, err := private.ECDH()
-	if err != nil {
-		return nil, err
-	}
-	curve := map[byte]ecdh.Curve{algorithmP256: ecdh.P256(), algorithmP384: ecdh.P384()}[k.Algorithm]
-	peer, err := curve.NewPublicKey(point)
+	peer, err := exchange.Curve().NewPublicKey(point)
 	if err != nil {
 		return nil, SWWrongData
 	}
-	return exchange.ECDH(peer)
+	shared, err := exchange.ECDH(peer)
+	if err != nil { // a point of small order
+		return nil, SWWrongData
+	}
+	return shared, nil
 }
 
 // use checks a key's policy, and waits for a touch where it wants one.
@@ -251,10 +337,6 @@ func (a *Applet) Attest(s keys.Slot) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	form := formFactors[a.state.FormFactor]
-	if a.state.Edition == "FIPS" {
-		form |= 0x80
-	}
 	template := &x509.Certificate{
 		SerialNumber: randomSerial(),
 		Subject:      pkix.Name{CommonName: fmt.Sprintf("YubiKey PIV Attestation %v", s)},
@@ -264,10 +346,10 @@ func (a *Applet) Attest(s keys.Slot) ([]byte, error) {
 			{Id: oidFirmware, Value: []byte{byte(f.Major), byte(f.Minor), byte(f.Patch)}},
 			{Id: oidSerial, Value: serial},
 			{Id: oidPolicy, Value: []byte{pinByte(k.Policy.PIN), touchByte(k.Policy.Touch)}},
-			{Id: oidFormFactor, Value: []byte{form}},
+			{Id: oidFormFactor, Value: []byte{formByte(a.state)}},
 		},
 	}
-	return x509.CreateCertificate(rand.Reader, template, device, k.signer.Public(), deviceKey)
+	return x509.CreateCertificate(rand.Reader, template, device, k.private.Public(), deviceKey)
 }
 
 // DeviceCertificate is GET DATA of the certificate in f9, DER.

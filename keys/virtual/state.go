@@ -2,7 +2,6 @@ package virtual
 
 import (
 	"bytes"
-	"crypto"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -47,6 +46,8 @@ type state struct {
 	PUK        reference  `json:"puk"`
 	Management management `json:"management"`
 	Slots      []slot     `json:"slots"` // in order of slot
+	// Data objects by tag, in hex: "5fc102".
+	Objects map[string]hexBytes `json:"objects,omitempty"`
 
 	// The factory's: a reset leaves them alone.
 	DeviceKey         hexBytes `json:"device_key"`         // f9, PKCS #8
@@ -61,8 +62,9 @@ type reference struct {
 }
 
 type management struct {
-	Algorithm byte     `json:"algorithm"` // 0a: AES-192, 0c: AES-256
+	Algorithm byte     `json:"algorithm"` // of managementAlgorithms
 	Key       hexBytes `json:"key"`
+	Touch     bool     `json:"touch,omitempty"` // its use wants a touch
 }
 
 // slot is a key in its slot.
@@ -73,7 +75,7 @@ type slot struct {
 	Policy    keys.Policy `json:"policy"`
 	Generated bool        `json:"generated"`
 
-	signer crypto.Signer // Private, parsed: ed25519.PrivateKey or *ecdsa.PrivateKey
+	private privateKey // Private, parsed
 }
 
 // encode makes the file of v.
@@ -136,10 +138,16 @@ func load(path string) (*state, error) {
 	if err := st.check(); err != nil {
 		return nil, damaged(path, err)
 	}
-	if filepath.Base(path) != tokenFile(st.Serial) {
+	return st, nil
+}
+
+// loadToken reads the file of a drawer's token, which is named after its serial.
+func loadToken(path string) (*state, error) {
+	st, err := load(path)
+	if err == nil && filepath.Base(path) != tokenFile(st.Serial) {
 		return nil, damaged(path, fmt.Errorf("it holds token %d", st.Serial))
 	}
-	return st, nil
+	return st, err
 }
 
 // check refuses states that no token can be in, and parses the private keys.
@@ -159,13 +167,13 @@ func (st *state) check() error {
 		if pinByte(k.Policy.PIN) == 0 || touchByte(k.Policy.Touch) == 0 {
 			return fmt.Errorf("the policy of slot %v makes no sense", k.Slot)
 		}
-		signer, err := parseKey(k.Algorithm, k.Private)
+		private, err := parseKey(k.Algorithm, k.Private)
 		if err != nil {
 			return fmt.Errorf("slot %v: %w", k.Slot, err)
 		}
-		st.Slots[i].signer = signer
+		st.Slots[i].private = private
 	}
-	if !st.Button.known() {
+	if !st.Button.Known() {
 		return fmt.Errorf("button %q is unknown", st.Button)
 	}
 	return nil

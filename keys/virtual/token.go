@@ -1,7 +1,6 @@
 package virtual
 
 import (
-	"crypto/aes"
 	"crypto/sha256"
 	"crypto/sha512"
 	"errors"
@@ -153,12 +152,12 @@ func (t *Token) changeReference(id byte, old, new *secret.Buffer) error {
 }
 
 // authenticate proves the management key.
-func (t *Token) authenticate(management *secret.Buffer) error {
+func (t *Token) authenticate(key *secret.Buffer) error {
 	algorithm, challenge := t.applet.ManagementChallenge()
-	if management.Len() != managementAlgorithms[algorithm] {
+	if key.Len() != managementAlgorithms[algorithm] {
 		return keys.ErrManagementKey
 	}
-	response, err := encryptBlock(management.Bytes(), challenge[:aes.BlockSize])
+	response, err := management{Algorithm: algorithm, Key: key.Bytes()}.encrypt(challenge)
 	if err != nil {
 		return err
 	}
@@ -185,7 +184,7 @@ func (t *Token) SetManagement(old, new *secret.Buffer) error {
 	if err := t.authenticate(old); err != nil {
 		return err
 	}
-	return t.applet.SetManagementKey(algorithmAES256, new.Bytes())
+	return t.applet.SetManagementKey(algorithmAES256, new.Bytes(), false)
 }
 
 // Generate makes a key on the token. A key that is in the slot is overwritten.

@@ -1,10 +1,13 @@
 package virtual
 
 import (
+	"time"
+
 	"rootceremony/keys"
 )
 
-// Button is how a virtual token's button behaves.
+// Button is how a virtual token's button behaves: one of the constants below,
+// or for how long it waits before it is touched, such as "1.5s".
 type Button string
 
 // Buttons. The zero value is ButtonWaits.
@@ -14,7 +17,20 @@ const (
 	ButtonDead  Button = "dead" // waits in vain, whatever is touched
 )
 
-func (b Button) known() bool { return b == ButtonWaits || b == ButtonAuto || b == ButtonDead }
+// Known tells whether b is a button.
+func (b Button) Known() bool {
+	_, timed := b.delay()
+	return timed || b == ButtonWaits || b == ButtonDead
+}
+
+// delay is after what time the button is touched by itself.
+func (b Button) delay() (time.Duration, bool) {
+	if b == ButtonAuto {
+		return 0, true
+	}
+	d, err := time.ParseDuration(string(b))
+	return d, err == nil && d >= 0
+}
 
 // wantsTouch tells whether the next use of the key waits for a touch.
 func (a *Applet) wantsTouch(k *slot) bool {
@@ -58,14 +74,30 @@ func (a *Applet) Touched() {
 	}
 }
 
+// Waiting tells whether the applet waits for a touch. It may be called from
+// any goroutine.
+func (a *Applet) Waiting() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.pressed != nil
+}
+
 // waitForTouch tells whether the button was touched in time.
 func (a *Applet) waitForTouch() bool {
 	pressed := a.arm()
 	defer a.disarm()
-	if a.button != ButtonAuto {
+	var itself <-chan time.Time
+	delay, timed := a.button.delay()
+	if timed && delay > 0 {
+		itself = a.after(delay)
+	}
+	if !timed || delay > 0 {
 		select {
 		case <-pressed:
+		case <-itself:
 		case <-a.after(touchWait):
+			return false
+		case <-a.pulled:
 			return false
 		}
 	}

@@ -1,0 +1,17 @@
+//go:build cgo
+
+package main
+
+import (
+	"rootceremony/keys"
+	"rootceremony/keys/virtual"
+	"rootceremony/keys/yubikey"
+)
+
+// openTokens finds the tokens that a session is to speak to.
+func openTokens(b keys.Backend) (keys.Opener, error) {
+	if b.Kind == yubikey.Kind {
+		return yubikey.Open(b)
+	}
+	return virtual.Open(b)
+}

@@ -1,0 +1,393 @@
+//go:build cgo
+
+package yubikey_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"rootceremony/keys"
+	"rootceremony/keys/yubikey"
+	"rootceremony/keys/yubikey/pcsctest"
+)
+
+// Five tokens in readers at once are told apart by serial, and worked with at
+// the same time.
+func TestSeveralTokens(t *testing.T) {
+	t.Parallel()
+	service := pcsctest.Start(t, 5)
+	var serials []uint32
+	for i := range 5 {
+		serial := uint32(50 - i)
+		serials = append(serials, serial)
+		service.Plug(t, i, "--serial", fmt.Sprint(serial), "--touch", "auto")
+	}
+	slices.Sort(serials)
+	s := start(t, service)
+	eventually(t, func() error {
+		listed, err := s.List()
+		if err != nil {
+			return err
+		}
+		var found []uint32
+		for _, i := range listed {
+			if i.Problem == "" {
+				found = append(found, i.Serial)
+			}
+		}
+		if !slices.Equal(found, serials) {
+			return fmt.Errorf("listed %v", found)
+		}
+		return nil
+	})
+	sessions := map[uint32]*keys.Session{}
+	for _, serial := range serials {
+		sessions[serial] = selected(t, service, serial)
+	}
+	roots := map[uint32]keys.PublicKey{}
+	for serial, s := range sessions {
+		if _, err := s.Prepare(pin(t, holderPIN)); err != nil {
+			t.Fatal(err)
+		}
+		root, err := s.MakeRootKey(keys.Ed25519, keys.TouchNever)
+		if err != nil {
+			t.Fatal(err)
+		}
+		roots[serial] = root
+	}
+	for serial, s := range sessions {
+		i, err := s.Info()
+		if err != nil || i.Serial != serial {
+			t.Errorf("token %d: %+v, %v", serial, i, err)
+		}
+		if k, _ := i.Key(keys.SlotRoot); k.Public != roots[serial] {
+			t.Errorf("token %d: key %+v", serial, k)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// A key is found by its public key in whatever slot it is, old firmware
+// included, which tells of it by attestations and certificates only.
+func TestOldFirmware(t *testing.T) {
+	t.Parallel()
+	service := pcsctest.Start(t, 1)
+	root := filepath.Join(service.Dir, "root.pem")
+	service.Plug(t, 0, "--serial", "3", "--firmware", "5.2.7", "--touch", "auto", "--attestation-root", root)
+	s := selected(t, service, 3)
+	info, err := s.Info()
+	if err != nil || info.Fresh() || info.PINTries != 3 || len(info.Keys) != 0 {
+		t.Errorf("%+v, %v", info, err)
+	}
+	if _, err := s.Prepare(pin(t, holderPIN)); !is[*keys.NotFreshError](err) {
+		t.Errorf("prepared: %v", err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	tool(t, service, "yubico-piv-tool", "-a", "generate", "-s", "9d", "-A", "ECCP384", "--pin-policy", "always", "--touch-policy", "cached", "-o", filepath.Join(service.Dir, "key.pem"))
+	s = selected(t, service, 3)
+	if info, err = s.Info(); err != nil || len(info.Keys) != 1 {
+		t.Fatalf("%+v, %v", info, err)
+	}
+	k := info.Keys[0]
+	if k.Slot != 0x9d || k.Public.Algorithm != keys.P384 || !k.Generated || k.Policy != (keys.Policy{PIN: keys.PINAlways, Touch: keys.TouchCached}) {
+		t.Errorf("%+v", k)
+	}
+	message := []byte("an existing root")
+	signature, err := s.Sign(t.Context(), 0x9d, pin(t, keys.DefaultPIN), message, noTouch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := k.Public.Verify(message, signature); err != nil {
+		t.Error(err)
+	}
+	if _, err := s.Sign(t.Context(), 0x9c, pin(t, keys.DefaultPIN), message, noTouch); !is[*keys.NoKeyError](err) {
+		t.Errorf("an empty slot: %v", err)
+	}
+	if a, err := s.Attest(0x9d); err != nil {
+		t.Error(err)
+	} else if _, err := keys.VerifyAttestation(a, readRoot(t, root), nil, keys.AttestationWant{Slot: 0x9d, Public: k.Public, Serial: 3, Policy: k.Policy}); err != nil {
+		t.Error(err)
+	}
+}
+
+// Editions, and cards that cannot be used, are told apart in the list.
+func TestKinds(t *testing.T) {
+	t.Parallel()
+	service := pcsctest.Start(t, 3)
+	service.Plug(t, 0, "--serial", "1", "--edition", "FIPS")
+	service.Plug(t, 1, "--serial", "2", "--edition", "Bio")
+	service.Plug(t, 2, "--serial", "3", "--disable-piv")
+	s := start(t, service)
+	var listed []keys.Info
+	eventually(t, func() (err error) {
+		if listed, err = s.List(); err == nil && len(listed) != 3 {
+			err = fmt.Errorf("%+v", listed)
+		}
+		return err
+	})
+	if i := listed[0]; i.Serial != 1 || i.Edition != "FIPS" || i.FormFactor != "YubiKey 5C NFC" || i.Problem != "" {
+		t.Errorf("FIPS: %+v", i)
+	}
+	if i := listed[1]; i.Serial != 2 || i.Edition != "Bio" || i.FormFactor != "YubiKey C Bio" || i.Problem != "" {
+		t.Errorf("Bio: %+v", i)
+	}
+	if i := listed[2]; i.Serial != 3 || !strings.Contains(i.Problem, "PIV application is switched off") {
+		t.Errorf("PIV switched off: %+v", i)
+	}
+	if err := s.Select(3); err == nil || !strings.Contains(err.Error(), "PIV application is switched off") {
+		t.Errorf("PIV switched off: %v", err)
+	}
+}
+
+// signer is a token with a root key that wants a touch.
+func signer(t *testing.T, args ...string) (*pcsctest.Service, *pcsctest.Token, *keys.Session, keys.PublicKey) {
+	t.Helper()
+	service := pcsctest.Start(t, 1)
+	token := service.Plug(t, 0, append([]string{"--serial", "77"}, args...)...)
+	s := selected(t, service, 77)
+	if _, err := s.Prepare(pin(t, holderPIN)); err != nil {
+		t.Fatal(err)
+	}
+	root, err := s.MakeRootKey(keys.Ed25519, keys.TouchAlways)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return service, token, s, root
+}
+
+// waits returns when the token waits for a touch.
+func waits(t testing.TB, token *pcsctest.Token) {
+	t.Helper()
+	eventually(t, func() error {
+		if said := token.Do(t, "status"); !strings.HasSuffix(said, "waits for a touch") {
+			return errors.New(said)
+		}
+		return nil
+	})
+}
+
+func TestTouch(t *testing.T) {
+	t.Parallel()
+	_, token, s, root := signer(t)
+	message := []byte("touched")
+	signature, err := s.Sign(t.Context(), keys.SlotRoot, pin(t, holderPIN), message, func(context.Context) error {
+		waits(t, token)
+		token.Do(t, "touch")
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := root.Verify(message, signature); err != nil {
+		t.Error(err)
+	}
+	// What a touch that does not come looks like: KeyInfo, VERIFY, and a bare
+	// 6982 to the signature.
+	token.Do(t, fmt.Sprintf("fault sw@%d=6982", token.Commands(t)+3))
+	if _, err := s.Sign(t.Context(), keys.SlotRoot, pin(t, holderPIN), message, noTouch); !errors.Is(err, keys.ErrNotTouched) {
+		t.Errorf("not touched: %v", err)
+	}
+	if info, err := s.Info(); err != nil || info.PINTries != 5 {
+		t.Errorf("afterwards %+v, %v", info, err)
+	}
+}
+
+// A session that ends while the token waits for a touch leaves the token to the
+// next one, as soon as it has answered; the signature it makes is lost.
+func TestCancelledDuringTouch(t *testing.T) {
+	t.Parallel()
+	service, token, s, root := signer(t)
+	stop := errors.New("enough")
+	began := time.Now()
+	_, err := s.Sign(t.Context(), keys.SlotRoot, pin(t, holderPIN), []byte("m"), func(context.Context) error {
+		waits(t, token)
+		began = time.Now()
+		return stop
+	})
+	if !errors.Is(err, stop) || time.Since(began) > 2*time.Second {
+		t.Fatalf("%v after %v", err, time.Since(began))
+	}
+	next := start(t, service)
+	if err := next.Select(77); !is[*keys.InUseError](err) {
+		t.Errorf("while it waits: %v", err)
+	}
+	token.Do(t, "touch")
+	eventually(t, func() error { return next.Select(77) })
+	signature, err := next.Sign(t.Context(), keys.SlotRoot, pin(t, holderPIN), []byte("m"), func(context.Context) error {
+		waits(t, token)
+		token.Do(t, "touch")
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := root.Verify([]byte("m"), signature); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestPulledOutDuringTouch(t *testing.T) {
+	t.Parallel()
+	_, token, s, _ := signer(t)
+	_, err := s.Sign(t.Context(), keys.SlotRoot, pin(t, holderPIN), []byte("m"), func(context.Context) error {
+		waits(t, token)
+		token.Do(t, "unplug")
+		return nil
+	})
+	if !errors.Is(err, keys.ErrRemoved) {
+		t.Errorf("%v", err)
+	}
+	eventually(t, func() error {
+		if err := s.Select(77); !is[*keys.NotFoundError](err) {
+			return fmt.Errorf("selected without a token: %v", err)
+		}
+		return nil
+	})
+}
+
+// A token that is taken out and put into another's place is noticed.
+func TestSwapped(t *testing.T) {
+	t.Parallel()
+	service, token, s, _ := signer(t, "--touch", "auto")
+	token.Do(t, "unplug")
+	eventually(t, func() error {
+		if _, err := s.Info(); !errors.Is(err, keys.ErrRemoved) {
+			return fmt.Errorf("info of a token that is gone: %v", err)
+		}
+		return nil
+	})
+	service.Plug(t, 0, "--serial", "78")
+	eventually(t, func() error {
+		var serial *keys.SerialError
+		if _, err := s.Info(); !errors.As(err, &serial) || *serial != (keys.SerialError{Want: 77, Got: 78}) {
+			return fmt.Errorf("info of another token: %v", err)
+		}
+		return nil
+	})
+	if _, err := s.Sign(t.Context(), keys.SlotRoot, pin(t, holderPIN), []byte("m"), noTouch); !is[*keys.SerialError](err) {
+		t.Errorf("sign with another token: %v", err)
+	}
+}
+
+func TestServiceStopped(t *testing.T) {
+	t.Parallel()
+	service, _, s, root := signer(t, "--touch", "auto")
+	service.Stop(t)
+	if _, err := s.Sign(t.Context(), keys.SlotRoot, pin(t, holderPIN), []byte("m"), noTouch); !errors.Is(err, keys.ErrNoService) {
+		t.Errorf("sign: %v", err)
+	}
+	fresh := start(t, service)
+	if _, err := fresh.List(); !errors.Is(err, keys.ErrNoService) {
+		t.Errorf("list: %v", err)
+	}
+	service.Restart(t)
+	again := selected(t, service, 77)
+	signature, err := again.Sign(t.Context(), keys.SlotRoot, pin(t, holderPIN), []byte("m"), noTouch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := root.Verify([]byte("m"), signature); err != nil {
+		t.Error(err)
+	}
+}
+
+// A child that hangs is ended by the context.
+func TestHanging(t *testing.T) {
+	t.Parallel()
+	_, token, s, _ := signer(t, "--touch", "auto")
+	token.Do(t, fmt.Sprintf("fault hang@%d", token.Commands(t)+3))
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	if _, err := s.Sign(ctx, keys.SlotRoot, pin(t, holderPIN), []byte("m"), noTouch); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("%v", err)
+	}
+}
+
+// 1,000 sessions that open the token, sign and close leave nothing behind.
+func TestNothingLeaks(t *testing.T) {
+	t.Parallel()
+	cycles := 1000
+	if testing.Short() {
+		cycles = 50
+	}
+	service, _, s, _ := signer(t, "--touch", "auto")
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 { // whatever is made once
+		cycle(t, service)
+	}
+	files, children := open(t, "/proc/self/fd"), open(t, "/proc/self/task")
+	server := service.Descriptors(t)
+	for range cycles {
+		cycle(t, service)
+	}
+	if now := open(t, "/proc/self/fd"); now > files+20 { // tests run beside this one
+		t.Errorf("%d descriptors, %d before", now, files)
+	}
+	if now := open(t, "/proc/self/task"); now > children+20 {
+		t.Errorf("%d threads, %d before", now, children)
+	}
+	eventually(t, func() error {
+		if now := service.Descriptors(t); now > server {
+			return fmt.Errorf("pcscd has %d descriptors, %d before", now, server)
+		}
+		return nil
+	})
+	self, err := exec.Command("pgrep", "-P", fmt.Sprint(os.Getpid()), "-f", "token-session").Output()
+	if n := strings.Count(string(self), "\n"); err == nil && n > 20 {
+		t.Errorf("%d children are left", n)
+	}
+}
+
+func cycle(t testing.TB, service *pcsctest.Service) {
+	s := start(t, service)
+	if err := s.Select(77); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Sign(t.Context(), keys.SlotRoot, pin(t, holderPIN), []byte("m"), noTouch); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func open(t testing.TB, dir string) int {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(entries)
+}
+
+// A backend of another kind is refused.
+func TestKind(t *testing.T) {
+	if _, err := yubikey.Open(keys.Backend{Kind: "virtual"}); err == nil {
+		t.Error("virtual tokens in readers")
+	}
+}
+
+// tool runs a program that nobody here wrote, and returns what it said.
+func tool(t testing.TB, service *pcsctest.Service, name string, args ...string) string {
+	t.Helper()
+	command := exec.Command(name, args...)
+	command.Env = append(os.Environ(), service.Env()...)
+	out, err := command.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}

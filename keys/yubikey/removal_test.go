@@ -1,0 +1,135 @@
+//go:build cgo
+
+package yubikey_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"rootceremony/keys"
+	"rootceremony/keys/yubikey/pcsctest"
+)
+
+// enrol prepares a token, makes its root key, and signs with it.
+func enrol(t testing.TB, s *keys.Session, serial uint32) error {
+	if err := s.Select(serial); err != nil {
+		return err
+	}
+	if _, err := s.Prepare(pin(t, holderPIN)); err != nil {
+		return err
+	}
+	root, err := s.MakeRootKey(keys.Ed25519, keys.TouchAlways)
+	if err != nil {
+		return err
+	}
+	message := make([]byte, 600) // several fragments
+	signature, err := s.Sign(t.Context(), keys.SlotRoot, pin(t, holderPIN), message, noTouch)
+	if err != nil {
+		return err
+	}
+	return root.Verify(message, signature)
+}
+
+// A token that is pulled out at any command, before or after it was carried
+// out, is said to be gone; no try of the PIN or PUK is lost by that; and after
+// a reset the same can be done to its end.
+func TestPulledOutAtEveryCommand(t *testing.T) {
+	t.Parallel()
+	const serial, workers = 5, 6
+	service := pcsctest.Start(t, workers)
+	counted := service.Plug(t, 0, "--serial", fmt.Sprint(serial), "--touch", "auto")
+	s := start(t, service)
+	eventually(t, func() error {
+		_, err := s.List()
+		if err == nil && counted.Commands(t) == 0 {
+			err = errors.New("pcscd sees no card")
+		}
+		return err
+	})
+	before := counted.Commands(t)
+	if err := enrol(t, s, serial); err != nil {
+		t.Fatal(err)
+	}
+	total := counted.Commands(t) - before
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	counted.Do(t, "quit")
+	step := 1
+	if testing.Short() {
+		step = 9
+	}
+	t.Logf("%d commands", total)
+
+	var next atomic.Int64
+	var wait sync.WaitGroup
+	for w := range workers {
+		wait.Go(func() {
+			for {
+				i := int(next.Add(1)-1) * step
+				if i >= 2*total || t.Failed() {
+					return
+				}
+				fault := fmt.Sprintf("remove@%d", i/2+1)
+				if i%2 == 1 {
+					fault = fmt.Sprintf("remove-after@%d", i/2+1)
+				}
+				pulledOut(t, service, w, uint32(100+i), fault)
+			}
+		})
+	}
+	wait.Wait()
+}
+
+func pulledOut(t *testing.T, service *pcsctest.Service, reader int, serial uint32, fault string) {
+	file := filepath.Join(service.Dir, fmt.Sprintf("%d.token", serial))
+	token := service.Plug(t, reader, "--serial", fmt.Sprint(serial), "--touch", "auto", "--state", file)
+	defer func() {
+		token.Do(t, "quit")
+		_ = os.Remove(file)
+	}()
+	s := start(t, service)
+	defer s.Close()
+	// pcscd takes a moment to see the card; looking for it counts no commands
+	// of another token.
+	eventually(t, func() error { return s.Select(serial) })
+	at := token.Commands(t)
+	var kind string
+	var n int
+	if _, err := fmt.Sscanf(fault, "%s", &kind); err != nil {
+		t.Error(err)
+	}
+	for i := range fault {
+		if fault[i] == '@' {
+			kind = fault[:i]
+			_, _ = fmt.Sscan(fault[i+1:], &n)
+		}
+	}
+	token.Do(t, fmt.Sprintf("fault %s@%d", kind, at+n))
+	err := enrol(t, s, serial)
+	if !errors.Is(err, keys.ErrRemoved) && !is[*keys.NotFoundError](err) {
+		t.Errorf("%s: %v", fault, err)
+	}
+	token.Do(t, "plug")
+	eventually(t, func() error { return s.Select(serial) })
+	info, err := s.Info()
+	if err != nil {
+		t.Errorf("%s: afterwards: %v", fault, err)
+		return
+	}
+	if info.PINTries != 3 && info.PINTries != 5 || info.PUKTries != info.PINTries {
+		t.Errorf("%s: afterwards %d tries of the PIN, %d of the PUK", fault, info.PINTries, info.PUKTries)
+	}
+	if err := s.Reset(); err != nil {
+		t.Errorf("%s: reset: %v", fault, err)
+		return
+	}
+	if err := enrol(t, s, serial); err != nil {
+		t.Errorf("%s: enrolling again: %v", fault, err)
+	}
+}

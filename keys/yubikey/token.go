@@ -1,0 +1,499 @@
+//go:build cgo
+
+package yubikey
+
+import (
+	"cmp"
+	"crypto"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/sha512"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-piv/piv-go/v2/piv"
+
+	"rootceremony/keys"
+	"rootceremony/keys/secret"
+)
+
+// maxMessage is how many bytes an ed25519 key signs: 3,072 with the three TLVs
+// around them (7c, 82, 81), as Yubico's own library has it.
+const maxMessage = 3062
+
+// busyWait is how long a token that another program has is waited for. A
+// process that was killed a moment ago may still hold one.
+const busyWait = 500 * time.Millisecond
+
+// reader is a keys.Opener over all readers of the machine.
+type reader struct{}
+
+// Open returns the tokens in the readers, for keys.Serve.
+func Open(b keys.Backend) (keys.Opener, error) {
+	if b.Kind != Kind {
+		return nil, fmt.Errorf("tokens of kind %q are not in readers", b.Kind)
+	}
+	return reader{}, nil
+}
+
+// List describes the cards in the readers, in order of serial. Cards that
+// cannot be used have a Problem.
+func (reader) List() ([]keys.Info, error) {
+	s, err := openService()
+	if err != nil {
+		return nil, typed(err, 0)
+	}
+	defer s.close()
+	names, err := s.readers()
+	if err != nil {
+		return nil, typed(err, 0)
+	}
+	var found []keys.Info
+	for _, name := range names {
+		i, err := s.lookInto(name, (*card).look)
+		switch conditionOf(err) {
+		case pulled:
+			continue
+		case silent:
+			return nil, typed(err, 0)
+		}
+		if err != nil { // it is a card all the same, and people see it
+			i.Problem = err.Error()
+		}
+		found = append(found, i)
+	}
+	slices.SortFunc(found, func(a, b keys.Info) int {
+		return cmp.Or(cmp.Compare(a.Serial, b.Serial), cmp.Compare(a.Reader, b.Reader))
+	})
+	return found, nil
+}
+
+// lookInto looks at the card in a reader. One that another program has, or
+// that does not speak as YubiKeys do, has a Problem.
+func (s *service) lookInto(name string, look func(*card) (keys.Info, error)) (keys.Info, error) {
+	c, err := s.connect(name)
+	if err == nil {
+		defer c.close()
+		var i keys.Info
+		i, err = look(c)
+		i.Reader = name
+		if err == nil {
+			return i, nil
+		}
+	}
+	switch conditionOf(err) {
+	case busy:
+		return keys.Info{Reader: name, Problem: inUse}, nil
+	case foreign:
+		return keys.Info{Reader: name, Problem: noYubiKey}, nil
+	}
+	return keys.Info{Reader: name}, err
+}
+
+// Open opens the token with this serial, whatever reader it is in.
+func (r reader) Open(serial uint32) (keys.Token, error) {
+	for deadline := time.Now().Add(busyWait); ; time.Sleep(10 * time.Millisecond) {
+		t, err := r.open(serial)
+		if !errors.As(err, new(*keys.InUseError)) || time.Now().After(deadline) {
+			if err != nil {
+				return nil, err
+			}
+			return t, nil
+		}
+	}
+}
+
+func (reader) open(serial uint32) (*Token, error) {
+	s, err := openService()
+	if err != nil {
+		return nil, typed(err, serial)
+	}
+	defer s.close()
+	names, err := s.readers()
+	if err != nil {
+		return nil, typed(err, serial)
+	}
+	missing := &keys.NotFoundError{Serial: serial}
+	busyReader := ""
+	for _, name := range names {
+		i, err := s.lookInto(name, (*card).identify)
+		switch conditionOf(err) {
+		case pulled:
+			continue
+		case silent:
+			return nil, typed(err, serial)
+		}
+		switch {
+		case err == nil && i.Serial == serial && i.Problem != "":
+			return nil, &keys.TokenError{Text: fmt.Sprintf("token %d cannot be used: %s", serial, i.Problem)}
+		case err == nil && i.Serial == serial:
+			t := &Token{reader: name, serial: serial}
+			if err := t.connect(); err != nil {
+				return nil, err
+			}
+			return t, nil
+		case i.Problem == inUse:
+			busyReader = name
+		case i.Serial != 0:
+			missing.Found = append(missing.Found, i.Serial)
+		}
+	}
+	if busyReader != "" {
+		return nil, &busyError{fmt.Sprintf("token %d may be the one in reader %q, which another program uses (hint: close that, then try again)", serial, busyReader),
+			&keys.InUseError{Serial: serial}}
+	}
+	slices.Sort(missing.Found)
+	return nil, missing
+}
+
+// busyError says more than the InUseError in it: nobody can tell which token
+// another program has.
+type busyError struct {
+	text string
+	err  *keys.InUseError
+}
+
+func (e *busyError) Error() string { return e.text }
+func (e *busyError) Unwrap() error { return e.err }
+
+// Token is a YubiKey in a reader, which no other program can use until Close.
+// It implements keys.Token.
+type Token struct {
+	reader string
+	serial uint32
+	yk     *piv.YubiKey // nil: let go of
+}
+
+var _ keys.Token = (*Token)(nil)
+
+// connect takes hold of the token and makes sure that it is still the one.
+func (t *Token) connect() error {
+	yk, err := piv.Open(t.reader)
+	if err != nil {
+		return typed(err, t.serial)
+	}
+	serial, err := yk.Serial()
+	if err == nil && serial != t.serial {
+		_ = yk.Close()
+		return &keys.SerialError{Want: t.serial, Got: serial}
+	}
+	if err != nil {
+		_ = yk.Close()
+		return typed(err, t.serial)
+	}
+	t.yk = yk
+	return nil
+}
+
+// held returns the token's connection, and takes hold of it again after an
+// Info that failed.
+func (t *Token) held() (*piv.YubiKey, error) {
+	if t.yk == nil {
+		if err := t.connect(); err != nil {
+			return nil, err
+		}
+	}
+	return t.yk, nil
+}
+
+// Close lets go of the token. That it was pulled out is no error.
+func (t *Token) Close() error {
+	if t.yk == nil {
+		return nil
+	}
+	err := t.yk.Close()
+	t.yk = nil
+	if err != nil && conditionOf(err) == other {
+		return err
+	}
+	return nil
+}
+
+// Info returns what the token says about itself. For that it is let go of and
+// taken hold of again, as piv-go asks for less than there is.
+func (t *Token) Info() (keys.Info, error) {
+	if err := t.Close(); err != nil {
+		return keys.Info{}, err
+	}
+	s, err := openService()
+	if err != nil {
+		return keys.Info{}, typed(err, t.serial)
+	}
+	defer s.close()
+	c, err := s.connect(t.reader)
+	if err != nil {
+		return keys.Info{}, typed(err, t.serial)
+	}
+	i, err := c.look()
+	c.close()
+	if err != nil {
+		return keys.Info{}, typed(err, t.serial)
+	}
+	i.Reader = t.reader
+	if i.Serial != t.serial {
+		return keys.Info{}, &keys.SerialError{Want: t.serial, Got: i.Serial}
+	}
+	return i, t.connect()
+}
+
+// Reset brings the PIV application to its factory state. piv-go spends the
+// tries with random numbers; short ones are no PIN, and refused as such, so it
+// is asked again.
+func (t *Token) Reset() error {
+	yk, err := t.held()
+	if err != nil {
+		return err
+	}
+	for range 3 {
+		if err = yk.Reset(); status(err) != 0x6a80 {
+			break
+		}
+	}
+	return typed(err, t.serial)
+}
+
+// pinText is a PIN or PUK as piv-go takes it: a string, which stays in memory
+// until the process ends.
+func pinText(value *secret.Buffer, puk bool) (string, error) {
+	if value.Len() < 6 || value.Len() > 8 {
+		return "", &keys.PINFormatError{PUK: puk}
+	}
+	return string(value.Bytes()), nil
+}
+
+// SetTries sets the tries of PIN and PUK, which become the default again.
+func (t *Token) SetTries(management, pin *secret.Buffer, pinTries, pukTries int) error {
+	text, err := pinText(pin, false)
+	if err != nil {
+		return err
+	}
+	yk, err := t.held()
+	if err != nil {
+		return err
+	}
+	err = yk.SetRetries(management.Bytes(), text, pinTries, pukTries)
+	if err != nil && strings.Contains(err.Error(), "authenticating with management key") {
+		return managementTyped(err, t.serial)
+	}
+	return pinTyped(err, t.serial, false, yk.Retries)
+}
+
+// VerifyPIN proves the PIN.
+func (t *Token) VerifyPIN(pin *secret.Buffer) error {
+	text, err := pinText(pin, false)
+	if err != nil {
+		return err
+	}
+	yk, err := t.held()
+	if err != nil {
+		return err
+	}
+	return pinTyped(yk.VerifyPIN(text), t.serial, false, yk.Retries)
+}
+
+// ChangePIN sets another PIN.
+func (t *Token) ChangePIN(old, new *secret.Buffer) error {
+	return t.change(old, new, false, (*piv.YubiKey).SetPIN)
+}
+
+// ChangePUK sets another PUK.
+func (t *Token) ChangePUK(old, new *secret.Buffer) error {
+	return t.change(old, new, true, (*piv.YubiKey).SetPUK)
+}
+
+func (t *Token) change(old, new *secret.Buffer, puk bool, set func(yk *piv.YubiKey, old, new string) error) error {
+	oldText, err := pinText(old, puk)
+	if err != nil {
+		return err
+	}
+	newText, err := pinText(new, puk)
+	if err != nil {
+		return err
+	}
+	yk, err := t.held()
+	if err != nil {
+		return err
+	}
+	return pinTyped(set(yk, oldText, newText), t.serial, puk, yk.Retries)
+}
+
+// SetManagement replaces the management key by an AES-256 key.
+func (t *Token) SetManagement(old, new *secret.Buffer) error {
+	yk, err := t.held()
+	if err != nil {
+		return err
+	}
+	return managementTyped(yk.SetManagementKey(old.Bytes(), new.Bytes()), t.serial)
+}
+
+var (
+	algorithms    = map[keys.Algorithm]piv.Algorithm{keys.Ed25519: piv.AlgorithmEd25519, keys.P256: piv.AlgorithmEC256, keys.P384: piv.AlgorithmEC384}
+	pinPolicies   = map[keys.PINPolicy]piv.PINPolicy{keys.PINNever: piv.PINPolicyNever, keys.PINOnce: piv.PINPolicyOnce, keys.PINAlways: piv.PINPolicyAlways}
+	touchPolicies = map[keys.Touch]piv.TouchPolicy{keys.TouchNever: piv.TouchPolicyNever, keys.TouchAlways: piv.TouchPolicyAlways, keys.TouchCached: piv.TouchPolicyCached}
+)
+
+// pivSlot is a slot as piv-go has it.
+func pivSlot(s keys.Slot) (piv.Slot, bool) {
+	for _, k := range keySlots {
+		if k.slot == s {
+			return piv.Slot{Key: uint32(k.slot), Object: k.object}, true
+		}
+	}
+	return piv.Slot{}, false
+}
+
+// Generate makes a key on the token. A key that is in the slot is overwritten.
+func (t *Token) Generate(management *secret.Buffer, s keys.Slot, algorithm keys.Algorithm, policy keys.Policy) (keys.PublicKey, error) {
+	slot, known := pivSlot(s)
+	wanted := piv.Key{Algorithm: algorithms[algorithm], PINPolicy: pinPolicies[policy.PIN], TouchPolicy: touchPolicies[policy.Touch]}
+	if !known || wanted.Algorithm == 0 || wanted.PINPolicy == 0 || wanted.TouchPolicy == 0 {
+		return keys.PublicKey{}, &keys.TokenError{Text: fmt.Sprintf("no token makes %q keys with PIN policy %q and touch policy %q in slot %v", algorithm, policy.PIN, policy.Touch, s)}
+	}
+	yk, err := t.held()
+	if err != nil {
+		return keys.PublicKey{}, err
+	}
+	public, err := yk.GenerateKey(management.Bytes(), slot, wanted)
+	if err != nil {
+		return keys.PublicKey{}, managementTyped(err, t.serial)
+	}
+	return keys.FromCrypto(public)
+}
+
+// key describes the key in a slot.
+func (t *Token) key(yk *piv.YubiKey, s keys.Slot) (keys.SlotKey, error) {
+	if f := yk.Version(); (keys.Firmware{Major: f.Major, Minor: f.Minor, Patch: f.Patch}).Less(firmwareMetadata) {
+		i, err := t.Info()
+		if err != nil {
+			return keys.SlotKey{}, err
+		}
+		k, found := i.Key(s)
+		if !found {
+			return k, &keys.NoKeyError{Slot: s}
+		}
+		return k, nil
+	}
+	slot, known := pivSlot(s)
+	if !known {
+		return keys.SlotKey{}, &keys.NoKeyError{Slot: s}
+	}
+	info, err := yk.KeyInfo(slot)
+	if errors.Is(err, piv.ErrNotFound) {
+		return keys.SlotKey{}, &keys.NoKeyError{Slot: s}
+	}
+	if err != nil {
+		return keys.SlotKey{}, typed(err, t.serial)
+	}
+	k := keys.SlotKey{Slot: s, Generated: info.Origin == piv.OriginGenerated}
+	for name, policy := range pinPolicies {
+		if policy == info.PINPolicy {
+			k.Policy.PIN = name
+		}
+	}
+	for name, policy := range touchPolicies {
+		if policy == info.TouchPolicy {
+			k.Policy.Touch = name
+		}
+	}
+	k.Public, err = keys.Describe(info.PublicKey)
+	return k, err
+}
+
+// Attest returns the attestation of a key made on the token.
+func (t *Token) Attest(s keys.Slot) (keys.Attestation, error) {
+	yk, err := t.held()
+	if err != nil {
+		return keys.Attestation{}, err
+	}
+	k, err := t.key(yk, s)
+	if err != nil {
+		return keys.Attestation{}, err
+	}
+	if !k.Generated {
+		return keys.Attestation{}, &keys.NotGeneratedError{Slot: s}
+	}
+	if yk, err = t.held(); err != nil {
+		return keys.Attestation{}, err
+	}
+	slot, _ := pivSlot(s)
+	attestation, err := yk.Attest(slot)
+	if err != nil {
+		return keys.Attestation{}, typed(err, t.serial)
+	}
+	device, err := yk.AttestationCertificate()
+	if err != nil {
+		return keys.Attestation{}, typed(err, t.serial)
+	}
+	return keys.Attestation{Slot: attestation.Raw, Device: device.Raw}, nil
+}
+
+// Sign verifies the PIN and signs. The token gives no sign of waiting for a
+// touch, so touch is called just before the command. It answers 6982 when it
+// was not touched, as when the PIN is missing; here the PIN was good.
+func (t *Token) Sign(s keys.Slot, pin *secret.Buffer, message []byte, touch func()) ([]byte, error) {
+	text, err := pinText(pin, false)
+	if err != nil {
+		return nil, err
+	}
+	yk, err := t.held()
+	if err != nil {
+		return nil, err
+	}
+	k, err := t.key(yk, s)
+	if err != nil {
+		return nil, err
+	}
+	data, err := toSign(k.Public.Algorithm, message)
+	if err != nil {
+		return nil, err
+	}
+	public, err := k.Public.Crypto()
+	if err != nil {
+		return nil, err
+	}
+	if yk, err = t.held(); err != nil {
+		return nil, err
+	}
+	slot, _ := pivSlot(s)
+	// The PIN goes first and by itself, so that a refusal can be told from a
+	// touch that did not come; never: piv-go is not to verify it again.
+	private, err := yk.PrivateKey(slot, public, piv.KeyAuth{PINPolicy: piv.PINPolicyNever})
+	if err != nil {
+		return nil, err
+	}
+	if err := yk.VerifyPIN(text); err != nil {
+		return nil, pinTyped(err, t.serial, false, yk.Retries)
+	}
+	wantsTouch := k.Policy.Touch != keys.TouchNever
+	if wantsTouch {
+		touch()
+	}
+	signature, err := private.(crypto.Signer).Sign(rand.Reader, data, crypto.Hash(0))
+	if wantsTouch && status(err) == swSecurityStatus {
+		return nil, keys.ErrNotTouched
+	}
+	return signature, typed(err, t.serial)
+}
+
+// toSign is what the token gets of a message: ed25519 the whole of it, ECDSA
+// its digest. A message that is too long is refused before a try of the PIN is
+// risked.
+func toSign(algorithm keys.Algorithm, message []byte) ([]byte, error) {
+	switch algorithm {
+	case keys.Ed25519:
+		if len(message) > maxMessage {
+			return nil, &keys.TooLongError{Bytes: len(message), Limit: maxMessage}
+		}
+		return message, nil
+	case keys.P256:
+		sum := sha256.Sum256(message)
+		return sum[:], nil
+	case keys.P384:
+		sum := sha512.Sum384(message)
+		return sum[:], nil
+	}
+	return nil, &keys.TokenError{Text: fmt.Sprintf("the key is of the kind %q, which signs no root metadata", algorithm)}
+}

@@ -1,0 +1,339 @@
+//go:build cgo
+
+package yubikey_test
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"rootceremony/keys"
+	"rootceremony/keys/secret"
+	"rootceremony/keys/yubikey"
+	"rootceremony/keys/yubikey/pcsctest"
+)
+
+// The test binary is the child of its sessions.
+func TestMain(m *testing.M) {
+	if len(os.Args) == 2 && os.Args[1] == "token-session" {
+		if err := keys.Serve(os.Stdin, os.Stdout, yubikey.Open); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+func start(t testing.TB, service *pcsctest.Service) *keys.Session {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := keys.Program{Path: self, Args: []string{"token-session"}, Env: append(os.Environ(), service.Env()...)}
+	s, err := p.Start(t.Context(), keys.Backend{Kind: yubikey.Kind})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+// selected waits until the token is seen, and selects it.
+func selected(t testing.TB, service *pcsctest.Service, serial uint32) *keys.Session {
+	t.Helper()
+	s := start(t, service)
+	eventually(t, func() error { return s.Select(serial) })
+	return s
+}
+
+// eventually is for what pcscd sees a moment later.
+func eventually(t testing.TB, try func() error) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		err := try()
+		if err == nil {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatal(err)
+		}
+	}
+}
+
+func pin(t testing.TB, text string) *secret.Buffer {
+	t.Helper()
+	b, err := secret.Take([]byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.Wipe)
+	return b
+}
+
+func noTouch(context.Context) error { return nil }
+
+func is[E error](err error) bool {
+	var e E
+	return errors.As(err, &e)
+}
+
+func readRoot(t testing.TB, path string) []*x509.Certificate {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, _ := pem.Decode(text)
+	root, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return []*x509.Certificate{root}
+}
+
+const holderPIN = "482913"
+
+// A fresh token is prepared, gets its root key, attests and signs, as in the
+// room.
+func TestEnrolAndSign(t *testing.T) {
+	t.Parallel()
+	for _, algorithm := range []keys.Algorithm{keys.Ed25519, keys.P256, keys.P384} {
+		t.Run(string(algorithm), func(t *testing.T) {
+			t.Parallel()
+			service := pcsctest.Start(t, 1)
+			root := filepath.Join(service.Dir, "root.pem")
+			token := service.Plug(t, 0, "--serial", "20456123", "--touch", "auto", "--attestation-root", root)
+			s := selected(t, service, 20456123)
+
+			listed, err := s.List()
+			if err != nil || len(listed) != 1 || listed[0].Problem == "" {
+				t.Errorf("the list while the token is open: %+v, %v", listed, err)
+			}
+			info, err := s.Info()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !info.Fresh() || info.Firmware.String() != "5.7.4" || info.FormFactor != "YubiKey 5C NFC" || info.Edition != "" ||
+				info.PINTries != 3 || info.PUKTries != 3 || !strings.HasPrefix(info.Reader, "Yubico YubiKey OTP+FIDO+CCID") {
+				t.Errorf("fresh: %+v", info)
+			}
+			prepared, err := s.Prepare(pin(t, holderPIN))
+			if err != nil {
+				t.Fatal(err)
+			}
+			made, err := s.MakeRootKey(algorithm, keys.TouchAlways)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if info, err = s.Info(); err != nil {
+				t.Fatal(err)
+			}
+			want := []keys.SlotKey{
+				{Slot: keys.SlotAge, Public: prepared.Age, Policy: keys.Policy{PIN: keys.PINAlways, Touch: keys.TouchAlways}, Generated: true},
+				{Slot: keys.SlotAuthentication, Public: prepared.Authentication, Policy: keys.Policy{PIN: keys.PINAlways, Touch: keys.TouchNever}, Generated: true},
+				{Slot: keys.SlotRoot, Public: made, Policy: keys.Policy{PIN: keys.PINAlways, Touch: keys.TouchAlways}, Generated: true},
+			}
+			if !slices.Equal(info.Keys, want) {
+				t.Errorf("keys\n%+v, wanted\n%+v", info.Keys, want)
+			}
+			if info.PINDefault || info.PUKDefault || info.ManagementDefault || info.PINTries != 5 || info.PUKTries != 5 {
+				t.Errorf("after enrolling: %+v", info)
+			}
+			for _, k := range want {
+				attestation, err := s.Attest(k.Slot)
+				if err != nil {
+					t.Fatal(err)
+				}
+				facts, err := keys.VerifyAttestation(attestation, readRoot(t, root), nil, keys.AttestationWant{
+					Slot: k.Slot, Public: k.Public, Serial: 20456123, Policy: k.Policy, MinFirmware: keys.Firmware{Major: 5, Minor: 7},
+				})
+				if err != nil || facts.FormFactor != "USB-C keychain" {
+					t.Errorf("slot %v: %+v, %v", k.Slot, facts, err)
+				}
+				touched := 0
+				message := []byte("a message")
+				signature, err := s.Sign(t.Context(), k.Slot, pin(t, holderPIN), message, func(context.Context) error { touched++; return nil })
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := k.Public.Verify(message, signature); err != nil {
+					t.Errorf("slot %v: %v", k.Slot, err)
+				}
+				if wanted := k.Policy.Touch == keys.TouchAlways; wanted != (touched == 1) {
+					t.Errorf("slot %v: touch was announced %d times", k.Slot, touched)
+				}
+			}
+			if n := token.Commands(t); n < 100 {
+				t.Errorf("only %d commands", n)
+			}
+		})
+	}
+}
+
+// What a token refuses becomes the error that says so, and no try is wasted.
+func TestRefusals(t *testing.T) {
+	t.Parallel()
+	service := pcsctest.Start(t, 1)
+	service.Plug(t, 0, "--serial", "7", "--touch", "auto")
+	s := selected(t, service, 7)
+	good, wrong := pin(t, holderPIN), pin(t, "111111")
+	if _, err := s.MakeRootKey(keys.Ed25519, keys.TouchAlways); !is[*keys.NotFreshError](err) {
+		t.Errorf("a root key with the default PIN: %v", err)
+	}
+	if _, err := s.Prepare(good); err != nil {
+		t.Fatal(err)
+	}
+	root, err := s.MakeRootKey(keys.Ed25519, keys.TouchAlways)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Prepare(good); !is[*keys.NotFreshError](err) {
+		t.Errorf("prepared twice: %v", err)
+	}
+	if _, err := s.MakeRootKey(keys.Ed25519, keys.TouchAlways); !is[*keys.SlotTakenError](err) {
+		t.Errorf("a second root key: %v", err)
+	}
+	for _, slot := range []keys.Slot{0x83, 0x9e, 0x12} {
+		if _, err := s.Attest(slot); !is[*keys.NoKeyError](err) {
+			t.Errorf("attest the empty slot %v: %v", slot, err)
+		}
+		if _, err := s.Sign(t.Context(), slot, good, nil, noTouch); !is[*keys.NoKeyError](err) {
+			t.Errorf("sign with the empty slot %v: %v", slot, err)
+		}
+	}
+
+	// The whole message goes to the token: 3,062 bytes fit, with the last
+	// fragment of 12 bytes.
+	for _, n := range []int{0, 1, 245, 246, 247, 3061, 3062} {
+		message := make([]byte, n)
+		signature, err := s.Sign(t.Context(), keys.SlotRoot, good, message, noTouch)
+		if err != nil {
+			t.Errorf("%d bytes: %v", n, err)
+		} else if err := root.Verify(message, signature); err != nil {
+			t.Errorf("%d bytes: %v", n, err)
+		}
+	}
+	var tooLong *keys.TooLongError
+	if _, err := s.Sign(t.Context(), keys.SlotRoot, good, make([]byte, 3063), noTouch); !errors.As(err, &tooLong) || tooLong.Limit != 3062 {
+		t.Errorf("3063 bytes: %v", err)
+	}
+	if _, err := s.Sign(t.Context(), keys.SlotAge, good, make([]byte, 100_000), noTouch); err != nil {
+		t.Errorf("the digest of 100,000 bytes: %v", err)
+	}
+
+	for _, text := range []string{"12345", "123456789", ""} {
+		if err := s.CheckPIN(pin(t, text)); !is[*keys.PINFormatError](err) {
+			t.Errorf("PIN of %d bytes: %v", len(text), err)
+		}
+	}
+	for left := 4; left >= 0; left-- {
+		var pinError *keys.PINError
+		_, err := s.Sign(t.Context(), keys.SlotRoot, wrong, nil, noTouch)
+		if !errors.As(err, &pinError) || pinError.TriesLeft != left {
+			t.Errorf("wrong PIN, %d tries left: %v", left, err)
+		}
+	}
+	var pinError *keys.PINError
+	if err := s.CheckPIN(good); !errors.As(err, &pinError) || pinError.TriesLeft != 0 {
+		t.Errorf("right PIN, blocked: %v", err)
+	}
+	if info, err := s.Info(); err != nil || info.PINTries != 0 || info.PUKTries != 5 {
+		t.Errorf("blocked: %+v, %v", info, err)
+	}
+	if err := s.Reset(); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := s.Info(); err != nil || !info.Fresh() || info.PINTries != 3 {
+		t.Errorf("after the reset: %+v, %v", info, err)
+	}
+	var notFound *keys.NotFoundError
+	if err := s.Select(8); !errors.As(err, &notFound) || !slices.Equal(notFound.Found, []uint32{7}) {
+		t.Errorf("another token: %v", err)
+	}
+}
+
+// Management keys and tries, at the level of keys.Token.
+func TestTokenErrors(t *testing.T) {
+	service := pcsctest.Start(t, 1)
+	service.Plug(t, 0, "--serial", "9", "--touch", "auto")
+	for _, entry := range service.Env() { // the smart-card library of this process asks for it once
+		name, value, _ := strings.Cut(entry, "=")
+		t.Setenv(name, value)
+	}
+	opener, err := yubikey.Open(keys.Backend{Kind: yubikey.Kind})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var token keys.Token
+	eventually(t, func() error {
+		token, err = opener.Open(9)
+		return err
+	})
+	defer func() {
+		if err := token.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	factory, other := pin(t, keys.DefaultManagement), pin(t, strings.Repeat("x", 24))
+	aes := pin(t, strings.Repeat("y", 32))
+	good := pin(t, keys.DefaultPIN)
+	policy := keys.Policy{PIN: keys.PINOnce, Touch: keys.TouchCached}
+	for _, key := range []*secret.Buffer{other, aes} {
+		if _, err := token.Generate(key, 0x83, keys.P256, policy); !errors.Is(err, keys.ErrManagementKey) {
+			t.Errorf("generate with a wrong management key of %d bytes: %v", key.Len(), err)
+		}
+		if err := token.SetManagement(key, aes); !errors.Is(err, keys.ErrManagementKey) {
+			t.Errorf("set the management key with a wrong one of %d bytes: %v", key.Len(), err)
+		}
+		if err := token.SetTries(key, good, 5, 5); !errors.Is(err, keys.ErrManagementKey) {
+			t.Errorf("set the tries with a wrong management key of %d bytes: %v", key.Len(), err)
+		}
+	}
+	var pinError *keys.PINError
+	if err := token.SetTries(factory, pin(t, "111111"), 5, 5); !errors.As(err, &pinError) || pinError.TriesLeft != 2 {
+		t.Errorf("set the tries with a wrong PIN: %v", err)
+	}
+	if err := token.SetTries(factory, good, 4, 6); err != nil {
+		t.Error(err)
+	}
+	if err := token.SetManagement(factory, aes); err != nil {
+		t.Error(err)
+	}
+	public, err := token.Generate(aes, 0x83, keys.P384, policy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := token.ChangePUK(pin(t, keys.DefaultPUK), pin(t, "87654321")); err != nil {
+		t.Error(err)
+	}
+	if err := token.ChangePUK(pin(t, keys.DefaultPUK), pin(t, "87654321")); !errors.As(err, &pinError) || !pinError.PUK || pinError.TriesLeft != 5 {
+		t.Errorf("wrong PUK: %v", err)
+	}
+	if err := token.ChangePIN(pin(t, "999999"), good); !errors.As(err, &pinError) || pinError.PUK || pinError.TriesLeft != 3 {
+		t.Errorf("wrong old PIN: %v", err)
+	}
+	info, err := token.Info()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := keys.SlotKey{Slot: 0x83, Public: public, Policy: policy, Generated: true}
+	if k, found := info.Key(0x83); !found || k != want {
+		t.Errorf("slot 83: %+v, wanted %+v", k, want)
+	}
+	if info.PINTries != 3 || info.PUKTries != 5 || !info.PINDefault || info.PUKDefault || info.ManagementDefault {
+		t.Errorf("info %+v", info)
+	}
+	if _, err := token.Generate(aes, keys.SlotAttestation, keys.P256, policy); !is[*keys.TokenError](err) {
+		t.Errorf("generate in f9: %v", err)
+	}
+}
