@@ -33,6 +33,8 @@ type Tokens struct {
 	Start func(ctx context.Context) (*keys.Session, error)
 	// Roots are the attestation roots that tokens must lead to.
 	Roots []*x509.Certificate
+	// Intermediates are certificates that may stand between.
+	Intermediates []*x509.Certificate
 	// Plug puts the virtual token with that sticker into the reader, in place
 	// of the one that is there; nil where tokens are real. Stickers names the
 	// virtual tokens.
@@ -58,6 +60,7 @@ type Settings struct {
 	Program   string
 	Clock     func() time.Time
 	Rehearsal bool
+	Tokens    string // keys.Backend kind
 }
 
 // OpenDesk begins the ceremony in dir, or goes on with it. The directory must
@@ -112,6 +115,9 @@ func (d *Desk) begin(set Settings) error {
 		}
 		return errors.New("this is a rehearsal (hint: rootceremony rehearse goes on with it)")
 	}
+	if state.Begun != nil && state.Begun.Tokens != set.Tokens {
+		return fmt.Errorf("this is held on tokens of the kind %q, not %q (hint: name the kind with --tokens)", state.Begun.Tokens, set.Tokens)
+	}
 	if err := d.checkPlanUnchanged(); err != nil {
 		return err
 	}
@@ -121,7 +127,7 @@ func (d *Desk) begin(set Settings) error {
 	if err := d.mend(); err != nil {
 		return err
 	}
-	start := Begun{FormatVersion, set.Program, set.Rehearsal}
+	start := Begun{FormatVersion, set.Program, set.Rehearsal, set.Tokens}
 	if state.Begun == nil {
 		return d.record(TypeBegun, "room", start)
 	}

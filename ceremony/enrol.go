@@ -281,28 +281,40 @@ func heldFacts(info keys.Info) []Fact {
 	return facts
 }
 
-// withNewPIN has the holder choose a PIN, typed twice, and runs do on the token
-// with it. The token does not have it yet.
+// withNewPIN has the holder choose a PIN and runs do on the token with it. The
+// token does not have it yet.
 func (d *Desk) withNewPIN(ctx context.Context, a Attendant, h *HolderState, info keys.Info, do func(*keys.Session, *secret.Buffer) error) error {
-	title := h.Holder.Name + ": choose a PIN"
+	pin, err := NewPIN(ctx, a, h.Holder.ID, h.Holder.Name, tokenFacts(info, h.Holder))
+	if err != nil {
+		return err
+	}
+	defer pin.Wipe()
+	return d.withToken(ctx, info.Serial, func(s *keys.Session) error { return do(s, pin) })
+}
+
+// NewPIN has a person choose a PIN for a token, typed twice. The caller wipes
+// it. id ends the ids of the prompts.
+func NewPIN(ctx context.Context, a Attendant, id, name string, facts []Fact) (*secret.Buffer, error) {
+	title := name + ": choose a PIN"
 	for {
-		pin, err := a.AskSecret(ctx, Prompt{ID: "holder.pin.new " + h.Holder.ID, Message: Message{Title: title, Facts: tokenFacts(info, h.Holder), Text: []string{
+		pin, err := a.AskSecret(ctx, Prompt{ID: "holder.pin.new " + id, Message: Message{Title: title, Facts: facts, Text: []string{
 			"The PIN is yours alone: the others look away. It has 6 to 8 digits. With no backup of the PUK, a PIN that is forgotten or typed wrong 5 times is lost with its key."}},
-			Question: h.Holder.Name + ", type your new PIN:"}, checkPIN)
+			Question: name + ", type your new PIN:"}, checkPIN)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		defer pin.Wipe()
-		again, err := a.AskSecret(ctx, Prompt{ID: "holder.pin.again " + h.Holder.ID, Message: Message{Title: title}, Question: "The same PIN again:"}, nil)
+		again, err := a.AskSecret(ctx, Prompt{ID: "holder.pin.again " + id, Message: Message{Title: title}, Question: "The same PIN again:"}, nil)
+		same := err == nil && secret.Equal(pin, again)
+		again.Wipe()
+		if same {
+			return pin, nil
+		}
+		pin.Wipe()
+		if err == nil {
+			err = a.Tell(ctx, Message{Title: title, Text: []string{"The two were not the same. Nothing was set; choose again."}})
+		}
 		if err != nil {
-			return err
-		}
-		defer again.Wipe()
-		if secret.Equal(pin, again) {
-			return d.withToken(ctx, info.Serial, func(s *keys.Session) error { return do(s, pin) })
-		}
-		if err := a.Tell(ctx, Message{Title: title, Text: []string{"The two were not the same. Nothing was set; choose again."}}); err != nil {
-			return err
+			return nil, err
 		}
 	}
 }
@@ -419,7 +431,7 @@ func (d *Desk) attested(s *keys.Session, serial uint32, slot keys.Slot, public k
 	if err != nil {
 		return nil, err
 	}
-	_, err = keys.VerifyAttestation(attestation, d.tokens.Roots, nil, keys.AttestationWant{
+	_, err = keys.VerifyAttestation(attestation, d.tokens.Roots, d.tokens.Intermediates, keys.AttestationWant{
 		Serial: serial, Slot: slot, Public: public, Policy: keys.Policy{PIN: keys.PINAlways, Touch: touch}, MinFirmware: minFirmware(d.state.Plan.Token)})
 	if err != nil {
 		return nil, fmt.Errorf("token %s, slot %s: %w", serialText(serial), slot, err)

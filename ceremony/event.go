@@ -47,6 +47,7 @@ type Begun struct {
 	Format    int    `json:"format"`
 	Program   string `json:"program"` // name and version
 	Rehearsal bool   `json:"rehearsal"`
+	Tokens    string `json:"tokens"` // keys.Backend kind: "virtual" or "pcsc"
 }
 
 // PreflightDone tells what was found on the laptop, and who waived failures.

@@ -132,6 +132,7 @@ const (
 	doReset   = "reset the token"
 	doPrepare = "prepare the token"
 	doRootKey = "make the root key"
+	doTry     = "try the token"
 	doAttest  = "attest a key"
 	doPIN     = "check the PIN"
 	doSign    = "sign"

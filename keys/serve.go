@@ -174,6 +174,8 @@ func (s *server) do(j job) (answer, error) {
 	case doRootKey:
 		public, err := makeRootKey(s.token, j.Algorithm, j.Touch)
 		return answer{Public: &public}, err
+	case doTry:
+		return answer{}, try(s.token, j.Algorithm, j.Message)
 	case doAttest:
 		attestation, err := s.token.Attest(j.Slot)
 		return answer{Attestation: &attestation}, err
@@ -270,6 +272,38 @@ func prepare(t Token, pin *secret.Buffer) (Prepared, error) {
 		return Prepared{}, fmt.Errorf("make the key in slot %v: %w", SlotAge, err)
 	}
 	return p, nil
+}
+
+// try is Session.Try. The slot is one of the retired ones, which nothing else
+// here uses.
+func try(t Token, algorithm Algorithm, message []byte) (err error) {
+	info, err := t.Info()
+	if err != nil {
+		return err
+	}
+	if !info.Fresh() {
+		return notFresh(info)
+	}
+	management, err := secret.Take([]byte(DefaultManagement))
+	if err != nil {
+		return err
+	}
+	defer management.Wipe()
+	pin, err := secret.Take([]byte(DefaultPIN))
+	if err != nil {
+		return err
+	}
+	defer pin.Wipe()
+	defer func() { err = errors.Join(err, t.Reset()) }()
+	public, err := t.Generate(management, SlotTrial, algorithm, Policy{PINAlways, TouchNever})
+	if err != nil {
+		return fmt.Errorf("make a key for a trial: %w", err)
+	}
+	signature, err := t.Sign(SlotTrial, pin, message, nil)
+	if err != nil {
+		return fmt.Errorf("sign %d bytes for a trial: %w", len(message), err)
+	}
+	return public.Verify(message, signature)
 }
 
 // notFresh says in what a token differs from a factory-fresh one.

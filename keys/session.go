@@ -329,6 +329,13 @@ func (s *Session) MakeRootKey(algorithm Algorithm, touch Touch) (PublicKey, erro
 	return *valueOr(a.Public), err
 }
 
+// Try has a fresh token make a key, sign message with it, and then brings the
+// token back to its factory state: it works, and signs so much.
+func (s *Session) Try(algorithm Algorithm, message []byte) error {
+	_, err := s.call(s.ctx, request{Do: doTry, Algorithm: algorithm, Message: message}, nil, nil)
+	return err
+}
+
 // Attest returns the attestation of a key made on the selected token.
 func (s *Session) Attest(slot Slot) (Attestation, error) {
 	a, err := s.call(s.ctx, request{Do: doAttest, Slot: slot}, nil, nil)

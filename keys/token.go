@@ -18,6 +18,7 @@ const (
 	SlotAuthentication Slot = 0x9a // signs heads of the log; PIN, no touch
 	SlotRoot           Slot = 0x9c // signs root metadata; PIN, touch as planned
 	SlotAge            Slot = 0x82 // the holder's age identity; PIN, touch always
+	SlotTrial          Slot = 0x83 // for a moment: whether the token signs so much
 	SlotAttestation    Slot = 0xf9 // signs attestations; made at the factory
 )
 

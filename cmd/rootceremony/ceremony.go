@@ -13,6 +13,7 @@ import (
 
 	"rootceremony/ceremony"
 	"rootceremony/ceremony/transcript"
+	"rootceremony/keys/yubikey"
 	"rootceremony/ui"
 	"rootceremony/ui/plain"
 	"rootceremony/ui/show"
@@ -21,26 +22,49 @@ import (
 // runCommand holds a ceremony on real tokens.
 func runCommand(args []string) error {
 	flags := flag.NewFlagSet("run", flag.ContinueOnError)
-	flags.Bool("plain", false, "")
+	plainly := flags.Bool("plain", false, "")
+	intermediates := flags.String("attestation-intermediates", "", "")
 	operands, err := parse(flags, args, 1, 1, "one DIR")
 	if err != nil {
 		return err
 	}
-	dir := operands[0]
-	if desk, err := ceremony.LookAt(dir); err == nil && desk.State().Begun != nil && desk.State().Begun.Rehearsal {
-		return fmt.Errorf("%s is a rehearsal (hint: rootceremony rehearse %s goes on with it)", dir, dir)
-	} else if err != nil && !errors.Is(err, transcript.ErrNone) {
-		return err
-	}
-	file := filepath.Join(dir, ceremony.PlanFile)
-	plan, err := ceremony.ReadPlan(file)
+	desk, err := openReal(operands[0], *intermediates)
 	if err != nil {
 		return err
 	}
-	if _, err := plan.Resolve(clock()); err != nil {
-		return err
+	defer desk.Close()
+	if onScreen(*plainly) {
+		return showUI(deskRoom(desk, false))
 	}
-	return fmt.Errorf("this build has no smart cards, so it cannot hold the ceremony of %s (hint: rootceremony rehearse --plan %s holds the same one on virtual tokens)", file, file)
+	return runPlain(desk, false)
+}
+
+// openReal opens the ceremony of the plan in dir, on tokens that Yubico made.
+func openReal(dir, intermediates string) (*ceremony.Desk, error) {
+	if desk, err := ceremony.LookAt(dir); err == nil && desk.State().Begun != nil && desk.State().Begun.Rehearsal {
+		return nil, fmt.Errorf("%s is a rehearsal (hint: rootceremony rehearse %s goes on with it)", dir, dir)
+	} else if err != nil && !errors.Is(err, transcript.ErrNone) {
+		return nil, err
+	}
+	file := filepath.Join(dir, ceremony.PlanFile)
+	if !agreed(dir) {
+		if _, err := usablePlan(file); err != nil {
+			return nil, err
+		}
+	}
+	tokens, err := genuine(intermediates)
+	if errors.Is(err, errNoSmartCards) {
+		return nil, fmt.Errorf("the ceremony of %s cannot be held: %w; rootceremony rehearse --plan %s holds the same one on virtual tokens", file, err, file)
+	}
+	if err != nil {
+		return nil, err
+	}
+	desk, err := ceremony.OpenDesk(dir, ceremony.Settings{Program: "rootceremony " + version, Clock: clock, Tokens: yubikey.Kind})
+	if err != nil {
+		return nil, err
+	}
+	desk.UseTokens(tokens)
+	return desk, nil
 }
 
 // planCommand writes a plan by asking for it.

@@ -72,6 +72,7 @@ var commands = map[string]func([]string) error{
 	"preflight": preflightCommand,
 	"show":      showCommand,
 	"diff":      diffCommand,
+	"token":     tokenCommand,
 }
 
 func main() {

@@ -19,6 +19,7 @@ import (
 	"rootceremony/ceremony/transcript"
 	"rootceremony/keys"
 	"rootceremony/keys/virtual"
+	"rootceremony/keys/yubikey"
 	"rootceremony/ui/plain"
 )
 
@@ -31,6 +32,9 @@ func rehearseCommand(args []string) error {
 	auto := flags.Bool("auto", false, "")
 	answersFile := flags.String("answers", "", "")
 	plainly := flags.Bool("plain", false, "")
+	kind := flags.String("tokens", virtual.Kind, "")
+	rootFile := flags.String("attestation-root", "", "")
+	intermediatesFile := flags.String("attestation-intermediates", "", "")
 	operands, err := parse(flags, args, 0, 1, "at most one DIR")
 	if err != nil {
 		return err
@@ -38,15 +42,29 @@ func rehearseCommand(args []string) error {
 	if *answersFile != "" && !*auto {
 		return &usageError{"rehearse --answers goes with --auto"}
 	}
+	if *kind != virtual.Kind && *kind != yubikey.Kind {
+		return &usageError{fmt.Sprintf("rehearse --tokens is %s or %s, not %q", virtual.Kind, yubikey.Kind, *kind)}
+	}
+	if *kind == virtual.Kind && (*rootFile != "" || *intermediatesFile != "") {
+		return &usageError{"rehearse --attestation-root and --attestation-intermediates go with --tokens " + yubikey.Kind}
+	}
 	answers, err := readAnswers(*answersFile)
 	if err != nil {
 		return err
+	}
+	var real *ceremony.Tokens
+	if *kind == yubikey.Kind {
+		tokens, err := rehearsalReaders(*rootFile, *intermediatesFile)
+		if err != nil {
+			return err
+		}
+		real = &tokens
 	}
 	dir, err := rehearsalFolder(operands)
 	if err != nil {
 		return err
 	}
-	desk, err := openRehearsal(dir, *planFile)
+	desk, err := openRehearsal(dir, *planFile, real)
 	if err != nil {
 		return err
 	}
@@ -74,9 +92,24 @@ func rehearsalFolder(operands []string) (string, error) {
 	return dir, nil
 }
 
-// openRehearsal opens the rehearsal in dir, where needed with a plan and a
-// drawer of virtual tokens.
-func openRehearsal(dir, planFile string) (*ceremony.Desk, error) {
+// rehearsalReaders are this machine's readers for a rehearsal, which may trust
+// another attestation root than Yubico's.
+func rehearsalReaders(rootFile, intermediatesFile string) (ceremony.Tokens, error) {
+	tokens, err := genuine(intermediatesFile)
+	if err != nil || rootFile == "" {
+		return tokens, err
+	}
+	tokens.Roots, err = certificates(rootFile)
+	return tokens, err
+}
+
+// openRehearsal opens the rehearsal in dir, where needed with a plan, on real
+// tokens, or where that is nil with a drawer of virtual ones.
+func openRehearsal(dir, planFile string, real *ceremony.Tokens) (*ceremony.Desk, error) {
+	kind := virtual.Kind
+	if real != nil {
+		kind = yubikey.Kind
+	}
 	files, err := rehearsalPlan(dir, planFile)
 	if err != nil {
 		return nil, err
@@ -84,7 +117,7 @@ func openRehearsal(dir, planFile string) (*ceremony.Desk, error) {
 	if err := transcript.MakeFolder(dir); err != nil {
 		return nil, err
 	}
-	desk, err := ceremony.OpenDesk(dir, ceremony.Settings{Program: "rootceremony " + version, Clock: clock, Rehearsal: true})
+	desk, err := ceremony.OpenDesk(dir, ceremony.Settings{Program: "rootceremony " + version, Clock: clock, Rehearsal: true, Tokens: kind})
 	if err != nil {
 		return nil, err
 	}
@@ -95,6 +128,10 @@ func openRehearsal(dir, planFile string) (*ceremony.Desk, error) {
 	if err != nil {
 		_ = desk.Close()
 		return nil, err
+	}
+	if real != nil {
+		desk.UseTokens(*real)
+		return desk, nil
 	}
 	tokens, err := virtualTokens(desk)
 	if err != nil {
@@ -202,7 +239,7 @@ func virtualTokens(desk *ceremony.Desk) (ceremony.Tokens, error) {
 	if err != nil {
 		return ceremony.Tokens{}, err
 	}
-	self, err := os.Executable()
+	program, err := sessionProgram()
 	if err != nil {
 		return ceremony.Tokens{}, err
 	}
@@ -214,8 +251,7 @@ func virtualTokens(desk *ceremony.Desk) (ceremony.Tokens, error) {
 		}
 		tokens.Stickers = append(tokens.Stickers, h.Token)
 	}
-	program := keys.Program{Path: self, Args: []string{sessionArgument}}
-	backend := keys.Backend{Kind: "virtual", Dir: folder}
+	backend := keys.Backend{Kind: virtual.Kind, Dir: folder}
 	tokens.Start = func(ctx context.Context) (*keys.Session, error) { return program.Start(ctx, backend) }
 	tokens.Plug = func(sticker string) error {
 		serial, ok := serials[sticker]

@@ -8,6 +8,9 @@ import (
 	"rootceremony/keys/yubikey"
 )
 
+// smartCards tells whether this build speaks to real tokens.
+const smartCards = true
+
 // openTokens finds the tokens that a session is to speak to.
 func openTokens(b keys.Backend) (keys.Opener, error) {
 	if b.Kind == yubikey.Kind {

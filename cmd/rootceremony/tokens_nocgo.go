@@ -3,17 +3,18 @@
 package main
 
 import (
-	"errors"
-
 	"rootceremony/keys"
 	"rootceremony/keys/virtual"
 	"rootceremony/keys/yubikey"
 )
 
+// smartCards tells whether this build speaks to real tokens.
+const smartCards = false
+
 // openTokens finds the tokens that a session is to speak to.
 func openTokens(b keys.Backend) (keys.Opener, error) {
 	if b.Kind == yubikey.Kind {
-		return nil, errors.New("this build has no smart cards (hint: build it with cgo and libpcsclite-dev)")
+		return nil, errNoSmartCards
 	}
 	return virtual.Open(b)
 }

@@ -79,7 +79,7 @@ func rehearsalRoom(dir string) (*ui.Room, error) {
 		}
 		dir = freshRehearsal(state)
 	}
-	desk, err := openRehearsal(dir, "")
+	desk, err := openRehearsal(dir, "", nil)
 	if err != nil {
 		return nil, err
 	}
@@ -89,7 +89,12 @@ func rehearsalRoom(dir string) (*ui.Room, error) {
 
 // realRoom opens a ceremony on real tokens.
 func realRoom(dir string) (*ui.Room, error) {
-	return nil, runCommand([]string{dir, "--plain"})
+	desk, err := openReal(dir, "")
+	if err != nil {
+		return nil, err
+	}
+	remember(dir)
+	return deskRoom(desk, false), nil
 }
 
 // planRoom is the interview for a plan in dir, as a ceremony of one task.

@@ -1,0 +1,66 @@
+package main
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"os"
+
+	"rootceremony/ceremony"
+	"rootceremony/ceremony/transcript"
+	"rootceremony/keys"
+	"rootceremony/keys/yubico"
+	"rootceremony/keys/yubikey"
+)
+
+// errNoSmartCards is what a build without cgo says.
+var errNoSmartCards = errors.New("this build has no smart cards (hint: build it with cgo, gcc and libpcsclite-dev: make room)")
+
+// sessionProgram is this program as the child process of token sessions.
+func sessionProgram() (keys.Program, error) {
+	self, err := os.Executable()
+	return keys.Program{Path: self, Args: []string{sessionArgument}}, err
+}
+
+// readers are the tokens in this machine's readers, whose attestations lead to
+// these roots.
+func readers(roots, intermediates []*x509.Certificate) (ceremony.Tokens, error) {
+	if !smartCards {
+		return ceremony.Tokens{}, errNoSmartCards
+	}
+	program, err := sessionProgram()
+	if err != nil {
+		return ceremony.Tokens{}, err
+	}
+	backend := keys.Backend{Kind: yubikey.Kind}
+	return ceremony.Tokens{Roots: roots, Intermediates: intermediates,
+		Start: func(ctx context.Context) (*keys.Session, error) { return program.Start(ctx, backend) }}, nil
+}
+
+// genuine are readers of tokens that Yubico made. file names intermediates
+// that are newer than the ones this program knows; it may be empty.
+func genuine(file string) (ceremony.Tokens, error) {
+	intermediates := yubico.Intermediates()
+	if file != "" {
+		newer, err := certificates(file)
+		if err != nil {
+			return ceremony.Tokens{}, err
+		}
+		intermediates = append(intermediates, newer...)
+	}
+	return readers(yubico.Roots(), intermediates)
+}
+
+// certificates reads a PEM file of certificates.
+func certificates(file string) ([]*x509.Certificate, error) {
+	text, err := transcript.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	read, err := yubico.Parse(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	return read, nil
+}

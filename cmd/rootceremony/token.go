@@ -1,0 +1,225 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"rootceremony/ceremony"
+	"rootceremony/keys"
+	"rootceremony/keys/backup"
+	"rootceremony/ui/plain"
+)
+
+// trialBytes is how much a token is asked to sign in a trial: the most that a
+// root may have that ed25519 tokens sign.
+const trialBytes = 3000
+
+// tokenCommand does one thing with one token, outside of a ceremony.
+func tokenCommand(args []string) error {
+	flags := flag.NewFlagSet("token", flag.ContinueOnError)
+	serial := flags.Uint("serial", 0, "")
+	asJSON := flags.Bool("json", false, "")
+	operands, err := parse(flags, args, 1, 1, "one of list, info, check, prepare and reset")
+	if err != nil {
+		return err
+	}
+	does := map[string]func(context.Context, tokenAtHand) error{
+		"info": tokenInfo, "check": tokenCheck, "prepare": tokenPrepare, "reset": tokenReset,
+	}
+	do := does[operands[0]]
+	if do == nil && operands[0] != "list" {
+		return &usageError{fmt.Sprintf("token %s: there is no such thing to do with a token", operands[0])}
+	}
+	tokens, err := genuine("")
+	if err != nil {
+		return err
+	}
+	ctx := context.Background()
+	session, err := tokens.Start(ctx)
+	if err != nil {
+		return err
+	}
+	defer session.Close()
+	there, err := session.List()
+	if err != nil {
+		return err
+	}
+	if operands[0] == "list" {
+		return tokenList(there, *asJSON)
+	}
+	info, err := theToken(there, uint32(*serial))
+	if err != nil {
+		return err
+	}
+	if err := session.Select(info.Serial); err != nil {
+		return err
+	}
+	return do(ctx, tokenAtHand{session, info, *asJSON})
+}
+
+// tokenAtHand is the token that was chosen, open.
+type tokenAtHand struct {
+	session *keys.Session
+	info    keys.Info
+	asJSON  bool
+}
+
+// theToken is the one with the serial number, or the only one there.
+func theToken(there []keys.Info, serial uint32) (keys.Info, error) {
+	if serial != 0 {
+		i := slices.IndexFunc(there, func(i keys.Info) bool { return i.Serial == serial })
+		if i < 0 {
+			return keys.Info{}, fmt.Errorf("token %d is not in a reader (hint: rootceremony token list)", serial)
+		}
+		return there[i], nil
+	}
+	switch len(there) {
+	case 0:
+		return keys.Info{}, fmt.Errorf("no token is in a reader (hint: insert one)")
+	case 1:
+		return there[0], nil
+	}
+	return keys.Info{}, fmt.Errorf("there are %d tokens (hint: say which one with --serial; rootceremony token list shows them)", len(there))
+}
+
+func tokenList(there []keys.Info, asJSON bool) error {
+	if asJSON {
+		return printJSON(append([]keys.Info{}, there...))
+	}
+	if len(there) == 0 {
+		fmt.Fprintln(os.Stderr, "rootceremony: no token is in a reader")
+	}
+	var lines []string
+	for _, i := range there {
+		lines = append(lines, fmt.Sprintf("%d  %s, firmware %s, %s, in %s", i.Serial, i.FormFactor, i.Firmware, fresh(i), i.Reader))
+	}
+	return printLines(lines)
+}
+
+func fresh(i keys.Info) string {
+	if i.Fresh() {
+		return "as new"
+	}
+	return "in use"
+}
+
+// tokenInfo says what the token says about itself.
+func tokenInfo(_ context.Context, t tokenAtHand) error {
+	if t.asJSON {
+		return printJSON(t.info)
+	}
+	return printLines(infoLines(t.info))
+}
+
+func infoLines(i keys.Info) []string {
+	name := i.FormFactor
+	if i.Edition != "" {
+		name += " " + i.Edition
+	}
+	lines := []string{
+		fmt.Sprintf("%s, serial %d, firmware %s", name, i.Serial, i.Firmware),
+		fmt.Sprintf("PIN: %s, %d tries left; PUK: %s, %d tries left; management key: %s",
+			byDefault(i.PINDefault), i.PINTries, byDefault(i.PUKDefault), i.PUKTries, byDefault(i.ManagementDefault)),
+	}
+	for _, k := range i.Keys {
+		origin := "imported"
+		if k.Generated {
+			origin = "made on the token"
+		}
+		lines = append(lines, fmt.Sprintf("slot %s: %s, %s, PIN %s, touch %s", k.Slot, k.Public.Algorithm, origin, k.Policy.PIN, k.Policy.Touch),
+			"  "+k.Public.Hex)
+		if recipient, err := backup.TokenRecipient(k.Public); err == nil && k.Slot == keys.SlotAge {
+			lines = append(lines, "  "+recipient)
+		}
+	}
+	if len(i.Keys) == 0 {
+		lines = append(lines, "no keys")
+	}
+	return lines
+}
+
+func byDefault(is bool) string {
+	if is {
+		return "the default"
+	}
+	return "set"
+}
+
+// tokenCheck has a fresh token sign as much as a root may have.
+func tokenCheck(_ context.Context, t tokenAtHand) error {
+	algorithm := keys.Ed25519
+	if t.info.Firmware.Less(keys.Firmware{Major: 5, Minor: 7}) {
+		algorithm = keys.P256
+	}
+	if err := t.session.Try(algorithm, bytes.Repeat([]byte{'x'}, trialBytes)); err != nil {
+		return fmt.Errorf("token %d: %w", t.info.Serial, err)
+	}
+	_, err := fmt.Printf("token %d works: it made a key (%s), signed %d bytes with it, and is as new again\n", t.info.Serial, algorithm, trialBytes)
+	return err
+}
+
+// tokenPrepare sets a fresh token's PIN and makes the keys in 9a and 82.
+func tokenPrepare(ctx context.Context, t tokenAtHand) error {
+	if !t.info.Fresh() {
+		return fmt.Errorf("token %d is not as new (hint: rootceremony token reset erases what is on it)", t.info.Serial)
+	}
+	front, err := plain.New(os.Stdin, os.Stdout, plain.Options{Interview: true})
+	if err != nil {
+		return err
+	}
+	defer front.Close()
+	pin, err := ceremony.NewPIN(ctx, front, fmt.Sprint(t.info.Serial), fmt.Sprintf("Token %d", t.info.Serial), nil)
+	if err != nil {
+		return leftEarly(err)
+	}
+	defer pin.Wipe()
+	if _, err := t.session.Prepare(pin); err != nil {
+		return fmt.Errorf("token %d: %w", t.info.Serial, err)
+	}
+	info, err := t.session.Info()
+	if err != nil {
+		return err
+	}
+	return printLines(append([]string{"prepared; PUK and management key are still the default, and are replaced when a ceremony makes a key"}, infoLines(info)...))
+}
+
+// tokenReset brings a token to its factory state, once its serial was typed.
+func tokenReset(ctx context.Context, t tokenAtHand) error {
+	front, err := plain.New(os.Stdin, os.Stdout, plain.Options{Interview: true})
+	if err != nil {
+		return err
+	}
+	defer front.Close()
+	err = front.Type(ctx, ceremony.Prompt{ID: "token.reset", Final: true, Message: ceremony.Message{
+		Title: "Reset a token", Lines: infoLines(t.info), Text: []string{"Every PIV key on it is erased for good. Stop here if you do not know what they are for."}},
+		Question: "To reset it, type its serial number without spaces:"}, fmt.Sprint(t.info.Serial))
+	if err != nil {
+		return leftEarly(err)
+	}
+	if err := t.session.Reset(); err != nil {
+		return fmt.Errorf("token %d: %w", t.info.Serial, err)
+	}
+	info, err := t.session.Info()
+	if err != nil {
+		return err
+	}
+	if !info.Fresh() {
+		return fmt.Errorf("token %d was reset, and is not as new: %s", t.info.Serial, strings.Join(infoLines(info), "; "))
+	}
+	_, err = fmt.Printf("token %d is as new\n", t.info.Serial)
+	return err
+}
+
+// leftEarly is the end of a command whose question was not answered.
+func leftEarly(err error) error {
+	if err == ceremony.ErrLeft || err == ceremony.ErrBack {
+		fmt.Fprintln(os.Stderr, "rootceremony: left early; nothing was done")
+		return errUnfinished
+	}
+	return err
+}

@@ -1,0 +1,58 @@
+package yubico
+
+import (
+	"crypto/x509"
+	"strings"
+	"testing"
+)
+
+// Each root signs itself, and each intermediate leads to a root.
+func TestCertificates(t *testing.T) {
+	if n := len(Roots()); n != 2 {
+		t.Errorf("%d roots", n)
+	}
+	for _, root := range Roots() {
+		if err := root.CheckSignatureFrom(root); err != nil {
+			t.Errorf("%s: %v", root.Subject.CommonName, err)
+		}
+	}
+	ofPIV := 0
+	for _, c := range Intermediates() {
+		if !leads(c) {
+			t.Errorf("%s leads to no root", c.Subject.CommonName)
+		}
+		if strings.HasPrefix(c.Subject.CommonName, "Yubico PIV Attestation ") {
+			ofPIV++
+		}
+	}
+	if ofPIV < 2 {
+		t.Errorf("%d intermediates of the PIV applet", ofPIV)
+	}
+}
+
+func leads(c *x509.Certificate) bool {
+	for _, root := range Roots() {
+		if c.CheckSignatureFrom(root) == nil {
+			return true
+		}
+	}
+	for _, up := range Intermediates() {
+		if up != c && !up.Equal(c) && c.CheckSignatureFrom(up) == nil {
+			return leads(up)
+		}
+	}
+	return false
+}
+
+func TestParse(t *testing.T) {
+	for text, want := range map[string]string{
+		"":      "no certificate",
+		"hello": "no certificate",
+		"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n": "a PRIVATE KEY",
+		"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n": "certificate 1",
+	} {
+		if _, err := Parse([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
