@@ -242,6 +242,9 @@ func (r *people) hold(s *screen) {
 			return
 		}
 		keys, needed := r.answer(s.t, text)
+		if strings.Contains(text, "(one moment") {
+			keys = "" // people wait when they are told to; a key would make it longer
+		}
 		if keys != "" && (text != before || repeated > 0) {
 			n := len([]rune(strings.ReplaceAll(keys, "\x1b[B", "v")))
 			r.typed[r.holder] += n
