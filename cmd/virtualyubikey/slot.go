@@ -25,13 +25,15 @@ type slot struct {
 	changed chan struct{} // a new one for each change
 	plugged bool
 	conn    net.Conn // nil: not in the reader
+	seen    bool     // the reader has noticed the card
 }
 
 func newSlot(card *virtual.Card, addr string, say func(string)) *slot {
 	return &slot{card: card, addr: addr, say: say, changed: make(chan struct{})}
 }
 
-// set plugs the card in or pulls it out, and returns when that is done.
+// set plugs the card in or pulls it out, and returns when that is done and the
+// reader has noticed the card.
 func (s *slot) set(plugged bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -40,7 +42,7 @@ func (s *slot) set(plugged bool) {
 		_ = s.conn.Close()
 	}
 	s.wake()
-	for s.plugged == plugged && (s.conn != nil) != plugged {
+	for s.plugged == plugged && s.seen != plugged {
 		changed := s.changed
 		s.mu.Unlock()
 		<-changed
@@ -58,7 +60,7 @@ func (s *slot) wake() {
 func (s *slot) status() string {
 	s.mu.Lock()
 	where := "unplugged"
-	if s.conn != nil {
+	if s.seen {
 		where = "plugged"
 	}
 	s.mu.Unlock()
@@ -107,9 +109,9 @@ func (s *slot) run(ctx context.Context) error {
 		if !s.took(ctx, conn) {
 			continue
 		}
-		err = s.card.Plug(conn)
+		err = s.card.Plug(conn, s.noticed)
 		s.mu.Lock()
-		s.conn = nil
+		s.conn, s.seen = nil, false
 		if err != nil {
 			s.plugged = false
 		}
@@ -123,6 +125,14 @@ func (s *slot) run(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// noticed says that the reader has noticed the card.
+func (s *slot) noticed() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.seen = true
+	s.wake()
 }
 
 // took notes the connection, unless the card was pulled out meanwhile or the

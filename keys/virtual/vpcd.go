@@ -23,10 +23,10 @@ var ErrPulled = errors.New("the card was pulled out, as planned")
 
 // Plug puts the card into the vpcd reader at the other end of the connection,
 // and returns when it is no longer there: nil when the reader has closed the
-// connection, ErrPulled, or what went wrong. A touch wait ends with the
-// connection. Every message is a big-endian uint16 length and that many bytes;
-// the reader speaks first.
-func (c *Card) Plug(conn net.Conn) error {
+// connection, ErrPulled, or what went wrong. seen is called when the reader has
+// noticed the card. A touch wait ends with the connection. Every message is a
+// big-endian uint16 length and that many bytes; the reader speaks first.
+func (c *Card) Plug(conn net.Conn, seen func()) error {
 	defer conn.Close()
 	defer c.PowerOff()
 	pulled := make(chan struct{})
@@ -40,7 +40,12 @@ func (c *Card) Plug(conn net.Conn) error {
 		close(pulled)
 		close(messages)
 	}()
+	first := true
 	for message := range messages {
+		if first {
+			seen()
+			first = false
+		}
 		if err := c.answer(conn, message, pulled); err != nil {
 			return err
 		}

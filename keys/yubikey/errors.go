@@ -30,13 +30,13 @@ const (
 var conditions = map[uint32]condition{
 	C.SCARD_W_REMOVED_CARD:       pulled,
 	C.SCARD_W_UNPOWERED_CARD:     pulled,
+	C.SCARD_W_RESET_CARD:         pulled, // and put back at once: nobody else can reset it
 	C.SCARD_E_NO_SMARTCARD:       pulled,
 	C.SCARD_E_NOT_READY:          pulled,
 	C.SCARD_E_NOT_TRANSACTED:     pulled,
 	C.SCARD_E_UNKNOWN_READER:     pulled,
 	C.SCARD_E_READER_UNAVAILABLE: pulled,
 	C.SCARD_E_SHARING_VIOLATION:  busy,
-	C.SCARD_W_RESET_CARD:         busy, // by another program
 	C.SCARD_E_NO_SERVICE:         silent,
 	C.SCARD_E_SERVICE_STOPPED:    silent,
 	C.SCARD_F_COMM_ERROR:         silent,
@@ -48,22 +48,24 @@ var conditions = map[uint32]condition{
 	C.SCARD_E_PROTO_MISMATCH:     foreign,
 }
 
-// texts are those of the same codes in piv-go, which keeps the codes to itself.
+// texts are those of the same codes in piv-go, which keeps the codes to itself,
+// in lower case. An answer without a status word is that of a card that is gone.
 var texts = []struct {
 	part string
 	is   condition
 }{
 	{"has been removed", pulled},
 	{"end a non-existent transaction", pulled},
-	{"no Smart Card is currently in the device", pulled},
+	{"no smart card is currently in the device", pulled},
 	{"reader name is not recognized", pulled},
 	{"reader is not currently available", pulled},
 	{"is not ready to accept commands", pulled},
+	{"response too short", pulled},
 	{"internal communications error", silent},
 	{"sharing violation", busy},
 	{"because of other connections outstanding", busy},
-	{"has been reset", busy},
-	{"Resource manager is not running", silent},
+	{"has been reset", pulled},
+	{"resource manager is not running", silent},
 	{"resource manager has shut down", silent},
 	{"supplied handle was invalid", silent},
 }
@@ -77,8 +79,9 @@ func conditionOf(err error) condition {
 	if err == nil {
 		return other
 	}
+	said := strings.ToLower(err.Error())
 	for _, t := range texts {
-		if strings.Contains(err.Error(), t.part) {
+		if strings.Contains(said, t.part) {
 			return t.is
 		}
 	}

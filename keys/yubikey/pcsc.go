@@ -110,8 +110,8 @@ func (c *card) command(instruction, p1, p2 byte, data []byte) ([]byte, error) {
 		if err := check("ask the token", code); err != nil {
 			return nil, err
 		}
-		if n < 2 {
-			return nil, fmt.Errorf("ask the token: it answered %d bytes", n)
+		if n < 2 { // no status word: the card is gone
+			return nil, &pcscError{"ask the token", C.SCARD_W_REMOVED_CARD}
 		}
 		response = append(response, buffer[:n-2]...)
 		switch sw := uint16(buffer[n-2])<<8 | uint16(buffer[n-1]); {

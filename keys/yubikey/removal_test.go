@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -41,7 +40,7 @@ func enrol(t testing.TB, s *keys.Session, serial uint32) error {
 func TestPulledOutAtEveryCommand(t *testing.T) {
 	t.Parallel()
 	const serial, workers = 5, 6
-	service := pcsctest.Start(t, workers)
+	service := pcsctest.Start(t, 1)
 	counted := service.Plug(t, 0, "--serial", fmt.Sprint(serial), "--touch", "auto")
 	s := start(t, service)
 	eventually(t, func() error {
@@ -67,56 +66,47 @@ func TestPulledOutAtEveryCommand(t *testing.T) {
 	t.Logf("%d commands", total)
 
 	var next atomic.Int64
-	var wait sync.WaitGroup
 	for w := range workers {
-		wait.Go(func() {
-			for {
-				i := int(next.Add(1)-1) * step
-				if i >= 2*total || t.Failed() {
-					return
-				}
-				fault := fmt.Sprintf("remove@%d", i/2+1)
+		t.Run(fmt.Sprintf("reader %d", w), func(t *testing.T) {
+			t.Parallel()
+			// Each has a pcscd of its own: who looks for a token gives
+			// commands to all of them, and they are counted here.
+			service := pcsctest.Start(t, 1)
+			for i := int(next.Add(1)-1) * step; i < 2*total; i = int(next.Add(1)-1) * step {
+				kind := "remove"
 				if i%2 == 1 {
-					fault = fmt.Sprintf("remove-after@%d", i/2+1)
+					kind = "remove-after"
 				}
-				pulledOut(t, service, w, uint32(100+i), fault)
+				pulledOut(t, service, uint32(100+i), kind, i/2+1)
 			}
 		})
 	}
-	wait.Wait()
 }
 
-func pulledOut(t *testing.T, service *pcsctest.Service, reader int, serial uint32, fault string) {
+// pulledOut enrols a token that is pulled out at its n-th command.
+func pulledOut(t *testing.T, service *pcsctest.Service, serial uint32, kind string, n int) {
 	file := filepath.Join(service.Dir, fmt.Sprintf("%d.token", serial))
-	token := service.Plug(t, reader, "--serial", fmt.Sprint(serial), "--touch", "auto", "--state", file)
+	token := service.Plug(t, 0, "--serial", fmt.Sprint(serial), "--touch", "auto", "--state", file)
 	defer func() {
 		token.Do(t, "quit")
 		_ = os.Remove(file)
 	}()
 	s := start(t, service)
-	defer s.Close()
-	// pcscd takes a moment to see the card; looking for it counts no commands
-	// of another token.
 	eventually(t, func() error { return s.Select(serial) })
 	at := token.Commands(t)
-	var kind string
-	var n int
-	if _, err := fmt.Sscanf(fault, "%s", &kind); err != nil {
-		t.Error(err)
-	}
-	for i := range fault {
-		if fault[i] == '@' {
-			kind = fault[:i]
-			_, _ = fmt.Sscan(fault[i+1:], &n)
-		}
-	}
+	fault := fmt.Sprintf("%s@%d", kind, n)
 	token.Do(t, fmt.Sprintf("fault %s@%d", kind, at+n))
 	err := enrol(t, s, serial)
 	if !errors.Is(err, keys.ErrRemoved) && !is[*keys.NotFoundError](err) {
 		t.Errorf("%s: %v", fault, err)
 	}
+	// Every session ends with its child: piv-go may have kept the reader.
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
 	token.Do(t, "plug")
-	eventually(t, func() error { return s.Select(serial) })
+	s = selected(t, service, serial)
+	defer s.Close()
 	info, err := s.Info()
 	if err != nil {
 		t.Errorf("%s: afterwards: %v", fault, err)

@@ -24,9 +24,20 @@ import (
 // around them (7c, 82, 81), as Yubico's own library has it.
 const maxMessage = 3062
 
-// busyWait is how long a token that another program has is waited for. A
-// process that was killed a moment ago may still hold one.
+// busyWait is how long a token that another program has is waited for: one that
+// was killed a moment ago may still hold it, and one that looks for a token of
+// its own holds each of them for a moment.
 const busyWait = 500 * time.Millisecond
+
+// patiently tries again for as long as another program has the token.
+func patiently(try func() error) error {
+	for deadline := time.Now().Add(busyWait); ; time.Sleep(5 * time.Millisecond) {
+		err := try()
+		if !errors.As(err, new(*keys.InUseError)) || time.Now().After(deadline) {
+			return err
+		}
+	}
+}
 
 // reader is a keys.Opener over all readers of the machine.
 type reader struct{}
@@ -94,29 +105,26 @@ func (s *service) lookInto(name string, look func(*card) (keys.Info, error)) (ke
 }
 
 // Open opens the token with this serial, whatever reader it is in.
-func (r reader) Open(serial uint32) (keys.Token, error) {
-	for deadline := time.Now().Add(busyWait); ; time.Sleep(10 * time.Millisecond) {
-		t, err := r.open(serial)
-		if !errors.As(err, new(*keys.InUseError)) || time.Now().After(deadline) {
-			if err != nil {
-				return nil, err
-			}
-			return t, nil
-		}
+func (reader) Open(serial uint32) (keys.Token, error) {
+	t := &Token{serial: serial}
+	if err := patiently(t.find); err != nil {
+		return nil, err
 	}
+	return t, nil
 }
 
-func (reader) open(serial uint32) (*Token, error) {
+// find looks for the token in all readers and takes hold of it.
+func (t *Token) find() error {
 	s, err := openService()
 	if err != nil {
-		return nil, typed(err, serial)
+		return typed(err, t.serial)
 	}
 	defer s.close()
 	names, err := s.readers()
 	if err != nil {
-		return nil, typed(err, serial)
+		return typed(err, t.serial)
 	}
-	missing := &keys.NotFoundError{Serial: serial}
+	missing := &keys.NotFoundError{Serial: t.serial}
 	busyReader := ""
 	for _, name := range names {
 		i, err := s.lookInto(name, (*card).identify)
@@ -124,17 +132,14 @@ func (reader) open(serial uint32) (*Token, error) {
 		case pulled:
 			continue
 		case silent:
-			return nil, typed(err, serial)
+			return typed(err, t.serial)
 		}
 		switch {
-		case err == nil && i.Serial == serial && i.Problem != "":
-			return nil, &keys.TokenError{Text: fmt.Sprintf("token %d cannot be used: %s", serial, i.Problem)}
-		case err == nil && i.Serial == serial:
-			t := &Token{reader: name, serial: serial}
-			if err := t.connect(); err != nil {
-				return nil, err
-			}
-			return t, nil
+		case err == nil && i.Serial == t.serial && i.Problem != "":
+			return &keys.TokenError{Text: fmt.Sprintf("token %d cannot be used: %s", t.serial, i.Problem)}
+		case err == nil && i.Serial == t.serial:
+			t.reader = name
+			return t.connect()
 		case i.Problem == inUse:
 			busyReader = name
 		case i.Serial != 0:
@@ -142,11 +147,11 @@ func (reader) open(serial uint32) (*Token, error) {
 		}
 	}
 	if busyReader != "" {
-		return nil, &busyError{fmt.Sprintf("token %d may be the one in reader %q, which another program uses (hint: close that, then try again)", serial, busyReader),
-			&keys.InUseError{Serial: serial}}
+		return &busyError{fmt.Sprintf("token %d may be the one in reader %q, which another program uses (hint: close that, then try again)", t.serial, busyReader),
+			&keys.InUseError{Serial: t.serial}}
 	}
 	slices.Sort(missing.Found)
-	return nil, missing
+	return missing
 }
 
 // busyError says more than the InUseError in it: nobody can tell which token
@@ -192,7 +197,7 @@ func (t *Token) connect() error {
 // Info that failed.
 func (t *Token) held() (*piv.YubiKey, error) {
 	if t.yk == nil {
-		if err := t.connect(); err != nil {
+		if err := patiently(t.connect); err != nil {
 			return nil, err
 		}
 	}
@@ -214,10 +219,17 @@ func (t *Token) Close() error {
 
 // Info returns what the token says about itself. For that it is let go of and
 // taken hold of again, as piv-go asks for less than there is.
-func (t *Token) Info() (keys.Info, error) {
+func (t *Token) Info() (i keys.Info, err error) {
 	if err := t.Close(); err != nil {
 		return keys.Info{}, err
 	}
+	if err := patiently(func() (err error) { i, err = t.look(); return err }); err != nil {
+		return keys.Info{}, err
+	}
+	return i, patiently(t.connect)
+}
+
+func (t *Token) look() (keys.Info, error) {
 	s, err := openService()
 	if err != nil {
 		return keys.Info{}, typed(err, t.serial)
@@ -227,16 +239,16 @@ func (t *Token) Info() (keys.Info, error) {
 	if err != nil {
 		return keys.Info{}, typed(err, t.serial)
 	}
+	defer c.close()
 	i, err := c.look()
-	c.close()
 	if err != nil {
 		return keys.Info{}, typed(err, t.serial)
 	}
-	i.Reader = t.reader
 	if i.Serial != t.serial {
 		return keys.Info{}, &keys.SerialError{Want: t.serial, Got: i.Serial}
 	}
-	return i, t.connect()
+	i.Reader = t.reader
+	return i, nil
 }
 
 // Reset brings the PIV application to its factory state. piv-go spends the
