@@ -289,7 +289,7 @@ func TestWrongTokensAreRefusedBeforeThePIN(t *testing.T) {
 	}{
 		{nil, "no token is in a reader"},
 		{[]string{"A-01"}, "is Alice Costa's"},
-		{[]string{"B-02", "C-03"}, "there are 2 tokens"},
+		{[]string{"A-01", "old"}, "firmware 5.4.3"},
 		{[]string{"old"}, "firmware 5.4.3"},
 		{[]string{"fips"}, "FIPS"},
 		{[]string{"bio"}, "Bio"},

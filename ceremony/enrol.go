@@ -67,9 +67,17 @@ func (d *Desk) enrolOn(ctx context.Context, a Attendant, s *keys.Session, h *Hol
 // refuses what is wrong before any PIN is asked for.
 func (d *Desk) enrolToken(ctx context.Context, a Attendant, state *HolderState) (keys.Info, error) {
 	h := state.Holder
-	info, err := d.waitForToken(ctx, a, state, "holder.token "+h.ID, func(info keys.Info) error { return d.fitsEnrolment(state, info) })
-	if err != nil || state.Serial == info.Serial {
-		return info, err
+	fits := func(info keys.Info) error { return d.fitsEnrolment(state, info) }
+	there, err := d.waitForToken(ctx, a, state, "holder.token "+h.ID, fits)
+	if err != nil {
+		return keys.Info{}, err
+	}
+	if len(there) > 1 {
+		return d.whichToken(ctx, a, h, there, fits)
+	}
+	info := there[0]
+	if state.Serial == info.Serial {
+		return info, nil
 	}
 	same, err := a.Confirm(ctx, Prompt{ID: "holder.sticker " + h.ID, Message: Message{
 		Title: h.Name + ": is this the right token?", Facts: tokenFacts(info, h)},
@@ -81,6 +89,23 @@ func (d *Desk) enrolToken(ctx context.Context, a Attendant, state *HolderState) 
 		return info, fmt.Errorf("%s's token is the one with the sticker %s, and another is in the reader; nothing was done to it (hint: insert %s)", h.Name, h.Token, h.Token)
 	}
 	return info, nil
+}
+
+// whichToken has people tell tokens apart that are there at once, by the
+// serial number that is printed on each. Nothing is guessed.
+func (d *Desk) whichToken(ctx context.Context, a Attendant, h Holder, there []keys.Info, fits func(keys.Info) error) (keys.Info, error) {
+	var choices []Choice
+	for _, i := range there {
+		choices = append(choices, Choice{fmt.Sprint(i.Serial), fmt.Sprintf("%s, %s, firmware %s", serialText(i.Serial), i.FormFactor, i.Firmware)})
+	}
+	serial, err := a.Choose(ctx, Prompt{ID: "holder.which " + h.ID, Message: Message{Title: h.Name + ": which token is it?",
+		Text: []string{fmt.Sprintf("There are %d tokens that are nobody's yet. The serial number is printed on each.", len(there))}},
+		Question: fmt.Sprintf("Which one carries the sticker %s?", h.Token)}, choices)
+	if err != nil {
+		return keys.Info{}, err
+	}
+	info := there[slices.IndexFunc(choices, func(c Choice) bool { return c.Key == serial })]
+	return info, fits(info)
 }
 
 // fitsEnrolment tells what is wrong with a token for this holder.
@@ -103,9 +128,12 @@ func (d *Desk) fitsEnrolment(state *HolderState, info keys.Info) error {
 	return nil
 }
 
-// waitForToken asks for a holder's token until fits has nothing against it.
-func (d *Desk) waitForToken(ctx context.Context, a Attendant, state *HolderState, id string, fits func(keys.Info) error) (keys.Info, error) {
+// waitForToken asks for a holder's token until fits has nothing against it. It
+// returns more than one where the holder has none yet, and several are there
+// that are nobody's.
+func (d *Desk) waitForToken(ctx context.Context, a Attendant, state *HolderState, id string, fits func(keys.Info) error) ([]keys.Info, error) {
 	h := state.Holder
+	var found []keys.Info
 	look := func(ctx context.Context) (keys.Info, error) {
 		session, err := d.tokens.Start(ctx)
 		if err != nil {
@@ -116,31 +144,42 @@ func (d *Desk) waitForToken(ctx context.Context, a Attendant, state *HolderState
 		if err != nil {
 			return keys.Info{}, err
 		}
-		return onlyToken(there, state.Serial, h.Token, fits)
+		found = d.ofHolder(there, state)
+		switch len(found) {
+		case 0:
+			return keys.Info{}, fmt.Errorf("no token is in a reader (hint: insert the one with the sticker %s)", h.Token)
+		case 1:
+			return found[0], fits(found[0])
+		}
+		return found[0], nil
 	}
-	return a.WaitForToken(ctx, TokenWait{
+	_, err := a.WaitForToken(ctx, TokenWait{
 		Prompt: Prompt{ID: id, Message: Message{Title: h.Name + ": insert the token",
 			Text: []string{"The sticker on it says " + h.Token + "."}}, Question: "Insert the token " + h.Token + "."},
 		Sticker: h.Token, Look: look, Plug: d.tokens.Plug, Stickers: d.tokens.Stickers})
+	return found, err
 }
 
-// onlyToken picks the token with the serial number that is known, or else the
-// only one there. Nothing is guessed.
-func onlyToken(there []keys.Info, serial uint32, sticker string, fits func(keys.Info) error) (keys.Info, error) {
-	if i := slices.IndexFunc(there, func(i keys.Info) bool { return i.Serial == serial }); i >= 0 {
-		return there[i], fits(there[i])
-	}
-	switch len(there) {
-	case 0:
-		return keys.Info{}, fmt.Errorf("no token is in a reader (hint: insert the one with the sticker %s)", sticker)
-	case 1:
-		return there[0], fits(there[0])
-	}
-	var serials []string
+// ofHolder picks the token that can be the holder's: the one with the serial
+// number that is known; else those that are nobody's; else any, to say what is
+// wrong with it.
+func (d *Desk) ofHolder(there []keys.Info, state *HolderState) []keys.Info {
+	var own, nobodys []keys.Info
 	for _, i := range there {
-		serials = append(serials, serialText(i.Serial))
+		switch owner := d.state.HolderOf(i.Serial); {
+		case owner == state:
+			own = append(own, i)
+		case owner == nil && state.Serial == 0:
+			nobodys = append(nobodys, i)
+		}
 	}
-	return keys.Info{}, fmt.Errorf("there are %d tokens, %s (hint: leave only the one with the sticker %s)", len(there), listed(serials), sticker)
+	switch {
+	case len(own) > 0:
+		return own
+	case len(nobodys) > 0:
+		return nobodys
+	}
+	return there[:min(len(there), 1)]
 }
 
 // settle closes an intention that an earlier process left without a result, by

@@ -149,11 +149,11 @@ func (d *Desk) heads(ctx context.Context, a Attendant) error {
 }
 
 func (d *Desk) headBy(ctx context.Context, a Attendant, h *HolderState) error {
-	info, err := d.waitForToken(ctx, a, h, "heads.token "+h.Holder.ID, func(info keys.Info) error { return fitsSigning(h, info) })
+	there, err := d.waitForToken(ctx, a, h, "heads.token "+h.Holder.ID, func(info keys.Info) error { return fitsSigning(h, info) })
 	if err != nil {
 		return err
 	}
-	return d.withPIN(ctx, a, h, info.PINTries, func(s *keys.Session, pin *secret.Buffer) error { return d.signHead(ctx, s, h, pin) })
+	return d.withPIN(ctx, a, h, there[0].PINTries, func(s *keys.Session, pin *secret.Buffer) error { return d.signHead(ctx, s, h, pin) })
 }
 
 // sums writes SHA256SUMS over what is published, as the last file. It lists

@@ -152,10 +152,11 @@ func (d *Desk) sign(ctx context.Context, a Attendant, id string) error {
 	if err := d.unexpired(); err != nil {
 		return err
 	}
-	info, err := d.waitForToken(ctx, a, h, "sign.token "+id, func(info keys.Info) error { return fitsSigning(h, info) })
+	there, err := d.waitForToken(ctx, a, h, "sign.token "+id, func(info keys.Info) error { return fitsSigning(h, info) })
 	if err != nil {
 		return err
 	}
+	info := there[0]
 	if err := d.settle(ctx, a, h, info); err != nil {
 		return err
 	}

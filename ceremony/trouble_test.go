@@ -345,3 +345,34 @@ func TestNothingIsSignedAfterTheSeal(t *testing.T) {
 }
 
 func serial(s *ceremony.State, id string) string { return fmt.Sprint(s.Holders[id].Serial) }
+
+// Tokens that are there at once are told apart by their serial numbers, and
+// those of other holders do not count.
+func TestSeveralTokensAtOnce(t *testing.T) {
+	s, desk := opened(t)
+	runTo(t, desk, "enrol bruno")
+	chosen, err := s.drawer.Serial("B-02")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := &answered{token: func(w ceremony.TokenWait) (keys.Info, error, bool) {
+		s.plugged = []string{"E-05", "A-01", "B-02", "C-03"}
+		info, err := w.Look(context.Background())
+		return info, err, true
+	}}
+	all.Answers = map[string]string{"holder.which bruno": fmt.Sprint(chosen)}
+	for _, id := range []string{"enrol bruno", "enrol chen", "enrol dana", "enrol emil", "review", "sign bruno", "sign alice"} {
+		if id == "enrol dana" {
+			if err := desk.Run(t.Context(), id, &ceremony.Script{}); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		if err := desk.Run(t.Context(), id, all); err != nil {
+			t.Fatalf("%s: %v", id, err)
+		}
+	}
+	if got := desk.State().Holders["bruno"].Serial; got != chosen {
+		t.Errorf("Bruno has token %d, and chose %d", got, chosen)
+	}
+}

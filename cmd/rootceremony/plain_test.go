@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -25,6 +26,9 @@ type room struct {
 	all     bytes.Buffer // what was shown, from the first start on
 	since   int          // where what followed the last answer begins
 	asked   int
+
+	program, verb string   // what is run: rootceremony rehearse, where empty
+	args, env     []string // more of both
 }
 
 const pinOfAll = "7391058"
@@ -60,7 +64,10 @@ func openRoom(t *testing.T) *room {
 
 func (r *room) start() {
 	// Core dumps are allowed, as far as the machine does.
-	r.command = exec.Command("sh", "-c", `ulimit -S -c $(ulimit -H -c); exec "$@"`, "sh", program("rootceremony"), "rehearse", "--plain", r.dir)
+	r.command = exec.Command("sh", "-c", `ulimit -S -c $(ulimit -H -c); exec "$@"`, "sh",
+		cmp.Or(r.program, program("rootceremony")), cmp.Or(r.verb, "rehearse"), "--plain", r.dir)
+	r.command.Args = append(r.command.Args, r.args...)
+	r.command.Env = append(os.Environ(), r.env...)
 	tty, err := pty.StartWithSize(r.command, &pty.Winsize{Rows: 24, Cols: 80})
 	if err != nil {
 		r.t.Fatal(err)

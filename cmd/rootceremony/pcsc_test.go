@@ -1,0 +1,213 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"rootceremony/ceremony"
+	"rootceremony/keys/yubikey/pcsctest"
+)
+
+// withSmartCards builds the program as it is used in the room, with cgo.
+var withSmartCards = sync.OnceValues(func() (string, error) {
+	name := filepath.Join(bin, "room", "rootceremony")
+	out, err := exec.Command("go", "build", "-o", name, "rootceremony/cmd/rootceremony").CombinedOutput()
+	if err != nil {
+		err = fmt.Errorf("%s%w (hint: make packages installs what the tests need)", out, err)
+	}
+	return name, err
+})
+
+// inRoom is the program with smart cards, with what it needs to find them.
+func inRoom(t testing.TB, service *pcsctest.Service, args ...string) *exec.Cmd {
+	t.Helper()
+	program, err := withSmartCards()
+	if err != nil {
+		t.Fatal(err)
+	}
+	command := exec.Command(program, args...)
+	command.Env = append(os.Environ(), service.Env()...)
+	return command
+}
+
+// plugFive puts five new tokens into five readers; they chain to one root.
+func plugFive(t *testing.T, service *pcsctest.Service, args ...string) (attestationRoot string) {
+	t.Helper()
+	attestationRoot = filepath.Join(service.Dir, "root.pem")
+	for i := range 5 {
+		state := filepath.Join(service.Dir, fmt.Sprintf("state-%d.token", i))
+		service.Plug(t, i, append([]string{"--state", state, "--touch", "auto", "--attestation-root", attestationRoot}, args...)...)
+	}
+	return attestationRoot
+}
+
+// Five tokens in readers at once, through pcscd, by a script.
+func TestCreateOverPCSC(t *testing.T) {
+	for name, plan := range map[string][]string{"ed25519": nil, "P-256": {`algorithm = "ed25519"`, `algorithm = "ecdsa-p256"`}} {
+		t.Run(name, func(t *testing.T) {
+			service := pcsctest.Start(t, 5)
+			root := plugFive(t, service)
+			dir := t.TempDir()
+			args := []string{"rehearse", "--auto", "--tokens", "pcsc", "--attestation-root", root, filepath.Join(dir, "d")}
+			if plan != nil {
+				args = append(args, "--plan", examplePlanFile(t, plan...))
+			}
+			out, err := inRoom(t, service, args...).CombinedOutput()
+			if err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
+			checkPublished(t, filepath.Join(dir, "d"))
+		})
+	}
+}
+
+// examplePlanFile writes the example plan with some texts replaced.
+func examplePlanFile(t *testing.T, replace ...string) string {
+	t.Helper()
+	dir := t.TempDir()
+	files, err := ceremony.ExamplePlan()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range files {
+		file := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		text = []byte(strings.NewReplacer(replace...).Replace(string(text)))
+		if err := os.WriteFile(file, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return filepath.Join(dir, ceremony.PlanFile)
+}
+
+// One reader, and five tokens that take turns, by people in plain mode.
+func TestTokensTakeTurns(t *testing.T) {
+	service := pcsctest.Start(t, 1)
+	root := filepath.Join(service.Dir, "root.pem")
+	tokens := map[string]*pcsctest.Token{}
+	for _, sticker := range []string{"A-01", "B-02", "C-03", "D-04", "E-05"} {
+		tokens[sticker] = service.Plug(t, 0, "--unplugged", "--touch", "auto", "--attestation-root", root,
+			"--state", filepath.Join(service.Dir, sticker+".token"))
+	}
+	r := openRoom(t)
+	program, err := withSmartCards()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.program, r.env = program, service.Env()
+	r.args = []string{"--tokens", "pcsc", "--attestation-root", root}
+	r.start()
+	inReader := ""
+	for {
+		question, err := r.prompt()
+		if err != nil {
+			break
+		}
+		if _, after, is := strings.Cut(question, "Insert the token "); is {
+			sticker := after[:4]
+			if inReader != "" && inReader != sticker {
+				tokens[inReader].Do(t, "unplug")
+			}
+			if inReader != sticker {
+				tokens[sticker].Do(t, "plug")
+			}
+			inReader = sticker
+		}
+		right, _ := r.rightAnswer(question)
+		r.answer(right + "\r")
+	}
+	if status := r.end(); status != 0 {
+		t.Fatalf("status %d:\n%s", status, &r.all)
+	}
+	r.checkEnd()
+}
+
+// What one token is asked to do from the command line.
+func TestTokenCommand(t *testing.T) {
+	service := pcsctest.Start(t, 2)
+	service.Plug(t, 0, "--serial", "7654321", "--touch", "auto")
+	run := func(input string, args ...string) string {
+		t.Helper()
+		command := inRoom(t, service, append([]string{"token"}, args...)...)
+		command.Stdin = strings.NewReader(input)
+		out, err := command.CombinedOutput()
+		text := string(out)
+		if err != nil {
+			text += err.Error()
+		}
+		return text
+	}
+	for _, c := range []struct {
+		args, input, want string
+	}{
+		{"list", "", "7654321  YubiKey 5"},
+		{"info", "", "no keys"},
+		{"check", "", "signed 3000 bytes with it, and is as new again"},
+		{"info --serial 99", "", "token 99 is not in a reader"},
+		{"prepare", "", "left early; nothing was done"},
+		{"prepare", "739105\n739106\n739105\n739105\n", "age1tag1"},
+		{"check", "", "its PIN is not the default"},
+		{"prepare", "739105\n739105\n", "is not as new"},
+		{"reset", "1234567\n", "Not accepted"},
+		{"reset", "7654321\n", "token 7654321 is as new"},
+		{"dance", "", "there is no such thing to do"},
+	} {
+		if got := run(c.input, strings.Fields(c.args)...); !strings.Contains(strings.Join(strings.Fields(got), " "), strings.Join(strings.Fields(c.want), " ")) {
+			t.Errorf("token %s: %s, want %q", c.args, got, c.want)
+		}
+	}
+	service.Plug(t, 1, "--serial", "1234567")
+	if got := run("", "info"); !strings.Contains(got, "there are 2 tokens") {
+		t.Errorf("with two tokens: %s", got)
+	}
+}
+
+// A real ceremony trusts Yubico's roots only, whatever pretends to be one.
+func TestRunRefusesTokensOfOtherMakers(t *testing.T) {
+	service := pcsctest.Start(t, 1)
+	service.Plug(t, 0, "--touch", "auto")
+	dir := filepath.Dir(examplePlanFile(t))
+	r := openRoom(t)
+	program, err := withSmartCards()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.program, r.env, r.verb, r.dir = program, service.Env(), "run", dir
+	r.start()
+	refused := false
+	for !refused {
+		question, err := r.prompt()
+		if err != nil {
+			t.Fatalf("ended:\n%s", &r.all)
+		}
+		refused = bytes.Contains(r.all.Bytes(), []byte("a chain to a known attestation"))
+		switch {
+		case refused:
+			r.answer(":quit\r")
+		case strings.Contains(question, "What now?"):
+			r.answer("waive\r")
+		case strings.Contains(question, "Why is it safe"):
+			r.answer("it is a test\r")
+		default:
+			right, _ := r.rightAnswer(question)
+			r.answer(right + "\r")
+		}
+	}
+	r.end()
+	desk, err := ceremony.LookAt(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	state := desk.State()
+	if state.Begun.Rehearsal || state.Exceptions == 0 || state.Holders["alice"].Prepared != nil {
+		t.Errorf("%+v, %d exceptions, %+v", state.Begun, state.Exceptions, state.Holders["alice"])
+	}
+}
