@@ -121,8 +121,8 @@ func Show(f *File, at time.Time, names map[string]string) []string {
 			lines = append(lines, "also a signature by another key, not checked here: "+who(s.KeyID, names))
 		}
 	}
-	for _, finding := range f.Findings {
-		lines = append(lines, "note: "+finding.String())
+	for _, note := range Notes(f.Findings) {
+		lines = append(lines, "note: "+note)
 	}
 	return lines
 }
