@@ -10,7 +10,7 @@ import (
 	"github.com/secure-systems-lab/go-securesystemslib/cjson"
 )
 
-// seeds are files of ours, and some that are close to them.
+// seeds are files of ours, some that are close to them, and all vectors.
 func seeds(f *testing.F) [][]byte {
 	data, root, holders := newFile(f)
 	k := root.Keys[0]
@@ -24,6 +24,9 @@ func seeds(f *testing.F) [][]byte {
 		file(twins(k, 1), nil),
 		[]byte(`{"signed":{"keys":{"x":null}},"signatures":[]}`),
 		[]byte(`{"a":[1,-2,{"b":"\ud83d\ude00\\\""}],"A":1e3}`),
+	}
+	for _, v := range readVectors(f) {
+		list = append(list, v.files...)
 	}
 	return append(list, writeChain(f, 2)...)
 }

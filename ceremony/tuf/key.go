@@ -293,10 +293,13 @@ func (r *reader) keyValue(key *Key, keytype, public int) error {
 		}
 		k, ok := parsed.(*rsa.PublicKey)
 		if !ok {
-			return r.refuse(public, "the keytype says rsa, but the key is a %T", parsed)
+			return r.refuse(public, "the keytype says rsa, but the key is of another kind")
 		}
 		if n := k.N.BitLen(); n < 2048 || n > 8192 {
 			return r.refuse(public, "an RSA key of %d bits; only 2048 to 8192 are accepted", n)
+		}
+		if k.E < 3 || k.E%2 == 0 {
+			return r.refuse(public, "an RSA key with the exponent %d; anyone could sign with it, or nobody", k.E)
 		}
 		if der, err = x509.MarshalPKIXPublicKey(k); err != nil {
 			return r.refuse(public, "not a readable RSA public key: %v", err)

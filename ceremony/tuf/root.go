@@ -421,6 +421,10 @@ func parseDate(s string) (time.Time, bool) {
 	if strings.ContainsAny(s, ",") {
 		return time.Time{}, false
 	}
+	// time.Parse takes offsets up to 24:60.
+	if zone := s[len(s)-1:]; zone != "Z" && (len(s) < 6 || s[len(s)-5:] > "23:59" || s[len(s)-2:] > "59") {
+		return time.Time{}, false
+	}
 	t, err := time.Parse(time.RFC3339, s)
 	if err != nil || t.UTC().Year() < 0 || t.UTC().Year() > 9999 {
 		return time.Time{}, false
