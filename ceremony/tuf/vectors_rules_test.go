@@ -126,7 +126,7 @@ func (w *workshop) structure(r *Root) {
 	for _, c := range [][2]string{{"consistent-null", "null"}, {"consistent-string", `"true"`}, {"consistent-number", "1"}} {
 		field(c[0], "consistent_snapshot", "true", c[1], "consistent_snapshot must be true or false", "consistent_snapshot is "+c[1])
 	}
-	w.edit("consistent-absent", "", `"consistent_snapshot": true,`, "", "good: line", "", "consistent_snapshot is missing, as in the oldest roots")
+	w.edit("consistent-absent", "", `"consistent_snapshot": true,`, "", "good: line", "", "consistent_snapshot is missing")
 	w.edit("consistent-false", `"consistent_snapshot"`, "true", "false", "good", "", "consistent_snapshot is false")
 	w.edit("rehearsal", `"version"`, `1`, `1, "x-rehearsal": true`, "good", "", "a root of a rehearsal: the callers refuse it")
 	w.edit("version-7", `"version"`, "1", "7", "good", "", "a chain may begin with version 7")
