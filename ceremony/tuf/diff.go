@@ -8,8 +8,9 @@ import (
 
 // Change is one difference between two roots.
 type Change struct {
-	What string `json:"what"` // version, expires, spec_version, consistent_snapshot, key, role, field
-	Text string `json:"text"` // one line for people
+	What string `json:"what"`           // version, expires, spec_version, consistent_snapshot, key, role, field
+	Text string `json:"text"`           // one line for people
+	Same bool   `json:"same,omitempty"` // nothing changed here; people look for it all the same
 }
 
 func (c Change) String() string { return c.Text }
@@ -17,8 +18,8 @@ func (c Change) String() string { return c.Text }
 // Diff tells people what changes from one root to the next; a nil old root
 // makes it the description of a first one. What is seen at "at" is how far the
 // expiry is away. Names are holders' names by key id. Version and expiry are
-// always in it; two roots that differ in any signed byte differ in another
-// change too.
+// always in it, what is the same at the end; two roots that differ in any signed
+// byte differ in another change too.
 func Diff(old, new *Root, at time.Time, names map[string]string) []Change {
 	d := &difference{at: at, names: names}
 	if old == nil {
@@ -40,17 +41,18 @@ func Diff(old, new *Root, at time.Time, names map[string]string) []Change {
 		d.role(name, old, new)
 	}
 	d.fields("", old.Extra, new.Extra)
-	return d.changes
+	return append(d.changes, d.same...)
 }
 
 type difference struct {
 	at      time.Time
 	names   map[string]string
 	changes []Change
+	same    []Change
 }
 
 func (d *difference) add(what, format string, args ...any) {
-	d.changes = append(d.changes, Change{what, fmt.Sprintf(format, args...)})
+	d.changes = append(d.changes, Change{What: what, Text: fmt.Sprintf(format, args...)})
 }
 
 func (d *difference) head(old, new *Root) {
@@ -67,7 +69,8 @@ func (d *difference) head(old, new *Root) {
 		expired = ": expired"
 	}
 	if old.dateText() == new.dateText() {
-		d.add("expires", "expires %s, %s, as before%s", new.dateText(), when(new.Expires, d.at), expired)
+		text := fmt.Sprintf("expires %s, %s, as before%s", new.dateText(), when(new.Expires, d.at), expired)
+		d.same = append(d.same, Change{"expires", text, true})
 	} else {
 		d.add("expires", "expires %s, %s%s (before: %s)", new.dateText(), when(new.Expires, d.at), expired, old.dateText())
 	}

@@ -11,6 +11,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"rootceremony/keys"
@@ -41,6 +42,31 @@ func (k Key) Value() string {
 
 // Object is the key object in JSON, as received.
 func (k Key) Object() []byte { return []byte(k.object) }
+
+// Extra returns the unknown fields of the key object and, named keyval.x, those
+// of its keyval. The old keyid_hash_algorithms is not among them.
+func (k Key) Extra() []Field {
+	d, err := scan(k.object)
+	if err != nil {
+		return nil
+	}
+	var list []Field
+	fields := func(object int, prefix string, known ...string) (keyval int) {
+		for _, at := range d.names(object) {
+			switch name := d.str(at); {
+			case name == "keyval" && prefix == "":
+				keyval = at + 1
+			case !slices.Contains(known, name):
+				list = append(list, Field{prefix + name, d.raw(at + 1)})
+			}
+		}
+		return keyval
+	}
+	if keyval := fields(0, "", "keytype", "scheme", "keyid_hash_algorithms"); keyval > 0 {
+		fields(keyval, "keyval.", "public", "private")
+	}
+	return list
+}
 
 // MarshalJSON returns the key object. The id is not in it.
 func (k Key) MarshalJSON() ([]byte, error) {

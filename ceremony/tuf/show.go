@@ -107,6 +107,9 @@ func Show(f *File, at time.Time, names map[string]string) []string {
 		for _, id := range role.KeyIDs {
 			key, _ := r.Key(id)
 			lines = append(lines, "  "+keyText(key, names))
+			for _, field := range key.Extra() {
+				lines = append(lines, fmt.Sprintf("    unknown field %s: %s", printable(field.Name), printable(field.Value)))
+			}
 		}
 		for _, field := range role.Extra {
 			lines = append(lines, fmt.Sprintf("  unknown field %s: %s", printable(field.Name), printable(field.Value)))
@@ -116,6 +119,9 @@ func Show(f *File, at time.Time, names map[string]string) []string {
 		lines = append(lines, fmt.Sprintf("unknown field %s: %s", printable(field.Name), printable(field.Value)))
 	}
 	lines = append(lines, "signatures of its own keys: "+f.Report(r).Text(names))
+	for _, field := range f.Extra {
+		lines = append(lines, fmt.Sprintf("unknown field %s, which nobody has signed: %s", printable(field.Name), printable(field.Value)))
+	}
 	for _, s := range f.Signatures {
 		if !slices.Contains(r.Roles[RoleRoot].KeyIDs, s.KeyID) {
 			lines = append(lines, "also a signature by another key, not checked here: "+who(s.KeyID, names))

@@ -27,14 +27,15 @@ const usage = `Usage:
     rootceremony rehearse [DIR] [--plan PLAN] [--plain] [--auto] [--answers FILE]
     rootceremony status DIR [--json]
     rootceremony preflight [DIR] [--json]
-    rootceremony show ROOT... [--json]
-    rootceremony diff OLD NEW [--json]
+    rootceremony show ROOT... [--record DIR] [--json]
+    rootceremony diff OLD NEW [--record DIR] [--json]
 
 plan writes DIR/plan.toml by asking questions. check looks at a plan. run holds
 the ceremony of the plan in DIR, or goes on with it; rehearse does the same on
 virtual tokens, with an example plan where none is given. status says what is
 done, what is next and what is missing. preflight looks at this laptop. show and
-diff say what root metadata says.
+diff say what root metadata says, with the names of holders where the files lie
+in a ceremony directory or --record names one.
 
 Examples:
     $ rootceremony rehearse
