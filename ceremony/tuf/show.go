@@ -144,7 +144,7 @@ func (r *Root) consistency() string {
 func (r *Root) roleNames() []string {
 	names := slices.Clone(RoleNames)
 	for _, name := range slices.Sorted(maps.Keys(r.Roles)) {
-		if !slices.Contains(names, name) {
+		if !slices.Contains(RoleNames, name) {
 			names = append(names, name)
 		}
 	}
