@@ -415,7 +415,7 @@ func (w *workshop) legacy() {
 	small := fixedRSA(1024)
 	bad("rsa-1024", "rsa", pss, rsaText(must(x509.MarshalPKIXPublicKey(&small.PublicKey)), "PUBLIC KEY"), "an RSA key of 1024 bits", "an RSA key of 1024 bits")
 	bad("rsa-exponent-1", "rsa", pss, rsaText(must(x509.MarshalPKIXPublicKey(&rsa.PublicKey{N: private.N, E: 1})), "PUBLIC KEY"), "exponent", "an RSA key with the exponent 1: anyone can sign")
-	bad("rsa-exponent-2", "rsa", pss, rsaText(must(x509.MarshalPKIXPublicKey(&rsa.PublicKey{N: private.N, E: 2})), "PUBLIC KEY"), "exponent", "an RSA key with an even exponent")
+	bad("rsa-exponent-even", "rsa", pss, rsaText(must(x509.MarshalPKIXPublicKey(&rsa.PublicKey{N: private.N, E: 2})), "PUBLIC KEY"), "exponent", "an RSA key with an even exponent")
 	bad("rsa-pkcs1-pem", "rsa", pss, rsaText(x509.MarshalPKCS1PublicKey(&private.PublicKey), "RSA PUBLIC KEY"), "neither hex nor PEM", "an RSA key as PKCS #1")
 	bad("rsa-hex", "rsa", pss, hex.EncodeToString(der), "neither hex nor PEM", "an RSA key in hex")
 	bad("rsa-ecdsa", "rsa", pss, pem256, "the keytype says rsa", "an ECDSA key called RSA")
