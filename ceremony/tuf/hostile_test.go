@@ -53,7 +53,7 @@ func hostile(t testing.TB) map[string]string {
 		"placeholders":     fill(`{"signed":`+root+`,"signatures":[`, "]}", func(i int) string { return fmt.Sprintf(`{"keyid":"%d","sig":""}`, i) }),
 		"many roles": strings.Replace(`{"signatures":[],"signed":`+root+"}", `"roles":{`, `"roles":{`+
 			strings.TrimSuffix(fill(root, "", func(i int) string { return fmt.Sprintf(`"r%d":{"keyids":[%.66s],"threshold":1}`, i, ids) })[len(root):], ",")+",", 1),
-		"keys":         keys("root", func(i int) (string, string) { return fmt.Sprint(i), make25519(5000+i%4000).key.object }),
+		"keys":         keys("root", func(i int) (string, string) { return fmt.Sprint(i), make25519(5000 + i%4000).key.object }),
 		"one key only": keys("root", func(i int) (string, string) { return fmt.Sprint(i), key + "}" }),
 		"one string":   field("[", "]", func(i int) string { return `"` + strings.Repeat("é", 1000*(i+1)) + `"` })[:MaxSize],
 	}
