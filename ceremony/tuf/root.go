@@ -16,6 +16,9 @@
 //
 // A threshold counts public keys by their value, never by their id.
 //
+// testdata/vectors has a file for each rule, and testdata/vectors/index.txt what
+// is said of it. docs/second-opinions.md compares that with other programs.
+//
 // Writing keeps to the profile that all client implementations accept
 // (Root.Check): ASCII; whole seconds in UTC; exactly the four roles; key ids
 // that are the SHA-256 of the canonical key object; no key twice and none

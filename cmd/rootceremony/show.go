@@ -72,15 +72,26 @@ func diffCommand(args []string) error {
 	if err != nil {
 		return err
 	}
-	changes := tuf.Diff(old.Root, new.Root, clock(), names)
+	d := compared{tuf.Diff(old.Root, new.Root, clock(), names), new.Report(old.Root), new.Report(new.Root)}
 	if *asJSON {
-		return printPlainJSON(changes)
+		return printPlainJSON(d)
 	}
-	for _, change := range changes {
+	for _, change := range d.Changes {
 		printLines([]string{change.Text})
 	}
-	printLines(from)
+	printLines(append([]string{
+		"the new one is signed for the old one by " + d.ForOld.Text(names),
+		"the new one is signed for itself by " + d.ForNew.Text(names),
+	}, from...))
 	return nil
+}
+
+// compared is two roots as diff --json writes them: what changes, and the
+// signatures of the new one for the root roles of both.
+type compared struct {
+	Changes []tuf.Change `json:"changes"`
+	ForOld  tuf.Report   `json:"signatures_for_old"`
+	ForNew  tuf.Report   `json:"signatures_for_new"`
 }
 
 // readRoot reads a root file and complains by its name. Of a file that is too
