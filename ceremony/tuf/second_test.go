@@ -5,6 +5,7 @@ import (
 	"crypto/elliptic"
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path"
@@ -146,6 +147,11 @@ var reasons = [][2]string{
 	{"surrogate-*", "Both put a replacement character in the place of half a pair, or keep it, and go on with that."},
 	{"depth-*", "Neither has a limit of its own."},
 	{"signature-null", "go-tuf reads null as an empty signature."},
+	{"signature-no-*", "go-tuf reads what is missing as empty, and passes over that signature."},
+	{"signature-keyid-null", "go-tuf reads null as empty, and passes over that signature."},
+	{"signature-sig-*", "tuf-js decodes hex as far as it goes, finds the signature wrong and passes over it."},
+	{"signature-6?-bytes", "Both find the signature wrong and pass over it."},
+	{"rsa-short", "Both find the signature wrong and pass over it."},
 	{"spec-1", "tuf-js wants two or three numbers; go-tuf does not look at it."},
 	{"spec-dots", "tuf-js takes whatever JavaScript makes a number of, an empty part included; go-tuf does not look at it."},
 	{"spec-space", "tuf-js takes whatever JavaScript makes a number of, a space included; go-tuf does not look at it."},
@@ -161,10 +167,19 @@ var reasons = [][2]string{
 	{"scheme-*", "Neither refuses a scheme that does not belong to the keytype; both go by the keytype."},
 	{"keyval-field-object", "tuf-js wants text in all fields of keyval."},
 	{"key-private-null", "tuf-js wants text in all fields of keyval; go-tuf keeps unknown ones."},
-	{"keyval-*", "go-tuf panics on an ed25519 key that has not 32 bytes."},
+	{"keyval-*", "go-tuf panics on an ed25519 key that has not 32 bytes; tuf-js refuses it or passes over it."},
 	{"public-pem", "tuf-js also takes ed25519 keys in PEM; the specification has them in hex."},
 	{"public-and-private", "Neither looks for private keys: to both it is an unknown field."},
-	{"public-*", "go-tuf panics on an ed25519 key that has not 32 bytes."},
+	{"public-not-canonical", "Neither looks for keys in a second notation; here nobody has signed with it."},
+	{"public-forged", "Neither looks for keys of small order. With such a key anyone can sign, so here one holder alone reaches a threshold of two."},
+	{"public-zero", "Neither looks for keys of small order, with which anyone can sign; here nobody has."},
+	{"public-o*", "Neither looks for keys of small order, with which anyone can sign; here nobody has."},
+	{"public-case", "tuf-js passes over a key that it cannot read."},
+	{"public-63-digits", "tuf-js passes over a key that it cannot read."},
+	{"public-letter", "tuf-js passes over a key that it cannot read."},
+	{"public-base64", "tuf-js passes over a key that it cannot read."},
+	{"keytype-*", "tuf-js passes over keys of kinds that it does not know; go-tuf stops, and so do we: people should see such a key."},
+	{"public-*", "go-tuf panics on an ed25519 key that has not 32 bytes; tuf-js refuses it or passes over it."},
 	{"role-absent-*", "go-tuf asks for a role only when it needs it."},
 	{"role-null", "go-tuf reads null as an empty role."},
 	{"role-unknown-bad", "Neither looks at roles that it does not use."},
@@ -249,6 +264,35 @@ func TestSecondOpinions(t *testing.T) {
 		}
 	default:
 		t.Errorf("the table in %s is stale; go test -update makes it anew", opinionsFile)
+	}
+}
+
+// tuf-js has the same verdict on random chains, good and bad, but for what the
+// table says: keys under two ids, and P-384.
+func TestTUFJSAgrees(t *testing.T) {
+	at := expiry.AddDate(0, 0, 10) // some have expired by then
+	chains := map[string][][]byte{}
+	for seed := range uint64(400) {
+		files, what := randomChain(rand.New(rand.NewPCG(seed, 2)))
+		if !slices.Contains(what, "twin") && !bytes.Contains(bytes.Join(files, nil), []byte("ecdsa-sha2-nistp384")) {
+			chains[fmt.Sprint(seed, what)] = files
+		}
+	}
+	good, expired := 0, 0
+	for name, theirs := range tufJS(t, chains, at) {
+		us := ourOpinion(chains[name], at)
+		if us.Taken != theirs.Taken || us.String() != theirs.String() {
+			t.Errorf("chain %s: we: %+v, tuf-js: %+v", name, us, theirs)
+		}
+		switch us.Problem {
+		case "":
+			good++
+		case "expired":
+			expired++
+		}
+	}
+	if bad := len(chains) - good - expired; good < 30 || expired < 30 || bad < 30 {
+		t.Errorf("%d good, %d expired, %d bad chains", good, expired, bad)
 	}
 }
 

@@ -374,7 +374,10 @@ func (w *workshop) legacy() {
 	w.raw("rsa-pkcs1", pretty(r, Signature{KeyID: rsaKey.ID, Sig: must(rsa.SignPKCS1v15(nil, private, crypto.SHA256, sum[:]))}), "wrong signature by", "", "a PKCS #1 v1.5 signature by an RSA-PSS key")
 	long := sha512.Sum512(r.Canonical())
 	w.raw("rsa-pss-sha512", pretty(r, Signature{KeyID: rsaKey.ID, Sig: must(rsa.SignPSS(zeros{}, private, crypto.SHA512, long[:], &rsa.PSSOptions{SaltLength: 64}))}), "wrong signature by", "", "an RSA-PSS signature with SHA-512")
-	w.raw("rsa-short", pretty(r, Signature{KeyID: rsaKey.ID, Sig: signPSS(32)(r.Canonical()).Sig[1:]}), "has 255 bytes; one of its kind has 256", `"`, "an RSA signature of one byte too few")
+	ed := make25519(0)
+	r.Keys = append(r.Keys, ed.key)
+	r.Roles[RoleRoot] = Role{KeyIDs: []string{rsaKey.ID, ed.key.ID}, Threshold: 1}
+	w.raw("rsa-short", pretty(r, Signature{KeyID: rsaKey.ID, Sig: signPSS(32)(r.Canonical()).Sig[1:]}, ed.sign(r.Canonical())), "has 255 bytes; one of its kind has 256", `"`, "an RSA signature of one byte too few, beside a good one")
 
 	// A bad key beside good ones: the key of the online roles is replaced.
 	base, _ := vectorRoot()
@@ -457,6 +460,13 @@ func (w *workshop) counting(r *Root) {
 	count("count-raw", "0 of 2", "signatures over the indented text instead of its canonical form", signAll([]byte(w.base[strings.Index(w.base, `"signed": `)+10:len(w.base)-3]), a, b)...)
 	// s + L: the same signature with s not reduced.
 	count("count-malleable", "1 of 2", "an ed25519 signature whose s is not reduced", by(a, addOrder(a.sign(message).Sig)), b.sign(message))
+
+	// With the neutral element as the key, R = s*B is a signature over anything;
+	// here s is 0.
+	neutral := "01" + strings.Repeat("0", 62)
+	forged := must(hex.DecodeString(neutral + strings.Repeat("0", 64)))
+	forgery := pretty(r, a.sign(bytesReplace(message, c.key.Public.Hex, neutral)), by(c, forged))
+	w.raw("public-forged", strings.Replace(forgery, c.key.Public.Hex, neutral, 1), "is of small order", `"01`, "one good signature, and one that anyone can make for a key of small order")
 
 	// One key under two ids.
 	twin := func(name string, threshold int, want, about string, sigs func([]byte) []Signature) {
