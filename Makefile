@@ -3,7 +3,7 @@
 GO ?= go
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: build rehearse test check bench second-opinions
+.PHONY: build rehearse test check bench second-opinions pictures
 
 # The programs, in bin/. Without cgo they need no system package.
 build:
@@ -11,7 +11,7 @@ build:
 
 # A guided rehearsal on virtual tokens.
 rehearse: build
-	bin/rootceremony rehearse
+	bin/rootceremony rehearse || test $$? = 3 # left early: to be gone on with
 
 # Everything. What is missing is installed first.
 test: check second-opinions
@@ -31,3 +31,7 @@ second-opinions:
 # Figures: nothing asserts them.
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+# The pictures in docs/, from a real run. It needs chromium and DejaVu Sans Mono.
+pictures:
+	docs/pictures.sh

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -43,7 +42,9 @@ func showCommand(args []string) error {
 		if i > 0 {
 			fmt.Println()
 		}
-		printLines(append(append([]string{name}, tuf.Show(file, clock(), names)...), from...))
+		if err := printLines(append(append([]string{name}, tuf.Show(file, clock(), names)...), from...)); err != nil {
+			return err
+		}
 	}
 	if *asJSON {
 		return printPlainJSON(list)
@@ -76,14 +77,14 @@ func diffCommand(args []string) error {
 	if *asJSON {
 		return printPlainJSON(d)
 	}
+	var lines []string
 	for _, change := range d.Changes {
-		printLines([]string{change.Text})
+		lines = append(lines, change.Text)
 	}
-	printLines(append([]string{
-		"the new one is signed for the old one by " + d.ForOld.Text(names),
-		"the new one is signed for itself by " + d.ForNew.Text(names),
-	}, from...))
-	return nil
+	lines = append(lines,
+		"the new one is signed for the old one by "+d.ForOld.Text(names),
+		"the new one is signed for itself by "+d.ForNew.Text(names))
+	return printLines(append(lines, from...))
 }
 
 // compared is two roots as diff --json writes them: what changes, and the
@@ -94,15 +95,9 @@ type compared struct {
 	ForNew  tuf.Report   `json:"signatures_for_new"`
 }
 
-// readRoot reads a root file and complains by its name. Of a file that is too
-// long it reads no more than shows that.
+// readRoot reads a root file and complains by its name.
 func readRoot(name string) ([]byte, *tuf.File, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, tuf.MaxSize+1))
+	text, err := transcript.ReadFile(name)
 	if err != nil {
 		return nil, nil, err
 	}
