@@ -27,8 +27,8 @@ const usage = `Usage:
     rootceremony rehearse [DIR] [--plan PLAN] [--plain] [--auto] [--answers FILE]
     rootceremony status DIR [--json]
     rootceremony preflight [DIR] [--json]
-    rootceremony show ROOT... [--json]
-    rootceremony diff OLD NEW [--json]
+    rootceremony show ROOT... [--record DIR] [--json]
+    rootceremony diff OLD NEW [--record DIR] [--json]
 
 Without a command it opens the terminal UI, where one chooses what to do. plan,
 run and rehearse open it for what they do; with --plain, and where there is no
@@ -38,7 +38,8 @@ plan writes DIR/plan.toml by asking questions. check looks at a plan. run holds
 the ceremony of the plan in DIR, or goes on with it; rehearse does the same on
 virtual tokens, with an example plan where none is given. status says what is
 done, what is next and what is missing. preflight looks at this laptop. show and
-diff say what root metadata says.
+diff say what root metadata says, with the names of holders where the files lie
+in a ceremony directory or --record names one.
 
 Examples:
     $ rootceremony rehearse
