@@ -90,7 +90,7 @@ func TestOldFirmware(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	tool(t, service, "yubico-piv-tool", "-a", "generate", "-s", "9d", "-A", "ECCP384", "--pin-policy", "always", "--touch-policy", "cached", "-o", filepath.Join(service.Dir, "key.pem"))
+	says(t, service, nil, "yubico-piv-tool", "-a", "generate", "-s", "9d", "-A", "ECCP384", "--pin-policy", "always", "--touch-policy", "cached", "-o", "key.pem")
 	s = selected(t, service, 3)
 	if info, err = s.Info(); err != nil || len(info.Keys) != 1 {
 		t.Fatalf("%+v, %v", info, err)
@@ -365,16 +365,4 @@ func TestKind(t *testing.T) {
 	if _, err := yubikey.Open(keys.Backend{Kind: "virtual"}); err == nil {
 		t.Error("virtual tokens in readers")
 	}
-}
-
-// tool runs a program that nobody here wrote, and returns what it said.
-func tool(t testing.TB, service *pcsctest.Service, name string, args ...string) string {
-	t.Helper()
-	command := exec.Command(name, args...)
-	command.Env = append(os.Environ(), service.Env()...)
-	out, err := command.CombinedOutput()
-	if err != nil {
-		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
-	}
-	return string(out)
 }

@@ -251,20 +251,13 @@ func (t *Token) look() (keys.Info, error) {
 	return i, nil
 }
 
-// Reset brings the PIV application to its factory state. piv-go spends the
-// tries with random numbers; short ones are no PIN, and refused as such, so it
-// is asked again.
+// Reset brings the PIV application to its factory state.
 func (t *Token) Reset() error {
 	yk, err := t.held()
 	if err != nil {
 		return err
 	}
-	for range 3 {
-		if err = yk.Reset(); status(err) != 0x6a80 {
-			break
-		}
-	}
-	return typed(err, t.serial)
+	return typed(yk.Reset(), t.serial)
 }
 
 // pinText is a PIN or PUK as piv-go takes it: a string, which stays in memory
