@@ -68,6 +68,7 @@ var texts = []struct {
 	{"resource manager is not running", silent},
 	{"resource manager has shut down", silent},
 	{"supplied handle was invalid", silent},
+	{"because of a security violation", silent},
 }
 
 // conditionOf tells what the stack means by an error of either library.
