@@ -104,7 +104,6 @@ const (
 	swBlocked           = 0x6983
 	swNotFound          = 0x6a82
 	swReferenceNotFound = 0x6a88
-	swInstruction       = 0x6d00
 )
 
 // typed makes the error that people are told of one of the libraries'.
