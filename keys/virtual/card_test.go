@@ -197,7 +197,6 @@ func TestChainedMessageLimit(t *testing.T) {
 		check(chained(t, c, 0x9000, head, sign(3062), size), 3062)
 		send(t, c, 0x9000, verifyDefault)
 		chained(t, c, SWWrongLength, head, sign(3063), size)
-		send(t, c, 0x9000, verifyDefault)
 		check(chained(t, c, 0x9000, head, sign(5), size), 5)
 	}
 	// The same in one extended command.
