@@ -258,6 +258,14 @@ func TestRefusals(t *testing.T) {
 	if info, err := s.Info(); err != nil || info.PINTries != 0 || info.PUKTries != 5 {
 		t.Errorf("blocked: %+v, %v", info, err)
 	}
+	// The PUK is random and gone, so there is no way out but the reset.
+	if err := s.Unblock(pin(t, keys.DefaultPUK), good); !errors.As(err, &pinError) || !pinError.PUK || pinError.TriesLeft != 4 {
+		t.Errorf("unblock with a wrong PUK: %v", err)
+	}
+	if err := s.Reset(); err != nil {
+		t.Fatal(err)
+	}
+	changesAndUnblocks(t, s)
 	if err := s.Reset(); err != nil {
 		t.Fatal(err)
 	}
@@ -267,6 +275,34 @@ func TestRefusals(t *testing.T) {
 	var notFound *keys.NotFoundError
 	if err := s.Select(8); !errors.As(err, &notFound) || !slices.Equal(notFound.Found, []uint32{7}) {
 		t.Errorf("another token: %v", err)
+	}
+}
+
+// changesAndUnblocks changes the PIN of a fresh token, blocks it, and finds the
+// way out with the PUK.
+func changesAndUnblocks(t *testing.T, s *keys.Session) {
+	t.Helper()
+	factory, second, third := pin(t, keys.DefaultPIN), pin(t, "482913"), pin(t, "591604")
+	if err := s.ChangePIN(factory, second); err != nil {
+		t.Error(err)
+	}
+	var pinError *keys.PINError
+	for left := 2; left >= 0; left-- {
+		if err := s.ChangePIN(factory, third); !errors.As(err, &pinError) || pinError.PUK || pinError.TriesLeft != left {
+			t.Errorf("change by a wrong PIN, %d tries left: %v", left, err)
+		}
+	}
+	if err := s.Unblock(pin(t, keys.DefaultPUK), pin(t, "1234")); !is[*keys.PINFormatError](err) {
+		t.Errorf("unblock with a short PIN: %v", err)
+	}
+	if err := s.Unblock(pin(t, keys.DefaultPUK), third); err != nil {
+		t.Error(err)
+	}
+	if err := s.CheckPIN(third); err != nil {
+		t.Error(err)
+	}
+	if info, err := s.Info(); err != nil || info.PINTries != 3 || info.PUKTries != 3 || !info.PUKDefault || info.PINDefault {
+		t.Errorf("unblocked: %+v, %v", info, err)
 	}
 }
 
