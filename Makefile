@@ -8,7 +8,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 PACKAGES = gcc libc6-dev pkg-config libpcsclite-dev pcscd vsmartcard-vpcd \
 	opensc yubico-piv-tool ykcs11 yubikey-manager openssl iproute2 util-linux
 
-.PHONY: build packages rehearse test check bench
+.PHONY: build packages rehearse test check bench second-opinions pictures
 
 # The programs, in bin/. Without cgo they need no system package; rootceremony
 # then has no smart cards.
@@ -25,10 +25,10 @@ packages:
 
 # A guided rehearsal on virtual tokens.
 rehearse: build
-	bin/rootceremony rehearse
+	bin/rootceremony rehearse || test $$? = 3 # left early: to be gone on with
 
 # Everything. What is missing is installed first.
-test: packages check
+test: packages check second-opinions
 	$(GO) test -timeout 30m ./...
 
 # Form, vet, staticcheck, and who may import what.
@@ -38,6 +38,14 @@ check: packages
 	$(GO) run $(STATICCHECK) ./...
 	$(GO) test -run TestImports ./cmd/rootceremony
 
+# tuf-js, which the tests ask for its opinion, in the user's cache folder.
+second-opinions:
+	ceremony/tuf/testdata/second/install
+
 # Figures: nothing asserts them.
 bench: packages
 	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+# The pictures in docs/, from a real run. It needs chromium and DejaVu Sans Mono.
+pictures:
+	docs/pictures.sh

@@ -105,11 +105,14 @@ func (d *Desk) agree(ctx context.Context, a Attendant) error {
 		return err
 	}
 	digest := resolved.Digest()
+	compare := "One person reads the digest aloud, the others compare it with the one that was announced."
+	if resolved.Rehearsal {
+		compare = "One person reads the digest aloud. (A rehearsal's is its own: the plan says in it that this is one.)"
+	}
 	err = a.Type(ctx, Prompt{ID: "plan.digest", Final: true, Message: Message{
 		Title: "Agree the plan",
 		Facts: []Fact{{"Digest", grouped(digest)}},
-		Text: []string{"One person reads the digest aloud, the others compare it with the plan they were sent. " +
-			"From now on nothing but this plan decides what is made."}},
+		Text:  []string{compare + " From now on nothing but this plan decides what is made."}},
 		Question: "To agree, type the first 8 characters of the digest:"}, digest[:8])
 	if err != nil {
 		return err
@@ -117,7 +120,7 @@ func (d *Desk) agree(ctx context.Context, a Attendant) error {
 	if err := d.record(TypePlanAgreed, "room", PlanAgreed{digest, resolved.JSON()}); err != nil {
 		return err
 	}
-	return d.writeResolved()
+	return d.write(written{ResolvedFile, resolved.JSON()})
 }
 
 func notEmpty(s string) error {
@@ -158,6 +161,6 @@ func thousands(s string) []string {
 func tokenFacts(info keys.Info, h Holder) []Fact {
 	return []Fact{
 		{"Token", info.FormFactor + ", firmware " + info.Firmware.String()},
-		{"Serial", serialText(info.Serial) + "   (sticker " + h.Token + ")"},
+		{"Serial", serialText(info.Serial) + "   (to carry the sticker " + h.Token + ")"},
 	}
 }

@@ -40,6 +40,7 @@ type stage struct {
 	dir     string
 	drawer  *virtual.Drawer
 	plugged []string // stickers
+	real    bool     // not a rehearsal, though on virtual tokens
 }
 
 func newStage(t *testing.T, edit ...string) *stage {
@@ -65,7 +66,7 @@ func newStage(t *testing.T, edit ...string) *stage {
 
 // open opens the desk; the tokens named are added to the drawer.
 func (s *stage) open(clock func() time.Time, stickers ...string) (*ceremony.Desk, error) {
-	desk, err := ceremony.OpenDesk(s.dir, ceremony.Settings{Program: "test", Clock: clock, Rehearsal: true})
+	desk, err := ceremony.OpenDesk(s.dir, ceremony.Settings{Program: "test", Clock: clock, Rehearsal: !s.real})
 	if err != nil {
 		return nil, err
 	}
@@ -492,6 +493,20 @@ func TestFoldRefusesWhatDoesNotFit(t *testing.T) {
 	all := events(t, s.dir)
 	free := map[string]bool{ceremony.TypeNote: true, ceremony.TypePreflight: true, ceremony.TypeHeadSigned: true, ceremony.TypeContinued: true, ceremony.TypeClosed: true}
 	for i, e := range all {
+		changed := append([]transcript.Event{}, all...)
+		for old, new := range map[string]string{
+			`"signature":"`: `"signature":"0`, `"name":"publish/1`: `"name":"publish/../../1`, `"name":"metadata/`: `"name":"`,
+			`"sha256":"`: `"sha256":"0`,
+		} {
+			changed[i].Data = bytes.ReplaceAll(e.Data, []byte(old), []byte(new))
+			evidence := strings.Contains(string(e.Data), `"evidence":`) && strings.Contains(old, "sha256") // files that do not follow from the log
+			if bytes.Equal(changed[i].Data, e.Data) || evidence {
+				continue
+			}
+			if _, err := ceremony.Fold(changed); err == nil {
+				t.Errorf("line %d (%s) can have %s for %s", e.Seq, e.Type, new, old)
+			}
+		}
 		if free[e.Type] {
 			continue
 		}
@@ -502,16 +517,6 @@ func TestFoldRefusesWhatDoesNotFit(t *testing.T) {
 		twice := append(append([]transcript.Event{}, all[:i+1]...), all[i:]...)
 		if _, err := ceremony.Fold(twice); err == nil {
 			t.Errorf("line %d (%s) can be there twice", e.Seq, e.Type)
-		}
-		changed := append([]transcript.Event{}, all...)
-		for _, digit := range []string{"0", "1"} {
-			changed[i].Data = bytes.ReplaceAll(e.Data, []byte(`"signature":"`), []byte(`"signature":"`+digit))
-			if bytes.Equal(changed[i].Data, e.Data) {
-				continue
-			}
-			if _, err := ceremony.Fold(changed); err == nil {
-				t.Errorf("line %d (%s) can have another signature", e.Seq, e.Type)
-			}
 		}
 	}
 }

@@ -145,12 +145,14 @@ online roles:
   snapshot: 1 of 1, key ids begin %s
   targets: 1 of 1, key ids begin %s
 
+digest: %s
+
 custody:
   any 3 of Alice Costa, Bruno Ferraz, Chen Wei, Dana Okafor or Emil Novak could sign, with their tokens and PINs
   losing the tokens of any 3 of Alice Costa, Bruno Ferraz, Chen Wei, Dana Okafor or Emil Novak locks the project out: no key has a backup
   no site alone could sign, or lock the project out
   root metadata: 2375 bytes to sign, of 3000 at most
-  with these online keys, 7 holders would fit`, ids[0], ids[1], ids[2])
+  with these online keys, 7 holders would fit`, ids[0], ids[1], ids[2], grouped(r.Digest()))
 	if got := strings.Join(c.Lines(), "\n"); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}

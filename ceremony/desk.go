@@ -137,7 +137,7 @@ func (d *Desk) checkPlanUnchanged() error {
 	if d.state.Plan == nil {
 		return nil
 	}
-	text, err := os.ReadFile(filepath.Join(d.dir, PlanFile))
+	text, err := transcript.ReadFile(filepath.Join(d.dir, PlanFile))
 	if err != nil {
 		return fmt.Errorf("the agreed plan cannot be read: %w", err)
 	}
@@ -145,7 +145,7 @@ func (d *Desk) checkPlanUnchanged() error {
 		return fmt.Errorf("%s was edited after it was agreed: its SHA-256 is %s, and was %s (hint: put the agreed file back, or hold another ceremony in another directory)",
 			PlanFile, digest, d.state.Plan.PlanSHA256)
 	}
-	resolved, err := os.ReadFile(filepath.Join(d.dir, ResolvedFile))
+	resolved, err := transcript.ReadFile(filepath.Join(d.dir, ResolvedFile))
 	if err == nil && digestOf(resolved) != d.state.Digest {
 		return fmt.Errorf("%s was edited after it was agreed (hint: remove it; the log holds the agreed one, and it will be written again)", ResolvedFile)
 	}
@@ -155,14 +155,10 @@ func (d *Desk) checkPlanUnchanged() error {
 	return err
 }
 
-func (d *Desk) writeResolved() error {
-	return transcript.WriteNew(filepath.Join(d.dir, ResolvedFile), d.state.Plan.JSON(), 0o600)
-}
-
 // LookAt returns a desk that only shows what a ceremony has come to, also while
 // another process holds it. It takes no tasks.
 func LookAt(dir string) (*Desk, error) {
-	text, err := os.ReadFile(filepath.Join(dir, transcript.FileName))
+	text, err := transcript.ReadFile(filepath.Join(dir, transcript.FileName))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%s: %w", dir, transcript.ErrNone)
 	}
@@ -182,6 +178,16 @@ func LookAt(dir string) (*Desk, error) {
 
 // UseTokens gives the desk its readers.
 func (d *Desk) UseTokens(t Tokens) { d.tokens = t }
+
+// Tokens are the readers that the desk was given.
+func (d *Desk) Tokens() Tokens { return d.tokens }
+
+// Head is the head of the log as it stands.
+func (d *Desk) Head() transcript.Head {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.log.Head()
+}
 
 // Close leaves the ceremony; another process may go on with it.
 func (d *Desk) Close() error { return d.log.Close() }
@@ -207,18 +213,33 @@ func (d *Desk) recorded(kind, by string, data any) (transcript.Event, error) {
 	if err == nil {
 		return event, nil
 	}
-	state, foldErr := Fold(d.log.Events())
-	if foldErr != nil {
-		return event, errors.Join(err, foldErr)
+	return event, errors.Join(err, d.refold())
+}
+
+// refold brings the state back to what the log says. A task that is running
+// keeps the holders it knows.
+func (d *Desk) refold() error {
+	state, err := Fold(d.log.Events())
+	if err != nil {
+		return err
 	}
-	d.state = state
-	return event, err
+	for id, h := range d.state.Holders {
+		if again := state.Holders[id]; again != nil {
+			*h = *again
+			state.Holders[id] = h
+		}
+	}
+	*d.state = *state
+	return nil
 }
 
 // intend records an intention, once there is room for its result too, and
 // returns its number.
 func (d *Desk) intend(kind, by string, data any) (int64, error) {
-	if err := d.log.KeepRoom(); err != nil {
+	d.mu.Lock()
+	err := d.log.KeepRoom()
+	d.mu.Unlock()
+	if err != nil {
 		return 0, err
 	}
 	event, err := d.recorded(kind, by, data)

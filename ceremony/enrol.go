@@ -8,11 +8,8 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io/fs"
-	"path/filepath"
 	"slices"
 
-	"rootceremony/ceremony/transcript"
 	"rootceremony/keys"
 	"rootceremony/keys/secret"
 )
@@ -26,6 +23,9 @@ func (d *Desk) enrol(ctx context.Context, a Attendant, id string) error {
 		return err
 	}
 	if err := d.settle(ctx, a, h, info); err != nil {
+		return err
+	}
+	if err := d.noticeReset(ctx, a, h, info); err != nil {
 		return err
 	}
 	if info, err = d.wipeIfNeeded(ctx, a, h, info); err != nil {
@@ -90,7 +90,7 @@ func (d *Desk) fitsEnrolment(state *HolderState, info keys.Info) error {
 		return fmt.Errorf("token %s is %s's (hint: insert %s's token, sticker %s)", serialText(info.Serial), owner.Holder.Name, h.Name, h.Token)
 	}
 	if own := state.Serial; own != 0 && own != info.Serial {
-		return fmt.Errorf("%s's token has the serial number %s, this one %s (hint: insert the token with the sticker %s)",
+		return fmt.Errorf("%s's token has the serial number %s, this one %s (hint: insert the token with the sticker %s, or, if that one is lost, take the task Start a holder over)",
 			h.Name, serialText(own), serialText(info.Serial), h.Token)
 	}
 	if info.Edition != "" {
@@ -191,6 +191,50 @@ func (d *Desk) told(ctx context.Context, a Attendant, h *HolderState, found stri
 		Text: []string{"The last time, the program or the token was stopped in the middle of a step. The token was looked at: " + found + "."}})
 }
 
+// noticeReset starts a holder over whose token was brought to its factory
+// state elsewhere.
+func (d *Desk) noticeReset(ctx context.Context, a Attendant, h *HolderState, info keys.Info) error {
+	if !info.Fresh() || h.Prepared == nil && !h.Partial {
+		return nil
+	}
+	err := a.Tell(ctx, Message{Title: h.Holder.Name + ": the token was reset", Facts: tokenFacts(info, h.Holder),
+		Text: []string{"It is as new: what this ceremony had made on it is gone. It is prepared anew."}})
+	if err != nil {
+		return err
+	}
+	return d.record(TypeStartedOver, h.Holder.ID, StartedOver{Act{h.Holder.ID, info.Serial}, "the token was reset outside of this ceremony"})
+}
+
+// startOver gives up what a holder's token has got so far: it is lost, broken,
+// or its PIN is.
+func (d *Desk) startOver(ctx context.Context, a Attendant) error {
+	title := "Start a holder over"
+	var choices []Choice
+	for _, h := range d.state.Plan.Holders {
+		if state := d.state.Holders[h.ID]; state.Serial != 0 {
+			choices = append(choices, Choice{h.ID, fmt.Sprintf("%s, token %s, serial %s", h.Name, h.Token, serialText(state.Serial))})
+		}
+	}
+	id, err := a.Choose(ctx, Prompt{ID: "restart.who", Message: Message{Title: title,
+		Text: []string{"A holder whose token is lost, broken or blocked begins anew, with another token or with the same one once it is wiped. What the token has got so far is no part of this ceremony any more."}},
+		Question: "Who starts over?"}, choices)
+	if err != nil {
+		return err
+	}
+	h := d.state.Holders[id]
+	why, err := a.Ask(ctx, Prompt{ID: "restart.why", Message: Message{Title: title}, Question: "What has happened to the token of " + h.Holder.Name + "?"}, notEmpty)
+	if err != nil {
+		return err
+	}
+	err = a.Type(ctx, Prompt{ID: "restart.serial", Final: true, Message: Message{Title: title,
+		Facts: []Fact{{"Holder", h.Holder.Name}, {"Serial", serialText(h.Serial) + "   (sticker " + h.Holder.Token + ")"}}},
+		Question: "To give up what this token has got, type its serial number without spaces:"}, fmt.Sprint(h.Serial))
+	if err != nil {
+		return err
+	}
+	return d.record(TypeStartedOver, id, StartedOver{Act{id, h.Serial}, why})
+}
+
 // wipeIfNeeded brings a token that is not fresh to its factory state, once its
 // serial number was typed.
 func (d *Desk) wipeIfNeeded(ctx context.Context, a Attendant, h *HolderState, info keys.Info) (keys.Info, error) {
@@ -289,8 +333,24 @@ func (d *Desk) withPIN(ctx context.Context, a Attendant, h *HolderState, tries i
 		tries = wrong.TriesLeft
 		text = []string{"The PIN was wrong."}
 	}
-	return fmt.Errorf("%s's token: %w", h.Holder.Name, &keys.PINError{})
+	return &blockedPIN{h.Holder.Name, d.state.Draft == nil}
 }
+
+// blockedPIN is a token that takes no PIN any more.
+type blockedPIN struct {
+	holder string
+	early  bool // the holder can still start over
+}
+
+func (e *blockedPIN) Error() string {
+	way := "the others go on; this token signs no more"
+	if e.early {
+		way = "take the task Start a holder over, and then enrol again: the token is wiped, or another is used"
+	}
+	return fmt.Sprintf("the PIN of %s's token is blocked: no tries are left, and nobody has its PUK (hint: %s)", e.holder, way)
+}
+
+func (e *blockedPIN) Unwrap() error { return &keys.PINError{} }
 
 // prepare sets tries and PIN and makes the keys in 9a and 82.
 func (d *Desk) prepare(ctx context.Context, a Attendant, s *keys.Session, h *HolderState, info keys.Info, pin *secret.Buffer) error {
@@ -370,18 +430,13 @@ func (d *Desk) attested(s *keys.Session, serial uint32, slot keys.Slot, public k
 		der  []byte
 	}{{slot.String(), attestation.Slot}, {keys.SlotAttestation.String(), attestation.Device}} {
 		text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.der})
-		file, err := d.keep(fmt.Sprintf("evidence/%d/%s.%.8s.pem", serial, c.name, digestOf(c.der)), text, 0o600)
-		if err != nil {
+		file := written{fmt.Sprintf("evidence/%d/%s.%.8s.pem", serial, c.name, digestOf(c.der)), text}
+		if err := d.write(file); err != nil {
 			return nil, err
 		}
-		kept = append(kept, file)
+		kept = append(kept, file.file())
 	}
 	return kept, nil
-}
-
-// keep writes a new file of the ceremony directory. name has slashes.
-func (d *Desk) keep(name string, content []byte, mode fs.FileMode) (File, error) {
-	return File{name, digestOf(content)}, transcript.WriteNew(filepath.Join(d.dir, filepath.FromSlash(name)), content, mode)
 }
 
 // prove has the root key sign the proof of possession.
@@ -401,11 +456,11 @@ func (d *Desk) prove(ctx context.Context, a Attendant, s *keys.Session, h *Holde
 	if err != nil {
 		return err
 	}
-	file, err := d.keep(fmt.Sprintf("evidence/%d/possession.%s.json", h.Serial, nonce[:8]), append(text, '\n'), 0o600)
-	if err != nil {
+	file := written{fmt.Sprintf("evidence/%d/possession.%s.json", h.Serial, nonce[:8]), append(text, '\n')}
+	if err := d.write(file); err != nil {
 		return err
 	}
-	return d.record(TypeKeyProved, h.Holder.ID, KeyProved{Act{h.Holder.ID, h.Serial}, nonce, signature, []File{file}})
+	return d.record(TypeKeyProved, h.Holder.ID, KeyProved{Act{h.Holder.ID, h.Serial}, nonce, signature, []File{file.file()}})
 }
 
 // tokenSigns signs with the root key and verifies what comes back, in hex.
@@ -430,9 +485,7 @@ func verified(h *HolderState, public keys.PublicKey, message, signature []byte) 
 
 // signHead has the holder's key in 9a sign the head of the log as it stands.
 func (d *Desk) signHead(ctx context.Context, s *keys.Session, h *HolderState, pin *secret.Buffer) error {
-	d.mu.Lock()
-	head := d.log.Head()
-	d.mu.Unlock()
+	head := d.Head()
 	made, err := s.Sign(ctx, keys.SlotAuthentication, pin, HeadMessage(head), nil)
 	if err != nil {
 		return err

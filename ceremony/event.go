@@ -25,6 +25,7 @@ const (
 	TypeKeyMade           = "key.made"
 	TypeKeyProved         = "key.proved"
 	TypeSettled           = "intention.settled"
+	TypeStartedOver       = "holder.started-over"
 	TypeDraftMade         = "draft.made"
 	TypeDraftReviewed     = "draft.reviewed"
 	TypeSignatureIntended = "signature.intended"
@@ -133,6 +134,13 @@ type Settled struct {
 	Result
 	Found string      `json:"found"`
 	State SettledKind `json:"state"`
+}
+
+// StartedOver gives up what a holder's token has got so far: its keys are no
+// part of this ceremony. Only before there is a draft.
+type StartedOver struct {
+	Act
+	Why string `json:"why"`
 }
 
 // SettledKind says what an intention without a result had come to.

@@ -139,7 +139,7 @@ func (iv *interview) text(id string, into *string, question, enter string, check
 		question += " (Enter: " + enter + ")"
 	}
 	answer, err := iv.a.Ask(iv.ctx, Prompt{ID: id, Question: question}, func(s string) error {
-		if s = strings.TrimSpace(s); s == "" && enter != "" {
+		if s = strings.TrimSpace(s); enter != "" && (s == "" || s == enter) {
 			return nil
 		}
 		return check(s)
@@ -147,7 +147,7 @@ func (iv *interview) text(id string, into *string, question, enter string, check
 	if err != nil {
 		return err
 	}
-	if answer = strings.TrimSpace(answer); answer != "" {
+	if answer = strings.TrimSpace(answer); answer != "" && answer != enter {
 		*into = answer
 	}
 	return nil

@@ -96,7 +96,7 @@ func (c *PlanCheck) Lines() []string {
 		}
 		lines = append(lines, fmt.Sprintf("  %s: %d of %d, key ids begin %s", role.Role, role.Threshold, len(short), strings.Join(short, ", ")))
 	}
-	lines = append(lines, "", "custody:")
+	lines = append(lines, "", "digest: "+grouped(c.Digest), "", "custody:")
 	for _, l := range append(c.Custody.Lines(), c.Budget.Lines()...) {
 		lines = append(lines, "  "+l)
 	}

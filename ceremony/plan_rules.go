@@ -12,6 +12,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"golang.org/x/text/unicode/norm"
+
 	"rootceremony/keys"
 )
 
@@ -215,8 +217,12 @@ func slug(name string) string {
 	return id
 }
 
-// fold is a text as people compare it: without regard to case and spaces.
-func fold(s string) string { return strings.ToLower(strings.Join(strings.Fields(s), " ")) }
+// fold is a text as people compare it: without regard to case, to spaces, and
+// to the several ways in which Unicode writes what looks the same.
+func fold(s string) string {
+	upper := strings.ToUpper(norm.NFKC.String(strings.Join(strings.Fields(s), " ")))
+	return norm.NFKC.String(strings.ToLower(upper))
+}
 
 func (p *Plan) personRules() {
 	for i, person := range p.Persons {
@@ -291,7 +297,19 @@ const (
 // the word for what it is a name of.
 func checkName(s string) error { return checkShown(s, maxName) }
 
-func checkSticker(s string) error { return checkShown(s, maxSticker) }
+// checkSticker refuses stickers that not every keyboard can type, or that are
+// commands in plain mode.
+func checkSticker(s string) error {
+	for _, r := range s {
+		if r > unicode.MaxASCII {
+			return fmt.Errorf("%q holds the character %U: a sticker has plain letters, digits and signs (ASCII) only", s, r)
+		}
+	}
+	if strings.HasPrefix(s, ":") {
+		return fmt.Errorf("%q begins with a colon, as commands do", s)
+	}
+	return checkShown(s, maxSticker)
+}
 
 // checkOptional is checkName for what may be left out.
 func checkOptional(s string) error {

@@ -3,10 +3,8 @@ package ceremony
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -32,7 +30,10 @@ func fullerFile(version int64) string {
 // writes it where it is published from.
 func (d *Desk) publish(ctx context.Context, a Attendant) error {
 	s := d.state
-	text, err := s.signedRoot(s.Signatures())
+	if err := d.unexpired(); err != nil {
+		return err
+	}
+	text, err := tuf.Assemble(s.Root, s.Signatures())
 	if err != nil {
 		return err
 	}
@@ -52,34 +53,11 @@ func (d *Desk) publish(ctx context.Context, a Attendant) error {
 	for _, sig := range s.Signatures() {
 		ids = append(ids, sig.KeyID)
 	}
-	name := rootFile(s.Draft.Version)
-	err = d.record(TypeRootPublished, "room", RootPublished{s.Draft.Version, s.Draft.Digest, File{name, digestOf(text)}, ids})
-	if err != nil {
+	root := written{rootFile(s.Draft.Version), text}
+	if err := d.record(TypeRootPublished, "room", RootPublished{s.Draft.Version, s.Draft.Digest, root.file(), ids}); err != nil {
 		return err
 	}
-	return d.writePublished(name, text)
-}
-
-// writePublished writes a root and verifies what the disk gives back.
-func (d *Desk) writePublished(name string, text []byte) error {
-	path := filepath.Join(d.dir, filepath.FromSlash(name))
-	if err := transcript.WriteNew(path, text, 0o644); err != nil {
-		return err
-	}
-	back, err := os.ReadFile(path)
-	if err != nil {
-		return err
-	}
-	if !bytes.Equal(back, text) {
-		return fmt.Errorf("%s does not hold what was written (hint: the disk is not to be trusted; copy the directory to another one)", name)
-	}
-	_, err = verifyRoot(back, d.state.Draft.Digest)
-	return err
-}
-
-// signedRoot is the root file with these signatures.
-func (s *State) signedRoot(signatures []tuf.Signature) ([]byte, error) {
-	return tuf.Assemble(s.Root, signatures)
+	return d.write(root)
 }
 
 // verifyRoot reads a root file as a client does that trusts nothing else, and
@@ -108,9 +86,12 @@ func (d *Desk) seal(ctx context.Context, a Attendant) error {
 	if len(missing) > 0 {
 		text = listed(missing) + " did not sign. After the seal they cannot."
 	}
+	d.mu.Lock()
+	exceptions := s.Exceptions // which others may record meanwhile
+	d.mu.Unlock()
 	err := a.Type(ctx, Prompt{ID: "seal", Final: true, Message: Message{Title: "Seal the ceremony",
 		Facts: []Fact{{"Published", s.Published.File.Name}, {"Signed by", fmt.Sprintf("%d of %d holders", len(s.Signatures()), len(s.Plan.Holders))},
-			{"Exceptions", fmt.Sprint(s.Exceptions)}},
+			{"Exceptions", fmt.Sprint(exceptions)}},
 		Text: []string{text}},
 		Question: "To seal, type seal:"}, "seal")
 	if err != nil {
@@ -121,17 +102,21 @@ func (d *Desk) seal(ctx context.Context, a Attendant) error {
 		sealed.KeyIDs = append(sealed.KeyIDs, sig.KeyID)
 	}
 	if len(sealed.KeyIDs) > len(s.Published.KeyIDs) {
-		fuller, err := s.signedRoot(s.Signatures())
+		fuller, err := s.rootFile(fullerFile(s.Draft.Version), sealed.KeyIDs)
 		if err != nil {
 			return err
 		}
-		sealed.Fuller = &File{fullerFile(s.Draft.Version), digestOf(fuller)}
+		file := fuller.file()
+		sealed.Fuller = &file
 	}
 	if err := d.record(TypeSealed, "room", sealed); err != nil {
 		return err
 	}
 	return d.mend()
 }
+
+// nobodyElse ends a list of holders; no holder's id is a dot.
+const nobodyElse = "."
 
 // heads has one or more holders sign the sealed log with their keys in 9a.
 func (d *Desk) heads(ctx context.Context, a Attendant) error {
@@ -143,7 +128,7 @@ func (d *Desk) heads(ctx context.Context, a Attendant) error {
 			}
 		}
 		if d.state.sealedHead() {
-			choices = append(choices, Choice{"enough", "Nobody else"})
+			choices = append(choices, Choice{nobodyElse, "Nobody else"})
 		}
 		who, err := a.Choose(ctx, Prompt{ID: "heads.who", Message: Message{Title: "Sign the log",
 			Text: []string{"Whoever signs the log now vouches that it is the record of this day: nobody can change it later without being found out. One holder is enough, more are better."}},
@@ -151,7 +136,7 @@ func (d *Desk) heads(ctx context.Context, a Attendant) error {
 		if err != nil {
 			return err
 		}
-		if who == "enough" {
+		if who == nobodyElse {
 			return nil
 		}
 		if err := d.headBy(ctx, a, d.state.Holders[who]); err != nil {
@@ -171,20 +156,23 @@ func (d *Desk) headBy(ctx context.Context, a Attendant, h *HolderState) error {
 	return d.withPIN(ctx, a, h, info.PINTries, func(s *keys.Session, pin *secret.Buffer) error { return d.signHead(ctx, s, h, pin) })
 }
 
-// sums writes SHA256SUMS over what is published, as the last file.
+// sums writes SHA256SUMS over what is published, as the last file. It lists
+// what the log vouches for, and nothing that somebody has put beside it.
 func (d *Desk) sums(ctx context.Context, a Attendant) error {
-	text, err := publishedSums(filepath.Join(d.dir, PublishDir))
-	if err != nil {
+	if err := d.mend(); err != nil {
 		return err
 	}
-	file, err := d.keep(PublishDir+"/"+SumsFile, text, 0o644)
-	if err != nil {
+	if err := d.nothingElsePublished(); err != nil {
 		return err
 	}
-	if err := d.record(TypeClosed, "room", Closed{file}); err != nil {
+	sums := d.state.sums()
+	if err := d.write(sums); err != nil {
 		return err
 	}
-	head := d.log.Head()
+	if err := d.record(TypeClosed, "room", Closed{sums.file()}); err != nil {
+		return err
+	}
+	head := d.Head()
 	return a.Tell(ctx, Message{Title: "The ceremony is closed", Facts: []Fact{
 		{"Publish", filepath.Join(d.dir, PublishDir)},
 		{"Log", fmt.Sprintf("%d lines", head.Seq)},
@@ -192,70 +180,129 @@ func (d *Desk) sums(ctx context.Context, a Attendant) error {
 		Text: []string{"Write the head of the log down on paper, and publish it: with it an outsider can tell whether the record is the one of this day."}})
 }
 
-// publishedSums lists the files below dir, but for the list itself.
-func publishedSums(dir string) ([]byte, error) {
-	var lines []string
-	err := filepath.WalkDir(dir, func(name string, entry fs.DirEntry, err error) error {
+// published are the files in publish, but for the list of them.
+func (s *State) published() []File {
+	files := []File{s.Published.File}
+	if s.Sealed.Fuller != nil {
+		files = append(files, *s.Sealed.Fuller)
+	}
+	return files
+}
+
+// sums lists what is published in the format of sha256sum.
+func (s *State) sums() written {
+	var text []byte
+	for _, f := range s.published() {
+		text = fmt.Appendf(text, "%s  %s\n", f.SHA256, strings.TrimPrefix(f.Name, PublishDir+"/"))
+	}
+	return written{PublishDir + "/" + SumsFile, text}
+}
+
+// nothingElsePublished refuses files in publish that the log knows nothing of.
+func (d *Desk) nothingElsePublished() error {
+	known := []string{d.state.sums().name}
+	for _, f := range d.state.published() {
+		known = append(known, f.Name)
+	}
+	return filepath.WalkDir(filepath.Join(d.dir, PublishDir), func(name string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
 		}
-		relative, err := filepath.Rel(dir, name)
-		if err != nil || relative == SumsFile {
-			return err
+		relative, err := filepath.Rel(d.dir, name)
+		if err == nil && !slices.Contains(known, filepath.ToSlash(relative)) {
+			err = fmt.Errorf("%s was put there by somebody else, and the log knows nothing of it (hint: take it away, and take this task again)", name)
 		}
-		text, err := os.ReadFile(name)
-		lines = append(lines, digestOf(text)+"  "+filepath.ToSlash(relative)+"\n")
 		return err
 	})
-	slices.SortFunc(lines, func(a, b string) int { return strings.Compare(a[66:], b[66:]) })
-	return []byte(strings.Join(lines, "")), err
 }
 
 // mend writes the files that the log tells of and an earlier process did not
-// live to write. Where a file holds something else, that is an error.
+// live to write, and compares the others. Where a file holds something else,
+// or one is gone that cannot be made again, that is an error.
 func (d *Desk) mend() error {
 	s := d.state
+	var files []written
 	if s.Plan != nil {
-		if err := d.writeResolved(); err != nil {
+		files = append(files, written{ResolvedFile, s.Plan.JSON()})
+	}
+	if s.Draft != nil {
+		draft, err := s.draftFile(s.Root)
+		if err != nil {
 			return err
 		}
-	}
-	if s.Draft == nil {
-		return nil
-	}
-	if _, err := d.keepDraft(); err != nil {
-		return err
-	}
-	for _, h := range s.Plan.Holders {
-		if m := s.Holders[h.ID].Signature; m != nil {
-			name, text, err := signatureFile(m.Digest, h.ID, m.KeyID, m.Signature)
-			if err != nil {
-				return err
-			}
-			if _, err := d.keep(name, text, 0o600); err != nil {
-				return err
+		files = append(files, draft)
+		for _, h := range s.Plan.Holders {
+			if m := s.Holders[h.ID].Signature; m != nil {
+				file, err := signatureFile(m.Digest, h.ID, m.KeyID, m.Signature)
+				if err != nil {
+					return err
+				}
+				files = append(files, file)
 			}
 		}
 	}
 	if s.Published != nil {
-		if err := d.mendRoot(s.Published.File, s.Published.KeyIDs); err != nil {
+		root, err := s.rootFile(s.Published.File.Name, s.Published.KeyIDs)
+		if err != nil {
+			return err
+		}
+		files = append(files, root)
+	}
+	if s.Sealed != nil && s.Sealed.Fuller != nil {
+		root, err := s.rootFile(s.Sealed.Fuller.Name, s.Sealed.KeyIDs)
+		if err != nil {
+			return err
+		}
+		files = append(files, root)
+	}
+	if s.Closed != nil {
+		files = append(files, s.sums())
+	}
+	for _, file := range files {
+		if err := d.write(file); err != nil {
 			return err
 		}
 	}
-	if s.Sealed != nil && s.Sealed.Fuller != nil {
-		return d.mendRoot(*s.Sealed.Fuller, s.Sealed.KeyIDs)
+	return d.CheckFiles()
+}
+
+// CheckFiles compares the files of the directory to what the log says of them.
+func (d *Desk) CheckFiles() error {
+	for _, f := range d.state.Files {
+		text, err := transcript.ReadFile(filepath.Join(d.dir, filepath.FromSlash(f.Name)))
+		if err != nil {
+			return fmt.Errorf("a file that the log vouches for cannot be read: %w (hint: put it back from a copy of the directory)", err)
+		}
+		if digest := digestOf(text); digest != f.SHA256 {
+			return fmt.Errorf("%s was changed after it was recorded: its SHA-256 is %s, and was %s (hint: put it back from a copy of the directory)", f.Name, digest, f.SHA256)
+		}
 	}
 	return nil
 }
 
-func (d *Desk) mendRoot(file File, keyIDs []string) error {
-	signatures := slices.DeleteFunc(d.state.Signatures(), func(s tuf.Signature) bool { return !slices.Contains(keyIDs, s.KeyID) })
-	text, err := d.state.signedRoot(signatures)
+// rootFile is the root with the signatures of these keys, as a file.
+func (s *State) rootFile(name string, keyIDs []string) (written, error) {
+	signed, err := s.signedBy(keyIDs)
 	if err != nil {
+		return written{}, err
+	}
+	text, err := tuf.Assemble(s.Root, signed)
+	return written{name, text}, err
+}
+
+// write writes a file of the ceremony directory that follows from the log, and
+// reads it back. What is published everybody may read.
+func (d *Desk) write(file written) error {
+	mode := fs.FileMode(0o600)
+	if strings.HasPrefix(file.name, PublishDir+"/") {
+		mode = 0o644
+	}
+	if err := transcript.WriteWithin(d.dir, file.name, file.text, mode); err != nil {
 		return err
 	}
-	if digestOf(text) != file.SHA256 {
-		return errors.New("the log's signatures do not make the root that was published")
+	back, err := transcript.ReadFile(filepath.Join(d.dir, filepath.FromSlash(file.name)))
+	if err == nil && !bytes.Equal(back, file.text) {
+		err = fmt.Errorf("%s does not hold what was written (hint: the disk is not to be trusted; copy the directory to another one)", file.name)
 	}
-	return d.writePublished(file.Name, text)
+	return err
 }

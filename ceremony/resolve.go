@@ -69,6 +69,9 @@ func (p *Plan) resolve(now time.Time) (*Resolved, error) {
 	if err := p.err(); err != nil {
 		return nil, err
 	}
+	if now.Before(minClock) {
+		return nil, fmt.Errorf("this computer's clock says %s, which cannot be (hint: set it, and compare it with another clock)", stamp(now))
+	}
 	expires, err := expiry(p.Root.Expires, now)
 	if err == nil {
 		err = checkExpiry(expires, now)

@@ -69,7 +69,7 @@ func (s *Script) Choose(ctx context.Context, p Prompt, choices []Choice) (string
 	if ok {
 		return answer, nil
 	}
-	for _, key := range []string{"no", "enough"} {
+	for _, key := range []string{"no", nobodyElse} {
 		if there(key) {
 			return key, nil
 		}

@@ -37,22 +37,36 @@ func (d *Desk) review(ctx context.Context, a Attendant) error {
 		}
 	}
 	s := d.state
-	file, err := d.keepDraft()
+	if err := d.unexpired(); err != nil {
+		return err
+	}
+	draft, err := s.draftFile(s.Root)
 	if err != nil {
 		return err
+	}
+	if err := d.write(draft); err != nil {
+		return err
+	}
+	command := "rootverify draft FILE"
+	if s.Begun.Rehearsal {
+		command = "rootverify draft --rehearsal FILE"
 	}
 	names := s.keyNames()
 	lines := []string{}
 	for _, change := range tuf.Diff(nil, s.Root, d.clock(), names) {
 		lines = append(lines, change.Text)
 	}
+	lines = append(lines, "", "custody:")
+	for _, line := range s.Plan.Custody().Lines() {
+		lines = append(lines, "  "+line)
+	}
 	title := fmt.Sprintf("Review root v%d", s.Draft.Version)
-	if err := a.Tell(ctx, Message{Title: title, Lines: append(lines, "", "Custody"), Text: s.Plan.Custody().Lines()}); err != nil {
+	if err := a.Tell(ctx, Message{Title: title, Lines: lines}); err != nil {
 		return err
 	}
 	second, err := a.Choose(ctx, Prompt{ID: "review.second", Message: Message{Title: title,
-		Facts: append(d.digestFacts(), Fact{"File", file.Name}),
-		Text: []string{"One laptop can lie. Carry the file to a second machine that was set up independently, and run there: rootverify draft FILE. " +
+		Facts: append(d.digestFacts(), Fact{"File", draft.name}),
+		Text: []string{"One laptop can lie. Carry the file to a second machine that was set up independently, and run there: " + command + ". " +
 			"It must show the same digest and the same words."}},
 		Question: "Is there a second machine?"},
 		[]Choice{{"yes", "Yes, and it shows the same words"}, {"no", "No: go on without one, as an exception"}})
@@ -103,37 +117,41 @@ func (d *Desk) makeDraft() error {
 		return err
 	}
 	canonical := root.Canonical()
-	file, text, err := draftFile(root, d.state.Begun.Rehearsal)
+	file, err := d.state.draftFile(root)
 	if err != nil {
 		return err
 	}
-	return d.record(TypeDraftMade, "room", DraftMade{root.Version, digestOf(canonical), expires, len(canonical), File{file, digestOf(text)}})
+	return d.record(TypeDraftMade, "room", DraftMade{root.Version, digestOf(canonical), expires, len(canonical), file.file()})
 }
 
-// draftFile names the unsigned root and gives its bytes.
-func draftFile(root *tuf.Root, rehearsal bool) (string, []byte, error) {
+// unexpired refuses a draft that no client would accept any more.
+func (d *Desk) unexpired() error {
+	expires := d.state.Draft.Expires
+	if now := d.clock(); !now.Before(expires) {
+		return fmt.Errorf("root v%d expired on %s, and it is %s now: no client would accept it (hint: if the clock is right, hold another ceremony in another directory; a rehearsal's root lives a day)",
+			d.state.Draft.Version, stamp(expires), stamp(now))
+	}
+	return nil
+}
+
+// draftFile is the unsigned root as a file.
+func (s *State) draftFile(root *tuf.Root) (written, error) {
 	text, err := tuf.Assemble(root, nil)
 	name := fmt.Sprintf("%d.root.unsigned.json", root.Version)
-	if rehearsal {
+	if s.Begun.Rehearsal {
 		name = "rehearsal." + name
 	}
-	return draftFolder(digestOf(root.Canonical())) + "/" + name, text, err
+	return written{draftFolder(digestOf(root.Canonical())) + "/" + name, text}, err
 }
 
 func draftFolder(digest string) string { return "metadata/" + digest[:8] }
 
-// keepDraft writes the unsigned root. The event that fixed it came first.
-func (d *Desk) keepDraft() (File, error) {
-	name, text, err := draftFile(d.state.Root, d.state.Begun.Rehearsal)
-	if err != nil {
-		return File{}, err
-	}
-	return d.keep(name, text, 0o600)
-}
-
 // sign has one holder sign the reviewed draft.
 func (d *Desk) sign(ctx context.Context, a Attendant, id string) error {
 	h := d.state.Holders[id]
+	if err := d.unexpired(); err != nil {
+		return err
+	}
 	info, err := d.waitForToken(ctx, a, h, "sign.token "+id, func(info keys.Info) error { return fitsSigning(h, info) })
 	if err != nil {
 		return err
@@ -221,26 +239,25 @@ func (d *Desk) signDraft(ctx context.Context, a Attendant, s *keys.Session, h *H
 	if err != nil {
 		return err
 	}
-	name, text, err := signatureFile(draft.Digest, h.Holder.ID, key.ID, signature)
+	file, err := signatureFile(draft.Digest, h.Holder.ID, key.ID, signature)
 	if err != nil {
 		return err
 	}
-	err = d.record(TypeSignatureMade, h.Holder.ID, SignatureMade{Result{on, intention}, draft.Version, draft.Digest, key.ID, signature, File{name, digestOf(text)}})
+	err = d.record(TypeSignatureMade, h.Holder.ID, SignatureMade{Result{on, intention}, draft.Version, draft.Digest, key.ID, signature, file.file()})
 	if err != nil {
 		return err
 	}
-	_, err = d.keep(name, text, 0o600)
-	return err
+	return d.write(file)
 }
 
 // signatureFile is one signature as a file: key id and signature as root
 // metadata has them.
-func signatureFile(digest, holder, keyID, signature string) (string, []byte, error) {
+func signatureFile(digest, holder, keyID, signature string) (written, error) {
 	text, err := json.MarshalIndent(struct {
 		KeyID string `json:"keyid"`
 		Sig   string `json:"sig"`
 	}{keyID, signature}, "", "  ")
-	return fmt.Sprintf("%s/%s.%.8s.sig.json", draftFolder(digest), holder, keyID), append(text, '\n'), err
+	return written{fmt.Sprintf("%s/%s.%.8s.sig.json", draftFolder(digest), holder, keyID), append(text, '\n')}, err
 }
 
 // keyNames are the names of the holders by the key ids of their root keys.

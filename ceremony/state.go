@@ -29,6 +29,7 @@ type State struct {
 	SealedAt   int64 // number of the event
 	Closed     *Closed
 	Exceptions int
+	Files      []File // all that the log vouches for, in its order
 
 	heads []string // heads[n] is the hash of line n; heads[0] of the empty log
 }
@@ -123,6 +124,8 @@ func (s *State) apply(e transcript.Event) error {
 		return s.keyProved(e)
 	case TypeSettled:
 		return s.settled(e)
+	case TypeStartedOver:
+		return s.startedOver(e)
 	case TypeDraftMade:
 		return s.draftMade(e)
 	case TypeDraftReviewed:
@@ -298,6 +301,7 @@ func (s *State) prepared(e transcript.Event) error {
 	if err != nil {
 		return err
 	}
+	s.Files = append(s.Files, data.Evidence...)
 	h.Prepared = &data
 	return nil
 }
@@ -323,11 +327,7 @@ func (s *State) keyMade(e transcript.Event) error {
 	if err != nil {
 		return err
 	}
-	for _, other := range s.Holders {
-		if other.Key != nil && other.Key.Public == data.Public {
-			return fmt.Errorf("%s has the same key", other.Holder.Name)
-		}
-	}
+	s.Files = append(s.Files, data.Evidence...)
 	h.Key = &data
 	return nil
 }
@@ -351,6 +351,7 @@ func (s *State) keyProved(e transcript.Event) error {
 	if err := verifyHex(h.Key.Public, message, data.Signature); err != nil {
 		return err
 	}
+	s.Files = append(s.Files, data.Evidence...)
 	h.Proved = &data
 	return nil
 }
@@ -375,6 +376,25 @@ func (s *State) settled(e transcript.Event) error {
 	return nil
 }
 
+func (s *State) startedOver(e transcript.Event) error {
+	var data StartedOver
+	if err := read(e, &data); err != nil {
+		return err
+	}
+	h, err := s.holder(data.Act)
+	if err != nil {
+		return err
+	}
+	if s.Draft != nil {
+		return errors.New("the draft holds the keys already")
+	}
+	if h.Serial == 0 {
+		return fmt.Errorf("%s has no token yet", h.Holder.Name)
+	}
+	*h = HolderState{Holder: h.Holder}
+	return nil
+}
+
 func (s *State) draftMade(e transcript.Event) error {
 	var data DraftMade
 	if err := read(e, &data); err != nil {
@@ -391,8 +411,12 @@ func (s *State) draftMade(e transcript.Event) error {
 		return fmt.Errorf("the agreed plan and the keys make version %d with digest %s, not version %d with %s",
 			root.Version, digest, data.Version, data.Digest)
 	}
+	file, err := s.draftFile(root)
+	if err != nil {
+		return err
+	}
 	s.Draft, s.Root = &data, root
-	return nil
+	return s.wrote(data.File, file)
 }
 
 func (s *State) draftReviewed(e transcript.Event) error {
@@ -441,8 +465,12 @@ func (s *State) signatureMade(e transcript.Event) error {
 	if err := verifyHex(h.Key.Public, s.Root.Canonical(), data.Signature); err != nil {
 		return err
 	}
+	file, err := signatureFile(data.Digest, data.Holder, data.KeyID, data.Signature)
+	if err != nil {
+		return err
+	}
 	h.Signature = &data
-	return nil
+	return s.wrote(data.File, file)
 }
 
 func (s *State) headSigned(e transcript.Event) error {
@@ -475,11 +503,19 @@ func (s *State) rootPublished(e transcript.Event) error {
 	if s.Published != nil || s.Draft == nil || data.Digest != s.Draft.Digest {
 		return errors.New("a root was published already, or this is not the draft")
 	}
-	if len(s.Signatures()) < s.Plan.Threshold {
-		return fmt.Errorf("%d of %d signatures are too few", len(s.Signatures()), s.Plan.Threshold)
+	signed, err := s.signedBy(data.KeyIDs)
+	if err != nil {
+		return err
+	}
+	if len(signed) < s.Plan.Threshold {
+		return fmt.Errorf("%d of %d signatures are too few", len(signed), s.Plan.Threshold)
+	}
+	text, err := tuf.Assemble(s.Root, signed)
+	if err != nil {
+		return err
 	}
 	s.Published = &data
-	return nil
+	return s.wrote(data.File, written{rootFile(data.Version), text})
 }
 
 func (s *State) sealed(e transcript.Event) error {
@@ -490,8 +526,19 @@ func (s *State) sealed(e transcript.Event) error {
 	if s.Published == nil || s.Sealed != nil {
 		return errors.New("nothing is published, or it is sealed already")
 	}
+	signed, err := s.signedBy(data.KeyIDs)
+	if err != nil {
+		return err
+	}
 	s.Sealed, s.SealedAt = &data, e.Seq
-	return nil
+	if data.Fuller == nil {
+		return nil
+	}
+	text, err := tuf.Assemble(s.Root, signed)
+	if err != nil {
+		return err
+	}
+	return s.wrote(*data.Fuller, written{fullerFile(s.Draft.Version), text})
 }
 
 func (s *State) closed(e transcript.Event) error {
@@ -503,7 +550,35 @@ func (s *State) closed(e transcript.Event) error {
 		return errors.New("it is not sealed")
 	}
 	s.Closed = &data
+	return s.wrote(data.Sums, s.sums())
+}
+
+// written is a file that follows from the log.
+type written struct {
+	name string // in the ceremony directory, with slashes
+	text []byte
+}
+
+// file is a written one as an event names it.
+func (w written) file() File { return File{w.name, digestOf(w.text)} }
+
+// wrote holds an event to the file that its task writes: an event does not say
+// where something is written, or what.
+func (s *State) wrote(said File, is written) error {
+	if said != is.file() {
+		return fmt.Errorf("it names the file %q with SHA-256 %s, not %q with %s", said.Name, said.SHA256, is.name, digestOf(is.text))
+	}
+	s.Files = append(s.Files, said)
 	return nil
+}
+
+// signedBy are the signatures of these keys, each of which must have made one.
+func (s *State) signedBy(keyIDs []string) ([]tuf.Signature, error) {
+	signed := slices.DeleteFunc(s.Signatures(), func(sig tuf.Signature) bool { return !slices.Contains(keyIDs, sig.KeyID) })
+	if len(signed) != len(keyIDs) {
+		return nil, fmt.Errorf("%d keys are named, and %d of them have signed", len(keyIDs), len(signed))
+	}
+	return signed, nil
 }
 
 // verifyHex checks a signature in lower-case hex.

@@ -33,6 +33,7 @@ type Task struct {
 	State    TaskState `json:"state"`
 	Reason   string    `json:"reason,omitempty"`   // why it is blocked, or what is done of it
 	Optional bool      `json:"optional,omitempty"` // the ceremony can end without it
+	Aside    bool      `json:"aside,omitempty"`    // for when something went wrong: never next
 
 	do func(context.Context, Attendant) error
 }
@@ -54,7 +55,7 @@ func (d *Desk) Next() (Task, bool) {
 		func(t Task) bool { return t.Optional },
 		func(t Task) bool { return true },
 	} {
-		i := slices.IndexFunc(tasks, func(t Task) bool { return t.State == Ready && wanted(t) })
+		i := slices.IndexFunc(tasks, func(t Task) bool { return t.State == Ready && !t.Aside && wanted(t) })
 		if i >= 0 {
 			return tasks[i], true
 		}
@@ -62,7 +63,10 @@ func (d *Desk) Next() (Task, bool) {
 	return Task{}, false
 }
 
-const groupEnd = "At the end"
+const (
+	groupHolders = "Holders"
+	groupEnd     = "At the end"
+)
 
 func (d *Desk) tasks() []Task {
 	s := d.state
@@ -78,6 +82,10 @@ func (d *Desk) tasks() []Task {
 	}
 	for _, h := range s.Plan.Holders {
 		tasks = append(tasks, d.enrolTask(s.Holders[h.ID]))
+	}
+	if s.Draft == nil && slices.ContainsFunc(tasks, func(t Task) bool { return t.Group == groupHolders && t.Reason != "" }) {
+		tasks = append(tasks, Task{ID: "restart", Group: groupHolders, Title: "Start a holder over", State: Ready, Optional: true, Aside: true,
+			Reason: "token lost, broken or blocked", do: d.startOver})
 	}
 	tasks = append(tasks, d.reviewTask())
 	for _, h := range s.Plan.Holders {
@@ -101,12 +109,14 @@ func (t *Task) block(reason string) {
 }
 
 func (d *Desk) enrolTask(h *HolderState) Task {
-	t := Task{ID: "enrol " + h.Holder.ID, Group: "Holders", Title: h.Holder.Name, State: doneIf(h.Proved != nil && h.Head != nil)}
+	t := Task{ID: "enrol " + h.Holder.ID, Group: groupHolders, Title: h.Holder.Name, State: doneIf(h.Proved != nil && h.Head != nil)}
 	switch {
 	case t.State == Done:
 		t.Reason = "key"
 	case h.Open != nil:
 		t.Reason = "was interrupted"
+	case h.Partial:
+		t.Reason = "the token must be wiped"
 	case h.Key != nil:
 		t.Reason = "key, not yet proved"
 	case h.Prepared != nil:

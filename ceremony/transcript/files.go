@@ -33,7 +33,7 @@ func WriteNew(name string, content []byte, mode fs.FileMode) error {
 	err := unix.Renameat2(unix.AT_FDCWD, temporary, unix.AT_FDCWD, name, unix.RENAME_NOREPLACE)
 	if err != nil {
 		_ = os.Remove(temporary)
-		there, readErr := os.ReadFile(name)
+		there, readErr := ReadFile(name)
 		if !errors.Is(err, unix.EEXIST) {
 			return &fs.PathError{Op: "write", Path: name, Err: err}
 		}
@@ -51,6 +51,23 @@ func writeSynced(name string, content []byte, mode fs.FileMode) error {
 	}
 	_, err = file.Write(content)
 	return errors.Join(err, file.Sync(), file.Close())
+}
+
+// WriteWithin is WriteNew for a file of the directory dir, by its name there,
+// with slashes. Folders on the way that are links lead elsewhere, and are
+// refused.
+func WriteWithin(dir, name string, content []byte, mode fs.FileMode) error {
+	name = filepath.FromSlash(name)
+	if !filepath.IsLocal(name) {
+		return fmt.Errorf("%s is not in the ceremony directory", name)
+	}
+	for folder := filepath.Dir(name); folder != "."; folder = filepath.Dir(folder) {
+		info, err := os.Lstat(filepath.Join(dir, folder))
+		if err == nil && !info.IsDir() {
+			return fmt.Errorf("%s is not a folder, but a link or a file (hint: a ceremony directory holds plain folders only)", filepath.Join(dir, folder))
+		}
+	}
+	return WriteNew(filepath.Join(dir, name), content, mode)
 }
 
 // MakeFolder makes a folder and those above it, and syncs what it made.

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -49,7 +50,7 @@ func Open(dir string, clock func() time.Time) (*Log, error) {
 
 func open(dir string, clock func() time.Time, flag int) (*Log, error) {
 	name := filepath.Join(dir, FileName)
-	file, err := os.OpenFile(name, os.O_RDWR|flag, 0o600)
+	file, err := openRegular(name, os.O_RDWR|flag)
 	if errors.Is(err, fs.ErrNotExist) && flag == 0 {
 		return nil, ErrNone
 	}
@@ -62,6 +63,43 @@ func open(dir string, clock func() time.Time, flag int) (*Log, error) {
 		return nil, err
 	}
 	return l, nil
+}
+
+// openRegular opens a file that is one: no link to somewhere else, and nothing
+// that waits for a writer.
+func openRegular(name string, flag int) (*os.File, error) {
+	file, err := os.OpenFile(name, flag|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o600)
+	if errors.Is(err, unix.ELOOP) {
+		return nil, fmt.Errorf("%s is a link to another file (hint: a ceremony directory holds plain files only)", name)
+	}
+	if err != nil {
+		return nil, err
+	}
+	info, err := file.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s is not a plain file", name)
+	}
+	if err != nil {
+		_ = file.Close()
+		return nil, err
+	}
+	return file, nil
+}
+
+// ReadFile returns the bytes of a file of the ceremony directory, or of its
+// log: a plain file of at most 64 MiB.
+func ReadFile(name string) ([]byte, error) {
+	const most = 64 << 20
+	file, err := openRegular(name, os.O_RDONLY)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	text, err := io.ReadAll(io.LimitReader(file, most+1))
+	if err == nil && len(text) > most {
+		err = fmt.Errorf("%s is larger than %d bytes", name, most)
+	}
+	return text, err
 }
 
 func (l *Log) load() error {
@@ -107,12 +145,15 @@ func (l *Log) setAside(tail []byte) error {
 			return writeError(err)
 		}
 	}
-	names, err := filepath.Glob(filepath.Join(l.dir, setAsidePrefix+"*"))
+	entries, err := os.ReadDir(l.dir)
 	if err != nil {
 		return err
 	}
-	for _, name := range names {
-		if err := l.recordSetAside(filepath.Base(name)); err != nil {
+	for _, entry := range entries {
+		if !strings.HasPrefix(entry.Name(), setAsidePrefix) {
+			continue
+		}
+		if err := l.recordSetAside(entry.Name()); err != nil {
 			return err
 		}
 	}
@@ -128,7 +169,7 @@ func (l *Log) recordSetAside(name string) error {
 			return nil
 		}
 	}
-	content, err := os.ReadFile(filepath.Join(l.dir, name))
+	content, err := ReadFile(filepath.Join(l.dir, name))
 	if err != nil {
 		return err
 	}

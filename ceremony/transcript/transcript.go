@@ -80,7 +80,7 @@ type BrokenError struct {
 }
 
 func (e *BrokenError) Error() string {
-	return fmt.Sprintf("%s line %d: %s; the log was changed after it was written, so nothing is added to it (hint: go back to an untouched copy of the directory)",
+	return fmt.Sprintf("%s line %d: %s; nothing is added to it (hint: go back to an untouched copy of the directory)",
 		FileName, e.Line, e.Reason)
 }
 
@@ -154,6 +154,9 @@ func decode(line []byte, head Head) (Event, error) {
 // among the events. A *BrokenError names a line that is not what was written.
 func Read(log []byte) (events []Event, head Head, tail []byte, err error) {
 	head = EmptyHead
+	if !begins(log) {
+		return nil, head, nil, &BrokenError{1, "this is not a log of a ceremony"}
+	}
 	for number := 1; len(log) > 0; number++ {
 		line, rest, ended := bytes.Cut(log, []byte{'\n'})
 		if len(rest) == 0 && !whole(line) && !holdsWhole(line) {
@@ -171,6 +174,14 @@ func Read(log []byte) (events []Event, head Head, tail []byte, err error) {
 		log = rest
 	}
 	return events, head, nil, nil
+}
+
+// begins tells whether a file begins as a log does, as far as it goes: so that
+// nobody's one-line file is taken for the torn line of a log.
+func begins(log []byte) bool {
+	first := []byte(`{"seq":1,"time":"`)
+	n := min(len(first), len(log))
+	return bytes.Equal(log[:n], first[:n])
 }
 
 // holdsWhole tells whether a whole line stands at the beginning of a longer

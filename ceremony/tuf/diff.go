@@ -8,8 +8,9 @@ import (
 
 // Change is one difference between two roots.
 type Change struct {
-	What string `json:"what"` // version, expires, spec_version, consistent_snapshot, key, role, field
-	Text string `json:"text"` // one line for people
+	What string `json:"what"`           // version, expires, spec_version, consistent_snapshot, key, role, field
+	Text string `json:"text"`           // one line for people
+	Same bool   `json:"same,omitempty"` // nothing changed here; people look for it all the same
 }
 
 func (c Change) String() string { return c.Text }
@@ -17,8 +18,8 @@ func (c Change) String() string { return c.Text }
 // Diff tells people what changes from one root to the next; a nil old root
 // makes it the description of a first one. What is seen at "at" is how far the
 // expiry is away. Names are holders' names by key id. Version and expiry are
-// always in it; two roots that differ in any signed byte differ in another
-// change too.
+// always in it, what is the same at the end; two roots that differ in any signed
+// byte differ in another change too.
 func Diff(old, new *Root, at time.Time, names map[string]string) []Change {
 	d := &difference{at: at, names: names}
 	if old == nil {
@@ -40,17 +41,18 @@ func Diff(old, new *Root, at time.Time, names map[string]string) []Change {
 		d.role(name, old, new)
 	}
 	d.fields("", old.Extra, new.Extra)
-	return d.changes
+	return append(d.changes, d.same...)
 }
 
 type difference struct {
 	at      time.Time
 	names   map[string]string
 	changes []Change
+	same    []Change
 }
 
 func (d *difference) add(what, format string, args ...any) {
-	d.changes = append(d.changes, Change{what, fmt.Sprintf(format, args...)})
+	d.changes = append(d.changes, Change{What: what, Text: fmt.Sprintf(format, args...)})
 }
 
 func (d *difference) head(old, new *Root) {
@@ -67,7 +69,8 @@ func (d *difference) head(old, new *Root) {
 		expired = ": expired"
 	}
 	if old.dateText() == new.dateText() {
-		d.add("expires", "expires %s, %s, as before%s", new.dateText(), when(new.Expires, d.at), expired)
+		text := fmt.Sprintf("expires %s, %s, as before%s", new.dateText(), when(new.Expires, d.at), expired)
+		d.same = append(d.same, Change{"expires", text, true})
 	} else {
 		d.add("expires", "expires %s, %s%s (before: %s)", new.dateText(), when(new.Expires, d.at), expired, old.dateText())
 	}
@@ -89,41 +92,66 @@ func (r *Root) dateText() string {
 }
 
 func (d *difference) keys(old, new *Root) {
+	had, has := keysByID(old), keysByID(new)
+	newIDs := idsByValue(new)
 	moved := map[string]bool{}
 	for _, k := range old.Keys {
-		if _, stays := new.Key(k.ID); stays {
+		if _, stays := has[k.ID]; stays {
 			continue
 		}
-		if other, ok := byValue(new, k); ok && !moved[other.ID] {
-			moved[other.ID] = true
-			d.add("key", "key under another id: %s is now %s", keyText(k, d.names), printable(other.ID))
+		if other := otherID(newIDs, k); other != "" && !moved[other] {
+			moved[other] = true
+			d.add("key", "key under another id: %s is now %s", keyText(k, d.names), printable(other))
 		} else {
 			d.add("key", "key removed: %s", keyText(k, d.names))
 		}
 	}
 	for _, k := range new.Keys {
-		before, known := old.Key(k.ID)
-		same, twice := byValue(new, k)
+		before, known := had[k.ID]
+		same := otherID(newIDs, k)
 		switch {
-		case !known && twice:
-			d.add("key", "key added: %s, the same key as %s", keyText(k, d.names), printable(same.ID))
+		case !known && same != "":
+			d.add("key", "key added: %s, the same key as %s", keyText(k, d.names), printable(same))
 		case !known && !moved[k.ID]:
 			d.add("key", "key added: %s", keyText(k, d.names))
 		case known && before.Value() != k.Value():
 			d.add("key", "another key under the same id: %s", keyText(k, d.names))
-		case known && canonicalText(before.object) != canonicalText(k.object):
+		case known && before.object != k.object && canonicalText(before.object) != canonicalText(k.object):
 			d.add("key", "key object changed, same key: %s: %s to %s", keyText(k, d.names), printable(before.object), printable(k.object))
 		}
 	}
 }
 
-// byValue finds the same key under another id.
-func byValue(r *Root, k Key) (Key, bool) {
-	i := slices.IndexFunc(r.Keys, func(other Key) bool { return other.ID != k.ID && other.Value() == k.Value() })
-	if i < 0 {
-		return Key{}, false
+func keysByID(r *Root) map[string]Key {
+	m := make(map[string]Key, len(r.Keys))
+	for _, k := range r.Keys {
+		m[k.ID] = k
 	}
-	return r.Keys[i], true
+	return m
+}
+
+// idsByValue returns the first two ids under which each key stands.
+func idsByValue(r *Root) map[string][2]string {
+	m := make(map[string][2]string, len(r.Keys))
+	for _, k := range r.Keys {
+		switch ids := m[k.Value()]; {
+		case ids[0] == "":
+			m[k.Value()] = [2]string{k.ID}
+		case ids[1] == "":
+			m[k.Value()] = [2]string{ids[0], k.ID}
+		}
+	}
+	return m
+}
+
+// otherID finds the same key under another id, or "".
+func otherID(ids map[string][2]string, k Key) string {
+	for _, id := range ids[k.Value()] {
+		if id != k.ID {
+			return id
+		}
+	}
+	return ""
 }
 
 func (d *difference) role(name string, old, new *Root) {
@@ -174,20 +202,21 @@ func without(a, b []string) []string {
 }
 
 func (d *difference) fields(where string, old, new []Field) {
-	value := func(fields []Field, name string) (string, bool) {
-		i := slices.IndexFunc(fields, func(f Field) bool { return f.Name == name })
-		if i < 0 {
-			return "", false
+	values := func(fields []Field) map[string]string {
+		m := make(map[string]string, len(fields))
+		for _, f := range fields {
+			m[f.Name] = f.Value
 		}
-		return fields[i].Value, true
+		return m
 	}
+	had, has := values(old), values(new)
 	for _, f := range old {
-		if _, stays := value(new, f.Name); !stays {
+		if _, stays := has[f.Name]; !stays {
 			d.add("field", "%sunknown field removed: %s: %s", where, printable(f.Name), printable(f.Value))
 		}
 	}
 	for _, f := range new {
-		before, known := value(old, f.Name)
+		before, known := had[f.Name]
 		switch {
 		case !known:
 			d.add("field", "%sunknown field added: %s: %s", where, printable(f.Name), printable(f.Value))

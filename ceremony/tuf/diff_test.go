@@ -176,6 +176,21 @@ func TestShow(t *testing.T) {
 	}
 }
 
+// Signatures by keys of the root before are told, empty ones are not, and an
+// expiry in the past is called that.
+func TestShowStrangers(t *testing.T) {
+	r, holders := newRoot(3, 2)
+	other := make25519(80).sign(r.Canonical())
+	sigs := append(signAll(r.Canonical(), holders[:2]...), other, Signature{KeyID: "empty"})
+	all := strings.Join(Show(must(Parse(file(r.json(), sigs))), expiry, nil), "\n")
+	if !strings.Contains(all, "not checked here: "+other.KeyID[:8]) || strings.Contains(all, "not checked here: empty") {
+		t.Error(all)
+	}
+	if !strings.Contains(all, "EXPIRED 2027-11-22 00:00:00 UTC, now") {
+		t.Error(all)
+	}
+}
+
 func TestWhen(t *testing.T) {
 	for want, d := range map[string]time.Duration{
 		"now": 30 * time.Second, "in 1 minute": time.Minute, "in 119 minutes": 2*time.Hour - 1, "2 hours ago": -2 * time.Hour,

@@ -64,8 +64,9 @@ type node struct {
 
 // document is a JSON text that was read in one pass, and nothing of it copied.
 type document struct {
-	src   string
-	nodes []node // the first one is the whole value
+	src     string
+	nodes   []node // the first one is the whole value
+	foreign int32  // where the first character beyond ASCII stands, or 0
 }
 
 // scan reads one strict JSON value with nothing around it: RFC 8259 without
@@ -183,7 +184,7 @@ func (d *document) integer(pos int) (int, *ParseError) {
 // Bytes of a string that need a look.
 var special = func() (t [256]bool) {
 	for c := range t {
-		t[c] = c < 0x20 || c >= 0x80 || c == '"' || c == '\\'
+		t[c] = c < 0x20 || c >= 0x7f || c == '"' || c == '\\'
 	}
 	return t
 }()
@@ -204,9 +205,12 @@ func (d *document) text(pos int) (int, *ParseError) {
 			return pos + 1, nil
 		case c == '\\':
 			escaped = true
-			_, size, reason := unescape(src[pos:])
+			r, size, reason := unescape(src[pos:])
 			if reason != "" {
 				return 0, refuse(src, pos, "%s", reason)
+			}
+			if r > '~' && d.foreign == 0 {
+				d.foreign = int32(pos)
 			}
 			pos += size
 		case c < 0x20:
@@ -215,6 +219,9 @@ func (d *document) text(pos int) (int, *ParseError) {
 			r, size := utf8.DecodeRuneInString(src[pos:])
 			if r == utf8.RuneError && size == 1 {
 				return 0, refuse(src, pos, "byte %#02x is not UTF-8", c)
+			}
+			if d.foreign == 0 {
+				d.foreign = int32(pos)
 			}
 			pos += size
 		}

@@ -11,6 +11,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"rootceremony/keys"
@@ -29,6 +30,7 @@ type Key struct {
 	Type   string // keytype
 	Scheme string
 	rsa    string // an RSA key as DER SubjectPublicKeyInfo, in hex
+	size   int    // bytes of an RSA key's modulus
 	object string // the key object as it stood in the source
 }
 
@@ -40,6 +42,31 @@ func (k Key) Value() string {
 
 // Object is the key object in JSON, as received.
 func (k Key) Object() []byte { return []byte(k.object) }
+
+// Extra returns the unknown fields of the key object and, named keyval.x, those
+// of its keyval. The old keyid_hash_algorithms is not among them.
+func (k Key) Extra() []Field {
+	d, err := scan(k.object)
+	if err != nil {
+		return nil
+	}
+	var list []Field
+	fields := func(object int, prefix string, known ...string) (keyval int) {
+		for _, at := range d.names(object) {
+			switch name := d.str(at); {
+			case name == "keyval" && prefix == "":
+				keyval = at + 1
+			case !slices.Contains(known, name):
+				list = append(list, Field{prefix + name, d.raw(at + 1)})
+			}
+		}
+		return keyval
+	}
+	if keyval := fields(0, "", "keytype", "scheme", "keyid_hash_algorithms"); keyval > 0 {
+		fields(keyval, "keyval.", "public", "private")
+	}
+	return list
+}
 
 // MarshalJSON returns the key object. The id is not in it.
 func (k Key) MarshalJSON() ([]byte, error) {
@@ -207,12 +234,12 @@ func (r *reader) key(i int, id string) (Key, error) {
 		case "keyval":
 			keyval = at + 1
 		case "keyid_hash_algorithms":
-			r.find(at, "key %s has the old field keyid_hash_algorithms", short(id))
+			r.find(at, "key %s has the old field keyid_hash_algorithms", subject(short(id)))
 		default:
 			if err := r.unknown(at, "keytype", "scheme", "keyval"); err != nil {
 				return Key{}, err
 			}
-			r.find(at, "key %s has the unknown field %s", short(id), printable(name))
+			r.find(at, "key %s has the unknown field %s", subject(short(id)), printable(name))
 		}
 	}
 	if err := r.present(i, "a key", []string{"keytype", "scheme", "keyval"}, keytype, scheme, keyval); err != nil {
@@ -236,12 +263,12 @@ func (r *reader) key(i int, id string) (Key, error) {
 			if r.nodes[at+1].kind != text || r.text0(at+1) != "" {
 				return Key{}, r.refuse(at, "the key object holds a private key; only public keys belong in root metadata")
 			}
-			r.find(at, "key %s has the old, empty field private", short(id))
+			r.find(at, "key %s has the old, empty field private", subject(short(id)))
 		default:
 			if err := r.unknown(at, "public", "private"); err != nil {
 				return Key{}, err
 			}
-			r.find(at, "the keyval of key %s has the unknown field %s", short(id), printable(name))
+			r.find(at, "the keyval of key %s has the unknown field %s", subject(short(id)), printable(name))
 		}
 	}
 	if err := r.present(keyval, "keyval", []string{"public"}, public); err != nil {
@@ -270,7 +297,7 @@ func (r *reader) keyValue(key *Key, keytype, public int) error {
 			return r.refuse(public, "an ed25519 public key is 64 hex digits, and nothing else")
 		}
 		if lower != value {
-			r.find(public, "key %s is written with capital hex digits", short(key.ID))
+			r.find(public, "key %s is written with capital hex digits", subject(short(key.ID)))
 		}
 		if reason := weakEd25519(lower); reason != "" {
 			return r.refuse(public, "the ed25519 public key %s", reason)
@@ -292,15 +319,19 @@ func (r *reader) keyValue(key *Key, keytype, public int) error {
 		}
 		k, ok := parsed.(*rsa.PublicKey)
 		if !ok {
-			return r.refuse(public, "the keytype says rsa, but the key is a %T", parsed)
+			return r.refuse(public, "the keytype says rsa, but the key is of another kind")
 		}
 		if n := k.N.BitLen(); n < 2048 || n > 8192 {
 			return r.refuse(public, "an RSA key of %d bits; only 2048 to 8192 are accepted", n)
 		}
+		if k.E < 3 || k.E%2 == 0 {
+			return r.refuse(public, "an RSA key with the exponent %d; anyone could sign with it, or nobody", k.E)
+		}
 		if der, err = x509.MarshalPKIXPublicKey(k); err != nil {
 			return r.refuse(public, "not a readable RSA public key: %v", err)
 		}
-		key.rsa = hex.EncodeToString(der)
+		key.rsa, key.size = hex.EncodeToString(der), k.Size()
+		r.find(keytype, "key %s is RSA, which is not a key for our tokens", subject(short(key.ID)))
 		return nil
 	}
 	return r.refuse(keytype, "a key with keytype %q and scheme %q is of no kind that is known here", key.Type, key.Scheme)
@@ -325,7 +356,7 @@ func (r *reader) ecdsaValue(key *Key, algorithm keys.Algorithm, keytype, public 
 			return r.refuse(public, "an uncompressed point of %s is %d hex digits, not %d", algorithm, 2*size, len(value))
 		}
 		point = lower
-		r.find(public, "key %s is a point in hex, as old roots have it", short(key.ID))
+		r.find(public, "key %s is a point in hex, as old roots have it", subject(short(key.ID)))
 	} else {
 		der, err := spki(value)
 		if err != nil {
@@ -341,7 +372,7 @@ func (r *reader) ecdsaValue(key *Key, algorithm keys.Algorithm, keytype, public 
 		return r.refuse(public, "the public key is no point of %s", algorithm)
 	}
 	if key.Type != "ecdsa" {
-		r.find(keytype, "key %s has the old keytype %s", short(key.ID), key.Type)
+		r.find(keytype, "key %s has the old keytype %s", subject(short(key.ID)), key.Type)
 	}
 	return nil
 }
@@ -407,6 +438,28 @@ func weakEd25519(s string) string {
 		}
 	}
 	return ""
+}
+
+// signatureSize is how many bytes a signature by the key has, at least and at
+// most. For ECDSA it is DER with two integers (RFC 3279, 2.2.3).
+func (k Key) signatureSize() (least, most int) {
+	switch k.Public.Algorithm {
+	case keys.Ed25519:
+		return 64, 64
+	case keys.P256:
+		return 8, 72
+	case keys.P384:
+		return 8, 104
+	}
+	return k.size, k.size
+}
+
+// between writes a range of numbers.
+func between(least, most int) string {
+	if least == most {
+		return fmt.Sprint(least)
+	}
+	return fmt.Sprintf("%d to %d", least, most)
 }
 
 // verify checks a signature over message.

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -112,11 +114,139 @@ func TestRealDrafts(t *testing.T) {
 			t.Errorf("draft %d: %v", i, lines)
 		}
 	}
-	first, last := must(Parse(files[0])), must(Parse(files[len(files)-1]))
-	if r := first.Report(first.Root); r.Have != 0 || r.Keys[0].State != StateMissing || r.Keys[0].Reason != "an empty placeholder instead of a signature" {
-		t.Errorf("%+v", r)
+}
+
+// Drafts that fill up with signatures: at each state, who is missing for the
+// version before and for the draft itself. Compared once with what tuf-js counts.
+func TestRealDraftsCount(t *testing.T) {
+	drafts, released := realFiles(t, "sigstore-drafts-v13-v15", "*.json"), realFiles(t, "sigstore", "*.root.json")
+	want := []struct {
+		version  int64
+		old, new string
+	}{
+		{13, "0 of 3: missing 6f260089, e71a54d5, 22f4caec, 61643838 or a687e5bf", "0 of 3: missing 6f260089, e71a54d5, 22f4caec, 61643838 or a687e5bf"},
+		{13, "0 of 3: missing 6f260089, e71a54d5, 22f4caec, 61643838 or a687e5bf", "0 of 3: missing e71a54d5, 22f4caec, 61643838 or a687e5bf"},
+		{13, "0 of 3: missing 6f260089, e71a54d5, 22f4caec, 61643838 or a687e5bf", "0 of 3: missing e71a54d5, 22f4caec, 61643838 or a687e5bf"},
+		{13, "0 of 3: missing 6f260089, e71a54d5, 22f4caec, 61643838 or a687e5bf", "1 of 3: missing e71a54d5, 22f4caec, 61643838 or a687e5bf"},
+		{13, "1 of 3: missing 6f260089, e71a54d5, 22f4caec or a687e5bf", "2 of 3: missing e71a54d5, 22f4caec or a687e5bf"},
+		{13, "1 of 3: missing 6f260089, e71a54d5, 22f4caec or 61643838", "2 of 3: missing e71a54d5, 22f4caec or 61643838"},
+		{13, "2 of 3: missing 6f260089, e71a54d5 or 22f4caec", "3 of 3"},
+		{13, "3 of 3", "4 (3 needed)"},
+		{13, "4 (3 needed)", "5 (3 needed)"},
+		{14, "0 of 3: missing e71a54d5, 22f4caec, 61643838, a687e5bf or 183e64f3", "0 of 3: missing e71a54d5, 22f4caec, 61643838, a687e5bf or 183e64f3"},
+		{14, "1 of 3: missing e71a54d5, 22f4caec, 61643838 or 183e64f3", "1 of 3: missing e71a54d5, 22f4caec, 61643838 or 183e64f3"},
+		{14, "1 of 3: missing e71a54d5, 22f4caec, a687e5bf or 183e64f3", "1 of 3: missing e71a54d5, 22f4caec, a687e5bf or 183e64f3"},
+		{14, "2 of 3: missing e71a54d5, 22f4caec or 183e64f3", "2 of 3: missing e71a54d5, 22f4caec or 183e64f3"},
+		{14, "1 of 3: missing 22f4caec, 61643838, a687e5bf or 183e64f3", "1 of 3: missing 22f4caec, 61643838, a687e5bf or 183e64f3"},
+		{14, "3 of 3", "3 of 3"},
+		{14, "4 (3 needed)", "4 (3 needed)"},
+		{15, "0 of 3: missing e71a54d5, 22f4caec, 61643838, a687e5bf or 183e64f3", "0 of 3: missing e71a54d5, 22f4caec, 61643838, a687e5bf or 183e64f3"},
+		{15, "1 of 3: missing 22f4caec, 61643838, a687e5bf or 183e64f3", "1 of 3: missing 22f4caec, 61643838, a687e5bf or 183e64f3"},
+		{15, "2 of 3: missing 22f4caec, 61643838 or 183e64f3", "2 of 3: missing 22f4caec, 61643838 or 183e64f3"},
+		{15, "3 of 3", "3 of 3"},
+		{15, "4 (3 needed)", "4 (3 needed)"},
+		{15, "4 (3 needed)", "4 (3 needed)"},
+		{15, "5 (3 needed)", "5 (3 needed)"},
 	}
-	if r := last.Report(last.Root); !r.Good() {
-		t.Errorf("%+v", r)
+	if len(drafts) != len(want) {
+		t.Fatalf("%d drafts", len(drafts))
+	}
+	for i, data := range drafts {
+		f := must(Parse(data))
+		before := must(Parse(released[f.Root.Version-2]))
+		old, new := f.Report(before.Root).Text(nil), f.Report(f.Root).Text(nil)
+		if f.Root.Version != want[i].version || old != want[i].old || new != want[i].new {
+			t.Errorf("draft %d, version %d: %q and %q", i, f.Root.Version, old, new)
+		}
+		var c Chain
+		if _, err := c.Add(released[f.Root.Version-2]); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Add(data); (err == nil) != (f.Report(before.Root).Good() && f.Report(f.Root).Good()) {
+			t.Errorf("draft %d: %v", i, err)
+		}
+	}
+	names := map[string]string{}
+	for i, name := range []string{"Alice", "Bruno", "Chen"} {
+		names[must(Parse(drafts[12])).Root.Roles[RoleRoot].KeyIDs[i]] = name
+	}
+	f := must(Parse(drafts[12]))
+	if got := f.Report(f.Root).Text(names); got != "2 of 3: missing Alice, Bruno or 183e64f3" {
+		t.Error(got)
+	}
+}
+
+// What is old in which version of the real chains, as findings in words.
+func TestRealFindings(t *testing.T) {
+	all := func(from, to int) (list []int) {
+		for v := from; v <= to; v++ {
+			list = append(list, v)
+		}
+		return list
+	}
+	for folder, kinds := range map[string]map[string][]int{
+		"sigstore": {
+			"has the old keytype ecdsa-sha2-nistp256":                             all(1, 8),
+			"is a point in hex, as old roots have it":                             all(1, 4),
+			"fractions of a second or an offset: 2021-12-18T13:28:12.99008-06:00": {1},
+			"fractions of a second or an offset":                                  all(1, 3),
+			"the key id 7247f0db is not the SHA-256":                              {11},
+			"is not the SHA-256 of its key object":                                {11},
+			"is an empty placeholder":                                             {12, 13, 14},
+			"has the old field keyid_hash_algorithms":                             all(1, 15),
+			"has the unknown field x-tuf-on-ci-keyowner":                          all(10, 15),
+			"has the unknown field x-tuf-on-ci-online-uri":                        all(10, 15),
+			"the role timestamp has the unknown field x-tuf-on-ci-":               all(10, 15),
+			"unknown field x-tuf-on-ci-signing-period":                            all(10, 15),
+			"spec_version is 1.0;":                                                all(1, 15),
+			"private":                                                             nil,
+			"one and the same key":                                                nil,
+			"no role uses":                                                        nil,
+			"consistent_snapshot":                                                 nil,
+			"beyond ASCII":                                                        nil,
+		},
+		"joomla-updates": {
+			"has the old field keyid_hash_algorithms": all(1, 16),
+			"spec_version is 1.0;":                    all(1, 16),
+			"keytype":                                 nil,
+			"SHA-256":                                 nil,
+			"placeholder":                             nil,
+			"fractions":                               nil,
+		},
+		"datadog-config": {
+			"has the old field keyid_hash_algorithms": {1},
+			"spec_version is 1.0;":                    {1},
+			"keytype":                                 nil,
+		},
+	} {
+		found := map[string][]int{}
+		for i, data := range realFiles(t, folder, "*.root.json") {
+			f := must(Parse(data))
+			for kind := range kinds {
+				if slices.ContainsFunc(f.Findings, func(f Finding) bool { return strings.Contains(f.Text, kind) }) {
+					found[kind] = append(found[kind], i+1)
+				}
+			}
+			role := f.Root.Roles[RoleRoot]
+			switch folder {
+			case "joomla-updates":
+				if role.Threshold != 1 || len(role.KeyIDs) > 3 {
+					t.Errorf("joomla %d: %d of %d", i+1, role.Threshold, len(role.KeyIDs))
+				}
+			case "datadog-config":
+				if role.Threshold != 2 || len(role.KeyIDs) != 2 || f.Root.Expires.Year() != 1970 {
+					t.Errorf("datadog: %d of %d, %v", role.Threshold, len(role.KeyIDs), f.Root.Expires)
+				}
+			default:
+				if role.Threshold != 3 || len(role.KeyIDs) != 5 {
+					t.Errorf("sigstore %d: %d of %d", i+1, role.Threshold, len(role.KeyIDs))
+				}
+			}
+		}
+		for kind, want := range kinds {
+			if !slices.Equal(found[kind], want) {
+				t.Errorf("%s: %q in versions %v, want %v", folder, kind, found[kind], want)
+			}
+		}
 	}
 }

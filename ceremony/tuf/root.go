@@ -16,6 +16,9 @@
 //
 // A threshold counts public keys by their value, never by their id.
 //
+// testdata/vectors has a file for each rule, and testdata/vectors/index.txt what
+// is said of it. docs/second-opinions.md compares that with other programs.
+//
 // Writing keeps to the profile that all client implementations accept
 // (Root.Check): ASCII; whole seconds in UTC; exactly the four roles; key ids
 // that are the SHA-256 of the canonical key object; no key twice and none
@@ -133,11 +136,37 @@ type Finding struct {
 	Line   int    `json:"line"`
 	Column int    `json:"column"`
 	Text   string `json:"text"`
+	about  subject
 	offset int32
 }
 
+// subject is what a finding is about: findings that differ in nothing else are
+// of one kind.
+type subject string
+
 func (f Finding) String() string {
 	return fmt.Sprintf("line %d, column %d: %s", f.Line, f.Column, f.Text)
+}
+
+// Notes says findings in words, one line for each kind: the first of them, and
+// how many more there are.
+func Notes(findings []Finding) []string {
+	kind := func(f Finding) string { return strings.Replace(f.Text, string(f.about), "", 1) }
+	count := map[string]int{}
+	for _, f := range findings {
+		count[kind(f)]++
+	}
+	var lines []string
+	for _, f := range findings {
+		switch n := count[kind(f)]; {
+		case n == 1:
+			lines = append(lines, f.String())
+		case n > 1:
+			lines = append(lines, fmt.Sprintf("%s (and %d more like it)", f, n-1))
+		}
+		count[kind(f)] = 0
+	}
+	return lines
 }
 
 // File is one root metadata file.
@@ -154,6 +183,7 @@ type reader struct {
 	*document
 	findings []Finding
 	scratch  []byte
+	ids      seen // the numbers of the keys in Root.Keys
 }
 
 // Parse reads a root metadata file. Errors are *ParseError.
@@ -180,7 +210,11 @@ func (r *reader) refuse(i int, format string, args ...any) error {
 }
 
 func (r *reader) find(i int, format string, args ...any) {
-	r.findings = append(r.findings, Finding{Text: fmt.Sprintf(format, args...), offset: r.nodes[i].start})
+	f := Finding{Text: fmt.Sprintf(format, args...), offset: r.nodes[i].start}
+	if len(args) > 0 {
+		f.about, _ = args[0].(subject)
+	}
+	r.findings = append(r.findings, f)
 }
 
 // placed returns the findings in the order of the file, with line and column.
@@ -269,6 +303,12 @@ func (r *reader) file() (*File, error) {
 	}
 	n := r.nodes[signed]
 	f.Signed = r.canonical(make([]byte, 0, n.end-n.start), signed)
+	if r.foreign > 0 {
+		r.findings = append(r.findings, Finding{Text: "here is a character beyond ASCII", offset: r.foreign})
+	}
+	if len(r.src) >= maxWritten {
+		r.find(0, "the file has %d bytes; some clients refuse %d and more", len(r.src), maxWritten)
+	}
 	return f, nil
 }
 
@@ -344,6 +384,9 @@ func (r *reader) head(root *Root, kind, spec, version, expires int) error {
 	if parts[0] != "1" {
 		return r.refuse(spec, "spec_version %q: only major version 1 of the specification is known here", root.SpecVersion)
 	}
+	if !writtenSpec(root.SpecVersion) {
+		r.find(spec, "spec_version is %s; roots we write say 1.0.x", root.SpecVersion)
+	}
 	if err := r.want(version, integer, "version"); err != nil {
 		return err
 	}
@@ -381,6 +424,10 @@ func parseDate(s string) (time.Time, bool) {
 	if strings.ContainsAny(s, ",") {
 		return time.Time{}, false
 	}
+	// time.Parse takes offsets up to 24:60.
+	if zone := s[len(s)-1:]; zone != "Z" && (len(s) < 6 || s[len(s)-5:] > "23:59" || s[len(s)-2:] > "59") {
+		return time.Time{}, false
+	}
 	t, err := time.Parse(time.RFC3339, s)
 	if err != nil || t.UTC().Year() < 0 || t.UTC().Year() > 9999 {
 		return time.Time{}, false
@@ -405,11 +452,12 @@ func (r *reader) keys(root *Root, i int) error {
 			return err
 		}
 		if sum := r.keyID(at + 1); string(sum[:]) != id {
-			r.find(at, "the key id %s is not the SHA-256 of its key object", short(id))
+			r.find(at, "the key id %s is not the SHA-256 of its key object", subject(short(id)))
 		}
 		if first := values.add(key.Value(), len(root.Keys)); first >= 0 {
-			r.find(at, "the keys %s and %s are one and the same key", short(root.Keys[first].ID), short(id))
+			r.find(at, "the keys %s and %s are one and the same key", subject(short(root.Keys[first].ID)), short(id))
 		}
+		r.ids.add(id, len(root.Keys))
 		root.Keys = append(root.Keys, key)
 	}
 	return nil
@@ -458,10 +506,6 @@ func (r *reader) roles(root *Root, i int) error {
 	if err := r.want(i, object, "roles"); err != nil {
 		return err
 	}
-	var ids seen
-	for k, key := range root.Keys {
-		ids.add(key.ID, k)
-	}
 	used := make([]bool, len(root.Keys))
 	root.Roles = make(map[string]Role, 4)
 	at, end := r.inside(i)
@@ -473,7 +517,7 @@ func (r *reader) roles(root *Root, i int) error {
 			}
 			r.find(at, "unknown role %s", printable(name))
 		}
-		role, err := r.role(root, name, at+1, &ids, used)
+		role, err := r.role(root, name, at+1, used)
 		if err != nil {
 			return err
 		}
@@ -486,13 +530,13 @@ func (r *reader) roles(root *Root, i int) error {
 	}
 	for k, key := range root.Keys {
 		if !used[k] {
-			r.find(i, "no role uses the key %s", short(key.ID))
+			r.find(i, "no role uses the key %s", subject(short(key.ID)))
 		}
 	}
 	return nil
 }
 
-func (r *reader) role(root *Root, name string, i int, ids *seen, used []bool) (role Role, err error) {
+func (r *reader) role(root *Root, name string, i int, used []bool) (role Role, err error) {
 	if err := r.want(i, object, "a role"); err != nil {
 		return role, err
 	}
@@ -508,7 +552,7 @@ func (r *reader) role(root *Root, name string, i int, ids *seen, used []bool) (r
 			if err := r.unknown(at, "keyids", "threshold"); err != nil {
 				return role, err
 			}
-			r.find(at, "the role %s has the unknown field %s", printable(name), printable(field))
+			r.find(at, "the role %s has the unknown field %s", subject(printable(name)), printable(field))
 			role.Extra = append(role.Extra, Field{field, r.raw(at + 1)})
 		}
 	}
@@ -527,7 +571,7 @@ func (r *reader) role(root *Root, name string, i int, ids *seen, used []bool) (r
 			return role, err
 		}
 		id := r.str(at)
-		k := ids.get(id)
+		k := r.ids.get(id)
 		if k < 0 {
 			return role, r.refuse(at, "the role %q lists the key id %q, which is not in keys", name, id)
 		}
@@ -595,16 +639,16 @@ func (r *reader) signatures(i int, root *Root) ([]Signature, error) {
 		if ids.add(s.KeyID, 0) >= 0 {
 			return nil, r.refuse(keyid, "signatures list the key id %q twice", s.KeyID)
 		}
-		digits := r.str(sig)
-		bytes, err := hex.DecodeString(digits)
-		if err != nil {
+		var err error
+		if s.Sig, err = hex.DecodeString(r.str(sig)); err != nil {
 			return nil, r.refuse(sig, "a signature must be an even number of hex digits, and nothing else")
 		}
-		s.Sig = bytes
-		if len(bytes) == 0 {
-			r.find(sig, "the signature of %s is an empty placeholder", short(s.KeyID))
-		} else if key, ok := root.Key(s.KeyID); ok && key.Type == "ed25519" && len(bytes) != 64 {
-			return nil, r.refuse(sig, "the ed25519 signature of %s has %d bytes instead of 64", short(s.KeyID), len(bytes))
+		if len(s.Sig) == 0 {
+			r.find(sig, "the signature of %s is an empty placeholder", subject(short(s.KeyID)))
+		} else if k := r.ids.get(s.KeyID); k >= 0 {
+			if least, most := root.Keys[k].signatureSize(); len(s.Sig) < least || len(s.Sig) > most {
+				return nil, r.refuse(sig, "the signature of %s has %d bytes; one of its kind has %s", short(s.KeyID), len(s.Sig), between(least, most))
+			}
 		}
 		list = append(list, s)
 	}

@@ -271,7 +271,7 @@ func TestFindings(t *testing.T) {
 		}
 	}
 	f := must(Parse([]byte("{\"x\":{},\n\"signatures\":[{\"é\":1,\"keyid\":\"a\",\n \"sig\":\"\"}],\"signed\":" + text + "}")))
-	if got := fmt.Sprint(f.Findings); got != `[line 1, column 2: unknown field x beside signed and signatures, which no signature covers line 2, column 16: a signature has the unknown field é line 3, column 8: the signature of a is an empty placeholder]` {
+	if got := fmt.Sprint(f.Findings); got != `[line 1, column 2: unknown field x beside signed and signatures, which no signature covers line 2, column 16: a signature has the unknown field é line 2, column 17: here is a character beyond ASCII line 3, column 8: the signature of a is an empty placeholder]` {
 		t.Error(got)
 	}
 	if len(f.Extra) != 1 || f.Extra[0] != (Field{"x", "{}"}) || len(f.Signatures[0].Extra) != 1 {

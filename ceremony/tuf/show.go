@@ -92,10 +92,13 @@ func (f *File) Digest() [32]byte { return sha256.Sum256(f.Signed) }
 // compare between machines, is not among the lines. Names are holders' names by
 // key id.
 func Show(f *File, at time.Time, names map[string]string) []string {
-	r := f.Root
+	r, expires := f.Root, "expires"
+	if !r.Expires.After(at) {
+		expires = "EXPIRED"
+	}
 	lines := []string{
 		fmt.Sprintf("root version %d", r.Version),
-		fmt.Sprintf("expires %s, %s", date(r.Expires), when(r.Expires, at)),
+		fmt.Sprintf("%s %s, %s", expires, date(r.Expires), when(r.Expires, at)),
 		fmt.Sprintf("consistent_snapshot %s, spec_version %s", r.consistency(), printable(r.SpecVersion)),
 	}
 	if r.Rehearsal() {
@@ -107,6 +110,9 @@ func Show(f *File, at time.Time, names map[string]string) []string {
 		for _, id := range role.KeyIDs {
 			key, _ := r.Key(id)
 			lines = append(lines, "  "+keyText(key, names))
+			for _, field := range key.Extra() {
+				lines = append(lines, fmt.Sprintf("    unknown field %s: %s", printable(field.Name), printable(field.Value)))
+			}
 		}
 		for _, field := range role.Extra {
 			lines = append(lines, fmt.Sprintf("  unknown field %s: %s", printable(field.Name), printable(field.Value)))
@@ -116,13 +122,16 @@ func Show(f *File, at time.Time, names map[string]string) []string {
 		lines = append(lines, fmt.Sprintf("unknown field %s: %s", printable(field.Name), printable(field.Value)))
 	}
 	lines = append(lines, "signatures of its own keys: "+f.Report(r).Text(names))
+	for _, field := range f.Extra {
+		lines = append(lines, fmt.Sprintf("unknown field %s, which nobody has signed: %s", printable(field.Name), printable(field.Value)))
+	}
 	for _, s := range f.Signatures {
-		if !slices.Contains(r.Roles[RoleRoot].KeyIDs, s.KeyID) {
+		if len(s.Sig) > 0 && !slices.Contains(r.Roles[RoleRoot].KeyIDs, s.KeyID) {
 			lines = append(lines, "also a signature by another key, not checked here: "+who(s.KeyID, names))
 		}
 	}
-	for _, finding := range f.Findings {
-		lines = append(lines, "note: "+finding.String())
+	for _, note := range Notes(f.Findings) {
+		lines = append(lines, "note: "+note)
 	}
 	return lines
 }
@@ -138,7 +147,7 @@ func (r *Root) consistency() string {
 func (r *Root) roleNames() []string {
 	names := slices.Clone(RoleNames)
 	for _, name := range slices.Sorted(maps.Keys(r.Roles)) {
-		if !slices.Contains(names, name) {
+		if !slices.Contains(RoleNames, name) {
 			names = append(names, name)
 		}
 	}

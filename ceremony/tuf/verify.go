@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"slices"
+	"runtime"
 	"strings"
 	"time"
 )
@@ -87,46 +87,49 @@ func join(list []string, word string) string {
 
 // Report counts f's signatures for the root role of a root: the old one, or
 // f.Root itself.
-func (f *File) Report(by *Root) Report { return f.report(by, map[checked]error{}) }
-
-// checked is a key and the number of a signature that was verified with it.
-type checked struct {
-	key       string // Key.Value
-	signature int
+func (f *File) Report(by *Root) Report {
+	return f.report(by, make([]verified, len(f.Signatures)))
 }
 
-// report is Report with a memory of signatures verified before.
-func (f *File) report(by *Root, memory map[checked]error) Report {
+// verified is a key, by its value, and what became of a signature under it.
+type verified struct {
+	key string
+	err error
+}
+
+// report is Report with a memory, one for each signature, of what was verified
+// before: a signature that counts for the old root and the new costs once.
+func (f *File) report(by *Root, memory []verified) Report {
 	role := by.Roles[RoleRoot]
 	report := Report{Version: by.Version, Role: RoleRoot, Need: role.Threshold, Keys: make([]KeyResult, 0, len(role.KeyIDs))}
-	counted := map[string]string{} // value: id
-	for _, id := range role.KeyIDs {
+	var signatures, keys, counted seen
+	for i := range f.Signatures {
+		signatures.add(f.Signatures[i].KeyID, i)
+	}
+	for k := range by.Keys {
+		keys.add(by.Keys[k].ID, k)
+	}
+	for n, id := range role.KeyIDs {
 		result := KeyResult{KeyID: id, State: StateMissing}
-		key, ok := by.Key(id)
-		i := slices.IndexFunc(f.Signatures, func(s Signature) bool { return s.KeyID == id })
+		k, i := keys.get(id), signatures.get(id)
 		switch {
-		case !ok:
+		case k < 0:
 			result.Reason = "no key with this id is in the root"
 		case i < 0:
 			result.Reason = "no signature"
 		case len(f.Signatures[i].Sig) == 0:
 			result.Reason = "an empty placeholder instead of a signature"
 		default:
-			at := checked{key.Value(), i}
-			err, known := memory[at]
-			if !known {
-				err = key.verify(f.Signed, f.Signatures[i].Sig)
-				memory[at] = err
+			value := by.Keys[k].Value()
+			if memory[i].key != value {
+				memory[i] = verified{value, by.Keys[k].verify(f.Signed, f.Signatures[i].Sig)}
 			}
-			first, twice := counted[key.Value()]
-			switch {
-			case err != nil:
+			if err := memory[i].err; err != nil {
 				result.State, result.Reason = StateWrong, err.Error()
-			case twice:
-				result.State, result.Reason = StateRepeated, "the same key as "+short(first)
-			default:
+			} else if first := counted.add(value, n); first >= 0 {
+				result.State, result.Reason = StateRepeated, "the same key as "+short(role.KeyIDs[first])
+			} else {
 				result.State = StateGood
-				counted[key.Value()] = id
 				report.Have++
 			}
 		}
@@ -164,6 +167,13 @@ func (c *Chain) Add(data []byte) (Step, error) {
 	if err != nil {
 		return Step{}, err
 	}
+	step := newStep(data, f, c.last)
+	return step, c.take(f, step)
+}
+
+// newStep counts the signatures of a file for the root before it, if there is
+// one, and for itself.
+func newStep(data []byte, f, before *File) Step {
 	step := Step{
 		Version:   f.Root.Version,
 		SHA256:    fmt.Sprintf("%x", sha256.Sum256(data)),
@@ -171,22 +181,77 @@ func (c *Chain) Add(data []byte) (Step, error) {
 		Rehearsal: f.Root.Rehearsal(),
 		Findings:  f.Findings,
 	}
-	memory := map[checked]error{}
-	if c.last != nil {
-		old := f.report(c.last.Root, memory)
+	memory := make([]verified, len(f.Signatures))
+	if before != nil {
+		old := f.report(before.Root, memory)
 		step.Old = &old
 	}
 	step.New = f.report(f.Root, memory)
+	return step
+}
+
+// take makes a file the newest of the chain, if its step says that it may be.
+func (c *Chain) take(f *File, step Step) error {
 	switch {
 	case c.last != nil && step.Version != c.last.Root.Version+1:
-		return step, fmt.Errorf("version %d follows version %d, where version %d belongs", step.Version, c.last.Root.Version, c.last.Root.Version+1)
+		return fmt.Errorf("version %d follows version %d, where version %d belongs", step.Version, c.last.Root.Version, c.last.Root.Version+1)
 	case step.Old != nil && !step.Old.Good():
-		return step, fmt.Errorf("version %d is not signed by enough keys of version %d: %s", step.Version, c.last.Root.Version, step.Old.Text(nil))
+		return fmt.Errorf("version %d is not signed by enough keys of version %d: %s", step.Version, c.last.Root.Version, step.Old.Text(nil))
 	case !step.New.Good():
-		return step, fmt.Errorf("version %d is not signed by enough of its own keys: %s", step.Version, step.New.Text(nil))
+		return fmt.Errorf("version %d is not signed by enough of its own keys: %s", step.Version, step.New.Text(nil))
 	}
 	c.last = f
-	return step, nil
+	return nil
+}
+
+// Walk adds one file after the other, as Add does, and yields what became of
+// each, until one fails. Only the verdict has to wait for the file before:
+// reading and verifying go on ahead, on all processors, a few files at a time.
+func (c *Chain) Walk(files iter.Seq[[]byte]) iter.Seq2[Step, error] {
+	return func(yield func(Step, error) bool) {
+		var ahead []*link
+		finish := func() bool {
+			l := ahead[0]
+			ahead = ahead[1:]
+			<-l.done
+			if l.err == nil {
+				l.err = c.take(l.file, l.step)
+			}
+			return yield(l.step, l.err) && l.err == nil
+		}
+		before := &link{file: c.last, parsed: make(chan struct{})}
+		close(before.parsed)
+		for data := range files {
+			l := &link{parsed: make(chan struct{}), done: make(chan struct{})}
+			go l.work(data, before)
+			ahead, before = append(ahead, l), l
+			if len(ahead) > 2*runtime.GOMAXPROCS(0) && !finish() {
+				return
+			}
+		}
+		for len(ahead) > 0 {
+			if !finish() {
+				return
+			}
+		}
+	}
+}
+
+// link is a file of a chain on its way through Walk.
+type link struct {
+	parsed, done chan struct{} // closed when file, and when step, is there
+	file         *File
+	step         Step
+	err          error
+}
+
+func (l *link) work(data []byte, before *link) {
+	defer close(l.done)
+	l.file, l.err = Parse(data)
+	close(l.parsed)
+	if <-before.parsed; l.err == nil {
+		l.step = newStep(data, l.file, before.file)
+	}
 }
 
 // Last returns the newest root of the chain, or nil.
@@ -212,8 +277,7 @@ func (c *Chain) End(at time.Time) error {
 func VerifyChain(files iter.Seq[[]byte], at time.Time) ([]Step, error) {
 	var chain Chain
 	var steps []Step
-	for data := range files {
-		step, err := chain.Add(data)
+	for step, err := range chain.Walk(files) {
 		if step.Version > 0 {
 			steps = append(steps, step)
 		}

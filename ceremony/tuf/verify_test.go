@@ -218,6 +218,27 @@ func TestChain(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	// Nothing comes after a failure, whatever the caller does; who stops early
+	// has what was walked.
+	var broken, early Chain
+	walked := []error{}
+	for _, err := range broken.Walk(slices.Values(slices.Delete(slices.Clone(files), 4, 5))) {
+		walked = append(walked, err)
+	}
+	if len(walked) != 5 || walked[3] != nil || walked[4] == nil || broken.Last().Root.Version != 4 {
+		t.Errorf("%v", walked)
+	}
+	for step := range early.Walk(slices.Values(files)) {
+		if step.Version == 3 {
+			break
+		}
+	}
+	if early.Last().Root.Version != 3 {
+		t.Errorf("version %d after a stop at 3", early.Last().Root.Version)
+	}
+	if _, err := early.Add(files[3]); err != nil {
+		t.Error(err)
+	}
 	// A failed step changes nothing: the right file still fits.
 	var c Chain
 	for i, data := range files {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -95,7 +94,14 @@ func appendString(b []byte, s string) []byte {
 	return append(b, '"')
 }
 
-var writtenSpec = regexp.MustCompile(`^1\.0\.(0|[1-9][0-9]{0,3})$`)
+// writtenSpec tells whether a spec_version is one that we write: 1.0.x.
+func writtenSpec(s string) bool {
+	patch, ok := strings.CutPrefix(s, "1.0.")
+	if n, err := strconv.Atoi(patch); !ok || err != nil || n > 9999 || strconv.Itoa(n) != patch || n < 0 {
+		return false
+	}
+	return true
+}
 
 // Check tells whether the root keeps to the profile that we write, and if not,
 // which rule it breaks. Keys and fields that one of the previous roots holds
@@ -141,7 +147,7 @@ func (r *Root) checkHead(previous []*Root) error {
 		return fmt.Errorf("expires %s: roots we write have whole seconds in UTC", r.date())
 	case r.Expires.UTC().Year() < 1 || r.Expires.UTC().Year() > 9999:
 		return fmt.Errorf("expires in the year %d, which no date in root metadata can say", r.Expires.UTC().Year())
-	case !writtenSpec.MatchString(r.SpecVersion):
+	case !writtenSpec(r.SpecVersion):
 		return fmt.Errorf("spec_version %q: roots we write say 1.0.x, such as %s", r.SpecVersion, SpecVersion)
 	}
 	for _, f := range r.Extra {

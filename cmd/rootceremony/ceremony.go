@@ -6,11 +6,14 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"rootceremony/ceremony"
 	"rootceremony/ceremony/transcript"
+	"rootceremony/ui"
 	"rootceremony/ui/plain"
 	"rootceremony/ui/show"
 )
@@ -44,22 +47,20 @@ func runCommand(args []string) error {
 func planCommand(args []string) error {
 	flags := flag.NewFlagSet("plan", flag.ContinueOnError)
 	kind := flags.String("kind", ceremony.Create, "")
-	flags.Bool("plain", false, "")
+	plainly := flags.Bool("plain", false, "")
 	operands, err := parse(flags, args, 1, 1, "one DIR")
 	if err != nil {
 		return err
 	}
 	dir := operands[0]
-	if info, err := os.Stat(dir); err != nil {
-		return fmt.Errorf("%s does not exist (hint: make it, and put the public keys of the online roles into it, for instance as keys/timestamp.pub)", dir)
-	} else if !info.IsDir() {
-		return fmt.Errorf("%s is a file (hint: name a directory)", dir)
+	if err := planFree(dir); err != nil {
+		return err
+	}
+	if onScreen(*plainly) {
+		return showUI(&ui.Room{Desk: &planDesk{dir: dir, kind: *kind}})
 	}
 	file := filepath.Join(dir, ceremony.PlanFile)
-	if _, err := os.Lstat(file); err == nil {
-		return fmt.Errorf("%s is there already, and is never replaced (hint: edit it, or name another directory)", file)
-	}
-	front, err := plain.New(os.Stdin, os.Stdout, plain.Options{})
+	front, err := plain.New(os.Stdin, os.Stdout, plain.Options{Interview: true})
 	if err != nil {
 		return err
 	}
@@ -76,6 +77,20 @@ func planCommand(args []string) error {
 		return err
 	}
 	fmt.Fprintf(os.Stderr, "rootceremony: wrote %s (hint: rootceremony check %s says what it would make)\n", file, file)
+	return nil
+}
+
+// planFree tells why no plan can be written in dir.
+func planFree(dir string) error {
+	if info, err := os.Stat(dir); err != nil {
+		return fmt.Errorf("%s does not exist (hint: make it, and put the public keys of the online roles into it, for instance as keys/timestamp.pub)", dir)
+	} else if !info.IsDir() {
+		return fmt.Errorf("%s is a file (hint: name a directory)", dir)
+	}
+	file := filepath.Join(dir, ceremony.PlanFile)
+	if _, err := os.Lstat(file); err == nil {
+		return fmt.Errorf("%s is there already, and is never replaced (hint: edit it, or name another directory)", file)
+	}
 	return nil
 }
 
@@ -103,8 +118,7 @@ func checkCommand(args []string) error {
 	if *asJSON {
 		return printJSON(check)
 	}
-	printLines(check.Lines())
-	return nil
+	return printLines(check.Lines())
 }
 
 // ceremonyStatus is what status --json prints.
@@ -135,6 +149,9 @@ func statusCommand(args []string) error {
 		return err
 	}
 	state := desk.State()
+	if err := desk.CheckFiles(); err != nil {
+		return err
+	}
 	status := ceremonyStatus{Rehearsal: state.Begun != nil && state.Begun.Rehearsal, Finished: state.Closed != nil,
 		Tasks: desk.Tasks(), Exceptions: state.Exceptions}
 	if state.Plan != nil {
@@ -150,7 +167,7 @@ func statusCommand(args []string) error {
 	if *asJSON {
 		err = printJSON(status)
 	} else {
-		printLines(desk.Status())
+		err = printLines(desk.Status())
 	}
 	if err == nil && !status.Finished {
 		return errUnfinished
@@ -174,7 +191,7 @@ func preflightCommand(args []string) error {
 	if *asJSON {
 		err = printJSON(findings)
 	} else {
-		printLines(ceremony.FindingLines(findings))
+		err = printLines(ceremony.FindingLines(findings))
 	}
 	failures := 0
 	for _, f := range findings {
@@ -196,8 +213,11 @@ func printJSON(v any) error {
 }
 
 // printLines prints text that may come from files.
-func printLines(lines []string) {
+func printLines(lines []string) error {
+	var text strings.Builder
 	for _, line := range lines {
-		fmt.Println(show.Clean(line))
+		text.WriteString(show.Clean(line) + "\n")
 	}
+	_, err := io.WriteString(os.Stdout, text.String())
+	return err
 }

@@ -12,28 +12,34 @@ import (
 	"slices"
 	"strings"
 
-	"rootceremony/ceremony"
 	"rootceremony/keys"
 	"rootceremony/keys/secret"
+	"rootceremony/ui/show"
 )
 
 const version = "0.1"
 
 const usage = `Usage:
+    rootceremony
     rootceremony plan DIR [--kind create]
     rootceremony check PLAN [--json]
     rootceremony run DIR [--plain]
     rootceremony rehearse [DIR] [--plan PLAN] [--plain] [--auto] [--answers FILE]
     rootceremony status DIR [--json]
     rootceremony preflight [DIR] [--json]
-    rootceremony show ROOT... [--json]
-    rootceremony diff OLD NEW [--json]
+    rootceremony show ROOT... [--record DIR] [--json]
+    rootceremony diff OLD NEW [--record DIR] [--json]
+
+Without a command it opens the terminal UI, where one chooses what to do. plan,
+run and rehearse open it for what they do; with --plain, and where there is no
+terminal, they ask line by line.
 
 plan writes DIR/plan.toml by asking questions. check looks at a plan. run holds
 the ceremony of the plan in DIR, or goes on with it; rehearse does the same on
 virtual tokens, with an example plan where none is given. status says what is
 done, what is next and what is missing. preflight looks at this laptop. show and
-diff say what root metadata says.
+diff say what root metadata says, with the names of holders where the files lie
+in a ceremony directory or --record names one.
 
 Examples:
     $ rootceremony rehearse
@@ -95,20 +101,21 @@ func tokenSession() int {
 }
 
 func run(args []string) error {
-	if len(args) == 0 {
-		fmt.Fprint(os.Stderr, usage)
-		return &usageError{"no command is given"}
-	}
-	if slices.Contains([]string{"help", "-h", "-help", "--help"}, args[0]) {
+	if len(args) > 0 && slices.Contains([]string{"help", "-h", "-help", "--help"}, args[0]) {
 		fmt.Print(usage)
 		return nil
 	}
-	command := commands[args[0]]
-	if command == nil {
-		return &usageError{fmt.Sprintf("there is no command %q", args[0])}
+	var command func([]string) error
+	if len(args) > 0 {
+		if command = commands[args[0]]; command == nil {
+			return &usageError{fmt.Sprintf("there is no command %q", args[0])}
+		}
 	}
 	if err := secret.LockProcess(); err != nil {
 		return err
+	}
+	if command == nil {
+		return openUI()
 	}
 	err := command(args[1:])
 	if errors.Is(err, flag.ErrHelp) {
@@ -120,7 +127,6 @@ func run(args []string) error {
 
 func exitStatus(err error) int {
 	var wrong *usageError
-	var plan *ceremony.PlanError
 	switch {
 	case err == nil:
 		return 0
@@ -130,15 +136,17 @@ func exitStatus(err error) int {
 		report(err)
 		fmt.Fprintln(os.Stderr, "rootceremony: hint: rootceremony help lists the commands")
 		return exitUsage
-	case errors.As(err, &plan):
-		report(errors.New(strings.ReplaceAll(err.Error(), "\n", "\nrootceremony: ")))
-		return exitFailed
 	}
 	report(err)
 	return exitFailed
 }
 
-func report(err error) { fmt.Fprintln(os.Stderr, "rootceremony:", err) }
+// report prints an error. It may hold names of files, and texts from them.
+func report(err error) {
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		fmt.Fprintln(os.Stderr, "rootceremony:", show.Clean(line))
+	}
+}
 
 // parse reads flags that may stand before, between and after the operands,
 // and returns the operands.

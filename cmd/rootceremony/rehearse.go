@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,17 +30,17 @@ func rehearseCommand(args []string) error {
 	planFile := flags.String("plan", "", "")
 	auto := flags.Bool("auto", false, "")
 	answersFile := flags.String("answers", "", "")
-	flags.Bool("plain", false, "")
+	plainly := flags.Bool("plain", false, "")
 	operands, err := parse(flags, args, 0, 1, "at most one DIR")
-	if err != nil {
-		return err
-	}
-	answers, err := readAnswers(*answersFile)
 	if err != nil {
 		return err
 	}
 	if *answersFile != "" && !*auto {
 		return &usageError{"rehearse --answers goes with --auto"}
+	}
+	answers, err := readAnswers(*answersFile)
+	if err != nil {
+		return err
 	}
 	dir, err := rehearsalFolder(operands)
 	if err != nil {
@@ -52,6 +54,9 @@ func rehearseCommand(args []string) error {
 	if *auto {
 		return runScript(context.Background(), desk, &ceremony.Script{Answers: answers})
 	}
+	if onScreen(*plainly) {
+		return showUI(deskRoom(desk, true))
+	}
 	return runPlain(desk, true)
 }
 
@@ -60,15 +65,11 @@ func rehearsalFolder(operands []string) (string, error) {
 	if len(operands) == 1 {
 		return operands[0], nil
 	}
-	state := os.Getenv("XDG_STATE_HOME")
-	if state == "" {
-		home, err := os.UserHomeDir()
-		if err != nil {
-			return "", fmt.Errorf("no folder for the rehearsal: %w (hint: name one: rootceremony rehearse DIR)", err)
-		}
-		state = filepath.Join(home, ".local", "state")
+	state, err := stateFolder()
+	if err != nil {
+		return "", err
 	}
-	dir := filepath.Join(state, "rootceremony", clock().UTC().Format("rehearsal-2006-01-02-150405"))
+	dir := freshRehearsal(state)
 	fmt.Fprintln(os.Stderr, "rootceremony: the rehearsal is kept in", dir)
 	return dir, nil
 }
@@ -87,7 +88,15 @@ func openRehearsal(dir, planFile string) (*ceremony.Desk, error) {
 	if err != nil {
 		return nil, err
 	}
-	tokens, err := layOut(dir, files)
+	if desk.State().Closed != nil {
+		return desk, nil
+	}
+	err = layOut(dir, files, planFile == "")
+	if err != nil {
+		_ = desk.Close()
+		return nil, err
+	}
+	tokens, err := virtualTokens(desk)
 	if err != nil {
 		_ = desk.Close()
 		return nil, err
@@ -100,23 +109,31 @@ func openRehearsal(dir, planFile string) (*ceremony.Desk, error) {
 // those of the plan given, or of the example, or none where dir has a plan. A
 // plan with faults is refused before anything is written.
 func rehearsalPlan(dir, planFile string) (map[string][]byte, error) {
-	there, err := os.ReadFile(filepath.Join(dir, ceremony.PlanFile))
+	own := filepath.Join(dir, ceremony.PlanFile)
+	_, err := os.Lstat(own)
 	has := err == nil
-	if planFile == "" {
-		if has {
-			return nil, nil
-		}
+	switch {
+	case planFile == "" && !has:
 		return ceremony.ExamplePlan()
+	case planFile == "" && agreed(dir):
+		return nil, nil // the log has the plan
+	case has:
+		there, err := usablePlan(own)
+		if err != nil || planFile == "" {
+			return nil, err
+		}
+		given, err := ceremony.ReadPlan(planFile)
+		if err != nil {
+			return nil, err
+		}
+		if !samePlan(given, there) {
+			return nil, fmt.Errorf("%s has another plan already, or other key files (hint: leave --plan away to go on with it, or name another directory)", dir)
+		}
+		return nil, nil
 	}
-	plan, err := ceremony.ReadPlan(planFile)
+	plan, err := usablePlan(planFile)
 	if err != nil {
 		return nil, err
-	}
-	if _, err := plan.Resolve(clock()); err != nil {
-		return nil, err
-	}
-	if has && string(there) != string(plan.Data) {
-		return nil, fmt.Errorf("%s has another plan already (hint: leave --plan away to go on with it, or name another directory)", dir)
 	}
 	files := map[string][]byte{ceremony.PlanFile: plan.Data}
 	for _, role := range plan.Roles {
@@ -129,34 +146,58 @@ func rehearsalPlan(dir, planFile string) (map[string][]byte, error) {
 	return files, nil
 }
 
-// layOut writes the plan's files, the plan itself last, and gives every holder
-// a virtual token with the planned sticker.
-func layOut(dir string, files map[string][]byte) (ceremony.Tokens, error) {
+// usablePlan reads a plan that could be agreed now.
+func usablePlan(file string) (*ceremony.Plan, error) {
+	plan, err := ceremony.ReadPlan(file)
+	if err == nil {
+		_, err = plan.Resolve(clock())
+	}
+	return plan, err
+}
+
+// samePlan compares two plans with their key files.
+func samePlan(a, b *ceremony.Plan) bool {
+	same := bytes.Equal(a.Data, b.Data)
+	for name, role := range a.Roles {
+		same = same && slices.Equal(role.Keys, b.Roles[name].Keys)
+	}
+	return same
+}
+
+// agreed tells whether the plan in dir was agreed.
+func agreed(dir string) bool {
+	desk, err := ceremony.LookAt(dir)
+	return err == nil && desk.State().Plan != nil
+}
+
+// layOut writes the plan's files, the plan itself last.
+func layOut(dir string, files map[string][]byte, example bool) error {
 	for name, text := range files {
 		if name == ceremony.PlanFile {
 			continue
 		}
-		// A start that was interrupted has left the key files of its own plan.
-		err := transcript.WriteNew(filepath.Join(dir, name), text, 0o644)
-		if err != nil && !errors.Is(err, fs.ErrExist) {
-			return ceremony.Tokens{}, err
+		err := transcript.WriteWithin(dir, name, text, 0o644)
+		if errors.Is(err, fs.ErrExist) && example {
+			continue // of the example that an interrupted start has laid out
+		}
+		if err != nil {
+			return err
 		}
 	}
 	if text, ok := files[ceremony.PlanFile]; ok {
-		if err := transcript.WriteNew(filepath.Join(dir, ceremony.PlanFile), text, 0o644); err != nil {
-			return ceremony.Tokens{}, err
-		}
+		return transcript.WriteWithin(dir, ceremony.PlanFile, text, 0o644)
 	}
-	plan, err := ceremony.ReadPlan(filepath.Join(dir, ceremony.PlanFile))
+	return nil
+}
+
+// virtualTokens is a reader into which virtual tokens are plugged, one at a
+// time. There is one for each holder, with the planned sticker.
+func virtualTokens(desk *ceremony.Desk) (ceremony.Tokens, error) {
+	holders, err := planned(desk)
 	if err != nil {
 		return ceremony.Tokens{}, err
 	}
-	return virtualTokens(filepath.Join(dir, filepath.FromSlash(ceremony.TokensDir)), plan)
-}
-
-// virtualTokens is a reader into which the tokens of a drawer are plugged, one
-// at a time.
-func virtualTokens(folder string, plan *ceremony.Plan) (ceremony.Tokens, error) {
+	folder := filepath.Join(desk.Dir(), filepath.FromSlash(ceremony.TokensDir))
 	drawer, err := virtual.OpenDrawer(folder)
 	if err != nil {
 		return ceremony.Tokens{}, err
@@ -167,7 +208,7 @@ func virtualTokens(folder string, plan *ceremony.Plan) (ceremony.Tokens, error) 
 	}
 	tokens := ceremony.Tokens{Roots: []*x509.Certificate{drawer.AttestationRoot()}}
 	serials := map[string]uint32{}
-	for _, h := range plan.Holders {
+	for _, h := range holders {
 		if serials[h.Token], err = drawer.Add(h.Token, virtual.Options{}); err != nil {
 			return ceremony.Tokens{}, err
 		}
@@ -185,6 +226,18 @@ func virtualTokens(folder string, plan *ceremony.Plan) (ceremony.Tokens, error) 
 		return nil
 	}
 	return tokens, nil
+}
+
+// planned are the holders of the agreed plan, or of the one that is to be.
+func planned(desk *ceremony.Desk) ([]ceremony.Holder, error) {
+	if plan := desk.State().Plan; plan != nil {
+		return plan.Holders, nil
+	}
+	plan, err := ceremony.ReadPlan(filepath.Join(desk.Dir(), ceremony.PlanFile))
+	if err != nil {
+		return nil, err
+	}
+	return plan.Holders, nil
 }
 
 // readAnswers reads lines "prompt id = answer"; empty lines and those that
@@ -224,8 +277,12 @@ func runScript(ctx context.Context, desk *ceremony.Desk, script *ceremony.Script
 		if !ok {
 			break
 		}
+		before := desk.Head()
 		if err := desk.Run(ctx, task.ID, script); err != nil {
 			return fmt.Errorf("task %q: %w", task.ID, err)
+		}
+		if desk.Head() == before {
+			return fmt.Errorf("task %q ended without doing anything", task.ID)
 		}
 	}
 	return ended(desk)
@@ -240,7 +297,7 @@ func runPlain(desk *ceremony.Desk, rehearsal bool) error {
 	defer front.Close()
 	err = front.Run(context.Background(), desk)
 	if errors.Is(err, ceremony.ErrLeft) {
-		fmt.Fprintf(os.Stderr, "rootceremony: left early; nothing is lost (hint: the same command with %s goes on)\n", desk.Dir())
+		fmt.Fprintf(os.Stderr, "rootceremony: left early; nothing is lost (hint: rootceremony rehearse %s goes on)\n", desk.Dir())
 		return errUnfinished
 	}
 	if err != nil {

@@ -1,29 +1,53 @@
 package main
 
 import (
+	"crypto/sha256"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
+	"path/filepath"
+	"slices"
+	"time"
+	"unicode/utf16"
 
+	"rootceremony/ceremony"
+	"rootceremony/ceremony/transcript"
 	"rootceremony/ceremony/tuf"
 )
 
 // showCommand says what root files say.
 func showCommand(args []string) error {
 	flags := flag.NewFlagSet("show", flag.ContinueOnError)
+	asJSON := flags.Bool("json", false, "")
+	record := flags.String("record", "", "")
 	operands, err := parse(flags, args, 1, -1, "one ROOT or more")
 	if err != nil {
 		return err
 	}
+	list := []shown{}
 	for i, name := range operands {
-		file, err := readRoot(name)
+		text, file, err := readRoot(name)
 		if err != nil {
 			return err
+		}
+		names, from, err := holderNames(*record, name)
+		if err != nil {
+			return err
+		}
+		if *asJSON {
+			list = append(list, newShown(name, text, file, names))
+			continue
 		}
 		if i > 0 {
 			fmt.Println()
 		}
-		printLines(append([]string{name}, tuf.Show(file, clock(), nil)...))
+		if err := printLines(append(append([]string{name}, tuf.Show(file, clock(), names)...), from...)); err != nil {
+			return err
+		}
+	}
+	if *asJSON {
+		return printPlainJSON(list)
 	}
 	return nil
 }
@@ -32,37 +56,195 @@ func showCommand(args []string) error {
 func diffCommand(args []string) error {
 	flags := flag.NewFlagSet("diff", flag.ContinueOnError)
 	asJSON := flags.Bool("json", false, "")
+	record := flags.String("record", "", "")
 	operands, err := parse(flags, args, 2, 2, "two files, OLD and NEW")
 	if err != nil {
 		return err
 	}
-	old, err := readRoot(operands[0])
+	_, old, err := readRoot(operands[0])
 	if err != nil {
 		return err
 	}
-	new, err := readRoot(operands[1])
+	_, new, err := readRoot(operands[1])
 	if err != nil {
 		return err
 	}
-	changes := tuf.Diff(old.Root, new.Root, clock(), nil)
+	names, from, err := holderNames(*record, operands...)
+	if err != nil {
+		return err
+	}
+	d := compared{tuf.Diff(old.Root, new.Root, clock(), names), new.Report(old.Root), new.Report(new.Root)}
 	if *asJSON {
-		return printJSON(changes)
+		return printPlainJSON(d)
 	}
-	for _, change := range changes {
-		printLines([]string{change.Text})
+	var lines []string
+	for _, change := range d.Changes {
+		lines = append(lines, change.Text)
 	}
-	return nil
+	lines = append(lines,
+		"the new one is signed for the old one by "+d.ForOld.Text(names),
+		"the new one is signed for itself by "+d.ForNew.Text(names))
+	return printLines(append(lines, from...))
+}
+
+// compared is two roots as diff --json writes them: what changes, and the
+// signatures of the new one for the root roles of both.
+type compared struct {
+	Changes []tuf.Change `json:"changes"`
+	ForOld  tuf.Report   `json:"signatures_for_old"`
+	ForNew  tuf.Report   `json:"signatures_for_new"`
 }
 
 // readRoot reads a root file and complains by its name.
-func readRoot(name string) (*tuf.File, error) {
-	text, err := os.ReadFile(name)
+func readRoot(name string) ([]byte, *tuf.File, error) {
+	text, err := transcript.ReadFile(name)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	file, err := tuf.Parse(text)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
+		return nil, nil, fmt.Errorf("%s: %w", name, err)
 	}
-	return file, nil
+	return text, file, nil
+}
+
+// holderNames returns holders' names by key id, from the ceremony directory
+// "record" or, where none is named, those that the files lie in; and lines that
+// say where they are from.
+func holderNames(record string, files ...string) (names map[string]string, from []string, err error) {
+	records := []string{record}
+	if record == "" {
+		records = nil
+		for _, file := range files {
+			if dir := recordAround(file); dir != "" && !slices.Contains(records, dir) {
+				records = append(records, dir)
+			}
+		}
+	}
+	names = map[string]string{}
+	for _, dir := range records {
+		desk, err := ceremony.LookAt(dir)
+		switch {
+		case err != nil && record != "":
+			return nil, nil, err
+		case err != nil:
+			from = append(from, fmt.Sprintf("no names: the record cannot be read: %v", err))
+			continue
+		}
+		for _, h := range desk.State().Holders {
+			if h.Holder.KeyID != "" {
+				names[h.Holder.KeyID] = h.Holder.Name
+			}
+			if h.Key == nil {
+				continue
+			}
+			key, err := tuf.NewKey(h.Key.Public)
+			if err != nil {
+				return nil, nil, fmt.Errorf("%s: the key of %s: %w", dir, h.Holder.Name, err)
+			}
+			names[key.ID] = h.Holder.Name
+		}
+		from = append(from, "names are those of the record in "+dir)
+	}
+	return names, from, nil
+}
+
+// recordAround returns the ceremony directory in whose publish, metadata or
+// trusted folder a file lies, or "".
+func recordAround(file string) string {
+	path, err := filepath.Abs(file)
+	if err != nil {
+		return ""
+	}
+	for dir := filepath.Dir(path); dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
+		if slices.Contains([]string{"publish", "metadata", "trusted"}, filepath.Base(dir)) {
+			if _, err := os.Stat(filepath.Join(filepath.Dir(dir), transcript.FileName)); err == nil {
+				return filepath.Dir(dir)
+			}
+		}
+	}
+	return ""
+}
+
+// shown is a root file as show --json writes it.
+type shown struct {
+	File               string                     `json:"file"`
+	SHA256             string                     `json:"sha256"` // of the file
+	Digest             string                     `json:"digest"` // SHA-256 of what is signed
+	Version            int64                      `json:"version"`
+	Expires            time.Time                  `json:"expires"`
+	Expired            bool                       `json:"expired"`
+	SpecVersion        string                     `json:"spec_version"`
+	ConsistentSnapshot bool                       `json:"consistent_snapshot"`
+	Rehearsal          bool                       `json:"rehearsal"`
+	Keys               []shownKey                 `json:"keys"`
+	Roles              map[string]shownRole       `json:"roles"`
+	Fields             map[string]json.RawMessage `json:"unknown_fields"`
+	Unsigned           map[string]json.RawMessage `json:"unsigned_fields"` // beside "signed"
+	Signatures         tuf.Report                 `json:"signatures"`      // for its own root role
+	SignedBy           []string                   `json:"signed_by"`       // key ids of all signatures, checked or not
+	Findings           []tuf.Finding              `json:"findings"`
+}
+
+type shownKey struct {
+	KeyID  string          `json:"keyid"`
+	Holder string          `json:"holder,omitempty"`
+	Key    json.RawMessage `json:"key"` // the key object
+}
+
+type shownRole struct {
+	Threshold int                        `json:"threshold"`
+	KeyIDs    []string                   `json:"keyids"`
+	Fields    map[string]json.RawMessage `json:"unknown_fields,omitempty"`
+}
+
+func newShown(name string, text []byte, file *tuf.File, names map[string]string) shown {
+	r := file.Root
+	s := shown{
+		File: name, SHA256: fmt.Sprintf("%x", sha256.Sum256(text)), Digest: fmt.Sprintf("%x", file.Digest()),
+		Version: r.Version, Expires: r.Expires, Expired: !r.Expires.After(clock()),
+		SpecVersion: r.SpecVersion, ConsistentSnapshot: r.ConsistentSnapshot, Rehearsal: r.Rehearsal(),
+		Keys: []shownKey{}, Roles: map[string]shownRole{}, Fields: rawFields(r.Extra), Unsigned: rawFields(file.Extra),
+		Signatures: file.Report(r), SignedBy: []string{}, Findings: append([]tuf.Finding{}, file.Findings...),
+	}
+	for _, k := range r.Keys {
+		s.Keys = append(s.Keys, shownKey{k.ID, names[k.ID], k.Object()})
+	}
+	for name, role := range r.Roles {
+		s.Roles[name] = shownRole{role.Threshold, role.KeyIDs, rawFields(role.Extra)}
+	}
+	for _, sig := range file.Signatures {
+		if len(sig.Sig) > 0 {
+			s.SignedBy = append(s.SignedBy, sig.KeyID)
+		}
+	}
+	return s
+}
+
+// printPlainJSON prints JSON in ASCII: what came from a file may hold characters
+// that a terminal takes for commands.
+func printPlainJSON(v any) error {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	var plain []byte
+	for _, r := range string(text) {
+		if r < 0x7f {
+			plain = append(plain, byte(r))
+			continue
+		}
+		for _, u := range utf16.AppendRune(nil, r) {
+			plain = fmt.Appendf(plain, `\u%04x`, u)
+		}
+	}
+	return printJSON(json.RawMessage(plain))
+}
+
+func rawFields(fields []tuf.Field) map[string]json.RawMessage {
+	m := map[string]json.RawMessage{}
+	for _, f := range fields {
+		m[f.Name] = json.RawMessage(f.Value)
+	}
+	return m
 }

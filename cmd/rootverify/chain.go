@@ -90,14 +90,20 @@ func (v *verdict) walk(names []string, anchor string, rehearsal bool, show func(
 		return err
 	}
 	var c tuf.Chain
-	for i, file := range files {
-		data, err := read(file.name)
-		if err != nil {
-			return err
+	var unreadable error
+	contents := func(yield func([]byte) bool) {
+		for _, file := range files {
+			var data []byte
+			if data, unreadable = read(file.name); unreadable != nil || !yield(data) {
+				return
+			}
 		}
-		step, err := c.Add(data)
+	}
+	i := 0
+	for step, err := range c.Walk(contents) {
+		file := files[i]
 		if i == 0 {
-			v.SHA256 = step.SHA256
+			v.first, v.SHA256 = step.Version, step.SHA256
 			if anchor != "" && step.SHA256 != "" && step.SHA256 != anchor {
 				return fmt.Errorf("%s: its SHA-256 is %s, not the trusted %s\nhint: the first file must be the very root that the trusted digest was published for", file.name, step.SHA256, anchor)
 			}
@@ -110,9 +116,6 @@ func (v *verdict) walk(names []string, anchor string, rehearsal bool, show func(
 		case step.Rehearsal && !rehearsal:
 			err = errRehearsal
 		}
-		if i == 0 {
-			v.first = step.Version
-		}
 		v.last = step.Version
 		if step.Version > 0 {
 			show(step, err == nil)
@@ -120,6 +123,10 @@ func (v *verdict) walk(names []string, anchor string, rehearsal bool, show func(
 		if err != nil {
 			return fmt.Errorf("%s: %w", file.name, err)
 		}
+		i++
+	}
+	if unreadable != nil {
+		return unreadable
 	}
 	return c.End(v.At)
 }
@@ -189,7 +196,7 @@ func folder(dir string) ([]rootFile, error) {
 	return files, nil
 }
 
-// stepText is one line about one version.
+// stepText is one line about one version, and one for each kind of finding.
 func stepText(step tuf.Step, good bool) string {
 	s := fmt.Sprintf("version %d: ", step.Version)
 	if !good {
@@ -204,12 +211,8 @@ func stepText(step tuf.Step, good bool) string {
 	if step.Rehearsal {
 		s += "; REHEARSAL"
 	}
-	switch n := len(step.Findings); n {
-	case 0:
-	case 1:
-		s += "; 1 note (--json shows it)"
-	default:
-		s += fmt.Sprintf("; %d notes (--json shows them)", n)
+	for _, note := range tuf.Notes(step.Findings) {
+		s += "\n  note: " + note
 	}
 	return s
 }

@@ -122,6 +122,11 @@ func damaged(path string, err error) error {
 
 // load reads a token's file.
 func load(path string) (*state, error) {
+	if info, err := os.Lstat(path); err != nil {
+		return nil, err
+	} else if !info.Mode().IsRegular() {
+		return nil, damaged(path, errors.New("it is not a plain file"))
+	}
 	file, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err

@@ -8,6 +8,7 @@
 package gate
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -90,7 +91,9 @@ type state int
 const (
 	open   state = iota // they pass
 	hidden              // a secret prompt: they stay, and '*' passes
-	shut                // between a secret and the next prompt: they are dropped
+	shut                // between prompts: they are dropped
+	text                // a line of text: they pass, to the Enter
+	menu                // a list: what is no text passes, to the Enter
 )
 
 // Gate is an io.Reader around a file that a screen program can use in its
@@ -99,7 +102,9 @@ const (
 type Gate struct {
 	file *os.File
 	tty  bool
-	raw  *secret.Buffer // what one read(2) gave
+
+	reading sync.Mutex
+	raw     *secret.Buffer // what one read(2) gave
 
 	mu    sync.Mutex
 	state state
@@ -107,6 +112,9 @@ type Gate struct {
 	n     int            // bytes in typed
 	bad   bool           // a key that is no character was among it
 	esc   escape         // where in the sequence of such a key
+	run   int            // length of the run of modhex characters that ends here
+	burst bool           // one was thrown away, and nobody has asked yet
+	leave bool           // a Ctrl-C was, likewise
 }
 
 // escape is a place in what a terminal sends for a key that is no character:
@@ -165,10 +173,7 @@ func (g *Gate) Open() { g.set(open) }
 // control characters and the sequences of other keys as they are.
 func (g *Gate) OpenSecret() error {
 	g.set(hidden)
-	if !g.tty {
-		return nil
-	}
-	if err := unix.IoctlSetInt(int(g.Fd()), unix.TCFLSH, unix.TCIFLUSH); err != nil {
+	if err := g.Flush(); err != nil {
 		return fmt.Errorf("what was typed early cannot be thrown away: %w", err)
 	}
 	return nil
@@ -179,6 +184,79 @@ func (g *Gate) set(s state) {
 	defer g.mu.Unlock()
 	clear(g.typed.Bytes())
 	g.state, g.n, g.bad, g.esc = s, 0, false, outside
+}
+
+// OpenText, OpenMenu and Shut are for screen programs. After OpenText
+// everything passes, after OpenMenu what is no text does: control characters,
+// the sequences of other keys, the space and the question mark. Enter passes
+// too, and shuts the gate: what is typed ahead of the next prompt belongs to
+// nobody, and may be a secret. A gate that is shut lets the control characters
+// pass that are no Enter, and sequences.
+func (g *Gate) OpenText() { g.set(text) }
+
+// OpenMenu opens the gate for keys that are no text; see OpenText.
+func (g *Gate) OpenMenu() { g.set(menu) }
+
+// Shut shuts the gate; see OpenText. A secret that was typed to its Enter can
+// still be taken.
+func (g *Gate) Shut() {
+	g.mu.Lock()
+	was := g.state
+	g.mu.Unlock()
+	if was != shut {
+		g.set(shut)
+	}
+}
+
+// Burst tells, once, that Read has met what a YubiKey types when it is touched
+// at the wrong time, and has thrown its Enter away (and, but for a line of
+// text, its letters). RefusedBurst says so to people.
+func (g *Gate) Burst() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	was := g.burst
+	g.burst = false
+	return was
+}
+
+// Left tells whether a Ctrl-C was thrown away since it was asked last: leaving
+// is possible at any moment.
+func (g *Gate) Left() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	was := g.leave
+	g.leave = false
+	return was
+}
+
+// waiting tells whether something was typed that nobody has read.
+func (g *Gate) waiting() bool {
+	ready, err := unix.Poll([]unix.PollFd{{Fd: int32(g.Fd()), Events: unix.POLLIN}}, 0)
+	return err != nil || ready > 0
+}
+
+// Flush throws away what was typed on a terminal and not read yet. Of a Ctrl-C
+// among it Left knows.
+func (g *Gate) Flush() error {
+	if !g.tty {
+		return nil
+	}
+	g.reading.Lock()
+	defer g.reading.Unlock()
+	raw := g.raw.Bytes()
+	defer clear(raw)
+	for g.waiting() {
+		n, err := readOnce(int(g.Fd()), raw)
+		if err != nil {
+			break // the next Read says so
+		}
+		if bytes.IndexByte(raw[:n], ctrlC) >= 0 {
+			g.mu.Lock()
+			g.leave = true
+			g.mu.Unlock()
+		}
+	}
+	return unix.IoctlSetInt(int(g.Fd()), unix.TCFLSH, unix.TCIFLUSH)
 }
 
 // Take returns what was typed at the secret prompt, once Read has given its
@@ -212,6 +290,11 @@ func (g *Gate) Take() (*secret.Buffer, error) {
 // Read gives what may pass of the next bytes, which can be none without an
 // error.
 func (g *Gate) Read(p []byte) (int, error) {
+	g.reading.Lock()
+	defer g.reading.Unlock()
+	if g.tty && !g.waiting() {
+		return 0, nil // Flush has taken it
+	}
 	raw := g.raw.Bytes()
 	raw = raw[:min(len(p), len(raw))]
 	n, err := readOnce(int(g.Fd()), raw)
@@ -268,10 +351,10 @@ func (g *Gate) pass(b byte) (byte, bool) {
 	case g.state == open:
 		return b, true
 	case g.escape(b):
-		g.bad = g.bad || g.state == hidden
+		g.bad, g.run = g.bad || g.state == hidden, 0
 		return b, true
-	case g.state == shut:
-		return b, b < ' '
+	case g.state != hidden:
+		return g.passScreen(b)
 	case b == '\n' || b == '\r' && g.tty:
 		g.state = shut
 		return b, true
@@ -291,6 +374,29 @@ func (g *Gate) pass(b byte) (byte, bool) {
 		g.n++
 	}
 	return '*', utf8.RuneStart(b)
+}
+
+// passScreen is pass where no secret is typed.
+func (g *Gate) passScreen(b byte) (byte, bool) {
+	enter := b == '\n' || b == '\r'
+	switch {
+	case enter && g.run >= burst:
+		g.run, g.burst = 0, true
+		return b, false
+	case enter && g.state == shut:
+		g.run = 0
+		return b, false
+	case enter:
+		g.run, g.state = 0, shut
+		return b, true
+	case b < ' ' || b == del && g.state != shut:
+		g.run = 0
+		return b, true
+	}
+	if g.run++; !modhex(rune(b)) {
+		g.run = 0
+	}
+	return b, g.state == text || g.state == menu && (b == ' ' || b == '?')
 }
 
 // escape tells whether b belongs to the sequence of a key that is no character.

@@ -221,3 +221,29 @@ func TestLongSecret(t *testing.T) {
 		t.Errorf("the end of the input is %v", err)
 	}
 }
+
+// What was typed early is thrown away, but for the wish to leave.
+func TestFlushKeepsCtrlC(t *testing.T) {
+	for typed, leaves := range map[string]bool{"12345\r": false, "12\x03\r": true} {
+		keyboard, terminal := rawTerminal(t)
+		g, err := New(terminal)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer g.Close()
+		if _, err := io.WriteString(keyboard, typed); err != nil {
+			t.Fatal(err)
+		}
+		for !g.waiting() { // a terminal hands on in its own time
+		}
+		if err := g.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		if left := g.Left(); left != leaves || g.Left() {
+			t.Errorf("%q: left %v", typed, left)
+		}
+		if got := read(t, g, keyboard, "x"); got != "x" {
+			t.Errorf("%q: after it, %q was read", typed, got)
+		}
+	}
+}

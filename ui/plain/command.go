@@ -38,6 +38,9 @@ func (f *Front) command(ctx context.Context, word string) error {
 	case ":help":
 		return f.write("\n" + paragraph("At every question you can type one of these words instead of an answer:") + table(commands))
 	case ":back":
+		if f.opts.Interview {
+			return f.write("\n" + paragraph("There is no list of tasks to go back to (hint: :quit leaves)."))
+		}
 		return ceremony.ErrBack
 	case ":quit":
 		return f.leave("You leave.")

@@ -42,6 +42,7 @@ type Notebook interface {
 // Options are what a Front is told about the ceremony.
 type Options struct {
 	Rehearsal bool     // every block says so
+	Interview bool     // questions alone: no list of tasks, and no record
 	Notebook  Notebook // nil where nothing is recorded
 }
 
@@ -367,7 +368,12 @@ func (f *Front) outcome(err error) error {
 // leave says why the program ends here, and that it can be gone on with.
 func (f *Front) leave(why string) error {
 	f.left = true
-	_ = f.write("\n" + paragraph(why+" Nothing is lost: what was recorded stays recorded, and the next start goes on from there."))
+	if f.opts.Interview {
+		why += " Nothing was written."
+	} else {
+		why += " Nothing is lost: what was recorded stays recorded, and the next start goes on from there."
+	}
+	_ = f.write("\n" + paragraph(why))
 	return ceremony.ErrLeft
 }
 

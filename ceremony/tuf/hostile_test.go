@@ -1,0 +1,84 @@
+package tuf
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+// hostile are files of nearly the greatest size, each of the kind that some
+// part of reading, counting, showing or comparing likes least.
+func hostile(t testing.TB) map[string]string {
+	root := signedText(nil)
+	ids := strings.Split(strings.TrimPrefix(root[strings.Index(root, `"keyids":[`):], `"keyids":[`), "]")[0]
+	fill := func(before, after string, item func(i int) string) string {
+		var b strings.Builder
+		b.WriteString(before)
+		for i := 0; b.Len()+len(after)+300 < MaxSize; i++ {
+			if i > 0 {
+				b.WriteByte(',')
+			}
+			b.WriteString(item(i))
+		}
+		return b.String() + after
+	}
+	field := func(open, close string, item func(i int) string) string {
+		return fill(`{"signatures":[],"signed":`+strings.TrimSuffix(root, "}")+`,"x":`+open, close+"}}", item)
+	}
+	key := strings.TrimSuffix(string(make25519(0).key.Object()), "}")
+	keys := func(role string, item func(i int) (id, key string)) string {
+		var list []string
+		all := fill("", "", func(i int) string {
+			id, key := item(i)
+			list = append(list, `"`+id+`"`)
+			return fmt.Sprintf(`"%s":%s%s`, id, key, strings.Repeat(" ", len(id)+4)) // room for the id in the role
+		})
+		all = strings.ReplaceAll(all, " ", "")
+		text := strings.Replace(root, `"keys":{`, `"keys":{`+all+",", 1)
+		return `{"signatures":[],"signed":` + strings.Replace(text, ids, strings.Join(list, ",")+","+ids, 1) + "}"
+	}
+	return map[string]string{
+		"numbers":          field("[", "]", func(i int) string { return "1" }),
+		"empty objects":    field("[", "]", func(i int) string { return "{}" }),
+		"names":            field("{", "}", func(i int) string { return fmt.Sprintf(`"%d":1`, i) }),
+		"names, backwards": field("{", "}", func(i int) string { return fmt.Sprintf(`"%d":1`, 1<<20-i) }),
+		"names, capitals":  field("{", "}", func(i int) string { return fmt.Sprintf(`"K%d":1`, i) }),
+		"long names":       field("{", "}", func(i int) string { return fmt.Sprintf(`"%s%d":1`, strings.Repeat("k", 200), i) }),
+		"escapes":          field("[", "]", func(i int) string { return `"\u00e9\ud83d\ude00\\\n"` }),
+		"small objects":    field("[", "]", func(i int) string { return `{"b":1,"a":1}` }),
+		"arrays in arrays": field("[", "]", func(i int) string { return strings.Repeat("[", 29) + strings.Repeat("]", 29) }),
+		"unknown fields":   fill(`{"signatures":[],"signed":`+strings.TrimSuffix(root, "}")+",", "}}", func(i int) string { return fmt.Sprintf(`"x%d":0`, i) }),
+		"fields outside":   fill(`{"signatures":[],"signed":`+root+",", "}", func(i int) string { return fmt.Sprintf(`"x%d":0`, i) }),
+		"placeholders":     fill(`{"signed":`+root+`,"signatures":[`, "]}", func(i int) string { return fmt.Sprintf(`{"keyid":"%d","sig":""}`, i) }),
+		"many roles": strings.Replace(`{"signatures":[],"signed":`+root+"}", `"roles":{`, `"roles":{`+
+			strings.TrimSuffix(fill(root, "", func(i int) string { return fmt.Sprintf(`"r%d":{"keyids":[%.66s],"threshold":1}`, i, ids) })[len(root):], ",")+",", 1),
+		"keys":         keys("root", func(i int) (string, string) { return fmt.Sprint(i), make25519(5000 + i%4000).key.object }),
+		"one key only": keys("root", func(i int) (string, string) { return fmt.Sprint(i), key + "}" }),
+		"one string":   field("[", "]", func(i int) string { return `"` + strings.Repeat("é", 1000*(i+1)) + `"` })[:MaxSize],
+	}
+}
+
+// Nothing that fits into a file takes long, and nothing panics.
+func TestHostile(t *testing.T) {
+	good, _, _ := newFile(t)
+	old := must(Parse(good))
+	for name, text := range hostile(t) {
+		start := time.Now()
+		f, err := Parse([]byte(text))
+		parsed := time.Since(start)
+		if err == nil {
+			f.Report(f.Root)
+			Show(f, expiry, nil)
+			Diff(old.Root, f.Root, expiry, nil)
+			Diff(f.Root, f.Root, expiry, nil)
+			f.Root.Check()
+			f.Root.Next()
+		}
+		took := time.Since(start)
+		t.Logf("%-18s %7d bytes, read in %v, all in %v: %v", name, len(text), parsed.Round(time.Millisecond), took.Round(time.Millisecond), err)
+		if took > 15*time.Second {
+			t.Errorf("%s: %v", name, took)
+		}
+	}
+}

@@ -1,0 +1,317 @@
+package tuf
+
+import (
+	"bytes"
+	"crypto/elliptic"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// opinion is how many files of a chain a program takes, and what it says of the
+// next one, or of the end; "" where nothing is wrong.
+type opinion struct {
+	Taken   int
+	Problem string
+}
+
+func (o opinion) String() string {
+	switch {
+	case o.Problem == "":
+		return "accepts"
+	case strings.HasPrefix(o.Problem, "panic"):
+		return "panics"
+	}
+	return "refuses"
+}
+
+// ourOpinion is what this package says.
+func ourOpinion(files [][]byte, at time.Time) (o opinion) {
+	var c Chain
+	for _, err := range c.Walk(slices.Values(files)) {
+		if err != nil {
+			o.Problem = err.Error()
+			return o
+		}
+		o.Taken++
+	}
+	if err := c.End(at); err != nil {
+		o.Problem = "expired"
+	}
+	return o
+}
+
+func goTUFOpinion(files [][]byte, at time.Time) opinion {
+	refused, err := goTUF(files, at)
+	if refused < 0 {
+		refused = len(files)
+	}
+	o := opinion{Taken: refused}
+	if err != nil {
+		o.Problem = err.Error()
+	}
+	return o
+}
+
+// tufJS asks tuf-js about many chains at once. The test is skipped where it is
+// not installed, but in CI it then fails.
+func tufJS(t *testing.T, chains map[string][][]byte, at time.Time) map[string]opinion {
+	t.Helper()
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(cache, "rootceremony", "tuf-js")
+	installed, _ := os.ReadFile(filepath.Join(dir, "installed.json"))
+	lock := must(os.ReadFile("testdata/second/package-lock.json"))
+	if _, err := exec.LookPath("node"); err != nil || !bytes.Equal(installed, lock) {
+		if os.Getenv("CI") != "" {
+			t.Fatal("tuf-js is not installed; testdata/second/install does it")
+		}
+		t.Skip("tuf-js is not installed: testdata/second/install does it, and make test calls that")
+	}
+	input := must(json.Marshal(map[string]any{"at": at, "chains": chains}))
+	cmd := exec.Command("node", "testdata/second/verdicts.cjs")
+	cmd.Env = append(os.Environ(), "NODE_PATH="+filepath.Join(dir, "node_modules"))
+	cmd.Stdin, cmd.Stderr = bytes.NewReader(input), os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	verdicts := map[string]opinion{}
+	if err := json.Unmarshal(out, &verdicts); err != nil || len(verdicts) != len(chains) {
+		t.Fatalf("%d verdicts on %d chains: %v", len(verdicts), len(chains), err)
+	}
+	return verdicts
+}
+
+// What we write is taken by all, whatever is in it.
+func TestOthersTakeWhatWeWrite(t *testing.T) {
+	rehearsal, holders := newRoot(5, 3)
+	rehearsal.SetRehearsal(true)
+	chains := map[string][][]byte{
+		"a rotation in ten steps": writeChain(t, 10),
+		"a long chain":            longChain(t, 40),
+		"a rehearsal":             {must(Assemble(rehearsal, signAll(rehearsal.Canonical(), holders...)))},
+		"P-256 and ed25519":       writeMixed(t),
+	}
+	js := tufJS(t, chains, vectorTime)
+	for name, files := range chains {
+		good := opinion{len(files), ""}
+		for who, got := range map[string]opinion{"we": ourOpinion(files, vectorTime), "go-tuf": goTUFOpinion(files, vectorTime), "tuf-js": js[name]} {
+			if got != good {
+				t.Errorf("%s: %s: %+v", name, who, got)
+			}
+		}
+	}
+}
+
+// writeMixed is a chain that moves from ECDSA keys to an ed25519 key.
+func writeMixed(t testing.TB) [][]byte {
+	t.Helper()
+	root, _ := newRoot(0, 0)
+	p256, ed := fixedECDSA(elliptic.P256()), make25519(0)
+	root.Keys = append(root.Keys, p256.key)
+	root.Roles[RoleRoot] = Role{KeyIDs: []string{p256.key.ID}, Threshold: 1}
+	next := root.Next()
+	next.Expires = expiry
+	next.Keys[len(next.Keys)-1] = ed.key
+	next.Roles[RoleRoot] = Role{KeyIDs: []string{ed.key.ID}, Threshold: 1}
+	return [][]byte{
+		must(Assemble(root, signAll(root.Canonical(), p256))),
+		must(Assemble(next, signAll(next.Canonical(), p256, ed), root)),
+	}
+}
+
+// reasons say why the others disagree with us, by the names of the vectors.
+var reasons = [][2]string{
+	{"name-twice*", "Both keep the last of two members and forget the other; a reader that keeps the first sees another root under the same signatures."},
+	{"key-twice", "As for every name that stands twice: both keep the last."},
+	{"role-twice", "As for every name that stands twice: both keep the last."},
+	{"name-case*", "Go's encoding/json takes a name in another case for the one it looks for, JavaScript does not: the same bytes can say two things. Where both accept, they still may have read different values."},
+	{"file-signatures-case", "Go's encoding/json takes a name in another case for the one it looks for."},
+	{"signature-*-case", "Go's encoding/json takes a name in another case for the one it looks for."},
+	{"number-fraction", "JavaScript has one kind of number: 1.0 and 1e0 are 1."},
+	{"number-exponent", "JavaScript has one kind of number: 1.0 and 1e0 are 1."},
+	{"number-minus-zero", "go-tuf verifies -0 as it stands, tuf-js as 0: no signature fits both."},
+	{"number-*2-53", "Neither has a limit. From 2^53 on tuf-js rounds, go-tuf does so in unknown fields: two numbers become one."},
+	{"utf8-*", "Both put a replacement character in the place of bytes that are not UTF-8, not always the same number of them, and go on with that."},
+	{"surrogate-*", "Both put a replacement character in the place of half a pair, or keep it, and go on with that."},
+	{"depth-*", "Neither has a limit of its own."},
+	{"signature-null", "go-tuf reads null as an empty signature."},
+	{"signature-no-*", "go-tuf reads what is missing as empty, and passes over that signature."},
+	{"signature-keyid-null", "go-tuf reads null as empty, and passes over that signature."},
+	{"signature-sig-*", "tuf-js decodes hex as far as it goes, finds the signature wrong and passes over it."},
+	{"signature-6?-bytes", "Both find the signature wrong and pass over it."},
+	{"rsa-short", "Both find the signature wrong and pass over it."},
+	{"spec-1", "tuf-js wants two or three numbers; go-tuf does not look at it."},
+	{"spec-dots", "tuf-js takes whatever JavaScript makes a number of, an empty part included; go-tuf does not look at it."},
+	{"spec-space", "tuf-js takes whatever JavaScript makes a number of, a space included; go-tuf does not look at it."},
+	{"spec-*", "go-tuf does not look at spec_version: it would read metadata of another major version by the rules of this one."},
+	{"version-*", "Neither wants a first version of 1 or more."},
+	{"expires-year-10000", "Both convert nothing to UTC while they read."},
+	{"expires-offset-zero", "go-tuf verifies what it writes anew, and writes +00:00 as Z: the signatures no longer fit."},
+	{"expires-now", "The specification lets a root expire at its very second; go-tuf one second later."},
+	{"expires-*", "tuf-js keeps the text, and a date that JavaScript cannot read never expires: no comparison with it is true."},
+	{"consistent-absent", "go-tuf puts false there and verifies that; tuf-js wants the field. We read a root without it, with a finding, and write none."},
+	{"key-null", "go-tuf reads null as an empty key. Where a role lists it, it panics."},
+	{"key-no-id", "Neither looks at key ids before a role needs them."},
+	{"scheme-*", "Neither refuses a scheme that does not belong to the keytype; both go by the keytype."},
+	{"keyval-field-object", "tuf-js wants text in all fields of keyval."},
+	{"key-private-null", "tuf-js wants text in all fields of keyval; go-tuf keeps unknown ones."},
+	{"keyval-*", "go-tuf panics on an ed25519 key that has not 32 bytes; tuf-js refuses it or passes over it."},
+	{"public-pem", "tuf-js also takes ed25519 keys in PEM; the specification has them in hex."},
+	{"public-and-private", "Neither looks for private keys: to both it is an unknown field."},
+	{"public-not-canonical", "Neither looks for keys in a second notation; here nobody has signed with it."},
+	{"public-forged", "Neither looks for keys of small order. With such a key anyone can sign, so here one holder alone reaches a threshold of two."},
+	{"public-zero", "Neither looks for keys of small order, with which anyone can sign; here nobody has."},
+	{"public-o*", "Neither looks for keys of small order, with which anyone can sign; here nobody has."},
+	{"public-case", "tuf-js passes over a key that it cannot read."},
+	{"public-63-digits", "tuf-js passes over a key that it cannot read."},
+	{"public-letter", "tuf-js passes over a key that it cannot read."},
+	{"public-base64", "tuf-js passes over a key that it cannot read."},
+	{"keytype-*", "tuf-js passes over keys of kinds that it does not know; go-tuf stops, and so do we: people should see such a key."},
+	{"public-*", "go-tuf panics on an ed25519 key that has not 32 bytes; tuf-js refuses it or passes over it."},
+	{"role-absent-*", "go-tuf asks for a role only when it needs it."},
+	{"role-null", "go-tuf reads null as an empty role."},
+	{"role-unknown-bad", "Neither looks at roles that it does not use."},
+	{"keyids-twice*", "go-tuf does not look whether a key id is listed twice."},
+	{"keyids-*", "tuf-js passes over ids that are not in keys."},
+	{"threshold-above-online", "Neither compares a threshold with the number of keys."},
+	{"threshold-0-online", "go-tuf looks at a threshold only when it needs the role."},
+	{"ecdsa-p384", "tuf-js asks its library for the default digest, SHA-256, where the scheme says SHA-384. Plans therefore offer P-256 only; P-384 keys of an existing root are kept."},
+	{"ecdsa-p384-*", "Neither knows P-384 in its old notations (tuf-js: nor any SHA-384)."},
+	{"ecdsa-p256-hex*", "go-tuf wants PEM; sigstore's versions 1 to 4 have points in hex."},
+	{"ecdsa-*", "Both look at a key only when they need it; it is the key of the online roles here."},
+	{"pem-*", "Both look at a key only when they need it; it is the key of the online roles here."},
+	{"rsa-*", "Both look at a key only when they need it; it is the key of the online roles here."},
+	{"twin-notations", "tuf-js counts key ids, not keys. go-tuf refuses for another reason: it wants PEM."},
+	{"twin-*", "tuf-js counts key ids, not keys: who holds one key under two ids reaches a threshold of two."},
+	{"chain-twin", "tuf-js counts key ids, not keys: who holds one key under two ids reaches a threshold of two."},
+}
+
+func reason(name string) string {
+	for _, r := range reasons {
+		if ok, err := path.Match(r[0], name); ok && err == nil {
+			return r[1]
+		}
+	}
+	return ""
+}
+
+// The part of the document that is made, not written.
+const (
+	opinionsFile = "../../docs/second-opinions.md"
+	tableBegins  = "<!-- made by go test ./ceremony/tuf -run TestSecondOpinions -update -->\n"
+	tableEnds    = "<!-- end -->\n"
+)
+
+// TestSecondOpinions holds the table in docs/second-opinions.md to what go-tuf
+// and tuf-js say about the vectors, and wants a reason for each disagreement.
+func TestSecondOpinions(t *testing.T) {
+	list := readVectors(t)
+	chains := map[string][][]byte{}
+	for _, v := range list {
+		chains[v.name] = v.files
+	}
+	js := tufJS(t, chains, vectorTime)
+	var rows strings.Builder
+	agree, good := 0, 0
+	used := map[string]bool{}
+	for _, v := range list {
+		us, others := ourOpinion(v.files, vectorTime), [2]opinion{goTUFOpinion(v.files, vectorTime), js[v.name]}
+		if us.Problem == "" {
+			good++
+		}
+		// Who refuses must do so at the same file.
+		if us.String() == others[0].String() && us.String() == others[1].String() && us.Taken == others[0].Taken && us.Taken == others[1].Taken {
+			agree++
+			continue
+		}
+		why := reason(v.name)
+		if why == "" {
+			t.Errorf("%s: we: %v, go-tuf: %+v, tuf-js: %+v; no reason is given", v.name, us, others[0], others[1])
+		}
+		used[why] = true
+		fmt.Fprintf(&rows, "| `%s` | %s | %v | %v | %v | %s |\n", v.name, v.about, us, others[0], others[1], why)
+	}
+	for _, r := range reasons {
+		if !used[r[1]] {
+			t.Errorf("%s: a reason for nothing", r[0])
+		}
+	}
+	table := fmt.Sprintf("Of %d vectors (%d good, %d to be refused) all three agree on %d; these are the other %d:\n\n"+
+		"| vector | what is in it | rootceremony | go-tuf | tuf-js | why |\n|---|---|---|---|---|---|\n%s",
+		len(list), good, len(list)-good, agree, len(list)-agree, &rows)
+	doc := string(must(os.ReadFile(opinionsFile)))
+	before, rest, ok := strings.Cut(doc, tableBegins)
+	had, after, end := strings.Cut(rest, tableEnds)
+	switch {
+	case !ok || !end:
+		t.Fatalf("%s has no place for the table", opinionsFile)
+	case had == table:
+	case *update:
+		if err := os.WriteFile(opinionsFile, []byte(before+tableBegins+table+tableEnds+after), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	default:
+		t.Errorf("the table in %s is stale; go test -update makes it anew", opinionsFile)
+	}
+}
+
+// tuf-js has the same verdict on random chains, good and bad, but for what the
+// table says: keys under two ids, and P-384.
+func TestTUFJSAgrees(t *testing.T) {
+	at := expiry.AddDate(0, 0, 10) // some have expired by then
+	chains := map[string][][]byte{}
+	for seed := range uint64(400) {
+		files, what := randomChain(rand.New(rand.NewPCG(seed, 2)))
+		if !slices.Contains(what, "twin") && !bytes.Contains(bytes.Join(files, nil), []byte("ecdsa-sha2-nistp384")) {
+			chains[fmt.Sprint(seed, what)] = files
+		}
+	}
+	good, expired := 0, 0
+	for name, theirs := range tufJS(t, chains, at) {
+		us := ourOpinion(chains[name], at)
+		if us.Taken != theirs.Taken || us.String() != theirs.String() {
+			t.Errorf("chain %s: we: %+v, tuf-js: %+v", name, us, theirs)
+		}
+		switch us.Problem {
+		case "":
+			good++
+		case "expired":
+			expired++
+		}
+	}
+	if bad := len(chains) - good - expired; good < 30 || expired < 30 || bad < 30 {
+		t.Errorf("%d good, %d expired, %d bad chains", good, expired, bad)
+	}
+}
+
+// What the document says about the chains of real projects.
+func TestSecondOpinionsOnRealChains(t *testing.T) {
+	at := time.Date(2026, 10, 1, 0, 0, 0, 0, time.UTC)
+	chains := map[string][][]byte{}
+	for _, folder := range []string{"sigstore", "joomla-updates", "datadog-config"} {
+		chains[folder] = realFiles(t, folder, "*.root.json")
+	}
+	js := tufJS(t, chains, at)
+	for folder, want := range map[string][3]opinion{ // we, go-tuf, tuf-js
+		"sigstore":       {{15, ""}, {0, "PEM decoding failed"}, {15, ""}},
+		"joomla-updates": {{16, ""}, {16, ""}, {16, ""}},
+		"datadog-config": {{1, "expired"}, {1, "expired"}, {1, "expired"}},
+	} {
+		got := [3]opinion{ourOpinion(chains[folder], at), goTUFOpinion(chains[folder], at), js[folder]}
+		if got != want {
+			t.Errorf("%s: %+v, want %+v", folder, got, want)
+		}
+	}
+}

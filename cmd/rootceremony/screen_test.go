@@ -1,0 +1,325 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/creack/pty"
+	"github.com/hinshun/vt10x"
+)
+
+// screen is the program on a terminal of 80 by 24.
+type screen struct {
+	t       testing.TB
+	command *exec.Cmd
+	keys    *os.File // typing goes in here
+	vt      vt10x.Terminal
+
+	mu      sync.Mutex
+	raw     bytes.Buffer  // all that was written
+	changed chan struct{} // closed at the next change
+	ended   bool
+	gone    chan struct{} // closed when the program has ended
+	err     error
+}
+
+// onTerminal starts the program on a terminal that answers no queries.
+func onTerminal(t testing.TB, env []string, args ...string) *screen {
+	t.Helper()
+	return startOnTerminal(t, env, program("rootceremony"), args...)
+}
+
+func startOnTerminal(t testing.TB, env []string, name string, args ...string) *screen {
+	t.Helper()
+	s := &screen{t: t, changed: make(chan struct{}), gone: make(chan struct{}), vt: vt10x.New(vt10x.WithSize(80, 24))}
+	s.command = exec.Command(name, args...)
+	s.command.Env = append(os.Environ(), "TERM=xterm-256color", "LC_ALL=C.UTF-8", "NO_COLOR=")
+	s.command.Env = append(s.command.Env, env...)
+	master, err := pty.StartWithSize(s.command, &pty.Winsize{Rows: 24, Cols: 80})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A file that can be closed while it is read.
+	fd, err := syscall.Dup(int(master.Fd()))
+	if err == nil {
+		err = errors.Join(syscall.SetNonblock(fd, true), master.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := os.NewFile(uintptr(fd), "terminal")
+	s.keys = keys
+	go func() {
+		buf := make([]byte, 1<<16)
+		for {
+			n, err := keys.Read(buf)
+			s.mu.Lock()
+			// The emulator knows no faint text; dark grey is as near as it comes.
+			_, _ = s.vt.Write(bytes.ReplaceAll(buf[:n], []byte("\x1b[2m"), []byte("\x1b[90m")))
+			_, _ = s.raw.Write(buf[:n])
+			s.ended = err != nil
+			close(s.changed)
+			s.changed = make(chan struct{})
+			s.mu.Unlock()
+			if err != nil {
+				s.err = s.command.Wait()
+				close(s.gone)
+				return
+			}
+		}
+	}()
+	t.Cleanup(s.stop)
+	return s
+}
+
+// stop ends the program.
+func (s *screen) stop() {
+	_ = s.command.Process.Kill()
+	<-s.gone
+	_ = s.keys.Close()
+}
+
+// text is what the terminal shows, and a channel that is closed when it
+// changes.
+func (s *screen) text() (string, <-chan struct{}, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.vt.String(), s.changed, s.ended
+}
+
+// until waits until the terminal shows what is looked for.
+func (s *screen) until(what string) string {
+	s.t.Helper()
+	late := time.After(20 * time.Second)
+	for {
+		text, changed, ended := s.text()
+		if strings.Contains(text, what) {
+			return text
+		}
+		if ended {
+			s.t.Fatalf("the program has ended before it showed %q:\n%s", what, text)
+		}
+		select {
+		case <-changed:
+		case <-late:
+			s.t.Fatalf("%q is not shown:\n%s", what, text)
+		}
+	}
+}
+
+func (s *screen) write(keys string) {
+	if _, err := s.keys.WriteString(keys); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// exit waits for the end and returns the exit status.
+func (s *screen) exit() int {
+	s.t.Helper()
+	select {
+	case <-s.gone:
+	case <-time.After(20 * time.Second):
+		text, _, _ := s.text()
+		s.t.Fatalf("the program does not end:\n%s", text)
+	}
+	return s.command.ProcessState.ExitCode()
+}
+
+// people are those in the room: what they know, and how much they have typed.
+type people struct {
+	holder string // whose turn it is
+	typed  map[string]int
+	least  map[string]int // of it: PINs, typed words and their Enters
+	stop   func(question string) bool
+}
+
+func newPeople() *people { return &people{typed: map[string]int{}, least: map[string]int{}} }
+
+var (
+	readPrompt = regexp.MustCompile(`(?m)> █\s*$`)
+	readHolder = regexp.MustCompile(`│ (\w+ \w+): |(?m)^ (\w+ \w+): sign root`)
+	readDigest = regexp.MustCompile(`Digest\s+(\w{4}) (\w{4})`)
+	readSerial = regexp.MustCompile(`Serial\s+([\d ]+\d)`)
+	readWords  = regexp.MustCompile(`words (\d+) and (\d+) of the draft`)
+	readRow    = regexp.MustCompile(`Words (\d+) to \d+\s+(\S+)\s+(\S+)\s+(\S+)\s+(\S+)`)
+)
+
+// answer is what somebody types who reads this screen; "" while there is
+// nothing to answer. needed tells whether it cannot be done with less.
+func (r *people) answer(t testing.TB, text string) (keys string, needed bool) {
+	if h := readHolder.FindStringSubmatch(text); h != nil {
+		r.holder = h[1] + h[2]
+	}
+	field := readPrompt.MatchString(text)
+	asked := func(question string) bool { return strings.Contains(text, question) }
+	switch {
+	case asked("more lines: Enter"), asked("more line: Enter"), asked("the question: Enter"):
+		return "\r", false
+	case asked("Everything is done. Enter leaves."):
+		return "\r", false
+	case asked("Next: "), asked("Can still be done: "):
+		r.holder = "room"
+		return "\r", false
+	case asked("► plug in"), asked("► Enter touches"), asked("► No: go on without"), asked("► Yes "), asked("► Nobody else"):
+		return "\r", false
+	case asked("Is there a second machine?"):
+		return "\x1b[B", false
+	case asked("(one moment"):
+		return "", false
+	case asked("Who signs the log?") && asked("► Alice"):
+		if asked("Nobody else") {
+			return "\x1b[B", false
+		}
+		return "\r", false
+	case asked("Who signs the log?"):
+		return "\x1b[B", false
+	case regexp.MustCompile(`(?m)^.{0,30} {2}Yes\s*$`).MatchString(text) && asked("?"):
+		return "\x1b[B", false
+	case !field:
+		return "", false
+	case asked("first 8 characters of the digest"):
+		digest := readDigest.FindStringSubmatch(text)
+		return digest[1] + digest[2] + "\r", true
+	case asked("type its serial number"):
+		return strings.ReplaceAll(readSerial.FindStringSubmatch(text)[1], " ", "") + "\r", true
+	case asked("To publish it, type publish"):
+		return "publish\r", true
+	case asked("To seal, type seal"):
+		return "seal\r", true
+	case asked("To sign, type words"):
+		return r.words(t, text) + "\r", true
+	case asked("PIN"):
+		return pinOf(r.holder) + "\r", true
+	}
+	return "", false
+}
+
+// words reads the two words that are asked for from the screen.
+func (r *people) words(t testing.TB, text string) string {
+	words := map[string]string{}
+	for _, row := range readRow.FindAllStringSubmatch(text, -1) {
+		first := 0
+		_, _ = fmt.Sscan(row[1], &first)
+		for i, word := range row[2:] {
+			words[fmt.Sprint(first+i)] = word
+		}
+	}
+	wanted := readWords.FindStringSubmatch(text)
+	if words[wanted[1]] == "" || words[wanted[2]] == "" {
+		t.Fatalf("the words are not on the screen:\n%s", text)
+	}
+	return words[wanted[1]] + " " + words[wanted[2]]
+}
+
+// pinOf is a PIN that is found nowhere by chance.
+func pinOf(holder string) string {
+	sum := 0
+	for i, b := range []byte(holder) {
+		sum += (i + 1) * int(b)
+	}
+	return fmt.Sprintf("%04d8317", sum)[:8]
+}
+
+// hold reads and types until the program ends, or stop wants to.
+func (r *people) hold(s *screen) {
+	s.t.Helper()
+	before, repeated := "", 0
+	late := time.After(120 * time.Second)
+	for {
+		text, changed, ended := s.text()
+		if ended || r.stop != nil && r.stop(text) {
+			return
+		}
+		keys, needed := r.answer(s.t, text)
+		if strings.Contains(text, "(one moment") {
+			keys = "" // people wait when they are told to; a key would make it longer
+		}
+		if keys != "" && (text != before || repeated > 0) {
+			n := len([]rune(strings.ReplaceAll(keys, "\x1b[B", "v")))
+			r.typed[r.holder] += n
+			if needed {
+				r.least[r.holder] += n
+			}
+			before, repeated = text, 0
+			s.write(keys)
+		}
+		select {
+		case <-changed:
+			repeated = 0
+		case <-time.After(300 * time.Millisecond): // a key that came too early does not count
+			repeated++
+		case <-late:
+			s.t.Fatalf("the ceremony does not go on:\n%s", text)
+		}
+	}
+}
+
+// TestWholeCreateOnScreen holds a whole 3-of-5 ceremony in the real program.
+func TestWholeCreateOnScreen(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "d")
+	s := onTerminal(t, nil, "rehearse", dir)
+	r := newPeople()
+	r.hold(s)
+	if status := s.exit(); status != 0 {
+		t.Errorf("exit status %d", status)
+	}
+	checkPublished(t, dir)
+	printKeystrokes(t, r)
+}
+
+// printKeystrokes says what people had to type beside the least possible: PINs
+// and typed confirmations with their Enters.
+func printKeystrokes(t *testing.T, r *people) {
+	all, least := 0, 0
+	names := []string{}
+	for name := range r.typed {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		t.Logf("%-14s %4d keys; PINs and typed confirmations alone are %d", name, r.typed[name], r.least[name])
+		all, least = all+r.typed[name], least+r.least[name]
+	}
+	t.Logf("%-14s %4d keys; PINs and typed confirmations alone are %d", "in all", all, least)
+	if all > 2*least {
+		t.Errorf("%d keys are more than twice the least, %d", all, least)
+	}
+}
+
+// TestKilledOnScreen kills the program in the middle of a token's step, and
+// goes on.
+func TestKilledOnScreen(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "d")
+	s := onTerminal(t, nil, "rehearse", dir)
+	r := newPeople()
+	r.stop = func(text string) bool {
+		return strings.Contains(text, "Bruno Ferraz: touch the token")
+	}
+	r.hold(s)
+	if err := syscall.Kill(s.command.Process.Pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	s.exit()
+	before := checkNothingLost(t, dir, nil)
+	s = onTerminal(t, nil, "rehearse", dir)
+	r.stop = nil
+	r.hold(s)
+	if status := s.exit(); status != 0 {
+		t.Errorf("exit status %d", status)
+	}
+	checkNothingLost(t, dir, before)
+	checkPublished(t, dir)
+}

@@ -1,0 +1,321 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// TestQuietStart holds that the terminal is asked nothing, and that TERM is
+// given back.
+func TestQuietStart(t *testing.T) {
+	trace := exec.Command(program("rootceremony"), "help")
+	trace.Env = append(os.Environ(), "GODEBUG=inittrace=1", "TERM=xterm")
+	out, err := trace.CombinedOutput()
+	if err != nil {
+		t.Fatal(err)
+	}
+	order := regexp.MustCompile(`(?m)^init (\S+) @`).FindAllSubmatch(out, -1)
+	at := func(name string) int {
+		return slices.IndexFunc(order, func(m [][]byte) bool { return string(m[1]) == name })
+	}
+	quiet := at("rootceremony/ui/quiet")
+	for _, later := range []string{"os", "github.com/muesli/termenv", "github.com/charmbracelet/bubbletea"} {
+		if quiet < 0 || at(later) < quiet {
+			t.Errorf("rootceremony/ui/quiet is initialised at %d, %s at %d", quiet, later, at(later))
+		}
+	}
+
+	s := onTerminal(t, nil, "rehearse", filepath.Join(t.TempDir(), "d"))
+	s.until("Next: Check the laptop")
+	s.mu.Lock()
+	raw := s.raw.String()
+	s.mu.Unlock()
+	for _, query := range []string{"\x1b]10;?", "\x1b]11;?", "\x1b[6n", "\x1b[c", "\x1b[>c"} {
+		if strings.Contains(raw, query) {
+			t.Errorf("the terminal is asked %q", query)
+		}
+	}
+	if !strings.Contains(raw, "\x1b[1;36m") {
+		t.Errorf("no colours, so TERM was not given back: %q", raw)
+	}
+}
+
+// TestTerminals starts the program on terminals that can do less.
+func TestTerminals(t *testing.T) {
+	colour := regexp.MustCompile("\x1b\\[[0-9;]*(3[0-9]|9[0-7])m")
+	for _, c := range []struct {
+		name   string
+		env    []string
+		ascii  bool
+		colour bool
+	}{
+		{"xterm-256color", []string{"TERM=xterm-256color"}, false, true},
+		{"screen", []string{"TERM=screen"}, false, true},
+		{"linux", []string{"TERM=linux", "LC_ALL=", "LANG="}, true, true},
+		{"linux with UTF-8", []string{"TERM=linux"}, false, true},
+		{"C locale", []string{"LC_ALL=C"}, true, true},
+		{"no colour", []string{"NO_COLOR=1"}, false, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := onTerminal(t, c.env, "rehearse", filepath.Join(t.TempDir(), "d"))
+			text := s.until("Next: Check the laptop")
+			if ascii := !strings.ContainsFunc(text, func(r rune) bool { return r > '~' }); ascii != c.ascii {
+				t.Errorf("ASCII alone: %v, want %v\n%s", ascii, c.ascii, text)
+			}
+			s.mu.Lock()
+			raw := s.raw.String()
+			s.mu.Unlock()
+			if got := colour.MatchString(raw); got != c.colour {
+				t.Errorf("colours: %v, want %v: %q", got, c.colour, raw)
+			}
+			for _, sequence := range []string{"\x1b[38;", "\x1b[48;"} {
+				if strings.Contains(raw, sequence) {
+					t.Errorf("more than 16 colours: %q", raw)
+				}
+			}
+		})
+	}
+	t.Run("dumb", func(t *testing.T) {
+		s := onTerminal(t, []string{"TERM=dumb"}, "rehearse", filepath.Join(t.TempDir(), "d"))
+		s.until("Enter goes on with it")
+	})
+	t.Run("plain", func(t *testing.T) {
+		s := onTerminal(t, nil, "rehearse", "--plain", filepath.Join(t.TempDir(), "d"))
+		s.until("Enter goes on with it")
+	})
+}
+
+// TestResize makes the window small and large again.
+func TestResize(t *testing.T) {
+	s := onTerminal(t, nil, "rehearse", filepath.Join(t.TempDir(), "d"))
+	s.until("Next: Check the laptop")
+	for _, size := range [][2]int{{40, 10}, {1, 1}, {20, 3}, {100, 40}, {40, 10}, {80, 24}} {
+		s.mu.Lock()
+		s.vt.Resize(size[0], size[1])
+		s.mu.Unlock()
+		if err := setSize(s.keys, size[0], size[1]); err != nil {
+			t.Fatal(err)
+		}
+		switch size[0] {
+		case 40:
+			s.until("too small")
+		case 80, 100:
+			s.until("Next: Check the laptop")
+		}
+	}
+	s.write("\x03")
+	if status := s.exit(); status != exitUnfinished {
+		t.Errorf("exit status %d", status)
+	}
+}
+
+// setSize does what pty.Setsize does, and leaves the file as it is.
+func setSize(terminal *os.File, columns, rows int) error {
+	raw, err := terminal.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var failed error
+	err = raw.Control(func(fd uintptr) {
+		failed = unix.IoctlSetWinsize(int(fd), unix.TIOCSWINSZ, &unix.Winsize{Col: uint16(columns), Row: uint16(rows)})
+	})
+	return errors.Join(err, failed)
+}
+
+// TestTerminalCloses takes the terminal away while a question is open.
+func TestTerminalCloses(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "d")
+	s := onTerminal(t, nil, "rehearse", dir)
+	r := newPeople()
+	r.stop = func(text string) bool { return strings.Contains(text, "type your new PIN") }
+	r.hold(s)
+	_ = s.keys.Close()
+	if status := s.exit(); status != exitUnfinished {
+		t.Errorf("exit status %d", status)
+	}
+	s = onTerminal(t, nil, "rehearse", dir)
+	s.until("Next: Holders: Alice Costa")
+}
+
+// TestStopAndGoOn goes back to the shell, and comes back, while a PIN is being
+// typed.
+func TestStopAndGoOn(t *testing.T) {
+	shell, err := exec.LookPath("bash")
+	if err != nil {
+		t.Skip("there is no bash to go back to")
+	}
+	dir := filepath.Join(t.TempDir(), "d")
+	s := startOnTerminal(t, []string{"PS1=shell> ", "HISTFILE="}, shell, "--norc", "--noprofile", "-i")
+	s.until("shell> ")
+	s.write(program("rootceremony") + " rehearse " + dir + "\r")
+	r := newPeople()
+	r.stop = func(text string) bool {
+		return strings.Contains(text, "type your new PIN") && readPrompt.MatchString(text)
+	}
+	r.hold(s)
+	s.write("1234")
+	s.until("> ****█")
+	s.write("\x1a")
+	s.until("Stopped")
+	s.write("echo here 7$((4+4))9\r")
+	s.until("here 789")
+	s.write("fg\r")
+	s.until("type your new PIN")
+	text := s.until("> █")
+	if strings.Contains(text, "*") {
+		t.Errorf("what was typed before is not forgotten:\n%s", text)
+	}
+	r.holder = "Alice Costa"
+	r.stop = func(text string) bool { return strings.Contains(text, "Next: Holders: Bruno Ferraz") }
+	r.hold(s)
+	s.write("\x03")
+	s.until("left early; nothing is lost")
+	s.write("exit\r")
+	s.exit()
+}
+
+// TestOpensWithoutArguments chooses a rehearsal, leaves it, and finds it again.
+func TestOpensWithoutArguments(t *testing.T) {
+	state := t.TempDir()
+	s := onTerminal(t, []string{"XDG_STATE_HOME=" + state})
+	s.until("► Rehearse on virtual tokens")
+	s.write("\r")
+	s.until("Folder of the rehearsal")
+	s.until("> █")
+	s.write("\r")
+	s.until("Next: Check the laptop")
+	s.write("\r")
+	s.until("Next: Agree the plan")
+	s.write("\x1b")
+	s.until("Go on with a ceremony")
+	s.write("\x03")
+	if status := s.exit(); status != 0 {
+		t.Errorf("exit status %d", status)
+	}
+
+	s = onTerminal(t, []string{"XDG_STATE_HOME=" + state})
+	s.until("► REHEARSAL: root ceremony")
+	s.write("\r")
+	s.until("Next: Agree the plan")
+	s.write("\x03")
+	if status := s.exit(); status != exitUnfinished {
+		t.Errorf("exit status %d", status)
+	}
+}
+
+// TestPlanOnScreen writes a plan and opens it in plain mode.
+func TestPlanOnScreen(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "online.pub"), []byte(strings.Repeat("ab", 32)+"\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s := onTerminal(t, nil, "plan", dir)
+	s.until("Next: Write the plan")
+	s.write("\r")
+	for _, line := range [][2]string{{"the project's name", "Example packages"}, {"How many people hold", "2"}, {"Holder 1: name", "Alice Costa"}, {"Alice Costa: what is on", "A-01"},
+		{"Alice Costa: in which place", ""}, {"Holder 2: name", "Bruno Ferraz"}, {"Bruno Ferraz: what is on", "B-02"}, {"Bruno Ferraz: in which place", "Porto"},
+		{"must sign a root", "2"}, {"When does the root expire", ""}} {
+		s.until(line[0])
+		s.until("> █")
+		s.write(line[1] + "\r")
+	}
+	s.until("► for every signature")
+	s.write("\r")
+	for _, line := range [][2]string{{"Role timestamp", "online.pub"}, {"Role snapshot", ""}, {"Role targets", ""}, {"Who is the witness", ""}} {
+		s.until(line[0])
+		s.until("> █")
+		s.write(line[1] + "\r")
+	}
+	s.until("The plan is written")
+	s.until("Everything is done")
+	s.write("\r")
+	if status := s.exit(); status != 0 {
+		t.Errorf("exit status %d", status)
+	}
+	if out, err := exec.Command(program("rootceremony"), "check", dir).CombinedOutput(); err != nil {
+		t.Errorf("%s%v", out, err)
+	}
+}
+
+// memoryOf is the resident memory of a process in KiB.
+func memoryOf(pid int) (kib int) {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0
+	}
+	_, after, _ := bytes.Cut(status, []byte("VmRSS:"))
+	_, _ = fmt.Sscan(string(after), &kib)
+	return kib
+}
+
+// BenchmarkFirstFrame starts the program on a terminal that never answers.
+func BenchmarkFirstFrame(b *testing.B) {
+	dir := filepath.Join(b.TempDir(), "d")
+	memory := 0
+	for b.Loop() {
+		s := onTerminal(b, nil, "rehearse", dir)
+		s.until("Next: Check the laptop")
+		memory = memoryOf(s.command.Process.Pid)
+		b.StopTimer()
+		s.stop()
+		b.StartTimer()
+	}
+	b.ReportMetric(float64(memory), "KiB")
+}
+
+// BenchmarkKey presses a key and waits until its effect is on the terminal.
+func BenchmarkKey(b *testing.B) {
+	s := onTerminal(b, nil, "rehearse", filepath.Join(b.TempDir(), "d"))
+	s.until("►[ ] Check the laptop")
+	var took []time.Duration
+	down := false
+	for b.Loop() {
+		key, effect := "\x1b[B", "►[ ] Agree the plan"
+		if down {
+			key, effect = "\x1b[A", "►[ ] Check the laptop"
+		}
+		down = !down
+		started := time.Now()
+		s.write(key)
+		s.until(effect)
+		took = append(took, time.Since(started))
+	}
+	slices.Sort(took)
+	b.ReportMetric(float64(took[len(took)/2].Microseconds())/1000, "median-ms")
+	b.ReportMetric(float64(took[len(took)*99/100].Microseconds())/1000, "p99-ms")
+}
+
+// TestLeaveWhileTaskRuns leaves from the middle of a task, and stays once.
+func TestLeaveWhileTaskRuns(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "d")
+	s := onTerminal(t, nil, "rehearse", dir)
+	r := newPeople()
+	r.stop = func(text string) bool { return strings.Contains(text, "Enter touches the virtual token") }
+	r.hold(s)
+	s.write("\x03")
+	s.until("► Stay")
+	s.write("\r")
+	s.until("► Enter touches")
+	s.write("\x03")
+	s.until("► Stay")
+	s.write("\x1b[B")
+	s.until("► Leave")
+	s.write("\r")
+	if status := s.exit(); status != exitUnfinished {
+		t.Errorf("exit status %d", status)
+	}
+	s = onTerminal(t, nil, "rehearse", dir)
+	r.stop = func(text string) bool { return strings.Contains(text, "Next: Holders: Bruno Ferraz") }
+	r.hold(s)
+}

@@ -1,0 +1,255 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"rootceremony/ceremony"
+	"rootceremony/ceremony/transcript"
+	"rootceremony/ui"
+)
+
+// onScreen tells whether a command is to use the terminal UI.
+func onScreen(plain bool) bool {
+	return !plain && ui.Usable(os.Stdin, os.Stdout) == nil
+}
+
+// openUI lets people choose what to do.
+func openUI() error {
+	if err := ui.Usable(os.Stdin, os.Stdout); err != nil {
+		fmt.Fprint(os.Stderr, usage)
+		return &usageError{fmt.Sprintf("no command is given, and the terminal UI cannot open: %v", err)}
+	}
+	room, err := ui.Run(ui.Options{In: os.Stdin, Out: os.Stdout, Clock: clock, Jobs: ui.Jobs{
+		Rehearse: rehearsalRoom, Plan: planRoom, Run: realRoom, Status: statusLines, Recent: recentCeremonies}})
+	if room == nil {
+		return err
+	}
+	return left(room, err)
+}
+
+// showUI holds one ceremony on the screen.
+func showUI(room *ui.Room) error {
+	remember(room.Dir())
+	_, err := ui.Run(ui.Options{In: os.Stdin, Out: os.Stdout, Clock: clock, Room: room})
+	return left(room, err)
+}
+
+// left says how to go on with what people have left.
+func left(room *ui.Room, err error) error {
+	switch _, isPlan := room.Desk.(*planDesk); {
+	case errors.Is(err, ceremony.ErrLeft) && isPlan:
+		fmt.Fprintln(os.Stderr, "rootceremony: left early; nothing was written")
+		return errUnfinished
+	case errors.Is(err, ceremony.ErrLeft):
+		command := "run"
+		if room.Rehearsal {
+			command = "rehearse"
+		}
+		fmt.Fprintf(os.Stderr, "rootceremony: left early; nothing is lost (hint: rootceremony %s %s goes on)\n", command, room.Dir())
+		return errUnfinished
+	case err != nil || isPlan:
+		return err
+	}
+	desk, ok := room.Desk.(*ceremony.Desk)
+	if !ok {
+		return nil
+	}
+	return ended(desk)
+}
+
+// deskRoom is a ceremony for the terminal UI.
+func deskRoom(desk *ceremony.Desk, rehearsal bool) *ui.Room {
+	return &ui.Room{Desk: desk, Tokens: desk.Tokens(), Rehearsal: rehearsal}
+}
+
+// rehearsalRoom opens a rehearsal; "" is a fresh one.
+func rehearsalRoom(dir string) (*ui.Room, error) {
+	if dir == "" {
+		state, err := stateFolder()
+		if err != nil {
+			return nil, err
+		}
+		dir = freshRehearsal(state)
+	}
+	desk, err := openRehearsal(dir, "")
+	if err != nil {
+		return nil, err
+	}
+	remember(dir)
+	return deskRoom(desk, true), nil
+}
+
+// realRoom opens a ceremony on real tokens.
+func realRoom(dir string) (*ui.Room, error) {
+	return nil, runCommand([]string{dir, "--plain"})
+}
+
+// planRoom is the interview for a plan in dir, as a ceremony of one task.
+func planRoom(dir string) (*ui.Room, error) {
+	if err := planFree(dir); err != nil {
+		return nil, err
+	}
+	return &ui.Room{Desk: &planDesk{dir: dir, kind: ceremony.Create}}, nil
+}
+
+// planDesk writes a plan.
+type planDesk struct {
+	dir, kind string
+	done      bool
+}
+
+func (p *planDesk) file() string { return filepath.Join(p.dir, ceremony.PlanFile) }
+
+func (p *planDesk) Tasks() []ceremony.Task {
+	task := ceremony.Task{ID: "plan", Title: "Write the plan", State: ceremony.Ready}
+	if p.done {
+		task.State = ceremony.Done
+	}
+	return []ceremony.Task{task}
+}
+
+func (p *planDesk) Next() (ceremony.Task, bool) { return p.Tasks()[0], !p.done }
+
+func (p *planDesk) Header() string { return "a new plan in " + p.dir }
+
+func (p *planDesk) Dir() string { return p.dir }
+
+func (p *planDesk) Close() error { return nil }
+
+var errNotBegun = errors.New("nothing is recorded before a ceremony has begun")
+
+func (p *planDesk) Note(string) error { return errNotBegun }
+
+func (p *planDesk) Exception(string, string, string) error { return errNotBegun }
+
+// Run asks for the plan and writes it.
+func (p *planDesk) Run(ctx context.Context, _ string, a ceremony.Attendant) error {
+	text, err := ceremony.Interview(ctx, a, p.dir, p.kind, clock())
+	if err != nil {
+		return err
+	}
+	if err := transcript.WriteNew(p.file(), text, 0o644); err != nil {
+		return err
+	}
+	p.done = true
+	return a.Tell(ctx, ceremony.Message{Title: "The plan is written", Facts: []ceremony.Fact{{Label: "File", Value: p.file()}},
+		Text: []string{"Have everybody read it before the day. rootceremony check " + p.file() + " says what it would make."}})
+}
+
+// statusLines say how far a ceremony is.
+func statusLines(dir string) ([]string, error) {
+	desk, err := ceremony.LookAt(dir)
+	if err != nil {
+		return nil, err
+	}
+	return desk.Status(), nil
+}
+
+// stateFolder is where rehearsals and the list of recent ceremonies are kept.
+func stateFolder() (string, error) {
+	state := os.Getenv("XDG_STATE_HOME")
+	if state == "" {
+		home, err := os.UserHomeDir()
+		if err != nil {
+			return "", fmt.Errorf("no folder for the rehearsal: %w (hint: name one: rootceremony rehearse DIR)", err)
+		}
+		state = filepath.Join(home, ".local", "state")
+	}
+	return filepath.Join(state, "rootceremony"), nil
+}
+
+func freshRehearsal(state string) string {
+	return filepath.Join(state, clock().UTC().Format("rehearsal-2006-01-02-150405"))
+}
+
+// recentFile lists the directories of ceremonies, one a line, the latest first.
+const recentFile = "recent"
+
+// maxRecent is how many are remembered, and shown.
+const maxRecent = 5
+
+// remember puts dir at the head of the list. The list is a convenience: where
+// it cannot be written, nothing is said.
+func remember(dir string) {
+	state, err := stateFolder()
+	if err != nil {
+		return
+	}
+	if dir, err = filepath.Abs(dir); err != nil || strings.ContainsAny(dir, "\r\n") {
+		return
+	}
+	list := slices.DeleteFunc(remembered(state), func(d string) bool { return d == dir })
+	list = append([]string{dir}, list...)
+	if os.MkdirAll(state, 0o700) != nil {
+		return
+	}
+	_ = os.WriteFile(filepath.Join(state, recentFile), []byte(strings.Join(list[:min(len(list), maxRecent)], "\n")+"\n"), 0o600)
+}
+
+func remembered(state string) []string {
+	text, err := os.ReadFile(filepath.Join(state, recentFile))
+	if err != nil {
+		return nil
+	}
+	return strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
+}
+
+// recentCeremonies are those on the list, and the rehearsals in the state
+// folder, the one that was last written to first.
+func recentCeremonies() []ui.Recent {
+	state, err := stateFolder()
+	if err != nil {
+		return nil
+	}
+	dirs := remembered(state)
+	found, _ := filepath.Glob(filepath.Join(state, "rehearsal-*"))
+	dirs = append(dirs, found...)
+	type dated struct {
+		ui.Recent
+		at time.Time
+	}
+	var all []dated
+	for i, dir := range dirs {
+		log, err := os.Stat(filepath.Join(dir, transcript.FileName))
+		if slices.Contains(dirs[:i], dir) || errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		desk, err := ceremony.LookAt(dir)
+		if err != nil {
+			continue // status says what is wrong with it
+		}
+		s := desk.State()
+		r := ui.Recent{Dir: dir, Rehearsal: s.Begun != nil && s.Begun.Rehearsal, Finished: s.Closed != nil}
+		r.Name, r.Text = desk.Header(), progress(desk)+", in "+dir
+		all = append(all, dated{r, log.ModTime()})
+	}
+	slices.SortStableFunc(all, func(a, b dated) int { return b.at.Compare(a.at) })
+	var recent []ui.Recent
+	for _, d := range all[:min(len(all), maxRecent)] {
+		recent = append(recent, d.Recent)
+	}
+	return recent
+}
+
+// progress is how far a ceremony is in a few words.
+func progress(desk *ceremony.Desk) string {
+	if desk.State().Closed != nil {
+		return "finished"
+	}
+	next, ok := desk.Next()
+	if !ok {
+		return "not finished"
+	}
+	if next.Group != "" {
+		return "next: " + next.Group + ": " + next.Title
+	}
+	return "next: " + next.Title
+}

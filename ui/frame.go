@@ -1,0 +1,127 @@
+package ui
+
+import (
+	"fmt"
+	"slices"
+
+	"rootceremony/ceremony"
+	"rootceremony/ui/show"
+)
+
+// The smallest terminal that the screens are drawn for.
+const (
+	leastColumns = 60
+	leastRows    = 16
+)
+
+// View draws the whole screen: a header, a line, the screen, a line, the keys.
+func (m *model) View() string {
+	if m.width <= 0 || m.height <= 0 {
+		return ""
+	}
+	if m.small() {
+		return m.draw(m.tooSmall())
+	}
+	height := m.height - 4
+	var middle []line
+	switch {
+	case m.over != nil:
+		middle = m.inset(m.over.view(m, m.width-4, height-2))
+	case m.room != nil:
+		middle = m.room.view(m, height)
+	default:
+		middle = m.inset(m.start.view(m, m.width-4, height-2))
+	}
+	rule := line{{repeat(m.glyphs.rule, m.width), dim}}
+	lines := []line{m.header(), rule}
+	for i := range height {
+		l := line(nil)
+		if i < len(middle) {
+			l = middle[i]
+		}
+		lines = append(lines, l)
+	}
+	bottom := m.bottom()
+	lines = append(append(lines[:m.height-1-len(bottom)], rule), bottom...)
+	for i := range lines {
+		lines[i] = lines[i].fit(m.width)
+	}
+	return m.draw(lines)
+}
+
+// small tells whether the terminal is too small for the screens.
+func (m *model) small() bool { return m.width < leastColumns || m.height < leastRows }
+
+// inset sets lines in a margin.
+func (m *model) inset(lines []line) []line {
+	lines = append([]line{nil}, lines...)
+	for i := range lines {
+		lines[i] = append(line{{"  ", plain}}, lines[i]...)
+	}
+	return lines
+}
+
+// header says which ceremony this is, what is in the reader and where we are.
+func (m *model) header() line {
+	left := line{{" ROOT CEREMONY ", strong}}
+	if m.room == nil {
+		return left
+	}
+	r := m.room
+	if r.Rehearsal {
+		left = line{{" REHEARSAL ", mark}}
+	}
+	right := ""
+	if r.token != "" {
+		right = show.Clean(r.token) + "   "
+	}
+	tasks := r.list.tasks
+	at := slices.IndexFunc(tasks, func(t ceremony.Task) bool { return t.ID == r.cursor })
+	if r.run != nil {
+		at = slices.IndexFunc(tasks, func(t ceremony.Task) bool { return t.ID == r.run.task.ID })
+	}
+	if at >= 0 {
+		right += fmt.Sprintf("task %d of %d ", at+1, len(tasks))
+	}
+	left = append(left, span{"  " + show.Clean(r.list.header), plain}).fit(max(m.width-width(right)-1, 0))
+	return append(left, span{" " + right, dim})
+}
+
+// bottom says which keys there are, or what the last one has done.
+func (m *model) bottom() []line {
+	text, l := "", dim
+	switch {
+	case m.leaving:
+		text, l = "Leaving: the task is being ended (^C does not wait for it)", strong
+	case m.flash != "":
+		text, l = m.flash, warn
+	case m.over != nil:
+		text = m.over.keys()
+	case m.room != nil:
+		text = m.room.keys(m)
+	default:
+		text = m.start.keys()
+	}
+	if m.flash == "" {
+		return []line{{{" " + text, l}}}
+	}
+	var lines []line
+	for _, s := range wrap(text, m.width-2) {
+		lines = append(lines, line{{" " + s, l}})
+	}
+	return lines[:min(len(lines), 4)]
+}
+
+// tooSmall is what fits everywhere.
+func (m *model) tooSmall() []line {
+	text := fmt.Sprintf("This window is too small: %d by %d is the least, and it is %d by %d. Nothing is lost; make it larger, or ^C leaves.",
+		leastColumns, leastRows, m.width, m.height)
+	if m.room != nil && m.room.Rehearsal {
+		text = "REHEARSAL. " + text
+	}
+	var lines []line
+	for _, s := range wrap(text, max(m.width, 2)) {
+		lines = append(lines, set(plain, s).fit(m.width))
+	}
+	return lines[:min(len(lines), m.height)]
+}

@@ -1,0 +1,72 @@
+package gate
+
+import (
+	"strings"
+	"testing"
+)
+
+// TestScreenGate holds what passes for a screen program, and that nothing that
+// is typed behind an Enter does before the gate is opened again.
+func TestScreenGate(t *testing.T) {
+	for _, c := range []struct {
+		name         string
+		open         func(*Gate)
+		keys, passed string
+		burst        bool
+	}{
+		{"text", (*Gate).OpenText, "yes \x7f?é\x1b[D", "yes \x7f?é\x1b[D", false},
+		{"text to Enter", (*Gate).OpenText, "yes\r12345678\rmore\x1b[A\x0e", "yes\r\x1b[A\x0e", false},
+		{"menu", (*Gate).OpenMenu, "1\x1b[B2 ?é\x1b[6~\x18", "\x1b[B ?\x1b[6~\x18", false},
+		{"menu to Enter", (*Gate).OpenMenu, "1234\r5678\r\x1b[A", "\r\x1b[A", false},
+		{"shut", (*Gate).Shut, "1234\r\n\x7f\x0e\x1b[A", "\x0e\x1b[A", false},
+		{"burst in a line", (*Gate).OpenText, "n" + otp + "\r", "n" + otp, true},
+		{"burst in a menu", (*Gate).OpenMenu, otp + "\r\r", "\r", true},
+		{"burst while shut", (*Gate).Shut, otp + "\r", "", true},
+		{"burst with caps lock", (*Gate).OpenMenu, strings.ToUpper(otp) + "\r", "", true},
+		{"letters and a key", (*Gate).OpenMenu, otp[:20] + "\x1b[B" + otp[:20] + "\r", "\x1b[B\r", false},
+		{"31 letters", (*Gate).OpenText, otp[:31] + "\r", otp[:31] + "\r", false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			keyboard, terminal := rawTerminal(t)
+			g, err := New(terminal)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer g.Close()
+			c.open(g)
+			if got := read(t, g, keyboard, c.keys); got != c.passed {
+				t.Errorf("passed %q, want %q", got, c.passed)
+			}
+			if got := g.Burst(); got != c.burst {
+				t.Errorf("a burst was met: %v, want %v", got, c.burst)
+			}
+			if g.Burst() {
+				t.Error("a burst is told twice")
+			}
+		})
+	}
+}
+
+// TestShutKeepsSecret holds that a secret that was typed to its Enter outlives
+// Shut, and half of one does not.
+func TestShutKeepsSecret(t *testing.T) {
+	keyboard, terminal := rawTerminal(t)
+	g, err := New(terminal)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer g.Close()
+	for _, c := range []struct{ keys, secret string }{{"1234\r", "1234"}, {"1234", ""}} {
+		if err := g.OpenSecret(); err != nil {
+			t.Fatal(err)
+		}
+		read(t, g, keyboard, c.keys)
+		g.Shut()
+		b, err := g.Take()
+		if err != nil || string(b.Bytes()) != c.secret {
+			t.Errorf("of %q %q was taken, %v", c.keys, b.Bytes(), err)
+		}
+		b.Wipe()
+	}
+}

@@ -1,0 +1,84 @@
+package ui
+
+import (
+	"errors"
+	"io"
+	"sync"
+
+	tea "github.com/charmbracelet/bubbletea"
+
+	"rootceremony/ui/gate"
+)
+
+// mode is what may be typed.
+type mode int
+
+const (
+	nothing mode = iota // leaving and the like
+	menu                // keys that are no text
+	letters             // text
+	secrets             // what stays below
+)
+
+// keyboard is the program's input: the gate, which is set by commands, and
+// news for the program of what the gate has met.
+type keyboard struct {
+	*gate.Gate
+	send func(tea.Msg)
+
+	mu  sync.Mutex
+	seq int
+}
+
+// What the keyboard tells the program.
+type (
+	armedMsg struct { // the gate is set, and was before anything that comes behind
+		seq int
+		err error
+	}
+	burstMsg  struct{} // a token was touched at the wrong time
+	hangupMsg struct{} // there is no terminal any more
+)
+
+// Read gives Bubble Tea what passes the gate.
+func (k *keyboard) Read(p []byte) (int, error) {
+	n, err := k.Gate.Read(p)
+	if k.Burst() {
+		k.send(burstMsg{})
+	}
+	if errors.Is(err, io.EOF) {
+		go k.send(hangupMsg{}) // the program may be waiting for this reader to end
+	}
+	return n, err
+}
+
+// arm returns a command that sets the gate. Commands run at the same time, so
+// that an older one may come later: it does nothing.
+func (k *keyboard) arm(seq int, m mode) tea.Cmd {
+	return func() tea.Msg {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		if seq < k.seq {
+			return nil
+		}
+		k.seq = seq
+		var err error
+		switch m {
+		case nothing:
+			k.Shut()
+		case menu:
+			k.OpenMenu()
+		case letters:
+			k.OpenText()
+		case secrets:
+			err = k.OpenSecret()
+		}
+		if err == nil && m != nothing {
+			err = k.Flush()
+		}
+		if k.Left() {
+			k.send(tea.KeyMsg{Type: tea.KeyCtrlC})
+		}
+		return armedMsg{seq, err}
+	}
+}

@@ -1,0 +1,46 @@
+package ui
+
+import (
+	"github.com/charmbracelet/bubbles/key"
+	tea "github.com/charmbracelet/bubbletea"
+)
+
+// leave asks whether to leave while a task runs.
+type leave struct{ yes bool }
+
+func (l *leave) mode() mode { return menu }
+
+func (l *leave) forget() {}
+
+func (l *leave) keys() string { return "Up, Down choose   Enter go on   Esc stay   ^C leave" }
+
+func (l *leave) key(m *model, k tea.KeyMsg) tea.Cmd {
+	switch {
+	case key.Matches(k, keymap.Up):
+		l.yes = false
+	case key.Matches(k, keymap.Down):
+		l.yes = true
+	case key.Matches(k, keymap.Back), key.Matches(k, keymap.Enter) && !l.yes:
+		m.close()
+	case key.Matches(k, keymap.Enter):
+		m.over = nil
+		return m.end()
+	}
+	return nil
+}
+
+func (l *leave) view(m *model, columns, rows int) []line {
+	lines := []line{set(strong, "Leave the ceremony?"), nil}
+	for _, s := range wrap("Nothing is lost: what was recorded stays recorded, and the next start goes on from there. The question that is open is asked again then.", columns) {
+		lines = append(lines, set(plain, s))
+	}
+	lines = append(lines, nil)
+	for i, text := range []string{"Stay", "Leave"} {
+		mark, k := "  ", plain
+		if l.yes == (i == 1) {
+			mark, k = m.glyphs.here+" ", accent
+		}
+		lines = append(lines, line{{mark + text, k}})
+	}
+	return lines
+}

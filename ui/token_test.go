@@ -1,0 +1,77 @@
+package ui
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"rootceremony/ceremony"
+	"rootceremony/keys"
+)
+
+// TestWaitsForToken holds that the readers are looked at again and again while
+// a token is waited for, and that the screen goes on by itself.
+func TestWaitsForToken(t *testing.T) {
+	looks := []error{errors.New("no token is in a reader"), errors.New("token 7 is Bruno's"), nil}
+	looked := 0
+	s := newStage(t, inRoom(newDesk(asks(func(ctx context.Context, a ceremony.Attendant) (string, error) {
+		info, err := a.WaitForToken(ctx, ceremony.TokenWait{Prompt: ceremony.Prompt{ID: "w", Question: "Insert the token A-01."},
+			Look: func(context.Context) (keys.Info, error) {
+				looked++
+				return keys.Info{Serial: 20456123}, looks[looked-1]
+			}})
+		return info.FormFactor + "that", err
+	}))))
+	defer s.close()
+	again := make(chan time.Time)
+	s.m.attendant.after = func(time.Duration) <-chan time.Time { return again }
+	s.begin()
+	for _, shown := range []string{"no token is in a reader", "token 7 is Bruno's"} {
+		s.until(shown, func() bool { return strings.Contains(s.m.View(), shown) })
+		s.press("\n") // answers nothing
+		again <- s.now
+	}
+	s.until("the end of the task", func() bool { return s.m.room.run == nil })
+	if frame := s.m.View(); !strings.Contains(frame, "The answer was that.") || !strings.Contains(frame, "token 20456123") {
+		t.Errorf("the token is not taken, or not in the header:\n%s", frame)
+	}
+}
+
+// TestReadersAreShared holds that the readers are never looked at for the
+// header while a task runs.
+func TestReadersAreShared(t *testing.T) {
+	var looks atomic.Int32
+	o := inRoom(newDesk(asks(func(ctx context.Context, a ceremony.Attendant) (string, error) {
+		return a.Ask(ctx, ceremony.Prompt{ID: "a", Question: "What?"}, nil)
+	})))
+	o.Room.Tokens.Start = func(context.Context) (*keys.Session, error) {
+		looks.Add(1)
+		return nil, errors.New("no reader")
+	}
+	s := newStage(t, o)
+	defer s.close()
+	s.settle()
+	s.m.room.token = "token 7"
+	s.update(pollMsg{s.m.room})
+	s.until("a look between tasks", func() bool { return looks.Load() == 1 && s.m.room.token == "" })
+	s.begin()
+	s.update(pollMsg{s.m.room})
+	s.update(readerMsg{s.m.room, "token 8"})
+	if _, ok := <-started(s.m.room.lookAtReaders()); ok || looks.Load() != 1 || s.m.room.token != "" {
+		t.Errorf("%d looks, and %q in the header, while a task runs", looks.Load(), s.m.room.token)
+	}
+	s.press("so\n")
+	s.settle()
+	s.update(pollMsg{s.m.room})
+	s.until("a look after the task", func() bool { return looks.Load() == 2 })
+}
+
+// started runs a command to its end.
+func started[M any](cmd func() M) <-chan struct{} {
+	done := make(chan struct{})
+	go func() { cmd(); close(done) }()
+	return done
+}
