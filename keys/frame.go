@@ -122,8 +122,8 @@ func decode(body []byte, v any) error {
 	return nil
 }
 
-// What a request asks for. Those that take a PIN are followed by it in a frame
-// of its own.
+// What a request asks for. Those that take a PIN or PUK are followed by them,
+// each in a frame of its own.
 const (
 	doOpen    = "open the readers"
 	doList    = "list the tokens"
@@ -135,6 +135,8 @@ const (
 	doTry     = "try the token"
 	doAttest  = "attest a key"
 	doPIN     = "check the PIN"
+	doChange  = "change the PIN"
+	doUnblock = "unblock the PIN"
 	doSign    = "sign"
 )
 
@@ -148,8 +150,16 @@ type request struct {
 	Message   []byte    `json:"message,omitempty"`
 }
 
-// takesPIN tells whether a secret follows the request.
-func (q request) takesPIN() bool { return q.Do == doPrepare || q.Do == doPIN || q.Do == doSign }
+// secrets is how many secrets follow the request.
+func (q request) secrets() int {
+	switch q.Do {
+	case doPrepare, doPIN, doSign:
+		return 1
+	case doChange, doUnblock: // the old PIN or the PUK, and the new PIN
+		return 2
+	}
+	return 0
+}
 
 type answer struct {
 	Error       *wireError   `json:"error,omitempty"`

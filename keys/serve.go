@@ -73,10 +73,10 @@ type server struct {
 	token  Token
 }
 
-// job is a request with its PIN.
+// job is a request with its PIN, or the PIN or PUK that goes before the new PIN.
 type job struct {
 	request
-	pin *secret.Buffer
+	pin, newPIN *secret.Buffer
 }
 
 // read hands requests to the working goroutine until the input ends.
@@ -105,7 +105,7 @@ func (s *server) read() error {
 		if err := decode(body, &j.request); err != nil {
 			return fmt.Errorf("request: %w", err)
 		}
-		if j.takesPIN() {
+		for _, to := range []**secret.Buffer{&j.pin, &j.newPIN}[:j.secrets()] {
 			t, n, err := readHeader(s.r)
 			if err != nil {
 				return noEOF(err)
@@ -113,7 +113,7 @@ func (s *server) read() error {
 			if t != frameSecret {
 				return fmt.Errorf("frame of type %q instead of a secret", t)
 			}
-			if j.pin, err = readSecret(s.r, n); err != nil {
+			if *to, err = readSecret(s.r, n); err != nil {
 				return err
 			}
 		}
@@ -132,6 +132,7 @@ func (s *server) serve() {
 	for j := range s.work {
 		a, failed := s.do(j)
 		j.pin.Wipe()
+		j.newPIN.Wipe()
 		if failed != nil {
 			a = answer{Error: toWire(failed)}
 		}
@@ -181,6 +182,10 @@ func (s *server) do(j job) (answer, error) {
 		return answer{Attestation: &attestation}, err
 	case doPIN:
 		return answer{}, s.token.VerifyPIN(j.pin)
+	case doChange:
+		return answer{}, s.token.ChangePIN(j.pin, j.newPIN)
+	case doUnblock:
+		return answer{}, s.token.Unblock(j.pin, j.newPIN)
 	case doSign:
 		var said error
 		signature, err := s.token.Sign(j.Slot, j.pin, j.Message, func() {

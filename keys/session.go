@@ -98,7 +98,7 @@ func (p Program) Start(ctx context.Context, b Backend) (*Session, error) {
 	}
 	go s.read(out)
 	s.stop = context.AfterFunc(ctx, func() { s.kill(context.Cause(ctx)) })
-	if _, err := s.call(ctx, request{Do: doOpen, Backend: &b}, nil, nil); err != nil {
+	if _, err := s.call(ctx, request{Do: doOpen, Backend: &b}, nil); err != nil {
 		_ = s.Close()
 		return nil, err
 	}
@@ -169,17 +169,21 @@ func (s *Session) gone(doing string) error {
 	return &EndedError{Doing: doing, Why: why}
 }
 
-// call sends a request, with its PIN, and returns the answer. touch is called
-// when the token is about to wait for one.
-func (s *Session) call(ctx context.Context, q request, pin *secret.Buffer, touch func(context.Context) error) (answer, error) {
-	if q.takesPIN() && pin.Len() > int(maxBody[frameSecret]) {
-		return answer{}, &PINFormatError{}
+// call sends a request, with its secrets, and returns the answer. touch is
+// called when the token is about to wait for one.
+func (s *Session) call(ctx context.Context, q request, touch func(context.Context) error, secrets ...*secret.Buffer) (answer, error) {
+	for _, pin := range secrets {
+		if pin.Len() > int(maxBody[frameSecret]) {
+			return answer{}, &PINFormatError{}
+		}
 	}
 	stop := context.AfterFunc(ctx, func() { s.kill(context.Cause(ctx)) })
 	defer stop()
 	err := writeJSON(s.in, frameRequest, q)
-	if err == nil && q.takesPIN() {
-		err = writeFrame(s.in, frameSecret, pin.Bytes())
+	for _, pin := range secrets {
+		if err == nil {
+			err = writeFrame(s.in, frameSecret, pin.Bytes())
+		}
 	}
 	if err != nil {
 		if errors.Is(err, os.ErrClosed) {
@@ -283,26 +287,26 @@ func (s *Session) Close() error {
 
 // List returns the tokens that are in the readers now.
 func (s *Session) List() ([]Info, error) {
-	a, err := s.call(s.ctx, request{Do: doList}, nil, nil)
+	a, err := s.call(s.ctx, request{Do: doList}, nil)
 	return a.Tokens, err
 }
 
 // Select opens the token with this serial for the methods below. It closes the
 // one that was open. Errors are *NotFoundError, *SerialError, *InUseError.
 func (s *Session) Select(serial uint32) error {
-	_, err := s.call(s.ctx, request{Do: doSelect, Serial: serial}, nil, nil)
+	_, err := s.call(s.ctx, request{Do: doSelect, Serial: serial}, nil)
 	return err
 }
 
 // Info returns what the selected token says about itself.
 func (s *Session) Info() (Info, error) {
-	a, err := s.call(s.ctx, request{Do: doInfo}, nil, nil)
+	a, err := s.call(s.ctx, request{Do: doInfo}, nil)
 	return *valueOr(a.Info), err
 }
 
 // Reset erases the selected token's keys and brings it to its factory state.
 func (s *Session) Reset() error {
-	_, err := s.call(s.ctx, request{Do: doReset}, nil, nil)
+	_, err := s.call(s.ctx, request{Do: doReset}, nil)
 	return err
 }
 
@@ -316,7 +320,7 @@ type Prepared struct {
 // the keys in 9a and 82. The token must be fresh (*NotFreshError); PUK and
 // management key stay the default.
 func (s *Session) Prepare(pin *secret.Buffer) (Prepared, error) {
-	a, err := s.call(s.ctx, request{Do: doPrepare}, pin, nil)
+	a, err := s.call(s.ctx, request{Do: doPrepare}, nil, pin)
 	return *valueOr(a.Prepared), err
 }
 
@@ -325,7 +329,7 @@ func (s *Session) Prepare(pin *secret.Buffer) (Prepared, error) {
 // PIN always. PUK and management key must be the default, the PIN must not,
 // and 9c must be empty (*NotFreshError, *SlotTakenError).
 func (s *Session) MakeRootKey(algorithm Algorithm, touch Touch) (PublicKey, error) {
-	a, err := s.call(s.ctx, request{Do: doRootKey, Algorithm: algorithm, Touch: touch}, nil, nil)
+	a, err := s.call(s.ctx, request{Do: doRootKey, Algorithm: algorithm, Touch: touch}, nil)
 	return *valueOr(a.Public), err
 }
 
@@ -338,13 +342,26 @@ func (s *Session) Try(algorithm Algorithm, message []byte) error {
 
 // Attest returns the attestation of a key made on the selected token.
 func (s *Session) Attest(slot Slot) (Attestation, error) {
-	a, err := s.call(s.ctx, request{Do: doAttest, Slot: slot}, nil, nil)
+	a, err := s.call(s.ctx, request{Do: doAttest, Slot: slot}, nil)
 	return *valueOr(a.Attestation), err
 }
 
 // CheckPIN proves the PIN to the selected token; a wrong one costs a try.
 func (s *Session) CheckPIN(pin *secret.Buffer) error {
-	_, err := s.call(s.ctx, request{Do: doPIN}, pin, nil)
+	_, err := s.call(s.ctx, request{Do: doPIN}, nil, pin)
+	return err
+}
+
+// ChangePIN sets another PIN; a wrong old one costs a try.
+func (s *Session) ChangePIN(old, new *secret.Buffer) error {
+	_, err := s.call(s.ctx, request{Do: doChange}, nil, old, new)
+	return err
+}
+
+// Unblock sets a new PIN, with all its tries, by the PUK; a wrong PUK costs one
+// of the PUK's tries (*PINError).
+func (s *Session) Unblock(puk, pin *secret.Buffer) error {
+	_, err := s.call(s.ctx, request{Do: doUnblock}, nil, puk, pin)
 	return err
 }
 
@@ -360,7 +377,7 @@ func (s *Session) Sign(ctx context.Context, slot Slot, pin *secret.Buffer, messa
 	if len(message) > MaxMessage {
 		return nil, &TooLongError{Bytes: len(message), Limit: MaxMessage}
 	}
-	a, err := s.call(ctx, request{Do: doSign, Slot: slot, Message: message}, pin, touch)
+	a, err := s.call(ctx, request{Do: doSign, Slot: slot, Message: message}, touch, pin)
 	return a.Signature, err
 }
 

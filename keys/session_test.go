@@ -244,6 +244,24 @@ func TestRefusals(t *testing.T) {
 	if err := s.Reset(); err != nil {
 		t.Fatal(err)
 	}
+	if err := s.ChangePIN(pin(t, keys.DefaultPIN), holderPIN); err != nil {
+		t.Error(err)
+	}
+	if err := s.ChangePIN(wrong, holderPIN); !errors.As(err, &pinError) || pinError.PUK || pinError.TriesLeft != 2 {
+		t.Errorf("change by a wrong PIN: %v", err)
+	}
+	if err := s.Unblock(wrong, holderPIN); !errors.As(err, &pinError) || !pinError.PUK || pinError.TriesLeft != 2 {
+		t.Errorf("unblock by a wrong PUK: %v", err)
+	}
+	if err := s.Unblock(pin(t, keys.DefaultPUK), pin(t, "591604")); err != nil {
+		t.Error(err)
+	}
+	if err := s.CheckPIN(pin(t, "591604")); err != nil {
+		t.Errorf("the PIN that the PUK has set: %v", err)
+	}
+	if err := s.Reset(); err != nil {
+		t.Fatal(err)
+	}
 	if info, err := s.Info(); err != nil || !info.Fresh() || info.PINTries != 3 {
 		t.Errorf("after a reset: %+v, %v", info, err)
 	}

@@ -121,6 +121,8 @@ type Token interface {
 	VerifyPIN(pin *secret.Buffer) error
 	ChangePIN(old, new *secret.Buffer) error
 	ChangePUK(old, new *secret.Buffer) error
+	// Unblock sets a new PIN, with all its tries, by the PUK.
+	Unblock(puk, pin *secret.Buffer) error
 	// SetManagement replaces the management key by an AES-256 key of 32 bytes.
 	SetManagement(old, new *secret.Buffer) error
 	Generate(management *secret.Buffer, slot Slot, algorithm Algorithm, policy Policy) (PublicKey, error)

@@ -42,7 +42,13 @@ func (c control) listen(path string) (stop func(), err error) {
 func (c control) serve(in io.Reader, out io.Writer) {
 	lines := bufio.NewScanner(in)
 	for lines.Scan() {
-		if line := strings.TrimSpace(lines.Text()); line != "" {
+		switch line := strings.TrimSpace(lines.Text()); line {
+		case "":
+		case "quit":
+			fmt.Fprintln(out, "ok")
+			c.quit()
+			return
+		default:
 			fmt.Fprintln(out, c.do(line))
 		}
 	}
@@ -63,8 +69,6 @@ func (c control) do(line string) string {
 		c.slot.card.Plan(f)
 	case "status":
 		return c.slot.status()
-	case "quit":
-		c.quit()
 	default:
 		return fmt.Sprintf("error: there is no command %q", word)
 	}

@@ -210,24 +210,32 @@ func goodPIN(value []byte) bool {
 	return len(value) == 8 && end >= 6 && !slices.ContainsFunc(value[end:], func(b byte) bool { return b != 0xff })
 }
 
-// ChangeReference is CHANGE REFERENCE DATA: id 80 the PIN, 81 the PUK.
+// ChangeReference is CHANGE REFERENCE DATA: id 80 the PIN, 81 the PUK. The old
+// value is looked at before the new one, so a wrong one costs a try.
 func (a *Applet) ChangeReference(id byte, old, new []byte) error {
 	a.pinJust = false
-	if !goodPIN(new) {
-		return SWWrongData
-	}
-	return a.try(id, old, func(st *state) { st.reference(id).Value = slices.Clone(new) })
+	return a.replace(id, old, id, new)
 }
 
 // Unblock is RESET RETRY COUNTER: it sets a new PIN by the PUK.
 func (a *Applet) Unblock(puk, pin []byte) error {
 	a.pinVerified, a.pinJust = false, false
-	if !goodPIN(pin) {
+	return a.replace(referencePUK, puk, referencePIN, pin)
+}
+
+// replace sets the PIN or PUK of an id to a new value, by the value of another
+// or the same.
+func (a *Applet) replace(by byte, value []byte, id byte, new []byte) error {
+	good := goodPIN(new)
+	err := a.try(by, value, func(st *state) {
+		if ref := st.reference(id); good {
+			ref.Value, ref.Tries = slices.Clone(new), ref.Max
+		}
+	})
+	if err == nil && !good {
 		return SWWrongData
 	}
-	return a.try(referencePUK, puk, func(st *state) {
-		st.PIN = reference{slices.Clone(pin), st.PIN.Max, st.PIN.Max}
-	})
+	return err
 }
 
 // SetRetries is SET PIN RETRIES: both PIN and PUK become the default again.

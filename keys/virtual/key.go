@@ -236,7 +236,7 @@ func tlvSize(n int) int {
 func authenticateSize(n int) int { return tlvSize(tlvSize(0) + tlvSize(n)) }
 
 // Sign is GENERAL AUTHENTICATE: ed25519 signs data whole; ECDSA signs it as a
-// digest, which must be as long as the curve's order. It waits for a touch
+// digest, which is at most as long as the curve's order. It waits for a touch
 // where the key's policy wants one.
 func (a *Applet) Sign(s keys.Slot, data []byte) ([]byte, error) {
 	if authenticateSize(len(data)) > maxCommandData {
@@ -247,11 +247,11 @@ func (a *Applet) Sign(s keys.Slot, data []byte) ([]byte, error) {
 		return nil, err
 	}
 	signer, ok := k.private.(crypto.Signer)
-	digest := map[byte]crypto.Hash{algorithmP256: crypto.SHA256, algorithmP384: crypto.SHA384, algorithmEd25519: 0}[k.Algorithm]
-	if !ok || digest != 0 && len(data) != digest.Size() {
+	longest, digest := map[byte]int{algorithmP256: 32, algorithmP384: 48}[k.Algorithm]
+	if !ok || digest && len(data) > longest {
 		return nil, SWWrongData
 	}
-	return signer.Sign(rand.Reader, data, digest)
+	return signer.Sign(rand.Reader, data, crypto.Hash(0))
 }
 
 // ECDH is GENERAL AUTHENTICATE with an exponentiation: the shared secret of

@@ -136,6 +136,21 @@ func (t *Token) ChangePUK(old, new *secret.Buffer) error {
 	return t.changeReference(referencePUK, old, new)
 }
 
+// Unblock sets a new PIN by the PUK.
+func (t *Token) Unblock(puk, pin *secret.Buffer) error {
+	pukPadded, err := padded(puk, true)
+	if err != nil {
+		return err
+	}
+	defer pukPadded.Wipe()
+	pinPadded, err := padded(pin, false)
+	if err != nil {
+		return err
+	}
+	defer pinPadded.Wipe()
+	return pinError(t.applet.Unblock(pukPadded.Bytes(), pinPadded.Bytes()), true)
+}
+
 func (t *Token) changeReference(id byte, old, new *secret.Buffer) error {
 	puk := id == referencePUK
 	oldPadded, err := padded(old, puk)

@@ -32,22 +32,17 @@ func TestSeveralTokens(t *testing.T) {
 	}
 	slices.Sort(serials)
 	s := start(t, service)
-	eventually(t, func() error {
-		listed, err := s.List()
-		if err != nil {
-			return err
-		}
-		var found []uint32
-		for _, i := range listed {
-			if i.Problem == "" {
-				found = append(found, i.Serial)
-			}
-		}
-		if !slices.Equal(found, serials) {
-			return fmt.Errorf("listed %v", found)
-		}
-		return nil
-	})
+	listed, err := s.List()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var found []uint32
+	for _, i := range listed {
+		found = append(found, i.Serial)
+	}
+	if !slices.Equal(found, serials) {
+		t.Errorf("listed %v", found)
+	}
 	sessions := map[uint32]*keys.Session{}
 	for _, serial := range serials {
 		sessions[serial] = selected(t, service, serial)
@@ -95,7 +90,7 @@ func TestOldFirmware(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	tool(t, service, "yubico-piv-tool", "-a", "generate", "-s", "9d", "-A", "ECCP384", "--pin-policy", "always", "--touch-policy", "cached", "-o", filepath.Join(service.Dir, "key.pem"))
+	says(t, service, nil, "yubico-piv-tool", "-a", "generate", "-s", "9d", "-A", "ECCP384", "--pin-policy", "always", "--touch-policy", "cached", "-o", "key.pem")
 	s = selected(t, service, 3)
 	if info, err = s.Info(); err != nil || len(info.Keys) != 1 {
 		t.Fatalf("%+v, %v", info, err)
@@ -130,13 +125,10 @@ func TestKinds(t *testing.T) {
 	service.Plug(t, 1, "--serial", "2", "--edition", "Bio")
 	service.Plug(t, 2, "--serial", "3", "--disable-piv")
 	s := start(t, service)
-	var listed []keys.Info
-	eventually(t, func() (err error) {
-		if listed, err = s.List(); err == nil && len(listed) != 3 {
-			err = fmt.Errorf("%+v", listed)
-		}
-		return err
-	})
+	listed, err := s.List()
+	if err != nil || len(listed) != 3 {
+		t.Fatalf("%+v, %v", listed, err)
+	}
 	if i := listed[0]; i.Serial != 1 || i.Edition != "FIPS" || i.FormFactor != "YubiKey 5C NFC" || i.Problem != "" {
 		t.Errorf("FIPS: %+v", i)
 	}
@@ -243,39 +235,30 @@ func TestPulledOutDuringTouch(t *testing.T) {
 	_, token, s, _ := signer(t)
 	_, err := s.Sign(t.Context(), keys.SlotRoot, pin(t, holderPIN), []byte("m"), func(context.Context) error {
 		waits(t, token)
-		token.Do(t, "unplug")
+		token.Do(t, "unplug") // pcscd looks only after the answer
 		return nil
 	})
 	if !errors.Is(err, keys.ErrRemoved) {
 		t.Errorf("%v", err)
 	}
-	eventually(t, func() error {
-		if err := s.Select(77); !is[*keys.NotFoundError](err) {
-			return fmt.Errorf("selected without a token: %v", err)
-		}
-		return nil
-	})
+	if err := s.Select(77); !is[*keys.NotFoundError](err) {
+		t.Errorf("selected without a token: %v", err)
+	}
 }
 
 // A token that is taken out and put into another's place is noticed.
 func TestSwapped(t *testing.T) {
 	t.Parallel()
 	service, token, s, _ := signer(t, "--touch", "auto")
-	token.Do(t, "unplug")
-	eventually(t, func() error {
-		if _, err := s.Info(); !errors.Is(err, keys.ErrRemoved) {
-			return fmt.Errorf("info of a token that is gone: %v", err)
-		}
-		return nil
-	})
+	token.Unplug(t)
+	if _, err := s.Info(); !errors.Is(err, keys.ErrRemoved) {
+		t.Errorf("info of a token that is gone: %v", err)
+	}
 	service.Plug(t, 0, "--serial", "78")
-	eventually(t, func() error {
-		var serial *keys.SerialError
-		if _, err := s.Info(); !errors.As(err, &serial) || *serial != (keys.SerialError{Want: 77, Got: 78}) {
-			return fmt.Errorf("info of another token: %v", err)
-		}
-		return nil
-	})
+	var serial *keys.SerialError
+	if _, err := s.Info(); !errors.As(err, &serial) || *serial != (keys.SerialError{Want: 77, Got: 78}) {
+		t.Errorf("info of another token: %v", err)
+	}
 	if _, err := s.Sign(t.Context(), keys.SlotRoot, pin(t, holderPIN), []byte("m"), noTouch); !is[*keys.SerialError](err) {
 		t.Errorf("sign with another token: %v", err)
 	}
@@ -293,7 +276,11 @@ func TestServiceStopped(t *testing.T) {
 		t.Errorf("list: %v", err)
 	}
 	service.Restart(t)
-	again := selected(t, service, 77)
+	var again *keys.Session
+	eventually(t, func() error { // pcscd takes a moment to see the card
+		again = start(t, service)
+		return again.Select(77)
+	})
 	signature, err := again.Sign(t.Context(), keys.SlotRoot, pin(t, holderPIN), []byte("m"), noTouch)
 	if err != nil {
 		t.Fatal(err)
@@ -378,16 +365,4 @@ func TestKind(t *testing.T) {
 	if _, err := yubikey.Open(keys.Backend{Kind: "virtual"}); err == nil {
 		t.Error("virtual tokens in readers")
 	}
-}
-
-// tool runs a program that nobody here wrote, and returns what it said.
-func tool(t testing.TB, service *pcsctest.Service, name string, args ...string) string {
-	t.Helper()
-	command := exec.Command(name, args...)
-	command.Env = append(os.Environ(), service.Env()...)
-	out, err := command.CombinedOutput()
-	if err != nil {
-		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
-	}
-	return string(out)
 }

@@ -7,6 +7,10 @@
 // What piv-go does not tell (whether PIN, PUK and management key are the
 // default, the tries of the PUK, the edition) is read over a connection of its
 // own, for which the token is let go of for a moment.
+//
+// After a token was pulled out, the session is to be closed and a new one
+// started: piv-go keeps a reader to itself when a token goes in the middle of
+// being opened, and only the end of the process gives that back.
 package yubikey
 
 // Kind is the keys.Backend kind of YubiKeys in the machine's readers.

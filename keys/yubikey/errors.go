@@ -68,6 +68,7 @@ var texts = []struct {
 	{"resource manager is not running", silent},
 	{"resource manager has shut down", silent},
 	{"supplied handle was invalid", silent},
+	{"because of a security violation", silent},
 }
 
 // conditionOf tells what the stack means by an error of either library.
@@ -103,7 +104,6 @@ const (
 	swBlocked           = 0x6983
 	swNotFound          = 0x6a82
 	swReferenceNotFound = 0x6a88
-	swInstruction       = 0x6d00
 )
 
 // typed makes the error that people are told of one of the libraries'.

@@ -39,17 +39,10 @@ func enrol(t testing.TB, s *keys.Session, serial uint32) error {
 // a reset the same can be done to its end.
 func TestPulledOutAtEveryCommand(t *testing.T) {
 	t.Parallel()
-	const serial, workers = 5, 6
+	const serial, workers = 5, 12
 	service := pcsctest.Start(t, 1)
 	counted := service.Plug(t, 0, "--serial", fmt.Sprint(serial), "--touch", "auto")
 	s := start(t, service)
-	eventually(t, func() error {
-		_, err := s.List()
-		if err == nil && counted.Commands(t) == 0 {
-			err = errors.New("pcscd sees no card")
-		}
-		return err
-	})
 	before := counted.Commands(t)
 	if err := enrol(t, s, serial); err != nil {
 		t.Fatal(err)
@@ -91,8 +84,7 @@ func pulledOut(t *testing.T, service *pcsctest.Service, serial uint32, kind stri
 		token.Do(t, "quit")
 		_ = os.Remove(file)
 	}()
-	s := start(t, service)
-	eventually(t, func() error { return s.Select(serial) })
+	s := selected(t, service, serial)
 	at := token.Commands(t)
 	fault := fmt.Sprintf("%s@%d", kind, n)
 	token.Do(t, fmt.Sprintf("fault %s@%d", kind, at+n))
@@ -104,7 +96,7 @@ func pulledOut(t *testing.T, service *pcsctest.Service, serial uint32, kind stri
 	if err := s.Close(); err != nil {
 		t.Error(err)
 	}
-	token.Do(t, "plug")
+	token.Replug(t)
 	s = selected(t, service, serial)
 	defer s.Close()
 	info, err := s.Info()

@@ -251,20 +251,13 @@ func (t *Token) look() (keys.Info, error) {
 	return i, nil
 }
 
-// Reset brings the PIV application to its factory state. piv-go spends the
-// tries with random numbers; short ones are no PIN, and refused as such, so it
-// is asked again.
+// Reset brings the PIV application to its factory state.
 func (t *Token) Reset() error {
 	yk, err := t.held()
 	if err != nil {
 		return err
 	}
-	for range 3 {
-		if err = yk.Reset(); status(err) != 0x6a80 {
-			break
-		}
-	}
-	return typed(err, t.serial)
+	return typed(yk.Reset(), t.serial)
 }
 
 // pinText is a PIN or PUK as piv-go takes it: a string, which stays in memory
@@ -308,20 +301,26 @@ func (t *Token) VerifyPIN(pin *secret.Buffer) error {
 
 // ChangePIN sets another PIN.
 func (t *Token) ChangePIN(old, new *secret.Buffer) error {
-	return t.change(old, new, false, (*piv.YubiKey).SetPIN)
+	return t.change(old, false, new, false, (*piv.YubiKey).SetPIN)
 }
 
 // ChangePUK sets another PUK.
 func (t *Token) ChangePUK(old, new *secret.Buffer) error {
-	return t.change(old, new, true, (*piv.YubiKey).SetPUK)
+	return t.change(old, true, new, true, (*piv.YubiKey).SetPUK)
 }
 
-func (t *Token) change(old, new *secret.Buffer, puk bool, set func(yk *piv.YubiKey, old, new string) error) error {
-	oldText, err := pinText(old, puk)
+// Unblock sets a new PIN by the PUK.
+func (t *Token) Unblock(puk, pin *secret.Buffer) error {
+	return t.change(puk, true, pin, false, (*piv.YubiKey).Unblock)
+}
+
+// change sets a new PIN or PUK by an old PIN or PUK.
+func (t *Token) change(old *secret.Buffer, oldPUK bool, new *secret.Buffer, newPUK bool, set func(yk *piv.YubiKey, old, new string) error) error {
+	oldText, err := pinText(old, oldPUK)
 	if err != nil {
 		return err
 	}
-	newText, err := pinText(new, puk)
+	newText, err := pinText(new, newPUK)
 	if err != nil {
 		return err
 	}
@@ -329,7 +328,7 @@ func (t *Token) change(old, new *secret.Buffer, puk bool, set func(yk *piv.YubiK
 	if err != nil {
 		return err
 	}
-	return pinTyped(set(yk, oldText, newText), t.serial, puk, yk.Retries)
+	return pinTyped(set(yk, oldText, newText), t.serial, oldPUK, yk.Retries)
 }
 
 // SetManagement replaces the management key by an AES-256 key.

@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -30,6 +31,11 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
+	// The tests wait more than they compute.
+	flag.Parse()
+	if err := flag.Set("test.parallel", "16"); err != nil {
+		panic(err)
+	}
 	os.Exit(m.Run())
 }
 
@@ -48,15 +54,17 @@ func start(t testing.TB, service *pcsctest.Service) *keys.Session {
 	return s
 }
 
-// selected waits until the token is seen, and selects it.
+// selected is a session with a token.
 func selected(t testing.TB, service *pcsctest.Service, serial uint32) *keys.Session {
 	t.Helper()
 	s := start(t, service)
-	eventually(t, func() error { return s.Select(serial) })
+	if err := s.Select(serial); err != nil {
+		t.Fatal(err)
+	}
 	return s
 }
 
-// eventually is for what pcscd sees a moment later.
+// eventually is for what happens a moment later.
 func eventually(t testing.TB, try func() error) {
 	t.Helper()
 	for end := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
@@ -250,6 +258,14 @@ func TestRefusals(t *testing.T) {
 	if info, err := s.Info(); err != nil || info.PINTries != 0 || info.PUKTries != 5 {
 		t.Errorf("blocked: %+v, %v", info, err)
 	}
+	// The PUK is random and gone, so there is no way out but the reset.
+	if err := s.Unblock(pin(t, keys.DefaultPUK), good); !errors.As(err, &pinError) || !pinError.PUK || pinError.TriesLeft != 4 {
+		t.Errorf("unblock with a wrong PUK: %v", err)
+	}
+	if err := s.Reset(); err != nil {
+		t.Fatal(err)
+	}
+	changesAndUnblocks(t, s)
 	if err := s.Reset(); err != nil {
 		t.Fatal(err)
 	}
@@ -259,6 +275,34 @@ func TestRefusals(t *testing.T) {
 	var notFound *keys.NotFoundError
 	if err := s.Select(8); !errors.As(err, &notFound) || !slices.Equal(notFound.Found, []uint32{7}) {
 		t.Errorf("another token: %v", err)
+	}
+}
+
+// changesAndUnblocks changes the PIN of a fresh token, blocks it, and finds the
+// way out with the PUK.
+func changesAndUnblocks(t *testing.T, s *keys.Session) {
+	t.Helper()
+	factory, second, third := pin(t, keys.DefaultPIN), pin(t, "482913"), pin(t, "591604")
+	if err := s.ChangePIN(factory, second); err != nil {
+		t.Error(err)
+	}
+	var pinError *keys.PINError
+	for left := 2; left >= 0; left-- {
+		if err := s.ChangePIN(factory, third); !errors.As(err, &pinError) || pinError.PUK || pinError.TriesLeft != left {
+			t.Errorf("change by a wrong PIN, %d tries left: %v", left, err)
+		}
+	}
+	if err := s.Unblock(pin(t, keys.DefaultPUK), pin(t, "1234")); !is[*keys.PINFormatError](err) {
+		t.Errorf("unblock with a short PIN: %v", err)
+	}
+	if err := s.Unblock(pin(t, keys.DefaultPUK), third); err != nil {
+		t.Error(err)
+	}
+	if err := s.CheckPIN(third); err != nil {
+		t.Error(err)
+	}
+	if info, err := s.Info(); err != nil || info.PINTries != 3 || info.PUKTries != 3 || !info.PUKDefault || info.PINDefault {
+		t.Errorf("unblocked: %+v, %v", info, err)
 	}
 }
 
@@ -274,11 +318,10 @@ func TestTokenErrors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var token keys.Token
-	eventually(t, func() error {
-		token, err = opener.Open(9)
-		return err
-	})
+	token, err := opener.Open(9)
+	if err != nil {
+		t.Fatal(err)
+	}
 	defer func() {
 		if err := token.Close(); err != nil {
 			t.Error(err)

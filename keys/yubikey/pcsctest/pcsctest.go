@@ -7,9 +7,11 @@
 //	alice := service.Plug(t, 0, "--state", file, "--touch", "auto")
 //	command := exec.Command("ykman", "list")
 //	command.Env = append(os.Environ(), service.Env()...)
-//	alice.Do(t, "unplug")
+//	alice.Unplug(t)
 //
-// A card is seen by pcscd up to half a second after it was plugged in.
+// pcscd looks for cards every 0.4 s. A card that goes and comes back between two
+// looks leaves it confused, so Plug, Unplug and Replug wait until it has seen
+// what happened.
 package pcsctest
 
 import (
@@ -20,6 +22,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -27,6 +30,9 @@ import (
 )
 
 const driver = "/usr/lib/pcsc/drivers/serial/libifdvpcd.so"
+
+// readerName begins the readers' names. It is what Yubico's own tools look for.
+const readerName = "Yubico YubiKey OTP+FIDO+CCID"
 
 // firstPort is the port of vpcd's first reader; each one takes two, as it has a
 // second slot.
@@ -41,7 +47,7 @@ const inside = `
 set -e
 mount --bind "$1/run" /run
 ip link set lo up
-start() { pcscd --foreground -c "$1/readers" >>"$1/pcscd.log" 2>&1 & echo $! >"$1/pid"; }
+start() { pcscd --info --foreground -c "$1/readers" >>"$1/pcscd.log" 2>&1 & echo $! >"$1/pid"; }
 stop() { kill "$(cat "$1/pid")"; wait "$(cat "$1/pid")" || true; rm -rf /run/pcscd; mkdir /run/pcscd; }
 start "$1"
 while read -r line; do eval "$line"; done
@@ -137,8 +143,7 @@ func (s *Service) writeReaders(n int) error {
 		if err := os.WriteFile(path, library, 0o755); err != nil {
 			return err
 		}
-		// What Yubico's own tools look for is in the name.
-		fmt.Fprintf(&config, "FRIENDLYNAME \"Yubico YubiKey OTP+FIDO+CCID %02d\"\nDEVICENAME /dev/null:0x%X\nLIBPATH %s\nCHANNELID 0x%X\n\n", i, port(i), path, port(i))
+		fmt.Fprintf(&config, "FRIENDLYNAME \"%s %02d\"\nDEVICENAME /dev/null:0x%X\nLIBPATH %s\nCHANNELID 0x%X\n\n", readerName, i, port(i), path, port(i))
 	}
 	return os.WriteFile(filepath.Join(s.Dir, "readers", "vpcd"), []byte(config.String()), 0o644)
 }
@@ -232,38 +237,82 @@ func (s *Service) logs(t testing.TB) {
 }
 
 // Token is a running virtualyubikey.
-type Token struct{ control string }
+type Token struct {
+	service *Service
+	control string
+	reader  string // its name in pcscd
+}
 
 // Plug starts a virtual YubiKey for a reader, counted from 0, and returns when
-// it is in there (with --unplugged: when it runs). The arguments are those of
-// virtualyubikey. It ends with the service, or when it is told to quit.
+// pcscd has seen it (with --unplugged: when it runs). The arguments are those
+// of virtualyubikey. It ends with the service, or when it is told to quit.
 func (s *Service) Plug(t testing.TB, reader int, args ...string) *Token {
 	t.Helper()
 	s.mu.Lock()
 	n := s.tokens
 	s.tokens++
 	s.mu.Unlock()
-	token := &Token{control: filepath.Join(s.Dir, fmt.Sprintf("token-%d.sock", n))}
+	token := &Token{
+		service: s,
+		control: filepath.Join(s.Dir, fmt.Sprintf("token-%d.sock", n)),
+		reader:  fmt.Sprintf("%s %02d 00 00", readerName, reader),
+	}
 	line := quoted(s.program)
-	for _, arg := range append([]string{"--vpcd", fmt.Sprintf("127.0.0.1:%d", port(reader)), "--control", token.control}, args...) {
+	for _, arg := range append([]string{"--unplugged", "--vpcd", fmt.Sprintf("127.0.0.1:%d", port(reader)), "--control", token.control}, args...) {
 		line += " " + quoted(arg)
 	}
 	log := filepath.Join(s.Dir, fmt.Sprintf("token-%d.log", n))
 	s.run(t, fmt.Sprintf("%s </dev/null >%s 2>&1 &", line, quoted(log)))
-	wanted := " plugged "
-	for _, arg := range args {
-		if arg == "--unplugged" {
-			wanted = " unplugged "
-		}
-	}
 	for end := time.Now().Add(deadline); ; time.Sleep(5 * time.Millisecond) {
 		said, err := token.ask("status")
-		if err == nil && strings.Contains(said, wanted) {
-			return token
+		if err == nil {
+			break
 		}
 		if time.Now().After(end) {
 			text, _ := os.ReadFile(log)
 			t.Fatalf("virtualyubikey: %q, %v\n%s", said, err, text)
+		}
+	}
+	if !slices.Contains(args, "--unplugged") {
+		token.Replug(t)
+	}
+	return token
+}
+
+// Replug puts the token into its reader, which pcscd must have seen empty.
+func (k *Token) Replug(t testing.TB) {
+	t.Helper()
+	k.awaitSeen(t, false)
+	k.Do(t, "plug")
+	k.awaitSeen(t, true)
+}
+
+// Unplug takes the token out of its reader.
+func (k *Token) Unplug(t testing.TB) {
+	t.Helper()
+	k.Do(t, "unplug")
+	k.awaitSeen(t, false)
+}
+
+// awaitSeen waits until pcscd has seen a card in the reader, or none, which it
+// writes into its log.
+func (k *Token) awaitSeen(t testing.TB, card bool) {
+	t.Helper()
+	for end := time.Now().Add(deadline); ; time.Sleep(10 * time.Millisecond) {
+		log, err := os.ReadFile(filepath.Join(k.service.Dir, "pcscd.log"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		inserted := strings.LastIndex(string(log), "Card inserted into "+k.reader)
+		if inserted < 0 && card { // there when pcscd began to look: that has no line with a name
+			inserted = strings.Index(string(log), "Card ATR:")
+		}
+		removed := strings.LastIndex(string(log), "Card Removed From "+k.reader)
+		if inserted > removed == card {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("pcscd does not see what happened in reader %q; a card in it: %v", k.reader, !card)
 		}
 	}
 }
