@@ -157,7 +157,7 @@ func (r *room) fresh() {
 
 func (r *room) ask(m *model, q *question) {
 	p := &prompt{question: q, missing: q.refused}
-	if q.kind == confirm || q.prompt.Final {
+	if q.kind == confirm || q.kind == choose { // the key that reads on must not be the answer too
 		p.cursor = -1
 	}
 	if q.again && r.last != nil {
