@@ -190,6 +190,11 @@ func (r *room) ended(m *model, msg endedMsg) tea.Cmd {
 	r.run, r.prompt, r.last, r.stale = nil, nil, nil, true
 	switch {
 	case m.leaving:
+		if !errors.Is(msg.err, ceremony.ErrBack) && !errors.Is(msg.err, ceremony.ErrLeft) && !errors.Is(msg.err, context.Canceled) {
+			m.fault = msg.err
+		}
+		r.setList(msg.list)
+		m.left = r.unfinished()
 		return tea.Quit
 	case msg.err == nil && len(r.told) == 0:
 		r.told = []ceremony.Message{{Title: r.name(msg.task), Text: []string{"Done."}}}
@@ -275,7 +280,7 @@ func (r *room) scroll(m *model, k tea.KeyMsg) bool {
 	switch {
 	case key.Matches(k, keymap.PageUp):
 		step = -page
-	case key.Matches(k, keymap.PageDown), unread && key.Matches(k, keymap.Enter, keymap.Space):
+	case key.Matches(k, keymap.PageDown), (unread || r.idle() && r.offset < most) && key.Matches(k, keymap.Enter, keymap.Space):
 		step = page
 	case arrows && key.Matches(k, keymap.Up):
 		step = -1
@@ -288,16 +293,16 @@ func (r *room) scroll(m *model, k tea.KeyMsg) bool {
 		return false
 	}
 	r.offset = min(max(min(r.offset, most)+step, 0), most)
-	switch {
-	case unread && r.offset == most: // the question appears, which takes room
+	if unread && r.offset == most { // the question appears, which takes room
 		r.prompt.read = true
 		lines, _, rows = r.layout(m)
 		r.offset = max(len(lines)-rows, 0)
-	case r.prompt != nil && r.prompt.kind == hidden:
-		r.prompt.secretKey(m, k)
 	}
 	return true
 }
+
+// idle tells whether the list of tasks waits for people.
+func (r *room) idle() bool { return r.prompt == nil && r.run == nil }
 
 // pages are what the panel shows: what the task has said, and what it asks or
 // has asked last.
@@ -376,7 +381,11 @@ func (r *room) view(m *model, height int) []line {
 		if below == 1 {
 			word = "line"
 		}
-		more = line{{fmt.Sprintf("%s %d more %s: Enter or PgDn", m.glyphs.down, below, word), accent}}
+		keys := "PgDn"
+		if r.unread(m) || r.idle() { // elsewhere Enter is an answer
+			keys = "Enter or PgDn"
+		}
+		more = line{{fmt.Sprintf("%s %d more %s: %s", m.glyphs.down, below, word, keys), accent}}
 	} else if r.unread(m) {
 		more = line{{m.glyphs.down + " the question: Enter or PgDn", accent}}
 	} else if offset > 0 {

@@ -86,14 +86,14 @@ func TestRandomWalks(t *testing.T) {
 		s.settle()
 		s.press("\n")
 		random := rand.New(rand.NewPCG(rapid.Uint64().Draw(rt, "seed"), 0))
-		for range rapid.IntRange(1, 250).Draw(rt, "steps") {
+		for range rapid.IntRange(1, 350).Draw(rt, "steps") {
 			if s.quit {
 				break
 			}
 			answered += s.walk(random.IntN(1000))
 		}
 	})
-	if answered < 50 {
+	if answered < 100 {
 		t.Errorf("only %d questions were answered: this test shows little", answered)
 	}
 }
