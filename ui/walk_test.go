@@ -20,7 +20,7 @@ import (
 // everything is a task that asks in every way, again and again.
 func everything(ctx context.Context, a ceremony.Attendant) error {
 	prompt := func(id string, final bool) ceremony.Prompt {
-		p := ceremony.Prompt{ID: id, Final: final, Question: "What about " + id + "?", Message: ceremony.Message{Title: "Alice Costa: " + id, Facts: digestFacts()[:3], Text: []string{"A text from a file: \x1b]0;x\x07 \u202e 日本語."}}}
+		p := ceremony.Prompt{ID: id, Final: final, Question: "What about " + id + "?", Message: ceremony.Message{Title: "Alice Costa: " + id, Facts: digestFacts()[:3], Text: []string{"A text from a file: \x1b]0;x\x07 \u202e 日本語 Zoe\u0308 " + strings.Repeat("e\u0301\u0302", 90)}}}
 		for i := range 30 * (len(id) % 3) {
 			p.Lines = append(p.Lines, fmt.Sprintf("%d  a line of a difference", i))
 		}
