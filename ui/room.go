@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -236,6 +237,9 @@ func (r *room) unfinished() bool { return r.list.next != "" && r.list.needed || 
 
 func (r *room) key(m *model, k tea.KeyMsg) tea.Cmd {
 	switch {
+	case r.NoRecord && key.Matches(k, keymap.Note, keymap.Exception):
+		m.flash = "nothing is recorded before a ceremony has begun"
+		return nil
 	case key.Matches(k, keymap.Note):
 		m.open(newNote())
 		return nil
@@ -424,6 +428,13 @@ func (r *room) view(m *model, height int) []line {
 
 // keys is the key line.
 func (r *room) keys(m *model) string {
+	if r.NoRecord {
+		return strings.Replace(r.allKeys(m), "   ^N note   ^X exception", "", 1)
+	}
+	return r.allKeys(m)
+}
+
+func (r *room) allKeys(m *model) string {
 	const always = "   ^N note   ^X exception"
 	switch {
 	case r.prompt == nil && r.run != nil:

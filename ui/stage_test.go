@@ -60,7 +60,7 @@ func newStage(t tb, o Options) *stage {
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
-	s := &stage{t: t, keys: keys, in: in, now: time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC), msgs: make(chan tea.Msg, 64), seen: map[*question]time.Time{}}
+	s := &stage{t: t, keys: keys, in: in, now: time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC), msgs: make(chan tea.Msg, 64), seen: map[*question]time.Time{}, covered: true}
 	e := env{styles: newStyles(termenv.Ascii), glyphs: asciiGlyphs, ascii: true, clock: func() time.Time { return s.now }}
 	// Time passes when the stage says so.
 	e.tick = func(time.Duration, tea.Msg) tea.Cmd { return nil }
