@@ -146,12 +146,15 @@ func TestBurstIsNoText(t *testing.T) {
 	s := newStage(t, inRoom(newDesk(nil)))
 	defer s.close()
 	s.settle()
-	s.m.keyboard.OpenText()
-	if _, err := s.keys.WriteString(strings.Repeat("cbdefghijklnrtuv", 3)[:44] + "\n\x03"); err != nil {
-		t.Fatal(err)
-	}
-	p := make([]byte, 256)
-	if n, err := s.m.keyboard.Read(p); string(p[:n]) != "\x03" || err != nil || !s.burst {
-		t.Errorf("passed %q, %v", p[:n], err)
+	for _, behind := range []string{"", "\x03"} {
+		s.burst = false
+		s.m.keyboard.OpenText()
+		if _, err := s.keys.WriteString(strings.Repeat("cbdefghijklnrtuv", 3)[:44] + "\n" + behind); err != nil {
+			t.Fatal(err)
+		}
+		p := make([]byte, 256)
+		if n, err := s.m.keyboard.Read(p); string(p[:n]) != behind || err != nil || !s.burst {
+			t.Errorf("passed %q, %v", p[:n], err)
+		}
 	}
 }

@@ -33,7 +33,10 @@ func TestCursorStays(t *testing.T) {
 	a, b, c := Recent{Dir: "/a", Name: "A"}, Recent{Dir: "/b", Name: "B"}, Recent{Dir: "/c", Name: "C"}
 	s := newStage(t, Options{Jobs: Jobs{Recent: func() []Recent { return []Recent{a, b} }}})
 	defer s.close()
-	s.press("\x1b[B") // before the list is there
+	s.press("\x1b[B\n") // before the list is there
+	if s.m.start.job != nil {
+		t.Fatalf("a job is chosen:\n%s", s.m.View())
+	}
 	s.until("recent", func() bool { return s.m.start.listed })
 	s.settle()
 	s.says("> A", true)
