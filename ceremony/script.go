@@ -167,7 +167,12 @@ func refused(p Prompt, answer string, why error) error {
 }
 
 // SameTyped tells whether what was typed is what was wanted: spaces around it,
-// doubled ones, and upper and lower case do not count.
+// doubled ones, and upper and lower case do not count. Nor does any space where
+// none is wanted: digests and serial numbers are shown in groups.
 func SameTyped(typed, want string) bool {
-	return strings.EqualFold(strings.Join(strings.Fields(typed), " "), strings.Join(strings.Fields(want), " "))
+	words, between := strings.Fields(want), " "
+	if len(words) < 2 {
+		between = ""
+	}
+	return strings.EqualFold(strings.Join(strings.Fields(typed), between), strings.Join(words, " "))
 }

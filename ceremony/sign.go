@@ -64,7 +64,7 @@ func (d *Desk) review(ctx context.Context, a Attendant) error {
 	if err := a.Tell(ctx, Message{Title: title, Lines: lines}); err != nil {
 		return err
 	}
-	second, err := a.Choose(ctx, Prompt{ID: "review.second", Message: Message{Title: title,
+	second, err := a.Choose(ctx, Prompt{ID: "review.second", Final: true, Message: Message{Title: title,
 		Facts: append(d.digestFacts(), Fact{"File", draft.name}),
 		Text: []string{"One laptop can lie. Carry the file to a second machine that was set up independently, and run there: " + command + ". " +
 			"It must show the same digest and the same words."}},

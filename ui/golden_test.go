@@ -54,7 +54,11 @@ func TestPromptFrames(t *testing.T) {
 		{"choose", func(ctx context.Context, a ceremony.Attendant) (string, error) {
 			return a.Choose(ctx, ceremony.Prompt{ID: "c", Message: long, Question: "Is there a second machine?"},
 				[]ceremony.Choice{{Key: "yes", Label: "Yes, and it shows the same words"}, {Key: "no", Label: "No: go on without one, as an exception"}})
-		}, []string{"\n", "\x1b[5~", "\x1b[6~", " ", "\x1b[6~", "\x1b[B", "\n"}},
+		}, []string{"\n", "\x1b[5~", "\x1b[6~", " ", "\x1b[6~", "\n", "\x1b[B\x1b[B", "\n"}},
+		{"choose-final", func(ctx context.Context, a ceremony.Attendant) (string, error) {
+			return a.Choose(ctx, ceremony.Prompt{ID: "c", Final: true, Message: ceremony.Message{Title: "Review root v1", Facts: digestFacts()[:2]}, Question: "Is there a second machine?"},
+				[]ceremony.Choice{{Key: "yes", Label: "Yes, and it shows the same words"}, {Key: "no", Label: "No: go on without one, as an exception"}})
+		}, []string{"\n", "\x1b[B", "\n"}},
 		{"ask", func(ctx context.Context, a ceremony.Attendant) (string, error) {
 			return a.Ask(ctx, ceremony.Prompt{ID: "a", Message: ceremony.Message{Title: "A new plan"}, Question: "How many people hold a root key?"}, func(s string) error {
 				if s != "3" {

@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"sync"
@@ -40,11 +41,18 @@ type (
 	hangupMsg struct{} // there is no terminal any more
 )
 
+const ctrlC = 0x03
+
 // Read gives Bubble Tea what passes the gate.
 func (k *keyboard) Read(p []byte) (int, error) {
 	n, err := k.Gate.Read(p)
-	if k.Burst() {
+	if k.Burst() { // its letters are no text; but leaving is possible at any moment
 		k.send(burstMsg{})
+		leave := bytes.IndexByte(p[:n], ctrlC) >= 0
+		clear(p[:n])
+		if n = 0; leave {
+			n = copy(p, []byte{ctrlC})
+		}
 	}
 	if errors.Is(err, io.EOF) {
 		go k.send(hangupMsg{}) // the program may be waiting for this reader to end

@@ -2,6 +2,7 @@ package ui
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/charmbracelet/bubbles/key"
@@ -192,6 +193,10 @@ func (m *model) forget() {
 
 // key takes a key where it belongs.
 func (m *model) key(k tea.KeyMsg) tea.Cmd {
+	letter := k.Type == tea.KeyRunes || k.Type == tea.KeySpace
+	if letter && !m.armed && m.mode != secrets && (m.over != nil || m.prompt() == nil) {
+		return nil // typed ahead, or by a token; what is said of that stays
+	}
 	m.flash = ""
 	if k.Type == tea.KeyEnter {
 		m.rearm = true
@@ -288,9 +293,19 @@ func (m *model) runTask(r *room, t ceremony.Task) tea.Cmd {
 		defer cancel()
 		r.readers.Lock()
 		defer r.readers.Unlock()
-		err := r.Desk.Run(ctx, t.ID, &a)
+		err := attempt(ctx, r.Desk, t.ID, &a)
 		return endedMsg{r, t, err, a.list()}
 	})
+}
+
+// attempt runs a task. One that panics has stopped, and the others go on.
+func attempt(ctx context.Context, d Desk, id string, a ceremony.Attendant) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("the program has a defect: %v (hint: what was recorded is safe; begin the task again)", p)
+		}
+	}()
+	return d.Run(ctx, id, a)
 }
 
 // beat is how often the screen of a task that works is drawn again.

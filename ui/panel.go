@@ -4,8 +4,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/charmbracelet/x/ansi"
-
 	"rootceremony/ceremony"
 	"rootceremony/ui/show"
 )
@@ -37,9 +35,9 @@ func hang(text string, columns int) []string {
 		indent = max(indent, width(text[:i])+2)
 	}
 	indent = min(indent, columns/2)
-	cut := strings.LastIndexByte(ansi.Truncate(text, columns+1, ""), ' ')
+	cut := strings.LastIndexByte(show.Truncate(text, columns+1), ' ')
 	if cut <= indent {
-		cut = len(ansi.Truncate(text, columns, ""))
+		cut = len(show.Truncate(text, columns))
 	}
 	lines := []string{text[:cut]}
 	for _, s := range show.Wrap(text[cut:], max(columns-indent, 2)) {
@@ -158,7 +156,7 @@ func spread(label string, cells []string, longest, columns int) line {
 	return l
 }
 
-func pad(s string, n int) string { return ansi.Truncate(s, n, "") + repeat(" ", n-width(s)) }
+func pad(s string, n int) string { return show.Truncate(s, n) + repeat(" ", n-width(s)) }
 
 // wide tells whether a message is better read with the whole screen than
 // beside the list of tasks.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -157,7 +158,7 @@ func (r *room) fresh() {
 
 func (r *room) ask(m *model, q *question) {
 	p := &prompt{question: q, missing: q.refused}
-	if q.kind == confirm || q.prompt.Final {
+	if q.kind == confirm || q.kind == choose { // the key that reads on must not be the answer too
 		p.cursor = -1
 	}
 	if q.again && r.last != nil {
@@ -190,6 +191,11 @@ func (r *room) ended(m *model, msg endedMsg) tea.Cmd {
 	r.run, r.prompt, r.last, r.stale = nil, nil, nil, true
 	switch {
 	case m.leaving:
+		if !errors.Is(msg.err, ceremony.ErrBack) && !errors.Is(msg.err, ceremony.ErrLeft) && !errors.Is(msg.err, context.Canceled) {
+			m.fault = msg.err
+		}
+		r.setList(msg.list)
+		m.left = r.unfinished()
 		return tea.Quit
 	case msg.err == nil && len(r.told) == 0:
 		r.told = []ceremony.Message{{Title: r.name(msg.task), Text: []string{"Done."}}}
@@ -231,6 +237,9 @@ func (r *room) unfinished() bool { return r.list.next != "" && r.list.needed || 
 
 func (r *room) key(m *model, k tea.KeyMsg) tea.Cmd {
 	switch {
+	case r.NoRecord && key.Matches(k, keymap.Note, keymap.Exception):
+		m.flash = "nothing is recorded before a ceremony has begun"
+		return nil
 	case key.Matches(k, keymap.Note):
 		m.open(newNote())
 		return nil
@@ -275,7 +284,7 @@ func (r *room) scroll(m *model, k tea.KeyMsg) bool {
 	switch {
 	case key.Matches(k, keymap.PageUp):
 		step = -page
-	case key.Matches(k, keymap.PageDown), unread && key.Matches(k, keymap.Enter, keymap.Space):
+	case key.Matches(k, keymap.PageDown), (unread || r.idle() && r.offset < most) && key.Matches(k, keymap.Enter, keymap.Space):
 		step = page
 	case arrows && key.Matches(k, keymap.Up):
 		step = -1
@@ -288,16 +297,16 @@ func (r *room) scroll(m *model, k tea.KeyMsg) bool {
 		return false
 	}
 	r.offset = min(max(min(r.offset, most)+step, 0), most)
-	switch {
-	case unread && r.offset == most: // the question appears, which takes room
+	if unread && r.offset == most { // the question appears, which takes room
 		r.prompt.read = true
 		lines, _, rows = r.layout(m)
 		r.offset = max(len(lines)-rows, 0)
-	case r.prompt != nil && r.prompt.kind == hidden:
-		r.prompt.secretKey(m, k)
 	}
 	return true
 }
+
+// idle tells whether the list of tasks waits for people.
+func (r *room) idle() bool { return r.prompt == nil && r.run == nil }
 
 // pages are what the panel shows: what the task has said, and what it asks or
 // has asked last.
@@ -376,7 +385,11 @@ func (r *room) view(m *model, height int) []line {
 		if below == 1 {
 			word = "line"
 		}
-		more = line{{fmt.Sprintf("%s %d more %s: Enter or PgDn", m.glyphs.down, below, word), accent}}
+		keys := "PgDn"
+		if r.unread(m) || r.idle() { // elsewhere Enter is an answer
+			keys = "Enter or PgDn"
+		}
+		more = line{{fmt.Sprintf("%s %d more %s: %s", m.glyphs.down, below, word, keys), accent}}
 	} else if r.unread(m) {
 		more = line{{m.glyphs.down + " the question: Enter or PgDn", accent}}
 	} else if offset > 0 {
@@ -415,6 +428,13 @@ func (r *room) view(m *model, height int) []line {
 
 // keys is the key line.
 func (r *room) keys(m *model) string {
+	if r.NoRecord {
+		return strings.Replace(r.allKeys(m), "   ^N note   ^X exception", "", 1)
+	}
+	return r.allKeys(m)
+}
+
+func (r *room) allKeys(m *model) string {
 	const always = "   ^N note   ^X exception"
 	switch {
 	case r.prompt == nil && r.run != nil:

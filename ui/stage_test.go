@@ -43,6 +43,7 @@ type stage struct {
 	typed   []stroke // since the question that is open was first shown
 	of      *question
 	covered bool // it is not shown now
+	burst   bool // the keyboard has told of one
 }
 
 type stroke struct {
@@ -59,7 +60,7 @@ func newStage(t tb, o Options) *stage {
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
-	s := &stage{t: t, keys: keys, in: in, now: time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC), msgs: make(chan tea.Msg, 64), seen: map[*question]time.Time{}}
+	s := &stage{t: t, keys: keys, in: in, now: time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC), msgs: make(chan tea.Msg, 64), seen: map[*question]time.Time{}, covered: true}
 	e := env{styles: newStyles(termenv.Ascii), glyphs: asciiGlyphs, ascii: true, clock: func() time.Time { return s.now }}
 	// Time passes when the stage says so.
 	e.tick = func(time.Duration, tea.Msg) tea.Cmd { return nil }
@@ -67,7 +68,13 @@ func newStage(t tb, o Options) *stage {
 	s.m.tasks.shell = true
 	s.m.attendant.send = func(msg tea.Msg) { s.msgs <- msg }
 	s.m.attendant.after = func(time.Duration) <-chan time.Time { return nil }
-	s.m.keyboard.send = s.m.attendant.send
+	s.m.keyboard.send = func(msg tea.Msg) {
+		if _, ok := msg.(burstMsg); ok { // from Read, which press calls
+			s.burst = true
+			return
+		}
+		s.msgs <- msg
+	}
 	s.m.width, s.m.height = 80, 24
 	s.do(s.m.Init())
 	return s
@@ -184,6 +191,10 @@ func (s *stage) press(keys string) {
 			s.t.Fatalf("%v", err)
 		}
 		read += min(len(p), len(keys)-read)
+		if s.burst { // it was sent before Read returned
+			s.burst = false
+			s.update(burstMsg{})
+		}
 		s.deliver(string(p[:n]))
 	}
 }

@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/charmbracelet/bubbles/key"
@@ -29,7 +30,8 @@ var jobList = []job{
 // start is the screen on which a job is chosen.
 type start struct {
 	recent []Recent
-	cursor int // in recent, and then in jobs
+	listed bool // recent is what was found
+	cursor int  // in recent, and then in jobs
 	job    *job
 	path   field
 	busy   bool
@@ -68,7 +70,7 @@ func (s *start) mode() mode {
 func (s *start) update(m *model, msg tea.Msg) tea.Cmd {
 	switch msg := msg.(type) {
 	case recentMsg:
-		s.recent = msg
+		s.setRecent(msg)
 	case openedMsg:
 		s.busy = false
 		if msg.err != nil {
@@ -90,8 +92,22 @@ func (s *start) update(m *model, msg tea.Msg) tea.Cmd {
 	return nil
 }
 
+// setRecent keeps the cursor on what it marks, if that is still there.
+func (s *start) setRecent(recent []Recent) {
+	before, at := s.recent, s.cursor
+	s.recent = recent
+	switch {
+	case !s.listed:
+		s.listed, s.cursor = true, 0
+	case at >= len(before):
+		s.cursor = at - len(before) + len(recent)
+	default:
+		s.cursor = max(slices.IndexFunc(recent, func(r Recent) bool { return r.Dir == before[at].Dir }), 0)
+	}
+}
+
 func (s *start) key(m *model, k tea.KeyMsg) tea.Cmd {
-	if s.busy {
+	if s.busy || !s.listed {
 		return nil
 	}
 	switch {
@@ -132,8 +148,9 @@ func (s *start) goOn(j Jobs, r Recent) tea.Cmd {
 
 // read scrolls what is shown of a ceremony.
 func (s *start) read(m *model, k tea.KeyMsg) {
-	page := max(m.height-8, 1)
-	most := max(len(s.lines)-page, 0)
+	page := max(m.height-8, 1) // view has one row more, which says that there is more
+	most := max(len(s.wrapped(m.width-4))-page, 0)
+	s.offset = min(s.offset, most)
 	switch {
 	case key.Matches(k, keymap.Up):
 		s.offset = max(s.offset-1, 0)
@@ -172,6 +189,17 @@ func (s *start) typePath(m *model, k tea.KeyMsg) tea.Cmd {
 	return nil
 }
 
+// wrapped is how far a ceremony is, in lines of the screen.
+func (s *start) wrapped(columns int) []line {
+	var all []line
+	for _, text := range s.lines {
+		for _, part := range hang(text, columns) {
+			all = append(all, set(plain, part))
+		}
+	}
+	return all
+}
+
 func (s *start) view(m *model, columns, rows int) []line {
 	var lines []line
 	add := func(l look, texts ...string) {
@@ -181,14 +209,14 @@ func (s *start) view(m *model, columns, rows int) []line {
 	}
 	switch {
 	case s.lines != nil:
-		var all []line
-		for _, text := range s.lines {
-			for _, part := range hang(text, columns) {
-				all = append(all, set(plain, part))
-			}
-		}
+		all := s.wrapped(columns)
+		rows = max(m.height-8, 1)
 		from := min(s.offset, max(len(all)-rows, 0))
-		return all[from:min(len(all), from+rows)]
+		lines = slices.Clone(all[from:min(len(all), from+rows)])
+		if below := len(all) - from - len(lines); below > 0 {
+			lines = append(lines, set(accent, fmt.Sprintf("%s %d more: PgDn", m.glyphs.down, below)))
+		}
+		return lines
 	case s.job != nil:
 		add(strong, s.job.label)
 		lines = append(lines, nil)

@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"github.com/charmbracelet/lipgloss"
-	"github.com/charmbracelet/x/ansi"
 	"github.com/muesli/termenv"
 
 	"rootceremony/ui/show"
@@ -68,14 +67,14 @@ type line []span
 // set returns a line of one span, of text that may come from anywhere.
 func set(l look, text string) line { return line{{show.Clean(text), l}} }
 
-func width(s string) int { return ansi.StringWidth(s) }
+func width(s string) int { return show.Width(s) }
 
 // fit returns l in exactly n columns.
 func (l line) fit(n int) line {
 	var fitted line
 	for _, s := range l {
 		if w := width(s.text); w > n {
-			s.text = ansi.Truncate(s.text, n, "")
+			s.text = show.Truncate(s.text, n)
 		}
 		n -= width(s.text)
 		fitted = append(fitted, s)
@@ -96,7 +95,7 @@ func (e *env) draw(lines []line) string {
 		for _, s := range l {
 			text := s.text
 			if e.ascii {
-				text = strings.Map(toASCII, text)
+				text = show.ASCII(text)
 			}
 			if s.look == plain || strings.TrimSpace(text) == "" && s.look != mark {
 				b.WriteString(text)
@@ -106,12 +105,4 @@ func (e *env) draw(lines []line) string {
 		}
 	}
 	return b.String()
-}
-
-// toASCII shows where a character is that the terminal cannot show.
-func toASCII(r rune) rune {
-	if r < ' ' || r > '~' {
-		return '?'
-	}
-	return r
 }

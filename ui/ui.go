@@ -46,6 +46,7 @@ type Room struct {
 	Desk
 	Tokens    ceremony.Tokens
 	Rehearsal bool // every frame says so
+	NoRecord  bool // nothing is recorded here: no notes are offered
 }
 
 // Jobs open what is chosen at the start. Folders are as people typed them.

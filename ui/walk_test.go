@@ -20,7 +20,7 @@ import (
 // everything is a task that asks in every way, again and again.
 func everything(ctx context.Context, a ceremony.Attendant) error {
 	prompt := func(id string, final bool) ceremony.Prompt {
-		p := ceremony.Prompt{ID: id, Final: final, Question: "What about " + id + "?", Message: ceremony.Message{Title: "Alice Costa: " + id, Facts: digestFacts()[:3], Text: []string{"A text from a file: \x1b]0;x\x07 \u202e 日本語."}}}
+		p := ceremony.Prompt{ID: id, Final: final, Question: "What about " + id + "?", Message: ceremony.Message{Title: "Alice Costa: " + id, Facts: digestFacts()[:3], Text: []string{"A text from a file: \x1b]0;x\x07 \u202e 日本語 Zoe\u0308 " + strings.Repeat("e\u0301\u0302", 90)}}}
 		for i := range 30 * (len(id) % 3) {
 			p.Lines = append(p.Lines, fmt.Sprintf("%d  a line of a difference", i))
 		}
@@ -86,7 +86,7 @@ func TestRandomWalks(t *testing.T) {
 		s.settle()
 		s.press("\n")
 		random := rand.New(rand.NewPCG(rapid.Uint64().Draw(rt, "seed"), 0))
-		for range rapid.IntRange(1, 250).Draw(rt, "steps") {
+		for range rapid.IntRange(1, 350).Draw(rt, "steps") {
 			if s.quit {
 				break
 			}
@@ -100,7 +100,7 @@ func TestRandomWalks(t *testing.T) {
 
 // walk takes one random step, and returns the number of answers it gave.
 func (s *stage) walk(step int) int {
-	common := []string{"\n", "\n", "\n", "\n", "\n", "\n", "\x1b[B", "\x1b[B", "\x1b[A", "a", "b", "ab", "7", " ", "\x7f", "\x1b[6~", "\x1b[5~", "\x15"}
+	common := []string{"\n", "\n", "\n", "\n", "\n", "\n", "\x1b[B", "\x1b[B", "\x1b[B", "\x1b[B", "\x1b[A", "a", "b", "ab", "7", " ", "\x7f", "\x1b[6~", "\x1b[5~", "\x15"}
 	rare := []string{"\x1b", "\x0e", "\x18", "?", "\x1bOP", "\x03", "\x1a", "\x1b[D", "é", strings.Repeat("cbdefghijklnrtuv", 3) + "\n"}
 	switch {
 	case step < 50:

@@ -230,6 +230,8 @@ func TestPlanOnScreen(t *testing.T) {
 		s.until("> █")
 		s.write(line[1] + "\r")
 	}
+	s.until("for every signature (recommended)")
+	s.write("\x1b[B")
 	s.until("► for every signature")
 	s.write("\r")
 	for _, line := range [][2]string{{"Role timestamp", "online.pub"}, {"Role snapshot", ""}, {"Role targets", ""}, {"Who is the witness", ""}} {

@@ -38,6 +38,7 @@ func openUI() error {
 // showUI holds one ceremony on the screen.
 func showUI(room *ui.Room) error {
 	remember(room.Dir())
+	_, room.NoRecord = room.Desk.(*planDesk)
 	_, err := ui.Run(ui.Options{In: os.Stdin, Out: os.Stdout, Clock: clock, Room: room})
 	return left(room, err)
 }
@@ -102,7 +103,7 @@ func planRoom(dir string) (*ui.Room, error) {
 	if err := planFree(dir); err != nil {
 		return nil, err
 	}
-	return &ui.Room{Desk: &planDesk{dir: dir, kind: ceremony.Create}}, nil
+	return &ui.Room{Desk: &planDesk{dir: dir, kind: ceremony.Create}, NoRecord: true}, nil
 }
 
 // planDesk writes a plan.

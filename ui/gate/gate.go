@@ -111,6 +111,8 @@ type Gate struct {
 	typed *secret.Buffer // what was typed at the secret prompt, kept bytes
 	n     int            // bytes in typed
 	bad   bool           // a key that is no character was among it
+	was   bool           // bad before the sequence that is being read
+	page  int            // bytes of it, while it may be that of PgUp or PgDn
 	esc   escape         // where in the sequence of such a key
 	run   int            // length of the run of modhex characters that ends here
 	burst bool           // one was thrown away, and nobody has asked yet
@@ -170,7 +172,8 @@ func (g *Gate) Open() { g.set(open) }
 
 // OpenSecret throws away what was typed before (on a terminal) and keeps what
 // is typed from now on until Enter: Read gives a '*' for each character, and
-// control characters and the sequences of other keys as they are.
+// control characters and the sequences of other keys as they are. But for
+// PgUp and PgDn these spoil the secret.
 func (g *Gate) OpenSecret() error {
 	g.set(hidden)
 	if err := g.Flush(); err != nil {
@@ -351,7 +354,11 @@ func (g *Gate) pass(b byte) (byte, bool) {
 	case g.state == open:
 		return b, true
 	case g.escape(b):
+		paged := g.paged(b)
 		g.bad, g.run = g.bad || g.state == hidden, 0
+		if paged {
+			g.bad = g.was
+		}
 		return b, true
 	case g.state != hidden:
 		return g.passScreen(b)
@@ -414,6 +421,22 @@ func (g *Gate) escape(b byte) bool {
 		return false
 	}
 	return true
+}
+
+// paged tells whether b ends the sequence of PgUp or PgDn, ESC [ 5 ~ or
+// ESC [ 6 ~: what stands above a secret prompt is read with them.
+func (g *Gate) paged(b byte) bool {
+	switch {
+	case b == esc:
+		g.was, g.page = g.bad, 1
+	case g.page == 1 && b == '[', g.page == 2 && (b == '5' || b == '6'):
+		g.page++
+	default:
+		ended := g.page == 3 && b == '~'
+		g.page = 0
+		return ended
+	}
+	return false
 }
 
 // erase takes back the last character. Of a line that is too long the end was

@@ -67,6 +67,30 @@ func Width(s string) int {
 	return n
 }
 
+// Truncate is the beginning of a cleaned s that fills at most width columns.
+func Truncate(s string, width int) string {
+	for i, r := range s {
+		if width -= Width(string(r)); width < 0 {
+			return s[:i]
+		}
+	}
+	return s
+}
+
+// ASCII is a cleaned s for a terminal that can show no more: as wide as s, with
+// question marks for what it cannot show.
+func ASCII(s string) string {
+	var b strings.Builder
+	for _, r := range s {
+		if r > '~' {
+			b.WriteString("??"[:Width(string(r))])
+			continue
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}
+
 // Wrap cleans s and breaks it at spaces into lines of at most width columns
 // (2 or more). A word that is longer than a line, such as a digest, is cut
 // where the line ends. There is always at least one line.

@@ -28,6 +28,27 @@ func TestClean(t *testing.T) {
 	}
 }
 
+// What is shown in ASCII is as wide as it was measured to be.
+func TestASCII(t *testing.T) {
+	for in, want := range map[string]string{"Zoe\u0308 陈.": "Zoe ??.", "Zoë": "Zo?", "█ ~": "? ~", "\ufffd": "?"} {
+		if got := ASCII(in); got != want || Width(got) != Width(in) {
+			t.Errorf("%q: %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestTruncate(t *testing.T) {
+	for _, c := range []struct {
+		in    string
+		width int
+		want  string
+	}{{"abc", 2, "ab"}, {"abc", 3, "abc"}, {"陈陈", 3, "陈"}, {"e\u0301e\u0301", 1, "e\u0301"}, {"abc", 0, ""}} {
+		if got := Truncate(c.in, c.width); got != c.want {
+			t.Errorf("%q in %d columns: %q, want %q", c.in, c.width, got, c.want)
+		}
+	}
+}
+
 func TestWrap(t *testing.T) {
 	for _, c := range []struct {
 		in    string
