@@ -144,11 +144,14 @@ func (d *Desk) waitForToken(ctx context.Context, a Attendant, state *HolderState
 		if err != nil {
 			return keys.Info{}, err
 		}
-		found = d.ofHolder(there, state)
-		switch len(found) {
-		case 0:
+		usable := slices.DeleteFunc(slices.Clone(there), func(i keys.Info) bool { return i.Problem != "" })
+		found = d.ofHolder(usable, state)
+		switch {
+		case len(found) == 0 && len(there) > 0:
+			return keys.Info{}, fmt.Errorf("the card in %s cannot be used: %s (hint: insert the token with the sticker %s)", there[0].Reader, there[0].Problem, h.Token)
+		case len(found) == 0:
 			return keys.Info{}, fmt.Errorf("no token is in a reader (hint: insert the one with the sticker %s)", h.Token)
-		case 1:
+		case len(found) == 1:
 			return found[0], fits(found[0])
 		}
 		return found[0], nil

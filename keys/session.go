@@ -336,7 +336,7 @@ func (s *Session) MakeRootKey(algorithm Algorithm, touch Touch) (PublicKey, erro
 // Try has a fresh token make a key, sign message with it, and then brings the
 // token back to its factory state: it works, and signs so much.
 func (s *Session) Try(algorithm Algorithm, message []byte) error {
-	_, err := s.call(s.ctx, request{Do: doTry, Algorithm: algorithm, Message: message}, nil, nil)
+	_, err := s.call(s.ctx, request{Do: doTry, Algorithm: algorithm, Message: message}, nil)
 	return err
 }
 

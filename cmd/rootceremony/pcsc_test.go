@@ -114,10 +114,10 @@ func TestTokensTakeTurns(t *testing.T) {
 		if _, after, is := strings.Cut(question, "Insert the token "); is {
 			sticker := after[:4]
 			if inReader != "" && inReader != sticker {
-				tokens[inReader].Do(t, "unplug")
+				tokens[inReader].Unplug(t)
 			}
 			if inReader != sticker {
-				tokens[sticker].Do(t, "plug")
+				tokens[sticker].Replug(t)
 			}
 			inReader = sticker
 		}

@@ -134,7 +134,7 @@ func pulledOut(t *testing.T, service *pcsctest.Service, token *pcsctest.Token, r
 	defer desk.Close()
 	insert := func() {
 		if strings.Contains(token.Do(t, "status"), " unplugged ") {
-			token.Do(t, "plug")
+			token.Replug(t)
 		}
 	}
 	for try := 1; ; try++ {

@@ -78,9 +78,10 @@ func theToken(there []keys.Info, serial uint32) (keys.Info, error) {
 		}
 		return there[i], nil
 	}
+	there = slices.DeleteFunc(there, func(i keys.Info) bool { return i.Problem != "" })
 	switch len(there) {
 	case 0:
-		return keys.Info{}, fmt.Errorf("no token is in a reader (hint: insert one)")
+		return keys.Info{}, fmt.Errorf("no token that can be used is in a reader (hint: insert one; rootceremony token list says what is there)")
 	case 1:
 		return there[0], nil
 	}
@@ -96,6 +97,10 @@ func tokenList(there []keys.Info, asJSON bool) error {
 	}
 	var lines []string
 	for _, i := range there {
+		if i.Problem != "" {
+			lines = append(lines, fmt.Sprintf("%s: %s", i.Reader, i.Problem))
+			continue
+		}
 		lines = append(lines, fmt.Sprintf("%d  %s, firmware %s, %s, in %s", i.Serial, i.FormFactor, i.Firmware, fresh(i), i.Reader))
 	}
 	return printLines(lines)
