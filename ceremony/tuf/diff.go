@@ -32,14 +32,23 @@ func Diff(old, new *Root, at time.Time, names map[string]string) []Change {
 		d.head(old, new)
 	}
 	d.keys(old, new)
+	start := len(d.changes)
 	for _, name := range old.roleNames() {
 		if _, stays := new.Roles[name]; !stays {
 			d.add("role", "role %s: removed", printable(name))
 		}
 	}
-	for _, name := range new.roleNames() {
+	d.cut(start, "role", "", "and %d more roles are removed")
+	roles := new.roleNames()
+	known := min(len(RoleNames), len(roles))
+	for _, name := range roles[:known] {
 		d.role(name, old, new)
 	}
+	start = len(d.changes)
+	for _, name := range roles[known:] {
+		d.role(name, old, new)
+	}
+	d.cut(start, "role", "", "and %d more changes of other roles")
 	d.fields("", old.Extra, new.Extra)
 	return append(d.changes, d.same...)
 }
@@ -53,6 +62,15 @@ type difference struct {
 
 func (d *difference) add(what, format string, args ...any) {
 	d.changes = append(d.changes, Change{What: what, Text: fmt.Sprintf(format, args...)})
+}
+
+// cut leaves the first of a long list of changes that begins at start, and says
+// how many more there are.
+func (d *difference) cut(start int, what, where, format string) {
+	if list, more := few(d.changes[start:]); more > 0 {
+		d.changes = d.changes[:start+len(list)]
+		d.add(what, "%s"+format, where, more)
+	}
 }
 
 func (d *difference) head(old, new *Root) {
@@ -95,6 +113,7 @@ func (d *difference) keys(old, new *Root) {
 	had, has := keysByID(old), keysByID(new)
 	newIDs := idsByValue(new)
 	moved := map[string]bool{}
+	start := len(d.changes)
 	for _, k := range old.Keys {
 		if _, stays := has[k.ID]; stays {
 			continue
@@ -106,6 +125,8 @@ func (d *difference) keys(old, new *Root) {
 			d.add("key", "key removed: %s", keyText(k, d.names))
 		}
 	}
+	d.cut(start, "key", "", "and %d more keys are removed or under another id")
+	start = len(d.changes)
 	for _, k := range new.Keys {
 		before, known := had[k.ID]
 		same := otherID(newIDs, k)
@@ -116,10 +137,17 @@ func (d *difference) keys(old, new *Root) {
 			d.add("key", "key added: %s", keyText(k, d.names))
 		case known && before.Value() != k.Value():
 			d.add("key", "another key under the same id: %s", keyText(k, d.names))
-		case known && before.object != k.object && canonicalText(before.object) != canonicalText(k.object):
+		}
+	}
+	d.cut(start, "key", "", "and %d more keys are added or changed")
+	start = len(d.changes)
+	for _, k := range new.Keys {
+		before, known := had[k.ID]
+		if known && before.Value() == k.Value() && before.object != k.object && canonicalText(before.object) != canonicalText(k.object) {
 			d.add("key", "key object changed, same key: %s: %s to %s", keyText(k, d.names), printable(before.object), printable(k.object))
 		}
 	}
+	d.cut(start, "key", "", "and %d more changes of key objects")
 }
 
 func keysByID(r *Root) map[string]Key {
@@ -210,11 +238,14 @@ func (d *difference) fields(where string, old, new []Field) {
 		return m
 	}
 	had, has := values(old), values(new)
+	start := len(d.changes)
 	for _, f := range old {
 		if _, stays := has[f.Name]; !stays {
 			d.add("field", "%sunknown field removed: %s: %s", where, printable(f.Name), printable(f.Value))
 		}
 	}
+	d.cut(start, "field", where, "and %d more unknown fields are removed")
+	start = len(d.changes)
 	for _, f := range new {
 		before, known := had[f.Name]
 		switch {
@@ -224,4 +255,5 @@ func (d *difference) fields(where string, old, new []Field) {
 			d.add("field", "%sunknown field changed: %s: %s to %s", where, printable(f.Name), printable(before), printable(f.Value))
 		}
 	}
+	d.cut(start, "field", where, "and %d more unknown fields are added or changed")
 }

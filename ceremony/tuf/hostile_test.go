@@ -38,7 +38,14 @@ func hostile(t testing.TB) map[string]string {
 		text := strings.Replace(root, `"keys":{`, `"keys":{`+all+",", 1)
 		return `{"signatures":[],"signed":` + strings.Replace(text, ids, strings.Join(list, ",")+","+ids, 1) + "}"
 	}
+	var fields strings.Builder // of one key, which many roles list
+	for i := range 40_000 {
+		fmt.Fprintf(&fields, `,"x%d":0`, i)
+	}
+	fat := strings.Replace(root, key, key+fields.String(), 1)
 	return map[string]string{
+		"one fat key": strings.Replace(`{"signatures":[],"signed":`+fat+"}", `"roles":{`, `"roles":{`+
+			strings.TrimSuffix(fill(fat, "", func(i int) string { return fmt.Sprintf(`"r%d":{"keyids":[%.66s],"threshold":1}`, i, ids) })[len(fat):], ",")+",", 1),
 		"numbers":          field("[", "]", func(i int) string { return "1" }),
 		"empty objects":    field("[", "]", func(i int) string { return "{}" }),
 		"names":            field("{", "}", func(i int) string { return fmt.Sprintf(`"%d":1`, i) }),
@@ -59,19 +66,28 @@ func hostile(t testing.TB) map[string]string {
 	}
 }
 
-// Nothing that fits into a file takes long, and nothing panics.
+// Nothing that fits into a file takes long or fills many screens, and nothing
+// panics.
 func TestHostile(t *testing.T) {
 	good, _, _ := newFile(t)
 	old := must(Parse(good))
+	changed := func(old, new *Root) []string { return strings.Split(texts(Diff(old, new, expiry, nil)), "\n") }
+	bounded := func(what string, lines []string) {
+		if size := len(strings.Join(lines, "\n")); len(lines) > 2000 || size > 200_000 {
+			t.Errorf("%s: %d lines, %d bytes", what, len(lines), size)
+		}
+	}
 	for name, text := range hostile(t) {
 		start := time.Now()
 		f, err := Parse([]byte(text))
 		parsed := time.Since(start)
 		if err == nil {
 			f.Report(f.Root)
-			Show(f, expiry, nil)
-			Diff(old.Root, f.Root, expiry, nil)
-			Diff(f.Root, f.Root, expiry, nil)
+			bounded(name+": Show", Show(f, expiry, nil))
+			bounded(name+": Diff", changed(old.Root, f.Root))
+			bounded(name+": Diff back", changed(f.Root, old.Root))
+			bounded(name+": Diff of the first", changed(nil, f.Root))
+			bounded(name+": Diff of nothing", changed(f.Root, f.Root))
 			f.Root.Check()
 			f.Root.Next()
 		}

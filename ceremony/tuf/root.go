@@ -149,7 +149,8 @@ func (f Finding) String() string {
 }
 
 // Notes says findings in words, one line for each kind: the first of them, and
-// how many more there are.
+// how many more there are. Of very many kinds, which only hostile files have, it
+// counts all but the first.
 func Notes(findings []Finding) []string {
 	kind := func(f Finding) string { return strings.Replace(f.Text, string(f.about), "", 1) }
 	count := map[string]int{}
@@ -166,7 +167,8 @@ func Notes(findings []Finding) []string {
 		}
 		count[kind(f)] = 0
 	}
-	return lines
+	lines, more := few(lines)
+	return appendMore(slices.Clip(lines), "", more, "kinds of notes")
 }
 
 // File is one root metadata file.

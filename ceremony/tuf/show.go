@@ -104,36 +104,73 @@ func Show(f *File, at time.Time, names map[string]string) []string {
 	if r.Rehearsal() {
 		lines = append(lines, "REHEARSAL: not for production")
 	}
-	for _, name := range r.roleNames() {
+	keys, described := keysByID(r), map[string]bool{}
+	roles := r.roleNames()
+	others := max(0, len(roles)-len(RoleNames)-longList)
+	for _, name := range roles[:len(roles)-others] {
 		role := r.Roles[name]
 		lines = append(lines, fmt.Sprintf("role %s: %d of %d must sign", printable(name), role.Threshold, len(role.KeyIDs)))
-		for _, id := range role.KeyIDs {
-			key, _ := r.Key(id)
-			lines = append(lines, "  "+keyText(key, names))
-			for _, field := range key.Extra() {
-				lines = append(lines, fmt.Sprintf("    unknown field %s: %s", printable(field.Name), printable(field.Value)))
+		ids, more := few(role.KeyIDs)
+		for _, id := range ids {
+			lines = append(lines, "  "+keyText(keys[id], names))
+			if !described[id] {
+				described[id] = true
+				lines = appendUnknown(lines, "    ", "", keys[id].Extra())
 			}
 		}
-		for _, field := range role.Extra {
-			lines = append(lines, fmt.Sprintf("  unknown field %s: %s", printable(field.Name), printable(field.Value)))
-		}
+		lines = appendMore(lines, "  ", more, "keys")
+		lines = appendUnknown(lines, "  ", "", role.Extra)
 	}
-	for _, field := range r.Extra {
-		lines = append(lines, fmt.Sprintf("unknown field %s: %s", printable(field.Name), printable(field.Value)))
-	}
+	lines = appendMore(lines, "", others, "roles")
+	lines = appendUnknown(lines, "", "", r.Extra)
 	lines = append(lines, "signatures of its own keys: "+f.Report(r).Text(names))
-	for _, field := range f.Extra {
-		lines = append(lines, fmt.Sprintf("unknown field %s, which nobody has signed: %s", printable(field.Name), printable(field.Value)))
-	}
+	lines = appendUnknown(lines, "", ", which nobody has signed", f.Extra)
+	own := keysOf(r.Roles[RoleRoot])
+	var strangers []string
 	for _, s := range f.Signatures {
-		if len(s.Sig) > 0 && !slices.Contains(r.Roles[RoleRoot].KeyIDs, s.KeyID) {
-			lines = append(lines, "also a signature by another key, not checked here: "+who(s.KeyID, names))
+		if len(s.Sig) > 0 && !own[s.KeyID] {
+			strangers = append(strangers, "also a signature by another key, not checked here: "+who(s.KeyID, names))
 		}
 	}
+	strangers, more := few(strangers)
+	lines = appendMore(append(lines, strangers...), "", more, "signatures by other keys")
 	for _, note := range Notes(f.Findings) {
 		lines = append(lines, "note: "+note)
 	}
 	return lines
+}
+
+// longList is how many keys, roles, fields or notes of a kind people are shown;
+// real roots have fewer.
+const longList = 20
+
+// few returns the beginning of a list that people see, and how many more it has.
+func few[T any](list []T) ([]T, int) {
+	n := min(len(list), longList)
+	return list[:n], len(list) - n
+}
+
+func appendMore(lines []string, indent string, more int, of string) []string {
+	if more > 0 {
+		lines = append(lines, fmt.Sprintf("%sand %d more %s", indent, more, of))
+	}
+	return lines
+}
+
+func appendUnknown(lines []string, indent, remark string, fields []Field) []string {
+	list, more := few(fields)
+	for _, field := range list {
+		lines = append(lines, fmt.Sprintf("%sunknown field %s%s: %s", indent, printable(field.Name), remark, printable(field.Value)))
+	}
+	return appendMore(lines, indent, more, "unknown fields"+remark)
+}
+
+func keysOf(role Role) map[string]bool {
+	ids := make(map[string]bool, len(role.KeyIDs))
+	for _, id := range role.KeyIDs {
+		ids[id] = true
+	}
+	return ids
 }
 
 func (r *Root) consistency() string {

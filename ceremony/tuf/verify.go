@@ -77,8 +77,11 @@ func (r Report) in(state State, names map[string]string) []string {
 	return list
 }
 
-// join writes "a, b or c".
+// join writes "a, b or c", and of a long list its beginning.
 func join(list []string, word string) string {
+	if list, more := few(list); more > 0 {
+		return fmt.Sprintf("%s %s %d more", strings.Join(list, ", "), word, more)
+	}
 	if len(list) < 2 {
 		return strings.Join(list, "")
 	}

@@ -31,10 +31,11 @@ func showCommand(args []string) error {
 		if err != nil {
 			return err
 		}
-		names, from, err := holderNames(*record, name)
+		holders, from, err := holderNames(*record, name)
 		if err != nil {
 			return err
 		}
+		names := holders.in(file.Root)
 		if *asJSON {
 			list = append(list, newShown(name, text, file, names))
 			continue
@@ -69,10 +70,11 @@ func diffCommand(args []string) error {
 	if err != nil {
 		return err
 	}
-	names, from, err := holderNames(*record, operands...)
+	holders, from, err := holderNames(*record, operands...)
 	if err != nil {
 		return err
 	}
+	names := holders.in(old.Root, new.Root)
 	d := compared{tuf.Diff(old.Root, new.Root, clock(), names), new.Report(old.Root), new.Report(new.Root)}
 	if *asJSON {
 		return printPlainJSON(d)
@@ -108,10 +110,34 @@ func readRoot(name string) ([]byte, *tuf.File, error) {
 	return text, file, nil
 }
 
-// holderNames returns holders' names by key id, from the ceremony directory
+// holderKeys are holders' names by the value of their root keys. A key id is
+// no proof: whoever writes a root can put another key under it.
+type holderKeys map[string]string
+
+// in names the key ids of roots, where they stand for holders' keys. An id that
+// stands for different keys in two roots has no name.
+func (h holderKeys) in(roots ...*tuf.Root) map[string]string {
+	names := map[string]string{}
+	values := map[string]string{}
+	for _, root := range roots {
+		for _, key := range root.Keys {
+			if other, twice := values[key.ID]; twice && other != key.Value() {
+				delete(names, key.ID)
+				continue
+			}
+			values[key.ID] = key.Value()
+			if name, known := h[key.Value()]; known {
+				names[key.ID] = name
+			}
+		}
+	}
+	return names
+}
+
+// holderNames returns holders' names by their keys, from the ceremony directory
 // "record" or, where none is named, those that the files lie in; and lines that
 // say where they are from.
-func holderNames(record string, files ...string) (names map[string]string, from []string, err error) {
+func holderNames(record string, files ...string) (names holderKeys, from []string, err error) {
 	records := []string{record}
 	if record == "" {
 		records = nil
@@ -121,7 +147,7 @@ func holderNames(record string, files ...string) (names map[string]string, from 
 			}
 		}
 	}
-	names = map[string]string{}
+	names = holderKeys{}
 	for _, dir := range records {
 		desk, err := ceremony.LookAt(dir)
 		switch {
@@ -132,9 +158,6 @@ func holderNames(record string, files ...string) (names map[string]string, from 
 			continue
 		}
 		for _, h := range desk.State().Holders {
-			if h.Holder.KeyID != "" {
-				names[h.Holder.KeyID] = h.Holder.Name
-			}
 			if h.Key == nil {
 				continue
 			}
@@ -142,7 +165,7 @@ func holderNames(record string, files ...string) (names map[string]string, from 
 			if err != nil {
 				return nil, nil, fmt.Errorf("%s: the key of %s: %w", dir, h.Holder.Name, err)
 			}
-			names[key.ID] = h.Holder.Name
+			names[key.Value()] = h.Holder.Name
 		}
 		from = append(from, "names are those of the record in "+dir)
 	}

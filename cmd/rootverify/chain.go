@@ -26,7 +26,8 @@ type verdict struct {
 	Problem  string     `json:"problem,omitempty"` // why it is not good
 	At       time.Time  `json:"at"`                // when the last root must not have expired
 	Trusted  bool       `json:"trusted"`           // the first root is the one --trusted-sha256 names
-	SHA256   string     `json:"sha256"`            // of the first root file
+	anchored bool       // there is a --trusted-sha256
+	SHA256   string     `json:"sha256"` // of the first root file
 	Versions []tuf.Step `json:"versions"`
 
 	first, last int64 // versions
@@ -103,7 +104,7 @@ func (v *verdict) walk(names []string, anchor string, rehearsal bool, show func(
 	for step, err := range c.Walk(contents) {
 		file := files[i]
 		if i == 0 {
-			v.first, v.SHA256 = step.Version, step.SHA256
+			v.first, v.SHA256, v.anchored = step.Version, step.SHA256, anchor != ""
 			if anchor != "" && step.SHA256 != "" && step.SHA256 != anchor {
 				return fmt.Errorf("%s: its SHA-256 is %s, not the trusted %s\nhint: the first file must be the very root that the trusted digest was published for", file.name, step.SHA256, anchor)
 			}
@@ -221,8 +222,11 @@ func stepText(step tuf.Step, good bool) string {
 func (v *verdict) print(out *bufio.Writer, err error) {
 	if sum, hexErr := hex.DecodeString(v.SHA256); hexErr == nil && len(sum) == 32 {
 		how := "taken on trust: compare this SHA-256 of its file with one from elsewhere"
-		if v.Trusted {
+		switch {
+		case v.Trusted:
 			how = "the trusted one; SHA-256"
+		case v.anchored:
+			how = "NOT the trusted one; its SHA-256"
 		}
 		fmt.Fprintf(out, "the first root is %s\n", how)
 		printDigest(out, sum)

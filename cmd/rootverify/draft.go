@@ -64,6 +64,9 @@ func showDraft(out *bufio.Writer, name string, file, before *tuf.File, at time.T
 	}
 	var problem error
 	var old []*tuf.Root
+	if before == nil && file.Root.Version > 1 {
+		fmt.Fprintf(out, "What it changes is not known: version %d is shown without the one before it (--previous)\n", file.Root.Version)
+	}
 	if before != nil {
 		fmt.Fprintln(out, "What it changes:")
 		for _, change := range tuf.Diff(before.Root, file.Root, at, nil) {
@@ -83,7 +86,11 @@ func showDraft(out *bufio.Writer, name string, file, before *tuf.File, at time.T
 		problem = wrong(file, file.Root)
 	}
 	if !file.Root.Expires.After(at) {
-		problem = errors.New("it has expired already")
+		expired := errors.New("it has expired already")
+		if problem != nil {
+			expired = fmt.Errorf("%w; %w", problem, expired)
+		}
+		problem = expired
 	}
 	if problem != nil {
 		fmt.Fprintln(out, "DO NOT SIGN THIS")
