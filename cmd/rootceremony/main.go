@@ -23,10 +23,13 @@ const usage = `Usage:
     rootceremony
     rootceremony plan DIR [--kind create]
     rootceremony check PLAN [--json]
-    rootceremony run DIR [--plain]
+    rootceremony run DIR [--plain] [--attestation-intermediates FILE]
     rootceremony rehearse [DIR] [--plan PLAN] [--plain] [--auto] [--answers FILE]
+                          [--tokens virtual|pcsc] [--attestation-root FILE]
+                          [--attestation-intermediates FILE]
     rootceremony status DIR [--json]
     rootceremony preflight [DIR] [--json]
+    rootceremony token list|info|check|prepare|reset [--serial N] [--json]
     rootceremony show ROOT... [--record DIR] [--json]
     rootceremony diff OLD NEW [--record DIR] [--json]
 
@@ -35,8 +38,10 @@ run and rehearse open it for what they do; with --plain, and where there is no
 terminal, they ask line by line.
 
 plan writes DIR/plan.toml by asking questions. check looks at a plan. run holds
-the ceremony of the plan in DIR, or goes on with it; rehearse does the same on
-virtual tokens, with an example plan where none is given. status says what is
+the ceremony of the plan in DIR, or goes on with it, on YubiKeys; rehearse does
+the same on virtual tokens, with an example plan where none is given, or with
+--tokens pcsc on those in the readers. token does one thing with one token:
+check has a fresh one sign as much as a root may have. status says what is
 done, what is next and what is missing. preflight looks at this laptop. show and
 diff say what root metadata says, with the names of holders where the files lie
 in a ceremony directory or --record names one.

@@ -15,7 +15,7 @@ import (
 )
 
 // errNoSmartCards is what a build without cgo says.
-var errNoSmartCards = errors.New("this build has no smart cards (hint: build it with cgo, gcc and libpcsclite-dev: make room)")
+var errNoSmartCards = errors.New("this build has no smart cards (hint: make packages, then make build)")
 
 // sessionProgram is this program as the child process of token sessions.
 func sessionProgram() (keys.Program, error) {
