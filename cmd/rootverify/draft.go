@@ -85,6 +85,9 @@ func showDraft(out *bufio.Writer, name string, file, before *tuf.File, at time.T
 	if problem == nil {
 		problem = wrong(file, file.Root)
 	}
+	if problem == nil {
+		problem = twin(file.Root)
+	}
 	if !file.Root.Expires.After(at) {
 		expired := errors.New("it has expired already")
 		if problem != nil {
@@ -99,6 +102,20 @@ func showDraft(out *bufio.Writer, name string, file, before *tuf.File, at time.T
 	digest := file.Digest()
 	fmt.Fprintln(out, "SHA-256 of what is signed:")
 	printDigest(out, digest[:])
+	return nil
+}
+
+// twin returns an error where the root role holds one key under two ids: some
+// clients count ids, so that its holder alone counts as two.
+func twin(root *tuf.Root) error {
+	ids := map[string]string{}
+	for _, id := range root.Roles[tuf.RoleRoot].KeyIDs {
+		key, _ := root.Key(id) // Parse has refused ids without a key
+		if other, twice := ids[key.Value()]; twice {
+			return fmt.Errorf("its root role holds one key under two ids, %s and %s, which some clients count as two keys", tuf.Clean(other), tuf.Clean(id))
+		}
+		ids[key.Value()] = id
+	}
 	return nil
 }
 

@@ -30,6 +30,9 @@ func TestScripts(t *testing.T) {
 			if dir, err := filepath.Abs("../../../shared/roots"); err == nil {
 				env.Setenv("ROOTS", dir)
 			}
+			if dir, err := filepath.Abs("../../ceremony/tuf/testdata/vectors"); err == nil {
+				env.Setenv("VECTORS", dir)
+			}
 			return nil
 		},
 		Condition: func(cond string) (bool, error) {
