@@ -197,7 +197,7 @@ func parsePEMFile(s string) (Key, error) {
 	case block.Type == "CERTIFICATE REQUEST", block.Type == "NEW CERTIFICATE REQUEST":
 		return Key{}, errors.New("this is a certificate request, not a bare public key\nhint: openssl req -pubkey -noout -in FILE takes the key out of it")
 	case block.Type != "PUBLIC KEY":
-		return Key{}, fmt.Errorf("this is PEM of the type %q; the type of a public key is \"PUBLIC KEY\"", block.Type)
+		return Key{}, fmt.Errorf("this is PEM of the type %q; the type of a public key is \"PUBLIC KEY\"", clip(block.Type))
 	case len(bytes.TrimSpace(rest)) > 0:
 		return Key{}, errors.New("something follows the first key; a file holds one key")
 	}

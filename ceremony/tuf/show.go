@@ -24,13 +24,7 @@ func Clean(s string) string {
 
 // printable is Clean for names and values in a line of text: not longer than
 // people read.
-func printable(s string) string {
-	const most = 200
-	if r := []rune(Clean(s[:min(len(s), 4*most)])); len(r) > most || len(s) > 4*most {
-		return string(r[:min(len(r), most)]) + "..."
-	}
-	return Clean(s)
-}
+func printable(s string) string { return Clean(clip(s)) }
 
 // valueText is printable for a JSON value: its canonical form, in which what
 // does not print is escaped.
