@@ -1,8 +1,10 @@
 package tuf
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -144,10 +146,21 @@ func (d *difference) keys(old, new *Root) {
 	for _, k := range new.Keys {
 		before, known := had[k.ID]
 		if known && before.Value() == k.Value() && before.object != k.object && canonicalText(before.object) != canonicalText(k.object) {
-			d.add("key", "key object changed, same key: %s: %s to %s", keyText(k, d.names), printable(before.object), printable(k.object))
+			d.object(before, k)
 		}
 	}
 	d.cut(start, "key", "", "and %d more changes of key objects")
+}
+
+// object tells what changes in the object of a key that stays the same key.
+func (d *difference) object(old, new Key) {
+	start, label := len(d.changes), keyText(new, d.names)
+	d.members("key", "key object changed, same key: "+label+": ", "", old.members(false), new.members(false))
+	d.members("key", "key "+label+": ", "unknown field ", old.Extra(), new.Extra())
+	if len(d.changes) == start { // unknown fields named like others
+		before, after := apart(old.object, new.object)
+		d.add("key", "key object changed, same key: %s: %s to %s", label, before, after)
+	}
 }
 
 func keysByID(r *Root) map[string]Key {
@@ -230,6 +243,12 @@ func without(a, b []string) []string {
 }
 
 func (d *difference) fields(where string, old, new []Field) {
+	d.members("field", where, "unknown field ", old, new)
+}
+
+// members tells how one list of members becomes another; kind comes before
+// their names.
+func (d *difference) members(what, where, kind string, old, new []Field) {
 	values := func(fields []Field) map[string]string {
 		m := make(map[string]string, len(fields))
 		for _, f := range fields {
@@ -241,19 +260,34 @@ func (d *difference) fields(where string, old, new []Field) {
 	start := len(d.changes)
 	for _, f := range old {
 		if _, stays := has[f.Name]; !stays {
-			d.add("field", "%sunknown field removed: %s: %s", where, printable(f.Name), printable(f.Value))
+			d.add(what, "%s%sremoved: %s: %s", where, kind, printable(f.Name), valueText(f.Value))
 		}
 	}
-	d.cut(start, "field", where, "and %d more unknown fields are removed")
+	d.cut(start, what, where, "and %d more fields are removed")
 	start = len(d.changes)
 	for _, f := range new {
 		before, known := had[f.Name]
 		switch {
 		case !known:
-			d.add("field", "%sunknown field added: %s: %s", where, printable(f.Name), printable(f.Value))
+			d.add(what, "%s%sadded: %s: %s", where, kind, printable(f.Name), valueText(f.Value))
 		case canonicalText(before) != canonicalText(f.Value):
-			d.add("field", "%sunknown field changed: %s: %s to %s", where, printable(f.Name), printable(before), printable(f.Value))
+			was, is := apart(before, f.Value)
+			d.add(what, "%s%schanged: %s: %s to %s", where, kind, printable(f.Name), was, is)
 		}
 	}
-	d.cut(start, "field", where, "and %d more unknown fields are added or changed")
+	d.cut(start, what, where, "and %d more fields are added or changed")
+}
+
+// apart writes two JSON values that say different things so that people see
+// two different texts: long ones with length and SHA-256.
+func apart(old, new string) (string, string) {
+	a, b := valueText(old), valueText(new)
+	if cut := "..."; strings.HasSuffix(a, cut) || strings.HasSuffix(b, cut) {
+		mark := func(text, value string) string {
+			value = canonicalText(value)
+			return fmt.Sprintf("%s (%d bytes, SHA-256 %.16x)", text, len(value), sha256.Sum256([]byte(value)))
+		}
+		return mark(a, old), mark(b, new)
+	}
+	return a, b
 }

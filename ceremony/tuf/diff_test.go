@@ -1,6 +1,7 @@
 package tuf
 
 import (
+	"crypto/elliptic"
 	"fmt"
 	"slices"
 	"strings"
@@ -79,17 +80,17 @@ func TestDiffOfKeys(t *testing.T) {
 	ids := r.Roles[RoleRoot].KeyIDs
 	a, _ := r.Key(ids[0])
 	for want, changed := range map[string]string{
-		"key under another id":             strings.ReplaceAll(text, a.ID, "legacy"),
-		"another key under the same id":    strings.Replace(text, a.Public.Hex, make25519(40).key.Public.Hex, 1),
-		"key object changed, same key":     strings.Replace(text, `"keytype"`, `"keyid_hash_algorithms":[],"keytype"`, 1),
-		"the same keys in another order":   strings.Replace(text, `["`+ids[0]+`","`+ids[1]+`"`, `["`+ids[1]+`","`+ids[0]+`"`, 1),
-		"(written 2027-11-22T01:00:00+01":  strings.Replace(text, "2027-11-22T00:00:00Z", "2027-11-22T01:00:00+01:00", 1),
-		"consistent_snapshot true to abs":  strings.Replace(text, `"consistent_snapshot":true,`, "", 1),
-		"role root: unknown field added":   strings.Replace(text, `"root":{`, `"root":{"x":1,`, 1),
-		"role mirrors: 1 of 1":             strings.Replace(text, `"roles":{`, `"roles":{"mirrors":{"keyids":["`+a.ID+`"],"threshold":1},`, 1),
-		"spec_version 1.0.34 to 1.0":       strings.Replace(text, `"1.0.34"`, `"1.0"`, 1),
-		"the same key as " + a.ID:          strings.Replace(text, `"keys":{`, `"keys":{"`+strings.Repeat("f", 64)+`":`+string(a.Object())+`,`, 1),
-		"unknown field added: x-a: [1, 2]": strings.Replace(text, `"version":1`, `"version":1,"x-a":[1, 2]`, 1),
+		"key under another id":            strings.ReplaceAll(text, a.ID, "legacy"),
+		"another key under the same id":   strings.Replace(text, a.Public.Hex, make25519(40).key.Public.Hex, 1),
+		"key object changed, same key":    strings.Replace(text, `"keytype"`, `"keyid_hash_algorithms":[],"keytype"`, 1),
+		"the same keys in another order":  strings.Replace(text, `["`+ids[0]+`","`+ids[1]+`"`, `["`+ids[1]+`","`+ids[0]+`"`, 1),
+		"(written 2027-11-22T01:00:00+01": strings.Replace(text, "2027-11-22T00:00:00Z", "2027-11-22T01:00:00+01:00", 1),
+		"consistent_snapshot true to abs": strings.Replace(text, `"consistent_snapshot":true,`, "", 1),
+		"role root: unknown field added":  strings.Replace(text, `"root":{`, `"root":{"x":1,`, 1),
+		"role mirrors: 1 of 1":            strings.Replace(text, `"roles":{`, `"roles":{"mirrors":{"keyids":["`+a.ID+`"],"threshold":1},`, 1),
+		"spec_version 1.0.34 to 1.0":      strings.Replace(text, `"1.0.34"`, `"1.0"`, 1),
+		"the same key as " + a.ID:         strings.Replace(text, `"keys":{`, `"keys":{"`+strings.Repeat("f", 64)+`":`+string(a.Object())+`,`, 1),
+		"unknown field added: x-a: [1,2]": strings.Replace(text, `"version":1`, `"version":1,"x-a":[1, 2]`, 1),
 	} {
 		other := parse(changed)
 		if got := texts(Diff(r, other, expiry, nil)); !strings.Contains(got, want) {
@@ -105,6 +106,60 @@ func TestDiffOfKeys(t *testing.T) {
 	// Only the notation of an unknown field differs: no byte that is signed does.
 	x, y := strings.Replace(text, `"version":1`, `"version":1,"x-a":[1, 2]`, 1), strings.Replace(text, `"version":1`, `"version":1,"x-a":[1,2]`, 1)
 	if got := Diff(parse(x), parse(y), expiry, nil); len(got) != 2 {
+		t.Error(got)
+	}
+}
+
+// Values that say different things never look the same, and nothing in them is
+// hidden from people that is short enough to show.
+func TestApart(t *testing.T) {
+	piece := rapid.SampledFrom([]string{"a", "b", "?", "...", `\`, `"`, "\n", "\x1b", "\u202e", "\U000e0001", strings.Repeat("a", 199), strings.Repeat("é", 300)})
+	rapid.Check(t, func(t *rapid.T) {
+		value := func(label string) string {
+			return string(appendString(nil, strings.Join(rapid.SliceOfN(piece, 0, 4).Draw(t, label), "")))
+		}
+		a, b := value("a"), value("b")
+		x, y := apart(a, b)
+		if (a == b) != (x == y) || Clean(x) != x || len(x) > 1000 {
+			t.Fatalf("%s and %s look like %s and %s", a, b, x, y)
+		}
+	})
+}
+
+// What changes in a key object is told member by member: between versions 10
+// and 11 sigstore changed an unknown field of its online key.
+func TestDiffOfKeyObjects(t *testing.T) {
+	p256 := makeECDSA(elliptic.P256(), 1).key
+	p256.ID = "k"
+	root := func(object string) *Root { k := p256; k.object = object; return &Root{Keys: []Key{k}} }
+	old, with := p256.object, func(from, to string) string { return strings.Replace(p256.object, from, to, 1) }
+	for want, new := range map[string]string{
+		`same key: k (ecdsa-p256, key id k): changed: keytype: "ecdsa" to "ecdsa-sha2-nistp256"`: with(`"ecdsa"`, `"ecdsa-sha2-nistp256"`),
+		`same key: k (ecdsa-p256, key id k): added: keyid_hash_algorithms: ["sha256"]`:           with("{", `{"keyid_hash_algorithms":["sha256"],`),
+		`key k (ecdsa-p256, key id k): unknown field added: x: {"a":"\n"}`:                       with("{", `{"x": {"a": "\n"},`),
+		`changed: keyval.public: "-----BEGIN PUBLIC KEY-----\nMF`:                                with(`-----\n"`, `-----"`),
+		`key object changed, same key: k (ecdsa-p256, key id k): {"keytype"`:                     "",
+	} {
+		a := old
+		if new == "" { // "keyval.x" in keyval hides one beside it
+			a, new, want = with(`"keyval":{`, `"keyval":{"x":1,`), with(`"keyval":{`, `"keyval.x":1,"keyval":{"x":1,`), want[:len(want)-len(`"keytype"`)]
+		}
+		if got := texts(Diff(root(a), root(new), expiry, nil)); !strings.Contains(got, want) || strings.Contains(got, "?") {
+			t.Errorf("want %q in\n%s", want, got)
+		}
+	}
+	files := realFiles(t, "sigstore", "*.root.json")
+	var from, to *Root
+	for _, data := range files {
+		switch f := must(Parse(data)); f.Root.Version {
+		case 10:
+			from = f.Root
+		case 11:
+			to = f.Root
+		}
+	}
+	if got := texts(Diff(from, to, expiry, nil)); !strings.Contains(got, `unknown field changed: x-tuf-on-ci-online-uri: "gcpkms://projects/`) ||
+		!strings.Contains(got, `timestamp/cryptoKeyVersions/1"`) {
 		t.Error(got)
 	}
 }

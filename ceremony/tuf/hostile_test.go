@@ -98,3 +98,24 @@ func TestHostile(t *testing.T) {
 		}
 	}
 }
+
+// A refusal does not repeat a file.
+func TestRefusalsAreShort(t *testing.T) {
+	root, long := signedText(nil), strings.Repeat("k", 200_000)
+	id := strings.SplitN(root[strings.Index(root, `"keyids":["`)+11:], `"`, 2)[0]
+	for _, c := range [][2]string{
+		{`"1.0.34"`, `"1.` + strings.Repeat("0", 500_000) + `"`}, {`"1.0.34"`, `"` + long + `"`},
+		{"00:00:00Z", "00:00:00." + strings.Repeat("0", 500_000) + "Z"}, {`"root"`, `"` + long + `"`},
+		{`"version":1`, `"version":1,"` + long + `":1,"` + long + `":1`}, {`"version":1`, `"version":1,"` + long + `":1,"` + strings.ToUpper(long) + `":1`},
+		{`"keyids":["`, `"keyids":["` + long}, {`"ed25519"`, `"` + long + `"`}, {`"keyids":["` + id, `"keyids":["` + id + `","` + id},
+		{`"roles":{`, `"roles":{"` + long + `":{"keyids":[],"threshold":0},`}, {`"roles":{`, `"roles":{"` + long + `":{"keyids":["` + long + `"],"threshold":0},`},
+	} {
+		_, err := Parse([]byte(`{"signatures":[],"signed":` + strings.Replace(root, c[0], c[1], 1) + "}"))
+		if err == nil || len(err.Error()) > 700 {
+			t.Errorf("%.60s: %.300v", c[1], err)
+		}
+	}
+	if _, err := ParseKeyFile([]byte(pemOf(long, nil))); err == nil || len(err.Error()) > 700 {
+		t.Errorf("%.300v", err)
+	}
+}

@@ -26,16 +26,37 @@ func (e *ParseError) Error() string {
 	return fmt.Sprintf("line %d, column %d (byte %d): %s", e.Line, e.Column, e.Offset, e.Reason)
 }
 
-// refuse makes the ParseError for a place in s.
+// refuse makes the ParseError for a place in s. Of long strings among the
+// arguments it takes the beginning.
 func refuse(s string, offset int, format string, args ...any) *ParseError {
 	offset = min(offset, len(s))
 	start := strings.LastIndexByte(s[:offset], '\n') + 1
+	for i, arg := range args {
+		if text, ok := arg.(string); ok {
+			args[i] = clip(text)
+		}
+	}
 	return &ParseError{
 		Offset: offset,
 		Line:   1 + strings.Count(s[:offset], "\n"),
 		Column: 1 + utf8.RuneCountInString(s[start:offset]),
 		Reason: fmt.Sprintf(format, args...),
 	}
+}
+
+// clip cuts text that is longer than people read.
+func clip(s string) string {
+	const most = 200 // characters
+	if len(s) > most {
+		for i, n := 0, 0; i < len(s); n++ {
+			if n == most {
+				return s[:i] + "..."
+			}
+			_, size := utf8.DecodeRuneInString(s[i:])
+			i += size
+		}
+	}
+	return s
 }
 
 type kind uint8

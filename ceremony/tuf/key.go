@@ -45,7 +45,11 @@ func (k Key) Object() []byte { return []byte(k.object) }
 
 // Extra returns the unknown fields of the key object and, named keyval.x, those
 // of its keyval. The old keyid_hash_algorithms is not among them.
-func (k Key) Extra() []Field {
+func (k Key) Extra() []Field { return k.members(true) }
+
+// members returns the unknown fields of the key object, or else the known ones,
+// those of keyval with that before their name.
+func (k Key) members(unknown bool) []Field {
 	d, err := scan(k.object)
 	if err != nil {
 		return nil
@@ -56,7 +60,7 @@ func (k Key) Extra() []Field {
 			switch name := d.str(at); {
 			case name == "keyval" && prefix == "":
 				keyval = at + 1
-			case !slices.Contains(known, name):
+			case slices.Contains(known, name) != unknown:
 				list = append(list, Field{prefix + name, d.raw(at + 1)})
 			}
 		}
@@ -193,7 +197,7 @@ func parsePEMFile(s string) (Key, error) {
 	case block.Type == "CERTIFICATE REQUEST", block.Type == "NEW CERTIFICATE REQUEST":
 		return Key{}, errors.New("this is a certificate request, not a bare public key\nhint: openssl req -pubkey -noout -in FILE takes the key out of it")
 	case block.Type != "PUBLIC KEY":
-		return Key{}, fmt.Errorf("this is PEM of the type %q; the type of a public key is \"PUBLIC KEY\"", block.Type)
+		return Key{}, fmt.Errorf("this is PEM of the type %q; the type of a public key is \"PUBLIC KEY\"", clip(block.Type))
 	case len(bytes.TrimSpace(rest)) > 0:
 		return Key{}, errors.New("something follows the first key; a file holds one key")
 	}

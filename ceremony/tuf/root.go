@@ -52,6 +52,12 @@ const SpecVersion = "1.0.34"
 
 const rehearsalField = "x-rehearsal"
 
+// Bytes of spec_version and of expires that are read at most.
+const (
+	maxSpec = 32
+	maxDate = 64
+)
+
 // MaxVersion is the highest version a root may have.
 const MaxVersion = maxInt
 
@@ -377,6 +383,9 @@ func (r *reader) head(root *Root, kind, spec, version, expires int) error {
 		return err
 	}
 	root.SpecVersion = r.str(spec)
+	if n := len(root.SpecVersion); n > maxSpec {
+		return r.refuse(spec, "spec_version has %d bytes; no version has more than %d", n, maxSpec)
+	}
 	parts := strings.Split(root.SpecVersion, ".")
 	for _, part := range parts {
 		if part == "" || strings.Trim(part, "0123456789") != "" || len(parts) > 3 {
@@ -399,6 +408,9 @@ func (r *reader) head(root *Root, kind, spec, version, expires int) error {
 		return err
 	}
 	s := r.str(expires)
+	if len(s) > maxDate {
+		return r.refuse(expires, "expires has %d bytes; no date has more than %d", len(s), maxDate)
+	}
 	t, ok := parseDate(s)
 	if !ok {
 		return r.refuse(expires, "expires must be a date such as 2027-11-22T00:00:00Z, not %q", s)

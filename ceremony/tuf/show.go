@@ -24,12 +24,28 @@ func Clean(s string) string {
 
 // printable is Clean for names and values in a line of text: not longer than
 // people read.
-func printable(s string) string {
-	const most = 200
-	if r := []rune(Clean(s[:min(len(s), 4*most)])); len(r) > most || len(s) > 4*most {
-		return string(r[:min(len(r), most)]) + "..."
+func printable(s string) string { return Clean(clip(s)) }
+
+// valueText is printable for a JSON value: its canonical form, in which what
+// does not print is escaped.
+func valueText(value string) string {
+	var b strings.Builder
+	for _, r := range canonicalText(value) {
+		if b.Len() > 1000 { // more than printable leaves
+			break
+		}
+		switch c := string(r); {
+		case r == '\n':
+			b.WriteString(`\n`)
+		case Clean(c) == c:
+			b.WriteString(c)
+		case r > 0xffff:
+			fmt.Fprintf(&b, `\U%08x`, r)
+		default:
+			fmt.Fprintf(&b, `\u%04x`, r)
+		}
 	}
-	return Clean(s)
+	return printable(b.String())
 }
 
 // short is a key id as people compare it at a glance.
@@ -160,7 +176,7 @@ func appendMore(lines []string, indent string, more int, of string) []string {
 func appendUnknown(lines []string, indent, remark string, fields []Field) []string {
 	list, more := few(fields)
 	for _, field := range list {
-		lines = append(lines, fmt.Sprintf("%sunknown field %s%s: %s", indent, printable(field.Name), remark, printable(field.Value)))
+		lines = append(lines, fmt.Sprintf("%sunknown field %s%s: %s", indent, printable(field.Name), remark, valueText(field.Value)))
 	}
 	return appendMore(lines, indent, more, "unknown fields"+remark)
 }

@@ -81,7 +81,7 @@ func (w *workshop) structure(r *Root) {
 		{"spec-null", "null", "must be a string, not null"}, {"spec-number", "1", "must be a string, not a number"},
 		{"spec-empty", `""`, "is not a version"}, {"spec-2", `"2.0.0"`, "only major version 1"}, {"spec-10", `"10.0.0"`, "only major version 1"},
 		{"spec-0", `"0.9.0"`, "only major version 1"}, {"spec-letter", `"1.x"`, "is not a version"}, {"spec-v", `"v1.0.34"`, "is not a version"},
-		{"spec-four", `"1.0.34.0"`, "is not a version"}, {"spec-dots", `"1..34"`, "is not a version"}, {"spec-space", `"1.0.34 "`, "is not a version"},
+		{"spec-long", `"1.0.` + strings.Repeat("3", 29) + `"`, "spec_version has 33 bytes"}, {"spec-four", `"1.0.34.0"`, "is not a version"}, {"spec-dots", `"1..34"`, "is not a version"}, {"spec-space", `"1.0.34 "`, "is not a version"},
 	} {
 		field(c[0], "spec_version", `"1.0.34"`, c[1], c[2], "spec_version "+c[1])
 	}
@@ -119,6 +119,11 @@ func (w *workshop) structure(r *Root) {
 	} {
 		w.edit(c[0], `"expires"`, "2027-11-22T00:00:00Z", c[1], "good: line", "", "expires: "+c[2])
 	}
+	long := "2027-11-22T00:00:00." + strings.Repeat("5", 44) + "Z"
+	field("expires-long", "expires", `"2027-11-22T00:00:00Z"`, `"`+long+`"`, "expires has 65 bytes", "expires: a fraction of 44 digits")
+	w.edit("expires-longest", `"expires"`, "2027-11-22T00:00:00Z", strings.Replace(long, "5", "", 1), "good: line", "", "expires: a fraction of 43 digits")
+	w.edit("spec-longest", `"spec_version"`, "1.0.34", "1.0."+strings.Repeat("3", 28), "good: line", "", "spec_version of 32 bytes")
+	field("expires-offset-minutes", "expires", `"2027-11-22T00:00:00Z"`, `"2027-11-22T00:00:00+01:60"`, "expires must be a date", "expires: an offset of 60 minutes past the hour")
 	w.edit("expires-leap-day", `"expires"`, "2027-11-22", "2028-02-29", "good", "", "expires on 29 February")
 	w.edit("expires-1970", `"expires"`, "2027-11-22", "1970-01-01", "version 1 has expired", "", "expired in 1970")
 	w.edit("expires-now", `"expires"`, "2027-11-22", "2027-01-01", "version 1 has expired", "", "expires at this very second")

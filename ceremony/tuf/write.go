@@ -148,18 +148,18 @@ func (r *Root) checkHead(previous []*Root) error {
 	case r.Expires.UTC().Year() < 1 || r.Expires.UTC().Year() > 9999:
 		return fmt.Errorf("expires in the year %d, which no date in root metadata can say", r.Expires.UTC().Year())
 	case !writtenSpec(r.SpecVersion):
-		return fmt.Errorf("spec_version %q: roots we write say 1.0.x, such as %s", r.SpecVersion, SpecVersion)
+		return fmt.Errorf("spec_version %q: roots we write say 1.0.x, such as %s", clip(r.SpecVersion), SpecVersion)
 	}
 	for _, f := range r.Extra {
 		d, err := scan(f.Value)
 		if err != nil {
-			return fmt.Errorf("the field %q has no valid JSON value: %w", f.Name, err)
+			return fmt.Errorf("the field %q has no valid JSON value: %w", clip(f.Name), err)
 		}
 		if d.nodes[0].kind == null && !carries(previous, func(p *Root) []Field { return p.Extra }, f) {
-			return fmt.Errorf("the field %q is null; some clients cannot read that", f.Name)
+			return fmt.Errorf("the field %q is null; some clients cannot read that", clip(f.Name))
 		}
 		if !strings.HasPrefix(f.Name, "x-") && !carries(previous, func(p *Root) []Field { return p.Extra }, f) {
-			return fmt.Errorf("the field %q: names of fields we add begin with x-", f.Name)
+			return fmt.Errorf("the field %q: names of fields we add begin with x-", clip(f.Name))
 		}
 	}
 	return nil
@@ -183,7 +183,7 @@ func (r *Root) checkKeys(previous []*Root) error {
 		other, twice := values[k.Value()]
 		switch {
 		case ids[k.ID]:
-			return fmt.Errorf("the key id %s stands twice in keys", k.ID)
+			return fmt.Errorf("the key id %s stands twice in keys", printable(k.ID))
 		case !carried && !k.asWritten():
 			return fmt.Errorf("key %s is not as we write keys: id = SHA-256 of a key object with keytype, scheme and keyval only", short(k.ID))
 		case twice:
@@ -205,7 +205,7 @@ func (r *Root) checkRoles(previous []*Root) error {
 	for _, name := range slices.Sorted(maps.Keys(r.Roles)) {
 		role := r.Roles[name]
 		if !slices.Contains(RoleNames, name) {
-			return fmt.Errorf("the role %q: a root has exactly the roles root, timestamp, snapshot and targets", name)
+			return fmt.Errorf("the role %q: a root has exactly the roles root, timestamp, snapshot and targets", clip(name))
 		}
 		for i, id := range role.KeyIDs {
 			if _, ok := r.Key(id); !ok {
@@ -220,7 +220,7 @@ func (r *Root) checkRoles(previous []*Root) error {
 		}
 		for _, f := range role.Extra {
 			if !carries(previous, func(p *Root) []Field { return p.Roles[name].Extra }, f) {
-				return fmt.Errorf("the role %s has the unknown field %q; roots we write have none there", name, f.Name)
+				return fmt.Errorf("the role %s has the unknown field %q; roots we write have none there", clip(name), clip(f.Name))
 			}
 		}
 	}
