@@ -228,7 +228,7 @@ func (c *Chain) Walk(files iter.Seq[[]byte]) iter.Seq2[Step, error] {
 			l := &link{parsed: make(chan struct{}), done: make(chan struct{})}
 			go l.work(data, before)
 			ahead, before = append(ahead, l), l
-			if len(ahead) > 2*runtime.GOMAXPROCS(0) && !finish() {
+			if len(ahead) > min(2*runtime.GOMAXPROCS(0), 8) && !finish() {
 				return
 			}
 		}
