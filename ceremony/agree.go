@@ -92,21 +92,18 @@ func failed(findings []Finding) []Finding {
 // agree resolves the plan and has the room confirm its digest. From then on
 // only the log decides what is made.
 func (d *Desk) agree(ctx context.Context, a Attendant) error {
-	plan, err := ReadPlan(filepath.Join(d.dir, PlanFile))
+	resolved, err := d.planToAgree()
 	if err != nil {
 		return err
 	}
-	resolved, err := plan.Resolve(d.clock())
-	if err != nil {
-		return err
-	}
-	resolved.Rehearsal = d.state.Begun.Rehearsal
 	if err := a.Tell(ctx, Message{Title: "The plan", Lines: CheckPlan(resolved, d.clock()).Lines()}); err != nil {
 		return err
 	}
 	digest := resolved.Digest()
 	compare := "One person reads the digest aloud, the others compare it with the one that was announced."
-	if resolved.Rehearsal {
+	if d.enrols != nil {
+		compare = "Compare it with the one that was announced, on a way of its own: the room agrees the same one."
+	} else if resolved.Rehearsal {
 		compare = "One person reads the digest aloud. (A rehearsal's is its own: the plan says in it that this is one.)"
 	}
 	err = a.Type(ctx, Prompt{ID: "plan.digest", Final: true, Message: Message{
@@ -121,6 +118,24 @@ func (d *Desk) agree(ctx context.Context, a Attendant) error {
 		return err
 	}
 	return d.write(written{ResolvedFile, resolved.JSON()})
+}
+
+// planToAgree is the plan in the directory, resolved; or for an enrolment the
+// resolved plan it was opened with.
+func (d *Desk) planToAgree() (*Resolved, error) {
+	if d.enrols != nil {
+		return d.enrols, nil
+	}
+	plan, err := ReadPlan(filepath.Join(d.dir, PlanFile))
+	if err != nil {
+		return nil, err
+	}
+	resolved, err := plan.Resolve(d.clock())
+	if err != nil {
+		return nil, err
+	}
+	resolved.Rehearsal = d.state.Begun.Rehearsal
+	return resolved, nil
 }
 
 func notEmpty(s string) error {

@@ -49,6 +49,7 @@ type Desk struct {
 	program string // name and version, for the log
 	clock   func() time.Time
 	tokens  Tokens
+	enrols  *Resolved // the plan of an enrolment
 
 	mu    sync.Mutex
 	log   *transcript.Log
@@ -61,20 +62,24 @@ type Settings struct {
 	Clock     func() time.Time
 	Rehearsal bool
 	Tokens    string // keys.Backend kind
+	// Enrols makes the desk one holder's enrolment for a ceremony that is held
+	// elsewhere: the holder's id, and the plan that the ceremony has agreed.
+	Enrols string
+	Plan   *Resolved
 }
 
 // OpenDesk begins the ceremony in dir, or goes on with it. The directory must
 // be new, empty, hold a plan, or hold a ceremony. Nothing is changed when it
 // fails, but for what opening a log repairs.
 func OpenDesk(dir string, set Settings) (*Desk, error) {
-	if err := checkFolder(dir, set.Rehearsal); err != nil {
+	if err := checkFolder(dir, set.Rehearsal || set.Enrols != ""); err != nil {
 		return nil, err
 	}
 	log, err := transcript.Create(dir, set.Clock)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", dir, err)
 	}
-	d := &Desk{dir: dir, program: set.Program, clock: set.Clock, log: log}
+	d := &Desk{dir: dir, program: set.Program, clock: set.Clock, log: log, enrols: set.Plan}
 	if err := d.begin(set); err != nil {
 		_ = log.Close()
 		return nil, fmt.Errorf("%s: %w", dir, err)
@@ -84,7 +89,7 @@ func OpenDesk(dir string, set Settings) (*Desk, error) {
 
 // checkFolder refuses what is no ceremony directory, before anything is
 // written to it.
-func checkFolder(dir string, rehearsal bool) error {
+func checkFolder(dir string, mayBeEmpty bool) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return err
@@ -97,7 +102,7 @@ func checkFolder(dir string, rehearsal bool) error {
 		return fmt.Errorf("%s is not a ceremony directory: it holds %s, but neither %s nor %s (hint: name a new or an empty directory, or write a plan there with rootceremony plan)",
 			dir, entries[0].Name(), transcript.FileName, PlanFile)
 	}
-	if len(entries) == 0 && !rehearsal {
+	if len(entries) == 0 && !mayBeEmpty {
 		return fmt.Errorf("%s holds no %s (hint: write one with rootceremony plan %s)", dir, PlanFile, dir)
 	}
 	return nil
@@ -109,6 +114,12 @@ func (d *Desk) begin(set Settings) error {
 		return err
 	}
 	d.state = state
+	if state.Begun != nil && state.Begun.Enrols != set.Enrols {
+		if set.Enrols == "" {
+			return fmt.Errorf("this is the enrolment of %s, made for another directory (hint: rootceremony enrol goes on with it, rootceremony collect takes its file into the ceremony)", state.Begun.Enrols)
+		}
+		return fmt.Errorf("this is not an enrolment of %s (hint: name another directory)", set.Enrols)
+	}
 	if state.Begun != nil && state.Begun.Rehearsal != set.Rehearsal {
 		if set.Rehearsal {
 			return errors.New("this is a real ceremony, not a rehearsal (hint: rootceremony run goes on with it)")
@@ -127,11 +138,11 @@ func (d *Desk) begin(set Settings) error {
 	if err := d.mend(); err != nil {
 		return err
 	}
-	start := Begun{FormatVersion, set.Program, set.Rehearsal, set.Tokens}
+	start := Begun{FormatVersion, set.Program, set.Rehearsal, set.Tokens, set.Enrols}
 	if state.Begun == nil {
 		return d.record(TypeBegun, "room", start)
 	}
-	if state.Closed != nil {
+	if state.Closed != nil || state.HandedOver != nil {
 		return nil
 	}
 	return d.record(TypeContinued, "room", start)
@@ -143,13 +154,19 @@ func (d *Desk) checkPlanUnchanged() error {
 	if d.state.Plan == nil {
 		return nil
 	}
-	text, err := transcript.ReadFile(filepath.Join(d.dir, PlanFile))
-	if err != nil {
-		return fmt.Errorf("the agreed plan cannot be read: %w", err)
-	}
-	if digest := digestOf(text); digest != d.state.Plan.PlanSHA256 {
-		return fmt.Errorf("%s was edited after it was agreed: its SHA-256 is %s, and was %s (hint: put the agreed file back, or hold another ceremony in another directory)",
-			PlanFile, digest, d.state.Plan.PlanSHA256)
+	if d.enrols != nil {
+		if digest := d.enrols.Digest(); digest != d.state.Digest {
+			return fmt.Errorf("the plan has the digest %s, and this enrolment was begun for %s (hint: name the same plan, or begin in another directory)", digest, d.state.Digest)
+		}
+	} else {
+		text, err := transcript.ReadFile(filepath.Join(d.dir, PlanFile))
+		if err != nil {
+			return fmt.Errorf("the agreed plan cannot be read: %w", err)
+		}
+		if digest := digestOf(text); digest != d.state.Plan.PlanSHA256 {
+			return fmt.Errorf("%s was edited after it was agreed: its SHA-256 is %s, and was %s (hint: put the agreed file back, or hold another ceremony in another directory)",
+				PlanFile, digest, d.state.Plan.PlanSHA256)
+		}
 	}
 	resolved, err := transcript.ReadFile(filepath.Join(d.dir, ResolvedFile))
 	if err == nil && digestOf(resolved) != d.state.Digest {

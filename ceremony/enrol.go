@@ -473,10 +473,8 @@ func (d *Desk) attested(s *keys.Session, serial uint32, slot keys.Slot, public k
 	if err != nil {
 		return nil, err
 	}
-	_, err = keys.VerifyAttestation(attestation, d.tokens.Roots, d.tokens.Intermediates, keys.AttestationWant{
-		Serial: serial, Slot: slot, Public: public, Policy: keys.Policy{PIN: keys.PINAlways, Touch: touch}, MinFirmware: minFirmware(d.state.Plan.Token)})
-	if err != nil {
-		return nil, fmt.Errorf("token %s, slot %s: %w", serialText(serial), slot, err)
+	if err := d.verifyAttestation(attestation, serial, slot, public, touch); err != nil {
+		return nil, err
 	}
 	var kept []File
 	for _, c := range []struct {
@@ -491,6 +489,16 @@ func (d *Desk) attested(s *keys.Session, serial uint32, slot keys.Slot, public k
 		kept = append(kept, file.file())
 	}
 	return kept, nil
+}
+
+// verifyAttestation checks every field of an attestation.
+func (d *Desk) verifyAttestation(attestation keys.Attestation, serial uint32, slot keys.Slot, public keys.PublicKey, touch keys.Touch) error {
+	_, err := keys.VerifyAttestation(attestation, d.tokens.Roots, d.tokens.Intermediates, keys.AttestationWant{
+		Serial: serial, Slot: slot, Public: public, Policy: keys.Policy{PIN: keys.PINAlways, Touch: touch}, MinFirmware: minFirmware(d.state.Plan.Token)})
+	if err != nil {
+		return fmt.Errorf("token %s, slot %s: %w", serialText(serial), slot, err)
+	}
+	return nil
 }
 
 // prove has the root key sign the proof of possession.

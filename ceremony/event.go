@@ -26,6 +26,8 @@ const (
 	TypeKeyProved         = "key.proved"
 	TypeSettled           = "intention.settled"
 	TypeStartedOver       = "holder.started-over"
+	TypeCollected         = "holder.collected"
+	TypeConfirmed         = "holder.confirmed"
 	TypeDraftMade         = "draft.made"
 	TypeDraftReviewed     = "draft.reviewed"
 	TypeSignatureIntended = "signature.intended"
@@ -34,6 +36,7 @@ const (
 	TypeRootPublished     = "root.published"
 	TypeSealed            = "ceremony.sealed"
 	TypeClosed            = "ceremony.closed"
+	TypeHandedOver        = "enrolment.handed-over"
 	TypeTaskFailed        = "task.failed"
 	TypeNote              = "note"
 	TypeException         = "exception"
@@ -48,6 +51,9 @@ type Begun struct {
 	Program   string `json:"program"` // name and version
 	Rehearsal bool   `json:"rehearsal"`
 	Tokens    string `json:"tokens"` // keys.Backend kind: "virtual" or "pcsc"
+	// Enrols is set where this is no ceremony, but one holder's enrolment for
+	// one that is held elsewhere: the holder's id.
+	Enrols string `json:"enrols,omitempty"`
 }
 
 // PreflightDone tells what was found on the laptop, and who waived failures.
@@ -144,6 +150,25 @@ type StartedOver struct {
 	Why string `json:"why"`
 }
 
+// Collected takes in what a holder has made elsewhere, with the events of that
+// log that tell of it. Head is the head of that log.
+type Collected struct {
+	Act
+	File     File            `json:"file"`
+	Head     transcript.Head `json:"head"`
+	Prepared Prepared        `json:"prepared"`
+	Key      KeyMade         `json:"key"`
+	Proved   KeyProved       `json:"proved"`
+}
+
+// Confirmed: the holder has read the words of the enrolment file to the room,
+// or the room goes on without, which is an exception of its own.
+type Confirmed struct {
+	Act
+	SHA256 string `json:"sha256"` // the enrolment file's
+	Words  bool   `json:"words"`
+}
+
 // SettledKind says what an intention without a result had come to.
 type SettledKind string
 
@@ -213,6 +238,12 @@ type Sealed struct {
 // Closed is the last event of a ceremony.
 type Closed struct {
 	Sums File `json:"sums"`
+}
+
+// HandedOver is the last event of an enrolment: the file is written that the
+// ceremony collects.
+type HandedOver struct {
+	File File `json:"file"`
 }
 
 // TaskFailed keeps what a task could not do.

@@ -123,7 +123,7 @@ func (d *Desk) heads(ctx context.Context, a Attendant) error {
 	for {
 		var choices []Choice
 		for _, h := range d.state.Plan.Holders {
-			if state := d.state.Holders[h.ID]; state.Head == nil || state.Head.Head.Seq < d.state.SealedAt {
+			if !d.state.Holders[h.ID].hasSigned(d.state.SealedAt) {
 				choices = append(choices, Choice{h.ID, h.Name + ", token " + h.Token})
 			}
 		}
@@ -142,7 +142,7 @@ func (d *Desk) heads(ctx context.Context, a Attendant) error {
 		if err := d.headBy(ctx, a, d.state.Holders[who]); err != nil {
 			return err
 		}
-		if len(d.state.names(func(h *HolderState) bool { return h.Head.Head.Seq < d.state.SealedAt })) == 0 {
+		if len(d.state.names(func(h *HolderState) bool { return !h.hasSigned(d.state.SealedAt) })) == 0 {
 			return nil
 		}
 	}

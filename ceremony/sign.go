@@ -96,10 +96,13 @@ func (d *Desk) withoutSecondMachine() error {
 	return d.Exception("a second machine shows the same words", "there is none in the room", "the draft was reviewed on this laptop alone")
 }
 
-func (d *Desk) digestFacts() []Fact {
-	digest, _ := hex.DecodeString(d.state.Draft.Digest)
-	words := keys.Words(digest)
-	facts := []Fact{{"SHA-256", grouped(d.state.Draft.Digest)}}
+func (d *Desk) digestFacts() []Fact { return digestFacts(d.state.Draft.Digest) }
+
+// digestFacts shows a digest in hex with its words.
+func digestFacts(digest string) []Fact {
+	raw, _ := hex.DecodeString(digest)
+	words := keys.Words(raw)
+	facts := []Fact{{"SHA-256", grouped(digest)}}
 	for row := 0; row < len(words); row += 4 {
 		facts = append(facts, Fact{fmt.Sprintf("Words %d to %d", row+1, row+4), strings.Join(words[row:row+4], "  ")})
 	}
@@ -191,31 +194,40 @@ func fitsSigning(h *HolderState, info keys.Info) error {
 // typedWords asks the signer for two of the digest's words, chosen by the
 // tool. They are not shown here: they stand on the second machine's screen.
 func (d *Desk) typedWords(ctx context.Context, a Attendant, h Holder) error {
-	digest, err := hex.DecodeString(d.state.Draft.Digest)
+	which, words, err := twoWords(d.state.Draft.Digest)
 	if err != nil {
 		return err
 	}
-	words := keys.Words(digest)
-	first, err := rand.Int(rand.Reader, big.NewInt(int64(len(words))))
-	if err != nil {
-		return err
-	}
-	other, err := rand.Int(rand.Reader, big.NewInt(int64(len(words)-1)))
-	if err != nil {
-		return err
-	}
-	i := int(first.Int64())
-	j := (i + 1 + int(other.Int64())) % len(words)
-	i, j = min(i, j), max(i, j)
 	prompt := Prompt{ID: "sign.words " + h.ID, Final: true, Message: Message{Title: fmt.Sprintf("%s: sign root v%d", h.Name, d.state.Draft.Version),
 		Facts: []Fact{{"SHA-256", grouped(d.state.Draft.Digest)}},
 		Text:  []string{"A signature cannot be taken back. Read the words from the second machine's screen, not from this one."}},
-		Question: fmt.Sprintf("To sign, type words %d and %d of the draft:", i+1, j+1)}
+		Question: "To sign, type " + which + " of the draft:"}
 	if !d.state.Reviewed.SecondMachine {
 		prompt.Facts = d.digestFacts()
 		prompt.Text = []string{"A signature cannot be taken back. There is no second machine, which is recorded: read the words from this screen."}
 	}
-	return a.Type(ctx, prompt, words[i]+" "+words[j])
+	return a.Type(ctx, prompt, words)
+}
+
+// twoWords chooses two of a digest's words, and says which: "words 3 and 17".
+func twoWords(digest string) (which, typed string, err error) {
+	raw, err := hex.DecodeString(digest)
+	if err != nil {
+		return "", "", err
+	}
+	words := keys.Words(raw)
+	first, err := rand.Int(rand.Reader, big.NewInt(int64(len(words))))
+	if err != nil {
+		return "", "", err
+	}
+	other, err := rand.Int(rand.Reader, big.NewInt(int64(len(words)-1)))
+	if err != nil {
+		return "", "", err
+	}
+	i := int(first.Int64())
+	j := (i + 1 + int(other.Int64())) % len(words)
+	i, j = min(i, j), max(i, j)
+	return fmt.Sprintf("words %d and %d", i+1, j+1), words[i] + " " + words[j], nil
 }
 
 // signDraft announces the signature, has the token make it, verifies and

@@ -28,6 +28,7 @@ type State struct {
 	Sealed     *Sealed
 	SealedAt   int64 // number of the event
 	Closed     *Closed
+	HandedOver *HandedOver // of an enrolment
 	Exceptions int
 	Files      []File // all that the log vouches for, in its order
 
@@ -42,6 +43,8 @@ type HolderState struct {
 	Partial   bool // the token must be wiped before it can be prepared
 	Key       *KeyMade
 	Proved    *KeyProved
+	Collected *Collected // made elsewhere; it counts once it is confirmed
+	Confirmed *Confirmed
 	Signature *SignatureMade
 	Head      *HeadSigned // the newest head the holder has signed
 	Open      *Intention
@@ -126,6 +129,12 @@ func (s *State) apply(e transcript.Event) error {
 		return s.settled(e)
 	case TypeStartedOver:
 		return s.startedOver(e)
+	case TypeCollected:
+		return s.collected(e)
+	case TypeConfirmed:
+		return s.confirmed(e)
+	case TypeHandedOver:
+		return s.handedOver(e)
 	case TypeDraftMade:
 		return s.draftMade(e)
 	case TypeDraftReviewed:
@@ -197,6 +206,9 @@ func (s *State) planAgreed(e transcript.Event) error {
 	for _, h := range plan.Holders {
 		s.Holders[h.ID] = &HolderState{Holder: h}
 	}
+	if only := s.Begun.Enrols; only != "" && s.Holders[only] == nil {
+		return fmt.Errorf("the plan has no holder %q", only)
+	}
 	return nil
 }
 
@@ -205,6 +217,9 @@ func (s *State) holder(on Act) (*HolderState, error) {
 	h := s.Holders[on.Holder]
 	if h == nil {
 		return nil, fmt.Errorf("the plan has no holder %q", on.Holder)
+	}
+	if only := s.Begun.Enrols; only != "" && only != on.Holder {
+		return nil, fmt.Errorf("this is the enrolment of %s alone", only)
 	}
 	if other := s.HolderOf(on.Serial); other != nil && other != h {
 		return nil, fmt.Errorf("token %d is %s's", on.Serial, other.Holder.Name)
@@ -403,6 +418,9 @@ func (s *State) draftMade(e transcript.Event) error {
 	if s.Draft != nil {
 		return fmt.Errorf("a draft of version %d is live already", s.Draft.Version)
 	}
+	if s.Begun.Enrols != "" {
+		return errors.New("an enrolment makes no draft")
+	}
 	root, err := s.PlannedRoot(data.Expires)
 	if err != nil {
 		return err
@@ -590,11 +608,17 @@ func verifyHex(public keys.PublicKey, message []byte, signature string) error {
 	return public.Verify(message, raw)
 }
 
-// RootKeys are the root keys made so far, by holder's id.
+// counts tells whether the holder's root key can be put into a root.
+func (h *HolderState) counts() bool {
+	return h.Proved != nil && (h.Collected == nil || h.Confirmed != nil)
+}
+
+// RootKeys are the root keys that are proved, and confirmed where they were
+// made elsewhere, by holder's id.
 func (s *State) RootKeys() map[string]keys.PublicKey {
 	made := map[string]keys.PublicKey{}
 	for id, h := range s.Holders {
-		if h.Proved != nil {
+		if h.counts() {
 			made[id] = h.Key.Public
 		}
 	}

@@ -81,11 +81,16 @@ func (d *Desk) tasks() []Task {
 		return tasks
 	}
 	for _, h := range s.Plan.Holders {
-		tasks = append(tasks, d.enrolTask(s.Holders[h.ID]))
+		if only := s.Begun.Enrols; only == "" || only == h.ID {
+			tasks = append(tasks, d.enrolTask(s.Holders[h.ID]))
+		}
 	}
-	if s.Draft == nil && slices.ContainsFunc(tasks, func(t Task) bool { return t.Group == groupHolders && t.Reason != "" }) {
+	if s.Draft == nil && s.HandedOver == nil && slices.ContainsFunc(tasks, func(t Task) bool { return t.Group == groupHolders && t.Reason != "" }) {
 		tasks = append(tasks, Task{ID: "restart", Group: groupHolders, Title: "Start a holder over", State: Ready, Optional: true, Aside: true,
 			Reason: "token lost, broken or blocked", do: d.startOver})
+	}
+	if s.Begun.Enrols != "" {
+		return append(tasks, d.handOverTask())
 	}
 	tasks = append(tasks, d.reviewTask())
 	for _, h := range s.Plan.Holders {
@@ -109,10 +114,14 @@ func (t *Task) block(reason string) {
 }
 
 func (d *Desk) enrolTask(h *HolderState) Task {
-	t := Task{ID: "enrol " + h.Holder.ID, Group: groupHolders, Title: h.Holder.Name, State: doneIf(h.Proved != nil && h.Head != nil)}
+	t := Task{ID: "enrol " + h.Holder.ID, Group: groupHolders, Title: h.Holder.Name, State: doneIf(h.counts() && (h.Head != nil || h.Collected != nil))}
+	t.do = func(ctx context.Context, a Attendant) error { return d.enrol(ctx, a, h.Holder.ID) }
 	switch {
 	case t.State == Done:
 		t.Reason = "key"
+	case h.Collected != nil:
+		t.Reason = "made elsewhere, to be confirmed"
+		t.do = func(ctx context.Context, a Attendant) error { return d.confirm(ctx, a, h) }
 	case h.Open != nil:
 		t.Reason = "was interrupted"
 	case h.Partial:
@@ -122,14 +131,13 @@ func (d *Desk) enrolTask(h *HolderState) Task {
 	case h.Prepared != nil:
 		t.Reason = "PIN"
 	}
-	t.do = func(ctx context.Context, a Attendant) error { return d.enrol(ctx, a, h.Holder.ID) }
 	return t
 }
 
 func (d *Desk) reviewTask() Task {
 	s := d.state
 	t := Task{ID: "review", Title: fmt.Sprintf("Review root v%d", s.Plan.Version), State: doneIf(s.Reviewed != nil), do: d.review}
-	if missing := s.names(func(h *HolderState) bool { return h.Proved == nil }); len(missing) > 0 {
+	if missing := s.names(func(h *HolderState) bool { return !h.counts() }); len(missing) > 0 {
 		t.block("waits for the keys of " + listed(missing))
 	}
 	return t
@@ -190,8 +198,11 @@ func (d *Desk) sumsTask() Task {
 
 // sealedHead tells whether a holder has signed the log with the seal in it.
 func (s *State) sealedHead() bool {
-	return s.Sealed != nil && len(s.names(func(h *HolderState) bool { return h.Head != nil && h.Head.Head.Seq >= s.SealedAt })) > 0
+	return s.Sealed != nil && len(s.names(func(h *HolderState) bool { return h.hasSigned(s.SealedAt) })) > 0
 }
+
+// hasSigned tells whether the holder has signed the log with that event in it.
+func (h *HolderState) hasSigned(seq int64) bool { return h.Head != nil && h.Head.Head.Seq >= seq }
 
 // names lists the holders for whom is holds, in the plan's order.
 func (s *State) names(is func(*HolderState) bool) []string {
@@ -231,6 +242,11 @@ func (d *Desk) Status() []string {
 	switch {
 	case d.state.Closed != nil:
 		lines = append(lines, "finished: the root is in "+d.state.Published.File.Name)
+	case d.state.HandedOver != nil:
+		lines = append(lines, "finished: what the ceremony collects is "+d.state.HandedOver.File.Name)
+		for _, fact := range digestFacts(d.state.HandedOver.File.SHA256) {
+			lines = append(lines, "  "+fact.Label+": "+fact.Value)
+		}
 	case ok:
 		lines = append(lines, "next: "+next.ID)
 	}
@@ -239,7 +255,11 @@ func (d *Desk) Status() []string {
 
 // Header is one line that says which ceremony this is.
 func (d *Desk) Header() string {
-	if s := d.state; s.Plan != nil {
+	s := d.state
+	if s.Plan != nil && s.Begun.Enrols != "" {
+		return fmt.Sprintf("%s, enrolment of %s", s.Plan.Name, s.Holders[s.Begun.Enrols].Holder.Name)
+	}
+	if s.Plan != nil {
 		return fmt.Sprintf("%s, %s root v%d", s.Plan.Name, s.Plan.Kind, s.Plan.Version)
 	}
 	return "root ceremony"

@@ -27,6 +27,10 @@ const usage = `Usage:
     rootceremony rehearse [DIR] [--plan PLAN] [--plain] [--auto] [--answers FILE]
                           [--tokens virtual|pcsc] [--attestation-root FILE]
                           [--attestation-intermediates FILE]
+    rootceremony enrol PLAN --holder NAME [--plain] [--tokens virtual|pcsc]
+                          [--attestation-root FILE] [--attestation-intermediates FILE]
+    rootceremony collect DIR FILE... [--attestation-root FILE]
+                          [--attestation-intermediates FILE]
     rootceremony status DIR [--json]
     rootceremony preflight [DIR] [--json]
     rootceremony token list|info|check|prepare|reset [--serial N] [--json]
@@ -40,7 +44,10 @@ terminal, they ask line by line.
 plan writes DIR/plan.toml by asking questions. check looks at a plan. run holds
 the ceremony of the plan in DIR, or goes on with it, on YubiKeys; rehearse does
 the same on virtual tokens, with an example plan where none is given, or with
---tokens pcsc on those in the readers. token does one thing with one token:
+--tokens pcsc on those in the readers. enrol prepares the token of a holder who
+is elsewhere, for the plan that the ceremony has agreed (its plan.resolved.json,
+or a plan.toml whose expiry is a date), in the folder enrolment-ID here; collect
+takes the file that it writes into the ceremony in DIR. token does one thing with one token:
 check has a fresh one sign as much as a root may have. status says what is
 done, what is next and what is missing. preflight looks at this laptop. show and
 diff say what root metadata says, with the names of holders where the files lie
@@ -74,6 +81,8 @@ var commands = map[string]func([]string) error{
 	"check":     checkCommand,
 	"run":       runCommand,
 	"rehearse":  rehearseCommand,
+	"enrol":     enrolCommand,
+	"collect":   collectCommand,
 	"status":    statusCommand,
 	"preflight": preflightCommand,
 	"show":      showCommand,

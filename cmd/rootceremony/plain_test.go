@@ -29,6 +29,7 @@ type room struct {
 
 	program, verb string   // what is run: rootceremony rehearse, where empty
 	args, env     []string // more of both
+	folder        string   // in which it is run
 }
 
 const pinOfAll = "7391058"
@@ -68,6 +69,7 @@ func (r *room) start() {
 		cmp.Or(r.program, program("rootceremony")), cmp.Or(r.verb, "rehearse"), "--plain", r.dir)
 	r.command.Args = append(r.command.Args, r.args...)
 	r.command.Env = append(os.Environ(), r.env...)
+	r.command.Dir = r.folder
 	tty, err := pty.StartWithSize(r.command, &pty.Winsize{Rows: 24, Cols: 80})
 	if err != nil {
 		r.t.Fatal(err)

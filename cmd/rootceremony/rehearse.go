@@ -133,7 +133,12 @@ func openRehearsal(dir, planFile string, real *ceremony.Tokens) (*ceremony.Desk,
 		desk.UseTokens(*real)
 		return desk, nil
 	}
-	tokens, err := virtualTokens(desk)
+	holders, err := planned(desk)
+	if err != nil {
+		_ = desk.Close()
+		return nil, err
+	}
+	tokens, err := virtualTokens(dir, holders)
 	if err != nil {
 		_ = desk.Close()
 		return nil, err
@@ -229,12 +234,8 @@ func layOut(dir string, files map[string][]byte, example bool) error {
 
 // virtualTokens is a reader into which virtual tokens are plugged, one at a
 // time. There is one for each holder, with the planned sticker.
-func virtualTokens(desk *ceremony.Desk) (ceremony.Tokens, error) {
-	holders, err := planned(desk)
-	if err != nil {
-		return ceremony.Tokens{}, err
-	}
-	folder := filepath.Join(desk.Dir(), filepath.FromSlash(ceremony.TokensDir))
+func virtualTokens(dir string, holders []ceremony.Holder) (ceremony.Tokens, error) {
+	folder := filepath.Join(dir, filepath.FromSlash(ceremony.TokensDir))
 	drawer, err := virtual.OpenDrawer(folder)
 	if err != nil {
 		return ceremony.Tokens{}, err
@@ -333,8 +334,7 @@ func runPlain(desk *ceremony.Desk, rehearsal bool) error {
 	defer front.Close()
 	err = front.Run(context.Background(), desk)
 	if errors.Is(err, ceremony.ErrLeft) {
-		fmt.Fprintf(os.Stderr, "rootceremony: left early; nothing is lost (hint: rootceremony rehearse %s goes on)\n", desk.Dir())
-		return errUnfinished
+		return leftDesk(desk)
 	}
 	if err != nil {
 		return err
@@ -342,9 +342,27 @@ func runPlain(desk *ceremony.Desk, rehearsal bool) error {
 	return ended(desk)
 }
 
+// leftDesk says how to go on with a ceremony that people have left.
+func leftDesk(desk *ceremony.Desk) error {
+	begun := desk.State().Begun
+	command := "rootceremony run " + desk.Dir()
+	if begun.Rehearsal {
+		command = "rootceremony rehearse " + desk.Dir()
+	}
+	if begun.Enrols != "" {
+		command = "the same command, in the same folder,"
+	}
+	fmt.Fprintf(os.Stderr, "rootceremony: left early; nothing is lost (hint: %s goes on)\n", command)
+	return errUnfinished
+}
+
 // ended says where the root is, or what is missing.
 func ended(desk *ceremony.Desk) error {
 	state := desk.State()
+	if state.HandedOver != nil {
+		fmt.Fprintln(os.Stderr, "rootceremony: wrote", filepath.Join(desk.Dir(), state.HandedOver.File.Name))
+		return nil
+	}
 	if state.Closed == nil {
 		return errUnfinished
 	}

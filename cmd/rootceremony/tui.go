@@ -49,19 +49,15 @@ func left(room *ui.Room, err error) error {
 	case errors.Is(err, ceremony.ErrLeft) && isPlan:
 		fmt.Fprintln(os.Stderr, "rootceremony: left early; nothing was written")
 		return errUnfinished
-	case errors.Is(err, ceremony.ErrLeft):
-		command := "run"
-		if room.Rehearsal {
-			command = "rehearse"
-		}
-		fmt.Fprintf(os.Stderr, "rootceremony: left early; nothing is lost (hint: rootceremony %s %s goes on)\n", command, room.Dir())
-		return errUnfinished
-	case err != nil || isPlan:
+	case err != nil && !errors.Is(err, ceremony.ErrLeft) || isPlan:
 		return err
 	}
 	desk, ok := room.Desk.(*ceremony.Desk)
-	if !ok {
+	switch {
+	case !ok:
 		return nil
+	case errors.Is(err, ceremony.ErrLeft):
+		return leftDesk(desk)
 	}
 	return ended(desk)
 }

@@ -1,0 +1,400 @@
+package ceremony
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"rootceremony/ceremony/transcript"
+	"rootceremony/keys"
+)
+
+// An enrolment made elsewhere is a ceremony directory of its own, in which one
+// holder's token is prepared for a plan that another directory's ceremony
+// agrees. What leaves it is one file: its log, up to the line in which the
+// holder's key in 9a vouches for all before it, and the evidence that the log
+// names. The ceremony that collects it replays the log, checks every
+// attestation and the proof of possession itself, and has the holder read the
+// words of the file's digest over another channel before the key counts.
+
+// enrolmentFormat is the first member of an enrolment file.
+const enrolmentFormat = "rootceremony enrolment 1"
+
+// maxEnrolment is the largest enrolment file that is read, in bytes.
+const maxEnrolment = 4 << 20
+
+// enrolment is an enrolment file, which is exactly what text returns.
+type enrolment struct {
+	Format   string            `json:"format"`
+	Holder   string            `json:"holder"`
+	Log      string            `json:"log"`
+	Evidence map[string]string `json:"evidence"` // by name in the directory
+}
+
+func (e enrolment) text() ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	err := enc.Encode(e)
+	return b.Bytes(), err
+}
+
+// enrolmentName is the name of an enrolment file in the directory it is made
+// in.
+func enrolmentName(holder string) string { return holder + ".enrolment.json" }
+
+func (d *Desk) handOverTask() Task {
+	h := d.state.Holders[d.state.Begun.Enrols]
+	t := Task{ID: "hand over", Title: "Write the enrolment file", State: doneIf(d.state.HandedOver != nil), do: d.handOver}
+	if h.Proved == nil || h.Head == nil {
+		t.block("waits for the key of " + h.Holder.Name)
+	}
+	return t
+}
+
+// handOver writes the enrolment file, and says how its words are used.
+func (d *Desk) handOver(ctx context.Context, a Attendant) error {
+	file, err := d.enrolmentFile()
+	if err != nil {
+		return err
+	}
+	if err := d.write(file); err != nil {
+		return err
+	}
+	if err := d.record(TypeHandedOver, "room", HandedOver{file.file()}); err != nil {
+		return err
+	}
+	return a.Tell(ctx, Message{Title: "The enrolment file is written",
+		Facts: append([]Fact{{"File", filepath.Join(d.dir, file.name)}}, digestFacts(digestOf(file.text))...),
+		Text: []string{"Send the file to the ceremony; there is nothing secret in it. The room will call you and ask for two of its words: " +
+			"say them to a voice you know, and to nobody else. rootceremony status " + d.dir + " shows them again."}})
+}
+
+// enrolmentFile puts the file together. It ends with the line in which the
+// holder signs the log, so that a later start of the program changes nothing.
+func (d *Desk) enrolmentFile() (written, error) {
+	id := d.state.Begun.Enrols
+	log, err := transcript.ReadFile(filepath.Join(d.dir, transcript.FileName))
+	if err != nil {
+		return written{}, err
+	}
+	e := enrolment{enrolmentFormat, id, "", map[string]string{}}
+	for range d.state.Holders[id].Head.Head.Seq + 1 {
+		line, rest, _ := bytes.Cut(log, []byte{'\n'})
+		e.Log += string(line) + "\n"
+		log = rest
+	}
+	events, _, _, err := transcript.Read([]byte(e.Log))
+	if err != nil {
+		return written{}, err
+	}
+	state, err := Fold(events)
+	if err != nil {
+		return written{}, err
+	}
+	for _, f := range state.Files {
+		text, err := transcript.ReadFile(filepath.Join(d.dir, filepath.FromSlash(f.Name)))
+		if err != nil {
+			return written{}, err
+		}
+		e.Evidence[f.Name] = string(text)
+	}
+	text, err := e.text()
+	return written{enrolmentName(id), text}, err
+}
+
+// parseEnrolment reads an enrolment file: exactly the bytes that were written.
+func parseEnrolment(data []byte) (*enrolment, error) {
+	if len(data) > maxEnrolment {
+		return nil, fmt.Errorf("it has over %d bytes", maxEnrolment)
+	}
+	var e enrolment
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&e); err != nil || e.Format != enrolmentFormat {
+		if err == io.EOF {
+			err = errors.New("it is empty")
+		}
+		if err == nil {
+			err = fmt.Errorf("its format is %q", e.Format)
+		}
+		return nil, fmt.Errorf("it is no enrolment file that this version reads: %w (hint: rootceremony enrol writes them, as NAME.enrolment.json)", err)
+	}
+	if text, err := e.text(); err != nil || !bytes.Equal(text, data) {
+		return nil, errors.New("it is not as it was written (hint: have it sent again, as it is)")
+	}
+	return &e, nil
+}
+
+// CollectedFile tells what Collect has taken in, or had already.
+type CollectedFile struct {
+	Holder  Holder
+	Serial  uint32
+	Already bool     // the same file was collected before
+	Remarks []string // exceptions and notes of the log in the file
+}
+
+// Collect takes an enrolment file into the ceremony. What does not fit is
+// refused, and changes nothing.
+func (d *Desk) Collect(data []byte) (*CollectedFile, error) {
+	e, err := parseEnrolment(data)
+	if err != nil {
+		return nil, err
+	}
+	events, head, tail, err := transcript.Read([]byte(e.Log))
+	if err == nil && tail != nil {
+		err = errors.New("it ends in the middle of a line")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("its log: %w", err)
+	}
+	there, err := Fold(events)
+	if err != nil {
+		return nil, fmt.Errorf("its log: %w", err)
+	}
+	h, err := d.fitsCollection(e, there, head)
+	if err != nil {
+		return nil, err
+	}
+	from := there.Holders[e.Holder]
+	taken := &CollectedFile{Holder: h.Holder, Serial: from.Serial, Remarks: remarks(events)}
+	digest := digestOf(data)
+	if h.Collected != nil && h.Collected.File.SHA256 == digest {
+		taken.Already = true
+		return taken, nil
+	}
+	if h.Serial != 0 {
+		return nil, fmt.Errorf("%s has a token in this ceremony already, %s (hint: take the task Start a holder over first, if that one is to be given up)", h.Holder.Name, serialText(h.Serial))
+	}
+	if err := e.checkEvidence(there); err != nil {
+		return nil, err
+	}
+	if err := d.attestedElsewhere(e, from); err != nil {
+		return nil, err
+	}
+	files := []written{{fmt.Sprintf("evidence/%d/enrolment.%.8s.json", from.Serial, digest), data}}
+	for _, name := range slices.Sorted(maps.Keys(e.Evidence)) {
+		files = append(files, written{name, []byte(e.Evidence[name])})
+	}
+	for _, file := range files {
+		if err := d.write(file); err != nil {
+			return nil, err
+		}
+	}
+	return taken, d.record(TypeCollected, h.Holder.ID, Collected{
+		Act{h.Holder.ID, from.Serial}, files[0].file(), head, *from.Prepared, *from.Key, *from.Proved})
+}
+
+// fitsCollection finds whose enrolment it is, and tells why it cannot be taken
+// in.
+func (d *Desk) fitsCollection(e *enrolment, there *State, head transcript.Head) (*HolderState, error) {
+	s := d.state
+	switch {
+	case s.Plan == nil:
+		return nil, errors.New("the plan is not agreed yet, so nothing can be collected for it (hint: check the laptop and agree the plan first)")
+	case there.Begun.Enrols != e.Holder || there.Plan == nil:
+		return nil, errors.New("its log is not that of a holder's enrolment")
+	case there.Digest != s.Digest:
+		return nil, fmt.Errorf("it was made for the plan with the digest %.8s..., and the agreed one is %.8s... (hint: send plan.resolved.json of this directory, and have it made again)", there.Digest, s.Digest)
+	}
+	h, from := s.Holders[e.Holder], there.Holders[e.Holder]
+	if from.Proved == nil || !from.hasSigned(head.Seq-1) {
+		return nil, fmt.Errorf("%s's key is not proved in it, or its log was not signed by the token (hint: have the enrolment gone on with)", h.Holder.Name)
+	}
+	if h.Collected == nil && s.Draft != nil {
+		return nil, fmt.Errorf("root v%d is drafted already, with the keys that were there", s.Draft.Version)
+	}
+	for _, other := range s.Holders {
+		if other != h && other.Key != nil && other.Key.Public == from.Key.Public {
+			return nil, fmt.Errorf("its root key is that of %s", other.Holder.Name)
+		}
+	}
+	if owner := s.HolderOf(from.Serial); owner != nil && owner != h {
+		return nil, fmt.Errorf("its token %s is %s's", serialText(from.Serial), owner.Holder.Name)
+	}
+	return h, nil
+}
+
+// evidenceName is how files of evidence are called: nothing in a file from
+// elsewhere is written anywhere else.
+var evidenceName = regexp.MustCompile(`^evidence/[0-9]+/[0-9a-z]+(\.[0-9a-z]+)+$`)
+
+// checkEvidence holds the files in it to what its log says of them.
+func (e *enrolment) checkEvidence(there *State) error {
+	known := map[string]bool{}
+	for _, f := range there.Files {
+		text, ok := e.Evidence[f.Name]
+		if !ok || digestOf([]byte(text)) != f.SHA256 {
+			return fmt.Errorf("the file %s in it is not the one that its log names (hint: have it sent again, as it is)", f.Name)
+		}
+		if !evidenceName.MatchString(f.Name) {
+			return fmt.Errorf("its log names the file %s, which is no evidence", f.Name)
+		}
+		known[f.Name] = true
+	}
+	for name := range e.Evidence {
+		if !known[name] {
+			return fmt.Errorf("its log knows nothing of the file %s in it", name)
+		}
+	}
+	return nil
+}
+
+// attestedElsewhere checks the attestations of the three keys, as if the token
+// were here.
+func (d *Desk) attestedElsewhere(e *enrolment, from *HolderState) error {
+	for _, k := range []struct {
+		slot     keys.Slot
+		public   keys.PublicKey
+		touch    keys.Touch
+		evidence []File
+	}{
+		{keys.SlotAuthentication, from.Prepared.Authentication, keys.TouchNever, from.Prepared.Evidence},
+		{keys.SlotAge, from.Prepared.Age, keys.TouchAlways, from.Prepared.Evidence},
+		{keys.SlotRoot, from.Key.Public, d.state.Plan.Token.Touch, from.Key.Evidence},
+	} {
+		attestation := keys.Attestation{Slot: e.certificate(k.evidence, k.slot), Device: e.certificate(k.evidence, keys.SlotAttestation)}
+		if err := d.verifyAttestation(attestation, from.Serial, k.slot, k.public, k.touch); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// certificate is the one of that slot among the files of an event, as DER; nil
+// where there is none.
+func (e *enrolment) certificate(files []File, slot keys.Slot) []byte {
+	for _, f := range files {
+		if strings.HasPrefix(filepath.Base(f.Name), slot.String()+".") {
+			if block, _ := pem.Decode([]byte(e.Evidence[f.Name])); block != nil {
+				return block.Bytes
+			}
+		}
+	}
+	return nil
+}
+
+// remarks are the exceptions, notes and failures of a log: whoever collects it
+// reads them.
+func remarks(events []transcript.Event) []string {
+	var said []string
+	for _, e := range events {
+		switch e.Type {
+		case TypeException:
+			var x Exception
+			_ = read(e, &x) // Fold has read it
+			said = append(said, fmt.Sprintf("exception: expected %s; happened: %s; decided: %s", x.Expected, x.Happened, x.Decided))
+		case TypeNote:
+			var n Note
+			_ = read(e, &n)
+			said = append(said, "note: "+n.Text)
+		case TypeTaskFailed:
+			var f TaskFailed
+			_ = read(e, &f)
+			said = append(said, fmt.Sprintf("task %s failed: %s", f.Task, f.Error))
+		}
+	}
+	return said
+}
+
+// confirm has the holder who enrolled elsewhere read two words of the
+// enrolment file's digest, which show that it is theirs.
+func (d *Desk) confirm(ctx context.Context, a Attendant, h *HolderState) error {
+	digest := h.Collected.File.SHA256
+	title := h.Holder.Name + ": is it really theirs?"
+	facts := []Fact{{"File", h.Collected.File.Name}, {"Serial", serialText(h.Serial) + "   (sticker " + h.Holder.Token + ")"}}
+	how, err := a.Choose(ctx, Prompt{ID: "confirm.how " + h.Holder.ID, Final: true, Message: Message{Title: title, Facts: facts,
+		Text: []string{"The key was made elsewhere. The file is whole and its token genuine, but anybody could have sent one. Call " + h.Holder.Name +
+			" on a number that you know, and recognise the voice. The words of the file stand on the screen on which it was made."}},
+		Question: "Can " + h.Holder.Name + " read the words to you?"},
+		[]Choice{{"words", "Yes"}, {"without", "No: go on without them, as an exception"}})
+	if err != nil {
+		return err
+	}
+	on := Act{h.Holder.ID, h.Serial}
+	if how == "without" {
+		if err := d.Exception(h.Holder.Name+" reads the words of the enrolment file", "they could not be asked", "the file was taken without"); err != nil {
+			return err
+		}
+		return d.record(TypeConfirmed, "room", Confirmed{on, digest, false})
+	}
+	which, words, err := twoWords(digest)
+	if err != nil {
+		return err
+	}
+	err = a.Type(ctx, Prompt{ID: "confirm.words " + h.Holder.ID, Final: true, Message: Message{Title: title, Facts: facts,
+		Text: []string{"Let " + h.Holder.Name + " read them; do not read them out yourself. If they are others, leave this task: somebody else has sent the file, and Start a holder over gives it up."}},
+		Question: "Type " + which + ":"}, words)
+	if err != nil {
+		return err
+	}
+	return d.record(TypeConfirmed, "room", Confirmed{on, digest, true})
+}
+
+func (s *State) collected(e transcript.Event) error {
+	var data Collected
+	if err := read(e, &data); err != nil {
+		return err
+	}
+	h, err := s.holder(data.Act)
+	if err != nil {
+		return err
+	}
+	if h.Serial != 0 || s.Draft != nil || s.Begun.Enrols != "" {
+		return fmt.Errorf("%s has a token already, or the keys are drafted", h.Holder.Name)
+	}
+	if data.Prepared.Act != data.Act || data.Key.Act != data.Act || data.Proved.Act != data.Act {
+		return errors.New("its parts are not of one token")
+	}
+	made := &HolderState{Holder: h.Holder, Serial: data.Serial, Prepared: &data.Prepared, Key: &data.Key, Proved: &data.Proved, Collected: &data}
+	message, err := s.Possession(made, data.Proved.Nonce)
+	if err != nil {
+		return err
+	}
+	if err := verifyHex(data.Key.Public, message, data.Proved.Signature); err != nil {
+		return err
+	}
+	s.Files = append(append(append(append(s.Files, data.File), data.Prepared.Evidence...), data.Key.Evidence...), data.Proved.Evidence...)
+	*h = *made
+	return nil
+}
+
+func (s *State) confirmed(e transcript.Event) error {
+	var data Confirmed
+	if err := read(e, &data); err != nil {
+		return err
+	}
+	h, err := s.holder(data.Act)
+	if err != nil {
+		return err
+	}
+	if h.Collected == nil || h.Confirmed != nil || data.SHA256 != h.Collected.File.SHA256 {
+		return errors.New("nothing of that holder is to be confirmed, or it is another file")
+	}
+	h.Confirmed = &data
+	return nil
+}
+
+func (s *State) handedOver(e transcript.Event) error {
+	var data HandedOver
+	if err := read(e, &data); err != nil {
+		return err
+	}
+	h := s.Holders[s.Begun.Enrols]
+	if h == nil || h.Proved == nil || s.HandedOver != nil {
+		return errors.New("this is no enrolment, or its key is not proved, or it was handed over already")
+	}
+	s.HandedOver = &data
+	s.Files = append(s.Files, data.File)
+	return nil
+}

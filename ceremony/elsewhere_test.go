@@ -1,0 +1,392 @@
+package ceremony_test
+
+import (
+	"bytes"
+	"crypto/x509"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"rootceremony/ceremony"
+	"rootceremony/ceremony/transcript"
+	"rootceremony/keys/virtual"
+)
+
+// away is a folder far from the ceremony, in which one holder enrols.
+type away struct {
+	*stage
+	holder string
+	plan   *ceremony.Resolved
+}
+
+// goAway brings the ceremony of s to its agreed plan, and gives the holder a
+// folder and a token of their own. The ceremony knows the token's maker.
+func goAway(t *testing.T, s *stage, desk *ceremony.Desk, holder string) *away {
+	t.Helper()
+	if desk.State().Plan == nil {
+		runTo(t, desk, "enrol alice")
+	}
+	a := &away{&stage{t: t, dir: filepath.Join(t.TempDir(), "enrolment")}, holder, desk.State().Plan}
+	if err := transcript.MakeFolder(a.dir); err != nil {
+		t.Fatal(err)
+	}
+	there, err := a.open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	there.Close()
+	tokens := desk.Tokens()
+	tokens.Roots = append(tokens.Roots, a.drawer.AttestationRoot())
+	desk.UseTokens(tokens)
+	return a
+}
+
+func (a *away) open() (*ceremony.Desk, error) {
+	desk, err := ceremony.OpenDesk(a.dir, ceremony.Settings{Program: "test", Clock: clock, Rehearsal: true, Enrols: a.holder, Plan: a.plan})
+	if err != nil {
+		return nil, err
+	}
+	if a.drawer == nil {
+		if a.drawer, err = virtual.OpenDrawer(filepath.Join(a.dir, filepath.FromSlash(ceremony.TokensDir))); err != nil {
+			return nil, err
+		}
+		for _, h := range a.plan.Holders {
+			if _, err := a.drawer.Add(h.Token, virtual.Options{}); h.ID == a.holder && err != nil {
+				return nil, err
+			}
+		}
+	}
+	desk.UseTokens(ceremony.Tokens{Roots: []*x509.Certificate{a.drawer.AttestationRoot()}, Start: a.start,
+		Plug: func(sticker string) error { a.plugged = []string{sticker}; return nil }})
+	return desk, nil
+}
+
+// enrolled is the enrolment file of the holder.
+func (a *away) enrolled() []byte {
+	a.t.Helper()
+	desk, err := a.open()
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	defer desk.Close()
+	if err := runAll(desk, &ceremony.Script{}); err != nil {
+		a.t.Fatal(err)
+	}
+	return a.file()
+}
+
+func (a *away) file() []byte {
+	a.t.Helper()
+	text, err := os.ReadFile(filepath.Join(a.dir, a.holder+".enrolment.json"))
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return text
+}
+
+func TestEnrolledElsewhere(t *testing.T) {
+	s, desk := opened(t)
+	emil, dana := goAway(t, s, desk, "emil"), goAway(t, s, desk, "dana")
+	for _, a := range []*away{emil, dana} {
+		taken, err := desk.Collect(a.enrolled())
+		if err != nil || taken.Already || taken.Holder.ID != a.holder {
+			t.Fatalf("%s: %+v, %v", a.holder, taken, err)
+		}
+		if len(desk.State().RootKeys()) != 0 {
+			t.Error("a key counts before its holder has confirmed it")
+		}
+	}
+	if taken, err := desk.Collect(emil.file()); err != nil || !taken.Already {
+		t.Errorf("again: %+v, %v", taken, err)
+	}
+	// Dana reads the words; Emil cannot be reached.
+	asked := map[string]bool{}
+	say := func(m ceremony.Message) { asked[m.Title] = true }
+	if err := runAll(desk, &ceremony.Script{Answers: map[string]string{"confirm.how emil": "without"}, Say: say}); err == nil || !strings.Contains(err.Error(), "sign") {
+		t.Fatalf("the holders who are away have signed: %v", err)
+	}
+	state := desk.State()
+	if state.Draft == nil || len(state.Root.Keys) != 5+3 || !state.Holders["dana"].Confirmed.Words || state.Holders["emil"].Confirmed.Words {
+		t.Fatalf("drafted: %+v", state.Draft)
+	}
+	if !asked["Dana Okafor: is it really theirs?"] {
+		t.Errorf("asked: %v", asked)
+	}
+	for _, id := range []string{"seal", "heads", "sums"} {
+		if err := desk.Run(t.Context(), id, &ceremony.Script{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	desk.Close()
+	if checkSigned(t, s.dir, 3).Exceptions != 1 {
+		t.Error("going on without Emil's words is no exception")
+	}
+}
+
+// Wrong words confirm nothing; the key can be given up, and another collected.
+func TestSomebodyElsesEnrolment(t *testing.T) {
+	s, desk := opened(t)
+	first, second := goAway(t, s, desk, "emil"), goAway(t, s, desk, "emil")
+	if _, err := desk.Collect(first.enrolled()); err != nil {
+		t.Fatal(err)
+	}
+	if err := desk.Run(t.Context(), "enrol emil", &ceremony.Script{Answers: map[string]string{"confirm.words emil": "aardvark adroitness"}}); err == nil {
+		t.Fatal("confirmed by wrong words")
+	}
+	if _, err := desk.Collect(second.enrolled()); err == nil || !strings.Contains(err.Error(), "Start a holder over") {
+		t.Fatalf("a second one in its place: %v", err)
+	}
+	if err := desk.Run(t.Context(), "restart", &ceremony.Script{Answers: map[string]string{"restart.who": "emil", "restart.why": "the words were others"}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := desk.Collect(second.file()); err != nil {
+		t.Fatal(err)
+	}
+	if err := desk.Run(t.Context(), "enrol emil", &ceremony.Script{}); err != nil {
+		t.Fatal(err)
+	}
+	if key := desk.State().RootKeys()["emil"]; key != desk.State().Holders["emil"].Collected.Key.Public || key.Hex == "" {
+		t.Errorf("Emil's key: %v", key)
+	}
+}
+
+// An enrolment goes on where it was left, with the same file in the end.
+func TestEnrolmentGoesOn(t *testing.T) {
+	s, desk := opened(t)
+	a := goAway(t, s, desk, "emil")
+	for range 3 {
+		there, err := a.open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		task, _ := there.Next()
+		if task.ID == "enrol emil" {
+			err = there.Run(t.Context(), task.ID, &answered{touch: func() error { return ceremony.ErrLeft }})
+		} else {
+			err = there.Run(t.Context(), task.ID, &ceremony.Script{})
+		}
+		if err != nil && err != ceremony.ErrLeft {
+			t.Fatal(err)
+		}
+		there.Close()
+	}
+	file := a.enrolled()
+	if again, err := a.open(); err != nil || again.State().HandedOver == nil {
+		t.Fatalf("opened again: %v", err)
+	} else {
+		again.Close()
+	}
+	if !bytes.Equal(file, a.file()) {
+		t.Error("the file is another one")
+	}
+	if _, err := desk.Collect(file); err != nil {
+		t.Error(err)
+	}
+	if _, err := ceremony.OpenDesk(a.dir, ceremony.Settings{Program: "test", Clock: clock, Rehearsal: true}); err == nil || !strings.Contains(err.Error(), "enrolment of emil") {
+		t.Errorf("opened as a ceremony: %v", err)
+	}
+	other := *a.plan
+	other.Name = "Another plan"
+	if _, err := ceremony.OpenDesk(a.dir, ceremony.Settings{Program: "test", Clock: clock, Rehearsal: true, Enrols: "emil", Plan: &other}); err == nil || !strings.Contains(err.Error(), "digest") {
+		t.Errorf("opened with another plan: %v", err)
+	}
+}
+
+// changed is an enrolment file with a change, in its form.
+func changed(t *testing.T, file []byte, change func(map[string]any)) []byte {
+	t.Helper()
+	var e map[string]any
+	if err := json.Unmarshal(file, &e); err != nil {
+		t.Fatal(err)
+	}
+	change(e)
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(struct {
+		Format   any `json:"format"`
+		Holder   any `json:"holder"`
+		Log      any `json:"log"`
+		Evidence any `json:"evidence"`
+	}{e["format"], e["holder"], e["log"], e["evidence"]}); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// forged is a log with one line replaced, and all the hashes made anew.
+func forged(t *testing.T, log, old, new string) string {
+	t.Helper()
+	if !strings.Contains(log, old) {
+		t.Fatalf("nothing to forge: %s", old)
+	}
+	events, _, _, err := transcript.Read([]byte(log))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	again, err := transcript.Create(dir, clock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range events {
+		data := json.RawMessage(strings.Replace(string(e.Data), old, new, 1))
+		if _, err := again.Append(e.Type, e.By, data, func(transcript.Event) error { return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	again.Close()
+	text, err := os.ReadFile(filepath.Join(dir, transcript.FileName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func TestEnrolmentFilesThatAreRefused(t *testing.T) {
+	s, desk := opened(t)
+	a := goAway(t, s, desk, "emil")
+	file := a.enrolled()
+	there, err := ceremony.LookAt(a.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	emil := there.State().Holders["emil"]
+	stranger := goAway(t, s, desk, "emil")
+	strangers := stranger.enrolled()
+	roots := desk.Tokens()
+	roots.Roots = []*x509.Certificate{s.drawer.AttestationRoot(), a.drawer.AttestationRoot()} // the stranger's is none
+	desk.UseTokens(roots)
+
+	planned := goAway(t, s, desk, "emil")
+	another := *planned.plan
+	another.Name = "Example packagez"
+	planned.plan = &another
+	planned.dir = filepath.Join(planned.dir, "2")
+	planned.drawer = nil
+	if err := transcript.MakeFolder(planned.dir); err != nil {
+		t.Fatal(err)
+	}
+
+	cut := func(lines int) func(map[string]any) {
+		return func(e map[string]any) {
+			log := strings.SplitAfter(e["log"].(string), "\n")
+			e["log"] = strings.Join(log[:len(log)-1-lines], "")
+		}
+	}
+	forge := func(old, new string) func(map[string]any) {
+		return func(e map[string]any) { e["log"] = forged(t, e["log"].(string), old, new) }
+	}
+	name := emil.Prepared.Evidence[0].Name
+	for what, c := range map[string]struct {
+		file []byte
+		says string
+	}{
+		"empty":              {nil, "it is empty"},
+		"a plan":             {a.plan.JSON(), "no enrolment file"},
+		"cut short":          {file[:len(file)/2], "no enrolment file"},
+		"with a space":       {append([]byte(" "), file...), "not as it was written"},
+		"another format":     {changed(t, file, func(e map[string]any) { e["format"] = "rootceremony enrolment 9" }), `format is \"rootceremony enrolment 9\"`},
+		"another holder":     {changed(t, file, func(e map[string]any) { e["holder"] = "dana" }), "not that of a holder's enrolment"},
+		"a ceremony's log":   {changed(t, file, forge(`,"enrols":"emil"`, ``)), "line"},
+		"a log changed":      {bytes.Replace(file, []byte("key.proved"), []byte("key.proven"), 1), "line"},
+		"a line less":        {changed(t, file, cut(1)), "not proved in it, or its log was not signed"},
+		"half of it":         {changed(t, file, cut(3)), "not proved in it"},
+		"another plan":       {planned.enrolled(), "made for the plan with the digest"},
+		"a forged key":       {changed(t, file, forge(emil.Key.Public.Hex, emil.Prepared.Authentication.Hex)), "line"},
+		"a forged serial":    {changed(t, file, forge(emil.Proved.Nonce, strings.Repeat("0", 64))), "line"},
+		"evidence missing":   {changed(t, file, func(e map[string]any) { delete(e["evidence"].(map[string]any), name) }), name},
+		"evidence changed":   {changed(t, file, func(e map[string]any) { e["evidence"].(map[string]any)[name] = "-----" }), name},
+		"evidence too much":  {changed(t, file, func(e map[string]any) { e["evidence"].(map[string]any)["publish/1.root.json"] = "{}" }), "knows nothing of the file publish/1.root.json"},
+		"a stranger's token": {strangers, "attestation root"},
+	} {
+		before := desk.Head()
+		taken, err := desk.Collect(c.file)
+		says := strings.ReplaceAll(c.says, `\"`, `"`)
+		if err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: %+v, %v", what, taken, err)
+		}
+		if desk.Head() != before {
+			t.Errorf("%s: something was recorded", what)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(s.dir, "publish")); err == nil {
+		t.Error("something was published")
+	}
+	if _, err := desk.Collect(file); err != nil {
+		t.Errorf("the good one: %v", err)
+	}
+}
+
+// Whoever has a token can have it sign any log. One that calls its evidence
+// otherwise than evidence is called writes nothing.
+func TestEvidenceStaysInItsFolder(t *testing.T) {
+	const pin = "7391058"
+	s, desk := opened(t)
+	a := goAway(t, s, desk, "emil")
+	there, err := a.open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := runAll(there, &ceremony.Script{Answers: map[string]string{"holder.pin.new emil": pin, "holder.pin.again emil": pin}}); err != nil {
+		t.Fatal(err)
+	}
+	there.Close()
+	name, outside := there.State().Holders["emil"].Prepared.Evidence[0].Name, "evidence/1/../../publish/1.root.json"
+	evidence, err := os.ReadFile(filepath.Join(a.dir, filepath.FromSlash(name)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var e map[string]any
+	if err := json.Unmarshal(a.file(), &e); err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.SplitAfter(e["log"].(string), "\n")
+	log := forged(t, strings.Join(lines[:len(lines)-2], ""), name, outside)
+	if err := os.WriteFile(filepath.Join(a.dir, transcript.FileName), []byte(log), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := transcript.WriteWithin(a.dir, "publish/1.root.json", evidence, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(a.dir, "emil.enrolment.json")); err != nil {
+		t.Fatal(err)
+	}
+	if there, err = a.open(); err != nil {
+		t.Fatal(err)
+	}
+	defer there.Close()
+	if err := runAll(there, &ceremony.Script{Answers: map[string]string{"holder.pin emil": pin}}); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Contains(a.file(), []byte(outside)) {
+		t.Fatal("the file does not name what it should")
+	}
+	if _, err := desk.Collect(a.file()); err == nil || !strings.Contains(err.Error(), "which is no evidence") {
+		t.Errorf("collected: %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(s.dir, "publish")); err == nil {
+		t.Error("something was published")
+	}
+}
+
+// Keys that are drafted take no more enrolments, nor does a holder with a
+// token in the room.
+func TestCollectTooLate(t *testing.T) {
+	s, desk := opened(t)
+	a := goAway(t, s, desk, "alice")
+	file := a.enrolled()
+	if err := desk.Run(t.Context(), "enrol alice", &ceremony.Script{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := desk.Collect(file); err == nil || !strings.Contains(err.Error(), "has a token in this ceremony already") {
+		t.Errorf("a second token: %v", err)
+	}
+	runTo(t, desk, "sign alice")
+	if _, err := desk.Collect(file); err == nil || !strings.Contains(err.Error(), "drafted already") {
+		t.Errorf("after the draft: %v", err)
+	}
+}

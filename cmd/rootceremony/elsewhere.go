@@ -1,0 +1,231 @@
+package main
+
+import (
+	"bytes"
+	"crypto/x509"
+	"encoding/pem"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"rootceremony/ceremony"
+	"rootceremony/ceremony/transcript"
+	"rootceremony/keys/virtual"
+	"rootceremony/keys/yubico"
+	"rootceremony/keys/yubikey"
+)
+
+// virtualRootFile is where the rehearsal of an enrolment on virtual tokens
+// leaves their attestation root, for collect.
+const virtualRootFile = "rehearsal/attestation-root.pem"
+
+// enrolCommand prepares a holder's token away from the ceremony.
+func enrolCommand(args []string) error {
+	flags := flag.NewFlagSet("enrol", flag.ContinueOnError)
+	name := flags.String("holder", "", "")
+	plainly := flags.Bool("plain", false, "")
+	kind := flags.String("tokens", "", "")
+	rootFile := flags.String("attestation-root", "", "")
+	intermediatesFile := flags.String("attestation-intermediates", "", "")
+	operands, err := parse(flags, args, 1, 1, "one PLAN")
+	if err != nil {
+		return err
+	}
+	if *name == "" {
+		return &usageError{"enrol wants --holder NAME, one of the plan's holders"}
+	}
+	plan, err := agreedPlan(operands[0])
+	if err != nil {
+		return err
+	}
+	holder, err := holderNamed(plan, *name)
+	if err != nil {
+		return err
+	}
+	switch {
+	case !plan.Rehearsal && (*kind != "" && *kind != yubikey.Kind || *rootFile != ""):
+		return &usageError{"enrol --tokens and --attestation-root go with the plan of a rehearsal"}
+	case *kind == "" && plan.Rehearsal:
+		*kind = virtual.Kind
+	case *kind == "":
+		*kind = yubikey.Kind
+	}
+	desk, err := openEnrolment(plan, holder, *kind, *rootFile, *intermediatesFile)
+	if err != nil {
+		return err
+	}
+	defer desk.Close()
+	if onScreen(*plainly) {
+		return showUI(deskRoom(desk, plan.Rehearsal))
+	}
+	return runPlain(desk, plan.Rehearsal)
+}
+
+// agreedPlan reads a plan.resolved.json, or a plan.toml that resolves to the
+// same on every day.
+func agreedPlan(file string) (*ceremony.Resolved, error) {
+	text, err := transcript.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	if bytes.HasPrefix(text, []byte("{")) {
+		plan, err := ceremony.ParseResolved(text)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", file, err)
+		}
+		return plan, nil
+	}
+	plan, err := ceremony.ReadPlan(file)
+	if err != nil {
+		return nil, err
+	}
+	if strings.HasSuffix(plan.Root.Expires, "d") {
+		return nil, fmt.Errorf("%s: root.expires is %q, which is another date on another day, so this plan's digest would not be the room's (hint: use the plan.resolved.json that the room has agreed, or a date)", file, plan.Root.Expires)
+	}
+	return plan.Resolve(clock())
+}
+
+// holderNamed finds a holder by id or name.
+func holderNamed(plan *ceremony.Resolved, name string) (ceremony.Holder, error) {
+	var all []string
+	for _, h := range plan.Holders {
+		if h.ID == name || strings.EqualFold(h.Name, name) {
+			return h, nil
+		}
+		all = append(all, h.ID)
+	}
+	return ceremony.Holder{}, fmt.Errorf("the plan has no holder %q (hint: it has %s)", name, strings.Join(all, ", "))
+}
+
+// openEnrolment opens the enrolment of a holder in its folder here.
+func openEnrolment(plan *ceremony.Resolved, holder ceremony.Holder, kind, rootFile, intermediatesFile string) (*ceremony.Desk, error) {
+	if kind != virtual.Kind && kind != yubikey.Kind {
+		return nil, &usageError{fmt.Sprintf("enrol --tokens is %s or %s, not %q", virtual.Kind, yubikey.Kind, kind)}
+	}
+	var tokens ceremony.Tokens
+	var err error
+	if kind == yubikey.Kind {
+		if tokens, err = rehearsalReaders(rootFile, intermediatesFile); err != nil {
+			return nil, err
+		}
+	}
+	dir := "enrolment-" + holder.ID
+	if err := transcript.MakeFolder(dir); err != nil {
+		return nil, err
+	}
+	desk, err := ceremony.OpenDesk(dir, ceremony.Settings{Program: "rootceremony " + version, Clock: clock,
+		Rehearsal: plan.Rehearsal, Tokens: kind, Enrols: holder.ID, Plan: plan})
+	if err != nil {
+		return nil, err
+	}
+	if kind == virtual.Kind {
+		if tokens, err = virtualTokens(dir, []ceremony.Holder{holder}); err == nil {
+			err = transcript.WriteWithin(dir, virtualRootFile, certificatePEM(tokens.Roots[0]), 0o644)
+		}
+		if err != nil {
+			_ = desk.Close()
+			return nil, err
+		}
+	}
+	desk.UseTokens(tokens)
+	fmt.Fprintln(os.Stderr, "rootceremony: the enrolment is kept in", dir)
+	return desk, nil
+}
+
+func certificatePEM(c *x509.Certificate) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})
+}
+
+// collectCommand takes what was made elsewhere into a ceremony.
+func collectCommand(args []string) error {
+	flags := flag.NewFlagSet("collect", flag.ContinueOnError)
+	rootFile := flags.String("attestation-root", "", "")
+	intermediatesFile := flags.String("attestation-intermediates", "", "")
+	operands, err := parse(flags, args, 2, -1, "DIR and one FILE or more")
+	if err != nil {
+		return err
+	}
+	desk, err := openCollector(operands[0], *rootFile, *intermediatesFile)
+	if err != nil {
+		return err
+	}
+	defer desk.Close()
+	refused := 0
+	for _, file := range operands[1:] {
+		if err := collectFile(desk, file); err != nil {
+			report(fmt.Errorf("%s: %w", file, err))
+			refused++
+		}
+	}
+	if refused > 0 {
+		return fmt.Errorf("%d of %d files were not taken in", refused, len(operands)-1)
+	}
+	return nil
+}
+
+// openCollector opens the ceremony in dir for what comes from elsewhere. It
+// needs attestation roots, and no reader.
+func openCollector(dir, rootFile, intermediatesFile string) (*ceremony.Desk, error) {
+	there, err := ceremony.LookAt(dir)
+	if err != nil {
+		return nil, err
+	}
+	begun := there.State().Begun
+	if begun == nil {
+		return nil, fmt.Errorf("%s: the ceremony has not begun", dir)
+	}
+	if !begun.Rehearsal && rootFile != "" {
+		return nil, &usageError{"collect --attestation-root goes with a rehearsal: a ceremony trusts Yubico's roots alone"}
+	}
+	tokens := ceremony.Tokens{Intermediates: yubico.Intermediates()}
+	if begun.Tokens == virtual.Kind {
+		drawer, err := virtual.OpenDrawer(filepath.Join(dir, filepath.FromSlash(ceremony.TokensDir)))
+		if err != nil {
+			return nil, err
+		}
+		tokens.Roots = append(tokens.Roots, drawer.AttestationRoot())
+	} else if rootFile == "" {
+		tokens.Roots = yubico.Roots()
+	}
+	for _, more := range []struct {
+		file string
+		to   *[]*x509.Certificate
+	}{{rootFile, &tokens.Roots}, {intermediatesFile, &tokens.Intermediates}} {
+		if more.file == "" {
+			continue
+		}
+		read, err := certificates(more.file)
+		if err != nil {
+			return nil, err
+		}
+		*more.to = append(slices.Clone(*more.to), read...)
+	}
+	desk, err := ceremony.OpenDesk(dir, ceremony.Settings{Program: "rootceremony " + version, Clock: clock, Rehearsal: begun.Rehearsal, Tokens: begun.Tokens})
+	if err != nil {
+		return nil, err
+	}
+	desk.UseTokens(tokens)
+	return desk, nil
+}
+
+func collectFile(desk *ceremony.Desk, file string) error {
+	text, err := transcript.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	taken, err := desk.Collect(text)
+	if err != nil {
+		return err
+	}
+	lines := []string{fmt.Sprintf("%s: collected: %s, token %d; two words of it are still to be confirmed in the task of %s", file, taken.Holder.Name, taken.Serial, taken.Holder.Name)}
+	if taken.Already {
+		lines[0] = fmt.Sprintf("%s: was collected before: %s, token %d", file, taken.Holder.Name, taken.Serial)
+	}
+	for _, said := range taken.Remarks {
+		lines = append(lines, "  "+said)
+	}
+	return printLines(lines)
+}

@@ -1,0 +1,139 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"rootceremony/ceremony"
+	"rootceremony/keys/yubikey/pcsctest"
+)
+
+// until answers as attentive people do until a question has that text in it,
+// and returns the question; "" when the program ended before.
+func (r *room) until(part string) string {
+	r.t.Helper()
+	for {
+		question, err := r.prompt()
+		if err != nil {
+			return ""
+		}
+		if strings.Contains(question, part) {
+			return question
+		}
+		right, _ := r.rightAnswer(question)
+		r.answer(right + "\r")
+	}
+}
+
+// One holder enrols elsewhere, over the smart-card stack; the room collects
+// the file, asks for its words, and goes on.
+func TestEnrolAndCollect(t *testing.T) {
+	t.Parallel()
+	r := openRoom(t)
+	r.start()
+	r.until("Insert the token A-01")
+	r.answer(":quit\r")
+	r.end()
+
+	service := pcsctest.Start(t, 1)
+	root := filepath.Join(service.Dir, "root.pem")
+	service.Plug(t, 0, "--touch", "auto", "--attestation-root", root, "--state", filepath.Join(service.Dir, "e.token"))
+	card, err := withSmartCards()
+	if err != nil {
+		t.Fatal(err)
+	}
+	resolved := filepath.Join(r.dir, ceremony.ResolvedFile)
+	there := &room{t: t, dir: resolved, program: card, verb: "enrol", env: service.Env(), folder: t.TempDir(),
+		args: []string{"--holder", "Emil Novak", "--tokens", "pcsc", "--attestation-root", root}}
+	for range 2 { // it is left once, and gone on with
+		there.start()
+		if question := there.until("touch the token"); question != "" && !strings.Contains(there.all.String(), "left early") {
+			there.answer(":quit\r")
+		}
+		if status := there.end(); status != exitUnfinished && status != 0 {
+			t.Fatalf("status %d:\n%s", status, &there.all)
+		}
+	}
+	file := filepath.Join(there.folder, "enrolment-emil", "emil.enrolment.json")
+	if _, err := os.Stat(file); err != nil {
+		t.Fatalf("%v\n%s", err, &there.all)
+	}
+	collect := func(args ...string) (string, int) {
+		command := exec.Command(program("rootceremony"), append([]string{"collect", r.dir}, args...)...)
+		out, _ := command.CombinedOutput()
+		return string(out), command.ProcessState.ExitCode()
+	}
+	for _, c := range []struct {
+		args   []string
+		says   string
+		status int
+	}{
+		{[]string{file}, "attestation root", exitFailed},
+		{[]string{"--attestation-root", root, file, resolved}, "1 of 2 files were not taken in", exitFailed},
+		{[]string{"--attestation-root", root, file}, "was collected before: Emil Novak", 0},
+		{[]string{filepath.Join(r.dir, "nothing")}, "no such file", exitFailed},
+	} {
+		if says, status := collect(c.args...); status != c.status || !strings.Contains(says, c.says) {
+			t.Errorf("collect %v: status %d: %s", c.args, status, says)
+		}
+	}
+
+	r.start()
+	question := r.until("Emil Novak read the words")
+	if question == "" {
+		t.Fatalf("nobody has asked for the words:\n%s", &r.all)
+	}
+	r.answer("words\r")
+	question, err = r.prompt()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.answer("nobody knows\r")
+	if again, err := r.prompt(); err != nil || again != question {
+		t.Fatalf("wrong words: %q, %v", again, err)
+	}
+	shown := strings.ReplaceAll(there.all.String(), "\r", "")
+	r.answer(wordsFrom(t, question, shown) + "\r")
+	r.until("Insert the token E-05") // to sign, which she cannot here
+	r.answer(":quit\r")
+	r.end()
+	desk, err := ceremony.LookAt(r.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if state := desk.State(); state.Published == nil || len(state.Signatures()) != 4 || !state.Holders["emil"].Confirmed.Words {
+		t.Errorf("%+v", state.Holders["emil"])
+	}
+	if status, err := exec.Command(program("rootceremony"), "status", filepath.Dir(file)).CombinedOutput(); err != nil || !strings.Contains(string(status), "emil.enrolment.json") || !strings.Contains(string(status), "Words 29 to 32") {
+		t.Errorf("status of the enrolment: %v\n%s", err, status)
+	}
+}
+
+// What enrol refuses before anything is made.
+func TestEnrolRefuses(t *testing.T) {
+	t.Parallel()
+	relative, dated := examplePlanFile(t), examplePlanFile(t, `expires = "365d"`, `expires = "2027-10-01T00:00:00Z"`)
+	for _, c := range []struct {
+		args, says string
+		status     int
+	}{
+		{relative, "enrol wants --holder NAME", exitUsage},
+		{relative + " --holder emil", "another date on another day", exitFailed},
+		{dated + " --holder nobody", "it has alice, bruno, chen, dana, emil", exitFailed},
+		{dated + " --holder emil --tokens virtual", "go with the plan of a rehearsal", exitUsage},
+		{dated + " --holder emil", "this build has no smart cards", exitFailed},
+	} {
+		command := exec.Command(program("rootceremony"), append([]string{"enrol"}, strings.Fields(c.args)...)...)
+		command.Dir = t.TempDir()
+		out, _ := command.CombinedOutput()
+		if status := command.ProcessState.ExitCode(); status != c.status || !strings.Contains(string(out), c.says) {
+			t.Errorf("enrol %s: status %d: %s", c.args, status, out)
+		}
+		if made, _ := os.ReadDir(command.Dir); len(made) > 0 {
+			t.Errorf("enrol %s: made %v", c.args, made)
+		}
+	}
+}
