@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"rootceremony/ceremony"
+	"rootceremony/keys"
+	"rootceremony/keys/yubikey"
 	"rootceremony/keys/yubikey/pcsctest"
 )
 
@@ -38,9 +40,8 @@ func looked(t *testing.T, command *exec.Cmd) map[string]ceremony.Finding {
 // What preflight says about the smart-card service, as each user meets it.
 func TestPreflightOverPCSC(t *testing.T) {
 	service := pcsctest.Start(t, 2)
-	for i := range 2 {
-		service.Plug(t, i, "--firmware", "5.7.4")
-	}
+	service.Plug(t, 0, "--firmware", "5.7.4")
+	service.Plug(t, 1, "--firmware", "5.7.4", "--serial", "7654321")
 	dir := t.TempDir()
 	socket := filepath.Join(service.Dir, "run/pcscd/pcscd.comm")
 	look := func() map[string]ceremony.Finding {
@@ -78,9 +79,23 @@ func TestPreflightOverPCSC(t *testing.T) {
 			}
 		}
 	}
-	if f, is := found["programs"]; !is || strings.Contains(f.Text, fmt.Sprint("pid ", os.Getpid())) {
-		t.Errorf("%v, %+v", is, f)
+	other, err := sessions(t, service).Start(t.Context(), keys.Backend{Kind: yubikey.Kind})
+	if err != nil {
+		t.Fatal(err)
 	}
+	defer other.Close()
+	if err := other.Select(7654321); err != nil {
+		t.Fatal(err)
+	}
+	found = look()
+	if f := found["readers"]; f.Level != ceremony.LevelWarn || f.Advice != "close that" ||
+		!strings.HasPrefix(f.Text, "readers: 4, usable tokens in them: 1 (") || !strings.Contains(f.Text, "01 00 00: another program uses it") {
+		t.Errorf("%+v", f)
+	}
+	if f := found["programs"]; f.Level != ceremony.LevelWarn || !strings.Contains(f.Text, "another token session of rootceremony (pid ") {
+		t.Errorf("%+v", f)
+	}
+	_ = other.Close()
 
 	if err := os.Chmod(socket, 0); err != nil {
 		t.Fatal(err)
