@@ -13,7 +13,11 @@ import (
 // day a failure is mended, or waived as an exception.
 func (d *Desk) preflight(ctx context.Context, a Attendant) error {
 	for {
-		findings := Preflight(d.dir, d.clock())
+		start := d.tokens.Start
+		if d.tokens.Plug != nil { // virtual
+			start = nil
+		}
+		findings := Preflight(ctx, d.dir, d.clock(), start)
 		if err := a.Tell(ctx, Message{Title: "Check the laptop", Facts: findingFacts(findings)}); err != nil {
 			return err
 		}

@@ -1,16 +1,18 @@
 package ceremony
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"net"
 	"os"
-	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
+
+	"rootceremony/keys"
 )
 
 // Level is how much a Finding matters.
@@ -49,6 +51,7 @@ type laptop struct {
 	dumpable bool  // whether the kernel may dump this process
 	now      time.Time
 	folder   folder
+	cards    *smartCards // nil: not needed
 }
 
 type networkInterface struct {
@@ -67,13 +70,18 @@ type folder struct {
 }
 
 // Preflight looks for what would be wrong with this laptop and with dir, the
-// directory of the ceremony, which must exist. It changes nothing.
-func Preflight(dir string, now time.Time) []Finding {
+// directory of the ceremony, which must exist. start begins a session with the
+// tokens in this laptop's readers; where it is nil, tokens are virtual, and
+// smart cards are not looked for. It changes nothing.
+func Preflight(ctx context.Context, dir string, now time.Time, start func(context.Context) (*keys.Session, error)) []Finding {
 	dumpable, _, _ := syscall.RawSyscall(syscall.SYS_PRCTL, syscall.PR_GET_DUMPABLE, 0, 0)
 	network, err := networkInterfaces()
 	l := laptop{
 		proc: os.DirFS("/proc"), env: os.Getenv, network: network, noNet: err,
 		dumpable: dumpable != 0, now: now, folder: lookAt(dir),
+	}
+	if start != nil {
+		l.cards = lookAtCards(ctx, start)
 	}
 	return l.findings()
 }
@@ -123,9 +131,16 @@ func (l laptop) findings() []Finding {
 	var all []Finding
 	for _, look := range []func() Finding{
 		l.findNetwork, l.findRemote, l.findSwap, l.findCores, l.findTracer, l.findMemory,
-		l.findClock, l.findRecorder, l.findReader,
+		l.findClock, l.findRecorder, l.findAPDU,
 	} {
 		all = append(all, look())
+	}
+	if l.cards != nil {
+		all = append(all, l.cards.findService())
+		if l.cards.err == nil {
+			all = append(all, l.cards.findReaders())
+		}
+		all = append(all, l.findPrograms())
 	}
 	return append(all, l.findFolder()...)
 }
@@ -259,28 +274,6 @@ func (l laptop) findRecorder() Finding {
 		}
 	}
 	return Finding{id, LevelOK, "no recorder is seen", ""}
-}
-
-// shortAPDU is --apdu among the short flags of pcscd.
-var shortAPDU = regexp.MustCompile(`^-[a-z]{0,3}a[a-z]{0,3}$`)
-
-// findReader looks for a smart card daemon that prints what it sends: PINs.
-func (l laptop) findReader() Finding {
-	const id = "reader"
-	lines, _ := fs.Glob(l.proc, "[0-9]*/cmdline")
-	for _, name := range lines {
-		data, _ := fs.ReadFile(l.proc, name)
-		args := strings.Split(strings.TrimSuffix(string(data), "\x00"), "\x00")
-		if !strings.HasSuffix("/"+args[0], "/pcscd") {
-			continue
-		}
-		for _, a := range args[1:] {
-			if a == "--apdu" || shortAPDU.MatchString(a) {
-				return Finding{id, LevelFail, "pcscd prints every command to a token, PINs included", "start it without --apdu"}
-			}
-		}
-	}
-	return Finding{id, LevelOK, "no smart card daemon prints PINs", ""}
 }
 
 // File systems by f_type: those on another machine, and those in memory.

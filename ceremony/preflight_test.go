@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,6 +12,8 @@ import (
 	"testing"
 	"testing/fstest"
 	"time"
+
+	"rootceremony/keys"
 )
 
 // goodLaptop is offline, with nothing that Preflight would name.
@@ -35,6 +38,8 @@ Max locked memory         8388608              8388608              bytes
 		dumpable: true,
 		now:      planNow,
 		folder:   folder{path: "/c", mode: fs.ModeDir | 0o700, kind: 0xef53, free: 1 << 30},
+		cards: &smartCards{version: "1.9.9", readers: []string{"Yubico YubiKey CCID 00 00", "Desk 00 00"}, socket: "/run/pcscd/pcscd.comm",
+			cards: []keys.Info{{Reader: "Yubico YubiKey CCID 00 00", Serial: 20456123, FormFactor: "YubiKey 5C NFC", Firmware: keys.Firmware{Major: 5, Minor: 7, Patch: 4}}}},
 	}
 }
 
@@ -75,6 +80,9 @@ func TestPreflightFinds(t *testing.T) {
 			l.now = now
 		}
 	}
+	noService := func(refused error) func(*laptop) {
+		return func(l *laptop) { l.cards.err, l.cards.refused = keys.ErrNoService, refused }
+	}
 	for _, c := range []struct {
 		name   string
 		change func(*laptop)
@@ -109,9 +117,46 @@ func TestPreflightFinds(t *testing.T) {
 		{"tmux", env("TMUX"), "warn  recorder   the terminal runs inside tmux, which keeps what was shown and can be watched (hint: use a terminal of its own)"},
 		{"screen", env("STY"), "warn  recorder   the terminal runs inside screen, which keeps what was shown and can be watched (hint: use a terminal of its own)"},
 		{"a circle of processes", proc("10/status", "Name:\tgetty\nPPid:\t20\n"), ""},
-		{"pcscd --apdu", proc("30/cmdline", "/usr/sbin/pcscd\x00--foreground\x00--apdu\x00"), "fail  reader     pcscd prints every command to a token, PINs included (hint: start it without --apdu)"},
-		{"pcscd -fa", proc("30/cmdline", "pcscd\x00-fa\x00"), "fail  reader     pcscd prints every command to a token, PINs included (hint: start it without --apdu)"},
-		{"another --apdu", proc("30/cmdline", "/usr/bin/nopcscd\x00--apdu\x00"), ""},
+		{"pcscd --apdu", proc("30/cmdline", "/usr/sbin/pcscd\x00--foreground\x00--apdu\x00"), "fail  apdu       pcscd prints every command to a token, PINs included (hint: start it without --apdu)"},
+		{"pcscd -fa", proc("30/cmdline", "pcscd\x00-fa\x00"), "fail  apdu       pcscd prints every command to a token, PINs included (hint: start it without --apdu)"},
+		{"another --apdu", proc("31/cmdline", "/usr/bin/nopcscd\x00--apdu\x00"), ""},
+		{"pcscd hidden", without("30/cmdline"), "warn  apdu       nothing is known about how pcscd was started: its process is hidden (hint: look by hand)"},
+		{"no socket", noService(&net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.ENOENT)}),
+			"fail  pcscd      pcscd is not running: there is no /run/pcscd/pcscd.comm (hint: systemctl enable --now pcscd.socket; where that is unknown, install pcscd)"},
+		{"a dead socket", noService(&net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}),
+			"fail  pcscd      pcscd is not running: nothing listens at /run/pcscd/pcscd.comm (hint: systemctl restart pcscd.socket, or start pcscd)"},
+		{"a closed socket", noService(&net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.EACCES)}),
+			"fail  pcscd      this user may not open /run/pcscd/pcscd.comm, where pcscd listens (hint: ls -l it and its folder: join the group that may (usermod -aG GROUP USER) and log in anew)"},
+		{"an odd socket", noService(errors.New("odd")), "fail  pcscd      pcscd cannot be reached: odd (hint: systemctl restart pcscd.socket pcscd)"},
+		{"polkit", noService(nil),
+			"fail  pcscd      pcscd runs, but hangs up on this user (hint: polkit may say no: sit at the laptop itself, or have polkit allow this user org.debian.pcsc-lite.access_pcsc and org.debian.pcsc-lite.access_card; or else systemctl restart pcscd)"},
+		{"no smart cards", func(l *laptop) { l.cards.err = errors.New("this build has none (hint: another)") }, "fail  pcscd      this build has none (hint: another)"},
+		{"slow cards", func(l *laptop) { l.cards.err = errSlowCards }, "fail  pcscd      the smart cards did not answer within 20s (hint: pull the tokens out, systemctl restart pcscd, and look again)"},
+		{"no reader", func(l *laptop) { l.cards.readers, l.cards.cards = nil, nil },
+			"warn  readers    pcscd knows no reader (hint: plug in a token or a reader, and look again; one that stays unknown needs its driver (libccid))"},
+		{"a card in use", func(l *laptop) {
+			l.cards.cards = append(l.cards.cards, keys.Info{Reader: "Desk 00 00", Problem: "another program uses it (hint: close that)"})
+		}, "warn  readers    readers: 2, usable tokens in them: 1 (Yubico YubiKey CCID 00 00: YubiKey 5C NFC, firmware 5.7.4; Desk 00 00: another program uses it) (hint: close that)"},
+		{"another card", func(l *laptop) {
+			l.cards.cards = []keys.Info{{Reader: "Desk 00 00", Problem: "this is no YubiKey"}}
+		}, "warn  readers    readers: 2, usable tokens in them: 0 (Yubico YubiKey CCID 00 00: empty; Desk 00 00: this is no YubiKey)"},
+		{"scdaemon", func(l *laptop) {
+			proc("40/cmdline", "/usr/lib/gnupg/scdaemon\x00--multi-server\x00")(l)
+			proc("41/cmdline", "scdaemon\x00")(l)
+		}, "warn  programs   other programs may take the tokens: scdaemon (pid 40), scdaemon (pid 41) (hint: gpgconf --kill scdaemon, and leave gpg and its ssh agent alone)"},
+		{"a script and a long name", func(l *laptop) {
+			proc("40/cmdline", "/usr/bin/python3\x00/usr/bin/ykman\x00info\x00")(l)
+			proc("40/comm", "ykman\n")(l)
+			proc("41/cmdline", "/lib/ld-linux.so.2\x00/usr/lib/openssh/ssh-pkcs11-helper\x00")(l)
+			proc("41/comm", "ssh-pkcs11-help\n")(l)
+		}, "warn  programs   other programs may take the tokens: ykman (pid 40), ssh-pkcs11-helper (pid 41) (hint: close what uses the tokens; ssh-add -e LIBRARY, or end the ssh agent)"},
+		{"another ceremony", proc("40/cmdline", "/usr/bin/rootceremony\x00token-session\x00"),
+			"warn  programs   other programs may take the tokens: another token session of rootceremony (pid 40) (hint: end the other ceremony)"},
+		{"another ceremony, between two sessions", proc("40/cmdline", "/usr/bin/rootceremony\x00run\x00d\x00"), ""},
+		{"virtual tokens", func(l *laptop) {
+			proc("40/cmdline", "scdaemon\x00")(l)
+			l.cards = nil
+		}, ""},
 		{"no folder", func(l *laptop) { l.folder = folder{path: "/c", err: fs.ErrNotExist} }, "fail  folder     /c: file does not exist (hint: name a folder that exists)"},
 		{"read-only", func(l *laptop) { l.folder.writable = syscall.EROFS }, "fail  folder     /c: cannot be written to: read-only file system (hint: another folder, or mount it for writing)"},
 		{"full", func(l *laptop) { l.folder.free = leastFree - 1 }, "fail  folder     /c: 15 MiB are free, of 16 that are needed (hint: make room)"},
@@ -145,10 +190,10 @@ func TestPreflight(t *testing.T) {
 		t.Fatal(err)
 	}
 	seen := map[string]string{}
-	for _, f := range Preflight(dir, planNow) {
+	for _, f := range Preflight(t.Context(), dir, planNow, nil) {
 		seen[f.ID] += f.Text
 	}
-	for _, id := range []string{"network", "remote", "swap", "cores", "tracer", "memory", "clock", "recorder", "reader", "folder"} {
+	for _, id := range []string{"network", "remote", "swap", "cores", "tracer", "memory", "clock", "recorder", "apdu", "folder"} {
 		if text, ok := seen[id]; !ok || strings.Contains(text, "nothing is known") {
 			t.Errorf("%s: %q", id, text)
 		}
@@ -163,7 +208,7 @@ func TestPreflight(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	last := Preflight(file, planNow)
+	last := Preflight(t.Context(), file, planNow, nil)
 	if f := last[len(last)-1]; f.Level != LevelFail || f.Text != fmt.Sprintf("%s: not a folder", file) {
 		t.Errorf("%+v", f)
 	}

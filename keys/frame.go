@@ -126,6 +126,7 @@ func decode(body []byte, v any) error {
 // each in a frame of its own.
 const (
 	doOpen    = "open the readers"
+	doReaders = "list the readers"
 	doList    = "list the tokens"
 	doSelect  = "open the token"
 	doInfo    = "describe the token"
@@ -163,6 +164,7 @@ func (q request) secrets() int {
 
 type answer struct {
 	Error       *wireError   `json:"error,omitempty"`
+	Readers     []string     `json:"readers,omitempty"`
 	Tokens      []Info       `json:"tokens,omitempty"`
 	Info        *Info        `json:"info,omitempty"`
 	Prepared    *Prepared    `json:"prepared,omitempty"`

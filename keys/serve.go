@@ -12,6 +12,9 @@ import (
 
 // Opener finds the tokens of a Backend and opens them, in the child process.
 type Opener interface {
+	// Readers are the names of all readers, empty ones too; virtual tokens
+	// need none.
+	Readers() ([]string, error)
 	List() ([]Info, error)
 	// Open errors: *NotFoundError, *InUseError.
 	Open(serial uint32) (Token, error)
@@ -151,6 +154,12 @@ func (s *server) do(j job) (answer, error) {
 	switch j.Do {
 	case doOpen:
 		return answer{}, s.openReaders(j.Backend)
+	case doReaders:
+		if s.opener == nil {
+			return answer{}, ErrNoToken
+		}
+		readers, err := s.opener.Readers()
+		return answer{Readers: readers}, err
 	case doList:
 		if s.opener == nil {
 			return answer{}, ErrNoToken

@@ -285,6 +285,13 @@ func (s *Session) Close() error {
 	return nil
 }
 
+// Readers returns the names of the readers, empty ones too. Virtual tokens need
+// none. Errors: ErrNoService.
+func (s *Session) Readers() ([]string, error) {
+	a, err := s.call(s.ctx, request{Do: doReaders}, nil)
+	return a.Readers, err
+}
+
 // List returns the tokens that are in the readers now.
 func (s *Session) List() ([]Info, error) {
 	a, err := s.call(s.ctx, request{Do: doList}, nil)

@@ -13,6 +13,7 @@ import (
 
 	"rootceremony/ceremony"
 	"rootceremony/ceremony/transcript"
+	"rootceremony/keys"
 	"rootceremony/keys/yubikey"
 	"rootceremony/ui"
 	"rootceremony/ui/plain"
@@ -211,7 +212,12 @@ func preflightCommand(args []string) error {
 	if len(operands) == 1 {
 		dir = operands[0]
 	}
-	findings := ceremony.Preflight(dir, clock())
+	tokens, noTokens := genuine("")
+	start := tokens.Start
+	if noTokens != nil {
+		start = func(context.Context) (*keys.Session, error) { return nil, noTokens }
+	}
+	findings := ceremony.Preflight(context.Background(), dir, clock(), start)
 	if *asJSON {
 		err = printJSON(findings)
 	} else {

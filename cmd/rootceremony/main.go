@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"rootceremony/ceremony"
 	"rootceremony/keys"
 	"rootceremony/keys/secret"
 	"rootceremony/ui/show"
@@ -98,7 +99,7 @@ func main() {
 }
 
 // sessionArgument makes the program the child process of a token session.
-const sessionArgument = "token-session"
+const sessionArgument = ceremony.SessionArgument
 
 func tokenSession() int {
 	// Ctrl-C reaches every process at the terminal; who is the parent decides

@@ -50,6 +50,17 @@ func Open(b keys.Backend) (keys.Opener, error) {
 	return reader{}, nil
 }
 
+// Readers are the names of all readers that pcscd knows.
+func (reader) Readers() ([]string, error) {
+	s, err := openService()
+	if err != nil {
+		return nil, typed(err, 0)
+	}
+	defer s.close()
+	names, err := s.readers()
+	return names, typed(err, 0)
+}
+
 // List describes the cards in the readers, in order of serial. Cards that
 // cannot be used have a Problem.
 func (reader) List() ([]keys.Info, error) {
