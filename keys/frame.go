@@ -18,9 +18,9 @@ type frameType byte
 
 const (
 	frameRequest frameType = 'q' // parent: a request, JSON; then its secrets
-	frameSecret  frameType = 's' // parent: a secret, raw; never inside JSON
+	frameSecret  frameType = 's' // both: a secret, raw; never inside JSON
 	frameTouched frameType = 't' // parent: a virtual token is touched; no body
-	frameAnswer  frameType = 'a' // child: the answer to the request, JSON
+	frameAnswer  frameType = 'a' // child: the answer to the request, JSON; its secret goes before it
 	frameEvent   frameType = 'e' // child: an event before the answer, JSON
 )
 
@@ -138,6 +138,7 @@ const (
 	doChange  = "change the PIN"
 	doUnblock = "unblock the PIN"
 	doSign    = "sign"
+	doECDH    = "agree on a secret"
 )
 
 type request struct {
@@ -148,12 +149,13 @@ type request struct {
 	Algorithm Algorithm `json:"algorithm,omitempty"`
 	Touch     Touch     `json:"touch,omitempty"`
 	Message   []byte    `json:"message,omitempty"`
+	Peer      []byte    `json:"peer,omitempty"` // a point, for doECDH
 }
 
 // secrets is how many secrets follow the request.
 func (q request) secrets() int {
 	switch q.Do {
-	case doPrepare, doPIN, doSign:
+	case doPrepare, doPIN, doSign, doECDH:
 		return 1
 	case doChange, doUnblock: // the old PIN or the PUK, and the new PIN
 		return 2
@@ -169,6 +171,8 @@ type answer struct {
 	Public      *PublicKey   `json:"public,omitempty"`
 	Attestation *Attestation `json:"attestation,omitempty"`
 	Signature   []byte       `json:"signature,omitempty"`
+
+	secret *secret.Buffer // what went before the answer, in a frame of its own
 }
 
 // event is said before the answer: the command that waits for a touch is about

@@ -188,12 +188,23 @@ func (s *server) do(j job) (answer, error) {
 		return answer{}, s.token.Unblock(j.pin, j.newPIN)
 	case doSign:
 		var said error
-		signature, err := s.token.Sign(j.Slot, j.pin, j.Message, func() {
-			said = writeJSON(s.w, frameEvent, event{Touch: true})
-		})
+		signature, err := s.token.Sign(j.Slot, j.pin, j.Message, s.announce(&said))
 		return answer{Signature: signature}, errors.Join(err, said)
+	case doECDH:
+		var said error
+		shared, err := s.token.ECDH(j.Slot, j.pin, j.Peer, s.announce(&said))
+		defer shared.Wipe()
+		if err = errors.Join(err, said); err != nil {
+			return answer{}, err
+		}
+		return answer{}, writeFrame(s.w, frameSecret, shared.Bytes())
 	}
 	return answer{}, fmt.Errorf("request to %q, which this version does not know", j.Do)
+}
+
+// announce tells the parent that the token is about to wait for a touch.
+func (s *server) announce(failed *error) func() {
+	return func() { *failed = writeJSON(s.w, frameEvent, event{Touch: true}) }
 }
 
 func (s *server) openReaders(b *Backend) (err error) {

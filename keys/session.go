@@ -56,9 +56,10 @@ type Session struct {
 }
 
 type frame struct {
-	t    frameType
-	body []byte
-	err  error
+	t      frameType
+	body   []byte
+	secret *secret.Buffer // the body of a frameSecret
+	err    error
 }
 
 // closeGrace is how long Close waits for a child that has no more input to end
@@ -124,12 +125,15 @@ func (s *Session) read(out *os.File) {
 	defer close(s.frames)
 	for {
 		t, n, err := readHeader(out)
-		if err == nil && t != frameAnswer && t != frameEvent {
-			err = fmt.Errorf("frame of type %q from the child", t)
-		}
 		f := frame{t: t, err: err}
-		if err == nil {
+		switch {
+		case err != nil:
+		case t == frameAnswer || t == frameEvent:
 			f.body, f.err = readBody(out, n)
+		case t == frameSecret:
+			f.secret, f.err = readSecret(out, n)
+		default:
+			f.err = fmt.Errorf("frame of type %q from the child", t)
 		}
 		if f.err == io.EOF || errors.Is(f.err, io.ErrUnexpectedEOF) {
 			return
@@ -169,9 +173,9 @@ func (s *Session) gone(doing string) error {
 	return &EndedError{Doing: doing, Why: why}
 }
 
-// call sends a request, with its secrets, and returns the answer. touch is
-// called when the token is about to wait for one.
-func (s *Session) call(ctx context.Context, q request, touch func(context.Context) error, secrets ...*secret.Buffer) (answer, error) {
+// call sends a request, with its secrets, and returns the answer, with its
+// secret. touch is called when the token is about to wait for one.
+func (s *Session) call(ctx context.Context, q request, touch func(context.Context) error, secrets ...*secret.Buffer) (a answer, err error) {
 	for _, pin := range secrets {
 		if pin.Len() > int(maxBody[frameSecret]) {
 			return answer{}, &PINFormatError{}
@@ -179,7 +183,7 @@ func (s *Session) call(ctx context.Context, q request, touch func(context.Contex
 	}
 	stop := context.AfterFunc(ctx, func() { s.kill(context.Cause(ctx)) })
 	defer stop()
-	err := writeJSON(s.in, frameRequest, q)
+	err = writeJSON(s.in, frameRequest, q)
 	for _, pin := range secrets {
 		if err == nil {
 			err = writeFrame(s.in, frameSecret, pin.Bytes())
@@ -193,39 +197,46 @@ func (s *Session) call(ctx context.Context, q request, touch func(context.Contex
 		return answer{}, s.gone(q.Do)
 	}
 	f, more := <-s.frames
-	if more && f.err == nil && f.t == frameEvent {
-		if f, more, err = s.touch(ctx, f, touch); err != nil {
-			return answer{}, err
+	var shared *secret.Buffer
+	for more && f.err == nil && f.t != frameAnswer {
+		switch {
+		case f.t == frameEvent:
+			f, more = s.touch(ctx, f, touch)
+		case shared == nil:
+			shared = f.secret
+			f, more = <-s.frames
+		default:
+			f.err = errors.New("a second secret")
 		}
 	}
 	if !more {
+		shared.Wipe()
 		s.hangUp()
 		return answer{}, s.gone(q.Do)
-	}
-	var a answer
-	if f.err == nil && f.t != frameAnswer {
-		f.err = fmt.Errorf("frame of type %q instead of an answer", f.t)
 	}
 	if f.err == nil {
 		f.err = decode(f.body, &a)
 	}
 	if f.err != nil {
+		shared.Wipe()
 		err := fmt.Errorf("what the token's process said makes no sense: %w", f.err)
 		s.kill(err)
 		return answer{}, s.gone(q.Do)
 	}
 	if a.Error != nil {
+		shared.Wipe()
 		return answer{}, a.Error.typed()
 	}
+	a.secret = shared
 	return a, nil
 }
 
 // touch calls the caller's touch, in the caller's goroutine, with a context
-// that ends when the answer is there, and returns the answer.
-func (s *Session) touch(ctx context.Context, f frame, touch func(context.Context) error) (frame, bool, error) {
+// that ends when the token has answered, and returns what the child says next.
+func (s *Session) touch(ctx context.Context, f frame, touch func(context.Context) error) (next frame, more bool) {
 	var e event
 	if err := decode(f.body, &e); err != nil || !e.Touch {
-		return frame{err: fmt.Errorf("event %q", f.body)}, true, nil
+		return frame{err: fmt.Errorf("event %q", f.body)}, true
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -245,20 +256,21 @@ func (s *Session) touch(ctx context.Context, f frame, touch func(context.Context
 	}
 	select {
 	case r := <-answered: // a signature that is there counts, whatever touch says
-		return r.f, r.more, nil
+		return r.f, r.more
 	default:
 	}
 	if err != nil {
 		s.kill(err)
-		<-answered
-		return frame{}, false, s.gone(doSign)
+		r := <-answered
+		r.f.secret.Wipe()
+		return frame{}, false
 	}
 	if touch != nil {
 		// A child that is gone cannot be written to; the answer tells.
 		_ = writeFrame(s.in, frameTouched, nil)
 	}
 	r := <-answered
-	return r.f, r.more, nil
+	return r.f, r.more
 }
 
 // hangUp makes sure that a child whose output ended does end.
@@ -379,6 +391,14 @@ func (s *Session) Sign(ctx context.Context, slot Slot, pin *secret.Buffer, messa
 	}
 	a, err := s.call(ctx, request{Do: doSign, Slot: slot, Message: message}, touch, pin)
 	return a.Signature, err
+}
+
+// ECDH returns the secret that the P-256 key in slot shares with peer, a point
+// (SEC 1, uncompressed, 65 bytes): the x coordinate, 32 bytes, which the caller
+// wipes. touch and the end of the session are as in Sign.
+func (s *Session) ECDH(ctx context.Context, slot Slot, pin *secret.Buffer, peer []byte, touch func(ctx context.Context) error) (*secret.Buffer, error) {
+	a, err := s.call(ctx, request{Do: doECDH, Slot: slot, Peer: peer}, touch, pin)
+	return a.secret, err
 }
 
 // valueOr returns p, or a zero value where the answer lacks it.

@@ -3,6 +3,8 @@ package keys_test
 import (
 	"bytes"
 	"context"
+	"crypto/ecdh"
+	"crypto/rand"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -305,6 +307,99 @@ func TestOldFirmware(t *testing.T) {
 	}
 	if _, err := s.MakeRootKey(keys.P256, keys.TouchCached); err != nil {
 		t.Error(err)
+	}
+}
+
+// The age key agrees on the same secret as the other side; what is refused
+// costs nothing.
+func TestECDH(t *testing.T) {
+	_, serial, b := drawer(t, virtual.Options{})
+	record := filepath.Join(t.TempDir(), "record")
+	s := start(t, program(t, "RECORD="+record), b, serial)
+	holderPIN := pin(t, "482913")
+	prepared, _ := enrol(t, s, holderPIN)
+	peer, err := ecdh.P256().GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := hex.DecodeString(prepared.Age.Hex)
+	if err != nil {
+		t.Fatal(err)
+	}
+	age, err := ecdh.P256().NewPublicKey(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := peer.ECDH(age)
+	if err != nil {
+		t.Fatal(err)
+	}
+	point, touched := peer.PublicKey().Bytes(), 0
+	shared, err := s.ECDH(t.Context(), keys.SlotAge, holderPIN, point, func(context.Context) error { touched++; return nil })
+	if err != nil || !bytes.Equal(shared.Bytes(), want) || touched != 1 {
+		t.Errorf("shared %x, wanted %x, touched %d times, %v", shared.Bytes(), want, touched, err)
+	}
+	shared.Wipe()
+	answers, err := os.ReadFile(record + ".out")
+	if err != nil || bytes.Count(answers, want) != 1 || bytes.Contains(answers, []byte(base64.StdEncoding.EncodeToString(want))) {
+		t.Errorf("the secret crosses the pipe %d times, %v", bytes.Count(answers, want), err)
+	}
+
+	other, err := ecdh.P384().GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var pinError *keys.PINError
+	if _, err := s.ECDH(t.Context(), keys.SlotAge, pin(t, "111111"), point, touchNow); !errors.As(err, &pinError) || pinError.TriesLeft != 4 {
+		t.Errorf("a wrong PIN: %v", err)
+	}
+	for _, c := range []struct {
+		name string
+		slot keys.Slot
+		peer []byte
+		want string
+	}{
+		{"an empty slot", 0x83, point, "holds no key"},
+		{"ed25519", keys.SlotRoot, point, "no P-256 key"},
+		{"P-384", keys.SlotAge, other.PublicKey().Bytes(), "no point of P-256"},
+		{"off the curve", keys.SlotAge, append([]byte{4}, bytes.Repeat([]byte{1}, 64)...), "no point of P-256"},
+		{"infinity", keys.SlotAge, []byte{0}, "no point of P-256"},
+		{"nothing", keys.SlotAge, nil, "no point of P-256"},
+	} {
+		shared, err := s.ECDH(t.Context(), c.slot, pin(t, "111111"), c.peer, touchNow)
+		if err == nil || !strings.Contains(err.Error(), c.want) || shared != nil {
+			t.Errorf("%s: %v, %v", c.name, shared, err)
+		}
+	}
+	if info, err := s.Info(); err != nil || info.PINTries != 4 {
+		t.Errorf("afterwards: %+v, %v", info, err)
+	}
+	left := errors.New("left")
+	if _, err := s.ECDH(t.Context(), keys.SlotAge, holderPIN, point, func(context.Context) error { return left }); !errors.Is(err, left) {
+		t.Errorf("not touched: %v", err)
+	}
+	if _, err := s.Info(); err == nil {
+		t.Error("the session goes on")
+	}
+}
+
+func TestKilledDuringECDH(t *testing.T) {
+	_, serial, b := drawer(t, virtual.Options{})
+	s := start(t, program(t), b, serial)
+	holderPIN := pin(t, "482913")
+	prepared, _ := enrol(t, s, holderPIN)
+	point, err := hex.DecodeString(prepared.Age.Hex)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = s.ECDH(t.Context(), keys.SlotAge, holderPIN, point, func(ctx context.Context) error {
+		_ = s.Kill()
+		<-ctx.Done()
+		return ctx.Err()
+	})
+	var ended *keys.EndedError
+	if !errors.As(err, &ended) || ended.Doing != "agree on a secret" {
+		t.Errorf("%v", err)
 	}
 }
 
