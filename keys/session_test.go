@@ -38,7 +38,7 @@ func TestMain(m *testing.M) {
 				in = io.TeeReader(in, mustCreate(record+".in"))
 				out = io.MultiWriter(out, mustCreate(record+".out"))
 			}
-			if err := keys.Serve(in, out, virtual.Open); err != nil {
+			if err := keys.Serve(in, out, virtual.Open, keys.Backups{}); err != nil {
 				fmt.Fprintln(os.Stderr, err)
 				os.Exit(1)
 			}
@@ -119,7 +119,7 @@ func enrol(t testing.TB, s *keys.Session, holderPIN *secret.Buffer) (keys.Prepar
 	if err != nil {
 		t.Fatal(err)
 	}
-	root, err := s.MakeRootKey(keys.Ed25519, keys.TouchAlways)
+	root, err := s.MakeRootKey(keys.RootKeyOrder{Algorithm: keys.Ed25519, Touch: keys.TouchAlways, From: keys.FromToken}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -201,14 +201,14 @@ func TestRefusals(t *testing.T) {
 	s := start(t, program(t), b, serial)
 	holderPIN, wrong := pin(t, "482913"), pin(t, "111111")
 
-	if _, err := s.MakeRootKey(keys.Ed25519, keys.TouchAlways); !is[*keys.NotFreshError](err) {
+	if _, err := s.MakeRootKey(keys.RootKeyOrder{Algorithm: keys.Ed25519, Touch: keys.TouchAlways, From: keys.FromToken}, nil); !is[*keys.NotFreshError](err) {
 		t.Errorf("a root key with the default PIN: %v", err)
 	}
 	enrol(t, s, holderPIN)
 	if _, err := s.Prepare(holderPIN); !is[*keys.NotFreshError](err) || !strings.Contains(err.Error(), "slot 9c holds a key") {
 		t.Errorf("prepared twice: %v", err)
 	}
-	if _, err := s.MakeRootKey(keys.Ed25519, keys.TouchAlways); !is[*keys.SlotTakenError](err) {
+	if _, err := s.MakeRootKey(keys.RootKeyOrder{Algorithm: keys.Ed25519, Touch: keys.TouchAlways, From: keys.FromToken}, nil); !is[*keys.SlotTakenError](err) {
 		t.Errorf("a second root key: %v", err)
 	}
 	if _, err := s.Attest(0x83); !is[*keys.NoKeyError](err) {
@@ -298,14 +298,14 @@ func TestOldFirmware(t *testing.T) {
 		{"rsa", keys.TouchAlways, `no token makes "rsa" keys`},
 		{keys.P256, "sometimes", `touch policy "sometimes"`},
 	} {
-		if _, err := s.MakeRootKey(c.algorithm, c.touch); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := s.MakeRootKey(keys.RootKeyOrder{Algorithm: c.algorithm, Touch: c.touch, From: keys.FromToken}, nil); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%v, %v: %v", c.algorithm, c.touch, err)
 		}
 	}
 	if after, err := s.Info(); err != nil || !reflect.DeepEqual(after, before) {
 		t.Errorf("%+v became %+v (%v)", before, after, err)
 	}
-	if _, err := s.MakeRootKey(keys.P256, keys.TouchCached); err != nil {
+	if _, err := s.MakeRootKey(keys.RootKeyOrder{Algorithm: keys.P256, Touch: keys.TouchCached, From: keys.FromToken}, nil); err != nil {
 		t.Error(err)
 	}
 }
@@ -680,7 +680,7 @@ func TestServeEndsInTouchWait(t *testing.T) {
 	in, request := io.Pipe()
 	answer, out := io.Pipe()
 	served := make(chan error, 1)
-	go func() { served <- keys.Serve(in, out, virtual.Open) }()
+	go func() { served <- keys.Serve(in, out, virtual.Open, keys.Backups{}) }()
 	send := func(kind byte, body string) {
 		if _, err := request.Write(append([]byte{kind, 0, 0, byte(len(body) >> 8), byte(len(body))}, body...)); err != nil {
 			t.Error(err)
@@ -823,7 +823,7 @@ func FuzzServe(f *testing.F) {
 	f.Fuzz(func(t *testing.T, input []byte) {
 		_ = keys.Serve(bytes.NewReader(input), io.Discard, func(keys.Backend) (keys.Opener, error) {
 			return nil, errors.New("no readers")
-		})
+		}, keys.Backups{})
 	})
 }
 
@@ -841,7 +841,7 @@ func TestServeRefuses(t *testing.T) {
 		{"no secret", "q\x00\x00\x00\x0d{\"do\":\"sign\"}", "unexpected EOF"},
 		{"JSON for a secret", "q\x00\x00\x00\x0d{\"do\":\"sign\"}q\x00\x00\x00\x00", "instead of a secret"},
 	} {
-		err := keys.Serve(strings.NewReader(c.input), io.Discard, virtual.Open)
+		err := keys.Serve(strings.NewReader(c.input), io.Discard, virtual.Open, keys.Backups{})
 		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v", c.name, err)
 		}

@@ -33,7 +33,7 @@ import (
 // The test binary is the child of its sessions.
 func TestMain(m *testing.M) {
 	if len(os.Args) == 2 && os.Args[1] == "token-session" {
-		if err := keys.Serve(os.Stdin, os.Stdout, yubikey.Open); err != nil {
+		if err := keys.Serve(os.Stdin, os.Stdout, yubikey.Open, keys.Backups{}); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -147,7 +147,7 @@ func TestEnrolAndSign(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			made, err := s.MakeRootKey(algorithm, keys.TouchAlways)
+			made, err := s.MakeRootKey(keys.RootKeyOrder{Algorithm: algorithm, Touch: keys.TouchAlways, From: keys.FromToken}, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -203,20 +203,20 @@ func TestRefusals(t *testing.T) {
 	service.Plug(t, 0, "--serial", "7", "--touch", "auto")
 	s := selected(t, service, 7)
 	good, wrong := pin(t, holderPIN), pin(t, "111111")
-	if _, err := s.MakeRootKey(keys.Ed25519, keys.TouchAlways); !is[*keys.NotFreshError](err) {
+	if _, err := s.MakeRootKey(keys.RootKeyOrder{Algorithm: keys.Ed25519, Touch: keys.TouchAlways, From: keys.FromToken}, nil); !is[*keys.NotFreshError](err) {
 		t.Errorf("a root key with the default PIN: %v", err)
 	}
 	if _, err := s.Prepare(good); err != nil {
 		t.Fatal(err)
 	}
-	root, err := s.MakeRootKey(keys.Ed25519, keys.TouchAlways)
+	root, err := s.MakeRootKey(keys.RootKeyOrder{Algorithm: keys.Ed25519, Touch: keys.TouchAlways, From: keys.FromToken}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.Prepare(good); !is[*keys.NotFreshError](err) {
 		t.Errorf("prepared twice: %v", err)
 	}
-	if _, err := s.MakeRootKey(keys.Ed25519, keys.TouchAlways); !is[*keys.SlotTakenError](err) {
+	if _, err := s.MakeRootKey(keys.RootKeyOrder{Algorithm: keys.Ed25519, Touch: keys.TouchAlways, From: keys.FromToken}, nil); !is[*keys.SlotTakenError](err) {
 		t.Errorf("a second root key: %v", err)
 	}
 	for _, slot := range []keys.Slot{0x83, 0x9e, 0x12} {
@@ -324,7 +324,7 @@ func TestECDH(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.MakeRootKey(keys.Ed25519, keys.TouchNever); err != nil {
+	if _, err := s.MakeRootKey(keys.RootKeyOrder{Algorithm: keys.Ed25519, Touch: keys.TouchNever, From: keys.FromToken}, nil); err != nil {
 		t.Fatal(err)
 	}
 	peer, err := ecdh.P256().GenerateKey(rand.Reader)
