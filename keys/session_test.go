@@ -38,7 +38,17 @@ func TestMain(m *testing.M) {
 				in = io.TeeReader(in, mustCreate(record+".in"))
 				out = io.MultiWriter(out, mustCreate(record+".out"))
 			}
-			if err := keys.Serve(in, out, virtual.Open, keys.Backups{}); err != nil {
+			backups := keys.Backups{Seal: seal, Open: unseal}
+			if os.Getenv("NOBACKUPS") != "" {
+				backups = keys.Backups{}
+			}
+			var err error
+			if fault := os.Getenv("DIE"); fault != "" {
+				err = mortally(fault, in, out, backups)
+			} else {
+				err = keys.Serve(in, out, virtual.Open, backups)
+			}
+			if err != nil {
 				fmt.Fprintln(os.Stderr, err)
 				os.Exit(1)
 			}
@@ -839,6 +849,10 @@ func TestServeRefuses(t *testing.T) {
 		{"unknown member", "q\x00\x00\x00\x09{\"pin\":1}", "unknown field"},
 		{"two values", "q\x00\x00\x00\x04{}{}", "data after"},
 		{"no secret", "q\x00\x00\x00\x0d{\"do\":\"sign\"}", "unexpected EOF"},
+		{"many secrets", "q\x00\x00\x00\x28{\"do\":\"make the root key\",\"secrets\":102}", "request with 102 secrets"},
+		{"negative secrets", "q\x00\x00\x00\x27{\"do\":\"make the root key\",\"secrets\":-1}", "request with -1 secrets"},
+		{"more entropy than secrets", "q\x00\x00\x00\x26{\"do\":\"make the root key\",\"entropy\":1}", "request with 0 secrets"},
+		{"stored too early", "k\x00\x00\x00\x00", "nobody asked for"},
 		{"JSON for a secret", "q\x00\x00\x00\x0d{\"do\":\"sign\"}q\x00\x00\x00\x00", "instead of a secret"},
 	} {
 		err := keys.Serve(strings.NewReader(c.input), io.Discard, virtual.Open, keys.Backups{})
