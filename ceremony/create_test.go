@@ -21,7 +21,7 @@ import (
 // The test program is also the child process of token sessions.
 func TestMain(m *testing.M) {
 	if len(os.Args) == 2 && os.Args[1] == "token-session" {
-		if err := keys.Serve(os.Stdin, os.Stdout, virtual.Open); err != nil {
+		if err := keys.Serve(os.Stdin, os.Stdout, virtual.Open, keys.Backups{}); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}

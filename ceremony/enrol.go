@@ -444,7 +444,7 @@ func (d *Desk) makeKey(ctx context.Context, a Attendant, s *keys.Session, h *Hol
 	if err != nil {
 		return err
 	}
-	public, err := s.MakeRootKey(policy.Algorithm, policy.Touch)
+	public, err := s.MakeRootKey(keys.RootKeyOrder{Algorithm: policy.Algorithm, Touch: policy.Touch, From: keys.FromToken}, nil)
 	if err != nil {
 		return err
 	}

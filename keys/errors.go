@@ -13,7 +13,7 @@ const TouchWait = 15
 // What can go wrong with a token and has no number to tell.
 var (
 	// ErrNotTouched: the token waited for a touch, and gave up.
-	ErrNotTouched = fmt.Errorf("the token was not touched within %d seconds, and nothing was signed (hint: try again, and touch it when it blinks)", TouchWait)
+	ErrNotTouched = fmt.Errorf("the token was not touched within %d seconds, and the key was not used (hint: try again, and touch it when it blinks)", TouchWait)
 	// ErrRemoved: the token was pulled out in the middle.
 	ErrRemoved = errors.New("the token was pulled out (hint: insert it again; what it was doing may have happened)")
 	// ErrManagementKey: the token did not take the management key.

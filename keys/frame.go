@@ -18,21 +18,30 @@ type frameType byte
 
 const (
 	frameRequest frameType = 'q' // parent: a request, JSON; then its secrets
-	frameSecret  frameType = 's' // parent: a secret, raw; never inside JSON
+	frameSecret  frameType = 's' // both: a secret, raw; never inside JSON
 	frameTouched frameType = 't' // parent: a virtual token is touched; no body
-	frameAnswer  frameType = 'a' // child: the answer to the request, JSON
+	frameStored  frameType = 'k' // parent: what the child asked to store is stored; no body
+	frameAnswer  frameType = 'a' // child: the answer to the request, JSON; its secret goes before it
 	frameEvent   frameType = 'e' // child: an event before the answer, JSON
+	frameFile    frameType = 'f' // child: a sealed file, JSON; an event asks to store those before it
 )
 
 // maxBody bounds the bodies. A request holds a whole message of up to 1 MiB,
 // in base64.
 var maxBody = map[frameType]uint32{
 	frameRequest: 2 << 20,
-	frameSecret:  256,
+	frameSecret:  16 << 10,
 	frameTouched: 0,
+	frameStored:  0,
 	frameAnswer:  1 << 20,
 	frameEvent:   1 << 10,
+	frameFile:    1 << 20,
 }
+
+const (
+	maxSecrets = 101 // that follow a request
+	maxFiles   = 100 // that an event asks to store
+)
 
 // MaxMessage is how many bytes Session.Sign takes: ECDSA tokens sign a digest,
 // so their messages are bounded by this alone.
@@ -139,6 +148,9 @@ const (
 	doChange  = "change the PIN"
 	doUnblock = "unblock the PIN"
 	doSign    = "sign"
+	doECDH    = "agree on a secret"
+	doBackup  = "open a backup"
+	doHeldPUK = "unblock the PIN with the opened backup"
 )
 
 type request struct {
@@ -147,17 +159,25 @@ type request struct {
 	Serial    uint32    `json:"serial,omitempty"`
 	Slot      Slot      `json:"slot,omitempty"`
 	Algorithm Algorithm `json:"algorithm,omitempty"`
-	Touch     Touch     `json:"touch,omitempty"`
-	Message   []byte    `json:"message,omitempty"`
+	Message   []byte    `json:"message,omitempty"` // to sign; for doBackup, a ciphertext
+	Peer      []byte    `json:"peer,omitempty"`    // a point, for doECDH
+
+	Order     *RootKeyOrder   `json:"order,omitempty"`
+	Open      json.RawMessage `json:"open,omitempty"`
+	WithToken bool            `json:"with_token,omitempty"` // the first secret is its PIN
+	Secrets   int             `json:"secrets,omitempty"`    // that follow doRootKey or doBackup
+	Entropy   int             `json:"entropy,omitempty"`    // how many of them, at the end, are extra entropy
 }
 
 // secrets is how many secrets follow the request.
 func (q request) secrets() int {
 	switch q.Do {
-	case doPrepare, doPIN, doSign:
+	case doPrepare, doPIN, doSign, doECDH, doHeldPUK:
 		return 1
 	case doChange, doUnblock: // the old PIN or the PUK, and the new PIN
 		return 2
+	case doRootKey, doBackup:
+		return q.Secrets
 	}
 	return 0
 }
@@ -171,10 +191,15 @@ type answer struct {
 	Public      *PublicKey   `json:"public,omitempty"`
 	Attestation *Attestation `json:"attestation,omitempty"`
 	Signature   []byte       `json:"signature,omitempty"`
+	Opened      *Opened      `json:"opened,omitempty"`
+
+	secret *secret.Buffer // what went before the answer, in a frame of its own
 }
 
 // event is said before the answer: the command that waits for a touch is about
-// to be sent.
+// to be sent, or the files sent since the last event are to be stored, and the
+// child waits for frameStored.
 type event struct {
-	Touch bool `json:"touch"`
+	Touch bool   `json:"touch,omitempty"`
+	Store string `json:"store,omitempty"` // BackupKey or BackupToken
 }

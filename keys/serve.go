@@ -1,7 +1,6 @@
 package keys
 
 import (
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -42,10 +41,15 @@ const tries = 5
 // until r ends, which is nil. r must not be buffered. When r ends during a
 // command, Serve returns at once while the command still runs: the caller ends
 // the process. Programs call secret.LockProcess before.
-func Serve(r io.Reader, w io.Writer, open func(Backend) (Opener, error)) error {
-	s := &server{r: r, w: w, open: open, work: make(chan job), done: make(chan error, 1)}
+func Serve(r io.Reader, w io.Writer, open func(Backend) (Opener, error), backups Backups) error {
+	s := &server{
+		r: r, w: w, open: open, backups: backups,
+		work: make(chan job), done: make(chan error, 1),
+		stored: make(chan struct{}, 1), ended: make(chan struct{}),
+	}
 	go s.serve()
 	err := s.read()
+	close(s.ended)
 	if err == io.EOF {
 		err = nil
 	}
@@ -63,23 +67,29 @@ func Serve(r io.Reader, w io.Writer, open func(Backend) (Opener, error)) error {
 // second one works and writes, so that a touch and the end of the input are
 // noticed during a command.
 type server struct {
-	r     io.Reader
-	w     io.Writer
-	open  func(Backend) (Opener, error)
-	work  chan job
-	busy  atomic.Bool // from the request until just before its answer
-	done  chan error  // why serve returned
-	touch atomic.Pointer[Touchable]
+	r       io.Reader
+	w       io.Writer
+	open    func(Backend) (Opener, error)
+	backups Backups
+	work    chan job
+	busy    atomic.Bool // from the request until just before its answer
+	done    chan error  // why serve returned
+	touch   atomic.Pointer[Touchable]
+	storing atomic.Bool   // the parent was asked to store something
+	stored  chan struct{} // it has
+	ended   chan struct{} // closed when the input ended
 
 	// Of the working goroutine alone:
 	opener Opener
 	token  Token
+	key    *rootKey   // nil: none was made here, and no backup of one opened
+	access *tokenKeys // nil: no backup of them was opened
 }
 
-// job is a request with its PIN, or the PIN or PUK that goes before the new PIN.
+// job is a request with the secrets that followed it.
 type job struct {
 	request
-	pin, newPIN *secret.Buffer
+	given []*secret.Buffer
 }
 
 // read hands requests to the working goroutine until the input ends.
@@ -95,6 +105,12 @@ func (s *server) read() error {
 				(*touchable).Touched()
 			}
 			continue
+		case t == frameStored:
+			if !s.storing.CompareAndSwap(true, false) {
+				return errors.New("something is stored that nobody asked for")
+			}
+			s.stored <- struct{}{}
+			continue
 		case t != frameRequest:
 			return fmt.Errorf("frame of type %q instead of a request", t)
 		case s.busy.Load():
@@ -108,7 +124,10 @@ func (s *server) read() error {
 		if err := decode(body, &j.request); err != nil {
 			return fmt.Errorf("request: %w", err)
 		}
-		for _, to := range []**secret.Buffer{&j.pin, &j.newPIN}[:j.secrets()] {
+		if n := j.secrets(); n < 0 || n > maxSecrets || j.Entropy < 0 || j.Entropy > n {
+			return fmt.Errorf("request with %d secrets", n)
+		}
+		for range j.secrets() {
 			t, n, err := readHeader(s.r)
 			if err != nil {
 				return noEOF(err)
@@ -116,9 +135,11 @@ func (s *server) read() error {
 			if t != frameSecret {
 				return fmt.Errorf("frame of type %q instead of a secret", t)
 			}
-			if *to, err = readSecret(s.r, n); err != nil {
+			given, err := readSecret(s.r, n)
+			if err != nil {
 				return err
 			}
+			j.given = append(j.given, given)
 		}
 		s.busy.Store(true)
 		select {
@@ -134,8 +155,9 @@ func (s *server) serve() {
 	var err error
 	for j := range s.work {
 		a, failed := s.do(j)
-		j.pin.Wipe()
-		j.newPIN.Wipe()
+		for _, given := range j.given {
+			given.Wipe()
+		}
 		if failed != nil {
 			a = answer{Error: toWire(failed)}
 		}
@@ -144,6 +166,8 @@ func (s *server) serve() {
 			break
 		}
 	}
+	s.key.wipe()
+	s.access.wipe()
 	if s.token != nil {
 		err = errors.Join(err, s.token.Close())
 	}
@@ -168,6 +192,9 @@ func (s *server) do(j job) (answer, error) {
 		return answer{Tokens: tokens}, err
 	case doSelect:
 		return answer{}, s.selectToken(j.Serial)
+	case doBackup:
+		opened, err := s.openBackup(j)
+		return answer{Opened: &opened}, err
 	}
 	if s.token == nil {
 		return answer{}, ErrNoToken
@@ -179,10 +206,15 @@ func (s *server) do(j job) (answer, error) {
 	case doReset:
 		return answer{}, s.token.Reset()
 	case doPrepare:
-		prepared, err := prepare(s.token, j.pin)
+		prepared, err := prepare(s.token, j.given[0])
 		return answer{Prepared: &prepared}, err
 	case doRootKey:
-		public, err := makeRootKey(s.token, j.Algorithm, j.Touch)
+		if j.Order == nil {
+			return answer{}, errors.New("no order for a root key")
+		}
+		order, passphrases := *j.Order, len(j.given)-j.Entropy
+		order.Passphrases, order.Entropy = j.given[:passphrases], j.given[passphrases:]
+		public, err := s.makeRootKey(order)
 		return answer{Public: &public}, err
 	case doTry:
 		return answer{}, try(s.token, j.Algorithm, j.Message)
@@ -190,19 +222,42 @@ func (s *server) do(j job) (answer, error) {
 		attestation, err := s.token.Attest(j.Slot)
 		return answer{Attestation: &attestation}, err
 	case doPIN:
-		return answer{}, s.token.VerifyPIN(j.pin)
+		return answer{}, s.token.VerifyPIN(j.given[0])
 	case doChange:
-		return answer{}, s.token.ChangePIN(j.pin, j.newPIN)
+		return answer{}, s.token.ChangePIN(j.given[0], j.given[1])
 	case doUnblock:
-		return answer{}, s.token.Unblock(j.pin, j.newPIN)
+		return answer{}, s.token.Unblock(j.given[0], j.given[1])
+	case doHeldPUK:
+		return answer{}, s.unblockHeld(j.given[0])
 	case doSign:
 		var said error
-		signature, err := s.token.Sign(j.Slot, j.pin, j.Message, func() {
-			said = writeJSON(s.w, frameEvent, event{Touch: true})
-		})
+		signature, err := s.token.Sign(j.Slot, j.given[0], j.Message, s.announce(&said))
 		return answer{Signature: signature}, errors.Join(err, said)
+	case doECDH:
+		shared, err := s.ecdh(j.Slot, j.given[0], j.Peer)
+		if err != nil {
+			return answer{}, err
+		}
+		defer shared.Wipe()
+		return answer{}, writeFrame(s.w, frameSecret, shared.Bytes())
 	}
 	return answer{}, fmt.Errorf("request to %q, which this version does not know", j.Do)
+}
+
+// announce tells the parent that the token is about to wait for a touch.
+func (s *server) announce(failed *error) func() {
+	return func() { *failed = writeJSON(s.w, frameEvent, event{Touch: true}) }
+}
+
+// ecdh has the selected token agree on a secret.
+func (s *server) ecdh(slot Slot, pin *secret.Buffer, peer []byte) (*secret.Buffer, error) {
+	var said error
+	shared, err := s.token.ECDH(slot, pin, peer, s.announce(&said))
+	if err = errors.Join(err, said); err != nil {
+		shared.Wipe()
+		return nil, err
+	}
+	return shared, nil
 }
 
 func (s *server) openReaders(b *Backend) (err error) {
@@ -336,86 +391,4 @@ func notFresh(i Info) *NotFreshError {
 		e.Found = append(e.Found, "its management key is not the default")
 	}
 	return e
-}
-
-// makeRootKey is Session.MakeRootKey. With PUK and management key gone, nobody
-// can set another PIN or overwrite the key; so they go before it is made.
-func makeRootKey(t Token, algorithm Algorithm, touch Touch) (PublicKey, error) {
-	info, err := t.Info()
-	if err != nil {
-		return PublicKey{}, err
-	}
-	switch { // what the token would refuse at the end, it must not begin with
-	case algorithm != Ed25519 && algorithm != P256 && algorithm != P384:
-		return PublicKey{}, &TokenError{fmt.Sprintf("no token makes %q keys", algorithm)}
-	case touch != TouchNever && touch != TouchAlways && touch != TouchCached:
-		return PublicKey{}, &TokenError{fmt.Sprintf("no token knows the touch policy %q", touch)}
-	case algorithm == Ed25519 && info.Firmware.Less(firmwareEd25519):
-		return PublicKey{}, &TokenError{fmt.Sprintf("token %d has firmware %v, and ed25519 needs %v (hint: another token, or ecdsa-p256 in the plan)",
-			info.Serial, info.Firmware, firmwareEd25519)}
-	}
-	if _, taken := info.Key(SlotRoot); taken {
-		return PublicKey{}, &SlotTakenError{SlotRoot}
-	}
-	if info.PINDefault {
-		return PublicKey{}, &NotFreshError{info.Serial, []string{"its PIN is still the default"}}
-	}
-	if !info.PUKDefault || !info.ManagementDefault {
-		return PublicKey{}, notFresh(Info{Serial: info.Serial, PINDefault: true, PUKDefault: info.PUKDefault, ManagementDefault: info.ManagementDefault})
-	}
-
-	factoryPUK, err := secret.Take([]byte(DefaultPUK))
-	if err != nil {
-		return PublicKey{}, err
-	}
-	defer factoryPUK.Wipe()
-	factoryManagement, err := secret.Take([]byte(DefaultManagement))
-	if err != nil {
-		return PublicKey{}, err
-	}
-	defer factoryManagement.Wipe()
-	puk, err := randomPUK()
-	if err != nil {
-		return PublicKey{}, err
-	}
-	defer puk.Wipe()
-	management, err := secret.New(32)
-	if err != nil {
-		return PublicKey{}, err
-	}
-	defer management.Wipe()
-	_, _ = rand.Read(management.Bytes()) // never fails: it ends the program instead
-
-	if err := t.ChangePUK(factoryPUK, puk); err != nil {
-		return PublicKey{}, fmt.Errorf("set the PUK: %w", err)
-	}
-	if err := t.SetManagement(factoryManagement, management); err != nil {
-		return PublicKey{}, fmt.Errorf("set the management key: %w", err)
-	}
-	public, err := t.Generate(management, SlotRoot, algorithm, Policy{PINAlways, touch})
-	if err != nil {
-		return PublicKey{}, fmt.Errorf("make the key in slot %v: %w", SlotRoot, err)
-	}
-	return public, nil
-}
-
-// randomPUK returns 8 random digits other than the default. Bytes from 250 on
-// are thrown away, so that every digit is equally likely.
-func randomPUK() (*secret.Buffer, error) {
-	puk, err := secret.New(8)
-	if err != nil {
-		return nil, err
-	}
-	digits := puk.Bytes()
-	for {
-		for i := range digits {
-			for digits[i] = 255; digits[i] >= 250; {
-				_, _ = rand.Read(digits[i : i+1])
-			}
-			digits[i] = '0' + digits[i]%10
-		}
-		if string(digits) != DefaultPUK { // compared in place: no copy is made
-			return puk, nil
-		}
-	}
 }

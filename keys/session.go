@@ -2,12 +2,14 @@ package keys
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -56,9 +58,10 @@ type Session struct {
 }
 
 type frame struct {
-	t    frameType
-	body []byte
-	err  error
+	t      frameType
+	body   []byte
+	secret *secret.Buffer // the body of a frameSecret
+	err    error
 }
 
 // closeGrace is how long Close waits for a child that has no more input to end
@@ -98,7 +101,7 @@ func (p Program) Start(ctx context.Context, b Backend) (*Session, error) {
 	}
 	go s.read(out)
 	s.stop = context.AfterFunc(ctx, func() { s.kill(context.Cause(ctx)) })
-	if _, err := s.call(ctx, request{Do: doOpen, Backend: &b}, nil); err != nil {
+	if _, err := s.call(ctx, request{Do: doOpen, Backend: &b}, reactions{}); err != nil {
 		_ = s.Close()
 		return nil, err
 	}
@@ -124,12 +127,15 @@ func (s *Session) read(out *os.File) {
 	defer close(s.frames)
 	for {
 		t, n, err := readHeader(out)
-		if err == nil && t != frameAnswer && t != frameEvent {
-			err = fmt.Errorf("frame of type %q from the child", t)
-		}
 		f := frame{t: t, err: err}
-		if err == nil {
+		switch {
+		case err != nil:
+		case t == frameAnswer || t == frameEvent || t == frameFile:
 			f.body, f.err = readBody(out, n)
+		case t == frameSecret:
+			f.secret, f.err = readSecret(out, n)
+		default:
+			f.err = fmt.Errorf("frame of type %q from the child", t)
 		}
 		if f.err == io.EOF || errors.Is(f.err, io.ErrUnexpectedEOF) {
 			return
@@ -169,20 +175,43 @@ func (s *Session) gone(doing string) error {
 	return &EndedError{Doing: doing, Why: why}
 }
 
-// call sends a request, with its secrets, and returns the answer. touch is
-// called when the token is about to wait for one.
-func (s *Session) call(ctx context.Context, q request, touch func(context.Context) error, secrets ...*secret.Buffer) (answer, error) {
-	for _, pin := range secrets {
-		if pin.Len() > int(maxBody[frameSecret]) {
-			return answer{}, &PINFormatError{}
+// reactions are what the caller does before the answer is there; nil for what
+// the request does not lead to.
+type reactions struct {
+	touch func(context.Context) error                 // the token is about to wait for one
+	store func(what string, files []SealedFile) error // what is sealed is to be kept
+}
+
+// heard is what the child has said before its answer.
+type heard struct {
+	secret *secret.Buffer
+	files  []SealedFile // since the last event
+}
+
+// call sends a request, with its secrets, and returns the answer, with its
+// secret.
+func (s *Session) call(ctx context.Context, q request, on reactions, secrets ...*secret.Buffer) (a answer, err error) {
+	for _, given := range secrets {
+		if given.Len() > int(maxBody[frameSecret]) {
+			return answer{}, fmt.Errorf("a secret of %d bytes is too long: at most %d", given.Len(), maxBody[frameSecret])
 		}
+	}
+	if len(secrets) > maxSecrets {
+		return answer{}, fmt.Errorf("%d secrets are too many: at most %d", len(secrets), maxSecrets)
+	}
+	body, err := json.Marshal(q)
+	if err == nil && len(body) > int(maxBody[frameRequest]) {
+		err = fmt.Errorf("a request of %d bytes is too long: at most %d", len(body), maxBody[frameRequest])
+	}
+	if err != nil {
+		return answer{}, err
 	}
 	stop := context.AfterFunc(ctx, func() { s.kill(context.Cause(ctx)) })
 	defer stop()
-	err := writeJSON(s.in, frameRequest, q)
-	for _, pin := range secrets {
+	err = writeFrame(s.in, frameRequest, body)
+	for _, given := range secrets {
 		if err == nil {
-			err = writeFrame(s.in, frameSecret, pin.Bytes())
+			err = writeFrame(s.in, frameSecret, given.Bytes())
 		}
 	}
 	if err != nil {
@@ -192,41 +221,92 @@ func (s *Session) call(ctx context.Context, q request, touch func(context.Contex
 		s.hangUp()
 		return answer{}, s.gone(q.Do)
 	}
-	f, more := <-s.frames
-	if more && f.err == nil && f.t == frameEvent {
-		if f, more, err = s.touch(ctx, f, touch); err != nil {
-			return answer{}, err
+
+	var h heard
+	defer func() {
+		if err != nil {
+			h.secret.Wipe()
 		}
+	}()
+	f, more := <-s.frames
+	for more && f.err == nil && f.t != frameAnswer {
+		f, more = s.react(ctx, f, &h, on)
 	}
 	if !more {
 		s.hangUp()
 		return answer{}, s.gone(q.Do)
 	}
-	var a answer
-	if f.err == nil && f.t != frameAnswer {
-		f.err = fmt.Errorf("frame of type %q instead of an answer", f.t)
-	}
 	if f.err == nil {
 		f.err = decode(f.body, &a)
 	}
+	if f.err == nil && a.Error == nil && (h.secret != nil) != (q.Do == doECDH) {
+		f.err = errors.New("a secret without a question, or the other way round")
+	}
 	if f.err != nil {
-		err := fmt.Errorf("what the token's process said makes no sense: %w", f.err)
-		s.kill(err)
+		s.end(fmt.Errorf("what the token's process said makes no sense: %w", f.err))
 		return answer{}, s.gone(q.Do)
 	}
 	if a.Error != nil {
 		return answer{}, a.Error.typed()
 	}
+	a.secret = h.secret
 	return a, nil
 }
 
-// touch calls the caller's touch, in the caller's goroutine, with a context
-// that ends when the answer is there, and returns the answer.
-func (s *Session) touch(ctx context.Context, f frame, touch func(context.Context) error) (frame, bool, error) {
-	var e event
-	if err := decode(f.body, &e); err != nil || !e.Touch {
-		return frame{err: fmt.Errorf("event %q", f.body)}, true, nil
+// end kills the child, and throws away what it still says.
+func (s *Session) end(why error) {
+	s.kill(why)
+	for f := range s.frames {
+		f.secret.Wipe()
 	}
+}
+
+// react does what a frame before the answer asks for, and returns the next.
+func (s *Session) react(ctx context.Context, f frame, h *heard, on reactions) (next frame, more bool) {
+	nonsense := func(err error) (frame, bool) { return frame{err: err}, true }
+	var e event
+	switch f.t {
+	case frameSecret:
+		if h.secret != nil {
+			f.secret.Wipe()
+			return nonsense(errors.New("a second secret"))
+		}
+		h.secret = f.secret
+		next, more = <-s.frames
+		return next, more
+	case frameFile:
+		var file SealedFile
+		if err := decode(f.body, &file); err != nil {
+			return nonsense(fmt.Errorf("sealed file: %w", err))
+		}
+		if h.files = append(h.files, file); len(h.files) > maxFiles {
+			return nonsense(fmt.Errorf("more than %d sealed files", maxFiles))
+		}
+		next, more = <-s.frames
+		return next, more
+	}
+	err := decode(f.body, &e)
+	switch {
+	case err == nil && e == event{Touch: true}:
+		return s.touch(ctx, on.touch)
+	case err == nil && e == event{Store: e.Store} && on.store != nil && len(h.files) > 0:
+		files := h.files
+		h.files = nil
+		if err := on.store(e.Store, files); err != nil {
+			s.end(err)
+			return frame{}, false
+		}
+		// A child that is gone cannot be written to; the next frame tells.
+		_ = writeFrame(s.in, frameStored, nil)
+		next, more = <-s.frames
+		return next, more
+	}
+	return nonsense(fmt.Errorf("event %q", f.body))
+}
+
+// touch calls the caller's touch, in the caller's goroutine, with a context
+// that ends when the token has answered, and returns what the child says next.
+func (s *Session) touch(ctx context.Context, touch func(context.Context) error) (next frame, more bool) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	type reply struct {
@@ -245,20 +325,22 @@ func (s *Session) touch(ctx context.Context, f frame, touch func(context.Context
 	}
 	select {
 	case r := <-answered: // a signature that is there counts, whatever touch says
-		return r.f, r.more, nil
+		return r.f, r.more
 	default:
 	}
 	if err != nil {
 		s.kill(err)
-		<-answered
-		return frame{}, false, s.gone(doSign)
+		r := <-answered
+		r.f.secret.Wipe()
+		s.end(err)
+		return frame{}, false
 	}
 	if touch != nil {
 		// A child that is gone cannot be written to; the answer tells.
 		_ = writeFrame(s.in, frameTouched, nil)
 	}
 	r := <-answered
-	return r.f, r.more, nil
+	return r.f, r.more
 }
 
 // hangUp makes sure that a child whose output ended does end.
@@ -294,26 +376,26 @@ func (s *Session) Readers() ([]string, error) {
 
 // List returns the tokens that are in the readers now.
 func (s *Session) List() ([]Info, error) {
-	a, err := s.call(s.ctx, request{Do: doList}, nil)
+	a, err := s.call(s.ctx, request{Do: doList}, reactions{})
 	return a.Tokens, err
 }
 
 // Select opens the token with this serial for the methods below. It closes the
 // one that was open. Errors are *NotFoundError, *SerialError, *InUseError.
 func (s *Session) Select(serial uint32) error {
-	_, err := s.call(s.ctx, request{Do: doSelect, Serial: serial}, nil)
+	_, err := s.call(s.ctx, request{Do: doSelect, Serial: serial}, reactions{})
 	return err
 }
 
 // Info returns what the selected token says about itself.
 func (s *Session) Info() (Info, error) {
-	a, err := s.call(s.ctx, request{Do: doInfo}, nil)
+	a, err := s.call(s.ctx, request{Do: doInfo}, reactions{})
 	return *valueOr(a.Info), err
 }
 
 // Reset erases the selected token's keys and brings it to its factory state.
 func (s *Session) Reset() error {
-	_, err := s.call(s.ctx, request{Do: doReset}, nil)
+	_, err := s.call(s.ctx, request{Do: doReset}, reactions{})
 	return err
 }
 
@@ -327,48 +409,89 @@ type Prepared struct {
 // the keys in 9a and 82. The token must be fresh (*NotFreshError); PUK and
 // management key stay the default.
 func (s *Session) Prepare(pin *secret.Buffer) (Prepared, error) {
-	a, err := s.call(s.ctx, request{Do: doPrepare}, nil, pin)
+	a, err := s.call(s.ctx, request{Do: doPrepare}, reactions{}, pin)
 	return *valueOr(a.Prepared), err
 }
 
-// MakeRootKey is a token's second pass: a random PUK and a random AES-256
-// management key, which nobody ever learns, and then the root key in 9c with
-// PIN always. PUK and management key must be the default, the PIN must not,
-// and 9c must be empty (*NotFreshError, *SlotTakenError).
-func (s *Session) MakeRootKey(algorithm Algorithm, touch Touch) (PublicKey, error) {
-	a, err := s.call(s.ctx, request{Do: doRootKey, Algorithm: algorithm, Touch: touch}, nil)
+// MakeRootKey is a token's second pass: a random PUK, a random AES-256
+// management key, and then the root key in 9c with PIN always. PUK and
+// management key must be the default, the PIN must not, and 9c must be empty
+// (*NotFreshError, *SlotTakenError).
+//
+// With order.Seal, PUK and management key are sealed first (BackupToken), and
+// with FromSession the root key too (BackupKey). store is called for each in
+// this goroutine, and keeps the files for good. Until it has returned nil for
+// all of them the token stays as it is. If it returns an error, the session
+// ends and MakeRootKey returns that error. Every call makes other secrets, so
+// the files of two calls belong into two folders.
+//
+// The root key of FromSession stays in the session's process until that ends:
+// FromHeld puts it on a second token, selected and prepared in the same
+// session, which gets a PUK and management key of its own.
+func (s *Session) MakeRootKey(order RootKeyOrder, store func(what string, files []SealedFile) error) (PublicKey, error) {
+	secrets := slices.Concat(order.Passphrases, order.Entropy)
+	q := request{Do: doRootKey, Order: &order, Secrets: len(secrets), Entropy: len(order.Entropy)}
+	a, err := s.call(s.ctx, q, reactions{store: store}, secrets...)
 	return *valueOr(a.Public), err
+}
+
+// OpenBackup opens the last layer of a sealed backup. What is in it stays in
+// the session's process until that ends: a root key for MakeRootKey with
+// FromHeld, a PUK for UnblockFromBackup. For a drill the answer is enough, with
+// the public key derived from the root key.
+//
+// Where order.PIN is set, the selected token opens it with its key in 82. Then
+// touch, and the end of the session, are as in Sign.
+func (s *Session) OpenBackup(ctx context.Context, order BackupOrder, touch func(ctx context.Context) error) (Opened, error) {
+	if len(order.Ciphertext) > MaxMessage {
+		return Opened{}, fmt.Errorf("a sealed file of %d bytes is none of ours, which are shorter than %d", len(order.Ciphertext), MaxMessage)
+	}
+	secrets := order.Secrets
+	if order.PIN != nil {
+		secrets = slices.Concat([]*secret.Buffer{order.PIN}, secrets)
+	}
+	q := request{Do: doBackup, Message: order.Ciphertext, Open: order.Open, WithToken: order.PIN != nil, Secrets: len(secrets)}
+	a, err := s.call(ctx, q, reactions{touch: touch}, secrets...)
+	return *valueOr(a.Opened), err
+}
+
+// UnblockFromBackup sets a new PIN, with all its tries, by the PUK of the
+// backup that was opened in this session, which must be the selected token's
+// (*SerialError).
+func (s *Session) UnblockFromBackup(pin *secret.Buffer) error {
+	_, err := s.call(s.ctx, request{Do: doHeldPUK}, reactions{}, pin)
+	return err
 }
 
 // Try has a fresh token make a key, sign message with it, and then brings the
 // token back to its factory state: it works, and signs so much.
 func (s *Session) Try(algorithm Algorithm, message []byte) error {
-	_, err := s.call(s.ctx, request{Do: doTry, Algorithm: algorithm, Message: message}, nil)
+	_, err := s.call(s.ctx, request{Do: doTry, Algorithm: algorithm, Message: message}, reactions{})
 	return err
 }
 
 // Attest returns the attestation of a key made on the selected token.
 func (s *Session) Attest(slot Slot) (Attestation, error) {
-	a, err := s.call(s.ctx, request{Do: doAttest, Slot: slot}, nil)
+	a, err := s.call(s.ctx, request{Do: doAttest, Slot: slot}, reactions{})
 	return *valueOr(a.Attestation), err
 }
 
 // CheckPIN proves the PIN to the selected token; a wrong one costs a try.
 func (s *Session) CheckPIN(pin *secret.Buffer) error {
-	_, err := s.call(s.ctx, request{Do: doPIN}, nil, pin)
+	_, err := s.call(s.ctx, request{Do: doPIN}, reactions{}, pin)
 	return err
 }
 
 // ChangePIN sets another PIN; a wrong old one costs a try.
 func (s *Session) ChangePIN(old, new *secret.Buffer) error {
-	_, err := s.call(s.ctx, request{Do: doChange}, nil, old, new)
+	_, err := s.call(s.ctx, request{Do: doChange}, reactions{}, old, new)
 	return err
 }
 
 // Unblock sets a new PIN, with all its tries, by the PUK; a wrong PUK costs one
 // of the PUK's tries (*PINError).
 func (s *Session) Unblock(puk, pin *secret.Buffer) error {
-	_, err := s.call(s.ctx, request{Do: doUnblock}, nil, puk, pin)
+	_, err := s.call(s.ctx, request{Do: doUnblock}, reactions{}, puk, pin)
 	return err
 }
 
@@ -384,8 +507,16 @@ func (s *Session) Sign(ctx context.Context, slot Slot, pin *secret.Buffer, messa
 	if len(message) > MaxMessage {
 		return nil, &TooLongError{Bytes: len(message), Limit: MaxMessage}
 	}
-	a, err := s.call(ctx, request{Do: doSign, Slot: slot, Message: message}, touch, pin)
+	a, err := s.call(ctx, request{Do: doSign, Slot: slot, Message: message}, reactions{touch: touch}, pin)
 	return a.Signature, err
+}
+
+// ECDH returns the secret that the P-256 key in slot shares with peer, a point
+// (SEC 1, uncompressed, 65 bytes): the x coordinate, 32 bytes, which the caller
+// wipes. touch and the end of the session are as in Sign.
+func (s *Session) ECDH(ctx context.Context, slot Slot, pin *secret.Buffer, peer []byte, touch func(ctx context.Context) error) (*secret.Buffer, error) {
+	a, err := s.call(ctx, request{Do: doECDH, Slot: slot, Peer: peer}, reactions{touch: touch}, pin)
+	return a.secret, err
 }
 
 // valueOr returns p, or a zero value where the answer lacks it.

@@ -3,6 +3,8 @@ package keys_test
 import (
 	"bytes"
 	"context"
+	"crypto/ecdh"
+	"crypto/rand"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -36,7 +38,17 @@ func TestMain(m *testing.M) {
 				in = io.TeeReader(in, mustCreate(record+".in"))
 				out = io.MultiWriter(out, mustCreate(record+".out"))
 			}
-			if err := keys.Serve(in, out, virtual.Open); err != nil {
+			backups := keys.Backups{Seal: seal, Open: unseal}
+			if os.Getenv("NOBACKUPS") != "" {
+				backups = keys.Backups{}
+			}
+			var err error
+			if fault := os.Getenv("DIE"); fault != "" {
+				err = mortally(fault, in, out, backups)
+			} else {
+				err = keys.Serve(in, out, virtual.Open, backups)
+			}
+			if err != nil {
 				fmt.Fprintln(os.Stderr, err)
 				os.Exit(1)
 			}
@@ -117,7 +129,7 @@ func enrol(t testing.TB, s *keys.Session, holderPIN *secret.Buffer) (keys.Prepar
 	if err != nil {
 		t.Fatal(err)
 	}
-	root, err := s.MakeRootKey(keys.Ed25519, keys.TouchAlways)
+	root, err := s.MakeRootKey(keys.RootKeyOrder{Algorithm: keys.Ed25519, Touch: keys.TouchAlways, From: keys.FromToken}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -199,14 +211,14 @@ func TestRefusals(t *testing.T) {
 	s := start(t, program(t), b, serial)
 	holderPIN, wrong := pin(t, "482913"), pin(t, "111111")
 
-	if _, err := s.MakeRootKey(keys.Ed25519, keys.TouchAlways); !is[*keys.NotFreshError](err) {
+	if _, err := s.MakeRootKey(keys.RootKeyOrder{Algorithm: keys.Ed25519, Touch: keys.TouchAlways, From: keys.FromToken}, nil); !is[*keys.NotFreshError](err) {
 		t.Errorf("a root key with the default PIN: %v", err)
 	}
 	enrol(t, s, holderPIN)
 	if _, err := s.Prepare(holderPIN); !is[*keys.NotFreshError](err) || !strings.Contains(err.Error(), "slot 9c holds a key") {
 		t.Errorf("prepared twice: %v", err)
 	}
-	if _, err := s.MakeRootKey(keys.Ed25519, keys.TouchAlways); !is[*keys.SlotTakenError](err) {
+	if _, err := s.MakeRootKey(keys.RootKeyOrder{Algorithm: keys.Ed25519, Touch: keys.TouchAlways, From: keys.FromToken}, nil); !is[*keys.SlotTakenError](err) {
 		t.Errorf("a second root key: %v", err)
 	}
 	if _, err := s.Attest(0x83); !is[*keys.NoKeyError](err) {
@@ -296,15 +308,108 @@ func TestOldFirmware(t *testing.T) {
 		{"rsa", keys.TouchAlways, `no token makes "rsa" keys`},
 		{keys.P256, "sometimes", `touch policy "sometimes"`},
 	} {
-		if _, err := s.MakeRootKey(c.algorithm, c.touch); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := s.MakeRootKey(keys.RootKeyOrder{Algorithm: c.algorithm, Touch: c.touch, From: keys.FromToken}, nil); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%v, %v: %v", c.algorithm, c.touch, err)
 		}
 	}
 	if after, err := s.Info(); err != nil || !reflect.DeepEqual(after, before) {
 		t.Errorf("%+v became %+v (%v)", before, after, err)
 	}
-	if _, err := s.MakeRootKey(keys.P256, keys.TouchCached); err != nil {
+	if _, err := s.MakeRootKey(keys.RootKeyOrder{Algorithm: keys.P256, Touch: keys.TouchCached, From: keys.FromToken}, nil); err != nil {
 		t.Error(err)
+	}
+}
+
+// The age key agrees on the same secret as the other side; what is refused
+// costs nothing.
+func TestECDH(t *testing.T) {
+	_, serial, b := drawer(t, virtual.Options{})
+	record := filepath.Join(t.TempDir(), "record")
+	s := start(t, program(t, "RECORD="+record), b, serial)
+	holderPIN := pin(t, "482913")
+	prepared, _ := enrol(t, s, holderPIN)
+	peer, err := ecdh.P256().GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := hex.DecodeString(prepared.Age.Hex)
+	if err != nil {
+		t.Fatal(err)
+	}
+	age, err := ecdh.P256().NewPublicKey(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := peer.ECDH(age)
+	if err != nil {
+		t.Fatal(err)
+	}
+	point, touched := peer.PublicKey().Bytes(), 0
+	shared, err := s.ECDH(t.Context(), keys.SlotAge, holderPIN, point, func(context.Context) error { touched++; return nil })
+	if err != nil || !bytes.Equal(shared.Bytes(), want) || touched != 1 {
+		t.Errorf("shared %x, wanted %x, touched %d times, %v", shared.Bytes(), want, touched, err)
+	}
+	shared.Wipe()
+	answers, err := os.ReadFile(record + ".out")
+	if err != nil || bytes.Count(answers, want) != 1 || bytes.Contains(answers, []byte(base64.StdEncoding.EncodeToString(want))) {
+		t.Errorf("the secret crosses the pipe %d times, %v", bytes.Count(answers, want), err)
+	}
+
+	other, err := ecdh.P384().GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var pinError *keys.PINError
+	if _, err := s.ECDH(t.Context(), keys.SlotAge, pin(t, "111111"), point, touchNow); !errors.As(err, &pinError) || pinError.TriesLeft != 4 {
+		t.Errorf("a wrong PIN: %v", err)
+	}
+	for _, c := range []struct {
+		name string
+		slot keys.Slot
+		peer []byte
+		want string
+	}{
+		{"an empty slot", 0x83, point, "holds no key"},
+		{"ed25519", keys.SlotRoot, point, "no P-256 key"},
+		{"P-384", keys.SlotAge, other.PublicKey().Bytes(), "no point of P-256"},
+		{"off the curve", keys.SlotAge, append([]byte{4}, bytes.Repeat([]byte{1}, 64)...), "no point of P-256"},
+		{"infinity", keys.SlotAge, []byte{0}, "no point of P-256"},
+		{"nothing", keys.SlotAge, nil, "no point of P-256"},
+	} {
+		shared, err := s.ECDH(t.Context(), c.slot, pin(t, "111111"), c.peer, touchNow)
+		if err == nil || !strings.Contains(err.Error(), c.want) || shared != nil {
+			t.Errorf("%s: %v, %v", c.name, shared, err)
+		}
+	}
+	if info, err := s.Info(); err != nil || info.PINTries != 4 {
+		t.Errorf("afterwards: %+v, %v", info, err)
+	}
+	left := errors.New("left")
+	if _, err := s.ECDH(t.Context(), keys.SlotAge, holderPIN, point, func(context.Context) error { return left }); !errors.Is(err, left) {
+		t.Errorf("not touched: %v", err)
+	}
+	if _, err := s.Info(); err == nil {
+		t.Error("the session goes on")
+	}
+}
+
+func TestKilledDuringECDH(t *testing.T) {
+	_, serial, b := drawer(t, virtual.Options{})
+	s := start(t, program(t), b, serial)
+	holderPIN := pin(t, "482913")
+	prepared, _ := enrol(t, s, holderPIN)
+	point, err := hex.DecodeString(prepared.Age.Hex)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = s.ECDH(t.Context(), keys.SlotAge, holderPIN, point, func(ctx context.Context) error {
+		_ = s.Kill()
+		<-ctx.Done()
+		return ctx.Err()
+	})
+	var ended *keys.EndedError
+	if !errors.As(err, &ended) || ended.Doing != "agree on a secret" {
+		t.Errorf("%v", err)
 	}
 }
 
@@ -585,7 +690,7 @@ func TestServeEndsInTouchWait(t *testing.T) {
 	in, request := io.Pipe()
 	answer, out := io.Pipe()
 	served := make(chan error, 1)
-	go func() { served <- keys.Serve(in, out, virtual.Open) }()
+	go func() { served <- keys.Serve(in, out, virtual.Open, keys.Backups{}) }()
 	send := func(kind byte, body string) {
 		if _, err := request.Write(append([]byte{kind, 0, 0, byte(len(body) >> 8), byte(len(body))}, body...)); err != nil {
 			t.Error(err)
@@ -728,7 +833,7 @@ func FuzzServe(f *testing.F) {
 	f.Fuzz(func(t *testing.T, input []byte) {
 		_ = keys.Serve(bytes.NewReader(input), io.Discard, func(keys.Backend) (keys.Opener, error) {
 			return nil, errors.New("no readers")
-		})
+		}, keys.Backups{})
 	})
 }
 
@@ -744,9 +849,13 @@ func TestServeRefuses(t *testing.T) {
 		{"unknown member", "q\x00\x00\x00\x09{\"pin\":1}", "unknown field"},
 		{"two values", "q\x00\x00\x00\x04{}{}", "data after"},
 		{"no secret", "q\x00\x00\x00\x0d{\"do\":\"sign\"}", "unexpected EOF"},
+		{"many secrets", "q\x00\x00\x00\x28{\"do\":\"make the root key\",\"secrets\":102}", "request with 102 secrets"},
+		{"negative secrets", "q\x00\x00\x00\x27{\"do\":\"make the root key\",\"secrets\":-1}", "request with -1 secrets"},
+		{"more entropy than secrets", "q\x00\x00\x00\x26{\"do\":\"make the root key\",\"entropy\":1}", "request with 0 secrets"},
+		{"stored too early", "k\x00\x00\x00\x00", "nobody asked for"},
 		{"JSON for a secret", "q\x00\x00\x00\x0d{\"do\":\"sign\"}q\x00\x00\x00\x00", "instead of a secret"},
 	} {
-		err := keys.Serve(strings.NewReader(c.input), io.Discard, virtual.Open)
+		err := keys.Serve(strings.NewReader(c.input), io.Discard, virtual.Open, keys.Backups{})
 		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v", c.name, err)
 		}

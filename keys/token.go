@@ -126,12 +126,22 @@ type Token interface {
 	// SetManagement replaces the management key by an AES-256 key of 32 bytes.
 	SetManagement(old, new *secret.Buffer) error
 	Generate(management *secret.Buffer, slot Slot, algorithm Algorithm, policy Policy) (PublicKey, error)
+	// Import puts a key that was made elsewhere into a slot, over the one that
+	// is there: of ed25519 the seed (RFC 8032, 32 bytes), of ECDSA the scalar
+	// (big-endian, 32 or 48 bytes). What implements it may leave copies of it
+	// in this process's memory.
+	Import(management *secret.Buffer, slot Slot, algorithm Algorithm, seed *secret.Buffer, policy Policy) error
 	// Attest returns the slot's attestation and the device's certificate, DER.
 	Attest(slot Slot) (Attestation, error)
 	// Sign verifies the PIN and signs: ed25519 the message, ECDSA its SHA-256
 	// or SHA-384 (ASN.1). touch is called just before the command that waits
 	// for a touch, and not for keys that want none.
 	Sign(slot Slot, pin *secret.Buffer, message []byte, touch func()) ([]byte, error)
+	// ECDH verifies the PIN and returns the secret that a P-256 key shares with
+	// peer, a point (SEC 1, uncompressed, 65 bytes): the x coordinate, 32
+	// bytes. A bad point or another kind of key is refused before the PIN is
+	// looked at. touch is as in Sign.
+	ECDH(slot Slot, pin *secret.Buffer, peer []byte, touch func()) (*secret.Buffer, error)
 	Close() error
 }
 

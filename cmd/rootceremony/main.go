@@ -107,7 +107,7 @@ func tokenSession() int {
 	signal.Ignore(os.Interrupt)
 	err := secret.LockProcess()
 	if err == nil {
-		err = keys.Serve(os.Stdin, os.Stdout, openTokens)
+		err = keys.Serve(os.Stdin, os.Stdout, openTokens, keys.Backups{})
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "rootceremony: token session:", err)

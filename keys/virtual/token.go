@@ -1,6 +1,7 @@
 package virtual
 
 import (
+	"crypto/ecdh"
 	"crypto/sha256"
 	"crypto/sha512"
 	"errors"
@@ -232,6 +233,22 @@ func (t *Token) Attest(s keys.Slot) (keys.Attestation, error) {
 	return keys.Attestation{}, err
 }
 
+// Import puts a key that was made elsewhere into a slot.
+func (t *Token) Import(management *secret.Buffer, s keys.Slot, algorithm keys.Algorithm, seed *secret.Buffer, policy keys.Policy) error {
+	id, known := algorithmIDs[algorithm]
+	if !known {
+		return &keys.TokenError{Text: fmt.Sprintf("the token takes no %q keys", algorithm)}
+	}
+	private, err := rawKey(id, seed.Bytes())
+	if err != nil {
+		return &keys.TokenError{Text: fmt.Sprintf("the %d bytes are no private key of the kind %q", seed.Len(), algorithm)}
+	}
+	if err := t.authenticate(management); err != nil {
+		return err
+	}
+	return t.applet.Import(s, private, policy)
+}
+
 // Sign verifies the PIN and signs.
 func (t *Token) Sign(s keys.Slot, pin *secret.Buffer, message []byte, touch func()) ([]byte, error) {
 	k, found := t.applet.state.slot(s)
@@ -250,6 +267,31 @@ func (t *Token) Sign(s keys.Slot, pin *secret.Buffer, message []byte, touch func
 	if len(data) > maxMessage { // before a try of the PIN is risked
 		return nil, &keys.TooLongError{Bytes: len(message), Limit: maxMessage}
 	}
+	return t.use(k, pin, touch, func() ([]byte, error) { return t.applet.Sign(s, data) })
+}
+
+// ECDH verifies the PIN and agrees on a secret.
+func (t *Token) ECDH(s keys.Slot, pin *secret.Buffer, peer []byte, touch func()) (*secret.Buffer, error) {
+	k, found := t.applet.state.slot(s)
+	if !found {
+		return nil, &keys.NoKeyError{Slot: s}
+	}
+	if k.Algorithm != algorithmP256 {
+		return nil, &keys.TokenError{Text: fmt.Sprintf("the key in slot %v is no P-256 key, which age needs", s)}
+	}
+	if _, err := ecdh.P256().NewPublicKey(peer); err != nil {
+		return nil, &keys.TokenError{Text: fmt.Sprintf("the other side's %d bytes are no point of P-256", len(peer))}
+	}
+	shared, err := t.use(k, pin, touch, func() ([]byte, error) { return t.applet.ECDH(s, peer) })
+	if err != nil {
+		return nil, err
+	}
+	return secret.Take(shared)
+}
+
+// use verifies the PIN and has the applet do what wants it, and perhaps a
+// touch.
+func (t *Token) use(k *slot, pin *secret.Buffer, touch func(), do func() ([]byte, error)) ([]byte, error) {
 	if err := t.VerifyPIN(pin); err != nil {
 		return nil, err
 	}
@@ -257,9 +299,9 @@ func (t *Token) Sign(s keys.Slot, pin *secret.Buffer, message []byte, touch func
 		t.applet.arm()
 		touch()
 	}
-	signature, err := t.applet.Sign(s, data)
+	result, err := do()
 	if err == SWSecurityStatus { // the PIN was good
 		return nil, keys.ErrNotTouched
 	}
-	return signature, err
+	return result, err
 }

@@ -22,7 +22,7 @@ func benchService(b *testing.B) *pcsctest.Service {
 	if _, err := s.Prepare(pin(b, holderPIN)); err != nil {
 		b.Fatal(err)
 	}
-	if _, err := s.MakeRootKey(keys.Ed25519, keys.TouchNever); err != nil {
+	if _, err := s.MakeRootKey(keys.RootKeyOrder{Algorithm: keys.Ed25519, Touch: keys.TouchNever, From: keys.FromToken}, nil); err != nil {
 		b.Fatal(err)
 	}
 	if err := s.Close(); err != nil {

@@ -52,7 +52,7 @@ func TestSeveralTokens(t *testing.T) {
 		if _, err := s.Prepare(pin(t, holderPIN)); err != nil {
 			t.Fatal(err)
 		}
-		root, err := s.MakeRootKey(keys.Ed25519, keys.TouchNever)
+		root, err := s.MakeRootKey(keys.RootKeyOrder{Algorithm: keys.Ed25519, Touch: keys.TouchNever, From: keys.FromToken}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -152,7 +152,7 @@ func signer(t *testing.T, args ...string) (*pcsctest.Service, *pcsctest.Token, *
 	if _, err := s.Prepare(pin(t, holderPIN)); err != nil {
 		t.Fatal(err)
 	}
-	root, err := s.MakeRootKey(keys.Ed25519, keys.TouchAlways)
+	root, err := s.MakeRootKey(keys.RootKeyOrder{Algorithm: keys.Ed25519, Touch: keys.TouchAlways, From: keys.FromToken}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,7 +22,7 @@ func enrol(t testing.TB, s *keys.Session, serial uint32) error {
 	if _, err := s.Prepare(pin(t, holderPIN)); err != nil {
 		return err
 	}
-	root, err := s.MakeRootKey(keys.Ed25519, keys.TouchAlways)
+	root, err := s.MakeRootKey(keys.RootKeyOrder{Algorithm: keys.Ed25519, Touch: keys.TouchAlways, From: keys.FromToken}, nil)
 	if err != nil {
 		return err
 	}

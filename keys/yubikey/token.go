@@ -5,6 +5,10 @@ package yubikey
 import (
 	"cmp"
 	"crypto"
+	"crypto/ecdh"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/sha512"
@@ -23,6 +27,9 @@ import (
 // maxMessage is how many bytes an ed25519 key signs: 3,072 with the three TLVs
 // around them (7c, 82, 81), as Yubico's own library has it.
 const maxMessage = 3062
+
+// sharedSize is how many bytes a shared secret of P-256 has.
+const sharedSize = 32
 
 // busyWait is how long a token that another program has is waited for: one that
 // was killed a moment ago may still hold it, and one that looks for a token of
@@ -452,10 +459,78 @@ func (t *Token) Attest(s keys.Slot) (keys.Attestation, error) {
 	return keys.Attestation{Slot: attestation.Raw, Device: device.Raw}, nil
 }
 
-// Sign verifies the PIN and signs. The token gives no sign of waiting for a
+// Import puts a key that was made elsewhere into a slot. Copies of it stay in
+// memory, of piv-go among others; they end with the process.
+func (t *Token) Import(management *secret.Buffer, s keys.Slot, algorithm keys.Algorithm, seed *secret.Buffer, policy keys.Policy) error {
+	slot, known := pivSlot(s)
+	wanted := piv.Key{Algorithm: algorithms[algorithm], PINPolicy: pinPolicies[policy.PIN], TouchPolicy: touchPolicies[policy.Touch]}
+	if !known || wanted.Algorithm == 0 || wanted.PINPolicy == 0 || wanted.TouchPolicy == 0 {
+		return &keys.TokenError{Text: fmt.Sprintf("no token takes %q keys with PIN policy %q and touch policy %q in slot %v", algorithm, policy.PIN, policy.Touch, s)}
+	}
+	private, err := rawKey(algorithm, seed.Bytes())
+	if err != nil {
+		return &keys.TokenError{Text: fmt.Sprintf("the %d bytes are no private key of the kind %q", seed.Len(), algorithm)}
+	}
+	yk, err := t.held()
+	if err != nil {
+		return err
+	}
+	return managementTyped(yk.SetPrivateKeyInsecure(management.Bytes(), slot, private, wanted), t.serial)
+}
+
+// rawKey makes a private key as piv-go wants it.
+func rawKey(algorithm keys.Algorithm, raw []byte) (crypto.PrivateKey, error) {
+	switch {
+	case algorithm == keys.P256:
+		return ecdsa.ParseRawPrivateKey(elliptic.P256(), raw)
+	case algorithm == keys.P384:
+		return ecdsa.ParseRawPrivateKey(elliptic.P384(), raw)
+	case len(raw) == ed25519.SeedSize:
+		return ed25519.NewKeyFromSeed(raw), nil
+	}
+	return nil, errors.New("no seed of ed25519")
+}
+
+// Sign verifies the PIN and signs.
+func (t *Token) Sign(s keys.Slot, pin *secret.Buffer, message []byte, touch func()) ([]byte, error) {
+	var data []byte
+	return t.use(s, pin, touch, func(algorithm keys.Algorithm) (err error) {
+		data, err = toSign(algorithm, message)
+		return err
+	}, func(private crypto.PrivateKey) ([]byte, error) {
+		return private.(crypto.Signer).Sign(rand.Reader, data, crypto.Hash(0))
+	})
+}
+
+// ECDH verifies the PIN and agrees on a secret.
+func (t *Token) ECDH(s keys.Slot, pin *secret.Buffer, peer []byte, touch func()) (*secret.Buffer, error) {
+	point, err := ecdh.P256().NewPublicKey(peer)
+	if err != nil {
+		return nil, &keys.TokenError{Text: fmt.Sprintf("the other side's %d bytes are no point of P-256", len(peer))}
+	}
+	shared, err := t.use(s, pin, touch, func(algorithm keys.Algorithm) error {
+		if algorithm != keys.P256 {
+			return &keys.TokenError{Text: fmt.Sprintf("the key in slot %v is no P-256 key, which age needs", s)}
+		}
+		return nil
+	}, func(private crypto.PrivateKey) ([]byte, error) {
+		return private.(*piv.ECDSAPrivateKey).ECDH(point)
+	})
+	if err != nil {
+		return nil, err
+	}
+	if len(shared) != sharedSize {
+		clear(shared)
+		return nil, &keys.TokenError{Text: fmt.Sprintf("token %d answered with a shared secret of %d bytes, not %d", t.serial, len(shared), sharedSize)}
+	}
+	return secret.Take(shared)
+}
+
+// use finds the key in a slot, asks whether it can be used for this, verifies
+// the PIN, and has the token do it. The token gives no sign of waiting for a
 // touch, so touch is called just before the command. It answers 6982 when it
 // was not touched, as when the PIN is missing; here the PIN was good.
-func (t *Token) Sign(s keys.Slot, pin *secret.Buffer, message []byte, touch func()) ([]byte, error) {
+func (t *Token) use(s keys.Slot, pin *secret.Buffer, touch func(), ready func(keys.Algorithm) error, do func(crypto.PrivateKey) ([]byte, error)) ([]byte, error) {
 	text, err := pinText(pin, false)
 	if err != nil {
 		return nil, err
@@ -468,8 +543,7 @@ func (t *Token) Sign(s keys.Slot, pin *secret.Buffer, message []byte, touch func
 	if err != nil {
 		return nil, err
 	}
-	data, err := toSign(k.Public.Algorithm, message)
-	if err != nil {
+	if err := ready(k.Public.Algorithm); err != nil {
 		return nil, err
 	}
 	public, err := k.Public.Crypto()
@@ -493,11 +567,11 @@ func (t *Token) Sign(s keys.Slot, pin *secret.Buffer, message []byte, touch func
 	if wantsTouch {
 		touch()
 	}
-	signature, err := private.(crypto.Signer).Sign(rand.Reader, data, crypto.Hash(0))
+	result, err := do(private)
 	if wantsTouch && status(err) == swSecurityStatus {
 		return nil, keys.ErrNotTouched
 	}
-	return signature, typed(err, t.serial)
+	return result, typed(err, t.serial)
 }
 
 // toSign is what the token gets of a message: ed25519 the whole of it, ECDSA

@@ -3,8 +3,16 @@
 package yubikey_test
 
 import (
+	"bytes"
 	"context"
+	"crypto"
+	"crypto/ecdh"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/x509"
+	"encoding/hex"
 	"encoding/pem"
 	"errors"
 	"flag"
@@ -25,7 +33,7 @@ import (
 // The test binary is the child of its sessions.
 func TestMain(m *testing.M) {
 	if len(os.Args) == 2 && os.Args[1] == "token-session" {
-		if err := keys.Serve(os.Stdin, os.Stdout, yubikey.Open); err != nil {
+		if err := keys.Serve(os.Stdin, os.Stdout, yubikey.Open, keys.Backups{}); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -139,7 +147,7 @@ func TestEnrolAndSign(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			made, err := s.MakeRootKey(algorithm, keys.TouchAlways)
+			made, err := s.MakeRootKey(keys.RootKeyOrder{Algorithm: algorithm, Touch: keys.TouchAlways, From: keys.FromToken}, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -195,20 +203,20 @@ func TestRefusals(t *testing.T) {
 	service.Plug(t, 0, "--serial", "7", "--touch", "auto")
 	s := selected(t, service, 7)
 	good, wrong := pin(t, holderPIN), pin(t, "111111")
-	if _, err := s.MakeRootKey(keys.Ed25519, keys.TouchAlways); !is[*keys.NotFreshError](err) {
+	if _, err := s.MakeRootKey(keys.RootKeyOrder{Algorithm: keys.Ed25519, Touch: keys.TouchAlways, From: keys.FromToken}, nil); !is[*keys.NotFreshError](err) {
 		t.Errorf("a root key with the default PIN: %v", err)
 	}
 	if _, err := s.Prepare(good); err != nil {
 		t.Fatal(err)
 	}
-	root, err := s.MakeRootKey(keys.Ed25519, keys.TouchAlways)
+	root, err := s.MakeRootKey(keys.RootKeyOrder{Algorithm: keys.Ed25519, Touch: keys.TouchAlways, From: keys.FromToken}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.Prepare(good); !is[*keys.NotFreshError](err) {
 		t.Errorf("prepared twice: %v", err)
 	}
-	if _, err := s.MakeRootKey(keys.Ed25519, keys.TouchAlways); !is[*keys.SlotTakenError](err) {
+	if _, err := s.MakeRootKey(keys.RootKeyOrder{Algorithm: keys.Ed25519, Touch: keys.TouchAlways, From: keys.FromToken}, nil); !is[*keys.SlotTakenError](err) {
 		t.Errorf("a second root key: %v", err)
 	}
 	for _, slot := range []keys.Slot{0x83, 0x9e, 0x12} {
@@ -306,11 +314,69 @@ func changesAndUnblocks(t *testing.T, s *keys.Session) {
 	}
 }
 
-// Management keys and tries, at the level of keys.Token.
-func TestTokenErrors(t *testing.T) {
+// The age key, through piv-go.
+func TestECDH(t *testing.T) {
+	t.Parallel()
 	service := pcsctest.Start(t, 1)
-	service.Plug(t, 0, "--serial", "9", "--touch", "auto")
-	for _, entry := range service.Env() { // the smart-card library of this process asks for it once
+	token := service.Plug(t, 0, "--serial", "11")
+	s := selected(t, service, 11)
+	prepared, err := s.Prepare(pin(t, holderPIN))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.MakeRootKey(keys.RootKeyOrder{Algorithm: keys.Ed25519, Touch: keys.TouchNever, From: keys.FromToken}, nil); err != nil {
+		t.Fatal(err)
+	}
+	peer, err := ecdh.P256().GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := hex.DecodeString(prepared.Age.Hex)
+	if err != nil {
+		t.Fatal(err)
+	}
+	age, err := ecdh.P256().NewPublicKey(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := peer.ECDH(age)
+	if err != nil {
+		t.Fatal(err)
+	}
+	point := peer.PublicKey().Bytes()
+	shared, err := s.ECDH(t.Context(), keys.SlotAge, pin(t, holderPIN), point, func(context.Context) error {
+		waits(t, token)
+		token.Do(t, "touch")
+		return nil
+	})
+	if err != nil || !bytes.Equal(shared.Bytes(), want) {
+		t.Errorf("shared %x, wanted %x, %v", shared.Bytes(), want, err)
+	}
+	// KeyInfo, VERIFY, and a bare 6982 where the touch does not come.
+	token.Do(t, fmt.Sprintf("fault sw@%d=6982", token.Commands(t)+3))
+	if _, err := s.ECDH(t.Context(), keys.SlotAge, pin(t, holderPIN), point, noTouch); !errors.Is(err, keys.ErrNotTouched) {
+		t.Errorf("not touched: %v", err)
+	}
+	for slot, want := range map[keys.Slot]string{0x83: "holds no key", keys.SlotRoot: "no P-256 key"} {
+		if _, err := s.ECDH(t.Context(), slot, pin(t, "111111"), point, noTouch); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("slot %v: %v", slot, err)
+		}
+	}
+	if _, err := s.ECDH(t.Context(), keys.SlotAge, pin(t, "111111"), point[:64], noTouch); err == nil || !strings.Contains(err.Error(), "no point of P-256") {
+		t.Errorf("half a point: %v", err)
+	}
+	var pinError *keys.PINError
+	if _, err := s.ECDH(t.Context(), keys.SlotAge, pin(t, "111111"), point, noTouch); !errors.As(err, &pinError) || pinError.TriesLeft != 4 {
+		t.Errorf("a wrong PIN: %v", err)
+	}
+}
+
+// inProcess opens a token in this process. The smart-card library asks for the
+// service once, so there is one for all such tests.
+func inProcess(t *testing.T, serial uint32) keys.Token {
+	service := pcsctest.Start(t, 1)
+	service.Plug(t, 0, "--serial", fmt.Sprint(serial), "--touch", "auto")
+	for _, entry := range service.Env() {
 		name, value, _ := strings.Cut(entry, "=")
 		t.Setenv(name, value)
 	}
@@ -318,15 +384,78 @@ func TestTokenErrors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	token, err := opener.Open(9)
+	token, err := opener.Open(serial)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() {
+	t.Cleanup(func() {
 		if err := token.Close(); err != nil {
 			t.Error(err)
 		}
-	}()
+	})
+	return token
+}
+
+// imports puts a key of each kind into a token, which signs with it.
+func imports(t *testing.T, token keys.Token) {
+	t.Helper()
+	factory, good := pin(t, keys.DefaultManagement), pin(t, keys.DefaultPIN)
+	policy := keys.Policy{PIN: keys.PINAlways, Touch: keys.TouchCached}
+	public, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, algorithm := range []keys.Algorithm{keys.Ed25519, keys.P256, keys.P384} {
+		var key crypto.PublicKey = public
+		seed := private.Seed()
+		if algorithm != keys.Ed25519 {
+			curve := map[keys.Algorithm]elliptic.Curve{keys.P256: elliptic.P256(), keys.P384: elliptic.P384()}[algorithm]
+			private, err := ecdsa.GenerateKey(curve, rand.Reader)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if seed, err = private.Bytes(); err != nil {
+				t.Fatal(err)
+			}
+			key = &private.PublicKey
+		}
+		want, err := keys.FromCrypto(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := token.Import(factory, keys.SlotRoot, algorithm, pin(t, string(seed[1:])), policy); err == nil || !strings.Contains(err.Error(), "no private key") {
+			t.Errorf("%s, a byte too few: %v", algorithm, err)
+		}
+		if err := token.Import(pin(t, strings.Repeat("x", 24)), keys.SlotRoot, algorithm, pin(t, string(seed)), policy); !errors.Is(err, keys.ErrManagementKey) {
+			t.Errorf("%s, a wrong management key: %v", algorithm, err)
+		}
+		if err := token.Import(factory, keys.SlotRoot, algorithm, pin(t, string(seed)), policy); err != nil {
+			t.Fatal(err)
+		}
+		info, err := token.Info()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if k, _ := info.Key(keys.SlotRoot); k != (keys.SlotKey{Slot: keys.SlotRoot, Public: want, Policy: policy}) {
+			t.Errorf("%s: slot 9c holds %+v, wanted %v", algorithm, k, want)
+		}
+		signature, err := token.Sign(keys.SlotRoot, good, []byte("m"), func() {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := want.Verify([]byte("m"), signature); err != nil {
+			t.Errorf("%s: %v", algorithm, err)
+		}
+	}
+	if _, err := token.Attest(keys.SlotRoot); !is[*keys.NotGeneratedError](err) {
+		t.Errorf("attest: %v", err)
+	}
+}
+
+// Imports, management keys and tries, at the level of keys.Token.
+func TestTokenErrors(t *testing.T) {
+	token := inProcess(t, 9)
+	imports(t, token)
 	factory, other := pin(t, keys.DefaultManagement), pin(t, strings.Repeat("x", 24))
 	aes := pin(t, strings.Repeat("y", 32))
 	good := pin(t, keys.DefaultPIN)

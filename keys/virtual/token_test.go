@@ -1,0 +1,151 @@
+package virtual
+
+import (
+	"bytes"
+	"crypto/ecdh"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"rootceremony/keys"
+	"rootceremony/keys/secret"
+)
+
+func taken(t *testing.T, p []byte) *secret.Buffer {
+	b, err := secret.Take(bytes.Clone(p))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.Wipe)
+	return b
+}
+
+// inDrawer adds a token to a new drawer and opens it.
+func inDrawer(t *testing.T, o Options) *Token {
+	d, err := OpenDrawer(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	serial, err := d.Add("A-01", o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	opener, err := Open(keys.Backend{Kind: Kind, Dir: d.dir, Plugged: []uint32{serial}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, err := opener.Open(serial)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = token.Close() })
+	return token.(*Token)
+}
+
+func noTouch() {}
+
+// seeds are one of each algorithm, with the public key it must lead to.
+func seeds(t *testing.T) map[keys.Algorithm]struct {
+	seed   []byte
+	public keys.PublicKey
+} {
+	made := map[keys.Algorithm]struct {
+		seed   []byte
+		public keys.PublicKey
+	}{}
+	add := func(algorithm keys.Algorithm, seed []byte, public any) {
+		p, err := keys.FromCrypto(public)
+		if err != nil {
+			t.Fatal(err)
+		}
+		entry := made[algorithm]
+		entry.seed, entry.public = seed, p
+		made[algorithm] = entry
+	}
+	public, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	add(keys.Ed25519, private.Seed(), public)
+	for algorithm, curve := range map[keys.Algorithm]elliptic.Curve{keys.P256: elliptic.P256(), keys.P384: elliptic.P384()} {
+		private, err := ecdsa.GenerateKey(curve, rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		scalar, err := private.Bytes()
+		if err != nil {
+			t.Fatal(err)
+		}
+		add(algorithm, scalar, &private.PublicKey)
+	}
+	return made
+}
+
+func TestTokenImport(t *testing.T) {
+	token := inDrawer(t, Options{Button: ButtonAuto})
+	management, pin := taken(t, []byte(keys.DefaultManagement)), taken(t, []byte(keys.DefaultPIN))
+	policy := keys.Policy{PIN: keys.PINAlways, Touch: keys.TouchCached}
+	for algorithm, made := range seeds(t) {
+		if err := token.Import(management, keys.SlotRoot, algorithm, taken(t, made.seed), policy); err != nil {
+			t.Fatal(err)
+		}
+		info, err := token.Info()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if k, _ := info.Key(keys.SlotRoot); k != (keys.SlotKey{Slot: keys.SlotRoot, Public: made.public, Policy: policy}) {
+			t.Errorf("%s: slot 9c holds %+v", algorithm, k)
+		}
+		signature, err := token.Sign(keys.SlotRoot, pin, []byte("m"), noTouch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := made.public.Verify([]byte("m"), signature); err != nil {
+			t.Errorf("%s: %v", algorithm, err)
+		}
+		for name, seed := range map[string][]byte{"short": made.seed[1:], "long": append([]byte{0}, made.seed...), "none": nil} {
+			if err := token.Import(management, keys.SlotRoot, algorithm, taken(t, seed), policy); err == nil || !strings.Contains(err.Error(), "no private key") {
+				t.Errorf("%s, %s: %v", algorithm, name, err)
+			}
+		}
+	}
+	zero := taken(t, make([]byte, 32))
+	if err := token.Import(management, keys.SlotRoot, keys.P256, zero, policy); err == nil {
+		t.Error("the scalar 0 is taken")
+	}
+	if err := token.Import(management, keys.SlotRoot, "rsa", zero, policy); err == nil || !strings.Contains(err.Error(), `no "rsa" keys`) {
+		t.Errorf("rsa: %v", err)
+	}
+	if err := token.Import(taken(t, make([]byte, 24)), 0x83, keys.Ed25519, zero, policy); !errors.Is(err, keys.ErrManagementKey) {
+		t.Errorf("a wrong management key: %v", err)
+	}
+	if _, err := token.Attest(keys.SlotRoot); !errors.As(err, new(*keys.NotGeneratedError)) {
+		t.Errorf("attest: %v", err)
+	}
+}
+
+// A touch that does not come is told from a missing PIN.
+func TestTokenECDHNotTouched(t *testing.T) {
+	token := inDrawer(t, Options{Button: ButtonDead})
+	management, pin := taken(t, []byte(keys.DefaultManagement)), taken(t, []byte(keys.DefaultPIN))
+	if _, err := token.Generate(management, keys.SlotAge, keys.P256, keys.Policy{PIN: keys.PINAlways, Touch: keys.TouchAlways}); err != nil {
+		t.Fatal(err)
+	}
+	peer, err := ecdh.P256().GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	over := make(chan time.Time)
+	close(over)
+	token.applet.after = func(time.Duration) <-chan time.Time { return over }
+	announced := 0
+	shared, err := token.ECDH(keys.SlotAge, pin, peer.PublicKey().Bytes(), func() { announced++ })
+	if !errors.Is(err, keys.ErrNotTouched) || shared != nil || announced != 1 {
+		t.Errorf("%v, %v, announced %d times", shared, err, announced)
+	}
+}
