@@ -2,6 +2,8 @@ package backup
 
 import (
 	"bytes"
+	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"runtime"
@@ -98,7 +100,8 @@ func sealTo(r *Recipient, data []byte) ([]byte, error) {
 	// the memory that it reads into.
 	sealed, err := age.EncryptReader(&whole{data}, to)
 	if err != nil {
-		return nil, fmt.Errorf("recipient %q: %w", r.Name, err)
+		// age's own words around it count recipients, of which there is one.
+		return nil, fmt.Errorf("recipient %q: %w", r.Name, cmp.Or(errors.Unwrap(err), err))
 	}
 	var out bytes.Buffer
 	if _, err := io.Copy(&out, sealed); err != nil {
