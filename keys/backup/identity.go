@@ -203,6 +203,9 @@ func publicPoint(public keys.PublicKey) (*ecdh.PublicKey, error) {
 	return ecdh.P256().NewPublicKey(point)
 }
 
+// errStanza: a stanza for a token is none.
+var errStanza = errors.New("the p256tag stanza is malformed")
+
 // tagLabel is the HPKE info of the stanza (C2SP age, tagged recipients).
 const tagLabel = "age-encryption.org/p256tag"
 
@@ -217,7 +220,7 @@ func (t *tokenIdentity) Unwrap(stanzas []*age.Stanza) ([]byte, error) {
 			return nil, err
 		}
 		if own, err := t.recipient.Tag(enc); err != nil || !bytes.Equal(own, tagged) {
-			continue
+			continue // before the token is asked for a touch
 		}
 		key, err := t.open(enc, s.Body)
 		if !errors.Is(err, age.ErrIncorrectIdentity) {
@@ -240,7 +243,7 @@ func (t *tokenIdentity) open(enc, body []byte) ([]byte, error) {
 	if x.err != nil {
 		return nil, x.err
 	} else if err != nil {
-		return nil, fmt.Errorf("the stanza for the token is damaged: %w", err)
+		return nil, fmt.Errorf("%w: %v", errStanza, err)
 	}
 	key, err := opener.Open(nil, body)
 	if err != nil {
@@ -261,7 +264,7 @@ func tagArgs(s *age.Stanza) (tagged, enc []byte, err error) {
 			return tagged, enc, nil
 		}
 	}
-	return nil, nil, errors.New("the stanza for a token is damaged: it has not the form of p256tag")
+	return nil, nil, fmt.Errorf("%w: it has not a tag of 4 bytes, a point of 65 and a body of 32", errStanza)
 }
 
 // exchange is one use of the token, as HPKE knows private keys

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"filippo.io/age"
+	"filippo.io/age/agessh"
 	"filippo.io/age/armor"
 
 	"rootceremony/keys/secret"
@@ -27,14 +28,21 @@ type WrongIdentityError struct {
 	File string
 	Who  string // slug of the recipient whose layer it is, as the file's name has it
 	Kind Kind   // the kind of recipient that the layer was encrypted to
+
+	// Stanza is what the file calls that kind; of a plugin it is all that is known.
+	Stanza string
 }
 
 func (e *WrongIdentityError) Error() string {
 	if e.Kind == Passphrase {
 		return fmt.Sprintf("%s: the layer of %s has a passphrase, and what was given does not open it (hint: type the passphrase of %s again, in the keyboard layout it was made with)", e.File, e.Who, e.Who)
 	}
+	kind := string(e.Kind)
+	if e.Kind == Plugin {
+		kind = fmt.Sprintf("of a plugin or damaged, stanza %.40q", e.Stanza)
+	}
 	return fmt.Sprintf("%s: the layer of %s (%s) is not opened by this identity (hint: it takes the one of %s; if it is that, the file was renamed or changed: compare its SHA-256 with the record, and take another copy)",
-		e.File, e.Who, e.Kind, e.Who)
+		e.File, e.Who, kind, e.Who)
 }
 
 func (e *WrongIdentityError) Unwrap() error { return age.ErrIncorrectIdentity }
@@ -158,8 +166,8 @@ func (l Layer) Expect(ciphertext []byte, r *Recipient) error {
 // stanzas reads the header of a file.
 func (l Layer) stanzas(ciphertext []byte) ([]*age.Stanza, error) {
 	a := &attempt{}
-	if _, err := age.Decrypt(bytes.NewReader(ciphertext), a); a.stanzas == nil {
-		return nil, l.headerDamage(ciphertext, err)
+	if _, err := l.header(ciphertext, a); a.stanzas == nil {
+		return nil, err
 	}
 	return a.stanzas, nil
 }
@@ -170,6 +178,7 @@ type attempt struct {
 	identities []age.Identity
 	stanzas    []*age.Stanza
 	opened     bool
+	failed     age.Identity // the one with an error of its own
 }
 
 func (a *attempt) Unwrap(stanzas []*age.Stanza) ([]byte, error) {
@@ -179,26 +188,49 @@ func (a *attempt) Unwrap(stanzas []*age.Stanza) ([]byte, error) {
 		if errors.Is(err, age.ErrIncorrectIdentity) {
 			continue
 		}
-		a.opened = err == nil
+		if a.opened = err == nil; !a.opened {
+			a.failed = identity
+		}
 		return key, err
 	}
 	return nil, age.ErrIncorrectIdentity
 }
 
-// decrypt opens the header of a file; what it returns reads what is in it.
-func (l Layer) decrypt(ciphertext []byte, identities []age.Identity) (io.Reader, error) {
+// malformed tells whether an identity failed for what the file says, and not
+// for what a plugin or a token did.
+func (a *attempt) malformed(err error) bool {
+	switch a.failed.(type) {
+	case *age.X25519Identity, *age.HybridIdentity, *age.ScryptIdentity, *agessh.Ed25519Identity:
+		return true
+	}
+	return errors.Is(err, errStanza)
+}
+
+// header reads the header of a file and hands it to an attempt.
+func (l Layer) header(ciphertext []byte, a *attempt) (io.Reader, error) {
 	if len(ciphertext) > MaxFile {
 		return nil, &DamageError{l.File, fmt.Sprintf("has %d bytes, more than any backup", len(ciphertext))}
 	}
-	a := &attempt{identities: identities}
 	r, err := age.Decrypt(bytes.NewReader(ciphertext), a)
+	if a.stanzas == nil {
+		return nil, l.headerDamage(ciphertext, err)
+	}
+	return r, err
+}
+
+// decrypt opens the header of a file; what it returns reads what is in it.
+func (l Layer) decrypt(ciphertext []byte, identities []age.Identity) (io.Reader, error) {
+	a := &attempt{identities: identities}
+	r, err := l.header(ciphertext, a)
 	switch {
 	case err == nil:
 		return r, nil
 	case a.stanzas == nil:
-		return nil, l.headerDamage(ciphertext, err)
+		return nil, err
 	case errors.Is(err, age.ErrIncorrectIdentity):
-		return nil, &WrongIdentityError{l.File, l.Who, stanzaKind(a.stanzas[0].Type)}
+		return nil, &WrongIdentityError{l.File, l.Who, stanzaKind(a.stanzas[0].Type), a.stanzas[0].Type}
+	case a.malformed(err):
+		return nil, &DamageError{l.File, fmt.Sprintf("was changed, or not made here: the layer of %s is not as age writes it: %v", l.Who, err)}
 	case !a.opened:
 		return nil, fmt.Errorf("%s: the layer of %s: %w", l.File, l.Who, err)
 	case cutShort(err):
@@ -211,8 +243,6 @@ func (l Layer) decrypt(ciphertext []byte, identities []age.Identity) (io.Reader,
 func (l Layer) headerDamage(ciphertext []byte, err error) error {
 	problem := "was changed: its header is not one of age"
 	switch start := string(ciphertext[:min(len(ciphertext), len(intro))]); {
-	case len(ciphertext) > MaxFile:
-		problem = fmt.Sprintf("has %d bytes, more than any backup", len(ciphertext))
 	case start == "":
 		problem = "is empty"
 	case start != intro && strings.HasPrefix(intro, start), start == intro && cutShort(err):
