@@ -6,7 +6,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # What smart cards need: to build for them, to run with them, and to test with
 # programs that nobody here wrote.
 PACKAGES = gcc libc6-dev pkg-config libpcsclite-dev pcscd vsmartcard-vpcd \
-	opensc yubico-piv-tool ykcs11 yubikey-manager openssl iproute2 util-linux
+	opensc yubico-piv-tool ykcs11 yubikey-manager age openssl iproute2 util-linux
 
 .PHONY: build packages rehearse test check bench second-opinions pictures
 
