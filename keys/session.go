@@ -370,7 +370,7 @@ func (s *Session) Close() error {
 // Readers returns the names of the readers, empty ones too. Virtual tokens need
 // none. Errors: ErrNoService.
 func (s *Session) Readers() ([]string, error) {
-	a, err := s.call(s.ctx, request{Do: doReaders}, nil)
+	a, err := s.call(s.ctx, request{Do: doReaders}, reactions{})
 	return a.Readers, err
 }
 
