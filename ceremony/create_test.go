@@ -15,13 +15,14 @@ import (
 	"rootceremony/ceremony"
 	"rootceremony/ceremony/transcript"
 	"rootceremony/keys"
+	"rootceremony/keys/backup"
 	"rootceremony/keys/virtual"
 )
 
 // The test program is also the child process of token sessions.
 func TestMain(m *testing.M) {
 	if len(os.Args) == 2 && os.Args[1] == "token-session" {
-		if err := keys.Serve(os.Stdin, os.Stdout, virtual.Open, keys.Backups{}); err != nil {
+		if err := keys.Serve(os.Stdin, os.Stdout, virtual.Open, backup.InSession()); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}

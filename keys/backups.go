@@ -29,11 +29,17 @@ const (
 // file, and at most 100.
 type Sealer func(order json.RawMessage, passphrases []*secret.Buffer, what string, plaintext *secret.Buffer) ([]SealedFile, error)
 
-// Unsealer opens the last layer of a sealed file, in the child process. order
-// is BackupOrder.Open and secrets are BackupOrder.Secrets; token is the
-// selected token where that is to open it, and else nil. The plaintext is the
-// caller's, who wipes it.
-type Unsealer func(order json.RawMessage, secrets []*secret.Buffer, token *AgeToken, ciphertext []byte) (plaintext *secret.Buffer, err error)
+// Unsealer opens a layer of a sealed file, in the child process. order is
+// BackupOrder.Open and secrets are BackupOrder.Secrets; token is the selected
+// token where that is to open it, and else nil.
+type Unsealer func(order json.RawMessage, secrets []*secret.Buffer, token *AgeToken, ciphertext []byte) (Unsealed, error)
+
+// Unsealed is what was in a layer: of the last one the secret, which is the
+// caller's to wipe, and of any other what may leave the process.
+type Unsealed struct {
+	Secret *secret.Buffer
+	Public []byte
+}
 
 // AgeToken is a token that opens age files with its key in slot 82.
 type AgeToken struct {
@@ -79,7 +85,7 @@ type RootKeyOrder struct {
 
 // BackupOrder is what Session.OpenBackup opens.
 type BackupOrder struct {
-	Ciphertext []byte           // the last layer, an age file of at most 1 MiB
+	Ciphertext []byte           // a layer, an age file of at most 1 MiB
 	Open       json.RawMessage  // what the Unsealer needs to know
 	Secrets    []*secret.Buffer // the Unsealer's: the text of an identity, a passphrase; they stay the caller's
 	PIN        *secret.Buffer   // where the selected token opens it: its PIN; else nil
@@ -88,7 +94,8 @@ type BackupOrder struct {
 // Opened is what an opened backup holds. The secret itself stays in the
 // session's process.
 type Opened struct {
-	What   string    `json:"what"`             // BackupKey or BackupToken
+	What   string    `json:"what,omitempty"`   // BackupKey or BackupToken; "": it was no last layer
+	Data   []byte    `json:"data,omitempty"`   // of what was no last layer: what is in it
 	Public PublicKey `json:"public,omitzero"`  // BackupKey: the root key
 	Serial uint32    `json:"serial,omitempty"` // BackupToken: whose PUK and management key they are
 }
@@ -283,15 +290,18 @@ func (s *server) openBackup(j job) (Opened, error) {
 			return shared, failed
 		}}
 	}
-	text, err := s.backups.Open(j.Open, secrets, token, j.Message)
+	unsealed, err := s.backups.Open(j.Open, secrets, token, j.Message)
 	if failed != nil { // whatever age made of it
 		err = failed
 	}
 	if err != nil {
 		return Opened{}, fmt.Errorf("open the backup: %w", err)
 	}
-	defer text.Wipe()
-	return s.holdOpened(text)
+	if unsealed.Secret == nil {
+		return Opened{Data: unsealed.Public}, nil
+	}
+	defer unsealed.Secret.Wipe()
+	return s.holdOpened(unsealed.Secret)
 }
 
 // holdOpened keeps what an opened backup holds.

@@ -92,7 +92,12 @@ func seal(order json.RawMessage, passphrases []*secret.Buffer, what string, plai
 
 // unseal opens by an identity, a passphrase, or a token: of that it is the
 // other side's point and AES-GCM under the hash of the shared secret.
-func unseal(order json.RawMessage, secrets []*secret.Buffer, token *keys.AgeToken, ciphertext []byte) (*secret.Buffer, error) {
+func unseal(order json.RawMessage, secrets []*secret.Buffer, token *keys.AgeToken, ciphertext []byte) (keys.Unsealed, error) {
+	text, err := unsealText(order, secrets, token, ciphertext)
+	return keys.Unsealed{Secret: text}, err
+}
+
+func unsealText(order json.RawMessage, secrets []*secret.Buffer, token *keys.AgeToken, ciphertext []byte) (*secret.Buffer, error) {
 	if token != nil {
 		return unsealByToken(token, ciphertext)
 	}

@@ -435,8 +435,8 @@ func (s *Session) MakeRootKey(order RootKeyOrder, store func(what string, files 
 	return *valueOr(a.Public), err
 }
 
-// OpenBackup opens the last layer of a sealed backup. What is in it stays in
-// the session's process until that ends: a root key for MakeRootKey with
+// OpenBackup opens a layer of a sealed backup, the outermost first. What is in
+// the last one stays in the session's process until that ends: a root key for MakeRootKey with
 // FromHeld, a PUK for UnblockFromBackup. For a drill the answer is enough, with
 // the public key derived from the root key.
 //

@@ -14,6 +14,7 @@ import (
 
 	"rootceremony/ceremony"
 	"rootceremony/keys"
+	"rootceremony/keys/backup"
 	"rootceremony/keys/secret"
 	"rootceremony/ui/show"
 )
@@ -107,7 +108,7 @@ func tokenSession() int {
 	signal.Ignore(os.Interrupt)
 	err := secret.LockProcess()
 	if err == nil {
-		err = keys.Serve(os.Stdin, os.Stdout, openTokens, keys.Backups{})
+		err = keys.Serve(os.Stdin, os.Stdout, openTokens, backup.InSession())
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "rootceremony: token session:", err)
