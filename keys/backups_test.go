@@ -749,7 +749,7 @@ func TestOpenBackup(t *testing.T) {
 		"token":      byPIN("482913"),
 	} {
 		opened, err := s.OpenBackup(t.Context(), order, func(context.Context) error { touched++; return nil })
-		if err != nil || opened != (keys.Opened{What: keys.BackupKey, Public: public}) {
+		if err != nil || !reflect.DeepEqual(opened, keys.Opened{What: keys.BackupKey, Public: public}) {
 			t.Errorf("%s: %+v, %v", name, opened, err)
 		}
 	}
@@ -769,7 +769,7 @@ func TestOpenBackup(t *testing.T) {
 		t.Errorf("unblocked without a backup: %v", err)
 	}
 	opened, err := s.OpenBackup(t.Context(), byIdentity(token[0].Data), nil)
-	if err != nil || opened != (keys.Opened{What: keys.BackupToken, Serial: serial}) {
+	if err != nil || !reflect.DeepEqual(opened, keys.Opened{What: keys.BackupToken, Serial: serial}) {
 		t.Errorf("PUK and management key: %+v, %v", opened, err)
 	}
 
