@@ -33,7 +33,7 @@ import (
 // The test binary is the child of its sessions.
 func TestMain(m *testing.M) {
 	if len(os.Args) == 2 && os.Args[1] == "token-session" {
-		if err := keys.Serve(os.Stdin, os.Stdout, yubikey.Open, keys.Backups{}); err != nil {
+		if err := keys.Serve(os.Stdin, os.Stdout, yubikey.Open, backups); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
