@@ -218,6 +218,14 @@ func (d *Desk) settle(ctx context.Context, a Attendant, h *HolderState, info key
 		if !info.ManagementDefault || !info.PUKDefault {
 			found, state = "the token was locked before its root key was made", SettledPartial
 		}
+	case TypeUnblockIntended:
+		if info.PINTries > 0 && !info.PINDefault {
+			if err := d.told(ctx, a, h, "the new PIN was set"); err != nil {
+				return err
+			}
+			return d.record(TypeUnblocked, h.Holder.ID, result)
+		}
+		found = "no new PIN was set"
 	case TypeSignatureIntended:
 		found = "no signature reached this laptop; if the token made one, the next is the same or as good"
 	}
@@ -337,11 +345,15 @@ func (d *Desk) withNewPIN(ctx context.Context, a Attendant, h *HolderState, info
 // NewPIN has a person choose a PIN for a token, typed twice. The caller wipes
 // it. id ends the ids of the prompts.
 func NewPIN(ctx context.Context, a Attendant, id, name string, facts []Fact) (*secret.Buffer, error) {
+	return newPIN(ctx, a, id, name, facts, checkPIN)
+}
+
+func newPIN(ctx context.Context, a Attendant, id, name string, facts []Fact, check func(*secret.Buffer) error) (*secret.Buffer, error) {
 	title := name + ": choose a PIN"
 	for {
 		pin, err := a.AskSecret(ctx, Prompt{ID: "holder.pin.new " + id, Message: Message{Title: title, Facts: facts, Text: []string{
 			"The PIN is yours alone: the others look away. It has 6 to 8 digits. With no backup of the PUK, a PIN that is forgotten or typed wrong 5 times is lost with its key."}},
-			Question: name + ", type your new PIN:"}, checkPIN)
+			Question: name + ", type your new PIN:"}, check)
 		if err != nil {
 			return nil, err
 		}
@@ -362,12 +374,12 @@ func NewPIN(ctx context.Context, a Attendant, id, name string, facts []Fact) (*s
 }
 
 // withPIN asks for the PIN of the holder's token until the token takes it, and
-// runs do on the token.
+// runs do on the token. A PIN that is blocked may have a way out.
 func (d *Desk) withPIN(ctx context.Context, a Attendant, h *HolderState, tries int, do func(*keys.Session, *secret.Buffer) error) error {
 	text := []string{"The PIN is yours alone: the others look away."}
 	for tries > 0 {
 		pin, err := a.AskSecret(ctx, Prompt{ID: "holder.pin " + h.Holder.ID, Message: Message{Title: h.Holder.Name + ": type your PIN",
-			Facts: []Fact{{"Serial", serialText(h.Serial) + "   (sticker " + h.Holder.Token + ")"}, {"Tries", fmt.Sprintf("%d left", tries)}},
+			Facts: []Fact{{"Serial", serialText(h.Serial) + "   (sticker " + h.Holder.Token + ")"}, {"Tries", triesText(tries, "PIN")}},
 			Text:  text}, Question: h.Holder.Name + ", type your PIN:"}, checkPIN)
 		if err != nil {
 			return err
@@ -387,24 +399,8 @@ func (d *Desk) withPIN(ctx context.Context, a Attendant, h *HolderState, tries i
 		tries = wrong.TriesLeft
 		text = []string{"The PIN was wrong."}
 	}
-	return &blockedPIN{h.Holder.Name, d.state.Draft == nil}
+	return d.unblock(ctx, a, h, do)
 }
-
-// blockedPIN is a token that takes no PIN any more.
-type blockedPIN struct {
-	holder string
-	early  bool // the holder can still start over
-}
-
-func (e *blockedPIN) Error() string {
-	way := "the others go on; this token signs no more"
-	if e.early {
-		way = "take the task Start a holder over, and then enrol again: the token is wiped, or another is used"
-	}
-	return fmt.Sprintf("the PIN of %s's token is blocked: no tries are left, and nobody has its PUK (hint: %s)", e.holder, way)
-}
-
-func (e *blockedPIN) Unwrap() error { return &keys.PINError{} }
 
 // prepare sets tries and PIN and makes the keys in 9a and 82.
 func (d *Desk) prepare(ctx context.Context, a Attendant, s *keys.Session, h *HolderState, info keys.Info, pin *secret.Buffer) error {
