@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"rootceremony/keys"
 	"rootceremony/keys/secret"
@@ -118,14 +119,18 @@ func (d *Desk) fitsEnrolment(state *HolderState, info keys.Info) error {
 		return fmt.Errorf("%s's token has the serial number %s, this one %s (hint: insert the token with the sticker %s, or, if that one is lost, take the task Start a holder over)",
 			h.Name, serialText(own), serialText(info.Serial), h.Token)
 	}
-	if info.Edition != "" {
-		return fmt.Errorf("token %s is a YubiKey %s edition, which is not supported (hint: use a YubiKey 5 of the standard edition)", serialText(info.Serial), info.Edition)
+	if err := Supported(info); err != nil {
+		return err
 	}
 	if info.Firmware.Less(minimum) {
-		return fmt.Errorf("token %s has firmware %s, and the plan asks for %s or newer; firmware cannot be updated (hint: use another token)",
+		way := "use a token with %[1]s or newer"
+		if d.state.Plan.Token.Algorithm == keys.Ed25519 {
+			way += `; or hold another ceremony, with algorithm = "ecdsa-p256" and min_firmware = "%[2]s" in its plan`
+		}
+		return fmt.Errorf("token %s has firmware %s, and the plan asks for %s or newer; firmware cannot be updated (hint: "+fmt.Sprintf(way, minimum, info.Firmware)+")",
 			serialText(info.Serial), info.Firmware, minimum)
 	}
-	return nil
+	return d.plansKey(info)
 }
 
 // waitForToken asks for a holder's token until fits has nothing against it. It
@@ -148,7 +153,7 @@ func (d *Desk) waitForToken(ctx context.Context, a Attendant, state *HolderState
 		found = d.ofHolder(usable, state)
 		switch {
 		case len(found) == 0 && len(there) > 0:
-			return keys.Info{}, fmt.Errorf("the card in %s cannot be used: %s (hint: insert the token with the sticker %s)", there[0].Reader, there[0].Problem, h.Token)
+			return keys.Info{}, unusable(there[0], h)
 		case len(found) == 0:
 			return keys.Info{}, fmt.Errorf("no token is in a reader (hint: insert the one with the sticker %s)", h.Token)
 		case len(found) == 1:
@@ -291,7 +296,7 @@ func (d *Desk) wipeIfNeeded(ctx context.Context, a Attendant, h *HolderState, in
 	if h.Prepared != nil && !h.Partial || info.Fresh() {
 		return info, nil
 	}
-	why := "it holds keys or a PIN from elsewhere"
+	why := "it was used elsewhere (" + strings.Join(info.NotFresh(), ", ") + ")"
 	if h.Serial == info.Serial {
 		why = "an interrupted step has left it half prepared"
 	}
@@ -472,7 +477,7 @@ func (d *Desk) attested(s *keys.Session, serial uint32, slot keys.Slot, public k
 	_, err = keys.VerifyAttestation(attestation, d.tokens.Roots, d.tokens.Intermediates, keys.AttestationWant{
 		Serial: serial, Slot: slot, Public: public, Policy: keys.Policy{PIN: keys.PINAlways, Touch: touch}, MinFirmware: minFirmware(d.state.Plan.Token)})
 	if err != nil {
-		return nil, fmt.Errorf("token %s, slot %s: %w", serialText(serial), slot, err)
+		return nil, unattested(serial, err)
 	}
 	var kept []File
 	for _, c := range []struct {
@@ -555,7 +560,7 @@ func (d *Desk) withToken(ctx context.Context, serial uint32, do func(*keys.Sessi
 	}
 	defer session.Close()
 	if err := session.Select(serial); err != nil {
-		return err
+		return d.ofToken(serial, err)
 	}
-	return do(session)
+	return d.ofToken(serial, do(session))
 }

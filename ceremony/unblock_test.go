@@ -282,6 +282,15 @@ func TestBlockedPINWithKeptPUK(t *testing.T) {
 	if n := s.count(ceremony.TypeSettled); n != 2 {
 		t.Errorf("%d refused PUKs recorded", n)
 	}
+	times := 0
+	for _, id := range a.asked {
+		if id == "holder.pin.new alice" {
+			times++
+		}
+	}
+	if times != 2 {
+		t.Errorf("a new PIN was asked for %d times", times)
+	}
 	s.checkUnblocked(newPIN, puk, "70503070", "9040513")
 }
 
@@ -309,7 +318,10 @@ func TestBlockedPUK(t *testing.T) {
 	s.block("A-01")
 	a := &typing{Script: ceremony.Script{Answers: typesNewPIN}}
 	a.secrets = map[string][]string{"holder.puk alice": {"70707070", "70707070", "70707070", "70707070", "70707070"}}
-	for range 2 {
+	for try := range 2 {
+		if try == 1 {
+			a.leave = "holder.unblock alice" // nobody is asked any more
+		}
 		err := desk.Run(t.Context(), "enrol alice", a)
 		if err == nil || !strings.Contains(err.Error(), "Alice Costa's token is blocked: no tries are left, and its PUK is blocked too") || !strings.Contains(err.Error(), "Start a holder over") {
 			t.Errorf("%v", err)
