@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"rootceremony/keys"
 	"rootceremony/keys/secret"
@@ -118,14 +119,18 @@ func (d *Desk) fitsEnrolment(state *HolderState, info keys.Info) error {
 		return fmt.Errorf("%s's token has the serial number %s, this one %s (hint: insert the token with the sticker %s, or, if that one is lost, take the task Start a holder over)",
 			h.Name, serialText(own), serialText(info.Serial), h.Token)
 	}
-	if info.Edition != "" {
-		return fmt.Errorf("token %s is a YubiKey %s edition, which is not supported (hint: use a YubiKey 5 of the standard edition)", serialText(info.Serial), info.Edition)
+	if err := Supported(info); err != nil {
+		return err
 	}
 	if info.Firmware.Less(minimum) {
-		return fmt.Errorf("token %s has firmware %s, and the plan asks for %s or newer; firmware cannot be updated (hint: use another token)",
+		way := "use a token with %[1]s or newer"
+		if d.state.Plan.Token.Algorithm == keys.Ed25519 {
+			way += `; or hold another ceremony, with algorithm = "ecdsa-p256" and min_firmware = "%[2]s" in its plan`
+		}
+		return fmt.Errorf("token %s has firmware %s, and the plan asks for %s or newer; firmware cannot be updated (hint: "+fmt.Sprintf(way, minimum, info.Firmware)+")",
 			serialText(info.Serial), info.Firmware, minimum)
 	}
-	return nil
+	return d.plansKey(info)
 }
 
 // waitForToken asks for a holder's token until fits has nothing against it. It
@@ -148,7 +153,7 @@ func (d *Desk) waitForToken(ctx context.Context, a Attendant, state *HolderState
 		found = d.ofHolder(usable, state)
 		switch {
 		case len(found) == 0 && len(there) > 0:
-			return keys.Info{}, fmt.Errorf("the card in %s cannot be used: %s (hint: insert the token with the sticker %s)", there[0].Reader, there[0].Problem, h.Token)
+			return keys.Info{}, unusable(there[0], h)
 		case len(found) == 0:
 			return keys.Info{}, fmt.Errorf("no token is in a reader (hint: insert the one with the sticker %s)", h.Token)
 		case len(found) == 1:
@@ -218,6 +223,14 @@ func (d *Desk) settle(ctx context.Context, a Attendant, h *HolderState, info key
 		if !info.ManagementDefault || !info.PUKDefault {
 			found, state = "the token was locked before its root key was made", SettledPartial
 		}
+	case TypeUnblockIntended:
+		if info.PINTries > 0 && !info.PINDefault {
+			if err := d.told(ctx, a, h, "the new PIN was set"); err != nil {
+				return err
+			}
+			return d.record(TypeUnblocked, h.Holder.ID, result)
+		}
+		found = "no new PIN was set"
 	case TypeSignatureIntended:
 		found = "no signature reached this laptop; if the token made one, the next is the same or as good"
 	}
@@ -283,7 +296,7 @@ func (d *Desk) wipeIfNeeded(ctx context.Context, a Attendant, h *HolderState, in
 	if h.Prepared != nil && !h.Partial || info.Fresh() {
 		return info, nil
 	}
-	why := "it holds keys or a PIN from elsewhere"
+	why := "it was used elsewhere (" + strings.Join(info.NotFresh(), ", ") + ")"
 	if h.Serial == info.Serial {
 		why = "an interrupted step has left it half prepared"
 	}
@@ -337,11 +350,15 @@ func (d *Desk) withNewPIN(ctx context.Context, a Attendant, h *HolderState, info
 // NewPIN has a person choose a PIN for a token, typed twice. The caller wipes
 // it. id ends the ids of the prompts.
 func NewPIN(ctx context.Context, a Attendant, id, name string, facts []Fact) (*secret.Buffer, error) {
+	return newPIN(ctx, a, id, name, facts, checkPIN)
+}
+
+func newPIN(ctx context.Context, a Attendant, id, name string, facts []Fact, check func(*secret.Buffer) error) (*secret.Buffer, error) {
 	title := name + ": choose a PIN"
 	for {
 		pin, err := a.AskSecret(ctx, Prompt{ID: "holder.pin.new " + id, Message: Message{Title: title, Facts: facts, Text: []string{
 			"The PIN is yours alone: the others look away. It has 6 to 8 digits. With no backup of the PUK, a PIN that is forgotten or typed wrong 5 times is lost with its key."}},
-			Question: name + ", type your new PIN:"}, checkPIN)
+			Question: name + ", type your new PIN:"}, check)
 		if err != nil {
 			return nil, err
 		}
@@ -362,12 +379,12 @@ func NewPIN(ctx context.Context, a Attendant, id, name string, facts []Fact) (*s
 }
 
 // withPIN asks for the PIN of the holder's token until the token takes it, and
-// runs do on the token.
+// runs do on the token. A PIN that is blocked may have a way out.
 func (d *Desk) withPIN(ctx context.Context, a Attendant, h *HolderState, tries int, do func(*keys.Session, *secret.Buffer) error) error {
 	text := []string{"The PIN is yours alone: the others look away."}
 	for tries > 0 {
 		pin, err := a.AskSecret(ctx, Prompt{ID: "holder.pin " + h.Holder.ID, Message: Message{Title: h.Holder.Name + ": type your PIN",
-			Facts: []Fact{{"Serial", serialText(h.Serial) + "   (sticker " + h.Holder.Token + ")"}, {"Tries", fmt.Sprintf("%d left", tries)}},
+			Facts: []Fact{{"Serial", serialText(h.Serial) + "   (sticker " + h.Holder.Token + ")"}, {"Tries", triesText(tries, "PIN")}},
 			Text:  text}, Question: h.Holder.Name + ", type your PIN:"}, checkPIN)
 		if err != nil {
 			return err
@@ -387,24 +404,8 @@ func (d *Desk) withPIN(ctx context.Context, a Attendant, h *HolderState, tries i
 		tries = wrong.TriesLeft
 		text = []string{"The PIN was wrong."}
 	}
-	return &blockedPIN{h.Holder.Name, d.state.Draft == nil}
+	return d.unblock(ctx, a, h, do)
 }
-
-// blockedPIN is a token that takes no PIN any more.
-type blockedPIN struct {
-	holder string
-	early  bool // the holder can still start over
-}
-
-func (e *blockedPIN) Error() string {
-	way := "the others go on; this token signs no more"
-	if e.early {
-		way = "take the task Start a holder over, and then enrol again: the token is wiped, or another is used"
-	}
-	return fmt.Sprintf("the PIN of %s's token is blocked: no tries are left, and nobody has its PUK (hint: %s)", e.holder, way)
-}
-
-func (e *blockedPIN) Unwrap() error { return &keys.PINError{} }
 
 // prepare sets tries and PIN and makes the keys in 9a and 82.
 func (d *Desk) prepare(ctx context.Context, a Attendant, s *keys.Session, h *HolderState, info keys.Info, pin *secret.Buffer) error {
@@ -496,7 +497,7 @@ func (d *Desk) verifyAttestation(attestation keys.Attestation, serial uint32, sl
 	_, err := keys.VerifyAttestation(attestation, d.tokens.Roots, d.tokens.Intermediates, keys.AttestationWant{
 		Serial: serial, Slot: slot, Public: public, Policy: keys.Policy{PIN: keys.PINAlways, Touch: touch}, MinFirmware: minFirmware(d.state.Plan.Token)})
 	if err != nil {
-		return fmt.Errorf("token %s, slot %s: %w", serialText(serial), slot, err)
+		return unattested(serial, err)
 	}
 	return nil
 }
@@ -567,7 +568,7 @@ func (d *Desk) withToken(ctx context.Context, serial uint32, do func(*keys.Sessi
 	}
 	defer session.Close()
 	if err := session.Select(serial); err != nil {
-		return err
+		return d.ofToken(serial, err)
 	}
-	return do(session)
+	return d.ofToken(serial, do(session))
 }

@@ -24,6 +24,8 @@ const (
 	TypeKeyIntended       = "key.intended"
 	TypeKeyMade           = "key.made"
 	TypeKeyProved         = "key.proved"
+	TypeUnblockIntended   = "unblock.intended"
+	TypeUnblocked         = "unblock.done"
 	TypeSettled           = "intention.settled"
 	TypeStartedOver       = "holder.started-over"
 	TypeCollected         = "holder.collected"
@@ -134,6 +136,13 @@ type KeyProved struct {
 	Nonce     string `json:"nonce"`
 	Signature string `json:"signature"`
 	Evidence  []File `json:"evidence"`
+}
+
+// UnblockIntended comes before a blocked PIN is replaced by a new one, by the
+// PUK. Its result says that the token has the new PIN.
+type UnblockIntended struct {
+	Act
+	FactoryPUK bool `json:"factory_puk"` // the one of every new token; false: somebody typed it
 }
 
 // Settled closes an intention that had no result.

@@ -153,6 +153,9 @@ func (d *Desk) headBy(ctx context.Context, a Attendant, h *HolderState) error {
 	if err != nil {
 		return err
 	}
+	if err := d.settle(ctx, a, h, there[0]); err != nil {
+		return err
+	}
 	return d.withPIN(ctx, a, h, there[0].PINTries, func(s *keys.Session, pin *secret.Buffer) error { return d.signHead(ctx, s, h, pin) })
 }
 

@@ -125,6 +125,10 @@ func (s *State) apply(e transcript.Event) error {
 		return s.keyMade(e)
 	case TypeKeyProved:
 		return s.keyProved(e)
+	case TypeUnblockIntended:
+		return s.unblockIntended(e)
+	case TypeUnblocked:
+		return s.unblocked(e)
 	case TypeSettled:
 		return s.settled(e)
 	case TypeStartedOver:
@@ -246,7 +250,7 @@ func (s *State) intend(e transcript.Event, on Act, digest string) (*HolderState,
 	if err != nil {
 		return nil, err
 	}
-	if s.Sealed != nil {
+	if s.Sealed != nil && e.Type != TypeUnblockIntended { // whoever signs the log needs a PIN too
 		return nil, errors.New("the ceremony is sealed")
 	}
 	if h.Open != nil {
@@ -371,12 +375,40 @@ func (s *State) keyProved(e transcript.Event) error {
 	return nil
 }
 
+func (s *State) unblockIntended(e transcript.Event) error {
+	var data UnblockIntended
+	if err := read(e, &data); err != nil {
+		return err
+	}
+	h, err := s.intend(e, data.Act, "")
+	switch {
+	case err != nil:
+		return err
+	case h.Prepared == nil || h.Partial:
+		return fmt.Errorf("token %d has no PIN of %s yet", data.Serial, h.Holder.Name)
+	case data.FactoryPUK && h.Key != nil:
+		return fmt.Errorf("the PUK of token %d was replaced when its root key was made", data.Serial)
+	case !data.FactoryPUK && h.nobodyHasPUK():
+		return fmt.Errorf("nobody has the PUK of token %d", data.Serial)
+	}
+	return nil
+}
+
+func (s *State) unblocked(e transcript.Event) error {
+	var data Result
+	if err := read(e, &data); err != nil {
+		return err
+	}
+	_, err := s.close(data, TypeUnblockIntended)
+	return err
+}
+
 func (s *State) settled(e transcript.Event) error {
 	var data Settled
 	if err := read(e, &data); err != nil {
 		return err
 	}
-	h, err := s.close(data.Result, TypeWipeIntended, TypePrepareIntended, TypeKeyIntended, TypeSignatureIntended)
+	h, err := s.close(data.Result, TypeWipeIntended, TypePrepareIntended, TypeKeyIntended, TypeUnblockIntended, TypeSignatureIntended)
 	if err != nil {
 		return err
 	}

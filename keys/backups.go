@@ -166,7 +166,8 @@ func (s *server) mayMake(order RootKeyOrder, info Info) error {
 		return &NotFreshError{info.Serial, []string{"its PIN is still the default"}}
 	}
 	if !info.PUKDefault || !info.ManagementDefault {
-		return notFresh(Info{Serial: info.Serial, PINDefault: true, PUKDefault: info.PUKDefault, ManagementDefault: info.ManagementDefault})
+		info.Keys, info.PINDefault = nil, true // those are the holder's
+		return &NotFreshError{info.Serial, info.NotFresh()}
 	}
 	switch {
 	case len(order.Entropy) > 0 && order.From != FromSession:

@@ -84,7 +84,7 @@ func (e *SerialError) Error() string {
 type InUseError struct{ Serial uint32 }
 
 func (e *InUseError) Error() string {
-	return fmt.Sprintf("token %d is in use by another program (hint: close that, then try again)", e.Serial)
+	return fmt.Sprintf("token %d is in use by another program, or still waits for a touch (hint: touch it if it blinks, or close that program; then try again)", e.Serial)
 }
 
 // NoKeyError says that a slot holds no key.

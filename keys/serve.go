@@ -308,7 +308,7 @@ func prepare(t Token, pin *secret.Buffer) (Prepared, error) {
 		return Prepared{}, err
 	}
 	if !info.Fresh() {
-		return Prepared{}, notFresh(info)
+		return Prepared{}, &NotFreshError{info.Serial, info.NotFresh()}
 	}
 	management, err := secret.Take([]byte(DefaultManagement))
 	if err != nil {
@@ -351,7 +351,7 @@ func try(t Token, algorithm Algorithm, message []byte) (err error) {
 		return err
 	}
 	if !info.Fresh() {
-		return notFresh(info)
+		return &NotFreshError{info.Serial, info.NotFresh()}
 	}
 	management, err := secret.Take([]byte(DefaultManagement))
 	if err != nil {
@@ -373,22 +373,4 @@ func try(t Token, algorithm Algorithm, message []byte) (err error) {
 		return fmt.Errorf("sign %d bytes for a trial: %w", len(message), err)
 	}
 	return public.Verify(message, signature)
-}
-
-// notFresh says in what a token differs from a factory-fresh one.
-func notFresh(i Info) *NotFreshError {
-	e := &NotFreshError{Serial: i.Serial}
-	for _, k := range i.Keys {
-		e.Found = append(e.Found, fmt.Sprintf("slot %v holds a key", k.Slot))
-	}
-	if !i.PINDefault {
-		e.Found = append(e.Found, "its PIN is not the default")
-	}
-	if !i.PUKDefault {
-		e.Found = append(e.Found, "its PUK is not the default")
-	}
-	if !i.ManagementDefault {
-		e.Found = append(e.Found, "its management key is not the default")
-	}
-	return e
 }

@@ -94,9 +94,31 @@ type Info struct {
 }
 
 // Fresh tells whether the token is as it left the factory: no keys, and
-// default PIN, PUK and management key.
-func (i Info) Fresh() bool {
-	return len(i.Keys) == 0 && i.PINDefault && i.PUKDefault && i.ManagementDefault
+// default PIN, PUK and management key, of which none is blocked.
+func (i Info) Fresh() bool { return len(i.NotFresh()) == 0 }
+
+// NotFresh says in what the token differs from one that left the factory, in
+// half-sentences: "its PIN is not the default".
+func (i Info) NotFresh() []string {
+	var found []string
+	for _, k := range i.Keys {
+		found = append(found, fmt.Sprintf("slot %v holds a key", k.Slot))
+	}
+	for _, c := range []struct {
+		differs bool
+		said    string
+	}{
+		{i.PINTries == 0, "its PIN is blocked"},
+		{i.PUKTries == 0, "its PUK is blocked"},
+		{!i.PINDefault && i.PINTries > 0, "its PIN is not the default"},
+		{!i.PUKDefault && i.PUKTries > 0, "its PUK is not the default"},
+		{!i.ManagementDefault, "its management key is not the default"},
+	} {
+		if c.differs {
+			found = append(found, c.said)
+		}
+	}
+	return found
 }
 
 // Key returns the key in a slot.

@@ -78,13 +78,16 @@ func theToken(there []keys.Info, serial uint32) (keys.Info, error) {
 		}
 		return there[i], nil
 	}
-	there = slices.DeleteFunc(there, func(i keys.Info) bool { return i.Problem != "" })
-	switch len(there) {
-	case 0:
-		return keys.Info{}, fmt.Errorf("no token that can be used is in a reader (hint: insert one; rootceremony token list says what is there)")
-	case 1:
-		return there[0], nil
+	usable := slices.DeleteFunc(slices.Clone(there), func(i keys.Info) bool { return i.Problem != "" })
+	switch {
+	case len(there) == 0:
+		return keys.Info{}, fmt.Errorf("no token is in a reader (hint: insert one)")
+	case len(usable) == 0:
+		return keys.Info{}, fmt.Errorf("the card in reader %q cannot be used: %s", there[0].Reader, there[0].Problem)
+	case len(usable) == 1:
+		return usable[0], nil
 	}
+	there = usable
 	return keys.Info{}, fmt.Errorf("there are %d tokens (hint: say which one with --serial; rootceremony token list shows them)", len(there))
 }
 
@@ -157,6 +160,9 @@ func byDefault(is bool) string {
 
 // tokenCheck has a fresh token sign as much as a root may have.
 func tokenCheck(_ context.Context, t tokenAtHand) error {
+	if err := ceremony.Supported(t.info); err != nil {
+		return err
+	}
 	algorithm := keys.Ed25519
 	if t.info.Firmware.Less(keys.Firmware{Major: 5, Minor: 7}) {
 		algorithm = keys.P256
@@ -165,13 +171,19 @@ func tokenCheck(_ context.Context, t tokenAtHand) error {
 		return fmt.Errorf("token %d: %w", t.info.Serial, err)
 	}
 	_, err := fmt.Printf("token %d works: it made a key (%s), signed %d bytes with it, and is as new again\n", t.info.Serial, algorithm, trialBytes)
+	if err == nil && algorithm == keys.P256 {
+		_, err = fmt.Printf("its firmware %s knows no ed25519, and cannot be updated: its plan must say algorithm = \"ecdsa-p256\" and min_firmware = \"%[1]s\"\n", t.info.Firmware)
+	}
 	return err
 }
 
 // tokenPrepare sets a fresh token's PIN and makes the keys in 9a and 82.
 func tokenPrepare(ctx context.Context, t tokenAtHand) error {
+	if err := ceremony.Supported(t.info); err != nil {
+		return err
+	}
 	if !t.info.Fresh() {
-		return fmt.Errorf("token %d is not as new (hint: rootceremony token reset erases what is on it)", t.info.Serial)
+		return fmt.Errorf("token %d is not as new: %s (hint: rootceremony token reset erases what is on it)", t.info.Serial, strings.Join(t.info.NotFresh(), ", "))
 	}
 	front, err := plain.New(os.Stdin, os.Stdout, plain.Options{Interview: true})
 	if err != nil {

@@ -45,8 +45,9 @@ type slotObject struct {
 // Why a card cannot be used.
 const (
 	noYubiKey   = "this is no YubiKey"
-	pivDisabled = "its PIV application is switched off (hint: ykman config usb --enable PIV)"
-	inUse       = "another program uses it (hint: close that)"
+	pivDisabled = "its PIV application is switched off (hint: on another machine, ykman config usb --enable PIV; or use another token)"
+	inUse       = "another program uses it, or it still waits for a touch (hint: touch it if it blinks, or close that program)"
+	unreadable  = "it does not answer as a YubiKey does: %v (hint: pull it out and insert it again)"
 )
 
 // The firmware with which commands came.

@@ -90,7 +90,7 @@ func (reader) List() ([]keys.Info, error) {
 			return nil, typed(err, 0)
 		}
 		if err != nil { // it is a card all the same, and people see it
-			i.Problem = err.Error()
+			i.Problem = fmt.Sprintf(unreadable, err)
 		}
 		found = append(found, i)
 	}
@@ -165,7 +165,7 @@ func (t *Token) find() error {
 		}
 	}
 	if busyReader != "" {
-		return &busyError{fmt.Sprintf("token %d may be the one in reader %q, which another program uses (hint: close that, then try again)", t.serial, busyReader),
+		return &busyError{fmt.Sprintf("token %d may be the one in reader %q, which another program uses, or which still waits for a touch (hint: touch it if it blinks, or close that program; then try again)", t.serial, busyReader),
 			&keys.InUseError{Serial: t.serial}}
 	}
 	slices.Sort(missing.Found)

@@ -1,0 +1,86 @@
+package ceremony
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"rootceremony/keys"
+)
+
+// firmwareTells is the first firmware that says whether PIN, PUK and management
+// key are still a new token's; without that no token is prepared.
+var firmwareTells = keys.Firmware{Major: 5, Minor: 3}
+
+// Supported tells why no ceremony can use a token, whatever its plan says.
+func Supported(info keys.Info) error {
+	if info.Edition != "" {
+		return fmt.Errorf("token %s is a YubiKey of the %s edition, which is not supported (hint: use a YubiKey 5 of the standard edition)", serialText(info.Serial), info.Edition)
+	}
+	if info.Firmware.Less(firmwareTells) {
+		return fmt.Errorf("token %s has firmware %s, which is too old and cannot be updated (hint: use a token with firmware 5.7.0 or newer)", serialText(info.Serial), info.Firmware)
+	}
+	return nil
+}
+
+// plansKey refuses a token that holds a key which the agreed plan trusts: it
+// would be wiped to hold a root key.
+func (d *Desk) plansKey(info keys.Info) error {
+	for _, role := range onlineRoles {
+		for _, trusted := range d.state.Plan.Roles[role].Keys {
+			for _, k := range info.Keys {
+				if k.Public == trusted.Public {
+					return fmt.Errorf("token %s holds a key of the role %s in slot %s, which the plan trusts; nothing was done to it (hint: put it back where it belongs, and insert a new token)",
+						serialText(info.Serial), role, k.Slot)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// unusable says why the card in a reader is not the holder's token.
+func unusable(card keys.Info, h Holder) error {
+	name := "the card"
+	if card.Serial != 0 {
+		name = "token " + serialText(card.Serial)
+	}
+	problem, way, _ := strings.Cut(card.Problem, " (hint: ")
+	if way = strings.TrimSuffix(way, ")"); way == "" {
+		way = "insert the token with the sticker " + h.Token
+	}
+	return fmt.Errorf("%s in reader %q cannot be used for %s: %s (hint: %s)", name, card.Reader, h.Name, problem, way)
+}
+
+// unattested says what it means that an attestation is not as it should be.
+func unattested(serial uint32, err error) error {
+	way := "do not use this token; take the task Start a holder over, and use another one"
+	var wrong *keys.AttestationError
+	if !errors.As(err, &wrong) {
+		return fmt.Errorf("token %s: %w (hint: %s)", serialText(serial), err, way)
+	}
+	switch wrong.Field {
+	case "device certificate":
+		return fmt.Errorf("token %s cannot show that it was made by a maker whom this ceremony trusts, as tokens of a rehearsal cannot: %w (hint: use a YubiKey bought from Yubico; for one of a newer series name its certificates with --attestation-intermediates)",
+			serialText(serial), err)
+	case "PIN policy", "touch policy":
+		way = "take the task Start a holder over: the token is wiped, and its keys are made anew"
+	}
+	return fmt.Errorf("a key on token %s is not as the plan has it: %w (hint: %s)", serialText(serial), err, way)
+}
+
+// ofToken names the holder and the sticker in an error about a token.
+func (d *Desk) ofToken(serial uint32, err error) error {
+	h := d.state.HolderOf(serial)
+	var (
+		missing *keys.NotFoundError
+		other   *keys.SerialError
+		inUse   *keys.InUseError
+	)
+	about := errors.Is(err, keys.ErrRemoved) || errors.Is(err, keys.ErrNotTouched) ||
+		errors.As(err, &missing) || errors.As(err, &other) || errors.As(err, &inUse)
+	if h == nil || !about {
+		return err
+	}
+	return fmt.Errorf("%s, sticker %s: %w", h.Holder.Name, h.Holder.Token, err)
+}

@@ -1,0 +1,194 @@
+package ceremony
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"rootceremony/keys"
+	"rootceremony/keys/secret"
+)
+
+// unblock is the way out of a blocked PIN: with the token's PUK a new one is
+// set, and do runs with that. Where nobody can have the PUK, it says so.
+func (d *Desk) unblock(ctx context.Context, a Attendant, h *HolderState, do func(*keys.Session, *secret.Buffer) error) error {
+	var info keys.Info
+	err := d.withToken(ctx, h.Serial, func(s *keys.Session) (err error) {
+		info, err = s.Info()
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	set := d.byTypedPUK
+	switch {
+	case info.PUKTries == 0:
+		return d.blockedPIN(h, "its PUK is blocked too")
+	case h.Key == nil && info.PUKDefault:
+		set = d.byFactoryPUK
+	case h.nobodyHasPUK():
+		return d.blockedPIN(h, "nobody has its PUK")
+	}
+	pin, err := set(ctx, a, h, info)
+	if err != nil {
+		return err
+	}
+	defer pin.Wipe()
+	if err := a.Tell(ctx, Message{Title: h.Holder.Name + ": the new PIN is set", Text: []string{"The token has it, with all its tries. It goes on with it now."}}); err != nil {
+		return err
+	}
+	return d.withToken(ctx, h.Serial, func(s *keys.Session) error { return do(s, pin) })
+}
+
+// nobodyHasPUK: the PUK became a random number when the root key was made
+// here, and was not kept.
+func (h *HolderState) nobodyHasPUK() bool { return h.Key != nil && !h.Key.PUKKept }
+
+// byFactoryPUK has the holder choose a new PIN, and sets it by the PUK that
+// every new token has: this one's is replaced when its root key is made.
+func (d *Desk) byFactoryPUK(ctx context.Context, a Attendant, h *HolderState, info keys.Info) (*secret.Buffer, error) {
+	err := a.Tell(ctx, Message{Title: h.Holder.Name + ": the PIN is blocked", Facts: pukFacts(h, info.PUKTries), Text: []string{
+		"The token takes no PIN any more. It has no root key yet, and its PUK is still the one that every new token has: with that the program sets a new PIN, which you choose now."}})
+	if err != nil {
+		return nil, err
+	}
+	puk, err := secret.Take([]byte(keys.DefaultPUK))
+	if err != nil {
+		return nil, err
+	}
+	defer puk.Wipe()
+	pin, err := d.pinOtherThan(ctx, a, h, info, puk)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.setPIN(ctx, h, puk, pin, true); err != nil {
+		pin.Wipe()
+		return nil, err
+	}
+	return pin, nil
+}
+
+// byTypedPUK asks whoever has the PUK for it until the token takes it, and
+// sets the new PIN that the holder chooses.
+func (d *Desk) byTypedPUK(ctx context.Context, a Attendant, h *HolderState, info keys.Info) (pin *secret.Buffer, err error) {
+	title := h.Holder.Name + ": the PIN is blocked"
+	answer, err := a.Choose(ctx, Prompt{ID: "holder.unblock " + h.Holder.ID, Message: Message{Title: title, Facts: pukFacts(h, info.PUKTries),
+		Text: []string{"The token takes no PIN any more. Whoever has its PUK can have a new PIN set."}},
+		Question: "Does somebody here have the PUK of this token?"},
+		[]Choice{{"yes", "Yes: type it"}, {"no", "No: leave the PIN blocked"}})
+	if err != nil {
+		return nil, err
+	}
+	if answer == "no" {
+		return nil, d.blockedPIN(h, "its PUK was not typed; the task can be taken again with it")
+	}
+	defer func() {
+		if err != nil {
+			pin.Wipe()
+			pin = nil
+		}
+	}()
+	text := []string{"The PUK has 6 to 8 characters. It is not the PIN. Too many wrong ones block it for good."}
+	for tries := info.PUKTries; tries > 0; {
+		puk, err := a.AskSecret(ctx, Prompt{ID: "holder.puk " + h.Holder.ID, Message: Message{Title: title, Facts: pukFacts(h, tries), Text: text},
+			Question: "Type the PUK of the token " + h.Holder.Token + ":"}, checkPUK)
+		if err != nil {
+			return pin, err
+		}
+		defer puk.Wipe()
+		if pin == nil || secret.Equal(pin, puk) {
+			pin.Wipe()
+			if pin, err = d.pinOtherThan(ctx, a, h, info, puk); err != nil {
+				return nil, err
+			}
+		}
+		var wrong *keys.PINError
+		err = d.setPIN(ctx, h, puk, pin, false)
+		if !errors.As(err, &wrong) || !wrong.PUK {
+			return pin, err
+		}
+		tries = wrong.TriesLeft
+		text = []string{"The PUK was wrong. The new PIN is not set yet; it is kept for the right PUK."}
+	}
+	return pin, d.blockedPIN(h, "its PUK is blocked too")
+}
+
+// pinOtherThan has the holder choose a PIN that is not the PUK: who has seen
+// one must not know the other.
+func (d *Desk) pinOtherThan(ctx context.Context, a Attendant, h *HolderState, info keys.Info, puk *secret.Buffer) (*secret.Buffer, error) {
+	return newPIN(ctx, a, h.Holder.ID, h.Holder.Name, tokenFacts(info, h.Holder), func(pin *secret.Buffer) error {
+		if err := checkPIN(pin); err != nil {
+			return err
+		}
+		if secret.Equal(pin, puk) {
+			return errors.New("that is the PUK: choose another PIN")
+		}
+		return nil
+	})
+}
+
+// setPIN announces the new PIN, has the token set it by the PUK, proves it, and
+// records it. A PUK that is refused is a *keys.PINError of the PUK.
+func (d *Desk) setPIN(ctx context.Context, h *HolderState, puk, pin *secret.Buffer, factory bool) error {
+	return d.withToken(ctx, h.Serial, func(s *keys.Session) error {
+		on := Act{h.Holder.ID, h.Serial}
+		intention, err := d.intend(TypeUnblockIntended, h.Holder.ID, UnblockIntended{on, factory})
+		if err != nil {
+			return err
+		}
+		err = s.Unblock(puk, pin)
+		if errors.As(err, new(*keys.PINError)) {
+			// What is known not to have happened needs no looking at the token.
+			return errors.Join(err, d.record(TypeSettled, h.Holder.ID, Settled{Result{on, intention}, "the token did not take the PUK", SettledNothing}))
+		}
+		if err != nil {
+			return err
+		}
+		if err := s.CheckPIN(pin); err != nil {
+			return err
+		}
+		return d.record(TypeUnblocked, h.Holder.ID, Result{on, intention})
+	})
+}
+
+// checkPUK: unlike the PINs chosen here, a PUK may hold letters.
+func checkPUK(puk *secret.Buffer) error {
+	if puk.Len() < 6 || puk.Len() > 8 {
+		return &keys.PINFormatError{PUK: true}
+	}
+	return nil
+}
+
+func pukFacts(h *HolderState, tries int) []Fact {
+	return []Fact{{"Serial", serialText(h.Serial) + "   (sticker " + h.Holder.Token + ")"}, {"PUK tries", triesText(tries, "PUK")}}
+}
+
+// triesText says how many wrong PINs, or PUKs, a token still takes.
+func triesText(tries int, name string) string {
+	if tries == 1 {
+		return fmt.Sprintf("1 left: one more wrong %s blocks it", name)
+	}
+	return fmt.Sprintf("%d left", tries)
+}
+
+// blockedPIN is the error of a token that takes no PIN any more, and has no way
+// out; puk says why.
+func (d *Desk) blockedPIN(h *HolderState, puk string) error {
+	return &blockedPIN{h.Holder.Name, puk, d.state.Draft == nil}
+}
+
+type blockedPIN struct {
+	holder string
+	puk    string // "nobody has its PUK"
+	early  bool   // the holder can still start over
+}
+
+func (e *blockedPIN) Error() string {
+	way := "the others go on; this token signs no more"
+	if e.early {
+		way = "take the task Start a holder over, and then enrol again: the token is wiped, or another is used"
+	}
+	return fmt.Sprintf("the PIN of %s's token is blocked: no tries are left, and %s (hint: %s)", e.holder, e.puk, way)
+}
+
+func (e *blockedPIN) Unwrap() error { return &keys.PINError{} }
