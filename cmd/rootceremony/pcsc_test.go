@@ -125,6 +125,23 @@ func examplePlanFile(t *testing.T, replace ...string) string {
 	return filepath.Join(dir, ceremony.PlanFile)
 }
 
+// smallPlanFile writes the example plan with its first holders alone.
+func smallPlanFile(t *testing.T, threshold, holders int) string {
+	t.Helper()
+	file := examplePlanFile(t, "threshold = 3", fmt.Sprintf("threshold = %d", threshold))
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	parts := strings.SplitAfter(string(text), "[[holder]]\n")
+	_, rest, _ := strings.Cut(parts[len(parts)-1], "[[person]]")
+	small := strings.TrimSuffix(strings.Join(parts[:holders+1], ""), "[[holder]]\n") + "[[person]]" + rest
+	if err := os.WriteFile(file, []byte(small), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
 // One reader, and five tokens that take turns, by people in plain mode.
 func TestTokensTakeTurns(t *testing.T) {
 	service := pcsctest.Start(t, 1)

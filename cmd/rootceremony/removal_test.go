@@ -34,22 +34,6 @@ func (p *patient) WaitForToken(ctx context.Context, w ceremony.TokenWait) (info 
 	}
 }
 
-// oneHolder are edits that leave the example plan one holder.
-func oneHolder(t *testing.T) string {
-	file := examplePlanFile(t, "threshold = 3", "threshold = 1")
-	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	parts := strings.Split(string(text), "[[holder]]")
-	last := parts[len(parts)-1]
-	rest := last[strings.Index(last, "[[person]]"):]
-	if err := os.WriteFile(file, []byte(parts[0]+"[[holder]]"+parts[1]+rest), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return filepath.Dir(file)
-}
-
 // ceremonyOf opens a rehearsal in dir on real tokens.
 func ceremonyOf(t *testing.T, service *pcsctest.Service, dir, root string) *ceremony.Desk {
 	t.Helper()
@@ -135,7 +119,7 @@ func stagesOfCeremony(t *testing.T) (stages []stage, commands int) {
 	service := pcsctest.Start(t, 1)
 	folder := filepath.Join(service.Dir, "token")
 	token := plugFrom(t, service, folder)
-	dir := oneHolder(t)
+	dir := filepath.Dir(smallPlanFile(t, 1, 1))
 	desk := ceremonyOf(t, service, dir, filepath.Join(folder, "root.pem"))
 	defer desk.Close()
 	for {
