@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"rootceremony/ceremony"
+	"rootceremony/keys"
 	"rootceremony/keys/yubikey/pcsctest"
 )
 
@@ -55,6 +56,10 @@ type tokenFile struct {
 	Management struct {
 		Key string `json:"key"`
 	} `json:"management"`
+	Slots []struct {
+		Slot    keys.Slot
+		Private string // PKCS #8
+	}
 }
 
 // reference is a PIN or a PUK.
