@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"rootceremony/ceremony"
+	"rootceremony/ceremony/transcript"
 	"rootceremony/keys"
 	"rootceremony/keys/yubikey"
 	"rootceremony/keys/yubikey/pcsctest"
@@ -173,7 +175,7 @@ func pulledOut(t *testing.T, service *pcsctest.Service, from stage, n int) {
 	}
 	for try := 1; ; try++ {
 		err := toTheEnd(desk, &patient{insert: insert})
-		checkTries(t, desk, filepath.Join(folder, "a.token"))
+		checkTries(t, token, folder, dir)
 		if err == nil {
 			break
 		}
@@ -189,20 +191,27 @@ func pulledOut(t *testing.T, service *pcsctest.Service, from stage, n int) {
 	if !pulled && token.Commands(t) >= n-from.commands {
 		t.Error("the token was never pulled out")
 	}
+	if end := readToken(t, filepath.Join(folder, "a.token")); end.PIN.Tries != 5 || end.PUK.Tries != 5 {
+		t.Errorf("in the end %d tries of the PIN are left, and %d of the PUK", end.PIN.Tries, end.PUK.Tries)
+	}
 	checkPublished(t, dir)
 }
 
-// checkTries holds that no try of the PIN or the PUK is gone: but for a wipe,
-// which spends them all and was interrupted, nothing wrong is ever tried.
-func checkTries(t *testing.T, desk *ceremony.Desk, file string) {
+// checkTries holds that no wrong PIN or PUK was ever tried, but for a wipe,
+// which spends all tries; after one they are all there again.
+func checkTries(t *testing.T, token *pcsctest.Token, folder, dir string) {
 	t.Helper()
-	h := desk.State().Holders["alice"]
-	if h != nil && h.Open != nil && h.Open.Type == ceremony.TypeWipeIntended {
-		return
+	log, err := os.ReadFile(filepath.Join(dir, transcript.FileName))
+	if err != nil {
+		t.Fatal(err)
 	}
-	token := readToken(t, file)
-	if token.PIN.Tries != token.PIN.Max || token.PUK.Tries != token.PUK.Max {
-		t.Errorf("of %d tries of the PIN %d are left, and of %d of the PUK %d", token.PIN.Max, token.PIN.Tries, token.PUK.Max, token.PUK.Tries)
+	if wrong := token.Wrong(t); wrong != 0 && !bytes.Contains(log, []byte(ceremony.TypeWipeIntended)) {
+		t.Errorf("%d tries were wasted", wrong)
+	}
+	file := readToken(t, filepath.Join(folder, "a.token"))
+	left := file.PIN.Tries == file.PIN.Max && file.PUK.Tries == file.PUK.Max
+	if done := bytes.Count(log, []byte(ceremony.TypeWiped)); !left && done == bytes.Count(log, []byte(ceremony.TypeWipeIntended)) {
+		t.Errorf("of %d tries of the PIN %d are left, and of %d of the PUK %d", file.PIN.Max, file.PIN.Tries, file.PUK.Max, file.PUK.Tries)
 	}
 }
 
