@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	tea "github.com/charmbracelet/bubbletea"
@@ -66,6 +67,8 @@ type attendant struct {
 	list func() list // called by the task's goroutine alone
 	// after is time.After.
 	after func(time.Duration) <-chan time.Time
+	// watched looks for the real token that the task has found; nil: none yet.
+	watched func(context.Context) (keys.Info, error)
 }
 
 var _ ceremony.Attendant = (*attendant)(nil)
@@ -78,13 +81,32 @@ func (a *attendant) ask(ctx context.Context, q question) (answer, error) {
 	q.answers = make(chan answer, 1)
 	a.send(tasksMsg(a.list()))
 	a.send(askMsg{&q})
-	select {
-	case given := <-q.answers:
-		return given, given.err
-	case <-ctx.Done():
-		a.send(withdrawMsg{&q})
-		return answer{}, ctx.Err()
+	for {
+		var look <-chan time.Time
+		if a.watched != nil && q.kind != wait { // a token that waits for a touch is in use
+			look = a.after(pollEvery)
+		}
+		select {
+		case given := <-q.answers:
+			return given, given.err
+		case <-ctx.Done():
+			a.send(withdrawMsg{&q})
+			return answer{}, ctx.Err()
+		case <-look:
+			_, _ = a.see(ctx, a.watched)
+		}
 	}
+}
+
+// see looks for a token, and says what is known then of what is in the reader.
+func (a *attendant) see(ctx context.Context, look func(context.Context) (keys.Info, error)) (keys.Info, error) {
+	found, err := look(ctx)
+	text := ""
+	if err == nil {
+		text = tokenText([]keys.Info{found})
+	}
+	a.send(tokenMsg{text})
+	return found, err
 }
 
 // until asks q until take has nothing against the answer.
@@ -216,7 +238,7 @@ func stickers(w ceremony.TokenWait) []ceremony.Choice {
 func (a *attendant) watch(ctx context.Context, w ceremony.TokenWait) (keys.Info, error) {
 	q := question{kind: wait, prompt: w.Prompt, answers: make(chan answer, 1)}
 	for asked := false; ; {
-		found, err := w.Look(ctx)
+		found, err := a.see(ctx, w.Look)
 		if ctx.Err() != nil {
 			err = ctx.Err()
 		}
@@ -224,7 +246,7 @@ func (a *attendant) watch(ctx context.Context, w ceremony.TokenWait) (keys.Info,
 			a.send(withdrawMsg{&q})
 		}
 		if err == nil {
-			a.send(tokenMsg{tokenText([]keys.Info{found})})
+			a.watched = w.Look
 			return found, nil
 		}
 		if ctx.Err() != nil {
@@ -248,13 +270,16 @@ func (a *attendant) watch(ctx context.Context, w ceremony.TokenWait) (keys.Info,
 
 // tokenText says what is in the readers.
 func tokenText(there []keys.Info) string {
-	switch len(there) {
-	case 0:
+	usable := slices.DeleteFunc(slices.Clone(there), func(i keys.Info) bool { return i.Problem != "" })
+	switch {
+	case len(there) == 0:
 		return "no token"
-	case 1:
-		return fmt.Sprintf("token %d", there[0].Serial)
+	case len(usable) == 0:
+		return "no usable token"
+	case len(usable) == 1:
+		return fmt.Sprintf("token %d", usable[0].Serial)
 	}
-	return fmt.Sprintf("%d tokens", len(there))
+	return fmt.Sprintf("%d tokens", len(usable))
 }
 
 // WaitForTouch shows that a touch is waited for. That of a virtual token is

@@ -189,6 +189,9 @@ func (r *room) ended(m *model, msg endedMsg) tea.Cmd {
 		r.told = nil
 	}
 	r.run, r.prompt, r.last, r.stale = nil, nil, nil, true
+	if msg.err != nil && r.Tokens.Plug == nil {
+		r.token = "" // it may be out of the reader: the next look tells
+	}
 	switch {
 	case m.leaving:
 		if !errors.Is(msg.err, ceremony.ErrBack) && !errors.Is(msg.err, ceremony.ErrLeft) && !errors.Is(msg.err, context.Canceled) {

@@ -28,15 +28,96 @@ func TestWaitsForToken(t *testing.T) {
 	defer s.close()
 	again := make(chan time.Time)
 	s.m.attendant.after = func(time.Duration) <-chan time.Time { return again }
+	s.m.room.token = "token 5" // it was there a moment ago
 	s.begin()
 	for _, shown := range []string{"no token is in a reader", "token 7 is Bruno's"} {
 		s.until(shown, func() bool { return strings.Contains(s.m.View(), shown) })
+		if s.m.room.token != "" {
+			t.Errorf("%q in the header while %s", s.m.room.token, shown)
+		}
 		s.press("\n") // answers nothing
 		again <- s.now
 	}
 	s.until("the end of the task", func() bool { return s.m.room.run == nil })
 	if frame := s.m.View(); !strings.Contains(frame, "The answer was that.") || !strings.Contains(frame, "token 20456123") {
 		t.Errorf("the token is not taken, or not in the header:\n%s", frame)
+	}
+}
+
+// TestTokenIsWatched holds that a token that was found is looked at again while
+// people answer, so that the header does not name one that was taken out, and
+// not while it waits for a touch, when it is in use.
+func TestTokenIsWatched(t *testing.T) {
+	var looks atomic.Int32
+	var there atomic.Bool
+	there.Store(true)
+	gaveUp := make(chan struct{})
+	s := newStage(t, inRoom(newDesk(asks(func(ctx context.Context, a ceremony.Attendant) (string, error) {
+		_, err := a.WaitForToken(ctx, ceremony.TokenWait{Look: func(context.Context) (keys.Info, error) {
+			looks.Add(1)
+			if !there.Load() {
+				return keys.Info{}, errors.New("no token is in a reader")
+			}
+			return keys.Info{Serial: 20456123}, nil
+		}})
+		if err != nil {
+			return "", err
+		}
+		if _, err := a.Ask(ctx, ceremony.Prompt{ID: "a", Question: "What?"}, nil); err != nil {
+			return "", err
+		}
+		touched, cancel := context.WithCancel(ctx)
+		go func() { <-gaveUp; cancel() }()
+		_ = a.WaitForTouch(touched, ceremony.Prompt{ID: "t", Question: "Touch it."}, false)
+		return "", keys.ErrRemoved
+	}))))
+	defer s.close()
+	again := make(chan time.Time)
+	s.m.attendant.after = func(time.Duration) <-chan time.Time { return again }
+	s.begin()
+	const token = "token 20456123"
+	shown := func() bool { return strings.Contains(s.m.View(), token) }
+	s.until("the token in the header", shown)
+	there.Store(false)
+	again <- s.now
+	s.until("no token in the header", func() bool { return !shown() })
+	there.Store(true)
+	again <- s.now
+	s.until("the token in the header again", shown)
+	s.press("so\n")
+	s.until("the wait for a touch", func() bool { return strings.Contains(s.m.View(), "Touch it.") })
+	before := looks.Load()
+	select {
+	case again <- s.now:
+		t.Error("the token is looked at while it is in use")
+	case <-time.After(20 * time.Millisecond): // nobody waits for it
+	}
+	close(gaveUp)
+	s.until("the end of the task", func() bool { return s.m.room.run == nil })
+	if looks.Load() != before {
+		t.Errorf("%d more looks", looks.Load()-before)
+	}
+	if shown() {
+		t.Error("the header names a token that was pulled out")
+	}
+}
+
+// What the header says of the cards in the readers.
+func TestTokenText(t *testing.T) {
+	good, other := keys.Info{Serial: 20456123}, keys.Info{Problem: "this is no YubiKey"}
+	for _, c := range []struct {
+		there []keys.Info
+		want  string
+	}{
+		{nil, "no token"},
+		{[]keys.Info{good}, "token 20456123"},
+		{[]keys.Info{other}, "no usable token"},
+		{[]keys.Info{other, good}, "token 20456123"},
+		{[]keys.Info{good, {Serial: 7}}, "2 tokens"},
+	} {
+		if got := tokenText(c.there); got != c.want {
+			t.Errorf("%+v: %q, want %q", c.there, got, c.want)
+		}
 	}
 }
 

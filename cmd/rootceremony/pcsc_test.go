@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -11,6 +12,7 @@ import (
 	"testing"
 
 	"rootceremony/ceremony"
+	"rootceremony/keys"
 	"rootceremony/keys/yubikey/pcsctest"
 )
 
@@ -45,6 +47,46 @@ func plugFive(t *testing.T, service *pcsctest.Service, args ...string) (attestat
 		service.Plug(t, i, append([]string{"--state", state, "--touch", "auto", "--attestation-root", attestationRoot}, args...)...)
 	}
 	return attestationRoot
+}
+
+// tokenFile is what a virtual token's file says of its secrets, in hex.
+type tokenFile struct {
+	PIN        reference `json:"pin"`
+	PUK        reference `json:"puk"`
+	Management struct {
+		Key string `json:"key"`
+	} `json:"management"`
+	Slots []struct {
+		Slot    keys.Slot
+		Private string // PKCS #8
+	}
+}
+
+// reference is a PIN or a PUK.
+type reference struct {
+	Value      string `json:"value"`
+	Tries, Max int
+}
+
+// readToken reads a virtual token's file: a line that says what it is, JSON,
+// and a checksum.
+func readToken(t testing.TB, file string) (token tokenFile) {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := bytes.Split(text, []byte("\n"))
+	if len(lines) < 3 {
+		t.Fatalf("%s has %d lines", file, len(lines))
+	}
+	if err := json.Unmarshal(lines[1], &token); err != nil {
+		t.Fatal(err)
+	}
+	if token.PIN.Max == 0 || token.PUK.Value == "" || token.Management.Key == "" {
+		t.Fatalf("%s is not understood: %+v", file, token)
+	}
+	return token
 }
 
 // Five tokens in readers at once, through pcscd, by a script.
@@ -86,6 +128,23 @@ func examplePlanFile(t *testing.T, replace ...string) string {
 		}
 	}
 	return filepath.Join(dir, ceremony.PlanFile)
+}
+
+// smallPlanFile writes the example plan with its first holders alone.
+func smallPlanFile(t *testing.T, threshold, holders int) string {
+	t.Helper()
+	file := examplePlanFile(t, "threshold = 3", fmt.Sprintf("threshold = %d", threshold))
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	parts := strings.SplitAfter(string(text), "[[holder]]\n")
+	_, rest, _ := strings.Cut(parts[len(parts)-1], "[[person]]")
+	small := strings.TrimSuffix(strings.Join(parts[:holders+1], ""), "[[holder]]\n") + "[[person]]" + rest
+	if err := os.WriteFile(file, []byte(small), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
 }
 
 // One reader, and five tokens that take turns, by people in plain mode.

@@ -1,16 +1,20 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"rootceremony/ceremony"
+	"rootceremony/ceremony/transcript"
 	"rootceremony/keys"
 	"rootceremony/keys/yubikey"
 	"rootceremony/keys/yubikey/pcsctest"
@@ -30,22 +34,6 @@ func (p *patient) WaitForToken(ctx context.Context, w ceremony.TokenWait) (info 
 		}
 		p.insert()
 	}
-}
-
-// oneHolder are edits that leave the example plan one holder.
-func oneHolder(t *testing.T) string {
-	file := examplePlanFile(t, "threshold = 3", "threshold = 1")
-	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	parts := strings.Split(string(text), "[[holder]]")
-	last := parts[len(parts)-1]
-	rest := last[strings.Index(last, "[[person]]"):]
-	if err := os.WriteFile(file, []byte(parts[0]+"[[holder]]"+parts[1]+rest), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return filepath.Dir(file)
 }
 
 // ceremonyOf opens a rehearsal in dir on real tokens.
@@ -79,67 +67,115 @@ func toTheEnd(desk *ceremony.Desk, a ceremony.Attendant) error {
 	}
 }
 
-// TestTokenPulledOutAtManyCommands pulls the token out before commands that a
-// whole ceremony of one holder gives it, and puts it back. The ceremony
-// always comes to its end, and no try of the PIN is spent. Each try has a pcscd
-// of its own, as sessions see every reader.
-func TestTokenPulledOutAtManyCommands(t *testing.T) {
-	commands := wholeCeremony(t)
+// TestTokenPulledOutAtEveryCommand pulls the token out before each command
+// that a whole ceremony of one holder gives it, and puts it back. The ceremony
+// always comes to its end, and no try of the PIN is spent. pcscd looks for
+// cards every 0.4 s only, so trials wait most of the time and many go on at
+// once, each beginning just before the task that is to be disturbed.
+func TestTokenPulledOutAtEveryCommand(t *testing.T) {
+	stages, commands := stagesOfCeremony(t)
 	if commands < 50 {
 		t.Fatalf("a whole ceremony takes %d commands only", commands)
 	}
-	t.Logf("%d commands", commands)
-	// All of them take minutes; the machine that has those sets EVERY_COMMAND.
-	step := 15
-	if os.Getenv("EVERY_COMMAND") != "" {
-		step = 1
+	t.Logf("%d commands, in %d tasks", commands, len(stages))
+	step := int64(1)
+	if testing.Short() {
+		step = 15
 	}
-	atOnce := make(chan struct{}, 4)
-	for n := 1; n <= commands; n += step {
-		t.Run(fmt.Sprint(n), func(t *testing.T) {
-			t.Parallel()
-			atOnce <- struct{}{}
-			defer func() { <-atOnce }()
-			service, token, root := onePlugged(t, "--fault", fmt.Sprintf("remove@%d", n))
-			pulledOut(t, service, token, root)
+	var next atomic.Int64
+	var workers sync.WaitGroup
+	for range 24 {
+		// Each has a pcscd of its own: who looks for a token gives commands to
+		// all of them, and they are counted here.
+		service := pcsctest.Start(t, 1)
+		workers.Go(func() {
+			for n := int(next.Add(step) - step + 1); n <= commands; n = int(next.Add(step) - step + 1) {
+				stage := stages[0]
+				for _, s := range stages {
+					if s.commands < n {
+						stage = s
+					}
+				}
+				// Not t.Parallel, which allows no more at once than there are
+				// processors.
+				t.Run(fmt.Sprintf("%s %d", stage.task, n), func(t *testing.T) { pulledOut(t, service, stage, n) })
+			}
 		})
 	}
+	workers.Wait()
 }
 
 // holdersSerial is the serial number of the one holder's token.
 const holdersSerial = 7654321
 
-// onePlugged is a pcscd with one token in one reader.
-func onePlugged(t *testing.T, args ...string) (service *pcsctest.Service, token *pcsctest.Token, root string) {
-	service = pcsctest.Start(t, 1)
-	root = filepath.Join(service.Dir, "root.pem")
-	token = service.Plug(t, 0, append([]string{"--serial", fmt.Sprint(holdersSerial), "--touch", "auto", "--attestation-root", root,
-		"--state", filepath.Join(service.Dir, "a.token")}, args...)...)
-	return service, token, root
+// stage is a ceremony just before a task that gives its token commands.
+type stage struct {
+	task     string
+	commands int    // that the token was given before
+	dir      string // holds copies of the folders ceremony and token
 }
 
-// wholeCeremony counts the commands of a ceremony in which nothing goes wrong.
-func wholeCeremony(t *testing.T) int {
-	service, token, root := onePlugged(t)
-	desk := ceremonyOf(t, service, oneHolder(t), root)
+// stagesOfCeremony holds a ceremony of one holder in which nothing goes wrong,
+// and counts all commands that its token was given.
+func stagesOfCeremony(t *testing.T) (stages []stage, commands int) {
+	service := pcsctest.Start(t, 1)
+	folder := filepath.Join(service.Dir, "token")
+	token := plugFrom(t, service, folder)
+	dir := filepath.Dir(smallPlanFile(t, 1, 1))
+	desk := ceremonyOf(t, service, dir, filepath.Join(folder, "root.pem"))
 	defer desk.Close()
-	if err := toTheEnd(desk, &patient{insert: func() {}}); err != nil {
+	for {
+		commands = token.Commands(t)
+		task, ok := desk.Next()
+		if !ok {
+			return stages, commands
+		}
+		s := stage{task.ID, commands, t.TempDir()}
+		err := errors.Join(os.CopyFS(filepath.Join(s.dir, "ceremony"), os.DirFS(dir)),
+			os.CopyFS(filepath.Join(s.dir, "token"), os.DirFS(folder)),
+			desk.Run(t.Context(), task.ID, &patient{insert: func() {}}))
+		if err != nil {
+			t.Fatalf("%s: %v", task.ID, err)
+		}
+		if token.Commands(t) > commands {
+			stages = append(stages, s)
+		}
+	}
+}
+
+// plugFrom plugs in the token whose file is in a folder, beside the root that
+// it chains to.
+func plugFrom(t *testing.T, service *pcsctest.Service, folder string, args ...string) *pcsctest.Token {
+	t.Helper()
+	if err := os.MkdirAll(folder, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	return token.Commands(t)
+	return service.Plug(t, 0, append([]string{"--serial", fmt.Sprint(holdersSerial), "--touch", "auto",
+		"--attestation-root", filepath.Join(folder, "root.pem"), "--state", filepath.Join(folder, "a.token")}, args...)...)
 }
 
-func pulledOut(t *testing.T, service *pcsctest.Service, token *pcsctest.Token, root string) {
-	dir := oneHolder(t)
-	desk := ceremonyOf(t, service, dir, root)
+// pulledOut goes on from a stage to the end, with the token pulled out before
+// the n-th command of the whole ceremony.
+func pulledOut(t *testing.T, service *pcsctest.Service, from stage, n int) {
+	work := t.TempDir()
+	if err := os.CopyFS(work, os.DirFS(from.dir)); err != nil {
+		t.Fatal(err)
+	}
+	dir, folder := filepath.Join(work, "ceremony"), filepath.Join(work, "token")
+	token := plugFrom(t, service, folder, "--fault", fmt.Sprintf("remove@%d", n-from.commands))
+	defer token.Do(t, "quit")
+	desk := ceremonyOf(t, service, dir, filepath.Join(folder, "root.pem"))
 	defer desk.Close()
+	pulled := false
 	insert := func() {
 		if strings.Contains(token.Do(t, "status"), " unplugged ") {
+			pulled = true
 			token.Replug(t)
 		}
 	}
 	for try := 1; ; try++ {
 		err := toTheEnd(desk, &patient{insert: insert})
+		checkTries(t, token, folder, dir)
 		if err == nil {
 			break
 		}
@@ -147,18 +183,36 @@ func pulledOut(t *testing.T, service *pcsctest.Service, token *pcsctest.Token, r
 			t.Fatalf("try %d: %v", try, err)
 		}
 		t.Logf("try %d: %v", try, err)
+		if !strings.Contains(err.Error(), "pulled out") && !strings.Contains(err.Error(), "not in a reader") {
+			t.Errorf("people are told: %v", err)
+		}
 	}
-	insert()
-	session, err := sessions(t, service).Start(t.Context(), keys.Backend{Kind: yubikey.Kind})
+	insert() // pulled out before the last command
+	if !pulled && token.Commands(t) >= n-from.commands {
+		t.Error("the token was never pulled out")
+	}
+	if end := readToken(t, filepath.Join(folder, "a.token")); end.PIN.Tries != 5 || end.PUK.Tries != 5 {
+		t.Errorf("in the end %d tries of the PIN are left, and %d of the PUK", end.PIN.Tries, end.PUK.Tries)
+	}
+	checkPublished(t, dir)
+}
+
+// checkTries holds that no wrong PIN or PUK was ever tried, but for a wipe,
+// which spends all tries; after one they are all there again.
+func checkTries(t *testing.T, token *pcsctest.Token, folder, dir string) {
+	t.Helper()
+	log, err := os.ReadFile(filepath.Join(dir, transcript.FileName))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer session.Close()
-	info, err := awaitToken(session, holdersSerial)
-	if err != nil || info.PINTries != 5 {
-		t.Errorf("%d tries of the PIN are left (%v)", info.PINTries, err)
+	if wrong := token.Wrong(t); wrong != 0 && !bytes.Contains(log, []byte(ceremony.TypeWipeIntended)) {
+		t.Errorf("%d tries were wasted", wrong)
 	}
-	checkRoot(t, filepath.Join(dir, "publish", "1.root.json"), 1)
+	file := readToken(t, filepath.Join(folder, "a.token"))
+	left := file.PIN.Tries == file.PIN.Max && file.PUK.Tries == file.PUK.Max
+	if done := bytes.Count(log, []byte(ceremony.TypeWiped)); !left && done == bytes.Count(log, []byte(ceremony.TypeWipeIntended)) {
+		t.Errorf("of %d tries of the PIN %d are left, and of %d of the PUK %d", file.PIN.Max, file.PIN.Tries, file.PUK.Max, file.PUK.Tries)
+	}
 }
 
 // sessions are token sessions of the program with smart cards.
@@ -169,17 +223,4 @@ func sessions(t *testing.T, service *pcsctest.Service) keys.Program {
 		t.Fatal(err)
 	}
 	return keys.Program{Path: program, Args: []string{sessionArgument}, Env: append(os.Environ(), service.Env()...)}
-}
-
-func awaitToken(session *keys.Session, serial uint32) (keys.Info, error) {
-	for end := time.Now().Add(15 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		err := session.Select(serial)
-		if err == nil {
-			return session.Info()
-		}
-		var missing *keys.NotFoundError
-		if !errors.As(err, &missing) || time.Now().After(end) {
-			return keys.Info{}, err
-		}
-	}
 }

@@ -101,19 +101,25 @@ func (s *screen) text() (string, <-chan struct{}, bool) {
 // until waits until the terminal shows what is looked for.
 func (s *screen) until(what string) string {
 	s.t.Helper()
+	return s.untilIt(fmt.Sprintf("shows %q", what), func(text string) bool { return strings.Contains(text, what) })
+}
+
+// untilIt waits until the terminal does what is said of it.
+func (s *screen) untilIt(does string, is func(text string) bool) string {
+	s.t.Helper()
 	late := time.After(20 * time.Second)
 	for {
 		text, changed, ended := s.text()
-		if strings.Contains(text, what) {
+		if is(text) {
 			return text
 		}
 		if ended {
-			s.t.Fatalf("the program has ended before it showed %q:\n%s", what, text)
+			s.t.Fatalf("the program has ended before the terminal %s:\n%s", does, text)
 		}
 		select {
 		case <-changed:
 		case <-late:
-			s.t.Fatalf("%q is not shown:\n%s", what, text)
+			s.t.Fatalf("never the terminal %s:\n%s", does, text)
 		}
 	}
 }
@@ -142,9 +148,13 @@ type people struct {
 	typed  map[string]int
 	least  map[string]int // of it: PINs, typed words and their Enters
 	stop   func(question string) bool
+	pin    func(holder string) string
+	hands  func(text string) // what they do with tokens; nil: those are virtual
 }
 
-func newPeople() *people { return &people{typed: map[string]int{}, least: map[string]int{}} }
+func newPeople() *people {
+	return &people{typed: map[string]int{}, least: map[string]int{}, pin: pinOf}
+}
 
 var (
 	readPrompt = regexp.MustCompile(`(?m)> █\s*$`)
@@ -200,7 +210,7 @@ func (r *people) answer(t testing.TB, text string) (keys string, needed bool) {
 	case asked("To sign, type words"):
 		return r.words(t, text) + "\r", true
 	case asked("PIN"):
-		return pinOf(r.holder) + "\r", true
+		return r.pin(r.holder) + "\r", true
 	}
 	return "", false
 }
@@ -240,6 +250,9 @@ func (r *people) hold(s *screen) {
 		text, changed, ended := s.text()
 		if ended || r.stop != nil && r.stop(text) {
 			return
+		}
+		if r.hands != nil {
+			r.hands(text)
 		}
 		keys, needed := r.answer(s.t, text)
 		if strings.Contains(text, "(one moment") {

@@ -52,8 +52,8 @@ answered by one line, "ok", "error: ..." or what was asked for:
     plug, unplug             into the reader, and out of it
     touch                    touch the token, if it waits for that
     fault FAULT              as --fault; N counts from the start of the program
-    status                   serial, plugged or not, commands so far, and whether
-                             it waits for a touch
+    status                   serial, plugged or not, commands and wrong PINs and
+                             PUKs so far, and whether it waits for a touch
     quit                     end the program
 
 The token's secrets are worth nothing: they lie in FILE as they are.

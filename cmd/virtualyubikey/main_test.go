@@ -77,7 +77,7 @@ func ask(t *testing.T, in io.Writer, out *bufio.Scanner, command string) string 
 
 func TestCommands(t *testing.T) {
 	in, out, reader, code := started(t, "--serial", "7", "--unplugged")
-	if said := ask(t, in, out, "status"); said != "serial 7 unplugged commands 0" {
+	if said := ask(t, in, out, "status"); said != "serial 7 unplugged commands 0 wrong 0" {
 		t.Error(said)
 	}
 	if said := ask(t, in, out, "dance"); !strings.HasPrefix(said, "error: there is no command") {
@@ -106,7 +106,7 @@ func TestCommands(t *testing.T) {
 		if said := ask(t, in, out, "plug"); said != "ok" {
 			t.Error(said)
 		}
-		if said := ask(t, in, out, "status"); said != "serial 7 plugged commands 0" {
+		if said := ask(t, in, out, "status"); said != "serial 7 plugged commands 0 wrong 0" {
 			t.Error(said)
 		}
 		conn := <-accepted
@@ -115,7 +115,7 @@ func TestCommands(t *testing.T) {
 			t.Errorf("ATR % x, %v", atr, err)
 		}
 		_ = conn.Close()
-		for end := time.Now().Add(10 * time.Second); ask(t, in, out, "status") != "serial 7 unplugged commands 0"; {
+		for end := time.Now().Add(10 * time.Second); ask(t, in, out, "status") != "serial 7 unplugged commands 0 wrong 0"; {
 			if time.Now().After(end) {
 				t.Fatal("it does not notice that the reader went")
 			}
@@ -186,7 +186,7 @@ func TestControlSocket(t *testing.T) {
 	}
 	defer conn.Close()
 	answers := bufio.NewScanner(conn)
-	if said := ask(t, conn, answers, "status"); said != "serial 9 unplugged commands 0" {
+	if said := ask(t, conn, answers, "status"); said != "serial 9 unplugged commands 0 wrong 0" {
 		t.Error(said)
 	}
 	if said := ask(t, conn, answers, "quit"); said != "ok" {

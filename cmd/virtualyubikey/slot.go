@@ -64,7 +64,7 @@ func (s *slot) status() string {
 		where = "plugged"
 	}
 	s.mu.Unlock()
-	line := fmt.Sprintf("serial %d %s commands %d", s.card.Serial(), where, s.card.APDUs())
+	line := fmt.Sprintf("serial %d %s commands %d wrong %d", s.card.Serial(), where, s.card.APDUs(), s.card.Wrong())
 	if s.card.Waiting() {
 		line += " waits for a touch"
 	}

@@ -17,6 +17,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"rootceremony/keys"
@@ -105,6 +106,8 @@ type Applet struct {
 	now    func() time.Time
 	after  func(time.Duration) <-chan time.Time
 
+	wrong atomic.Int64 // PINs and PUKs since the Applet was made
+
 	mu      sync.Mutex
 	pressed chan struct{}   // nil: the applet does not wait for a touch
 	pulled  <-chan struct{} // closed when the token is pulled out; nil: it stays
@@ -180,6 +183,7 @@ func (a *Applet) try(id byte, value []byte, then func(*state)) error {
 	}
 	ref := a.state.reference(id)
 	if subtle.ConstantTimeCompare(ref.Value, value) == 0 {
+		a.wrong.Add(1)
 		if ref.Tries == 0 {
 			return SWBlocked
 		}

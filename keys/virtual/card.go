@@ -72,6 +72,9 @@ func (c *Card) Touched() { c.applet.Touched() }
 // Waiting tells whether the card waits for a touch.
 func (c *Card) Waiting() bool { return c.applet.Waiting() }
 
+// Wrong is how many wrong PINs and PUKs the card was given since it was made.
+func (c *Card) Wrong() int { return int(c.applet.wrong.Load()) }
+
 // APDUs is how many commands the card was given since it was made.
 func (c *Card) APDUs() int {
 	c.mu.Lock()

@@ -348,8 +348,21 @@ func (k *Token) Do(t testing.TB, command string) string {
 // Commands is how many APDUs the token was given since it was started.
 func (k *Token) Commands(t testing.TB) int {
 	t.Helper()
+	return k.counted(t, "commands")
+}
+
+// Wrong is how many wrong PINs and PUKs the token was given since it was
+// started.
+func (k *Token) Wrong(t testing.TB) int {
+	t.Helper()
+	return k.counted(t, "wrong")
+}
+
+// counted is a number in the token's status.
+func (k *Token) counted(t testing.TB, what string) int {
+	t.Helper()
 	said := k.Do(t, "status")
-	_, after, _ := strings.Cut(said, " commands ")
+	_, after, _ := strings.Cut(said, " "+what+" ")
 	var n int
 	if _, err := fmt.Sscan(after, &n); err != nil {
 		t.Fatalf("status %q: %v", said, err)

@@ -1,0 +1,292 @@
+package main
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// kept is all that was seen of a program, and may hold no secret: texts by
+// where they were.
+type kept map[string][]byte
+
+// watcher looks again and again at command lines, environments and files while
+// a program runs.
+type watcher struct {
+	pid     int
+	folders []string
+
+	seen     kept
+	sessions map[int]bool // processes of token sessions
+	stop     chan struct{}
+	done     sync.WaitGroup
+}
+
+// watch begins to look at a program with its children, and at folders.
+func watch(pid int, folders ...string) *watcher {
+	w := &watcher{pid: pid, folders: folders, seen: kept{}, sessions: map[int]bool{}, stop: make(chan struct{})}
+	w.done.Go(func() {
+		for {
+			w.look()
+			select {
+			case <-w.stop:
+				return
+			case <-time.After(5 * time.Millisecond):
+			}
+		}
+	})
+	return w
+}
+
+// end looks once more and returns what was seen, and how many token sessions.
+func (w *watcher) end() (kept, int) {
+	close(w.stop)
+	w.done.Wait()
+	w.look()
+	return w.seen, len(w.sessions)
+}
+
+func (w *watcher) look() {
+	for _, pid := range append(children(w.pid), w.pid) {
+		for _, name := range []string{"cmdline", "environ"} {
+			text, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", pid, name))
+			if err != nil || len(text) == 0 {
+				continue // it has ended
+			}
+			w.seen[fmt.Sprintf("%s of process %d, %d bytes", name, pid, len(text))] = text
+			if name == "cmdline" && bytes.Contains(text, []byte(sessionArgument)) {
+				w.sessions[pid] = true
+			}
+		}
+	}
+	for _, folder := range w.folders {
+		_ = filepath.WalkDir(folder, func(name string, entry fs.DirEntry, err error) error {
+			if err != nil || !entry.Type().IsRegular() {
+				return nil
+			}
+			info, err := entry.Info()
+			if err != nil {
+				return nil // gone already
+			}
+			version := fmt.Sprintf("file %s, %d bytes of %v", name, info.Size(), info.ModTime().UnixNano())
+			if _, old := w.seen[version]; old {
+				return nil
+			}
+			if text, err := os.ReadFile(name); err == nil {
+				w.seen[version] = text
+			}
+			return nil
+		})
+	}
+}
+
+// children are the processes that a process has started, also those that have
+// ended and were not waited for.
+func children(parent int) (found []int) {
+	entries, _ := os.ReadDir("/proc")
+	for _, entry := range entries {
+		var pid, of int
+		if _, err := fmt.Sscan(entry.Name(), &pid); err != nil {
+			continue
+		}
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if err != nil {
+			continue
+		}
+		// The name may hold anything: what follows its last bracket counts.
+		var state string
+		if n, _ := fmt.Sscan(string(stat[bytes.LastIndexByte(stat, ')')+1:]), &state, &of); n == 2 && of == parent {
+			found = append(found, pid)
+		}
+	}
+	return found
+}
+
+// forms are the ways in which a secret might be written down.
+func forms(secret []byte) map[string][]byte {
+	text := map[string][]byte{
+		"as it is":          secret,
+		"in hex":            hex.AppendEncode(nil, secret),
+		"in upper-case hex": bytes.ToUpper(hex.AppendEncode(nil, secret)),
+	}
+	for shift := range 3 { // base64 of it within something longer
+		encoded := base64.RawStdEncoding.EncodeToString(append(make([]byte, shift), secret...))
+		text[fmt.Sprintf("in base64, %d", shift)] = []byte(encoded[(8*shift+5)/6 : len(encoded)-1])
+	}
+	return text
+}
+
+// secretsOf are all the secrets of a virtual token, by what they are.
+func secretsOf(t *testing.T, file string) map[string][]byte {
+	t.Helper()
+	token := readToken(t, file)
+	decoded := func(text string) []byte {
+		secret, err := hex.DecodeString(text)
+		if err != nil || len(secret) < 6 {
+			t.Fatalf("%s: %q, %v", file, text, err)
+		}
+		return bytes.TrimRight(secret, "\xff") // a PIN is padded
+	}
+	secrets := map[string][]byte{"PIN": decoded(token.PIN.Value), "PUK": decoded(token.PUK.Value)}
+	management, err := hex.DecodeString(token.Management.Key)
+	if err != nil || len(management) != 32 {
+		t.Fatalf("%s: management key %q, %v", file, token.Management.Key, err)
+	}
+	secrets["management key"] = management
+	for _, slot := range token.Slots {
+		der, err := hex.DecodeString(slot.Private)
+		if err != nil {
+			t.Fatal(err)
+		}
+		private, err := x509.ParsePKCS8PrivateKey(der)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var secret []byte
+		switch private := private.(type) {
+		case ed25519.PrivateKey:
+			secret = private.Seed()
+		case *ecdsa.PrivateKey:
+			secret, err = private.Bytes()
+		}
+		if err != nil || len(secret) != 32 {
+			t.Fatalf("%s: slot %s: %T, %v", file, slot.Slot, private, err)
+		}
+		secrets["key in "+slot.Slot.String()] = secret
+	}
+	if len(secrets) != 6 {
+		t.Fatalf("%s holds %d secrets", file, len(secrets))
+	}
+	return secrets
+}
+
+// checkMemory looks for secrets in a program's memory.
+func checkMemory(t *testing.T, when string, pid int, secrets map[string][]byte) {
+	t.Helper()
+	areas := memory(t, pid)
+	for what, secret := range secrets {
+		for form, text := range forms(secret) {
+			for _, a := range areas {
+				if at := bytes.Index(a.bytes, text); at >= 0 {
+					t.Errorf("%s: the %s is in memory, %s, at %x", when, what, form, a.from+uint64(at))
+				}
+			}
+		}
+	}
+	for _, where := range copies(areas, string(secrets["PIN"]), false, true) {
+		t.Errorf("%s: %s", when, where)
+	}
+}
+
+// TestSecretsStayOnTokens holds a ceremony over pcscd, and looks for every PIN,
+// PUK, management key and private key in whatever the program leaves or shows:
+// command lines and environments, its children's too, files in its folders,
+// also those that are gone again, what it writes to the terminal, the log of
+// pcscd, and in the end its memory. The virtual tokens' own files are their
+// silicon.
+func TestSecretsStayOnTokens(t *testing.T) {
+	if testing.Short() {
+		t.Skip("reads all of a program's memory many times")
+	}
+	t.Parallel()
+	service, hands := emptyReader(t, "A-01", "B-02")
+	home := t.TempDir()
+	dir := filepath.Join(home, "d")
+	env := []string{"HOME=" + home, "TMPDIR=" + filepath.Join(home, "tmp")}
+	for _, name := range []string{"STATE", "CACHE", "CONFIG", "DATA"} {
+		env = append(env, fmt.Sprintf("XDG_%s_HOME=%s", name, filepath.Join(home, strings.ToLower(name))))
+	}
+	if err := os.Mkdir(filepath.Join(home, "tmp"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	s := onReaders(t, service, env, smallPlanFile(t, 1, 2), dir)
+	pid := s.command.Process.Pid
+	s.until("Next: Check the laptop")
+	w := watch(pid, home)
+
+	r := newPeople()
+	r.hands = hands.do
+	pins := map[string]string{"Alice Costa": freshPIN(t, memory(t, pid)), "Bruno Ferraz": freshPIN(t, memory(t, pid))}
+	r.pin = func(holder string) string { return pins[holder] }
+	secrets := func(sticker, holder string) map[string][]byte {
+		all := secretsOf(t, filepath.Join(service.Dir, sticker+".token"))
+		if string(all["PIN"]) != pins[holder] {
+			t.Fatalf("the PIN of %s is %q, and was typed as %q", holder, all["PIN"], pins[holder])
+		}
+		return all
+	}
+	holdUntil := func(what string) {
+		t.Helper()
+		r.stop = func(text string) bool { return strings.Contains(text, what) }
+		r.hold(s)
+		s.until(what)
+	}
+	check := func(when string, secrets map[string][]byte) {
+		t.Helper()
+		// The header's look at the readers is a short session too.
+		for end := time.Now().Add(5 * time.Second); len(children(pid)) > 0; time.Sleep(5 * time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("%s: processes %v are left", when, children(pid))
+			}
+		}
+		checkMemory(t, when, pid, secrets)
+	}
+	holdUntil("Next: Holders: Bruno Ferraz")
+	check("Alice is enrolled", secrets("A-01", "Alice Costa"))
+	holdUntil("Next: Verify and publish")
+	check("the threshold has signed", secrets("A-01", "Alice Costa"))
+	holdUntil("Everything is done")
+	alice, bruno := secrets("A-01", "Alice Costa"), secrets("B-02", "Bruno Ferraz")
+	check("everything is done", alice)
+	check("everything is done", bruno)
+	r.stop = nil
+	r.hold(s)
+	if status := s.exit(); status != 0 {
+		t.Errorf("exit status %d", status)
+	}
+
+	seen, sessions := w.end()
+	t.Logf("%d texts, %d token sessions", len(seen), sessions)
+	environments := 0
+	for where := range seen {
+		if strings.HasPrefix(where, "environ") {
+			environments++
+		}
+	}
+	if sessions < 10 || environments < 10 {
+		t.Errorf("only %d token sessions and %d environments were seen", sessions, environments)
+	}
+	seen["the terminal"] = s.raw.Bytes()
+	logs, err := filepath.Glob(filepath.Join(service.Dir, "*.log"))
+	if err != nil || len(logs) != 3 {
+		t.Fatalf("logs: %v, %v", logs, err)
+	}
+	for _, name := range logs {
+		if seen[name], err = os.ReadFile(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, secrets := range []map[string][]byte{alice, bruno} {
+		for what, secret := range secrets {
+			for form, text := range forms(secret) {
+				for where, all := range seen {
+					if bytes.Contains(all, text) {
+						t.Errorf("the %s is in %s, %s", what, where, form)
+					}
+				}
+			}
+		}
+	}
+	checkPublished(t, dir)
+}
