@@ -101,7 +101,7 @@ func TestKeyWithAnotherPolicy(t *testing.T) {
 	}
 	log.Close()
 	session := s.session(t, "A-01")
-	if _, err := session.MakeRootKey(keys.Ed25519, keys.TouchNever); err != nil {
+	if _, err := session.MakeRootKey(keys.RootKeyOrder{Algorithm: keys.Ed25519, Touch: keys.TouchNever, From: keys.FromToken}, nil); err != nil {
 		t.Fatal(err)
 	}
 	session.Close()

@@ -45,16 +45,17 @@ var backups = keys.Backups{
 		}
 		return []keys.SealedFile{{Name: what, Data: sealed.Bytes()}}, nil
 	},
-	Open: func(_ json.RawMessage, secrets []*secret.Buffer, _ *keys.AgeToken, ciphertext []byte) (*secret.Buffer, error) {
+	Open: func(_ json.RawMessage, secrets []*secret.Buffer, _ *keys.AgeToken, ciphertext []byte) (keys.Unsealed, error) {
 		identity, err := age.ParseX25519Identity(string(secrets[0].Bytes()))
 		if err != nil {
-			return nil, err
+			return keys.Unsealed{}, err
 		}
 		text, err := decrypted(ciphertext, identity)
 		if err != nil {
-			return nil, err
+			return keys.Unsealed{}, err
 		}
-		return secret.Take(text)
+		opened, err := secret.Take(text)
+		return keys.Unsealed{Secret: opened}, err
 	},
 }
 
