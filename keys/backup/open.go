@@ -15,8 +15,8 @@ import (
 	"rootceremony/keys/secret"
 )
 
-// MaxFile is the size, in bytes, of the largest file that is opened. The
-// largest that Seal makes, of a hundred post-quantum layers, is a third of it.
+// MaxFile is the size, in bytes, of the largest file that is opened. A hundred
+// post-quantum layers are a fifth of it.
 const MaxFile = 1 << 20
 
 // intro is how every age file begins.
