@@ -17,6 +17,13 @@ type SealedFile struct {
 	Data []byte `json:"data"`
 }
 
+// Sealed is a secret that is to be stored, for good, before it is used.
+type Sealed struct {
+	What   string       // BackupKey or BackupToken
+	Public PublicKey    // BackupKey: the key that will be imported
+	Files  []SealedFile // at least one
+}
+
 // The secrets that are backed up.
 const (
 	BackupKey   = "key"   // the root key: PKCS #8 in PEM
@@ -112,13 +119,14 @@ func (s *server) makeRootKey(order RootKeyOrder) (PublicKey, error) {
 	if err != nil {
 		return PublicKey{}, err
 	}
-	access, err := newTokenKeys(info.Serial)
-	if err != nil {
-		return PublicKey{}, err
-	}
-	defer access.wipe()
-	if order.Seal != nil {
-		if err := s.store(order, BackupToken, func() (*secret.Buffer, error) { return tokenText(access) }); err != nil {
+	access := s.access
+	if !s.begun(info) {
+		if access, err = newTokenKeys(info.Serial); err != nil {
+			return PublicKey{}, err
+		}
+		if order.Seal == nil {
+			defer access.wipe()
+		} else if err := s.storeAccess(order, access); err != nil {
 			return PublicKey{}, err
 		}
 	}
@@ -127,13 +135,11 @@ func (s *server) makeRootKey(order RootKeyOrder) (PublicKey, error) {
 		if err != nil {
 			return PublicKey{}, err
 		}
-		if err := s.store(order, BackupKey, func() (*secret.Buffer, error) { return keyText(key) }); err != nil {
-			key.wipe()
+		if err := s.storeKey(order, key); err != nil {
 			return PublicKey{}, err
 		}
-		s.hold(key)
 	}
-	if err := setAccess(s.token, access); err != nil {
+	if err := setAccess(s.token, info, access); err != nil {
 		return PublicKey{}, err
 	}
 	policy := Policy{PINAlways, order.Touch}
@@ -165,7 +171,7 @@ func (s *server) mayMake(order RootKeyOrder, info Info) error {
 	if info.PINDefault {
 		return &NotFreshError{info.Serial, []string{"its PIN is still the default"}}
 	}
-	if !info.PUKDefault || !info.ManagementDefault {
+	if !(info.PUKDefault && info.ManagementDefault) && !s.begun(info) {
 		info.Keys, info.PINDefault = nil, true // those are the holder's
 		return &NotFreshError{info.Serial, info.NotFresh()}
 	}
@@ -188,8 +194,15 @@ func (s *server) mayMake(order RootKeyOrder, info Info) error {
 	return nil
 }
 
-// setAccess sets PUK and management key in place of the factory's.
-func setAccess(t Token, access *tokenKeys) error {
+// begun tells whether an order was cut off after the token had its PUK, and
+// these are at hand, from its backup or since then.
+func (s *server) begun(info Info) bool {
+	return !(info.PUKDefault && info.ManagementDefault) && s.access != nil && s.access.serial == info.Serial
+}
+
+// setAccess sets PUK and management key in place of the factory's. Where one is
+// set already, it is proved to be this one.
+func setAccess(t Token, info Info, access *tokenKeys) error {
 	puk, err := secret.Take([]byte(DefaultPUK))
 	if err != nil {
 		return err
@@ -200,10 +213,17 @@ func setAccess(t Token, access *tokenKeys) error {
 		return err
 	}
 	defer management.Wipe()
-	if err := t.ChangePUK(puk, access.puk); err != nil {
+	oldPUK, oldManagement := puk, management
+	if !info.PUKDefault {
+		oldPUK = access.puk
+	}
+	if !info.ManagementDefault {
+		oldManagement = access.management
+	}
+	if err := t.ChangePUK(oldPUK, access.puk); err != nil {
 		return fmt.Errorf("set the PUK: %w", err)
 	}
-	if err := t.SetManagement(management, access.management); err != nil {
+	if err := t.SetManagement(oldManagement, access.management); err != nil {
 		return fmt.Errorf("set the management key: %w", err)
 	}
 	return nil
@@ -224,19 +244,40 @@ func importRootKey(t Token, management *secret.Buffer, key *rootKey, policy Poli
 	return nil
 }
 
-// hold keeps a root key for orders that come, in place of another.
-func (s *server) hold(key *rootKey) {
+// storeKey has the key stored, and then keeps it for orders that come, in place
+// of another.
+func (s *server) storeKey(order RootKeyOrder, key *rootKey) error {
+	text, err := keyText(key)
+	if err == nil {
+		err = s.store(order, BackupKey, key.public, text)
+	}
+	if err != nil {
+		key.wipe()
+		return err
+	}
 	s.key.wipe()
 	s.key = key
+	return nil
+}
+
+// storeAccess does the same for PUK and management key.
+func (s *server) storeAccess(order RootKeyOrder, access *tokenKeys) error {
+	text, err := tokenText(access)
+	if err == nil {
+		err = s.store(order, BackupToken, PublicKey{}, text)
+	}
+	if err != nil {
+		access.wipe()
+		return err
+	}
+	s.access.wipe()
+	s.access = access
+	return nil
 }
 
 // store seals a text, hands the files to the parent, and waits until it says
-// that it has stored them.
-func (s *server) store(order RootKeyOrder, what string, write func() (*secret.Buffer, error)) error {
-	text, err := write()
-	if err != nil {
-		return err
-	}
+// that it has stored them. It wipes the text.
+func (s *server) store(order RootKeyOrder, what string, public PublicKey, text *secret.Buffer) error {
 	defer text.Wipe()
 	files, err := s.backups.Seal(order.Seal, order.Passphrases, what, text)
 	if err == nil && (len(files) == 0 || len(files) > maxFiles) {
@@ -251,7 +292,7 @@ func (s *server) store(order RootKeyOrder, what string, write func() (*secret.Bu
 		}
 	}
 	s.storing.Store(true)
-	if err := writeJSON(s.w, frameEvent, event{Store: what}); err != nil {
+	if err := writeJSON(s.w, frameEvent, event{Store: what, Public: public}); err != nil {
 		return err
 	}
 	select {
@@ -312,7 +353,8 @@ func (s *server) holdOpened(text *secret.Buffer) (Opened, error) {
 		if err != nil {
 			return Opened{}, fmt.Errorf("the backup opened, but the root key in it cannot be read: %w", err)
 		}
-		s.hold(key)
+		s.key.wipe()
+		s.key = key
 		return Opened{What: BackupKey, Public: key.public}, nil
 	}
 	access, err := readTokenText(text)

@@ -271,6 +271,7 @@ type safe struct {
 	identity *age.X25519Identity
 	files    map[string][]keys.SealedFile // by what
 	order    []string
+	public   keys.PublicKey // with what was stored last
 }
 
 func newSafe(t testing.TB) *safe {
@@ -289,9 +290,10 @@ func (s *safe) seal(fault string) json.RawMessage {
 	return order
 }
 
-func (s *safe) store(what string, files []keys.SealedFile) error {
-	s.order = append(s.order, what)
-	s.files[what] = files
+func (s *safe) store(sealed keys.Sealed) error {
+	s.order = append(s.order, sealed.What)
+	s.files[sealed.What] = sealed.Files
+	s.public = sealed.Public
 	return nil
 }
 
@@ -451,14 +453,15 @@ func TestBackedUp(t *testing.T) {
 				Passphrases: []*secret.Buffer{pin(t, "correct horse battery staple")},
 				Entropy:     []*secret.Buffer{pin(t, "6 1 2 5 3 3 4"), pin(t, "a long throw")},
 			}
-			public, err := s.MakeRootKey(order, func(what string, files []keys.SealedFile) error {
+			public, err := s.MakeRootKey(order, func(sealed keys.Sealed) error {
+				what, files := sealed.What, sealed.Files
 				if now := listed(t, b, serial); !reflect.DeepEqual(now, before) {
 					t.Errorf("when the %s is stored, %+v has become %+v", what, before, now)
 				}
 				if len(files) != 2 || files[0].Name != "0."+what+".age" || files[1].Name != "1."+what+".age" {
 					t.Errorf("%d files for the %s", len(files), what)
 				}
-				return kept.store(what, files)
+				return kept.store(sealed)
 			})
 			if err != nil {
 				t.Fatal(err)
@@ -470,7 +473,7 @@ func TestBackedUp(t *testing.T) {
 
 			want := keys.SlotKey{Slot: keys.SlotRoot, Public: public, Policy: keys.Policy{PIN: keys.PINAlways, Touch: keys.TouchCached}}
 			sealed, private := kept.key(t)
-			if sealed != public || public.Algorithm != algorithm {
+			if sealed != public || kept.public != public || public.Algorithm != algorithm {
 				t.Errorf("imported %v, and %v is in the backup", public, sealed)
 			}
 			second := newSafe(t)
@@ -550,8 +553,8 @@ func TestStoreFails(t *testing.T) {
 		before := listed(t, b, serial)
 		kept, full := newSafe(t), errors.New("the disk is full")
 		order := keys.RootKeyOrder{Algorithm: keys.Ed25519, Touch: keys.TouchAlways, From: keys.FromSession, Seal: kept.seal("")}
-		_, err := s.MakeRootKey(order, func(what string, files []keys.SealedFile) error {
-			if what == failing {
+		_, err := s.MakeRootKey(order, func(sealed keys.Sealed) error {
+			if sealed.What == failing {
 				return full
 			}
 			return nil
@@ -698,6 +701,11 @@ func cutShort(t *testing.T, from keys.Origin, fault string) bool {
 			t.Fatal(err)
 		}
 	}
+	if _, found := info.Key(keys.SlotRoot); !found {
+		if info, err = goOn(t, s, kept, order); err != nil {
+			t.Errorf("%s: going on: %v", fault, err)
+		}
+	}
 	_ = s.Close()
 	kept.opens(t, b, serial, info)
 	k, found := info.Key(keys.SlotRoot)
@@ -713,6 +721,67 @@ func cutShort(t *testing.T, from keys.Origin, fault string) bool {
 		t.Errorf("%s: %v was made, and the token has %v", fault, public, k.Public)
 	}
 	return failed != nil
+}
+
+// goOn makes the root key of a token that has its PUK, with what was sealed.
+func goOn(t *testing.T, s *keys.Session, kept *safe, order keys.RootKeyOrder) (keys.Info, error) {
+	for _, files := range kept.files {
+		backup := keys.BackupOrder{Ciphertext: files[0].Data, Secrets: []*secret.Buffer{pin(t, kept.identity.String())}}
+		if _, err := s.OpenBackup(t.Context(), backup, nil); err != nil {
+			return keys.Info{}, err
+		}
+	}
+	if order.From == keys.FromSession {
+		order.From = keys.FromHeld
+	}
+	_, err := s.MakeRootKey(order, func(keys.Sealed) error { return errors.New("sealed anew") })
+	if err != nil {
+		return keys.Info{}, err
+	}
+	return s.Info()
+}
+
+// The PUK of an attempt before a reset is not the token's, and is not taken for
+// it.
+func TestGoOnWithAnotherPUK(t *testing.T) {
+	_, serial, b := drawer(t, virtual.Options{})
+	var attempts []*safe
+	for range 2 {
+		s := start(t, program(t), b, serial)
+		if err := s.Reset(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Prepare(pin(t, "482913")); err != nil {
+			t.Fatal(err)
+		}
+		kept := newSafe(t)
+		order := keys.RootKeyOrder{Algorithm: keys.Ed25519, Touch: keys.TouchAlways, From: keys.FromToken, Seal: kept.seal("")}
+		s = start(t, program(t, "DIE=remove-after:3"), b, closed(t, s, serial)) // Info, Info, the PUK
+		if _, err := s.MakeRootKey(order, kept.store); !errors.Is(err, keys.ErrRemoved) {
+			t.Fatal(err)
+		}
+		closed(t, s, serial)
+		attempts = append(attempts, kept)
+	}
+	s := start(t, program(t), b, serial)
+	before, err := s.Info()
+	if err != nil || before.PUKDefault || !before.ManagementDefault {
+		t.Fatalf("%+v, %v", before, err)
+	}
+	order := keys.RootKeyOrder{Algorithm: keys.Ed25519, Touch: keys.TouchAlways, From: keys.FromToken, Seal: attempts[0].seal("")}
+	if _, err := s.MakeRootKey(order, attempts[0].store); !is[*keys.NotFreshError](err) {
+		t.Errorf("without the backup: %v", err)
+	}
+	var pinError *keys.PINError
+	if _, err := goOn(t, s, attempts[0], order); !errors.As(err, &pinError) || !pinError.PUK || pinError.TriesLeft != 4 {
+		t.Errorf("with the PUK of before: %v", err)
+	}
+	if now, err := s.Info(); err != nil || !now.ManagementDefault || len(now.Keys) != 2 {
+		t.Errorf("afterwards: %+v, %v", now, err)
+	}
+	if info, err := goOn(t, s, attempts[1], order); err != nil || info.ManagementDefault || len(info.Keys) != 3 {
+		t.Errorf("with its own: %+v, %v", info, err)
+	}
 }
 
 // The drill, the restore and the way out of a forgotten PIN.

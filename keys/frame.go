@@ -202,4 +202,6 @@ type answer struct {
 type event struct {
 	Touch bool   `json:"touch,omitempty"`
 	Store string `json:"store,omitempty"` // BackupKey or BackupToken
+
+	Public PublicKey `json:"public,omitzero"` // with BackupKey
 }

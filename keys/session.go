@@ -178,8 +178,8 @@ func (s *Session) gone(doing string) error {
 // reactions are what the caller does before the answer is there; nil for what
 // the request does not lead to.
 type reactions struct {
-	touch func(context.Context) error                 // the token is about to wait for one
-	store func(what string, files []SealedFile) error // what is sealed is to be kept
+	touch func(context.Context) error // the token is about to wait for one
+	store func(Sealed) error          // what is sealed is to be kept
 }
 
 // heard is what the child has said before its answer.
@@ -289,10 +289,10 @@ func (s *Session) react(ctx context.Context, f frame, h *heard, on reactions) (n
 	switch {
 	case err == nil && e == event{Touch: true}:
 		return s.touch(ctx, on.touch)
-	case err == nil && e == event{Store: e.Store} && on.store != nil && len(h.files) > 0:
-		files := h.files
+	case err == nil && !e.Touch && e.Store != "" && on.store != nil && len(h.files) > 0:
+		sealed := Sealed{e.Store, e.Public, h.files}
 		h.files = nil
-		if err := on.store(e.Store, files); err != nil {
+		if err := on.store(sealed); err != nil {
 			s.end(err)
 			return frame{}, false
 		}
@@ -428,7 +428,11 @@ func (s *Session) Prepare(pin *secret.Buffer) (Prepared, error) {
 // The root key of FromSession stays in the session's process until that ends:
 // FromHeld puts it on a second token, selected and prepared in the same
 // session, which gets a PUK and management key of its own.
-func (s *Session) MakeRootKey(order RootKeyOrder, store func(what string, files []SealedFile) error) (PublicKey, error) {
+//
+// A token that has its PUK and no root key, because something was cut off then,
+// needs no reset where those were sealed: after OpenBackup of its PUK and
+// management key, MakeRootKey goes on with them, and does not seal them anew.
+func (s *Session) MakeRootKey(order RootKeyOrder, store func(Sealed) error) (PublicKey, error) {
 	secrets := slices.Concat(order.Passphrases, order.Entropy)
 	q := request{Do: doRootKey, Order: &order, Secrets: len(secrets), Entropy: len(order.Entropy)}
 	a, err := s.call(s.ctx, q, reactions{store: store}, secrets...)

@@ -830,10 +830,13 @@ func FuzzServe(f *testing.F) {
 	f.Add(append(frame('q', `{"do":"sign"}`), frame('s', "123456")...))
 	f.Add([]byte{'q', 0xff, 0xff, 0xff, 0xff})
 	f.Add(frame('q', `{"do":"list the tokens","dont":1}`))
+	f.Add(append(frame('q', `{"do":"make the root key","secrets":2,"entropy":1,"order":{"from":"session","seal":{}}}`), append(frame('s', "a"), frame('s', "b")...)...))
+	f.Add(append(frame('q', `{"do":"open a backup","message":"AAAA","with_token":true,"secrets":1}`), frame('s', "123456")...))
+	f.Add(frame('k', ""))
 	f.Fuzz(func(t *testing.T, input []byte) {
 		_ = keys.Serve(bytes.NewReader(input), io.Discard, func(keys.Backend) (keys.Opener, error) {
 			return nil, errors.New("no readers")
-		}, keys.Backups{})
+		}, keys.Backups{Seal: seal, Open: unseal})
 	})
 }
 
