@@ -6,20 +6,36 @@ import (
 	"strings"
 )
 
-// Group says "any Any of these people": each choice of so many is one
-// smallest group.
+// What the people of a Group use, or what it is whose loss locks the project
+// out: Group.By.
+const (
+	byTokens     = "tokens and PINs"
+	byKeys       = "key backups"                              // open enough of them
+	byPUKs       = "PUK backups and tokens"                   // set new PINs on the tokens of And
+	byBoth       = "key backups, and PUK backups with tokens" // both of these
+	lostTokens   = "tokens"                                   // no key has a backup
+	lostUnsaved  = "tokens whose keys have no backup"
+	lostSaved    = "tokens whose backups too few are left to open"
+	lostAny      = "tokens and recipients"
+	lostAnyOther = "recipients"
+)
+
+// Group says "any Any of these people", and with And "of whom, or with whom,
+// any And.Any of those": each choice of so many is one smallest group.
 type Group struct {
 	Any int      `json:"any"`
-	Of  []string `json:"of"` // names of holders
+	Of  []string `json:"of"` // names of holders and recipients
 	By  string   `json:"by"` // what they use: "tokens and PINs"
+	And *Group   `json:"and,omitempty"`
 }
 
-// SitePower is what one site has of the tokens.
+// SitePower is what one site has of the tokens and recipients.
 type SitePower struct {
-	Site    string   `json:"site"`
-	Holders []string `json:"holders"` // names
-	Signs   bool     `json:"signs"`   // its holders alone could sign a root
-	Locks   bool     `json:"locks"`   // its loss alone locks the project out
+	Site       string   `json:"site"`
+	Holders    []string `json:"holders"`              // names
+	Recipients []string `json:"recipients,omitempty"` // names of those who are no holders
+	Signs      bool     `json:"signs"`                // its people alone could sign a root
+	Locks      bool     `json:"locks"`                // its loss alone locks the project out
 }
 
 // Custody says who could sign a root, and what loss makes it impossible.
@@ -32,68 +48,227 @@ type Custody struct {
 	Warnings  []string    `json:"warnings"`
 }
 
-// Custody analyses who holds what. Every token has one key and counts once,
-// so the groups are all choices of so many holders: they are counted, not
-// listed.
+// crowd counts people, or what is lost, by what they can do: all of one kind
+// are alike, so that counts stand for every choice of people.
+type crowd struct{ saved, unsaved, outside int } // holders by custody, recipients who are no holders
+
+func (c crowd) holders() int { return c.saved + c.unsaved }
+
+// everybody counts the holders and recipients of the plan.
+func (r *Resolved) everybody() crowd {
+	var all crowd
+	for _, h := range r.Holders {
+		all.add(h)
+	}
+	if r.Backup != nil {
+		all.outside = len(r.Backup.Recipients)
+	}
+	return all
+}
+
+func (c *crowd) add(h Holder) {
+	if h.Custody == BackedUp {
+		c.saved++
+	} else {
+		c.unsaved++
+	}
+}
+
+// opens tells whether these people can open the backups of a holder who is not
+// among them.
+func (r *Resolved) opens(c crowd) bool {
+	if r.Backup == nil {
+		return false
+	}
+	if r.Backup.Holders {
+		return c.holders()+c.outside >= r.Backup.Quorum
+	}
+	return c.outside >= r.Backup.Quorum
+}
+
+// signs tells whether these people could sign with what they have: their own
+// tokens, and the key backups of all others if they open those. The PUK
+// backups add nothing, as the tokens of the others are elsewhere.
+func (r *Resolved) signs(c crowd) bool {
+	usable := c.holders()
+	if r.opens(c) {
+		usable = r.everybody().saved + c.unsaved
+	}
+	return usable >= r.Threshold
+}
+
+// locks tells whether nobody can ever sign again once these tokens and
+// recipients are lost. A holder's spare token is lost with the first.
+func (r *Resolved) locks(lost crowd) bool {
+	all := r.everybody()
+	left := crowd{all.saved - lost.saved, all.unsaved - lost.unsaved, all.outside - lost.outside}
+	return !r.signs(left)
+}
+
+// names are those of the holders with a custody, or of all holders, and of the
+// recipients who are no holders.
+func (r *Resolved) names(custody string) (holders, outside []string) {
+	for _, h := range r.Holders {
+		if custody == "" || h.Custody == custody {
+			holders = append(holders, h.Name)
+		}
+	}
+	if r.Backup != nil {
+		for _, b := range r.Backup.Recipients {
+			outside = append(outside, b.Name)
+		}
+	}
+	return holders, outside
+}
+
+// openers are the names of all who are recipients of anyone's backup.
+func (r *Resolved) openers() []string {
+	holders, outside := r.names("")
+	if r.Backup.Holders {
+		return append(holders, outside...)
+	}
+	return outside
+}
+
+// byBackup is the smallest group who could sign by opening backups. A quorum
+// opens every key backup there is; what is then still missing to the threshold
+// must come from tokens whose keys have no backup, with their holders' PINs or
+// with PINs set anew by the PUK backups.
+func (r *Resolved) byBackup() Group {
+	g := Group{Any: r.Backup.Quorum, Of: r.openers(), By: byKeys}
+	saved := r.everybody().saved
+	if missing := r.Threshold - saved; missing > 0 {
+		unsaved, _ := r.names(OnToken)
+		g.And = &Group{Any: missing, Of: unsaved, By: lostTokens}
+		g.By = byBoth
+		if saved == 0 {
+			g.By = byPUKs
+		}
+	}
+	return g
+}
+
+// lossGroups are the smallest losses that lock the project out. Keys without a
+// backup are lost with their tokens. The others are lost with their tokens
+// once too few recipients are left, of whom each holder is one.
+func (r *Resolved) lossGroups() []Group {
+	all := r.everybody()
+	tokens := all.holders() - r.Threshold + 1 // so many less, and too few keys are left
+	holders, outside := r.names("")
+	if r.Backup == nil {
+		return []Group{{Any: tokens, Of: holders, By: lostTokens}}
+	}
+	if all.saved == 0 {
+		return []Group{{Any: tokens, Of: holders, By: lostUnsaved}}
+	}
+	var groups []Group
+	if unsaved, _ := r.names(OnToken); all.unsaved >= tokens {
+		groups = append(groups, Group{Any: tokens, Of: unsaved, By: lostUnsaved})
+	}
+	of := &Group{Any: tokens, Of: holders, By: lostTokens}
+	if !r.Backup.Holders {
+		few := all.outside - r.Backup.Quorum + 1 // so many less, and no quorum is left
+		return append(groups, Group{Any: few, Of: outside, By: lostAnyOther, And: of})
+	}
+	few := all.holders() + all.outside - r.Backup.Quorum + 1
+	switch {
+	case few <= tokens: // the tokens are so many recipients that no quorum is left
+		return []Group{{Any: tokens, Of: holders, By: lostSaved}}
+	case few-all.outside >= tokens: // any so many have enough tokens among them
+		return append(groups, Group{Any: few, Of: r.openers(), By: lostAny})
+	}
+	return append(groups, Group{Any: few, Of: r.openers(), By: lostAny, And: of})
+}
+
+// Custody analyses who holds what, and who opens what. It presumes that a
+// person is in the plan once. The groups are all choices of so many people:
+// they are counted, not listed.
 func (r *Resolved) Custody() Custody {
 	n, t := len(r.Holders), r.Threshold
 	c := Custody{Threshold: t, Unsited: []string{}, Warnings: []string{}, Sites: []SitePower{}}
-	var names []string
-	for _, h := range r.Holders {
-		names = append(names, h.Name)
-		if h.Site == "" {
-			c.Unsited = append(c.Unsited, h.Name)
-			continue
-		}
-		i := slices.IndexFunc(c.Sites, func(s SitePower) bool { return fold(s.Site) == fold(h.Site) })
-		if i < 0 {
-			i = len(c.Sites)
-			c.Sites = append(c.Sites, SitePower{Site: h.Site})
-		}
-		c.Sites[i].Holders = append(c.Sites[i].Holders, h.Name)
+	names, _ := r.names("")
+	c.Sign = []Group{{Any: t, Of: names, By: byTokens}}
+	if r.Backup != nil {
+		c.Sign = append(c.Sign, r.byBackup())
 	}
-	c.Sign = []Group{{t, names, "tokens and PINs"}}
-	c.Locks = []Group{{n - t + 1, names, "tokens"}}
-	for i := range c.Sites {
-		s := &c.Sites[i]
-		s.Signs = len(s.Holders) >= t
-		s.Locks = n-len(s.Holders) < t
-	}
+	c.Locks = r.lossGroups()
+	r.sites(&c)
 	if t == 1 && n > 1 {
 		c.Warnings = append(c.Warnings, "any one holder can sign a root alone (hint: a threshold of 2 or more)")
 	}
-	if n == t {
+	losses := c.Locks[0].least()
+	for _, g := range c.Locks {
+		losses = min(losses, g.least())
+	}
+	switch {
+	case losses == 1:
 		c.Warnings = append(c.Warnings, "the loss of a single token locks the project out for good (hint: more holders than the threshold)")
-	} else if n-t == 1 {
+	case losses == 2 && r.Backup == nil:
 		c.Warnings = append(c.Warnings, "after the loss of one token the next one locks the project out (hint: two holders more than the threshold)")
+	case losses == 2:
+		c.Warnings = append(c.Warnings, "two losses lock the project out (hint: more holders, or more recipients than the quorum)")
 	}
 	return c
+}
+
+// sites fills in what each site can do.
+func (r *Resolved) sites(c *Custody) {
+	var counts []crowd
+	at := func(site, name string) int {
+		if site == "" {
+			c.Unsited = append(c.Unsited, name)
+			return -1
+		}
+		i := slices.IndexFunc(c.Sites, func(s SitePower) bool { return fold(s.Site) == fold(site) })
+		if i < 0 {
+			i = len(c.Sites)
+			c.Sites = append(c.Sites, SitePower{Site: site})
+			counts = append(counts, crowd{})
+		}
+		return i
+	}
+	for _, h := range r.Holders {
+		if i := at(h.Site, h.Name); i >= 0 {
+			c.Sites[i].Holders = append(c.Sites[i].Holders, h.Name)
+			counts[i].add(h)
+		}
+	}
+	if r.Backup != nil {
+		for _, b := range r.Backup.Recipients {
+			if i := at(b.Site, b.Name); i >= 0 {
+				c.Sites[i].Recipients = append(c.Sites[i].Recipients, b.Name)
+				counts[i].outside++
+			}
+		}
+	}
+	for i := range c.Sites {
+		c.Sites[i].Signs, c.Sites[i].Locks = r.signs(counts[i]), r.locks(counts[i])
+	}
+}
+
+// least is how many losses a group of Custody.Locks is.
+func (g Group) least() int {
+	if g.By == lostAnyOther {
+		return g.Any + g.And.Any
+	}
+	return g.Any
 }
 
 // Lines says the analysis to people.
 func (c Custody) Lines() []string {
 	var lines []string
 	for _, g := range c.Sign {
-		if g.Any == 1 {
-			lines = append(lines, fmt.Sprintf("%s could sign alone, with one token and its PIN", g))
-			continue
-		}
-		lines = append(lines, fmt.Sprintf("%s could sign, with their %s", g, g.By))
+		lines = append(lines, g.could(false))
 	}
 	for _, g := range c.Locks {
-		what := g.By
-		if g.Any == 1 {
-			what = "token"
-		}
-		lines = append(lines, fmt.Sprintf("losing the %s of %s locks the project out: no key has a backup", what, g))
+		lines = append(lines, g.lost())
 	}
 	for _, s := range c.Sites {
-		who := fmt.Sprintf("%d of the holders (%s)", len(s.Holders), list(s.Holders, "and"))
 		if s.Signs {
-			lines = append(lines, fmt.Sprintf("%s alone could sign: it has %s, and %d sign a root", s.Site, who, c.Threshold))
+			lines = append(lines, fmt.Sprintf("%s alone could sign: it has %s, and %s", s.Site, s.who(), c.how(s)))
 		}
 		if s.Locks {
-			lines = append(lines, fmt.Sprintf("losing %s alone locks the project out: it has %s", s.Site, who))
+			lines = append(lines, fmt.Sprintf("losing %s alone locks the project out: it has %s", s.Site, s.who()))
 		}
 	}
 	if !slices.ContainsFunc(c.Sites, func(s SitePower) bool { return s.Signs || s.Locks }) && len(c.Unsited) == 0 {
@@ -108,30 +283,103 @@ func (c Custody) Lines() []string {
 	return lines
 }
 
+// who is the people of a site.
+func (s SitePower) who() string {
+	var who []string
+	if len(s.Holders) > 0 {
+		who = append(who, fmt.Sprintf("%d of the holders (%s)", len(s.Holders), list(s.Holders, "and")))
+	}
+	if len(s.Recipients) > 0 {
+		who = append(who, counted(s.Recipients, "and", "recipients"))
+	}
+	return strings.Join(who, " and ")
+}
+
+// how is why a site can sign.
+func (c Custody) how(s SitePower) string {
+	if len(s.Holders) >= c.Threshold {
+		return fmt.Sprintf("%d sign a root", c.Threshold)
+	}
+	return "these open the backups of enough keys"
+}
+
+// could says that a group could sign, or with alone that it could on its own.
+func (g Group) could(alone bool) string {
+	sign := map[bool]string{false: "sign", true: "sign alone"}[alone || g.Any == 1 && g.And == nil]
+	switch {
+	case g.By == byTokens && g.Any == 1:
+		return fmt.Sprintf("%s could sign alone, with one token and its PIN", g)
+	case g.By == byTokens:
+		return fmt.Sprintf("%s could sign, with their %s", g, g.By)
+	case g.And == nil && alone:
+		return fmt.Sprintf("%s could sign alone", g)
+	case g.And == nil:
+		return fmt.Sprintf("%s could open the backups of enough keys, and %s", g, sign)
+	case g.By == byPUKs:
+		return fmt.Sprintf("%s could set new PINs, by the PUK backups, on the %s of %s, and sign", g, g.And.tokens(), g.And)
+	}
+	return fmt.Sprintf("%s could open the key backups and, by the PUK backups, set new PINs on the %s of %s, and sign", g, g.And.tokens(), g.And)
+}
+
+// lost says that a loss locks the project out.
+func (g Group) lost() string {
+	const locks = " locks the project out: "
+	switch g.By {
+	case lostTokens:
+		return "losing the " + g.tokens() + " of " + g.String() + locks + "no key has a backup"
+	case lostUnsaved:
+		return "losing the " + g.tokens() + " of " + g.String() + locks + "these keys have no backup"
+	case lostSaved:
+		return "losing the " + g.tokens() + " of " + g.String() + locks + "too few are left to open the backups"
+	case lostAnyOther:
+		return "losing the " + g.And.tokens() + " of " + g.And.String() + " and the identities of " + g.String() + locks + "no quorum is left to open the backups"
+	}
+	of := ""
+	if g.And != nil {
+		of = fmt.Sprintf(", tokens of at least %d holders among them,", g.And.Any)
+	}
+	return "losing the tokens and identities of " + g.String() + of + locks + "no quorum is left to open the backups"
+}
+
+func (g Group) tokens() string {
+	if g.Any == 1 {
+		return "token"
+	}
+	return "tokens"
+}
+
 func (g Group) String() string {
+	noun := "recipients"
+	if slices.Contains([]string{byTokens, lostTokens, lostUnsaved, lostSaved}, g.By) {
+		noun = "holders"
+	}
+	and, or := counted(g.Of, "and", noun), counted(g.Of, "or", noun)
 	switch {
 	case g.Any == len(g.Of) && g.Any == 1:
 		return g.Of[0]
 	case g.Any == len(g.Of) && g.Any == 2:
-		return "both " + list(g.Of, "and")
+		return "both " + and
 	case g.Any == len(g.Of):
-		return "all of " + list(g.Of, "and")
+		return "all of " + and
 	case g.Any == 1:
-		return "any one of " + list(g.Of, "or")
+		return "any one of " + or
 	}
-	return fmt.Sprintf("any %d of %s", g.Any, list(g.Of, "or"))
+	return fmt.Sprintf("any %d of %s", g.Any, or)
 }
 
 // namedAtMost is how many names a sentence holds before it counts them.
 const namedAtMost = 12
 
-// list joins names as a sentence does.
-func list(names []string, word string) string {
+// list joins the names of holders as a sentence does.
+func list(names []string, word string) string { return counted(names, word, "holders") }
+
+// counted joins names as a sentence does, or counts them.
+func counted(names []string, word, noun string) string {
 	switch n := len(names); {
 	case n == 1:
 		return names[0]
 	case n > namedAtMost:
-		return fmt.Sprintf("%d holders", n)
+		return fmt.Sprintf("%d %s", n, noun)
 	default:
 		return strings.Join(names[:n-1], ", ") + " " + word + " " + names[n-1]
 	}

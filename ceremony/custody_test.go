@@ -193,3 +193,240 @@ func TestCheckPlanWarns(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+// backedUp gives a plan backups. custody has a letter for each holder: b for
+// backed-up, o for on-token. The recipients beside the holders are texts as of
+// held.
+func (r *Resolved) backedUp(custody string, quorum int, holders bool, outside ...string) *Resolved {
+	for i, letter := range custody {
+		if letter == 'b' {
+			r.Holders[i].Custody = BackedUp
+		}
+	}
+	r.Backup = &Backup{Quorum: quorum, Holders: holders, Recipients: []BackupRecipient{}}
+	for _, text := range outside {
+		name, site, _ := strings.Cut(text, "@")
+		r.Backup.Recipients = append(r.Backup.Recipients, BackupRecipient{Name: name, ID: slug(name), Passphrase: true, Site: site})
+	}
+	return r
+}
+
+func TestCustodyWithBackups(t *testing.T) {
+	five := []string{"A@Lisbon", "B@Lisbon", "C@Singapore", "D@Lagos", "E@Lagos"}
+	for _, c := range []struct {
+		name string
+		plan *Resolved
+		want string
+	}{
+		{"the example", held(3, five...).backedUp("bbbbb", 3, true, "Safe@Bern"), `any 3 of A, B, C, D or E could sign, with their tokens and PINs
+any 3 of A, B, C, D, E or Safe could open the backups of enough keys, and sign
+losing the tokens and identities of any 4 of A, B, C, D, E or Safe locks the project out: no quorum is left to open the backups
+no site alone could sign, or lock the project out`},
+		{"a safe among holders", held(3, five...).backedUp("bbbbb", 3, true, "Safe@Lisbon", "Vault@Bern", "Bank@Bern"), `any 3 of A, B, C, D or E could sign, with their tokens and PINs
+any 3 of A, B, C, D, E, Safe, Vault or Bank could open the backups of enough keys, and sign
+losing the tokens and identities of any 6 of A, B, C, D, E, Safe, Vault or Bank locks the project out: no quorum is left to open the backups
+Lisbon alone could sign: it has 2 of the holders (A and B) and Safe, and these open the backups of enough keys`},
+		{"a place of recipients", held(2, "A@X", "B@Y", "C@Z").backedUp("bbb", 2, false, "Safe@V", "Vault@V"), `any 2 of A, B or C could sign, with their tokens and PINs
+both Safe and Vault could open the backups of enough keys, and sign
+losing the tokens of any 2 of A, B or C and the identities of any one of Safe or Vault locks the project out: no quorum is left to open the backups
+V alone could sign: it has Safe and Vault, and these open the backups of enough keys`},
+		{"a safe nobody has placed", held(2, "A@X", "B@Y", "C@Z").backedUp("bbb", 2, true, "Safe"), `any 2 of A, B or C could sign, with their tokens and PINs
+any 2 of A, B, C or Safe could open the backups of enough keys, and sign
+losing the tokens and identities of any 3 of A, B, C or Safe locks the project out: no quorum is left to open the backups
+no site is known for Safe: the analysis of sites is without them`},
+		{"a high quorum", held(2, "A@X", "B@X", "C@Y").backedUp("bbb", 3, true, "Safe@Z"), `any 2 of A, B or C could sign, with their tokens and PINs
+any 3 of A, B, C or Safe could open the backups of enough keys, and sign
+losing the tokens of any 2 of A, B or C locks the project out: too few are left to open the backups
+X alone could sign: it has 2 of the holders (A and B), and 2 sign a root
+losing X alone locks the project out: it has 2 of the holders (A and B)
+warning: two losses lock the project out (hint: more holders, or more recipients than the quorum)`},
+		{"a high quorum and two safes", held(2, "A@X", "B@Y", "C@Z").backedUp("bbb", 3, true, "Safe@V", "Vault@W"), `any 2 of A, B or C could sign, with their tokens and PINs
+any 3 of A, B, C, Safe or Vault could open the backups of enough keys, and sign
+losing the tokens and identities of any 3 of A, B, C, Safe or Vault, tokens of at least 2 holders among them, locks the project out: no quorum is left to open the backups
+no site alone could sign, or lock the project out`},
+		{"PUKs only", held(2, "A@X", "B@Y", "C@Z").backedUp("ooo", 2, true, "Safe@V"), `any 2 of A, B or C could sign, with their tokens and PINs
+any 2 of A, B, C or Safe could set new PINs, by the PUK backups, on the tokens of any 2 of A, B or C, and sign
+losing the tokens of any 2 of A, B or C locks the project out: these keys have no backup
+no site alone could sign, or lock the project out
+warning: two losses lock the project out (hint: more holders, or more recipients than the quorum)`},
+		{"one of each", held(2, "A@X", "B@Y").backedUp("bo", 2, true, "Safe@V"), `both A and B could sign, with their tokens and PINs
+any 2 of A, B or Safe could open the key backups and, by the PUK backups, set new PINs on the token of B, and sign
+losing the token of B locks the project out: these keys have no backup
+losing the tokens and identities of any 2 of A, B or Safe locks the project out: no quorum is left to open the backups
+losing Y alone locks the project out: it has 1 of the holders (B)
+warning: the loss of a single token locks the project out for good (hint: more holders than the threshold)`},
+	} {
+		if got := strings.Join(c.plan.Custody().Lines(), "\n"); got != c.want {
+			t.Errorf("%s:\n%s\nwant\n%s", c.name, got, c.want)
+		}
+	}
+}
+
+// has tells whether a set of names is what the group says.
+func (g Group) has(set map[string]bool, and map[string]bool) bool {
+	count := func(of []string, in map[string]bool) int {
+		n := 0
+		for _, name := range of {
+			if in[name] {
+				n++
+			}
+		}
+		return n
+	}
+	return count(g.Of, set) >= g.Any && (g.And == nil || count(g.And.Of, and) >= g.And.Any)
+}
+
+// naive knows each key, and each recipient of each backup, by itself.
+type naive struct {
+	plan *Resolved
+	come map[string]bool // who come, with what they keep and their PINs
+	lie  map[string]bool // holders whose tokens are there too
+}
+
+func (n naive) opens(of Holder) bool {
+	if n.plan.Backup == nil {
+		return false
+	}
+	layers := 0
+	for _, h := range n.plan.Holders {
+		if n.plan.Backup.Holders && h.ID != of.ID && n.come[h.Name] {
+			layers++
+		}
+	}
+	for _, b := range n.plan.Backup.Recipients {
+		if n.come[b.Name] {
+			layers++
+		}
+	}
+	return layers >= n.plan.Backup.Quorum
+}
+
+func (n naive) signs() bool {
+	usable := 0
+	for _, h := range n.plan.Holders {
+		ownPIN := n.come[h.Name]
+		fromBackup := h.Custody == BackedUp && n.opens(h)
+		newPIN := n.lie[h.Name] && n.opens(h)
+		if ownPIN || fromBackup || newPIN {
+			usable++
+		}
+	}
+	return usable >= n.plan.Threshold
+}
+
+// What is said of groups, losses and sites is what a model finds that looks at
+// every key for every set of people, of tokens without their holders, and of
+// losses.
+func TestCustodyWithBackupsAgainstEverySet(t *testing.T) {
+	sites := []string{"@X", "@Y", "", "@X"}
+	plans, sets := 0, 0
+	for n := 1; n <= 4; n++ {
+		for saved := 0; saved <= n; saved++ {
+			for threshold := 1; threshold <= n; threshold++ {
+				for outside := 0; outside <= 3; outside++ {
+					for _, holders := range []bool{true, false} {
+						for quorum := 1; ; quorum++ {
+							var names, others []string
+							for i := range n {
+								names = append(names, fmt.Sprint("h", i, sites[i]))
+							}
+							for i := range outside {
+								others = append(others, fmt.Sprint("r", i, []string{"@X", "@Z", ""}[i]))
+							}
+							r := held(threshold, names...).backedUp(strings.Repeat("b", saved), quorum, holders, others...)
+							if quorum > r.Openers() {
+								break
+							}
+							plans++
+							sets += compareEverySet(t, r)
+						}
+					}
+				}
+			}
+		}
+	}
+	t.Logf("%d plans, %d sets", plans, sets)
+}
+
+// compareEverySet returns how many sets there are.
+func compareEverySet(t *testing.T, r *Resolved) (sets int) {
+	t.Helper()
+	n, m := len(r.Holders), len(r.Backup.Recipients)
+	c := r.Custody()
+	states := 1 << m
+	for range n {
+		states *= 3
+	}
+	least, leastLoss := 1000, 1000
+	for state := range states {
+		come, lie, kept := map[string]bool{}, map[string]bool{}, map[string]bool{}
+		at := map[string]bool{} // those who come, by site
+		rest, losses := state, 0
+		for _, h := range r.Holders {
+			switch rest % 3 {
+			case 1:
+				lie[h.Name] = true
+			case 2:
+				come[h.Name], at[h.Site] = true, true
+			}
+			rest /= 3
+		}
+		for _, b := range r.Backup.Recipients {
+			if rest%2 == 1 {
+				come[b.Name], at[b.Site] = true, true
+			}
+			rest /= 2
+		}
+		sets++
+		there := map[string]bool{}
+		for _, h := range r.Holders {
+			there[h.Name] = come[h.Name] || lie[h.Name]
+		}
+		said := false
+		for _, g := range c.Sign {
+			said = said || g.has(come, there)
+		}
+		if does := (naive{r, come, lie}).signs(); said != does {
+			t.Fatalf("%+v %+v: %v and the tokens of %v: sign %v, but %+v", r.Holders, r.Backup, come, lie, does, c.Sign)
+		} else if does {
+			least = min(least, len(come))
+		}
+		if len(lie) > 0 {
+			continue
+		}
+		// Those who come are those who are lost: what is left signs, or not.
+		for _, h := range r.Holders {
+			kept[h.Name] = !come[h.Name]
+		}
+		for _, b := range r.Backup.Recipients {
+			kept[b.Name] = !come[b.Name]
+		}
+		losses, said = len(come), false
+		for _, g := range c.Locks {
+			said = said || g.has(come, come)
+		}
+		locked := !(naive{r, kept, nil}).signs()
+		if said != locked {
+			t.Fatalf("%+v %+v: without %v locked out %v, but %+v", r.Holders, r.Backup, come, locked, c.Locks)
+		} else if locked {
+			leastLoss = min(leastLoss, losses)
+		}
+		for _, s := range c.Sites {
+			if len(at) == 1 && at[s.Site] && len(come) == len(s.Holders)+len(s.Recipients) {
+				if does := (naive{r, come, nil}).signs(); s.Signs != does || s.Locks != locked {
+					t.Fatalf("%+v %+v: %+v, but signs %v, locks %v", r.Holders, r.Backup, s, does, locked)
+				}
+			}
+		}
+	}
+	// A plan is refused exactly where fewer people than the threshold suffice.
+	refused := strings.Contains(fmt.Sprint(r.checkQuorum()), "is below the threshold")
+	if refused != (least < r.Threshold) {
+		t.Fatalf("%+v %+v: %d people suffice for a threshold of %d, and refused is %v", r.Holders, r.Backup, least, r.Threshold, refused)
+	}
+	warned := strings.Contains(strings.Join(c.Warnings, "\n"), "lock")
+	if warned != (leastLoss <= 2) {
+		t.Fatalf("%+v %+v: %d losses, warnings %q", r.Holders, r.Backup, leastLoss, c.Warnings)
+	}
+	return sets
+}

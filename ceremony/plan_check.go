@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"rootceremony/keys/backup"
 )
 
 // PlanCheck is what `check` says about a plan that is good.
@@ -59,7 +61,76 @@ func CheckPlan(r *Resolved, now time.Time) *PlanCheck {
 			c.Warnings = append(c.Warnings, fmt.Sprintf("the witness %s is also a holder", p.Name))
 		}
 	}
+	c.Warnings = append(c.Warnings, r.backupWarnings()...)
 	return c
+}
+
+// backupWarnings says what is unwise about backups, but possible.
+func (r *Resolved) backupWarnings() []string {
+	if r.Backup == nil {
+		return nil
+	}
+	var warnings, quantum []string
+	outside := r.Backup.Recipients
+	if len(outside) == 0 {
+		warnings = append(warnings, "all recipients are the holders' tokens, which travel together: one accident takes the keys and their backups (hint: a recipient outside of the room, such as a safe)")
+	}
+	if r.Backup.Quorum == r.Openers() {
+		warnings = append(warnings, "every recipient must come to open a backup: the loss of any one makes it useless (hint: more recipients than the quorum)")
+	}
+	if unsaved, _ := r.names(OnToken); len(unsaved) > 0 {
+		warnings = append(warnings, fmt.Sprintf("no root key of %s is backed up, only PUK and management key: a lost token's key does not come back", list(unsaved, "or")))
+	}
+	classical := r.Backup.Holders // a token's age key is P-256
+	for _, b := range outside {
+		recipient, err := b.Parse()
+		if err != nil {
+			continue // not in a plan that was checked
+		}
+		if recipient.Kind == backup.Hybrid || recipient.Kind == backup.HybridToken {
+			quantum = append(quantum, b.Name)
+		}
+		classical = classical || !recipient.PostQuantum()
+	}
+	if len(quantum) > 0 && classical {
+		warnings = append(warnings, fmt.Sprintf("only some layers of the backups are post-quantum, those for %s: a quantum computer would open the others, so that fewer than the quorum suffice", counted(quantum, "and", "recipients")))
+	}
+	return warnings
+}
+
+// backupLines says what is backed up, for whom, and in how many files.
+func (r *Resolved) backupLines() []string {
+	n, q := r.Openers(), r.Backup.Quorum
+	files := backup.Subsets(n, q)
+	_, outside := r.names("")
+	recipients := counted(append([]string{"the token of every other holder"}, outside...), "and", "recipients")
+	if !r.Backup.Holders {
+		recipients = counted(outside, "and", "recipients")
+	}
+	who := fmt.Sprintf("any %d of %d open a holder's backup", q, n)
+	if q == n {
+		who = "all of these open a holder's backup together"
+	}
+	lines := []string{"", "backups:", fmt.Sprintf("  %s: %s", who, recipients)}
+	if saved, _ := r.names(BackedUp); len(saved) > 0 {
+		lines = append(lines, fmt.Sprintf("  root key, PUK and management key of %s: %d files each", list(saved, "and"), 2*files))
+	}
+	if unsaved, _ := r.names(OnToken); len(unsaved) > 0 {
+		lines = append(lines, fmt.Sprintf("  only PUK and management key of %s: %s each", list(unsaved, "and"), map[bool]string{true: "1 file", false: fmt.Sprint(files, " files")}[files == 1]))
+	}
+	return lines
+}
+
+// opensBy is how a recipient opens a layer, in short.
+func (b BackupRecipient) opensBy() string {
+	r, err := b.Parse()
+	switch {
+	case err != nil:
+		return "unknown" // not in a plan that was checked
+	case r.Kind == backup.Plugin:
+		return "age-plugin-" + r.Plugin
+	}
+	return string(r.Kind)
 }
 
 // Lines says the check to people.
@@ -80,13 +151,28 @@ func (c *PlanCheck) Lines() []string {
 	}
 	for _, h := range r.Holders {
 		line := fmt.Sprintf("  %s (%s), token %s, %s", h.Name, h.ID, h.Token, h.Custody)
+		if h.Spare {
+			line += ", and a spare token"
+		}
 		if h.Site != "" {
 			line += ", " + h.Site
 		}
 		lines = append(lines, line)
 	}
+	if r.Backup != nil {
+		for _, b := range r.Backup.Recipients {
+			line := fmt.Sprintf("  %s (%s), recipient of backups, %s", b.Name, b.ID, b.opensBy())
+			if b.Site != "" {
+				line += ", " + b.Site
+			}
+			lines = append(lines, line)
+		}
+	}
 	for _, p := range r.Persons {
 		lines = append(lines, fmt.Sprintf("  %s, %s", p.Name, p.Role))
+	}
+	if r.Backup != nil {
+		lines = append(lines, r.backupLines()...)
 	}
 	lines = append(lines, "", "online roles:")
 	for _, role := range c.Roles {

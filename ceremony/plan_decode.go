@@ -69,7 +69,9 @@ func (p *Plan) decode() error {
 	backup.end()
 
 	for _, s := range top.sections("recipient") {
-		p.Recipients = append(p.Recipients, Recipient{s.text("name"), s.text("age"), s.flag("passphrase", false)})
+		p.Recipients = append(p.Recipients, Recipient{
+			ID: s.text("id"), Name: s.text("name"), Age: s.text("age"), Passphrase: s.flag("passphrase", false), Site: s.text("site"),
+		})
 		s.end()
 	}
 	for _, s := range top.sections("holder") {

@@ -155,7 +155,11 @@ func (p *Plan) custodyRules(h *Holder, path string) {
 		h.Custody = OnToken
 	}
 	switch h.Custody {
-	case OnToken, BackedUp:
+	case OnToken:
+	case BackedUp:
+		if p.Backup.Quorum == 0 && !p.said["backup.quorum"] {
+			p.fault(path+".custody", "custody %q needs backups, but the backup quorum is 0 (hint: [backup] with quorum and recipients, or custody %q)", BackedUp, OnToken)
+		}
 	case Existing:
 		p.fault(path+".custody", "custody %q is for rotate and revoke: create starts from no root", Existing)
 	default:
@@ -232,35 +236,6 @@ func (p *Plan) personRules() {
 		}
 		if !p.missing(path+".role", person.Role == "", "administrator, witness or scribe") {
 			p.check(path+".role", "role", person.Role, checkPersonRole)
-		}
-	}
-}
-
-func (p *Plan) recipientRules() {
-	names := map[string]bool{}
-	for i, r := range p.Recipients {
-		path := element("recipient", i)
-		if !p.missing(path+".name", r.Name == "", "the recipient's name") {
-			p.check(path+".name", "name", r.Name, checkName)
-			if names[fold(r.Name)] || fold(r.Name) == "holders" {
-				p.fault(path+".name", "recipient %q is there twice, or means the holders", r.Name)
-			}
-			names[fold(r.Name)] = true
-		}
-		p.check(path+".age", "age", r.Age, checkOptional)
-		if (r.Age == "") == !r.Passphrase {
-			p.fault(path, "recipient %q needs either age = \"age1...\" or passphrase = true", r.Name)
-		}
-	}
-	if p.Backup.Quorum < 0 {
-		p.fault("backup.quorum", "quorum %d: at least 0, which means no backups", p.Backup.Quorum)
-	}
-	if p.Backup.Quorum == 0 && len(p.Backup.Recipients) > 0 {
-		p.fault("backup.recipients", "recipients are named, but quorum 0 means no backups")
-	}
-	for i, name := range p.Backup.Recipients {
-		if name != "holders" && !names[fold(name)] {
-			p.fault(element("backup.recipients", i), "recipient %q is neither \"holders\" nor a [[recipient]]", name)
 		}
 	}
 }

@@ -39,6 +39,7 @@ type Resolved struct {
 	ConsistentSnapshot bool      `json:"consistent_snapshot"`
 
 	Token   TokenPolicy             `json:"token"`
+	Backup  *Backup                 `json:"backup,omitempty"` // nil: no backups
 	Holders []Holder                `json:"holders"`
 	Persons []Person                `json:"persons"`
 	Roles   map[string]ResolvedRole `json:"roles"` // tuf.RoleTimestamp, tuf.RoleSnapshot, tuf.RoleTargets
@@ -50,10 +51,30 @@ type ResolvedRole struct {
 	Keys      []tuf.Key `json:"keys"`
 }
 
+// Backup says for whom every holder's backups are encrypted: any Quorum of
+// them open one together. A holder is never a recipient of their own backup.
+type Backup struct {
+	Quorum     int               `json:"quorum"`
+	Holders    bool              `json:"holders"`    // every other holder's token is a recipient
+	Recipients []BackupRecipient `json:"recipients"` // who are no holders
+}
+
+// BackupRecipient is a recipient who is no holder: a safe, for instance.
+type BackupRecipient struct {
+	Name       string `json:"name"`
+	ID         string `json:"id"`            // in file names: as a holder's, and unique among both
+	Age        string `json:"age,omitempty"` // an age recipient, as backup.ParseRecipient returns its Text
+	Passphrase bool   `json:"passphrase,omitempty"`
+	Site       string `json:"site,omitempty"`
+}
+
 // Resolve makes the agreed plan of a plan that ReadPlan returned. An expiry
 // that is in the past or too far ahead and a root that no token could sign are
 // a *PlanError. now is the time of the agreement.
 func (p *Plan) Resolve(now time.Time) (*Resolved, error) {
+	if p.Backup.Quorum > 0 && !backupsReady {
+		return nil, p.refuse("backup.quorum", errors.New("backups cannot be made yet (hint: quorum = 0)"))
+	}
 	r, err := p.resolve(now)
 	if err != nil {
 		return nil, err
@@ -93,6 +114,7 @@ func (p *Plan) resolve(now time.Time) (*Resolved, error) {
 		ConsistentSnapshot: p.Root.ConsistentSnapshot,
 
 		Token:   p.Token,
+		Backup:  p.backup(),
 		Holders: slices.Clone(p.Holders),
 		Persons: append([]Person{}, p.Persons...),
 		Roles:   map[string]ResolvedRole{},
@@ -202,8 +224,9 @@ func (r *Resolved) check() error {
 		if err := cmp.Or(checkID(h.ID), checkName(h.Name), checkSticker(h.Token), checkOptional(h.Site)); err != nil {
 			return fmt.Errorf("holder %q: %w", h.ID, err)
 		}
-		if h.Custody != OnToken || h.KeyID != "" || h.Spare {
-			return fmt.Errorf("holder %q: custody %q is not one that this version knows", h.ID, h.Custody)
+		known := h.Custody == OnToken && !h.Spare || h.Custody == BackedUp && r.Backup != nil
+		if !known || h.KeyID != "" {
+			return fmt.Errorf("holder %q: custody %q is not one that this version knows, with these backups", h.ID, h.Custody)
 		}
 		for _, mark := range []string{"id " + h.ID, "name " + fold(h.Name), "token " + fold(h.Token)} {
 			if seen[mark] {
@@ -216,6 +239,9 @@ func (r *Resolved) check() error {
 		if err := cmp.Or(checkName(p.Name), checkPersonRole(p.Role)); err != nil {
 			return fmt.Errorf("person %q: %w", p.Name, err)
 		}
+	}
+	if err := r.checkBackup(); err != nil {
+		return fmt.Errorf("backup: %w", err)
 	}
 	return r.checkRoles()
 }
