@@ -69,6 +69,8 @@ type Prompt struct {
 	// Final marks an answer that cannot be taken back: keys typed before the
 	// question could be read do not count.
 	Final bool
+	// Enter is what an empty answer of Ask stands for; "": nothing.
+	Enter string
 }
 
 // Choice is one of the answers of Choose.

@@ -35,11 +35,14 @@ type Tokens struct {
 	Roots []*x509.Certificate
 	// Intermediates are certificates that may stand between.
 	Intermediates []*x509.Certificate
-	// Plug puts the virtual token with that sticker into the reader, in place
-	// of the one that is there; nil where tokens are real. Stickers names the
+	// Plug puts the virtual tokens with those stickers into readers, in place
+	// of those that are there; nil where tokens are real. Stickers names the
 	// virtual tokens.
-	Plug     func(sticker string) error
+	Plug     func(stickers ...string) error
 	Stickers []string
+	// Identities is the folder in which a rehearsal finds the identities of
+	// recipients that are no tokens, as ID.txt; "": in its own directory.
+	Identities string
 }
 
 // Desk is a ceremony that is being held: one directory, one log, one process.

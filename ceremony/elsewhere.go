@@ -192,7 +192,7 @@ func (d *Desk) Collect(data []byte) (*CollectedFile, error) {
 		}
 	}
 	return taken, d.record(TypeCollected, h.Holder.ID, Collected{
-		Act{h.Holder.ID, from.Serial}, files[0].file(), head, *from.Prepared, *from.Key, *from.Proved})
+		h.act(from.Serial), files[0].file(), head, *from.Prepared, *from.Key, *from.Proved})
 }
 
 // fitsCollection finds whose enrolment it is, and tells why it cannot be taken
@@ -321,7 +321,7 @@ func (d *Desk) confirm(ctx context.Context, a Attendant, h *HolderState) error {
 	if err != nil {
 		return err
 	}
-	on := Act{h.Holder.ID, h.Serial}
+	on := h.act(h.Serial)
 	if how == "without" {
 		if err := d.Exception(h.Holder.Name+" reads the words of the enrolment file", "they could not be asked", "the file was taken without"); err != nil {
 			return err

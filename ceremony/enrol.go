@@ -41,7 +41,11 @@ func (d *Desk) enrol(ctx context.Context, a Attendant, id string) error {
 	if err != nil {
 		return err
 	}
-	return a.Tell(ctx, Message{Title: h.Holder.Name + ": enrolled", Text: []string{"The token has its key, and has proved it. Put it back into its bag."}})
+	text := "The token has its key, and has proved it. Put it back into its bag."
+	if d.state.Plan.Backup != nil {
+		text = "The token is prepared, and opens backups of the others. Its root key is made once all recipients are known; keep it at hand."
+	}
+	return a.Tell(ctx, Message{Title: h.Holder.Name + ": enrolled", Text: []string{text}})
 }
 
 // enrolOn does with the token in the reader what is not yet done.
@@ -50,6 +54,14 @@ func (d *Desk) enrolOn(ctx context.Context, a Attendant, s *keys.Session, h *Hol
 		if err := d.prepare(ctx, a, s, h, info, pin); err != nil {
 			return err
 		}
+	}
+	if b := d.state.Plan.Backup; b != nil {
+		if b.Holders && d.state.Recipients[h.Holder.ID] == nil {
+			if err := d.proveToken(ctx, a, s, h, pin); err != nil {
+				return err
+			}
+		}
+		return d.signHead(ctx, s, h, pin)
 	}
 	if h.Key == nil {
 		if err := d.makeKey(ctx, a, s, h); err != nil {
@@ -197,7 +209,7 @@ func (d *Desk) settle(ctx context.Context, a Attendant, h *HolderState, info key
 		return nil
 	}
 	open := *h.Open
-	result := Result{Act{h.Holder.ID, info.Serial}, open.Seq}
+	result := Result{h.act(info.Serial), open.Seq}
 	found := "nothing of it is on the token"
 	state := SettledNothing
 	switch open.Type {
@@ -214,15 +226,14 @@ func (d *Desk) settle(ctx context.Context, a Attendant, h *HolderState, info key
 			found, state = "the token was begun, and may lack its PIN or a key", SettledPartial
 		}
 	case TypeKeyIntended:
-		if key, ok := info.Key(keys.SlotRoot); ok && key.Generated {
+		public, there, how, what := d.keyFound(h, info)
+		if there {
 			if err := d.told(ctx, a, h, "the root key was made"); err != nil {
 				return err
 			}
-			return d.withToken(ctx, info.Serial, func(s *keys.Session) error { return d.keyMade(s, h, result, key.Public, true) })
+			return d.withToken(ctx, info.Serial, func(s *keys.Session) error { return d.keyMade(s, h, result, public, true) })
 		}
-		if !info.ManagementDefault || !info.PUKDefault {
-			found, state = "the token was locked before its root key was made", SettledPartial
-		}
+		state, found = how, what
 	case TypeUnblockIntended:
 		if info.PINTries > 0 && !info.PINDefault {
 			if err := d.told(ctx, a, h, "the new PIN was set"); err != nil {
@@ -257,7 +268,7 @@ func (d *Desk) noticeReset(ctx context.Context, a Attendant, h *HolderState, inf
 	if err != nil {
 		return err
 	}
-	return d.record(TypeStartedOver, h.Holder.ID, StartedOver{Act{h.Holder.ID, info.Serial}, "the token was reset outside of this ceremony"})
+	return d.record(TypeStartedOver, h.Holder.ID, StartedOver{h.act(info.Serial), "the token was reset outside of this ceremony"})
 }
 
 // startOver gives up what a holder's token has got so far: it is lost, broken,
@@ -287,7 +298,7 @@ func (d *Desk) startOver(ctx context.Context, a Attendant) error {
 	if err != nil {
 		return err
 	}
-	return d.record(TypeStartedOver, id, StartedOver{Act{id, h.Serial}, why})
+	return d.record(TypeStartedOver, id, StartedOver{h.act(h.Serial), why})
 }
 
 // wipeIfNeeded brings a token that is not fresh to its factory state, once its
@@ -307,7 +318,7 @@ func (d *Desk) wipeIfNeeded(ctx context.Context, a Attendant, h *HolderState, in
 	if err != nil {
 		return info, err
 	}
-	on := Act{h.Holder.ID, info.Serial}
+	on := h.act(info.Serial)
 	intention, err := d.intend(TypeWipeIntended, h.Holder.ID, WipeIntended{on, info.Keys, why})
 	if err != nil {
 		return info, err
@@ -413,7 +424,7 @@ func (d *Desk) prepare(ctx context.Context, a Attendant, s *keys.Session, h *Hol
 		Text: []string{"The token gets its PIN with 5 tries, a key in 9a that signs the log, and one in 82 that opens backups."}}); err != nil {
 		return err
 	}
-	on := Act{h.Holder.ID, info.Serial}
+	on := h.act(info.Serial)
 	intention, err := d.intend(TypePrepareIntended, h.Holder.ID, PrepareIntended{on, h.Holder.Token, info.Firmware, info.FormFactor})
 	if err != nil {
 		return err
@@ -431,34 +442,6 @@ func (d *Desk) prepare(ctx context.Context, a Attendant, s *keys.Session, h *Hol
 		return err
 	}
 	return d.record(TypePrepared, h.Holder.ID, Prepared{Result{on, intention}, made.Authentication, made.Age, append(authentication, age...)})
-}
-
-// makeKey locks the token and makes the root key on it.
-func (d *Desk) makeKey(ctx context.Context, a Attendant, s *keys.Session, h *HolderState) error {
-	if err := a.Tell(ctx, Message{Title: h.Holder.Name + ": making the root key",
-		Text: []string{"PUK and management key become random numbers that nobody keeps. Then the token makes the root key in 9c; it never leaves the token."}}); err != nil {
-		return err
-	}
-	policy := d.state.Plan.Token
-	on := Act{h.Holder.ID, h.Serial}
-	intention, err := d.intend(TypeKeyIntended, h.Holder.ID, KeyIntended{on, keys.SlotRoot, policy.Algorithm, policy.Touch})
-	if err != nil {
-		return err
-	}
-	public, err := s.MakeRootKey(keys.RootKeyOrder{Algorithm: policy.Algorithm, Touch: policy.Touch, From: keys.FromToken}, nil)
-	if err != nil {
-		return err
-	}
-	return d.keyMade(s, h, Result{on, intention}, public, false)
-}
-
-// keyMade reads the root key's attestation back, and records both.
-func (d *Desk) keyMade(s *keys.Session, h *HolderState, result Result, public keys.PublicKey, found bool) error {
-	evidence, err := d.attested(s, result.Serial, keys.SlotRoot, public, d.state.Plan.Token.Touch)
-	if err != nil {
-		return err
-	}
-	return d.record(TypeKeyMade, h.Holder.ID, KeyMade{Result: result, Public: public, Evidence: evidence, FoundOnLook: found})
 }
 
 // minFirmware is the oldest that a plan accepts; ReadPlan has checked its form.
@@ -523,14 +506,13 @@ func (d *Desk) prove(ctx context.Context, a Attendant, s *keys.Session, h *Holde
 	if err := d.write(file); err != nil {
 		return err
 	}
-	return d.record(TypeKeyProved, h.Holder.ID, KeyProved{Act{h.Holder.ID, h.Serial}, nonce, signature, []File{file.file()}})
+	return d.record(TypeKeyProved, h.Holder.ID, KeyProved{h.act(h.Serial), nonce, signature, []File{file.file()}})
 }
 
 // tokenSigns signs with the root key and verifies what comes back, in hex.
 func (d *Desk) tokenSigns(ctx context.Context, a Attendant, s *keys.Session, h *HolderState, pin *secret.Buffer, message []byte, why string) (string, error) {
 	signature, err := s.Sign(ctx, keys.SlotRoot, pin, message, func(ctx context.Context) error {
-		return a.WaitForTouch(ctx, Prompt{ID: "holder.touch " + h.Holder.ID, Message: Message{Title: h.Holder.Name + ": touch the token",
-			Facts: []Fact{{"To", why}}}, Question: h.Holder.Name + ", touch the token " + h.Holder.Token + " now."}, d.tokens.Plug != nil)
+		return a.WaitForTouch(ctx, d.touchPrompt(h, why), d.tokens.Plug != nil)
 	})
 	if err != nil {
 		return "", err
@@ -557,7 +539,7 @@ func (d *Desk) signHead(ctx context.Context, s *keys.Session, h *HolderState, pi
 	if err != nil {
 		return err
 	}
-	return d.record(TypeHeadSigned, h.Holder.ID, HeadSigned{Act{h.Holder.ID, h.Serial}, head, signature})
+	return d.record(TypeHeadSigned, h.Holder.ID, HeadSigned{h.act(h.Serial), head, signature})
 }
 
 // withToken runs do with a session of its own on the token with that serial.

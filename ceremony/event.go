@@ -21,7 +21,9 @@ const (
 	TypeWiped             = "wipe.done"
 	TypePrepareIntended   = "prepare.intended"
 	TypePrepared          = "prepare.done"
+	TypeRecipientProved   = "recipient.proved"
 	TypeKeyIntended       = "key.intended"
+	TypeBackupStored      = "backup.stored"
 	TypeKeyMade           = "key.made"
 	TypeKeyProved         = "key.proved"
 	TypeUnblockIntended   = "unblock.intended"
@@ -30,6 +32,9 @@ const (
 	TypeStartedOver       = "holder.started-over"
 	TypeCollected         = "holder.collected"
 	TypeConfirmed         = "holder.confirmed"
+	TypeDrillDone         = "drill.done"
+	TypeCopiesWritten     = "copies.written"
+	TypeCopiesRead        = "copies.read"
 	TypeDraftMade         = "draft.made"
 	TypeDraftReviewed     = "draft.reviewed"
 	TypeSignatureIntended = "signature.intended"
@@ -74,6 +79,9 @@ type PlanAgreed struct {
 type Act struct {
 	Holder string `json:"holder"`
 	Serial uint32 `json:"serial"`
+	// Replacement marks what is done to the token that takes the place of the
+	// holder's own, with the same root key from its backup.
+	Replacement bool `json:"replacement,omitempty"`
 }
 
 // WipeIntended comes before a token is brought to its factory state.
@@ -111,23 +119,72 @@ type File struct {
 	SHA256 string `json:"sha256"`
 }
 
-// KeyIntended comes before PUK and management key are replaced by random ones
-// that nobody keeps, and the root key is made.
+// KeyIntended comes before PUK and management key are replaced by random ones,
+// and the root key is made. Attempt names the folder of its backups; without
+// one nobody keeps PUK and management key.
 type KeyIntended struct {
 	Act
 	Slot      keys.Slot      `json:"slot"`
 	Algorithm keys.Algorithm `json:"algorithm"`
 	Touch     keys.Touch     `json:"touch"`
+	Origin    keys.Origin    `json:"origin"`
+	Attempt   string         `json:"attempt,omitempty"`
+	Entropy   bool           `json:"entropy,omitempty"` // people have added some
 }
 
-// KeyMade: the token holds the root key. PUK and management key are random
-// and were not kept: a PIN that is forgotten or blocked cannot be unblocked.
+// BackupStored: a secret was sealed, and its files are stored, before the token
+// is given it. Public is the root key, in a backup of that.
+type BackupStored struct {
+	Result
+	What       string          `json:"what"` // keys.BackupKey or keys.BackupToken
+	Public     *keys.PublicKey `json:"public,omitempty"`
+	Recipients []string        `json:"recipients"` // ids; any Quorum of them open it
+	Quorum     int             `json:"quorum"`
+	Files      []File          `json:"files"`
+}
+
+// RecipientProved: a recipient has opened a test file. Answer is the SHA-256 of
+// what was in it. A token's is proved with its key in 82. Test is the test file
+// that a passphrase is held to whenever it is typed again. Absent is a
+// recipient who was not there, which is an exception of its own.
+type RecipientProved struct {
+	Recipient string `json:"recipient"` // id
+	Age       string `json:"age"`       // the recipient as age writes it; "passphrase"
+	Answer    string `json:"answer"`
+	Test      *File  `json:"test,omitempty"`
+	Absent    bool   `json:"absent,omitempty"`
+}
+
+// DrillDone: a quorum has opened a backup, and what was in it is right.
+type DrillDone struct {
+	Holder string   `json:"holder"`
+	File   File     `json:"file"`
+	By     []string `json:"by"` // ids of recipients, the outermost first
+}
+
+// CopiesWritten: the backups were written to a removable medium.
+type CopiesWritten struct {
+	Medium string `json:"medium"` // as people call it
+	Files  int    `json:"files"`
+	List   string `json:"list"` // SHA-256 of the list of files on it
+}
+
+// CopiesRead: the medium was taken out and put back, and all of it was there.
+type CopiesRead struct {
+	Medium string `json:"medium"`
+	List   string `json:"list"`
+}
+
+// KeyMade: the token holds the root key. Where PUK and management key were not
+// kept, a PIN that is forgotten or blocked cannot be unblocked.
 type KeyMade struct {
 	Result
 	Public      keys.PublicKey `json:"public"`
 	Evidence    []File         `json:"evidence"`
 	PUKKept     bool           `json:"puk_kept"`
 	FoundOnLook bool           `json:"found_on_look"` // an earlier process made it
+	Imported    bool           `json:"imported"`      // made outside of the token, and backed up
+	Attempt     string         `json:"attempt,omitempty"`
 }
 
 // KeyProved: the root key has signed the proof of possession.
@@ -185,6 +242,7 @@ type SettledKind string
 const (
 	SettledNothing SettledKind = "nothing" // the act had not begun, or left no trace
 	SettledPartial SettledKind = "partial" // the token must be wiped and prepared anew
+	SettledLocked  SettledKind = "locked"  // it has PUK and management key, which are backed up, and no root key
 )
 
 // DraftMade fixes the bytes that are signed. Digest is their SHA-256.

@@ -194,11 +194,7 @@ func (s *State) published() []File {
 
 // sums lists what is published in the format of sha256sum.
 func (s *State) sums() written {
-	var text []byte
-	for _, f := range s.published() {
-		text = fmt.Appendf(text, "%s  %s\n", f.SHA256, strings.TrimPrefix(f.Name, PublishDir+"/"))
-	}
-	return written{PublishDir + "/" + SumsFile, text}
+	return written{PublishDir + "/" + SumsFile, sumLines(s.published(), PublishDir+"/")}
 }
 
 // nothingElsePublished refuses files in publish that the log knows nothing of.

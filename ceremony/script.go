@@ -83,6 +83,9 @@ func (s *Script) Ask(ctx context.Context, p Prompt, check func(string) error) (s
 	if err != nil {
 		return "", err
 	}
+	if !ok && p.Enter != "" {
+		return "", check("")
+	}
 	if !ok {
 		return "", fmt.Errorf("nobody is here to answer the prompt %q (hint: lay an answer down with --answers)", p.ID)
 	}

@@ -238,7 +238,7 @@ func (d *Desk) signDraft(ctx context.Context, a Attendant, s *keys.Session, h *H
 	if err != nil {
 		return err
 	}
-	on := Act{h.Holder.ID, h.Serial}
+	on := h.act(h.Serial)
 	intention, err := d.intend(TypeSignatureIntended, h.Holder.ID, SignatureIntended{on, draft.Version, draft.Digest, key.ID})
 	if err != nil {
 		return err

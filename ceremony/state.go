@@ -32,6 +32,11 @@ type State struct {
 	Exceptions int
 	Files      []File // all that the log vouches for, in its order
 
+	Recipients map[string]*RecipientProved // by id
+	Drills     []*DrillDone
+	Written    map[string]*CopiesWritten // by medium
+	Copies     []*CopiesRead
+
 	heads []string // heads[n] is the hash of line n; heads[0] of the empty log
 }
 
@@ -40,7 +45,9 @@ type HolderState struct {
 	Holder    Holder
 	Serial    uint32 // of the token in use; 0: none yet
 	Prepared  *Prepared
-	Partial   bool // the token must be wiped before it can be prepared
+	Partial   bool   // the token must be wiped before it can be prepared
+	Locked    string // the attempt in whose backup PUK and management key are, while the token has them and no root key
+	Stored    []*BackupStored
 	Key       *KeyMade
 	Proved    *KeyProved
 	Collected *Collected // made elsewhere; it counts once it is confirmed
@@ -48,7 +55,17 @@ type HolderState struct {
 	Signature *SignatureMade
 	Head      *HeadSigned // the newest head the holder has signed
 	Open      *Intention
+
+	// Replacement is the token that takes the place of this one, with the same
+	// root key, while that is being made. Former are the serials of those that
+	// were replaced.
+	Replacement *HolderState
+	Former      []uint32
+	replaces    *HolderState // of a Replacement
 }
+
+// act names the holder and a token in an event.
+func (h *HolderState) act(serial uint32) Act { return Act{h.Holder.ID, serial, h.replaces != nil} }
 
 // Intention is an act that was announced and has no result yet.
 type Intention struct {
@@ -56,6 +73,7 @@ type Intention struct {
 	Type   string
 	Serial uint32
 	Digest string // of the draft, for signatures
+	Key    *KeyIntended
 }
 
 // Fold replays a log. An error names the event that does not fit what came
@@ -121,6 +139,16 @@ func (s *State) apply(e transcript.Event) error {
 		return s.prepared(e)
 	case TypeKeyIntended:
 		return s.keyIntended(e)
+	case TypeRecipientProved:
+		return s.recipientProved(e)
+	case TypeBackupStored:
+		return s.backupStored(e)
+	case TypeDrillDone:
+		return s.drillDone(e)
+	case TypeCopiesWritten:
+		return s.copiesWritten(e)
+	case TypeCopiesRead:
+		return s.copiesRead(e)
 	case TypeKeyMade:
 		return s.keyMade(e)
 	case TypeKeyProved:
@@ -206,7 +234,7 @@ func (s *State) planAgreed(e transcript.Event) error {
 		return errors.New("a rehearsal's plan and a real ceremony do not mix")
 	}
 	s.Plan, s.Digest = plan, data.Digest
-	s.Holders = map[string]*HolderState{}
+	s.Holders, s.Recipients, s.Written = map[string]*HolderState{}, map[string]*RecipientProved{}, map[string]*CopiesWritten{}
 	for _, h := range plan.Holders {
 		s.Holders[h.ID] = &HolderState{Holder: h}
 	}
@@ -295,7 +323,10 @@ func (s *State) wiped(e transcript.Event) error {
 	if err != nil {
 		return err
 	}
-	h.Serial, h.Prepared, h.Partial = 0, nil, false
+	h.Serial, h.Prepared, h.Partial, h.Locked, h.Stored = 0, nil, false, "", nil
+	if h.replaces == nil {
+		delete(s.Recipients, h.Holder.ID)
+	}
 	return nil
 }
 
@@ -331,10 +362,17 @@ func (s *State) keyIntended(e transcript.Event) error {
 		return err
 	}
 	h, err := s.intend(e, data.Act, "")
-	if err == nil && (h.Prepared == nil || h.Key != nil) {
+	if err != nil {
+		return err
+	}
+	if h.Prepared == nil || h.Key != nil {
 		return fmt.Errorf("token %d is not prepared, or has its key already", data.Serial)
 	}
-	return err
+	if origin := s.origin(h); data.Origin != origin || (data.Attempt != "") != (s.Plan.Backup != nil) || data.Attempt != "" && !attemptForm.MatchString(data.Attempt) {
+		return fmt.Errorf("a root key from %q with the attempt %q is not as the plan has it", data.Origin, data.Attempt)
+	}
+	h.Open.Key = &data
+	return nil
 }
 
 func (s *State) keyMade(e transcript.Event) error {
@@ -342,12 +380,15 @@ func (s *State) keyMade(e transcript.Event) error {
 	if err := read(e, &data); err != nil {
 		return err
 	}
+	if err := s.keyFits(data); err != nil {
+		return err
+	}
 	h, err := s.close(data.Result, TypeKeyIntended)
 	if err != nil {
 		return err
 	}
 	s.Files = append(s.Files, data.Evidence...)
-	h.Key = &data
+	h.Key, h.Locked = &data, ""
 	return nil
 }
 
@@ -415,6 +456,12 @@ func (s *State) settled(e transcript.Event) error {
 	switch {
 	case data.State == SettledPartial && h.Key == nil:
 		h.Partial = true
+	case data.State == SettledLocked && h.Key == nil && h.Prepared != nil:
+		stored := h.stored(keys.BackupToken)
+		if stored == nil {
+			return errors.New("no backup of the token's PUK is stored")
+		}
+		h.Locked = attemptOf(stored.Files[0].Name)
 	case data.State != SettledNothing:
 		return fmt.Errorf("state %q does not fit", data.State)
 	case h.Prepared == nil && !h.Partial:
@@ -438,7 +485,10 @@ func (s *State) startedOver(e transcript.Event) error {
 	if h.Serial == 0 {
 		return fmt.Errorf("%s has no token yet", h.Holder.Name)
 	}
-	*h = HolderState{Holder: h.Holder}
+	*h = HolderState{Holder: h.Holder, replaces: h.replaces}
+	if h.replaces == nil {
+		delete(s.Recipients, h.Holder.ID)
+	}
 	return nil
 }
 

@@ -131,7 +131,7 @@ func (d *Desk) pinOtherThan(ctx context.Context, a Attendant, h *HolderState, in
 // records it. A PUK that is refused is a *keys.PINError of the PUK.
 func (d *Desk) setPIN(ctx context.Context, h *HolderState, puk, pin *secret.Buffer, factory bool) error {
 	return d.withToken(ctx, h.Serial, func(s *keys.Session) error {
-		on := Act{h.Holder.ID, h.Serial}
+		on := h.act(h.Serial)
 		intention, err := d.intend(TypeUnblockIntended, h.Holder.ID, UnblockIntended{on, factory})
 		if err != nil {
 			return err

@@ -1,0 +1,135 @@
+package ceremony
+
+import (
+	"context"
+	"fmt"
+
+	"rootceremony/keys"
+	"rootceremony/keys/secret"
+)
+
+// makeRootKey replaces PUK and management key by random ones and makes the
+// root key, on the token or for it, and where the plan has backups seals what
+// they are of before the token is given it.
+func (d *Desk) makeKey(ctx context.Context, a Attendant, s *keys.Session, h *HolderState) error {
+	policy := d.state.Plan.Token
+	order := keys.RootKeyOrder{Algorithm: policy.Algorithm, Touch: policy.Touch, From: d.state.origin(h)}
+	attempt := ""
+	text := "PUK and management key become random numbers that nobody keeps. Then the token makes the root key in 9c; it never leaves the token."
+	if b := d.state.Plan.Backup; b != nil {
+		text = fmt.Sprintf("PUK and management key become random numbers. They are sealed so that any %d of %d recipients open them together, and only then set. ", b.Quorum, len(d.state.recipientIDs(h)))
+		switch order.From {
+		case keys.FromToken:
+			text += "Then the token makes the root key in 9c; it never leaves the token, and has no backup."
+		case keys.FromSession:
+			text += "The root key is made in this laptop's memory, sealed in the same way, put into 9c, and forgotten."
+		case keys.FromHeld:
+			text += "Then the root key from the backup is put into 9c."
+		}
+		var err error
+		if order.Seal, err = d.sealOrder(h); err != nil {
+			return err
+		}
+		if order.Passphrases, err = d.passphrases(ctx, a, h); err != nil {
+			return err
+		}
+		defer wipeAll(order.Passphrases)
+		attempt = newAttempt()
+	}
+	if order.From == keys.FromSession {
+		entropy, err := d.entropy(ctx, a, h)
+		if err != nil {
+			return err
+		}
+		if entropy != nil {
+			defer entropy.Wipe()
+			order.Entropy = []*secret.Buffer{entropy}
+		}
+	}
+	if err := a.Tell(ctx, Message{Title: h.Holder.Name + ": making the root key", Text: []string{text}}); err != nil {
+		return err
+	}
+	on := h.act(h.Serial)
+	intention, err := d.intend(TypeKeyIntended, h.Holder.ID, KeyIntended{on, keys.SlotRoot, policy.Algorithm, policy.Touch, order.From, attempt, len(order.Entropy) > 0})
+	if err != nil {
+		return err
+	}
+	result := Result{on, intention}
+	public, err := s.MakeRootKey(order, func(sealed keys.Sealed) error { return d.storeBackup(h, result, attempt, sealed) })
+	if err != nil {
+		return err
+	}
+	return d.keyMade(s, h, result, public, false)
+}
+
+// entropy asks for dice rolls, or whatever people type, to be mixed into the
+// random bytes of a key. They are never logged. nil: none.
+func (d *Desk) entropy(ctx context.Context, a Attendant, h *HolderState) (*secret.Buffer, error) {
+	title := h.Holder.Name + ": more randomness?"
+	add, err := a.Choose(ctx, Prompt{ID: "entropy " + h.Holder.ID, Message: Message{Title: title,
+		Text: []string{"The key is made of random bytes of this laptop. Who does not trust those alone can mix in dice rolls, or any keys at random: they add to them, and never replace them."}},
+		Question: "Mix something in?"}, []Choice{{"no", "No: the laptop's random bytes are enough"}, {"yes", "Yes: dice rolls, or keys at random"}})
+	if err != nil || add == "no" {
+		return nil, err
+	}
+	return a.AskSecret(ctx, Prompt{ID: "entropy.typed " + h.Holder.ID, Message: Message{Title: title,
+		Text: []string{"50 rolls of a die are as good as a whole key. What is typed is not shown, and not kept."}},
+		Question: "Type them without spaces:"}, func(typed *secret.Buffer) error {
+		if typed.Len() < 10 {
+			return fmt.Errorf("%d rolls are too few to help: 10 or more", typed.Len())
+		}
+		return nil
+	})
+}
+
+// storeBackup writes the files of a sealed secret, and records them.
+func (d *Desk) storeBackup(h *HolderState, result Result, attempt string, sealed keys.Sealed) error {
+	stored := BackupStored{Result: result, What: sealed.What, Recipients: d.state.recipientIDs(h), Quorum: d.state.Plan.Backup.Quorum}
+	if sealed.What == keys.BackupKey {
+		stored.Public = &sealed.Public
+	}
+	for _, f := range sealed.Files {
+		file := written{backupFolder(h.Holder.ID, attempt) + "/" + f.Name, f.Data}
+		if err := d.write(file); err != nil {
+			return err
+		}
+		stored.Files = append(stored.Files, file.file())
+	}
+	return d.record(TypeBackupStored, h.Holder.ID, stored)
+}
+
+// keyMade reads the root key's attestation back, where there is one, and
+// records both.
+func (d *Desk) keyMade(s *keys.Session, h *HolderState, result Result, public keys.PublicKey, found bool) error {
+	intended := h.Open.Key
+	made := KeyMade{Result: result, Public: public, FoundOnLook: found, Imported: intended.Origin != keys.FromToken, PUKKept: intended.Attempt != "", Attempt: intended.Attempt}
+	if !made.Imported {
+		var err error
+		if made.Evidence, err = d.attested(s, result.Serial, keys.SlotRoot, public, d.state.Plan.Token.Touch); err != nil {
+			return err
+		}
+	}
+	return d.record(TypeKeyMade, h.Holder.ID, made)
+}
+
+// keyFound tells what of a root key that was being made is on the token: a
+// result to record, or how far it came.
+func (d *Desk) keyFound(h *HolderState, info keys.Info) (public keys.PublicKey, there bool, state SettledKind, found string) {
+	key, taken := info.Key(keys.SlotRoot)
+	sealed := h.stored(keys.BackupKey)
+	policy := keys.Policy{PIN: keys.PINAlways, Touch: d.state.Plan.Token.Touch}
+	fresh := info.ManagementDefault && info.PUKDefault
+	switch {
+	case taken && key.Generated && h.Open.Key.Origin == keys.FromToken:
+		return key.Public, true, "", ""
+	case taken && h.Open.Key.Origin == keys.FromSession && sealed != nil && *sealed.Public == key.Public && key.Policy == policy:
+		return key.Public, true, "", ""
+	case taken && h.replaces != nil && key.Public == h.replaces.Key.Public && key.Policy == policy:
+		return key.Public, true, "", ""
+	case fresh && !taken:
+		return keys.PublicKey{}, false, SettledNothing, "nothing of it is on the token"
+	case !taken && h.stored(keys.BackupToken) != nil:
+		return keys.PublicKey{}, false, SettledLocked, "the token has its new PUK, which is sealed, and no root key yet"
+	}
+	return keys.PublicKey{}, false, SettledPartial, "the token was locked before its root key was made"
+}
