@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -9,6 +10,9 @@ import (
 	"time"
 
 	"rootceremony/ceremony"
+	"rootceremony/keys"
+	"rootceremony/keys/secret"
+	"rootceremony/keys/yubikey"
 	"rootceremony/keys/yubikey/pcsctest"
 )
 
@@ -238,4 +242,79 @@ func TestTroubleOverPCSC(t *testing.T) {
 		t.Fatalf("status %d:\n%s", status, &r.all)
 	}
 	checkRoot(t, filepath.Join(r.dir, ceremony.PublishDir, "1.root.json"), 1)
+}
+
+// Cards that no ceremony can use are refused with what would work.
+func TestTokenCommandRefuses(t *testing.T) {
+	t.Parallel()
+	service := pcsctest.Start(t, 5)
+	service.Plug(t, 0, "--serial", "1", "--edition", "FIPS")
+	service.Plug(t, 1, "--serial", "2", "--edition", "Bio")
+	service.Plug(t, 2, "--serial", "3", "--disable-piv")
+	service.Plug(t, 3, "--serial", "4", "--firmware", "5.4.3", "--touch", "auto")
+	service.Plug(t, 4, "--serial", "5")
+	lock(t, service, 5)
+	alone := pcsctest.Start(t, 1)
+	foreign := []string{"--serial", "6"} // a card that knows none of the applications asked for
+	for n := range 40 {
+		foreign = append(foreign, "--fault", fmt.Sprintf("sw@%d=6a82", n+1))
+	}
+	alone.Plug(t, 0, foreign...)
+	run := func(service *pcsctest.Service, input, args string) string {
+		command := inRoom(t, service, append([]string{"token"}, strings.Fields(args)...)...)
+		command.Stdin = strings.NewReader(input)
+		out, _ := command.CombinedOutput()
+		return strings.Join(strings.Fields(string(out)), " ")
+	}
+	for _, c := range []struct {
+		service           *pcsctest.Service
+		args, input, want string
+	}{
+		{service, "prepare --serial 1", "", "token 1 is a YubiKey of the FIPS edition, which is not supported (hint: use a YubiKey 5 of the standard edition)"},
+		{service, "check --serial 1", "", "token 1 is a YubiKey of the FIPS edition"},
+		{service, "prepare --serial 2", "", "token 2 is a YubiKey of the Bio edition"},
+		{service, "check --serial 2", "", "token 2 is a YubiKey of the Bio edition"},
+		{service, "prepare --serial 3", "", "token 3 cannot be used: its PIV application is switched off (hint: on another machine, ykman config usb --enable PIV; or use another token)"},
+		{service, "list", "", "its PIV application is switched off"},
+		{service, "check --serial 4", "", `its firmware 5.4.3 knows no ed25519, and cannot be updated: its plan must say algorithm = "ecdsa-p256" and min_firmware = "5.4.3"`},
+		{service, "prepare --serial 5", "", "token 5 is not as new: its PIN is blocked, its PUK is blocked (hint: rootceremony token reset erases what is on it)"},
+		{service, "check --serial 5", "", "its PIN is blocked, its PUK is blocked"},
+		{service, "reset --serial 5", "5\n", "token 5 is as new"},
+		{service, "prepare --serial 5", "73910\n739105\n739105\n", "a PIN has 6 to 8 digits"},
+		{service, "reset --serial 5", "5\n", "token 5 is as new"},
+		{service, "prepare --serial 5", "739105827\n", "a PIN has 6 to 8 digits"},
+		{service, "prepare --serial 5", "73910a\n", "letters change places between keyboards"},
+		{alone, "info", "", "cannot be used: this is no YubiKey"},
+		{alone, "list", "", "this is no YubiKey"},
+	} {
+		if got := run(c.service, c.input, c.args); !strings.Contains(got, c.want) {
+			t.Errorf("token %s: %s, want %q", c.args, got, c.want)
+		}
+	}
+}
+
+// lock spends all tries of a token's PIN and PUK.
+func lock(t *testing.T, service *pcsctest.Service, serial uint32) {
+	t.Helper()
+	session, err := sessions(t, service).Start(t.Context(), keys.Backend{Kind: yubikey.Kind})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer session.Close()
+	if err := session.Select(serial); err != nil {
+		t.Fatal(err)
+	}
+	wrong, err := secret.Take([]byte("00000001"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer wrong.Wipe()
+	for range 3 {
+		if err := session.CheckPIN(wrong); !errors.As(err, new(*keys.PINError)) {
+			t.Fatal(err)
+		}
+		if err := session.Unblock(wrong, wrong); !errors.As(err, new(*keys.PINError)) {
+			t.Fatal(err)
+		}
+	}
 }
