@@ -1,6 +1,7 @@
 package main
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -15,7 +16,20 @@ var bin string
 
 func TestMain(m *testing.M) { os.Exit(runTests(m)) }
 
+// atOnce is how many parallel tests run at once, unless -parallel says it. Most
+// of them wait, for pcscd or for a screen, and need no processor of their own.
+const atOnce = 6
+
 func runTests(m *testing.M) int {
+	flag.Parse()
+	said := false
+	flag.Visit(func(f *flag.Flag) { said = said || f.Name == "test.parallel" })
+	if !said {
+		if err := flag.Set("test.parallel", fmt.Sprint(atOnce)); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+	}
 	dir, err := os.MkdirTemp("", "rootceremony-bin-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -30,6 +30,7 @@ type room struct {
 	program, verb string   // what is run: rootceremony rehearse, where empty
 	args, env     []string // more of both
 	folder        string   // in which it is run
+	touches       bool     // the prompt for a touch is answered too: by a hand
 }
 
 const pinOfAll = "7391058"
@@ -90,8 +91,9 @@ func (r *room) prompt() (string, error) {
 	chunk := make([]byte, 4096)
 	for {
 		shown := r.all.Bytes()[r.since:]
-		if bytes.HasSuffix(shown, []byte("\n> ")) {
-			paragraphs := strings.Split(strings.ReplaceAll(string(shown), "\r", ""), "\n\n")
+		forTouch := r.touches && bytes.HasSuffix(bytes.TrimSpace(shown), []byte("touch the token now, or wait)"))
+		if bytes.HasSuffix(shown, []byte("\n> ")) || forTouch {
+			paragraphs := strings.Split(strings.TrimSpace(strings.ReplaceAll(string(shown), "\r", "")), "\n\n")
 			return strings.Join(strings.Fields(strings.TrimSuffix(paragraphs[len(paragraphs)-1], "> ")), " "), nil
 		}
 		n, err := r.tty.Read(chunk)

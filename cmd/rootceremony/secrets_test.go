@@ -27,6 +27,7 @@ type watcher struct {
 	pid     int
 	folders []string
 
+	mu       sync.Mutex
 	seen     kept
 	sessions map[int]bool // processes of token sessions
 	stop     chan struct{}
@@ -58,6 +59,8 @@ func (w *watcher) end() (kept, int) {
 }
 
 func (w *watcher) look() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	for _, pid := range append(children(w.pid), w.pid) {
 		for _, name := range []string{"cmdline", "environ"} {
 			text, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", pid, name))
@@ -216,7 +219,12 @@ func TestSecretsStayOnTokens(t *testing.T) {
 	w := watch(pid, home)
 
 	r := newPeople()
-	r.hands = hands.do
+	r.hands = func(text string) {
+		if readTouch.MatchString(text) {
+			w.look() // the session waits for the touch, and cannot be missed
+		}
+		hands.do(text)
+	}
 	pins := map[string]string{"Alice Costa": freshPIN(t, memory(t, pid)), "Bruno Ferraz": freshPIN(t, memory(t, pid))}
 	r.pin = func(holder string) string { return pins[holder] }
 	secrets := func(sticker, holder string) map[string][]byte {
@@ -264,7 +272,7 @@ func TestSecretsStayOnTokens(t *testing.T) {
 			environments++
 		}
 	}
-	if sessions < 10 || environments < 10 {
+	if sessions < 3 || environments < 4 { // two enrolments and a signature, and the program
 		t.Errorf("only %d token sessions and %d environments were seen", sessions, environments)
 	}
 	seen["the terminal"] = s.raw.Bytes()

@@ -518,3 +518,20 @@ func FuzzExchange(f *testing.F) {
 		}
 	})
 }
+
+// Wrong PINs and PUKs are counted, and nothing else is: neither a question for
+// the tries that are left nor the right ones.
+func TestWrong(t *testing.T) {
+	c := testCard(t, Options{})
+	send(t, c, 0x63c3, "00200080")
+	send(t, c, 0x9000, "0020008008 313233343536ffff")
+	if c.Wrong() != 0 {
+		t.Errorf("%d wrong", c.Wrong())
+	}
+	send(t, c, 0x63c2, "0020008008 393233343536ffff")
+	send(t, c, 0x9000, "0020008008 313233343536ffff")
+	send(t, c, 0x63c2, "0024008110 3932333435363738 3132333435363738")
+	if c.Wrong() != 2 {
+		t.Errorf("%d wrong, not 2", c.Wrong())
+	}
+}

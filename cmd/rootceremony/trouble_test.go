@@ -1,0 +1,320 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"rootceremony/ceremony"
+	"rootceremony/keys"
+	"rootceremony/keys/secret"
+	"rootceremony/keys/yubikey"
+	"rootceremony/keys/yubikey/pcsctest"
+)
+
+// troubled is a ceremony of one holder over pcscd, in which things go wrong.
+type troubled struct {
+	*room
+	service      *pcsctest.Service
+	token, other *pcsctest.Token // of the holder, who touches it; and somebody's
+}
+
+// until answers rightly until a question with that part is asked.
+func (r *troubled) until(part string) {
+	r.t.Helper()
+	for {
+		question, err := r.prompt()
+		if err != nil {
+			r.t.Fatalf("ended before %q:\n%s", part, &r.all)
+		}
+		switch {
+		case strings.Contains(question, part):
+			return
+		case strings.Contains(question, "touch the token"):
+			r.touch()
+		case strings.Contains(question, "Insert the token"):
+			r.inserted()
+		default:
+			right, _ := r.rightAnswer(question)
+			r.answer(right + "\r")
+		}
+	}
+}
+
+// waits returns when the token waits for a touch.
+func (r *troubled) waits() {
+	r.t.Helper()
+	for end := time.Now().Add(15 * time.Second); !strings.HasSuffix(r.token.Do(r.t, "status"), "waits for a touch"); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			r.t.Fatalf("the token waits for no touch:\n%s", &r.all)
+		}
+	}
+}
+
+func (r *troubled) touch() {
+	r.t.Helper()
+	r.waits()
+	r.since = r.all.Len()
+	r.token.Do(r.t, "touch")
+}
+
+// inserted presses Enter until the program sees the token: pcscd takes up to
+// half a second to.
+func (r *troubled) inserted() {
+	r.t.Helper()
+	for end := time.Now().Add(15 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		r.answer("\r")
+		question, err := r.prompt()
+		if err != nil || time.Now().After(end) {
+			r.t.Fatalf("the token is not seen:\n%s", &r.all)
+		}
+		if !strings.Contains(question, "Insert the token") {
+			return
+		}
+	}
+}
+
+// told wants the next prompt to come after these words.
+func (r *troubled) told(words ...string) {
+	r.t.Helper()
+	if _, err := r.prompt(); err != nil {
+		r.t.Fatalf("ended instead of saying %q:\n%s", words, &r.all)
+	}
+	shown := strings.Join(strings.Fields(r.all.String()[r.since:]), " ")
+	for _, want := range words {
+		if !strings.Contains(shown, want) {
+			r.t.Errorf("not told %q, but\n%s", want, shown)
+		}
+	}
+}
+
+// stopped wants the task to have stopped with these words, and to be the next
+// one again.
+func (r *troubled) stopped(words ...string) {
+	r.t.Helper()
+	r.touches = false // nobody touches it
+	defer func() { r.touches = true }()
+	r.told(append(words, "The task has stopped: ", "the task can be taken again", "Next: ")...)
+}
+
+// inTrouble is the beginning: two new tokens are in the two readers.
+func inTrouble(t *testing.T) *troubled {
+	t.Helper()
+	r := &troubled{room: openRoom(t), service: pcsctest.Start(t, 2)}
+	root := filepath.Join(r.service.Dir, "root.pem")
+	r.token = r.service.Plug(t, 0, "--serial", fmt.Sprint(holdersSerial), "--attestation-root", root, "--state", filepath.Join(r.service.Dir, "a.token"))
+	r.other = r.service.Plug(t, 1, "--serial", "1234567", "--attestation-root", root, "--state", filepath.Join(r.service.Dir, "b.token"))
+	program, err := withSmartCards()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.program, r.env = program, r.service.Env()
+	r.args = []string{"--tokens", "pcsc", "--attestation-root", root, "--plan", filepath.Join(oneHolder(t), ceremony.PlanFile)}
+	r.touches = true
+	r.start()
+	return r
+}
+
+const who = "Alice Costa, sticker A-01: "
+
+// Whatever happens to tokens, readers and pcscd is said in a sentence, and the
+// task can be taken again.
+func TestTroubleOverPCSC(t *testing.T) {
+	t.Parallel()
+	r := inTrouble(t)
+
+	// pcscd is stopped before the task, and started again.
+	r.until("Insert the token A-01")
+	r.service.Stop(t)
+	r.answer("\r")
+	r.told("the smart-card service pcscd does not answer", "hint: systemctl start pcscd")
+	r.service.Restart(t)
+
+	// Two new tokens at once are told apart by people.
+	r.until("Which one carries the sticker A-01?")
+	r.told("There are 2 tokens that are nobody's yet", "1 234 567", "7 654 321")
+	r.answer(fmt.Sprintf("%d\r", holdersSerial))
+	r.other.Unplug(t)
+
+	// The token is pulled out while it waits for a touch.
+	r.until("touch the token")
+	r.waits()
+	r.since = r.all.Len()
+	r.token.Do(t, "unplug")
+	r.stopped(who + "the token was pulled out (hint: insert it again")
+	r.until("Insert the token A-01")
+	r.answer("\r")
+	r.told("no token is in a reader (hint: insert the one with the sticker A-01)")
+	r.token.Replug(t)
+
+	// The person leaves while it waits, and touches it late.
+	r.until("type your PIN")
+	before := r.token.Commands(t)
+	r.answer(pinOfAll + "\r")
+	r.until("touch the token")
+	r.waits()
+	toTouch := r.token.Commands(t) - before
+	r.answer("\x03")
+	if question, err := r.prompt(); err == nil {
+		t.Fatalf("still asked after leaving: %q", question)
+	}
+	if status := r.end(); status != exitUnfinished {
+		t.Fatalf("left with status %d", status)
+	}
+	r.start()
+	r.until("Insert the token A-01")
+	r.answer("\r")
+	r.told("another program uses it, or it still waits for a touch (hint: touch it if it blinks")
+	r.token.Do(t, "touch")
+
+	// Another token is in its place.
+	r.until("type your PIN")
+	r.token.Unplug(t)
+	r.other.Replug(t)
+	r.answer(pinOfAll + "\r")
+	r.stopped(who + "token 7654321 is not in a reader, only 1234567 (hint: insert token 7654321)")
+	r.until("Insert the token A-01")
+	r.answer("\r")
+	r.told("Alice Costa's token has the serial number 7 654 321, this one 1 234 567")
+	r.token.Replug(t) // both are there: the right one is taken
+
+	// The readers are gone, as when a hub is unplugged.
+	r.until("type your PIN")
+	r.answer(":back\r")
+	r.until("Insert the token A-01")
+	readers := filepath.Join(r.service.Dir, "readers", "vpcd")
+	r.service.Stop(t)
+	if err := os.Rename(readers, filepath.Join(r.service.Dir, "gone")); err != nil {
+		t.Fatal(err)
+	}
+	r.service.Restart(t)
+	r.answer("\r")
+	r.told("no token is in a reader")
+	r.service.Stop(t)
+	if err := os.Rename(filepath.Join(r.service.Dir, "gone"), readers); err != nil {
+		t.Fatal(err)
+	}
+	r.service.Restart(t)
+
+	// Enrolled; a wrong PIN, and then no touch, when it comes to signing.
+	r.until("type words")
+	r.until("type your PIN")
+	r.answer("9081726\r")
+	r.told("The PIN was wrong", "Tries 4 left")
+	r.token.Do(t, fmt.Sprintf("fault sw@%d=6982", r.token.Commands(t)+toTouch-2))
+	r.answer(pinOfAll + "\r")
+	r.stopped(who + "the token was not touched within 15 seconds, and nothing was signed (hint: try again, and touch it when it blinks)")
+
+	// It is pulled out while it works.
+	r.until("type your PIN")
+	r.token.Do(t, fmt.Sprintf("fault remove@%d", r.token.Commands(t)+toTouch-3))
+	r.answer(pinOfAll + "\r")
+	r.stopped(who + "the token was pulled out")
+	r.token.Replug(t)
+
+	// pcscd is stopped in the middle of a session.
+	r.until("type your PIN")
+	r.service.Stop(t)
+	r.answer(pinOfAll + "\r")
+	r.stopped("the smart-card service pcscd does not answer")
+	r.service.Restart(t)
+
+	for {
+		question, err := r.prompt()
+		if err != nil {
+			break
+		}
+		switch {
+		case strings.Contains(question, "touch the token"):
+			r.touch()
+		case strings.Contains(question, "Insert the token"):
+			r.inserted()
+		default:
+			right, _ := r.rightAnswer(question)
+			r.answer(right + "\r")
+		}
+	}
+	if status := r.end(); status != 0 {
+		t.Fatalf("status %d:\n%s", status, &r.all)
+	}
+	checkRoot(t, filepath.Join(r.dir, ceremony.PublishDir, "1.root.json"), 1)
+}
+
+// Cards that no ceremony can use are refused with what would work.
+func TestTokenCommandRefuses(t *testing.T) {
+	t.Parallel()
+	service := pcsctest.Start(t, 5)
+	service.Plug(t, 0, "--serial", "1", "--edition", "FIPS")
+	service.Plug(t, 1, "--serial", "2", "--edition", "Bio")
+	service.Plug(t, 2, "--serial", "3", "--disable-piv")
+	service.Plug(t, 3, "--serial", "4", "--firmware", "5.4.3", "--touch", "auto")
+	service.Plug(t, 4, "--serial", "5")
+	lock(t, service, 5)
+	alone := pcsctest.Start(t, 1)
+	foreign := []string{"--serial", "6"} // a card that knows none of the applications asked for
+	for n := range 40 {
+		foreign = append(foreign, "--fault", fmt.Sprintf("sw@%d=6a82", n+1))
+	}
+	alone.Plug(t, 0, foreign...)
+	run := func(service *pcsctest.Service, input, args string) string {
+		command := inRoom(t, service, append([]string{"token"}, strings.Fields(args)...)...)
+		command.Stdin = strings.NewReader(input)
+		out, _ := command.CombinedOutput()
+		return strings.Join(strings.Fields(string(out)), " ")
+	}
+	for _, c := range []struct {
+		service           *pcsctest.Service
+		args, input, want string
+	}{
+		{service, "prepare --serial 1", "", "token 1 is a YubiKey of the FIPS edition, which is not supported (hint: use a YubiKey 5 of the standard edition)"},
+		{service, "check --serial 1", "", "token 1 is a YubiKey of the FIPS edition"},
+		{service, "prepare --serial 2", "", "token 2 is a YubiKey of the Bio edition"},
+		{service, "check --serial 2", "", "token 2 is a YubiKey of the Bio edition"},
+		{service, "prepare --serial 3", "", "token 3 cannot be used: its PIV application is switched off (hint: on another machine, ykman config usb --enable PIV; or use another token)"},
+		{service, "list", "", "its PIV application is switched off"},
+		{service, "check --serial 4", "", `its firmware 5.4.3 knows no ed25519, and cannot be updated: its plan must say algorithm = "ecdsa-p256" and min_firmware = "5.4.3"`},
+		{service, "prepare --serial 5", "", "token 5 is not as new: its PIN is blocked, its PUK is blocked (hint: rootceremony token reset erases what is on it)"},
+		{service, "check --serial 5", "", "its PIN is blocked, its PUK is blocked"},
+		{service, "reset --serial 5", "5\n", "token 5 is as new"},
+		{service, "prepare --serial 5", "73910\n739105\n739105\n", "a PIN has 6 to 8 digits"},
+		{service, "reset --serial 5", "5\n", "token 5 is as new"},
+		{service, "prepare --serial 5", "739105827\n", "a PIN has 6 to 8 digits"},
+		{service, "prepare --serial 5", "73910a\n", "letters change places between keyboards"},
+		{alone, "info", "", "cannot be used: this is no YubiKey"},
+		{alone, "list", "", "this is no YubiKey"},
+	} {
+		if got := run(c.service, c.input, c.args); !strings.Contains(got, c.want) {
+			t.Errorf("token %s: %s, want %q", c.args, got, c.want)
+		}
+	}
+}
+
+// lock spends all tries of a token's PIN and PUK.
+func lock(t *testing.T, service *pcsctest.Service, serial uint32) {
+	t.Helper()
+	session, err := sessions(t, service).Start(t.Context(), keys.Backend{Kind: yubikey.Kind})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer session.Close()
+	if err := session.Select(serial); err != nil {
+		t.Fatal(err)
+	}
+	wrong, err := secret.Take([]byte("00000001"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer wrong.Wipe()
+	for range 3 {
+		if err := session.CheckPIN(wrong); !errors.As(err, new(*keys.PINError)) {
+			t.Fatal(err)
+		}
+		if err := session.Unblock(wrong, wrong); !errors.As(err, new(*keys.PINError)) {
+			t.Fatal(err)
+		}
+	}
+}
