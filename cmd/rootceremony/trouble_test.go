@@ -113,7 +113,7 @@ func inTrouble(t *testing.T) *troubled {
 		t.Fatal(err)
 	}
 	r.program, r.env = program, r.service.Env()
-	r.args = []string{"--tokens", "pcsc", "--attestation-root", root, "--plan", filepath.Join(oneHolder(t), ceremony.PlanFile)}
+	r.args = []string{"--tokens", "pcsc", "--attestation-root", root, "--plan", smallPlanFile(t, 1, 1)}
 	r.touches = true
 	r.start()
 	return r
