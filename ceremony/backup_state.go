@@ -26,9 +26,6 @@ func backupFolder(holder, attempt string) string {
 	return BackupsDir + "/" + holder + "/" + attempt
 }
 
-// attemptOf is the attempt that a backup file is of, by its name.
-func attemptOf(name string) string { return path.Base(path.Dir(name)) }
-
 // origin is where a holder's root key comes from.
 func (s *State) origin(h *HolderState) keys.Origin {
 	switch {
@@ -129,19 +126,17 @@ func (h *HolderState) stored(what string) *BackupStored {
 	return nil
 }
 
-// backups finds the backup in use: of the root key that was made, or of the
-// PUK and management key that the token has.
+// backup is the one in use: of the root key that was made, or of the PUK and
+// management key that the token has.
 func (h *HolderState) backup(what string) *BackupStored {
-	attempt := h.Locked
-	if h.Key != nil {
-		attempt = h.Key.Attempt
+	b := h.stored(what)
+	switch {
+	case b == nil, h.Key == nil && !h.Locked:
+		return nil
+	case what == keys.BackupKey && (h.Key == nil || *b.Public != h.Key.Public):
+		return nil
 	}
-	for _, b := range slices.Backward(h.Stored) {
-		if b.What == what && attempt != "" && (attemptOf(b.Files[0].Name) == attempt || what == keys.BackupKey && *b.Public == h.Key.Public) {
-			return b
-		}
-	}
-	return nil
+	return b
 }
 
 func (s *State) recipientProved(e transcript.Event) error {
@@ -223,13 +218,12 @@ func (s *State) keyFits(data KeyMade) error {
 		return fmt.Errorf("it is not the root key of %s", h.Holder.Name)
 	}
 	if s.Plan.Backup == nil {
-		if data.Attempt != "" || data.PUKKept {
+		if data.PUKKept {
 			return errors.New("nothing is backed up by this plan")
 		}
 		return nil
 	}
-	access := h.stored(keys.BackupToken)
-	if access == nil || !data.PUKKept || data.Attempt != attemptOf(access.Files[0].Name) {
+	if access := h.stored(keys.BackupToken); access == nil || !data.PUKKept || access.Intention != data.Intention && !h.Locked {
 		return errors.New("no backup of PUK and management key is stored")
 	}
 	if key := h.stored(keys.BackupKey); intended.Origin == keys.FromSession && (key == nil || *key.Public != data.Public) {

@@ -78,7 +78,7 @@ func (s *stage) open(clock func() time.Time, stickers ...string) (*ceremony.Desk
 	}
 	desk.UseTokens(ceremony.Tokens{
 		Roots: []*x509.Certificate{s.drawer.AttestationRoot()}, Start: s.start, Stickers: stickers,
-		Plug: func(sticker string) error { s.plugged = []string{sticker}; return nil },
+		Plug: func(stickers ...string) error { s.plugged = stickers; return nil },
 	})
 	return desk, nil
 }

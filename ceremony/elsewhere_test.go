@@ -59,7 +59,7 @@ func (a *away) open() (*ceremony.Desk, error) {
 		}
 	}
 	desk.UseTokens(ceremony.Tokens{Roots: []*x509.Certificate{a.drawer.AttestationRoot()}, Start: a.start,
-		Plug: func(sticker string) error { a.plugged = []string{sticker}; return nil }})
+		Plug: func(stickers ...string) error { a.plugged = stickers; return nil }})
 	return desk, nil
 }
 

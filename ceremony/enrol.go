@@ -147,8 +147,8 @@ func (d *Desk) fitsEnrolment(state *HolderState, info keys.Info) error {
 
 // waitForToken asks for a holder's token until fits has nothing against it. It
 // returns more than one where the holder has none yet, and several are there
-// that are nobody's.
-func (d *Desk) waitForToken(ctx context.Context, a Attendant, state *HolderState, id string, fits func(keys.Info) error) ([]keys.Info, error) {
+// that are nobody's. Virtual tokens with the stickers beside stay in a reader.
+func (d *Desk) waitForToken(ctx context.Context, a Attendant, state *HolderState, id string, fits func(keys.Info) error, beside ...string) ([]keys.Info, error) {
 	h := state.Holder
 	var found []keys.Info
 	look := func(ctx context.Context) (keys.Info, error) {
@@ -173,10 +173,14 @@ func (d *Desk) waitForToken(ctx context.Context, a Attendant, state *HolderState
 		}
 		return found[0], nil
 	}
+	var plug func(string) error
+	if d.tokens.Plug != nil {
+		plug = func(sticker string) error { return d.tokens.Plug(append([]string{sticker}, beside...)...) }
+	}
 	_, err := a.WaitForToken(ctx, TokenWait{
 		Prompt: Prompt{ID: id, Message: Message{Title: h.Name + ": insert the token",
 			Text: []string{"The sticker on it says " + h.Token + "."}}, Question: "Insert the token " + h.Token + "."},
-		Sticker: h.Token, Look: look, Plug: d.tokens.Plug, Stickers: d.tokens.Stickers})
+		Sticker: h.Token, Look: look, Plug: plug, Stickers: d.tokens.Stickers})
 	return found, err
 }
 

@@ -184,7 +184,6 @@ type KeyMade struct {
 	PUKKept     bool           `json:"puk_kept"`
 	FoundOnLook bool           `json:"found_on_look"` // an earlier process made it
 	Imported    bool           `json:"imported"`      // made outside of the token, and backed up
-	Attempt     string         `json:"attempt,omitempty"`
 }
 
 // KeyProved: the root key has signed the proof of possession.

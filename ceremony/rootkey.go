@@ -8,7 +8,7 @@ import (
 	"rootceremony/keys/secret"
 )
 
-// makeRootKey replaces PUK and management key by random ones and makes the
+// makeKey replaces PUK and management key by random ones and makes the
 // root key, on the token or for it, and where the plan has backups seals what
 // they are of before the token is given it.
 func (d *Desk) makeKey(ctx context.Context, a Attendant, s *keys.Session, h *HolderState) error {
@@ -102,7 +102,7 @@ func (d *Desk) storeBackup(h *HolderState, result Result, attempt string, sealed
 // records both.
 func (d *Desk) keyMade(s *keys.Session, h *HolderState, result Result, public keys.PublicKey, found bool) error {
 	intended := h.Open.Key
-	made := KeyMade{Result: result, Public: public, FoundOnLook: found, Imported: intended.Origin != keys.FromToken, PUKKept: intended.Attempt != "", Attempt: intended.Attempt}
+	made := KeyMade{Result: result, Public: public, FoundOnLook: found, Imported: intended.Origin != keys.FromToken, PUKKept: intended.Attempt != ""}
 	if !made.Imported {
 		var err error
 		if made.Evidence, err = d.attested(s, result.Serial, keys.SlotRoot, public, d.state.Plan.Token.Touch); err != nil {
@@ -132,4 +132,82 @@ func (d *Desk) keyFound(h *HolderState, info keys.Info) (public keys.PublicKey, 
 		return keys.PublicKey{}, false, SettledLocked, "the token has its new PUK, which is sealed, and no root key yet"
 	}
 	return keys.PublicKey{}, false, SettledPartial, "the token was locked before its root key was made"
+}
+
+// key makes a holder's root key with its backups, once everybody who opens them
+// is known.
+func (d *Desk) key(ctx context.Context, a Attendant, h *HolderState) error {
+	there, err := d.waitForToken(ctx, a, h, "key.token "+h.Holder.ID, func(info keys.Info) error { return d.fitsEnrolment(h, info) })
+	if err != nil {
+		return err
+	}
+	info := there[0]
+	if err := d.settle(ctx, a, h, info); err != nil {
+		return err
+	}
+	if err := d.noticeReset(ctx, a, h, info); err != nil {
+		return err
+	}
+	if _, err := d.wipeIfNeeded(ctx, a, h, info); err != nil {
+		return err
+	}
+	if h.Prepared == nil {
+		return a.Tell(ctx, Message{Title: h.Holder.Name + ": the token is as new", Text: []string{"What was on it is gone. Take the task " + groupHolders + ": " + h.Holder.Name + " again, and then this one."}})
+	}
+	if h.Locked {
+		if err := d.keyOfLocked(ctx, a, h); err != nil {
+			return err
+		}
+	}
+	return d.withPIN(ctx, a, h, info.PINTries, func(s *keys.Session, pin *secret.Buffer) error {
+		if h.Key == nil {
+			if err := d.makeKey(ctx, a, s, h); err != nil {
+				return err
+			}
+		}
+		if h.Proved == nil {
+			if err := d.prove(ctx, a, s, h, pin); err != nil {
+				return err
+			}
+		}
+		return d.signHead(ctx, s, h, pin)
+	})
+}
+
+// keyOfLocked makes the root key on a token that was cut off after it had its
+// PUK and management key: a quorum opens their backup, and the making goes on.
+func (d *Desk) keyOfLocked(ctx context.Context, a Attendant, h *HolderState) error {
+	err := a.Tell(ctx, Message{Title: h.Holder.Name + ": open the token's backup", Text: []string{
+		"The token was cut off when it had its new PUK and management key, and no root key yet. Its recipients open their backup, and the making goes on; the key that opens the others' backups stays."}})
+	if err != nil {
+		return err
+	}
+	_, err = d.openQuorum(ctx, a, h, keys.BackupToken, []string{h.Holder.Token}, func(s *keys.Session, opened keys.Opened) error {
+		if err := h.matches(opened); err != nil {
+			return err
+		}
+		if err := d.selectIn(ctx, a, s, h); err != nil {
+			return err
+		}
+		return d.makeKey(ctx, a, s, h)
+	})
+	return err
+}
+
+// selectIn selects a holder's token in a session that has opened a backup. A
+// token in a single reader has to change places with the one that opened it.
+func (d *Desk) selectIn(ctx context.Context, a Attendant, s *keys.Session, h *HolderState) error {
+	look := func(context.Context) (keys.Info, error) {
+		if err := s.Select(h.Serial); err != nil {
+			return keys.Info{}, err
+		}
+		return s.Info()
+	}
+	if _, err := look(ctx); err == nil {
+		return nil
+	}
+	_, err := a.WaitForToken(ctx, TokenWait{Prompt: Prompt{ID: "open.then " + h.Holder.ID, Message: Message{Title: h.Holder.Name + ": insert the token",
+		Text: []string{"The backup is open, for as long as this task goes on. Take the other token out, and put this one in."}},
+		Question: "Insert the token " + h.Holder.Token + "."}, Sticker: h.Holder.Token, Look: look})
+	return err
 }

@@ -45,8 +45,8 @@ type HolderState struct {
 	Holder    Holder
 	Serial    uint32 // of the token in use; 0: none yet
 	Prepared  *Prepared
-	Partial   bool   // the token must be wiped before it can be prepared
-	Locked    string // the attempt in whose backup PUK and management key are, while the token has them and no root key
+	Partial   bool // the token must be wiped before it can be prepared
+	Locked    bool // the token has PUK and management key, which are backed up, and no root key
 	Stored    []*BackupStored
 	Key       *KeyMade
 	Proved    *KeyProved
@@ -323,7 +323,7 @@ func (s *State) wiped(e transcript.Event) error {
 	if err != nil {
 		return err
 	}
-	h.Serial, h.Prepared, h.Partial, h.Locked, h.Stored = 0, nil, false, "", nil
+	h.Serial, h.Prepared, h.Partial, h.Locked, h.Stored = 0, nil, false, false, nil
 	if h.replaces == nil {
 		delete(s.Recipients, h.Holder.ID)
 	}
@@ -388,7 +388,7 @@ func (s *State) keyMade(e transcript.Event) error {
 		return err
 	}
 	s.Files = append(s.Files, data.Evidence...)
-	h.Key, h.Locked = &data, ""
+	h.Key, h.Locked = &data, false
 	return nil
 }
 
@@ -457,11 +457,10 @@ func (s *State) settled(e transcript.Event) error {
 	case data.State == SettledPartial && h.Key == nil:
 		h.Partial = true
 	case data.State == SettledLocked && h.Key == nil && h.Prepared != nil:
-		stored := h.stored(keys.BackupToken)
-		if stored == nil {
+		if h.stored(keys.BackupToken) == nil {
 			return errors.New("no backup of the token's PUK is stored")
 		}
-		h.Locked = attemptOf(stored.Files[0].Name)
+		h.Locked = true
 	case data.State != SettledNothing:
 		return fmt.Errorf("state %q does not fit", data.State)
 	case h.Prepared == nil && !h.Partial:

@@ -64,8 +64,11 @@ func (d *Desk) Next() (Task, bool) {
 }
 
 const (
-	groupHolders = "Holders"
-	groupEnd     = "At the end"
+	groupHolders    = "Holders"
+	groupRecipients = "Recipients"
+	groupKeys       = "Keys"
+	groupBackups    = "Backups"
+	groupEnd        = "At the end"
 )
 
 func (d *Desk) tasks() []Task {
@@ -92,6 +95,9 @@ func (d *Desk) tasks() []Task {
 	if s.Begun.Enrols != "" {
 		return append(tasks, d.handOverTask())
 	}
+	if s.Plan.Backup != nil {
+		tasks = append(tasks, d.backupTasks()...)
+	}
 	tasks = append(tasks, d.reviewTask())
 	for _, h := range s.Plan.Holders {
 		tasks = append(tasks, d.signTask(s.Holders[h.ID]))
@@ -114,9 +120,11 @@ func (t *Task) block(reason string) {
 }
 
 func (d *Desk) enrolTask(h *HolderState) Task {
-	t := Task{ID: "enrol " + h.Holder.ID, Group: groupHolders, Title: h.Holder.Name, State: doneIf(h.counts() && (h.Head != nil || h.Collected != nil))}
+	t := Task{ID: "enrol " + h.Holder.ID, Group: groupHolders, Title: h.Holder.Name, State: doneIf(d.state.enrolled(h))}
 	t.do = func(ctx context.Context, a Attendant) error { return d.enrol(ctx, a, h.Holder.ID) }
 	switch {
+	case t.State == Done && d.state.Plan.Backup != nil:
+		t.Reason = "PIN"
 	case t.State == Done:
 		t.Reason = "key"
 	case h.Collected != nil:
@@ -134,11 +142,57 @@ func (d *Desk) enrolTask(h *HolderState) Task {
 	return t
 }
 
+// enrolled tells whether a holder's first task is done: with backups the token
+// is prepared, and opens them; without, its root key is proved.
+func (s *State) enrolled(h *HolderState) bool {
+	if b := s.Plan.Backup; b != nil {
+		return h.Prepared != nil && h.Head != nil && (!b.Holders || s.Recipients[h.Holder.ID] != nil)
+	}
+	return h.counts() && (h.Head != nil || h.Collected != nil)
+}
+
+// backupTasks stand between the holders and the review where there are backups.
+func (d *Desk) backupTasks() []Task {
+	s := d.state
+	var tasks []Task
+	for _, r := range s.Plan.Backup.Recipients {
+		tasks = append(tasks, d.recipientTask(r))
+	}
+	for _, h := range s.Plan.Holders {
+		tasks = append(tasks, d.keyTask(s.Holders[h.ID]))
+	}
+	return append(tasks, d.drillTask(), d.copiesTask())
+}
+
+func (d *Desk) keyTask(h *HolderState) Task {
+	t := Task{ID: "key " + h.Holder.ID, Group: groupKeys, Title: h.Holder.Name, State: doneIf(h.Proved != nil)}
+	t.do = func(ctx context.Context, a Attendant) error { return d.key(ctx, a, h) }
+	missing := d.state.recipientsMissing()
+	switch {
+	case t.State == Done && h.Key.Imported:
+		t.Reason = "key, backup"
+	case t.State == Done:
+		t.Reason = "key"
+	case len(missing) > 0:
+		t.block("waits for " + listed(missing) + " to show that they open backups")
+	case h.Prepared == nil:
+		t.block("waits for the token")
+	case h.Open != nil:
+		t.Reason = "was interrupted"
+	case h.Key != nil:
+		t.Reason = "key, not yet proved"
+	}
+	return t
+}
+
 func (d *Desk) reviewTask() Task {
 	s := d.state
 	t := Task{ID: "review", Title: fmt.Sprintf("Review root v%d", s.Plan.Version), State: doneIf(s.Reviewed != nil), do: d.review}
 	if missing := s.names(func(h *HolderState) bool { return !h.counts() }); len(missing) > 0 {
 		t.block("waits for the keys of " + listed(missing))
+	}
+	if s.Plan.Backup != nil && (!s.drilled() || !s.copiedEnough()) {
+		t.block("waits for the drill and the copies of the backups")
 	}
 	return t
 }

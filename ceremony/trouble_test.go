@@ -109,7 +109,7 @@ func TestAnotherAttestationRoot(t *testing.T) {
 		t.Fatal(err)
 	}
 	runTo(t, desk, "enrol alice")
-	tokens := ceremony.Tokens{Start: s.start, Plug: func(sticker string) error { s.plugged = []string{sticker}; return nil }}
+	tokens := ceremony.Tokens{Start: s.start, Plug: func(stickers ...string) error { s.plugged = stickers; return nil }}
 	tokens.Roots = append(tokens.Roots, other.AttestationRoot())
 	desk.UseTokens(tokens)
 	var attestation *keys.AttestationError
