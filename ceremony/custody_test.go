@@ -237,6 +237,8 @@ func TestBackupWarnings(t *testing.T) {
 		{"tokens only", []string{`, "Bank safe"]`, "]", "[[recipient]]\nname = \"Bank safe\"\nsite = \"Zurich\"\nage = \"" + safeAge + "\"\n", ""}, together},
 		{"everyone must come", []string{"quorum = 3", "quorum = 5"}, everyone},
 		{"one post-quantum", []string{safeAge, hybrid}, quantum},
+		{"one post-quantum of two safes", []string{safeAge, hybrid, "threshold = 3", "threshold = 1", "quorum = 3", "quorum = 1", `["holders", "Bank safe"]`, `["Bank safe", "Two"]`,
+			"[[holder]]", "[[recipient]]\nname = \"Two\"\nage = \"" + safeAge + "\"\n[[holder]]"}, quantum},
 		{"a passphrase", []string{"age = \"" + safeAge + "\"", "passphrase = true"}, ""},
 		{"post-quantum and passphrases", append([]string{safeAge, hybrid}, passphrases...), ""},
 		{"keys that stay", []string{`custody = "backed-up"`, `custody = "on-token"`, `custody = "backed-up"`, `custody = "on-token"`},
