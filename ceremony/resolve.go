@@ -231,7 +231,7 @@ func (r *Resolved) check() error {
 		}
 		known := h.Custody == OnToken && !h.Spare || h.Custody == BackedUp && r.Backup != nil
 		if !known || h.KeyID != "" {
-			return fmt.Errorf("holder %q: custody %q is not one that this version knows, with these backups", h.ID, h.Custody)
+			return fmt.Errorf("holder %q: custody %q is not one that this plan can have", h.ID, h.Custody)
 		}
 		for _, mark := range []string{"id " + h.ID, "name " + fold(h.Name), "token " + fold(h.Token)} {
 			if seen[mark] {
