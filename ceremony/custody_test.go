@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"filippo.io/age"
 )
 
 // held is a plan in which each text is a holder: "Alice@Lisbon", or "Alice".
@@ -163,6 +165,89 @@ custody:
 	var fields map[string]any
 	if err := json.Unmarshal(data, &fields); err != nil || fields["days"] != 365.0 || fields["digest"] != r.Digest() {
 		t.Errorf("%v %s", err, data)
+	}
+}
+
+func TestCheckPlanWithBackups(t *testing.T) {
+	between := func(r *Resolved, from, to string) string {
+		text := strings.Join(CheckPlan(r, planNow).Lines(), "\n")
+		_, text, _ = strings.Cut(text, from)
+		text, _, _ = strings.Cut(text, to)
+		return text
+	}
+	want := `
+  Alice Costa (alice), token A-01, backed-up, Lisbon
+  Bruno Ferraz (bruno), token B-02, backed-up, Lisbon
+  Chen Wei (chen), token C-03, backed-up, Singapore
+  Dana Okafor (dana), token D-04, backed-up, Lagos
+  Emil Novak (emil), token E-05, backed-up, Lagos
+  Bank safe (bank-safe), recipient of backups, age1, Zurich
+  Wanda Meyer, witness
+
+backups:
+  any 3 of 5 open a holder's backup: the token of every other holder and Bank safe
+  root key, PUK and management key of Alice Costa, Bruno Ferraz, Chen Wei, Dana Okafor and Emil Novak: 20 files each
+
+`
+	if got := between(resolvedBackedUp(t), "who must come:", "online roles:"); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	want = `
+  Alice Costa (alice), token A-01, backed-up, and a spare token, Lisbon
+  Bruno Ferraz (bruno), token B-02, on-token, Lisbon
+  Chen Wei (chen), token C-03, backed-up, Singapore
+  Dana Okafor (dana), token D-04, backed-up, Lagos
+  Emil Novak (emil), token E-05, backed-up, Lagos
+  Bank safe (bank-safe), recipient of backups, age-plugin-yubikey, Zurich
+  Two (two), recipient of backups, passphrase
+  Three (three), recipient of backups, passphrase
+  Wanda Meyer, witness
+
+backups:
+  all of these open a holder's backup together: Bank safe, Two and Three
+  root key, PUK and management key of Alice Costa, Chen Wei, Dana Okafor and Emil Novak: 2 files each
+  only PUK and management key of Bruno Ferraz: 1 file each
+
+`
+	mixed := resolvedBackedUp(t, safeAge, pluginAge, `["holders", "Bank safe"]`, `["Bank safe", "Two", "Three"]`,
+		"[[holder]]", "[[recipient]]\nname = \"Two\"\npassphrase = true\n[[recipient]]\nname = \"Three\"\npassphrase = true\n[[holder]]",
+		`site = "Lisbon"`, "site = \"Lisbon\"\nspare = true", "token = \"B-02\"\nsite = \"Lisbon\"\ncustody = \"backed-up\"", "token = \"B-02\"\nsite = \"Lisbon\"\ncustody = \"on-token\"")
+	if got := between(mixed, "who must come:", "online roles:"); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+func TestBackupWarnings(t *testing.T) {
+	identity, err := age.GenerateHybridIdentity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	hybrid := identity.Recipient().String()
+	const together = "all recipients are the holders' tokens, which travel together: one accident takes the keys and their backups (hint: a recipient outside of the room, such as a safe)"
+	const everyone = "every recipient must come to open a backup: the loss of any one makes it useless (hint: more recipients than the quorum)"
+	quantum := "only some layers of the backups are post-quantum, those for Bank safe: a quantum computer would open the others, so that fewer than the quorum suffice"
+	passphrases := []string{`["holders", "Bank safe"]`, `["Bank safe", "Two", "Three", "Four"]`, "[[holder]]",
+		"[[recipient]]\nname = \"Two\"\npassphrase = true\n[[recipient]]\nname = \"Three\"\npassphrase = true\n[[recipient]]\nname = \"Four\"\npassphrase = true\n[[holder]]"}
+	for _, c := range []struct {
+		name    string
+		changes []string
+		want    string
+	}{
+		{"the example", nil, ""},
+		{"tokens only", []string{`, "Bank safe"]`, "]", "[[recipient]]\nname = \"Bank safe\"\nsite = \"Zurich\"\nage = \"" + safeAge + "\"\n", ""}, together},
+		{"everyone must come", []string{"quorum = 3", "quorum = 5"}, everyone},
+		{"one post-quantum", []string{safeAge, hybrid}, quantum},
+		{"one post-quantum of two safes", []string{safeAge, hybrid, "threshold = 3", "threshold = 1", "quorum = 3", "quorum = 1", `["holders", "Bank safe"]`, `["Bank safe", "Two"]`,
+			"[[holder]]", "[[recipient]]\nname = \"Two\"\nage = \"" + safeAge + "\"\n[[holder]]"}, quantum},
+		{"a passphrase", []string{"age = \"" + safeAge + "\"", "passphrase = true"}, ""},
+		{"post-quantum and passphrases", append([]string{safeAge, hybrid}, passphrases...), ""},
+		{"keys that stay", []string{`custody = "backed-up"`, `custody = "on-token"`, `custody = "backed-up"`, `custody = "on-token"`},
+			"no root key of Alice Costa or Bruno Ferraz is backed up, only PUK and management key: a lost token's key does not come back"},
+	} {
+		check := CheckPlan(resolvedBackedUp(t, c.changes...), planNow)
+		if got := strings.Join(check.Warnings, "\n"); got != c.want {
+			t.Errorf("%s: %q, want %q", c.name, got, c.want)
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package ceremony
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +18,9 @@ import (
 // hand may have more.
 const maxAsked = 40
 
+// maxAskedRecipients is how many recipients beside the holders it takes.
+const maxAskedRecipients = 20
+
 // interview is a plan while it is being asked for.
 type interview struct {
 	ctx  context.Context
@@ -24,6 +28,8 @@ type interview struct {
 	dir  *os.Root
 	now  time.Time
 	plan Plan
+
+	backups bool // ask about them
 }
 
 // Interview asks for a plan and returns it as the text of a plan.toml, with
@@ -31,13 +37,18 @@ type interview struct {
 // What is not asked has its default and can be changed in the text. Errors of
 // the Attendant (ErrBack, ErrLeft) are returned as they are.
 func Interview(ctx context.Context, a Attendant, dir, kind string, now time.Time) ([]byte, error) {
-	iv := &interview{ctx: ctx, a: a, now: now, plan: Plan{Kind: kind, Roles: map[string]RolePlan{}}}
+	iv := &interview{ctx: ctx, a: a, now: now, plan: Plan{Kind: kind, Roles: map[string]RolePlan{}}, backups: backupsReady}
 	if !slices.Contains([]string{Create, Rotate, Revoke}, kind) {
 		return nil, fmt.Errorf("kind %q is none of %s, %s, %s", kind, Create, Rotate, Revoke)
 	}
 	if text, not := iv.plan.notYet()["kind"]; not {
 		return nil, errors.New(text)
 	}
+	return iv.run(dir)
+}
+
+// run asks for the whole plan, and returns its text.
+func (iv *interview) run(dir string) ([]byte, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return nil, fmt.Errorf("folder of the plan: %w", err)
@@ -52,7 +63,7 @@ func Interview(ctx context.Context, a Attendant, dir, kind string, now time.Time
 	if err != nil {
 		return nil, err
 	}
-	r, err := p.resolve(now)
+	r, err := p.resolve(iv.now)
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +75,7 @@ func Interview(ctx context.Context, a Attendant, dir, kind string, now time.Time
 			return nil, err
 		}
 	}
-	if _, err := p.Resolve(now); err != nil {
+	if _, err := p.resolveToFit(iv.now); err != nil {
 		return nil, err
 	}
 	return p.Data, nil
@@ -96,6 +107,9 @@ func (iv *interview) ask() error {
 		}
 	}
 	if err := iv.number("plan.threshold", &p.Root.Threshold, fmt.Sprintf("How many of the %d must sign a root?", count), 1, count); err != nil {
+		return err
+	}
+	if err := iv.backup(); err != nil {
 		return err
 	}
 	p.Root.Expires = "365d"
@@ -219,6 +233,130 @@ func (iv *interview) holder(n int) error {
 	return nil
 }
 
+// backup asks whether there are backups, and who opens them. With backups all
+// keys are backed up; other custody is for those who write it by hand.
+func (iv *interview) backup() error {
+	if !iv.backups {
+		return nil
+	}
+	p := &iv.plan
+	yes, err := iv.a.Confirm(iv.ctx, Prompt{
+		ID: "plan.backup",
+		Message: Message{Title: "Backups", Text: []string{
+			"With backups a lost token or a forgotten PIN can be made good: some people open a backup together. Without, the loss of a token is the loss of its key.",
+			"No holder can open their own backup.",
+		}},
+		Question: "Are there backups? (recommended)",
+	})
+	if err != nil || !yes {
+		return err
+	}
+	for i := range p.Holders {
+		p.Holders[i].Custody = BackedUp
+	}
+	p.Backup.Recipients = []string{everyHolder}
+	// The others must be enough for a quorum that is not below the threshold.
+	count, least := 0, max(0, p.Root.Threshold-len(p.Holders)+1)
+	err = iv.number("plan.recipients", &count, "Every other holder's token opens a holder's backup. Who else does, such as a safe: how many more recipients?", least, maxAskedRecipients)
+	if err != nil {
+		return err
+	}
+	for i := range count {
+		if err := iv.recipient(i + 1); err != nil {
+			return err
+		}
+	}
+	return iv.quorum()
+}
+
+// quorum asks how many recipients open a backup together.
+func (iv *interview) quorum() error {
+	p := &iv.plan
+	with := func(quorum int) *Resolved {
+		p.Backup.Quorum = quorum
+		return &Resolved{Threshold: p.Root.Threshold, Holders: p.Holders, Backup: p.backup()}
+	}
+	most := with(1).Openers()
+	if p.Root.Threshold == most {
+		return with(most).checkQuorum()
+	}
+	text := ""
+	question := fmt.Sprintf("How many of the %d recipients of a backup must open it together?", most)
+	err := iv.text("plan.quorum", &text, question, "", func(s string) error {
+		n, err := strconv.Atoi(s)
+		if err != nil || n < 1 || n > most {
+			return fmt.Errorf("%q is not a number from 1 to %d", s, most)
+		}
+		return with(n).checkQuorum()
+	})
+	if err != nil {
+		return err
+	}
+	p.Backup.Quorum, err = strconv.Atoi(text)
+	return err
+}
+
+// recipient asks about the n-th recipient who is no holder, from 1.
+func (iv *interview) recipient(n int) error {
+	var r Recipient
+	p := &iv.plan
+	id := func(suffix string) string { return fmt.Sprintf("plan.recipient.%s %d", suffix, n) }
+	free := func(s string, ofHolder func(Holder) string, of func(Recipient) string) error {
+		if slices.ContainsFunc(p.Holders, func(h Holder) bool { return fold(ofHolder(h)) == fold(s) }) {
+			return fmt.Errorf("%q is a holder: every holder is a recipient already", s)
+		}
+		if i := slices.IndexFunc(p.Recipients, func(o Recipient) bool { return fold(of(o)) == fold(s) }); i >= 0 {
+			return fmt.Errorf("%q is taken by recipient %d, %s", s, i+1, p.Recipients[i].Name)
+		}
+		return nil
+	}
+	err := iv.text(id("name"), &r.Name, fmt.Sprintf("Recipient %d: name, as in Bank safe?", n), "", func(s string) error {
+		if fold(s) == everyHolder {
+			return fmt.Errorf("%q would mean the holders", s)
+		}
+		return cmp.Or(checkName(s), free(s, func(h Holder) string { return h.Name }, func(o Recipient) string { return o.Name }))
+	})
+	if err != nil {
+		return err
+	}
+	checkFree := func(s string) error {
+		return cmp.Or(checkID(s), free(s, func(h Holder) string { return h.ID }, func(o Recipient) string { return o.ID }))
+	}
+	if r.ID = slug(r.Name); checkFree(r.ID) != nil {
+		if err := iv.text(id("id"), &r.ID, fmt.Sprintf("%s: a short name for files, of a-z, 0-9 and -?", r.Name), "", checkFree); err != nil {
+			return err
+		}
+	}
+	const passphrase = "a passphrase, typed when backups are made"
+	err = iv.text(id("age"), &r.Age, fmt.Sprintf("%s: age recipient, as in age1...?", r.Name), passphrase, func(s string) error {
+		parsed, err := parseAge(r.Name, s)
+		if err != nil {
+			return err
+		}
+		if i := slices.IndexFunc(p.Recipients, func(o Recipient) bool { return o.Age == parsed.Text }); i >= 0 {
+			return fmt.Errorf("this is the recipient of %s: one identity would count as two", p.Recipients[i].Name)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if r.Passphrase = r.Age == ""; !r.Passphrase {
+		parsed, err := parseAge(r.Name, r.Age)
+		if err != nil {
+			return err
+		}
+		r.Age = parsed.Text
+	}
+	err = iv.text(id("site"), &r.Site, fmt.Sprintf("%s: in which place is it kept?", r.Name), "not said", checkName)
+	if err != nil {
+		return err
+	}
+	p.Recipients = append(p.Recipients, r)
+	p.Backup.Recipients = append(p.Backup.Recipients, r.Name)
+	return nil
+}
+
 // role asks for the key files of an online role, and for its threshold where
 // it has several. They can be those of the role before.
 func (iv *interview) role(name string) error {
@@ -315,7 +453,25 @@ func (iv *interview) toml() []byte {
 	line("min_firmware", quote(p.Token.MinFirmware), "")
 
 	b.WriteString("\n[backup]\n")
-	line("quorum", "0", "no backups")
+	if p.Backup.Quorum == 0 {
+		line("quorum", "0", "no backups")
+	} else {
+		line("quorum", fmt.Sprint(p.Backup.Quorum), "recipients who must act together")
+		line("recipients", quoteAll(p.Backup.Recipients), "")
+	}
+	for _, r := range p.Recipients {
+		b.WriteString("\n[[recipient]]\n")
+		line("name", quote(r.Name), "")
+		line("id", quote(r.ID), "in file names")
+		if r.Passphrase {
+			line("passphrase", "true", "typed when backups are made")
+		} else {
+			line("age", quote(r.Age), "")
+		}
+		if r.Site != "" {
+			line("site", quote(r.Site), "")
+		}
+	}
 	for _, h := range p.Holders {
 		b.WriteString("\n[[holder]]\n")
 		line("name", quote(h.Name), "")
@@ -324,7 +480,9 @@ func (iv *interview) toml() []byte {
 		if h.Site != "" {
 			line("site", quote(h.Site), "")
 		}
-		line("custody", quote(h.Custody), "the key never leaves the token")
+		line("custody", quote(h.Custody), map[string]string{
+			OnToken: "the key never leaves the token", BackedUp: "or on-token: the key never leaves the token",
+		}[h.Custody])
 	}
 	for _, person := range p.Persons {
 		b.WriteString("\n[[person]]\n")
@@ -333,13 +491,9 @@ func (iv *interview) toml() []byte {
 	}
 	for _, name := range onlineRoles {
 		role := p.Roles[name]
-		var files []string
-		for _, file := range role.Files {
-			files = append(files, quote(file))
-		}
 		fmt.Fprintf(&b, "\n[role.%s]\n", name)
 		line("threshold", fmt.Sprint(role.Threshold), "")
-		line("keys", "["+strings.Join(files, ", ")+"]", "")
+		line("keys", quoteAll(role.Files), "")
 	}
 	return []byte(b.String())
 }
@@ -347,4 +501,12 @@ func (iv *interview) toml() []byte {
 // quote writes a text of printable characters as TOML does.
 func quote(s string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
+}
+
+func quoteAll(texts []string) string {
+	quoted := make([]string, len(texts))
+	for i, s := range texts {
+		quoted[i] = quote(s)
+	}
+	return "[" + strings.Join(quoted, ", ") + "]"
 }

@@ -1,6 +1,7 @@
 package ceremony
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"filippo.io/age"
 
 	"rootceremony/keys"
 	"rootceremony/keys/secret"
@@ -93,6 +96,22 @@ func keyFolder(t *testing.T) string {
 	return dir
 }
 
+// interviewed is Interview for every plan.
+func interviewed(a *answers, dir string) ([]byte, error) {
+	iv := &interview{ctx: a.t.Context(), a: a, now: planNow, plan: Plan{Kind: Create, Roles: map[string]RolePlan{}}, backups: true}
+	return iv.run(dir)
+}
+
+// Public keys whose identities nobody has. pointAge and pointPlugin are one
+// P-256 key.
+const (
+	safeAge     = "age1gaa6cxnay3dwzuzlx0lewyl50v85260k6pvuaevdtdwrz66xhd6qd3rkcm"
+	otherSafe   = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHOhedaXucq0Ez2VQk/6nUMaKf41M84aZ3FOBpU1v3qS"
+	pointAge    = "age1tag1qv3cs05h4fqsqcp6l77xa75wp96cdv3fpgslpgun28u6yx4uhqddcwucx0w"
+	pointPlugin = "age1yubikey1qv3cs05h4fqsqcp6l77xa75wp96cdv3fpgslpgun28u6yx4uhqddcy78kva"
+	pluginAge   = "age1yubikey1q0vkgtmppre5fyymld8zefehh09kkgdr09w8xa8ckkhdrze7w5x47zp3ttr"
+)
+
 func interviewScript() map[string]string {
 	return map[string]string{
 		"plan.name":                     `The "Example" \ packages`,
@@ -108,6 +127,19 @@ func interviewScript() map[string]string {
 		"plan.holder.token 3":           "C-03",
 		"plan.holder.site 3":            "Singapore",
 		"plan.threshold":                "4\n0\n2",
+		"plan.backup":                   "yes",
+		"plan.recipients":               "-1\n21\n3",
+		"plan.recipient.name 1":         "Holders\nalice COSTA\nBank safe",
+		"plan.recipient.age 1":          "age1\nAGE-SECRET-KEY-1QQQQ\nssh-rsa AAAA\npassphrase\n" + safeAge,
+		"plan.recipient.site 1":         "Zurich",
+		"plan.recipient.name 2":         "bank safe\n金库",
+		"plan.recipient.id 2":           "chen\nbank-safe\nvault",
+		"plan.recipient.age 2":          safeAge + "\n",
+		"plan.recipient.site 2":         "",
+		"plan.recipient.name 3":         "Notary",
+		"plan.recipient.age 3":          otherSafe + " comment@host",
+		"plan.recipient.site 3":         "",
+		"plan.quorum":                   "1\n6\nall\n3",
 		"plan.expires":                  "yesterday\n2026-01-01T00:00:00Z\n2027-11-22T00:00:00.5Z\n2027-11-22T00:00:00Z",
 		"plan.touch":                    "cached",
 		"plan.role.timestamp":           "\nkeys/none.pub\n../timestamp.pub\nkeys\nkeys/timestamp.pub, keys/timestamp.pub\nkeys/timestamp.pub, keys/snapshot.pub",
@@ -121,7 +153,7 @@ func interviewScript() map[string]string {
 func TestInterview(t *testing.T) {
 	dir := keyFolder(t)
 	a := &answers{t: t, script: interviewScript()}
-	text, err := Interview(t.Context(), a, dir, Create, planNow)
+	text, err := interviewed(a, dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,10 +165,17 @@ func TestInterview(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, text)
 	}
+	wantBackup := BackupPlan{3, []string{"holders", "Bank safe", "金库", "Notary"}}
+	wantRecipients := []Recipient{
+		{ID: "bank-safe", Name: "Bank safe", Age: safeAge, Site: "Zurich"}, {ID: "vault", Name: "金库", Passphrase: true}, {ID: "notary", Name: "Notary", Age: otherSafe},
+	}
+	if !reflect.DeepEqual(p.Backup, wantBackup) || !reflect.DeepEqual(p.Recipients, wantRecipients) {
+		t.Errorf("%+v %+v", p.Backup, p.Recipients)
+	}
 	want := []Holder{
-		{ID: "alice", Name: "Alice Costa", Token: "A-01", Site: "Lisbon", Custody: OnToken},
-		{ID: "alice-silva", Name: "Alice Silva", Token: "B-02", Custody: OnToken},
-		{ID: "chen", Name: "陈伟", Token: "C-03", Site: "Singapore", Custody: OnToken},
+		{ID: "alice", Name: "Alice Costa", Token: "A-01", Site: "Lisbon", Custody: BackedUp},
+		{ID: "alice-silva", Name: "Alice Silva", Token: "B-02", Custody: BackedUp},
+		{ID: "chen", Name: "陈伟", Token: "C-03", Site: "Singapore", Custody: BackedUp},
 	}
 	if !reflect.DeepEqual(p.Holders, want) {
 		t.Errorf("holders %+v", p.Holders)
@@ -155,13 +194,17 @@ func TestInterview(t *testing.T) {
 			t.Errorf("%s: %+v", role, got)
 		}
 	}
-	if len(a.refused) != 4+2+1+1+4+2+3+5+1 {
+	if len(a.refused) != 4+2+1+1+4+2+3+5+1+2+2+4+1+2+1+3 {
 		t.Errorf("refused:\n%s", strings.Join(a.refused, "\n"))
 	}
-	for _, said := range []string{`key file "keys/none.pub": no such file`, `"alice costa" is taken by holder 1, Alice Costa`, `"a-01" is taken by holder 1`, "is in the past"} {
+	for _, said := range []string{`key file "keys/none.pub": no such file`, `"alice costa" is taken by holder 1, Alice Costa`, `"a-01" is taken by holder 1`, "is in the past",
+		"is an identity, which is secret", "this is the recipient of Bank safe", `"bank-safe" is taken by recipient 1, Bank safe`, `"alice COSTA" is a holder`, "the backup quorum (1) is below the threshold (2)", `"6" is not a number from 1 to 5`} {
 		if !strings.Contains(strings.Join(a.refused, "\n"), said) {
 			t.Errorf("nobody said %q", said)
 		}
+	}
+	if strings.Contains(strings.Join(a.refused, "\n"), "KEY-1QQQQ") {
+		t.Error("an identity typed by mistake is shown")
 	}
 }
 
@@ -171,7 +214,7 @@ func TestInterviewLeft(t *testing.T) {
 	for id := range interviewScript() {
 		a := &answers{t: t, script: interviewScript()}
 		delete(a.script, id)
-		text, err := Interview(t.Context(), a, dir, Create, planNow)
+		text, err := interviewed(a, dir)
 		if !errors.Is(err, ErrLeft) || text != nil || a.asked[len(a.asked)-1] != id {
 			t.Errorf("%s: %q, %v", id, text, err)
 		}
@@ -181,7 +224,7 @@ func TestInterviewLeft(t *testing.T) {
 func TestInterviewTooLarge(t *testing.T) {
 	dir := keyFolder(t)
 	script := map[string]string{
-		"plan.name": "Large", "plan.holders": "8", "plan.threshold": "3", "plan.expires": "", "plan.touch": "always",
+		"plan.name": "Large", "plan.holders": "8", "plan.threshold": "3", "plan.expires": "", "plan.backup": "no", "plan.touch": "always",
 		"plan.role.timestamp": "keys/timestamp.pub", "plan.role.snapshot": "keys/snapshot.pub", "plan.role.targets": "keys/targets.pub",
 		"plan.witness": "",
 	}
@@ -191,16 +234,16 @@ func TestInterviewTooLarge(t *testing.T) {
 		script[fmt.Sprint("plan.holder.site ", i)] = ""
 	}
 	script["plan.ecdsa"] = "no"
-	if _, err := Interview(t.Context(), &answers{t: t, script: script}, dir, Create, planNow); err == nil || !strings.Contains(err.Error(), "3161 bytes") {
+	if _, err := interviewed(&answers{t: t, script: script}, dir); err == nil || !strings.Contains(err.Error(), "3161 bytes") {
 		t.Errorf("no: %v", err)
 	}
 	script["plan.ecdsa"] = "yes"
-	text, err := Interview(t.Context(), &answers{t: t, script: script}, dir, Create, planNow)
+	text, err := interviewed(&answers{t: t, script: script}, dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	p, err := parsePlan(text, "p")
-	if err != nil || p.Token != (TokenPolicy{keys.P256, keys.TouchAlways, "5.4.2"}) || p.Root.Expires != "365d" || len(p.Persons) != 0 {
+	if err != nil || p.Token != (TokenPolicy{keys.P256, keys.TouchAlways, "5.4.2"}) || p.Root.Expires != "365d" || len(p.Persons) != 0 || p.backup() != nil || p.Holders[7].Custody != OnToken {
 		t.Errorf("%v\n%s", err, text)
 	}
 }
@@ -220,6 +263,55 @@ func TestInterviewRefuses(t *testing.T) {
 	}
 }
 
+// The only number that there can be is not asked for.
+func TestInterviewOneQuorum(t *testing.T) {
+	dir := keyFolder(t)
+	script := map[string]string{
+		"plan.name": "Alone", "plan.holders": "1", "plan.holder.name 1": "Alice", "plan.holder.token 1": "A-01", "plan.holder.site 1": "",
+		"plan.backup": "yes", "plan.recipients": "0\n1", "plan.recipient.name 1": "Alice\nSafe", "plan.recipient.age 1": "", "plan.recipient.site 1": "",
+		"plan.expires": "", "plan.touch": "always", "plan.witness": "",
+		"plan.role.timestamp": "keys/timestamp.pub", "plan.role.snapshot": "", "plan.role.targets": "",
+	}
+	text, err := interviewed(&answers{t: t, script: script}, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := parsePlan(text, "p")
+	if err != nil || p.Backup.Quorum != 1 || !p.Recipients[0].Passphrase {
+		t.Errorf("%v\n%s", err, text)
+	}
+}
+
+// The example with backups is good, and its safe's identity is there.
+func TestBackedUpExample(t *testing.T) {
+	files, err := backedUpExample()
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := backedUpExample()
+	if err != nil || len(files) != 5 || string(files[safeFile]) == string(again[safeFile]) {
+		t.Errorf("%d files, %v", len(files), err)
+	}
+	identities, err := age.ParseIdentities(bytes.NewReader(files[safeFile]))
+	if err != nil || len(identities) != 1 {
+		t.Fatalf("%v: %v", identities, err)
+	}
+	r := resolvedBackedUp(t)
+	if r.Threshold != 3 || r.Backup.Quorum != 3 || !r.Backup.Holders || r.Openers() != 5 || r.Holders[4].Custody != BackedUp {
+		t.Errorf("%+v %+v", r, r.Backup)
+	}
+	p, err := parsePlan(files["plan.toml"], "p")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if public := identities[0].(*age.X25519Identity).Recipient().String(); p.Recipients[0].Age != public || p.Recipients[0].ID != "bank-safe" {
+		t.Errorf("%+v, not %s", p.Recipients, public)
+	}
+	if c := CheckPlan(r, planNow); len(c.Warnings)+len(c.Custody.Warnings) != 0 {
+		t.Errorf("the example has warnings: %q %q", c.Warnings, c.Custody.Warnings)
+	}
+}
+
 // The example is 3 of 5, with online keys that are new each time.
 func TestExamplePlan(t *testing.T) {
 	one, err := ExamplePlan()
@@ -227,7 +319,7 @@ func TestExamplePlan(t *testing.T) {
 		t.Fatal(err)
 	}
 	two, _ := ExamplePlan()
-	if len(one) != 4 || string(one["keys/targets.pub"]) == string(two["keys/targets.pub"]) || string(one["keys/targets.pub"]) == string(one["keys/snapshot.pub"]) {
+	if len(one) < 4 || string(one["keys/targets.pub"]) == string(two["keys/targets.pub"]) || string(one["keys/targets.pub"]) == string(one["keys/snapshot.pub"]) {
 		t.Errorf("%d files; every key is a new one", len(one))
 	}
 	r := resolvedExample(t)

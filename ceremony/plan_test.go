@@ -11,6 +11,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -18,6 +19,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"filippo.io/age"
 
 	"rootceremony/keys"
 )
@@ -29,11 +32,17 @@ var planNow = time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC)
 // with its key files, and returns the folder.
 func planFolder(t testing.TB, changes ...string) string {
 	t.Helper()
-	files, err := ExamplePlan()
+	files, err := exampleKeys()
 	if err != nil {
 		t.Fatal(err)
 	}
 	files["plan.toml"] = []byte(changed(t, examplePlan, changes...))
+	return newFolder(t, files)
+}
+
+// newFolder writes files to a new folder.
+func newFolder(t testing.TB, files map[string][]byte) string {
+	t.Helper()
 	dir := t.TempDir()
 	for name, data := range files {
 		file := filepath.Join(dir, name)
@@ -62,6 +71,32 @@ func changed(t testing.TB, text string, changes ...string) string {
 func resolvedExample(t testing.TB, changes ...string) *Resolved {
 	t.Helper()
 	p, err := ReadPlan(filepath.Join(planFolder(t, changes...), "plan.toml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := p.resolve(planNow)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// backedUpText is the example with backups, changed, and with safeAge for its
+// safe.
+func backedUpText(t testing.TB, changes ...string) string {
+	t.Helper()
+	return changed(t, fmt.Sprintf(backedUpPlan, safeAge), changes...)
+}
+
+// resolvedBackedUp is backedUpText, agreed at planNow.
+func resolvedBackedUp(t testing.TB, changes ...string) *Resolved {
+	t.Helper()
+	files, err := exampleKeys()
+	if err != nil {
+		t.Fatal(err)
+	}
+	files["plan.toml"] = []byte(backedUpText(t, changes...))
+	p, err := ReadPlan(filepath.Join(newFolder(t, files), "plan.toml"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -174,8 +209,10 @@ var badPlans = []struct {
 	{"another kind", []string{`"create"`, `"renew"`}, `3:8: kind "renew" is none of create, rotate, revoke`},
 	{"rotate", []string{`"create"`, `"rotate"`, "threshold = 3", "threshold = 0"}, `3:8: kind "rotate" cannot be done yet: only "create" can`},
 	{"revoke", []string{`"create"`, `"revoke"`}, `3:8: kind "revoke" cannot be done yet: only "create" can`},
-	{"backups", []string{"quorum = 0", "quorum = 3"}, `17:10: backups cannot be made yet (hint: quorum = 0)`},
-	{"a backed-up key", []string{`"on-token"`, `"backed-up"`}, `23:11: custody "backed-up" cannot be done yet: only "on-token" can`},
+	{"backups for nobody", []string{"quorum = 0", "quorum = 3"}, `16:2: recipients is missing (hint: recipients = ["holders", "Bank safe"]: who opens backups)`},
+	{"backups for an empty list", []string{"quorum = 0", "quorum = 3\nrecipients = []"}, `18:1: recipients is empty (hint: recipients = ["holders", "Bank safe"]: who opens backups)`},
+	{"a backed-up key without backups", []string{`"on-token"`, `"backed-up"`}, `23:11: custody "backed-up" needs backups, but the backup quorum is 0 (hint: [backup] with quorum and recipients, or custody "on-token")`},
+	{"a spare of a key on its token", []string{"quorum = 0", "quorum = 3\nrecipients = [\"holders\"]", `custody = "on-token"`, "custody = \"on-token\"\nspare = true"}, `25:9: a spare token needs custody "backed-up": a key that never leaves its token has no second one`},
 	{"an existing key", []string{`"on-token"`, `"existing"`}, `23:11: custody "existing" is for rotate and revoke: create starts from no root`},
 	{"another custody", []string{`"on-token"`, `"cloud"`}, `23:11: custody "cloud" is none of on-token, backed-up, existing`},
 	{"a spare of what cannot be copied", []string{"site = \"Lisbon\"", "site = \"Lisbon\"\nspare = true"}, `23:9: a spare token needs custody "backed-up": a key that never leaves its token has no second one`},
@@ -184,8 +221,7 @@ var badPlans = []struct {
 	{"trusted roots", []string{"[root]", "trusted = \"trusted\"\nearlier = [\"x\"]\n[root]"}, `6:11: trusted is for rotate and revoke: create starts from no root
 7:1: earlier is for rotate and revoke: create starts from no root`},
 	{"quorum below zero", []string{"quorum = 0", "quorum = -1"}, `17:10: quorum -1: at least 0, which means no backups`},
-	{"recipients of nothing", []string{"quorum = 0", "quorum = 0\nrecipients = [\"holders\", \"Safe\"]"}, `18:1: recipients are named, but quorum 0 means no backups`},
-	{"a recipient with nothing", []string{"[[person]]", "[[recipient]]\nname = \"Safe\"\n[[person]]"}, `49:3: recipient "Safe" needs either age = "age1..." or passphrase = true`},
+	{"recipients of nothing", []string{"quorum = 0", "quorum = 0\nrecipients = [\"holders\"]"}, `18:1: recipients are named, but quorum 0 means no backups`},
 
 	{"no name", []string{"name = \"Example packages\"\n", ""}, `1:1: name is missing (hint: the project's name, as in its root's announcement)`},
 	{"an empty name", []string{"Example packages", ""}, `4:8: name is empty (hint: the project's name, as in its root's announcement)`},
@@ -259,6 +295,128 @@ func TestBadPlans(t *testing.T) {
 			wantFaults(t, err, "my.toml", c.want)
 		})
 	}
+}
+
+// In backedUpPlan: 17 quorum, 18 recipients, 20 [[recipient]], 21 name, 22
+// site, 23 age; then [[holder]] in 25, 31, 37, 43, 49, [[person]] in 55.
+var badBackups = []struct {
+	name    string
+	changes []string
+	want    string
+}{
+	{"more than there are", []string{"quorum = 3", "quorum = 6"}, `17:10: quorum 6 is more than the recipients of a holder's backup, 5: no holder is a recipient of their own (hint: quorum 3, 4 or 5 would do)`},
+	{"more than there are outside", []string{"quorum = 3", "quorum = 2", `["holders", "Bank safe"]`, `["Bank safe"]`, "threshold = 3", "threshold = 1"}, `17:10: quorum 2 is more than there are recipients, 1 (hint: quorum 1 would do)`},
+	{"too few for any quorum", []string{`["holders", "Bank safe"]`, `["Bank safe"]`}, `17:10: quorum 3 is more than there are recipients, 1 (hint: at least 3 recipients for each holder)`},
+	{"below the threshold", []string{"quorum = 3", "quorum = 2"}, `17:10: any 2 of Alice Costa, Bruno Ferraz, Chen Wei, Dana Okafor, Emil Novak or Bank safe could sign alone: the backup quorum (2) is below the threshold (3) (hint: quorum 3, 4 or 5 would do)`},
+	{"below the threshold, by PUKs", append([]string{"quorum = 3", "quorum = 1"}, onTokens...), `17:10: any one of Alice Costa, Bruno Ferraz, Chen Wei, Dana Okafor, Emil Novak or Bank safe could set new PINs, by the PUK backups, on the tokens of any 3 of Alice Costa, Bruno Ferraz, Chen Wei, Dana Okafor or Emil Novak, and sign: the backup quorum (1) is below the threshold (3) (hint: quorum 3, 4 or 5 would do)`},
+	{"too many files", []string{"quorum = 3", "quorum = 4", "[[person]]", eightHolders, `["holders", "Bank safe"]`, `["holders", "Bank safe", "Two", "Three", "Four"]`, "[[holder]]", "[[recipient]]\nname = \"Two\"\npassphrase = true\n[[recipient]]\nname = \"Three\"\npassphrase = true\n[[recipient]]\nname = \"Four\"\npassphrase = true\n[[holder]]"},
+		`17:10: quorum 4 of 11 recipients makes more than 100 files for each secret (hint: quorum 9, 10 or 11 would do, or at most 8 recipients with quorum 4)`},
+	{"file names too long", []string{"quorum = 3", "quorum = 5", `token = "A-01"`, longID("a"), `token = "B-02"`, longID("b"), `token = "C-03"`, longID("c"), `token = "D-04"`, longID("d"), `token = "E-05"`, longID("e"), "site = \"Zurich\"", "site = \"Zurich\"\nid = \"" + strings.Repeat("s", 32) + `"`,
+		`["holders", "Bank safe"]`, `["holders", "Bank safe", "Two"]`, "[[holder]]", "[[recipient]]\nname = \"Two\"\npassphrase = true\nid = \"" + strings.Repeat("t", 32) + "\"\n[[holder]]", "quorum = 5", "quorum = 6",
+		"[[person]]", "[[holder]]\nname = \"Farah\"\ntoken = \"F\"\nid = \"" + strings.Repeat("f", 32) + "\"\n[[person]]", "quorum = 6", "quorum = 7"},
+		`17:10: the file name ` + strings.Join([]string{strings.Repeat("b", 32), strings.Repeat("c", 32), strings.Repeat("d", 32), strings.Repeat("e", 32), strings.Repeat("f", 32), strings.Repeat("s", 32), strings.Repeat("t", 32)}, "+") + `.token.age has 240 characters: at most 220 (hint: shorter names of recipients)`},
+	{"a key in two notations", []string{safeAge, pointAge, `["holders", "Bank safe"]`, `["holders", "Bank safe", "Two"]`, "[[holder]]", "[[recipient]]\nname = \"Two\"\nage = \"" + pointPlugin + "\"\n[[holder]]"},
+		`17:10: recipients "Bank safe" and "Two" are the same key: one person would count as two`},
+
+	{"a name that is not there", []string{`["holders", "Bank safe"]`, `["holders", "Bank safe", "Vault"]`}, `18:39: recipient "Vault" is neither "holders" nor a [[recipient]]`},
+	{"a holder by name", []string{`["holders", "Bank safe"]`, `["alice costa", "Bank safe"]`}, `18:15: recipient "alice costa" is a holder: holders are recipients all together (hint: recipients = ["holders"])`},
+	{"a holder by id", []string{`["holders", "Bank safe"]`, `["chen", "Bank safe"]`}, `18:15: recipient "chen" is a holder: holders are recipients all together (hint: recipients = ["holders"])`},
+	{"named twice", []string{`["holders", "Bank safe"]`, `["Bank safe", "holders", "bank  safe"]`}, `18:39: recipient "bank  safe" is named twice`},
+	{"holders twice", []string{`["holders", "Bank safe"]`, `["holders", "Bank safe", "holders"]`}, `18:39: recipient "holders" is named twice`},
+	{"not named", []string{`["holders", "Bank safe"]`, `["holders"]`}, `21:8: recipient "Bank safe" is not named in backup.recipients (hint: name it there, or leave it out here)`},
+	{"recipients that nothing is for", []string{"quorum = 3", "quorum = 0", `recipients = ["holders", "Bank safe"]`, ""}, `21:8: recipient "Bank safe" is not named in backup.recipients (hint: name it there, or leave it out here)
+29:11: custody "backed-up" needs backups, but the backup quorum is 0 (hint: [backup] with quorum and recipients, or custody "on-token")
+35:11: custody "backed-up" needs backups, but the backup quorum is 0 (hint: [backup] with quorum and recipients, or custody "on-token")
+41:11: custody "backed-up" needs backups, but the backup quorum is 0 (hint: [backup] with quorum and recipients, or custody "on-token")
+47:11: custody "backed-up" needs backups, but the backup quorum is 0 (hint: [backup] with quorum and recipients, or custody "on-token")
+53:11: custody "backed-up" needs backups, but the backup quorum is 0 (hint: [backup] with quorum and recipients, or custody "on-token")`},
+	{"a holder as recipient", []string{`name = "Bank safe"`, `name = "Chen  wei"`, `"Bank safe"]`, `"Alice Costa"]`}, `18:26: recipient "Alice Costa" is a holder: holders are recipients all together (hint: recipients = ["holders"])
+21:8: recipient "Chen  wei" is a holder: holders are recipients all together (hint: recipients = ["holders"])`},
+	{"a recipient with a holder's id", []string{`name = "Bank safe"`, `name = "Chen"`, `"Bank safe"]`, `"Chen"]`}, `20:3: recipient "Chen" has the same id "chen" as holder "Chen Wei": file names would not tell them apart (hint: give one of them another id)`},
+	{"two recipients with one id", twoSafes("Bank, safe", `passphrase = true`), `25:3: recipient "Bank, safe" has the same id "bank-safe" as recipient "Bank safe": file names would not tell them apart (hint: give one of them another id)`},
+	{"a recipient twice", twoSafes("BANK safe", `passphrase = true`), `18:39: recipient "BANK safe" is named twice
+26:8: recipient "BANK safe" is there twice`},
+	{"one key under two names", twoSafes("Vault", `age = "`+safeAge+`"`), `27:7: recipient "Vault" is the same as "Bank safe": one identity would count as two`},
+	{"one SSH key with two comments", append([]string{safeAge, otherSafe + " alice@laptop"}, twoSafes("Vault", `age = "`+otherSafe+`"`)...), `27:7: recipient "Vault" is the same as "Bank safe": one identity would count as two`},
+	{"a recipient called holders", []string{`name = "Bank safe"`, `name = "Holders"`, `, "Bank safe"]`, `]`}, `21:8: recipient "Holders" would mean the holders (hint: another name)`},
+	{"an id that is a path", []string{`site = "Zurich"`, `id = "../safe"`}, `22:6: id "../safe" is not 1 to 32 of a-z, 0-9 and -, beginning with a letter or digit`},
+	{"an empty id", []string{`site = "Zurich"`, `id = ""`}, `22:6: id is empty (hint: leave it out to have it made from the name)`},
+	{"a name in another script", []string{`name = "Bank safe"`, `name = "金库"`, `"Bank safe"]`, `"金库"]`}, `20:3: no id can be made from the name "金库" (hint: add id = "...", 1 to 32 of a-z, 0-9 and -)`},
+	{"a site with an escape", []string{`"Zurich"`, `"\u001bc"`}, `22:8: site "\x1bc" holds the character U+001B, which cannot be printed`},
+	{"an unknown key", []string{`site = "Zurich"`, `colour = 1`}, `22:1: unknown key "colour" (hint: known here: id, name, age, passphrase, site)`},
+
+	{"neither", []string{"age = \"" + safeAge + "\"", ""}, `20:3: recipient "Bank safe" needs either age = "age1..." or passphrase = true`},
+	{"both", []string{`site = "Zurich"`, `passphrase = true`}, `20:3: recipient "Bank safe" needs either age = "age1..." or passphrase = true`},
+	{"cut short", []string{safeAge, safeAge[:50]}, `23:7: recipient "Bank safe" is no whole age recipient: characters are missing, added or changed (hint: copy it again, all of it)`},
+	{"an identity", []string{safeAge, "AGE-SECRET-KEY-1GFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPQ4EGAEX"}, `23:7: recipient "Bank safe" is an identity, which is secret, where the public recipient belongs; it is not shown here (hint: others may have read it with this text: make a new one, and give its recipient, the line age-keygen -y prints)`},
+	{"ssh-rsa", []string{safeAge, "ssh-rsa AAAAB3NzaC1yc2E"}, `23:7: recipient "Bank safe" is an ssh-rsa key, which is not accepted (hint: an age1 recipient, or an ssh-ed25519 key)`},
+	{"the word passphrase", []string{safeAge, "passphrase"}, `23:7: recipient "Bank safe" has the word passphrase for an age recipient (hint: passphrase = true, instead of age)`},
+	{"something else", []string{safeAge, "hunter2"}, `23:7: recipient "Bank safe" is no age recipient (hint: age1..., ssh-ed25519 AAAA..., or a passphrase)`},
+}
+
+// onTokens makes every custody of backedUpPlan on-token.
+var onTokens = slices.Repeat([]string{`custody = "backed-up"`, `custody = "on-token"`}, 5)
+
+// longID is a sticker and the longest id.
+func longID(letter string) string {
+	return fmt.Sprintf("token = %q\nid = %q", letter, strings.Repeat(letter, 32))
+}
+
+// twoSafes adds a recipient in line 25.
+func twoSafes(name, age string) []string {
+	return []string{`"Bank safe"]`, fmt.Sprintf(`"Bank safe", %q]`, name), "[[holder]]", fmt.Sprintf("[[recipient]]\nname = %q\n%s\n\n[[holder]]", name, age)}
+}
+
+func TestBadBackups(t *testing.T) {
+	for _, c := range badBackups {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := parsePlan([]byte(backedUpText(t, c.changes...)), "my.toml")
+			wantFaults(t, err, "my.toml", c.want)
+		})
+	}
+}
+
+// Every kind of recipient can be in one plan.
+func TestRecipientKinds(t *testing.T) {
+	hybrid, err := age.GenerateHybridIdentity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names, tables []string
+	kinds := map[string]string{"PQ": hybrid.Recipient().String(), "Token": pointAge, "SSH": otherSafe + " x@y", "Plugin": pluginAge}
+	for _, name := range slices.Sorted(maps.Keys(kinds)) {
+		names = append(names, quote(name))
+		tables = append(tables, fmt.Sprintf("[[recipient]]\nname = %q\nage = %q\n", name, kinds[name]))
+	}
+	text := backedUpText(t, `["holders", "Bank safe"]`, `["Bank safe", "P", `+strings.Join(names, ", ")+"]", "[[holder]]",
+		strings.Join(tables, "")+"[[recipient]]\nname = \"P\"\npassphrase = true\n[[holder]]")
+	p, err := parsePlan([]byte(text), "p")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var kindsOf []string
+	for _, b := range p.backup().Recipients {
+		kindsOf = append(kindsOf, b.ID+" "+b.opensBy())
+	}
+	if got := strings.Join(kindsOf, ", "); got != "bank-safe age1, pq age1pq1, plugin age-plugin-yubikey, ssh ssh-ed25519, token age1tag1, p passphrase" {
+		t.Errorf("%s", got)
+	}
+	if b := p.backup(); b.Holders || b.Quorum != 3 || b.Recipients[3].Age != otherSafe {
+		t.Errorf("%+v", b)
+	}
+}
+
+// As long as ceremonies cannot make backups, no plan with them is agreed.
+func TestBackupsNotYet(t *testing.T) {
+	if backupsReady {
+		t.Skip("they can")
+	}
+	p, err := parsePlan([]byte(backedUpText(t)), "p")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = p.Resolve(planNow)
+	wantFaults(t, err, "p", "17:10: backups cannot be made yet (hint: quorum = 0)")
 }
 
 // wantFaults compares a *PlanError with its lines, in any order.
@@ -455,6 +613,10 @@ func TestPlanFileItself(t *testing.T) {
 
 func FuzzParsePlan(f *testing.F) {
 	f.Add([]byte(examplePlan))
+	f.Add([]byte(backedUpText(f)))
+	for _, c := range badBackups {
+		f.Add([]byte(backedUpText(f, c.changes...)))
+	}
 	for _, c := range badPlans {
 		f.Add([]byte(changed(f, examplePlan, c.changes...)))
 	}

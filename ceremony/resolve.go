@@ -75,6 +75,11 @@ func (p *Plan) Resolve(now time.Time) (*Resolved, error) {
 	if p.Backup.Quorum > 0 && !backupsReady {
 		return nil, p.refuse("backup.quorum", errors.New("backups cannot be made yet (hint: quorum = 0)"))
 	}
+	return p.resolveToFit(now)
+}
+
+// resolveToFit is Resolve for every plan.
+func (p *Plan) resolveToFit(now time.Time) (*Resolved, error) {
 	r, err := p.resolve(now)
 	if err != nil {
 		return nil, err
@@ -226,7 +231,7 @@ func (r *Resolved) check() error {
 		}
 		known := h.Custody == OnToken && !h.Spare || h.Custody == BackedUp && r.Backup != nil
 		if !known || h.KeyID != "" {
-			return fmt.Errorf("holder %q: custody %q is not one that this version knows, with these backups", h.ID, h.Custody)
+			return fmt.Errorf("holder %q: custody %q is not one that this plan can have", h.ID, h.Custody)
 		}
 		for _, mark := range []string{"id " + h.ID, "name " + fold(h.Name), "token " + fold(h.Token)} {
 			if seen[mark] {

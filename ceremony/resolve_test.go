@@ -149,14 +149,84 @@ func TestParseResolvedIsStrict(t *testing.T) {
 	}
 }
 
+func TestParseResolvedBackupIsStrict(t *testing.T) {
+	plan := resolvedBackedUp(t, `"Bank safe"]`, `"Bank safe", "Vault"]`, "[[holder]]", "[[recipient]]\nname = \"Vault\"\npassphrase = true\n[[holder]]")
+	good := string(plan.JSON())
+	again, err := ParseResolved([]byte(good))
+	if err != nil || !reflect.DeepEqual(plan, again) {
+		t.Fatalf("%v\n%s", err, good)
+	}
+	for _, c := range []struct{ name, old, new, want string }{
+		{"quorum 0", `"quorum": 3`, `"quorum": 0`, "quorum 0: at least 1 recipient"},
+		{"quorum below zero", `"quorum": 3`, `"quorum": -1`, "quorum -1: at least 1 recipient"},
+		{"quorum below the threshold", `"quorum": 3`, `"quorum": 2`, "the backup quorum (2) is below the threshold (3)"},
+		{"quorum above", `"quorum": 3`, `"quorum": 7`, "quorum 7 is more than the recipients of a holder's backup, 6"},
+		{"no holders", `"holders": true`, `"holders": false`, "quorum 3 is more than there are recipients, 2"},
+		{"null", `"backup": {`, `"backup": null, "x": {`, "custody \"backed-up\" is not one"},
+		{"no backups", `"backup": {`, `"x": {`, "custody \"backed-up\" is not one"},
+		{"null recipients", `"recipients": [`, `"recipients": null, "x": [`, "recipients is no list"},
+		{"name", "Bank safe", `Bank\u001b[m`, "cannot be printed"},
+		{"site", "Zurich", `Z\u001b[m`, "cannot be printed"},
+		{"id", `"bank-safe"`, `"../safe"`, "is not 1 to 32 of"},
+		{"id of a holder", `"bank-safe"`, `"alice"`, `recipient "alice": the same id alice as`},
+		{"id twice", `"bank-safe"`, `"vault"`, `recipient "vault": the same id vault as`},
+		{"name of a holder", `"Bank safe"`, `"Chen wei"`, `the same name chen wei as`},
+		{"name twice", `"Bank safe"`, `"Vault"`, `the same name vault as`},
+		{"name of all", `"Bank safe"`, `"Holders"`, `the same name holders as`},
+		{"no recipient", safeAge, "age1", "no whole age recipient"},
+		{"another notation", safeAge, otherSafe + " x", "the age recipient is not as it was written"},
+		{"an identity", safeAge, "AGE-SECRET-KEY-1QQ", "is an identity, which is secret"},
+		{"passphrase by age", safeAge, "passphrase", "has the word passphrase"},
+		{"both", `"passphrase": true`, `"age": "` + pointAge + `", "passphrase": true`, `recipient "vault": either`},
+		{"neither", `"passphrase": true`, `"passphrase": false`, `recipient "vault": either`},
+		{"same key", `"passphrase": true`, `"age": "` + safeAge + `"`, `recipient "vault": the same key age1`},
+		{"case", `"quorum"`, `"Quorum"`, "not as it was written"},
+		{"unknown field", `"quorum"`, `"extra": 1, "quorum"`, "not as it was written"},
+		{"a key id", `"custody": "backed-up"`, `"custody": "backed-up", "keyid": "ab"`, "custody"},
+		{"a spare of nothing", `"custody": "backed-up"`, `"custody": "on-token", "spare": true`, "custody"},
+	} {
+		bad := strings.Replace(good, c.old, c.new, 1)
+		if bad == good {
+			t.Errorf("%s: nothing changed", c.name)
+		}
+		r, err := ParseResolved([]byte(bad))
+		if err == nil || !strings.Contains(err.Error(), c.want) || r != nil {
+			t.Errorf("%s: %v, want %q", c.name, err, c.want)
+		}
+		if err != nil && strings.Contains(err.Error(), "KEY-1QQ") {
+			t.Errorf("%s: shown: %v", c.name, err)
+		}
+	}
+}
+
+// A hostile list of recipients ends soon.
+func TestManyRecipientsEnd(t *testing.T) {
+	r := resolvedBackedUp(t)
+	for i := range 5000 {
+		r.Backup.Recipients = append(r.Backup.Recipients, BackupRecipient{Name: fmt.Sprint("R", i), ID: fmt.Sprint("r", i), Passphrase: true})
+	}
+	for _, quorum := range []int{3, 2500, 5000, 5005} {
+		r.Backup.Quorum = quorum
+		start := time.Now()
+		if _, err := ParseResolved(r.JSON()); err == nil {
+			t.Errorf("quorum %d was taken", quorum)
+		}
+		if took := time.Since(start); took > 5*time.Second {
+			t.Errorf("quorum %d took %v", quorum, took)
+		}
+	}
+}
+
 // Whatever is read is written as it was.
 func TestParseResolvedFlippedBits(t *testing.T) {
-	good := resolvedExample(t).JSON()
-	for i := range good {
-		bad := bytes.Clone(good)
-		bad[i] ^= 1 << (i % 8)
-		if r, err := ParseResolved(bad); err == nil && !bytes.Equal(r.JSON(), bad) {
-			t.Errorf("byte %d (%q): read, but written another way", i, bad[i])
+	for _, plan := range []*Resolved{resolvedExample(t), resolvedBackedUp(t)} {
+		good := plan.JSON()
+		for i := range good {
+			bad := bytes.Clone(good)
+			bad[i] ^= 1 << (i % 8)
+			if r, err := ParseResolved(bad); err == nil && !bytes.Equal(r.JSON(), bad) {
+				t.Errorf("byte %d (%q): read, but written another way", i, bad[i])
+			}
 		}
 	}
 }
@@ -186,6 +256,9 @@ func drawResolved(t *rapid.T) *Resolved {
 		}
 		r.Holders = append(r.Holders, h)
 	}
+	if rapid.Bool().Draw(t, "backups") {
+		drawBackup(t, r)
+	}
 	for _, role := range onlineRoles {
 		var rr ResolvedRole
 		for i := range rapid.IntRange(1, 3).Draw(t, "keys") {
@@ -196,6 +269,32 @@ func drawResolved(t *rapid.T) *Resolved {
 		r.Roles[role] = rr
 	}
 	return r
+}
+
+// drawBackup gives a plan backups that can be.
+func drawBackup(t *rapid.T, r *Resolved) {
+	r.Backup = &Backup{Holders: rapid.Bool().Draw(t, "holders are recipients"), Recipients: []BackupRecipient{}}
+	kinds := []string{safeAge, otherSafe, pointAge, pluginAge, ""}
+	for i := range rapid.IntRange(0, len(kinds)).Draw(t, "recipients") {
+		r.Backup.Recipients = append(r.Backup.Recipients, BackupRecipient{Name: fmt.Sprint("Safe ", i), ID: fmt.Sprint("s-", i), Age: kinds[i], Passphrase: kinds[i] == ""})
+	}
+	var fit []int
+	for r.Backup.Quorum = 1; r.Backup.Quorum <= r.Openers(); r.Backup.Quorum++ {
+		if r.checkQuorum() == nil {
+			fit = append(fit, r.Backup.Quorum)
+		}
+	}
+	if len(fit) == 0 {
+		r.Backup = nil
+		return
+	}
+	r.Backup.Quorum = rapid.SampledFrom(fit).Draw(t, "quorum")
+	for i := range r.Holders {
+		if rapid.Bool().Draw(t, "backed-up") {
+			r.Holders[i].Custody = BackedUp
+			r.Holders[i].Spare = rapid.Bool().Draw(t, "spare")
+		}
+	}
 }
 
 func TestResolvedRoundTrip(t *testing.T) {
