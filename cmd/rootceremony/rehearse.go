@@ -254,12 +254,18 @@ func virtualTokens(dir string, holders []ceremony.Holder) (ceremony.Tokens, erro
 	}
 	backend := keys.Backend{Kind: virtual.Kind, Dir: folder}
 	tokens.Start = func(ctx context.Context) (*keys.Session, error) { return program.Start(ctx, backend) }
-	tokens.Plug = func(sticker string) error {
-		serial, ok := serials[sticker]
-		if !ok {
-			return fmt.Errorf("no virtual token has the sticker %q (hint: there are %s)", sticker, strings.Join(tokens.Stickers, ", "))
+	tokens.Plug = func(stickers ...string) error {
+		var plugged []uint32
+		for _, sticker := range stickers {
+			serial, ok := serials[sticker]
+			if !ok {
+				return fmt.Errorf("no virtual token has the sticker %q (hint: there are %s)", sticker, strings.Join(tokens.Stickers, ", "))
+			}
+			if !slices.Contains(plugged, serial) {
+				plugged = append(plugged, serial)
+			}
 		}
-		backend.Plugged = []uint32{serial}
+		backend.Plugged = plugged
 		return nil
 	}
 	return tokens, nil
