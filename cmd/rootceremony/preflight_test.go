@@ -88,7 +88,7 @@ func TestPreflightOverPCSC(t *testing.T) {
 		t.Fatal(err)
 	}
 	found = look()
-	if f := found["readers"]; f.Level != ceremony.LevelWarn || f.Advice != "close that" ||
+	if f := found["readers"]; f.Level != ceremony.LevelWarn || f.Advice != "touch it if it blinks, or close that program" ||
 		!strings.HasPrefix(f.Text, "readers: 4, usable tokens in them: 1 (") || !strings.Contains(f.Text, "01 00 00: another program uses it") {
 		t.Errorf("%+v", f)
 	}

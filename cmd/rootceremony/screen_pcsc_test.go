@@ -130,7 +130,7 @@ func TestCreateOnScreenOverPCSC(t *testing.T) {
 	holdUntil("touch the token A-01 now.")
 	says("token 1000001")
 	hands.takeOut()
-	s.until("Alice Costa has stopped: the token was")
+	s.until("the token was pulled out")
 	saysNothingOf("1000001")
 
 	r.hands, r.stop = hands.do, nil

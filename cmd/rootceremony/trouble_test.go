@@ -207,7 +207,7 @@ func TestTroubleOverPCSC(t *testing.T) {
 	r.told("The PIN was wrong", "Tries 4 left")
 	r.token.Do(t, fmt.Sprintf("fault sw@%d=6982", r.token.Commands(t)+toTouch-2))
 	r.answer(pinOfAll + "\r")
-	r.stopped(who + "the token was not touched within 15 seconds, and nothing was signed (hint: try again, and touch it when it blinks)")
+	r.stopped(who + "the token was not touched within 15 seconds, and the key was not used (hint: try again, and touch it when it blinks)")
 
 	// It is pulled out while it works.
 	r.until("type your PIN")
