@@ -44,17 +44,29 @@ type stage struct {
 	real    bool     // not a rehearsal, though on virtual tokens
 }
 
+// newStage has a plan without backups. edit changes it.
 func newStage(t *testing.T, edit ...string) *stage {
+	t.Helper()
+	text, err := os.ReadFile("testdata/on-token.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return newStageOf(t, strings.NewReplacer(edit...).Replace(string(text)))
+}
+
+// newStageOf has this plan, or without one the example. The safe of the example
+// has its identity there.
+func newStageOf(t *testing.T, plan string) *stage {
 	t.Helper()
 	s := &stage{t: t, dir: t.TempDir()}
 	files, err := ceremony.ExamplePlan()
 	if err != nil {
 		t.Fatal(err)
 	}
+	if plan != "" {
+		files[ceremony.PlanFile] = []byte(plan)
+	}
 	for name, text := range files {
-		if name == ceremony.PlanFile {
-			text = []byte(strings.NewReplacer(edit...).Replace(string(text)))
-		}
 		if err := transcript.WriteNew(filepath.Join(s.dir, name), text, 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -83,10 +95,16 @@ func (s *stage) open(clock func() time.Time, stickers ...string) (*ceremony.Desk
 	return desk, nil
 }
 
-// opened is a desk with a token for each holder. edit changes the plan.
+// opened is a desk with a token for each holder, and no backups. edit changes
+// the plan.
 func opened(t *testing.T, edit ...string) (*stage, *ceremony.Desk) {
 	t.Helper()
-	s := newStage(t, edit...)
+	return newStage(t, edit...).opened()
+}
+
+func (s *stage) opened() (*stage, *ceremony.Desk) {
+	t := s.t
+	t.Helper()
 	desk, err := s.open(clock, allStickers...)
 	if err != nil {
 		t.Fatal(err)

@@ -194,6 +194,21 @@ func TestEnrolmentGoesOn(t *testing.T) {
 	}
 }
 
+// With backups nobody enrols elsewhere: whom the backups are sealed to is known
+// in the room only.
+func TestNoEnrolmentElsewhereWithBackups(t *testing.T) {
+	_, desk := newStageOf(t, "").opened()
+	runTo(t, desk, "enrol alice")
+	dir := t.TempDir()
+	_, err := ceremony.OpenDesk(dir, ceremony.Settings{Program: "test", Clock: clock, Rehearsal: true, Enrols: "emil", Plan: desk.State().Plan})
+	if err == nil || !strings.Contains(err.Error(), "this plan has backups") {
+		t.Errorf("begun: %v", err)
+	}
+	if left, _ := os.ReadDir(dir); len(left) != 0 {
+		t.Errorf("written: %v", left)
+	}
+}
+
 // changed is an enrolment file with a change, in its form.
 func changed(t *testing.T, file []byte, change func(map[string]any)) []byte {
 	t.Helper()

@@ -28,8 +28,6 @@ type interview struct {
 	dir  *os.Root
 	now  time.Time
 	plan Plan
-
-	backups bool // ask about them
 }
 
 // Interview asks for a plan and returns it as the text of a plan.toml, with
@@ -37,7 +35,7 @@ type interview struct {
 // What is not asked has its default and can be changed in the text. Errors of
 // the Attendant (ErrBack, ErrLeft) are returned as they are.
 func Interview(ctx context.Context, a Attendant, dir, kind string, now time.Time) ([]byte, error) {
-	iv := &interview{ctx: ctx, a: a, now: now, plan: Plan{Kind: kind, Roles: map[string]RolePlan{}}, backups: backupsReady}
+	iv := &interview{ctx: ctx, a: a, now: now, plan: Plan{Kind: kind, Roles: map[string]RolePlan{}}}
 	if !slices.Contains([]string{Create, Rotate, Revoke}, kind) {
 		return nil, fmt.Errorf("kind %q is none of %s, %s, %s", kind, Create, Rotate, Revoke)
 	}
@@ -75,7 +73,7 @@ func (iv *interview) run(dir string) ([]byte, error) {
 			return nil, err
 		}
 	}
-	if _, err := p.resolveToFit(iv.now); err != nil {
+	if _, err := p.Resolve(iv.now); err != nil {
 		return nil, err
 	}
 	return p.Data, nil
@@ -236,9 +234,6 @@ func (iv *interview) holder(n int) error {
 // backup asks whether there are backups, and who opens them. With backups all
 // keys are backed up; other custody is for those who write it by hand.
 func (iv *interview) backup() error {
-	if !iv.backups {
-		return nil
-	}
 	p := &iv.plan
 	yes, err := iv.a.Confirm(iv.ctx, Prompt{
 		ID: "plan.backup",

@@ -96,10 +96,9 @@ func keyFolder(t *testing.T) string {
 	return dir
 }
 
-// interviewed is Interview for every plan.
+// interviewed is a plan that is asked for.
 func interviewed(a *answers, dir string) ([]byte, error) {
-	iv := &interview{ctx: a.t.Context(), a: a, now: planNow, plan: Plan{Kind: Create, Roles: map[string]RolePlan{}}, backups: true}
-	return iv.run(dir)
+	return Interview(a.t.Context(), a, dir, Create, planNow)
 }
 
 // Public keys whose identities nobody has. pointAge and pointPlugin are one
@@ -282,48 +281,37 @@ func TestInterviewOneQuorum(t *testing.T) {
 	}
 }
 
-// The example with backups is good, and its safe's identity is there.
-func TestBackedUpExample(t *testing.T) {
-	files, err := backedUpExample()
+// The example is 3 of 5, with online keys and a safe that are new each time, and
+// the safe's identity is there.
+func TestExamplePlan(t *testing.T) {
+	files, err := ExamplePlan()
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := backedUpExample()
-	if err != nil || len(files) != 5 || string(files[safeFile]) == string(again[safeFile]) {
-		t.Errorf("%d files, %v", len(files), err)
+	again, err := ExamplePlan()
+	if err != nil || len(files) != 5 || string(files[safeFile]) == string(again[safeFile]) ||
+		string(files["keys/targets.pub"]) == string(again["keys/targets.pub"]) || string(files["keys/targets.pub"]) == string(files["keys/snapshot.pub"]) {
+		t.Errorf("%d files, %v; every key is a new one", len(files), err)
 	}
 	identities, err := age.ParseIdentities(bytes.NewReader(files[safeFile]))
 	if err != nil || len(identities) != 1 {
 		t.Fatalf("%v: %v", identities, err)
 	}
-	r := resolvedBackedUp(t)
-	if r.Threshold != 3 || r.Backup.Quorum != 3 || !r.Backup.Holders || r.Openers() != 5 || r.Holders[4].Custody != BackedUp {
-		t.Errorf("%+v %+v", r, r.Backup)
-	}
-	p, err := parsePlan(files["plan.toml"], "p")
+	p, err := ReadPlan(filepath.Join(newFolder(t, files), PlanFile))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if public := identities[0].(*age.X25519Identity).Recipient().String(); p.Recipients[0].Age != public || p.Recipients[0].ID != "bank-safe" {
 		t.Errorf("%+v, not %s", p.Recipients, public)
 	}
-	if c := CheckPlan(r, planNow); len(c.Warnings)+len(c.Custody.Warnings) != 0 {
-		t.Errorf("the example has warnings: %q %q", c.Warnings, c.Custody.Warnings)
-	}
-}
-
-// The example is 3 of 5, with online keys that are new each time.
-func TestExamplePlan(t *testing.T) {
-	one, err := ExamplePlan()
+	r, err := p.Resolve(planNow)
 	if err != nil {
 		t.Fatal(err)
 	}
-	two, _ := ExamplePlan()
-	if len(one) < 4 || string(one["keys/targets.pub"]) == string(two["keys/targets.pub"]) || string(one["keys/targets.pub"]) == string(one["keys/snapshot.pub"]) {
-		t.Errorf("%d files; every key is a new one", len(one))
+	if r.Threshold != 3 || r.Backup.Quorum != 3 || !r.Backup.Holders || r.Openers() != 5 || r.Holders[4].Custody != BackedUp || r.Token.Algorithm != keys.Ed25519 {
+		t.Errorf("%+v %+v", r, r.Backup)
 	}
-	r := resolvedExample(t)
-	if r.Threshold != 3 || len(r.Holders) != 5 || r.Token.Algorithm != keys.Ed25519 {
-		t.Errorf("%+v", r)
+	if c := CheckPlan(r, planNow); len(c.Warnings)+len(c.Custody.Warnings) != 0 {
+		t.Errorf("the example has warnings: %q %q", c.Warnings, c.Custody.Warnings)
 	}
 }

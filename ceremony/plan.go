@@ -17,11 +17,6 @@ import (
 	"rootceremony/keys"
 )
 
-// backupsReady is false while ceremonies cannot make backups: until then
-// Resolve refuses plans with backups, the interview does not ask about them,
-// and the example has none.
-const backupsReady = true
-
 // maxPlan is the largest plan file that is read, in bytes.
 const maxPlan = 256 << 10
 

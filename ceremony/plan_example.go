@@ -9,75 +9,9 @@ import (
 	"filippo.io/age"
 )
 
-// examplePlan is the plan of a rehearsal without a plan of its own.
+// examplePlan is the plan of a rehearsal without a plan of its own. Its one
+// verb is for the age recipient of the safe.
 const examplePlan = `# A rehearsal: five holders in three cities, three of whom sign.
-
-kind = "create"
-name = "Example packages"
-
-[root]
-threshold = 3                   # holders who must sign
-expires = "365d"                # made a date when the plan is agreed
-consistent_snapshot = true
-
-[token]
-algorithm = "ed25519"
-touch = "always"
-min_firmware = "5.7.0"
-
-[backup]
-quorum = 0                      # no backups
-
-[[holder]]
-name = "Alice Costa"
-token = "A-01"                  # the sticker on the token
-site = "Lisbon"
-custody = "on-token"            # the key never leaves the token
-
-[[holder]]
-name = "Bruno Ferraz"
-token = "B-02"
-site = "Lisbon"
-custody = "on-token"
-
-[[holder]]
-name = "Chen Wei"
-token = "C-03"
-site = "Singapore"
-custody = "on-token"
-
-[[holder]]
-name = "Dana Okafor"
-token = "D-04"
-site = "Lagos"
-custody = "on-token"
-
-[[holder]]
-name = "Emil Novak"
-token = "E-05"
-site = "Lagos"
-custody = "on-token"
-
-[[person]]
-name = "Wanda Meyer"
-role = "witness"
-
-[role.timestamp]
-threshold = 1
-keys = ["keys/timestamp.pub"]
-
-[role.snapshot]
-threshold = 1
-keys = ["keys/snapshot.pub"]
-
-[role.targets]
-threshold = 1
-keys = ["keys/targets.pub"]
-`
-
-// backedUpPlan is the example with backups. Its one verb is for the age
-// recipient of the safe.
-const backedUpPlan = `# A rehearsal: five holders in three cities, three of whom sign.
 
 kind = "create"
 name = "Example packages"
@@ -153,23 +87,10 @@ keys = ["keys/targets.pub"]
 const safeFile = "rehearsal/identities/bank-safe.txt"
 
 // ExamplePlan returns the files of a 3-of-5 example, by path within a folder:
-// plan.toml and the public keys of three online roles, whose private halves
-// nobody has. Every call makes new keys.
+// plan.toml, the public keys of three online roles, whose private halves nobody
+// has, and the identity of the safe, which is a secret of the rehearsal. Every
+// call makes new keys.
 func ExamplePlan() (map[string][]byte, error) {
-	if backupsReady {
-		return backedUpExample()
-	}
-	files, err := exampleKeys()
-	if err != nil {
-		return nil, err
-	}
-	files["plan.toml"] = []byte(examplePlan)
-	return files, nil
-}
-
-// backedUpExample is ExamplePlan with backups, and with the identity of their
-// safe, which is a secret of the rehearsal.
-func backedUpExample() (map[string][]byte, error) {
 	files, err := exampleKeys()
 	if err != nil {
 		return nil, err
@@ -178,7 +99,7 @@ func backedUpExample() (map[string][]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("example plan: %w", err)
 	}
-	files["plan.toml"] = fmt.Appendf(nil, backedUpPlan, safe.Recipient())
+	files[PlanFile] = fmt.Appendf(nil, examplePlan, safe.Recipient())
 	files[safeFile] = fmt.Appendf(nil, "# The safe of a rehearsal: of no use for anything else.\n# public key: %s\n%s\n", safe.Recipient(), safe)
 	return files, nil
 }

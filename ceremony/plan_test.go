@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
+	_ "embed"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -28,7 +29,12 @@ import (
 // planNow is the time at which test plans are agreed.
 var planNow = time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC)
 
-// planFolder writes the example plan, changed by pairs of old and new text,
+// onTokenPlan is a plan without backups.
+//
+//go:embed testdata/on-token.toml
+var onTokenPlan string
+
+// planFolder writes onTokenPlan, changed by pairs of old and new text,
 // with its key files, and returns the folder.
 func planFolder(t testing.TB, changes ...string) string {
 	t.Helper()
@@ -36,7 +42,7 @@ func planFolder(t testing.TB, changes ...string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	files["plan.toml"] = []byte(changed(t, examplePlan, changes...))
+	files["plan.toml"] = []byte(changed(t, onTokenPlan, changes...))
 	return newFolder(t, files)
 }
 
@@ -67,7 +73,7 @@ func changed(t testing.TB, text string, changes ...string) string {
 	return text
 }
 
-// resolvedExample is the example plan, changed and agreed at planNow.
+// resolvedExample is onTokenPlan, changed and agreed at planNow.
 func resolvedExample(t testing.TB, changes ...string) *Resolved {
 	t.Helper()
 	p, err := ReadPlan(filepath.Join(planFolder(t, changes...), "plan.toml"))
@@ -81,11 +87,11 @@ func resolvedExample(t testing.TB, changes ...string) *Resolved {
 	return r
 }
 
-// backedUpText is the example with backups, changed, and with safeAge for its
+// backedUpText is the example, changed, and with safeAge for its
 // safe.
 func backedUpText(t testing.TB, changes ...string) string {
 	t.Helper()
-	return changed(t, fmt.Sprintf(backedUpPlan, safeAge), changes...)
+	return changed(t, fmt.Sprintf(examplePlan, safeAge), changes...)
 }
 
 // resolvedBackedUp is backedUpText, agreed at planNow.
@@ -129,7 +135,7 @@ func TestReadPlan(t *testing.T) {
 
 func TestPlanDefaults(t *testing.T) {
 	for algorithm, least := range map[keys.Algorithm]string{keys.Ed25519: "5.7.0", keys.P256: "5.4.2"} {
-		p, err := parsePlan([]byte(changed(t, examplePlan,
+		p, err := parsePlan([]byte(changed(t, onTokenPlan,
 			"algorithm = \"ed25519\"\ntouch = \"always\"\nmin_firmware = \"5.7.0\"\n", fmt.Sprintf("algorithm = %q\n", algorithm),
 			"consistent_snapshot = true\n", "",
 			"custody = \"on-token\"            # the key never leaves the token\n", "",
@@ -151,11 +157,11 @@ func TestMadeIDs(t *testing.T) {
 		{"Anne-Marie Dubois|Anne Dubois", "anne-marie anne"},
 		{"Dr. Alice Costa|Dr. Bruno Ferraz", "dr-alice-costa dr-bruno-ferraz"},
 	} {
-		text := examplePlan[:strings.Index(examplePlan, "[[holder]]")]
+		text := onTokenPlan[:strings.Index(onTokenPlan, "[[holder]]")]
 		for i, name := range strings.Split(c.names, "|") {
 			text += fmt.Sprintf("[[holder]]\nname = %q\ntoken = \"%d\"\n", name, i)
 		}
-		text = changed(t, text, "threshold = 3", "threshold = 1") + examplePlan[strings.Index(examplePlan, "[role.timestamp]"):]
+		text = changed(t, text, "threshold = 3", "threshold = 1") + onTokenPlan[strings.Index(onTokenPlan, "[role.timestamp]"):]
 		p, err := parsePlan([]byte(text), "p")
 		if err != nil {
 			t.Errorf("%s: %v", c.names, err)
@@ -167,7 +173,7 @@ func TestMadeIDs(t *testing.T) {
 	}
 }
 
-// The lines of examplePlan: 3 kind, 4 name, 6 [root], 11 [token], 16 [backup],
+// The lines of onTokenPlan: 3 kind, 4 name, 6 [root], 11 [token], 16 [backup],
 // 19 [[holder]] Alice, 25 Bruno, 31 Chen, 37 Dana, 43 Emil, 49 [[person]], 53
 // [role.timestamp], 57 [role.snapshot], 61 [role.targets].
 var badPlans = []struct {
@@ -291,13 +297,13 @@ var badPlans = []struct {
 func TestBadPlans(t *testing.T) {
 	for _, c := range badPlans {
 		t.Run(c.name, func(t *testing.T) {
-			_, err := parsePlan([]byte(changed(t, examplePlan, c.changes...)), "my.toml")
+			_, err := parsePlan([]byte(changed(t, onTokenPlan, c.changes...)), "my.toml")
 			wantFaults(t, err, "my.toml", c.want)
 		})
 	}
 }
 
-// In backedUpPlan: 17 quorum, 18 recipients, 20 [[recipient]], 21 name, 22
+// In examplePlan: 17 quorum, 18 recipients, 20 [[recipient]], 21 name, 22
 // site, 23 age; then [[holder]] in 25, 31, 37, 43, 49, [[person]] in 55.
 var badBackups = []struct {
 	name    string
@@ -354,7 +360,7 @@ var badBackups = []struct {
 	{"something else", []string{safeAge, "hunter2"}, `23:7: recipient "Bank safe" is no age recipient (hint: age1..., ssh-ed25519 AAAA..., or a passphrase)`},
 }
 
-// onTokens makes every custody of backedUpPlan on-token.
+// onTokens makes every custody of examplePlan on-token.
 var onTokens = slices.Repeat([]string{`custody = "backed-up"`, `custody = "on-token"`}, 5)
 
 // longID is a sticker and the longest id.
@@ -404,19 +410,6 @@ func TestRecipientKinds(t *testing.T) {
 	if b := p.backup(); b.Holders || b.Quorum != 3 || b.Recipients[3].Age != otherSafe {
 		t.Errorf("%+v", b)
 	}
-}
-
-// As long as ceremonies cannot make backups, no plan with them is agreed.
-func TestBackupsNotYet(t *testing.T) {
-	if backupsReady {
-		t.Skip("they can")
-	}
-	p, err := parsePlan([]byte(backedUpText(t)), "p")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = p.Resolve(planNow)
-	wantFaults(t, err, "p", "17:10: backups cannot be made yet (hint: quorum = 0)")
 }
 
 // wantFaults compares a *PlanError with its lines, in any order.
@@ -591,7 +584,7 @@ func TestOneKeyTwiceInARole(t *testing.T) {
 func TestPlanFileItself(t *testing.T) {
 	dir := t.TempDir()
 	big := filepath.Join(dir, "big.toml")
-	if err := os.WriteFile(big, append([]byte(examplePlan), bytes.Repeat([]byte("#"), maxPlan)...), 0o600); err != nil {
+	if err := os.WriteFile(big, append([]byte(onTokenPlan), bytes.Repeat([]byte("#"), maxPlan)...), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	pipe := filepath.Join(dir, "pipe.toml")
@@ -612,13 +605,13 @@ func TestPlanFileItself(t *testing.T) {
 }
 
 func FuzzParsePlan(f *testing.F) {
-	f.Add([]byte(examplePlan))
+	f.Add([]byte(onTokenPlan))
 	f.Add([]byte(backedUpText(f)))
 	for _, c := range badBackups {
 		f.Add([]byte(backedUpText(f, c.changes...)))
 	}
 	for _, c := range badPlans {
-		f.Add([]byte(changed(f, examplePlan, c.changes...)))
+		f.Add([]byte(changed(f, onTokenPlan, c.changes...)))
 	}
 	f.Add([]byte("a.b.c = 1\n[[x.y]]\n[x.y.z]\n[[x.y]]\nq = [[1, {a = 2}], {}]\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {

@@ -72,14 +72,6 @@ type BackupRecipient struct {
 // that is in the past or too far ahead and a root that no token could sign are
 // a *PlanError. now is the time of the agreement.
 func (p *Plan) Resolve(now time.Time) (*Resolved, error) {
-	if p.Backup.Quorum > 0 && !backupsReady {
-		return nil, p.refuse("backup.quorum", errors.New("backups cannot be made yet (hint: quorum = 0)"))
-	}
-	return p.resolveToFit(now)
-}
-
-// resolveToFit is Resolve for every plan.
-func (p *Plan) resolveToFit(now time.Time) (*Resolved, error) {
 	r, err := p.resolve(now)
 	if err != nil {
 		return nil, err

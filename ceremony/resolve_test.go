@@ -32,7 +32,7 @@ func TestResolve(t *testing.T) {
 	if later, err := p.Resolve(planNow.Add(14 * time.Hour)); err != nil || later.Digest() != r.Digest() {
 		t.Errorf("the digest changes in the course of a day (%v)", err)
 	}
-	sum := sha256.Sum256([]byte(examplePlan))
+	sum := sha256.Sum256([]byte(onTokenPlan))
 	if r.PlanSHA256 != hex.EncodeToString(sum[:]) || r.Version != 1 || r.Threshold != 3 || len(r.Holders) != 5 {
 		t.Errorf("%+v", r)
 	}
