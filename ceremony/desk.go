@@ -52,7 +52,9 @@ type Desk struct {
 	program string // name and version, for the log
 	clock   func() time.Time
 	tokens  Tokens
-	enrols  *Resolved // the plan of an enrolment
+	enrols  *Resolved     // the plan of an enrolment
+	only    func() []Task // what this desk does, where it is not the whole ceremony
+	done    bool          // that it did
 
 	mu    sync.Mutex
 	log   *transcript.Log
@@ -221,6 +223,9 @@ func (d *Desk) Close() error { return d.log.Close() }
 // State is what the ceremony has come to. Only the goroutine that runs tasks
 // may read it while one runs.
 func (d *Desk) State() *State { return d.state }
+
+// path is where a file of the ceremony directory is.
+func (d *Desk) path(name string) string { return filepath.Join(d.dir, filepath.FromSlash(name)) }
 
 // Dir is the ceremony directory.
 func (d *Desk) Dir() string { return d.dir }
