@@ -210,6 +210,13 @@ func (d *Desk) UseTokens(t Tokens) { d.tokens = t }
 // Tokens are the readers that the desk was given.
 func (d *Desk) Tokens() Tokens { return d.tokens }
 
+// Apart tells whether the desk restores or checks up, and does nothing else;
+// Done, that it did.
+func (d *Desk) Apart() bool { return d.only != nil }
+
+// Done tells whether a desk that is Apart has done what it is for.
+func (d *Desk) Done() bool { return d.done }
+
 // Head is the head of the log as it stands.
 func (d *Desk) Head() transcript.Head {
 	d.mu.Lock()

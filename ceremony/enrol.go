@@ -372,7 +372,7 @@ func newPIN(ctx context.Context, a Attendant, id, name string, facts []Fact, che
 	title := name + ": choose a PIN"
 	for {
 		pin, err := a.AskSecret(ctx, Prompt{ID: "holder.pin.new " + id, Message: Message{Title: title, Facts: facts, Text: []string{
-			"The PIN is yours alone: the others look away. It has 6 to 8 digits. With no backup of the PUK, a PIN that is forgotten or typed wrong 5 times is lost with its key."}},
+			"The PIN is yours alone: the others look away. It has 6 to 8 digits. Where the PUK has no backup, a PIN that is forgotten or typed wrong 5 times is lost with its key."}},
 			Question: name + ", type your new PIN:"}, check)
 		if err != nil {
 			return nil, err

@@ -33,6 +33,7 @@ const (
 	TypeCollected         = "holder.collected"
 	TypeConfirmed         = "holder.confirmed"
 	TypeReplacementBegun  = "replacement.begun"
+	TypeSpareUsed         = "spare.used"
 	TypeDrillDone         = "drill.done"
 	TypeCopiesWritten     = "copies.written"
 	TypeCopiesRead        = "copies.read"
@@ -165,12 +166,20 @@ type DrillDone struct {
 	By     []string `json:"by"` // ids of recipients, the outermost first
 }
 
-// ReplacementBegun: another token is to take the place of a holder's, with the
-// same root key from its backup. It has done so once that key is proved on it.
+// ReplacementBegun: another token gets a holder's root key from its backup, to
+// take the place of the holder's, or to lie beside it as a spare. It does so
+// once that key is proved on it.
 type ReplacementBegun struct {
 	Holder  string `json:"holder"`
 	Sticker string `json:"sticker"` // of the new token
 	Why     string `json:"why"`
+	Spare   bool   `json:"spare,omitempty"`
+}
+
+// SpareUsed: the spare token takes the place of a holder's.
+type SpareUsed struct {
+	Act
+	Why string `json:"why"`
 }
 
 // CheckupPassed: a holder has proved token and PIN, or a recipient has opened a

@@ -1,6 +1,7 @@
 package ceremony
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,7 +16,7 @@ import (
 // afterTheDay are the events that a closed ceremony still takes: backups and
 // tokens live on.
 var afterTheDay = map[string]bool{
-	TypeReplacementBegun: true, TypeStartedOver: true, TypeSettled: true, TypeHeadSigned: true,
+	TypeReplacementBegun: true, TypeSpareUsed: true, TypeStartedOver: true, TypeSettled: true, TypeHeadSigned: true,
 	TypeWipeIntended: true, TypeWiped: true, TypePrepareIntended: true, TypePrepared: true,
 	TypeKeyIntended: true, TypeBackupStored: true, TypeKeyMade: true, TypeKeyProved: true,
 	TypeUnblockIntended: true, TypeUnblocked: true, TypeCopiesWritten: true, TypeCopiesRead: true,
@@ -58,17 +59,62 @@ func (s *State) replacementBegun(e transcript.Event) error {
 	}
 	holder := h.Holder
 	holder.Token = data.Sticker
-	h.Replacement = &HolderState{Holder: holder, replaces: h}
+	if data.Spare && (!holder.Spare || h.Spare != nil) {
+		return errors.New("the plan has no spare token for that holder, or there is one")
+	}
+	h.Replacement = &HolderState{Holder: holder, replaces: h, spare: data.Spare}
 	return nil
 }
 
-// takePlace makes a replacement, whose root key is proved, the holder's token.
+// takePlace makes a replacement, whose root key is proved, the holder's token,
+// or the spare one.
 func (h *HolderState) takePlace() {
 	own := h.replaces
+	if h.spare {
+		h.spare = false
+		own.Spare, own.Replacement = h, nil
+		return
+	}
 	own.Former = append(own.Former, own.Serial)
 	own.Holder, own.Serial, own.Prepared, own.Key, own.Proved = h.Holder, h.Serial, h.Prepared, h.Key, h.Proved
 	own.Stored = append(own.Stored, h.Stored...)
 	own.Open, own.Replacement = nil, nil
+	if own.Spare == h {
+		own.Spare = nil
+	}
+}
+
+func (s *State) spareUsed(e transcript.Event) error {
+	var data SpareUsed
+	if err := read(e, &data); err != nil {
+		return err
+	}
+	h := s.Holders[data.Holder]
+	if h == nil || h.Spare == nil || h.Spare.Serial != data.Serial || h.Open != nil || h.Replacement != nil {
+		return errors.New("that holder has no such spare token, or something was begun with the other")
+	}
+	h.Spare.takePlace()
+	return nil
+}
+
+// spareTask puts a holder's root key on a second token.
+func (d *Desk) spareTask(h *HolderState) Task {
+	t := Task{ID: "spare " + h.Holder.ID, Group: groupKeys, Title: h.Holder.Name + ", spare", State: doneIf(h.Spare != nil || len(h.Former) > 0)}
+	if missing := d.state.names(func(h *HolderState) bool { return !h.counts() }); len(missing) > 0 {
+		t.block("waits for the keys of " + listed(missing))
+	}
+	t.do = func(ctx context.Context, a Attendant) error {
+		if h.Replacement != nil && !h.Replacement.spare {
+			return fmt.Errorf("another token is about to take the place of the one of %s (hint: take the task Restore from a backup first)", h.Holder.Name)
+		}
+		if h.Replacement == nil {
+			if err := d.beginReplacement(ctx, a, h, true); err != nil {
+				return err
+			}
+		}
+		return d.restoreKey(ctx, a, h)
+	}
+	return t
 }
 
 // restore brings back what was lost: a key on a fresh token, or the PIN of one
@@ -97,15 +143,26 @@ func (d *Desk) restore(ctx context.Context, a Attendant) error {
 		if h.backup(keys.BackupKey) == nil {
 			ways = ways[1:]
 		}
+		if h.Spare != nil {
+			ways = append(ways, Choice{"spare", "The token is lost or broken: use the spare " + h.Spare.Holder.Token + " from now on"})
+		}
 		if what, err = a.Choose(ctx, Prompt{ID: "restore.what", Message: Message{Title: title, Facts: []Fact{
 			{"Holder", h.Holder.Name}, {"Serial", serialText(h.Serial) + "   (sticker " + h.Holder.Token + ")"}}}, Question: "What has happened?"}, ways); err != nil {
 			return err
 		}
 	}
-	if what == "pin" {
+	switch {
+	case what == "pin":
 		err = d.restorePIN(ctx, a, h)
-	} else {
-		err = d.restoreKey(ctx, a, h)
+	case what == "spare":
+		err = d.useSpare(ctx, a, h)
+	default:
+		if h.Replacement == nil {
+			err = d.beginReplacement(ctx, a, h, false)
+		}
+		if err == nil {
+			err = d.restoreKey(ctx, a, h)
+		}
 	}
 	if err == nil {
 		d.done = true
@@ -115,11 +172,6 @@ func (d *Desk) restore(ctx context.Context, a Attendant) error {
 
 // restoreKey puts a root key from its backup on a fresh token.
 func (d *Desk) restoreKey(ctx context.Context, a Attendant, h *HolderState) error {
-	if h.Replacement == nil {
-		if err := d.beginReplacement(ctx, a, h); err != nil {
-			return err
-		}
-	}
 	fresh := h.Replacement
 	info, err := d.enrolToken(ctx, a, fresh)
 	if err != nil {
@@ -138,7 +190,7 @@ func (d *Desk) restoreKey(ctx context.Context, a Attendant, h *HolderState) erro
 		if fresh.Key == nil {
 			return errors.New("the key is not on the token yet")
 		}
-		if err := d.prove(ctx, a, s, fresh, pin); err != nil {
+		if err := d.prove(ctx, a, s, fresh, pin); err != nil || h.Spare == fresh {
 			return err
 		}
 		return d.signHead(ctx, s, h, pin)
@@ -169,20 +221,39 @@ func (d *Desk) restoreKey(ctx context.Context, a Attendant, h *HolderState) erro
 			return err
 		}
 	}
+	if h.Spare == fresh {
+		return a.Tell(ctx, Message{Title: h.Holder.Name + ": the spare token is ready", Facts: tokenFacts(info, fresh.Holder), Text: []string{
+			"It has the same root key, and has proved it. Keep it in another place than the first one."}})
+	}
 	return a.Tell(ctx, Message{Title: h.Holder.Name + ": the key is restored", Facts: tokenFacts(info, h.Holder), Text: []string{
 		"The new token has the root key of " + h.Holder.Name + ", and has proved it. It has its own key in 82: the backups of others that were sealed for the old token it does not open.",
 		"The old token still holds the root key. If it was stolen, or turns up again, revoke the key, or reset the token before a witness."}})
 }
 
-// beginReplacement asks which token takes the place of the holder's.
-func (d *Desk) beginReplacement(ctx context.Context, a Attendant, h *HolderState) error {
-	title := h.Holder.Name + ": a fresh token"
-	why, err := a.Ask(ctx, Prompt{ID: "restore.why", Enter: "token lost or broken", Message: Message{Title: title}, Question: "What has happened to the token " + h.Holder.Token + "? (Enter: token lost or broken)"}, nil)
+// useSpare makes the spare token the holder's.
+func (d *Desk) useSpare(ctx context.Context, a Attendant, h *HolderState) error {
+	why, err := d.whyReplaced(ctx, a, h)
 	if err != nil {
 		return err
 	}
-	if why = strings.TrimSpace(why); why == "" {
-		why = "token lost or broken"
+	return d.record(TypeSpareUsed, h.Holder.ID, SpareUsed{Act{Holder: h.Holder.ID, Serial: h.Spare.Serial}, why})
+}
+
+func (d *Desk) whyReplaced(ctx context.Context, a Attendant, h *HolderState) (string, error) {
+	const usual = "token lost or broken"
+	why, err := a.Ask(ctx, Prompt{ID: "restore.why", Enter: usual, Message: Message{Title: h.Holder.Name + ": another token"},
+		Question: "What has happened to the token " + h.Holder.Token + "? (Enter: " + usual + ")"}, func(string) error { return nil })
+	return cmp.Or(strings.TrimSpace(why), usual), err
+}
+
+// beginReplacement asks which token gets the holder's key.
+func (d *Desk) beginReplacement(ctx context.Context, a Attendant, h *HolderState, spare bool) error {
+	title, why := h.Holder.Name+": a fresh token", "spare"
+	if !spare {
+		var err error
+		if why, err = d.whyReplaced(ctx, a, h); err != nil {
+			return err
+		}
 	}
 	suggested, question := "", "What is on the sticker of the fresh token?"
 	if i := slices.IndexFunc(d.tokens.Stickers, func(s string) bool { return d.state.stickerFree(s) == nil }); i >= 0 {
@@ -203,7 +274,7 @@ func (d *Desk) beginReplacement(ctx context.Context, a Attendant, h *HolderState
 	if sticker = strings.TrimSpace(sticker); sticker == "" {
 		sticker = suggested
 	}
-	return d.record(TypeReplacementBegun, h.Holder.ID, ReplacementBegun{h.Holder.ID, sticker, why})
+	return d.record(TypeReplacementBegun, h.Holder.ID, ReplacementBegun{h.Holder.ID, sticker, why, spare})
 }
 
 // stickerFree tells whose token has that sticker already.

@@ -63,7 +63,9 @@ type HolderState struct {
 	// were replaced.
 	Replacement *HolderState
 	Former      []uint32
-	replaces    *HolderState // of a Replacement
+	Spare       *HolderState // a second token with the root key
+	replaces    *HolderState // of a Replacement, and of a Spare
+	spare       bool         // a Replacement that is to be a Spare
 }
 
 // act names the holder and a token in an event.
@@ -147,6 +149,8 @@ func (s *State) apply(e transcript.Event) error {
 		return s.backupStored(e)
 	case TypeReplacementBegun:
 		return s.replacementBegun(e)
+	case TypeSpareUsed:
+		return s.spareUsed(e)
 	case TypeCheckupPassed:
 		return s.checkupPassed(e)
 	case TypeCheckupDone:
@@ -286,8 +290,10 @@ func (s *State) HolderOf(serial uint32) *HolderState {
 		if h.Serial == serial || slices.Contains(h.Former, serial) {
 			return h
 		}
-		if r := h.Replacement; r != nil && r.Serial == serial {
-			return r
+		for _, r := range []*HolderState{h.Replacement, h.Spare} {
+			if r != nil && r.Serial == serial {
+				return r
+			}
 		}
 	}
 	return nil
@@ -508,7 +514,7 @@ func (s *State) startedOver(e transcript.Event) error {
 	if h.Serial == 0 {
 		return fmt.Errorf("%s has no token yet", h.Holder.Name)
 	}
-	*h = HolderState{Holder: h.Holder, replaces: h.replaces}
+	*h = HolderState{Holder: h.Holder, replaces: h.replaces, spare: h.spare}
 	if h.replaces == nil {
 		delete(s.Recipients, h.Holder.ID)
 	}

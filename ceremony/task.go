@@ -168,6 +168,11 @@ func (d *Desk) backupTasks() []Task {
 	for _, h := range s.Plan.Holders {
 		tasks = append(tasks, d.keyTask(s.Holders[h.ID]))
 	}
+	for _, h := range s.Plan.Holders {
+		if h.Spare {
+			tasks = append(tasks, d.spareTask(s.Holders[h.ID]))
+		}
+	}
 	return append(tasks, d.drillTask(), d.copiesTask())
 }
 
