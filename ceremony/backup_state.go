@@ -314,6 +314,11 @@ func (s *State) copied() []File {
 				files = append(files, b.Files...)
 			}
 		}
+		if state.Spare != nil {
+			if b := state.Spare.backup(keys.BackupToken); b != nil {
+				files = append(files, b.Files...)
+			}
+		}
 	}
 	return files
 }
