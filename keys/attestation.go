@@ -55,6 +55,44 @@ var (
 	}
 )
 
+// VerifyDevice checks that a certificate, DER, is that of a genuine token's PIV
+// applet: one that leads to a root and may sign attestations. It proves
+// nothing about the token that showed it, which anyone can copy it from; a
+// token of another maker is found by it before anything is made on it. Errors
+// are *AttestationError.
+func VerifyDevice(device []byte, roots, intermediates []*x509.Certificate) error {
+	_, err := verifyDevice(device, roots, intermediates, SlotAttestation)
+	return err
+}
+
+// verifyDevice is VerifyDevice, of which errors name the slot that is attested.
+func verifyDevice(der []byte, roots, intermediates []*x509.Certificate, attested Slot) (*x509.Certificate, error) {
+	fail := func(wanted, found string) (*x509.Certificate, error) {
+		return nil, &AttestationError{attested, "device certificate", wanted, found}
+	}
+	device, err := x509.ParseCertificate(der)
+	if err != nil {
+		return fail("a certificate", err.Error())
+	}
+	issuers, err := chain(device, roots, intermediates)
+	if err != nil {
+		return fail("a chain to a known attestation root", err.Error())
+	}
+	// Yubico's newer roots certify other applets too, by intermediates that are
+	// named after the applet.
+	ofPIV := device.Issuer.CommonName
+	if len(issuers) < 2 { // older ones: certified by a root, which may be named after U2F
+		ofPIV = device.Subject.CommonName
+	}
+	if !strings.HasPrefix(ofPIV, "Yubico PIV ") {
+		return fail("one of the PIV applet", fmt.Sprintf("%q issued by %q", device.Subject.CommonName, device.Issuer.CommonName))
+	}
+	if !device.BasicConstraintsValid || !device.IsCA {
+		return fail("one that may sign attestations", "one that may not")
+	}
+	return device, nil
+}
+
 // VerifyAttestation checks that a key was made in a slot of a genuine token,
 // and is the wanted one, in every field. Validity periods are not compared
 // with the clock: Yubico's say nothing, and the laptop's clock may be wrong.
@@ -63,33 +101,14 @@ func VerifyAttestation(a Attestation, roots, intermediates []*x509.Certificate, 
 	fail := func(field, wanted, found string) (AttestationFacts, error) {
 		return AttestationFacts{}, &AttestationError{want.Slot, field, wanted, found}
 	}
-	device, err := x509.ParseCertificate(a.Device)
+	device, err := verifyDevice(a.Device, roots, intermediates, want.Slot)
 	if err != nil {
-		return fail("device certificate", "a certificate", err.Error())
+		return AttestationFacts{}, err
 	}
 	slot, err := x509.ParseCertificate(a.Slot)
 	if err != nil {
 		return fail("slot certificate", "a certificate", err.Error())
 	}
-
-	// The device, up to a root. Yubico's newer roots certify other applets
-	// too, by intermediates that are named after the applet.
-	issuers, err := chain(device, roots, intermediates)
-	if err != nil {
-		return fail("device certificate", "a chain to a known attestation root", err.Error())
-	}
-	ofPIV := device.Issuer.CommonName
-	if len(issuers) < 2 { // older ones: certified by a root, which may be named after U2F
-		ofPIV = device.Subject.CommonName
-	}
-	if !strings.HasPrefix(ofPIV, "Yubico PIV ") {
-		return fail("device certificate", "one of the PIV applet", fmt.Sprintf("%q issued by %q", device.Subject.CommonName, device.Issuer.CommonName))
-	}
-	if !device.BasicConstraintsValid || !device.IsCA {
-		return fail("device certificate", "one that may sign attestations", "one that may not")
-	}
-
-	// The slot, by the device.
 	if !bytes.Equal(slot.RawIssuer, device.RawSubject) {
 		return fail("issuer", fmt.Sprintf("%q", device.Subject.CommonName), fmt.Sprintf("%q", slot.Issuer.CommonName))
 	}

@@ -71,6 +71,8 @@ type vector struct {
 	want                       keys.AttestationWant
 	otherRoot                  bool // verify under another root than that which signed
 	cut                        func(*keys.Attestation)
+
+	deviceErr error // what VerifyDevice said
 }
 
 func oid(last int) asn1.ObjectIdentifier {
@@ -168,6 +170,7 @@ func (v *vector) verify(t *testing.T) (keys.AttestationFacts, error) {
 	if v.cut != nil {
 		v.cut(&a)
 	}
+	v.deviceErr = keys.VerifyDevice(a.Device, []*x509.Certificate{root}, intermediates)
 	return keys.VerifyAttestation(a, []*x509.Certificate{root}, intermediates, v.want)
 }
 
@@ -192,7 +195,8 @@ func TestAttestationGood(t *testing.T) {
 	}
 }
 
-// One thing wrong at a time; the error names just that field.
+// One thing wrong at a time; the error names just that field. Without the slot,
+// the device's certificate is refused for the same.
 func TestAttestationBad(t *testing.T) {
 	drop := func(v *vector, i int) {
 		v.slot.ExtraExtensions = append(v.slot.ExtraExtensions[:i:i], v.slot.ExtraExtensions[i+1:]...)
@@ -243,6 +247,12 @@ func TestAttestationBad(t *testing.T) {
 		var bad *keys.AttestationError
 		if !errors.As(err, &bad) || bad.Field != c.field || bad.Slot != keys.SlotRoot {
 			t.Errorf("%s: %v", c.name, err)
+		}
+		var device *keys.AttestationError
+		if is := errors.As(v.deviceErr, &device); is != (c.field == "device certificate") {
+			t.Errorf("%s: the device alone: %v", c.name, v.deviceErr)
+		} else if is && (device.Field != bad.Field || device.Found != bad.Found || device.Slot != keys.SlotAttestation) {
+			t.Errorf("%s: the device alone: %v, with the slot: %v", c.name, device, bad)
 		}
 	}
 }
