@@ -129,9 +129,19 @@ func (h *HolderState) stored(what string) *BackupStored {
 // backup is the one in use: of the root key that was made, or of the PUK and
 // management key that the token has.
 func (h *HolderState) backup(what string) *BackupStored {
-	b := h.stored(what)
+	i := -1
+	for j, b := range h.Stored {
+		// PUK and management key are a token's own, and there may have been others.
+		if b.What == what && (what == keys.BackupKey || b.Serial == h.Serial) {
+			i = j
+		}
+	}
+	if i < 0 {
+		return nil
+	}
+	b := h.Stored[i]
 	switch {
-	case b == nil, h.Key == nil && !h.Locked:
+	case h.Key == nil && !h.Locked:
 		return nil
 	case what == keys.BackupKey && (h.Key == nil || *b.Public != h.Key.Public):
 		return nil
@@ -301,6 +311,11 @@ func (s *State) copied() []File {
 		state := s.Holders[h.ID]
 		for _, what := range []string{keys.BackupKey, keys.BackupToken} {
 			if b := state.backup(what); b != nil {
+				files = append(files, b.Files...)
+			}
+		}
+		if state.Spare != nil {
+			if b := state.Spare.backup(keys.BackupToken); b != nil {
 				files = append(files, b.Files...)
 			}
 		}

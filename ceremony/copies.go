@@ -142,7 +142,7 @@ func (d *Desk) copyTo(ctx context.Context, a Attendant, number int, where string
 		return err
 	}
 	for _, f := range files {
-		text, err := transcript.ReadFile(filepath.Join(d.dir, filepath.FromSlash(f.Name)))
+		text, err := transcript.ReadFile(d.path(f.Name))
 		if err != nil {
 			return err
 		}

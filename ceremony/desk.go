@@ -52,7 +52,9 @@ type Desk struct {
 	program string // name and version, for the log
 	clock   func() time.Time
 	tokens  Tokens
-	enrols  *Resolved // the plan of an enrolment
+	enrols  *Resolved     // the plan of an enrolment
+	only    func() []Task // what this desk does, where it is not the whole ceremony
+	done    bool          // that it did
 
 	mu    sync.Mutex
 	log   *transcript.Log
@@ -211,6 +213,13 @@ func (d *Desk) UseTokens(t Tokens) { d.tokens = t }
 // Tokens are the readers that the desk was given.
 func (d *Desk) Tokens() Tokens { return d.tokens }
 
+// Apart tells whether the desk restores or checks up, and does nothing else;
+// Done, that it did.
+func (d *Desk) Apart() bool { return d.only != nil }
+
+// Done tells whether a desk that is Apart has done what it is for.
+func (d *Desk) Done() bool { return d.done }
+
 // Head is the head of the log as it stands.
 func (d *Desk) Head() transcript.Head {
 	d.mu.Lock()
@@ -224,6 +233,9 @@ func (d *Desk) Close() error { return d.log.Close() }
 // State is what the ceremony has come to. Only the goroutine that runs tasks
 // may read it while one runs.
 func (d *Desk) State() *State { return d.state }
+
+// path is where a file of the ceremony directory is.
+func (d *Desk) path(name string) string { return filepath.Join(d.dir, filepath.FromSlash(name)) }
 
 // Dir is the ceremony directory.
 func (d *Desk) Dir() string { return d.dir }

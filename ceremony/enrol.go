@@ -77,7 +77,7 @@ func (d *Desk) enrolOn(ctx context.Context, a Attendant, s *keys.Session, h *Hol
 }
 
 // enrolToken waits for the holder's token and has its sticker compared. It
-// refuses what is wrong before any PIN is asked for.
+// refuses what is wrong before any PIN is asked for, and with nothing done.
 func (d *Desk) enrolToken(ctx context.Context, a Attendant, state *HolderState) (keys.Info, error) {
 	h := state.Holder
 	fits := func(info keys.Info) error { return d.fitsEnrolment(state, info) }
@@ -86,9 +86,16 @@ func (d *Desk) enrolToken(ctx context.Context, a Attendant, state *HolderState) 
 		return keys.Info{}, err
 	}
 	if len(there) > 1 {
-		return d.whichToken(ctx, a, h, there, fits)
+		info, err := d.whichToken(ctx, a, h, there, fits)
+		if err != nil {
+			return info, err
+		}
+		return info, d.genuine(ctx, info.Serial)
 	}
 	info := there[0]
+	if err := d.genuine(ctx, info.Serial); err != nil {
+		return info, err
+	}
 	if state.Serial == info.Serial {
 		return info, nil
 	}
@@ -143,6 +150,21 @@ func (d *Desk) fitsEnrolment(state *HolderState, info keys.Info) error {
 			serialText(info.Serial), info.Firmware, minimum)
 	}
 	return d.plansKey(info)
+}
+
+// genuine refuses a token whose own certificate leads to no root that this
+// ceremony trusts. Its attestations are checked once it has keys.
+func (d *Desk) genuine(ctx context.Context, serial uint32) error {
+	return d.withToken(ctx, serial, func(s *keys.Session) error {
+		device, err := s.DeviceCertificate()
+		if err == nil {
+			err = keys.VerifyDevice(device, d.tokens.Roots, d.tokens.Intermediates)
+		}
+		if errors.As(err, new(*keys.AttestationError)) || errors.As(err, new(*keys.NoKeyError)) {
+			return unattested(serial, err)
+		}
+		return err
+	})
 }
 
 // waitForToken asks for a holder's token until fits has nothing against it. It
@@ -372,7 +394,7 @@ func newPIN(ctx context.Context, a Attendant, id, name string, facts []Fact, che
 	title := name + ": choose a PIN"
 	for {
 		pin, err := a.AskSecret(ctx, Prompt{ID: "holder.pin.new " + id, Message: Message{Title: title, Facts: facts, Text: []string{
-			"The PIN is yours alone: the others look away. It has 6 to 8 digits. With no backup of the PUK, a PIN that is forgotten or typed wrong 5 times is lost with its key."}},
+			"The PIN is yours alone: the others look away. It has 6 to 8 digits. Where the PUK has no backup, a PIN that is forgotten or typed wrong 5 times is lost with its key."}},
 			Question: name + ", type your new PIN:"}, check)
 		if err != nil {
 			return nil, err

@@ -32,6 +32,8 @@ const (
 	TypeStartedOver       = "holder.started-over"
 	TypeCollected         = "holder.collected"
 	TypeConfirmed         = "holder.confirmed"
+	TypeReplacementBegun  = "replacement.begun"
+	TypeSpareUsed         = "spare.used"
 	TypeDrillDone         = "drill.done"
 	TypeCopiesWritten     = "copies.written"
 	TypeCopiesRead        = "copies.read"
@@ -44,6 +46,8 @@ const (
 	TypeSealed            = "ceremony.sealed"
 	TypeClosed            = "ceremony.closed"
 	TypeHandedOver        = "enrolment.handed-over"
+	TypeCheckupPassed     = "checkup.passed"
+	TypeCheckupDone       = "checkup.done"
 	TypeTaskFailed        = "task.failed"
 	TypeNote              = "note"
 	TypeException         = "exception"
@@ -160,6 +164,36 @@ type DrillDone struct {
 	Holder string   `json:"holder"`
 	File   File     `json:"file"`
 	By     []string `json:"by"` // ids of recipients, the outermost first
+}
+
+// ReplacementBegun: another token gets a holder's root key from its backup, to
+// take the place of the holder's, or to lie beside it as a spare. It does so
+// once that key is proved on it.
+type ReplacementBegun struct {
+	Holder  string `json:"holder"`
+	Sticker string `json:"sticker"` // of the new token
+	Why     string `json:"why"`
+	Spare   bool   `json:"spare,omitempty"`
+}
+
+// SpareUsed: the spare token takes the place of a holder's.
+type SpareUsed struct {
+	Act
+	Why string `json:"why"`
+}
+
+// CheckupPassed: a holder has proved token and PIN, or a recipient has opened a
+// test file, long after the day. Serial is 0 where there is no token.
+type CheckupPassed struct {
+	Who    string `json:"who"` // id
+	Serial uint32 `json:"serial,omitempty"`
+	Answer string `json:"answer,omitempty"` // SHA-256 of what was in the test file
+}
+
+// CheckupDone ends a check-up.
+type CheckupDone struct {
+	Missing []string  `json:"missing"` // ids of those who did not come
+	Next    time.Time `json:"next"`
 }
 
 // CopiesWritten: the backups were written to a removable medium.

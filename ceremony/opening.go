@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"path"
-	"path/filepath"
 	"slices"
 
 	"rootceremony/ceremony/transcript"
@@ -45,7 +44,7 @@ func (d *Desk) openQuorum(ctx context.Context, a Attendant, h *HolderState, what
 		return nil, fmt.Errorf("there is no file %s among the backups of %s", name, h.Holder.Name)
 	}
 	o.file = stored.Files[at]
-	data, err := transcript.ReadFile(filepath.Join(d.dir, filepath.FromSlash(o.file.Name)))
+	data, err := transcript.ReadFile(d.path(o.file.Name))
 	if err != nil {
 		return nil, fmt.Errorf("the backup cannot be read: %w (hint: put the file back from one of its copies)", err)
 	}
@@ -231,8 +230,12 @@ func (d *Desk) drill(ctx context.Context, a Attendant) error {
 
 // matches compares what a backup holds with what it should.
 func (h *HolderState) matches(opened keys.Opened) error {
+	key := h.Key
+	if h.replaces != nil {
+		key = h.replaces.Key
+	}
 	switch {
-	case opened.What == keys.BackupKey && opened.Public != h.Key.Public:
+	case opened.What == keys.BackupKey && opened.Public != key.Public:
 		return fmt.Errorf("the backup opens, and holds another root key than that of %s (hint: do not go on: start %s over)", h.Holder.Name, h.Holder.Name)
 	case opened.What == keys.BackupToken && opened.Serial != h.Serial:
 		return fmt.Errorf("the backup opens, and is of the token %s, not of %s (hint: do not go on: start %s over)", serialText(opened.Serial), serialText(h.Serial), h.Holder.Name)

@@ -288,7 +288,7 @@ func (d *Desk) sealOrder(h *HolderState) (json.RawMessage, error) {
 			return nil, err
 		}
 		if test := d.state.Recipients[id].Test; test != nil {
-			if person.Test, err = os.ReadFile(filepath.Join(d.dir, filepath.FromSlash(test.Name))); err != nil {
+			if person.Test, err = os.ReadFile(d.path(test.Name)); err != nil {
 				return nil, err
 			}
 		}

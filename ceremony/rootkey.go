@@ -128,7 +128,7 @@ func (d *Desk) keyFound(h *HolderState, info keys.Info) (public keys.PublicKey, 
 		return key.Public, true, "", ""
 	case fresh && !taken:
 		return keys.PublicKey{}, false, SettledNothing, "nothing of it is on the token"
-	case !taken && h.stored(keys.BackupToken) != nil:
+	case !taken && h.stored(keys.BackupToken) != nil && h.replaces == nil: // nothing was sealed for a replacement yet: it is wiped
 		return keys.PublicKey{}, false, SettledLocked, "the token has its new PUK, which is sealed, and no root key yet"
 	}
 	return keys.PublicKey{}, false, SettledPartial, "the token was locked before its root key was made"

@@ -36,6 +36,8 @@ type State struct {
 	Drills     []*DrillDone
 	Written    map[string]*CopiesWritten // by medium
 	Copies     []*CopiesRead
+	Passed     map[string]bool // by id, in the check-up that is going on
+	Checkups   []*CheckupDone
 
 	heads []string // heads[n] is the hash of line n; heads[0] of the empty log
 }
@@ -61,7 +63,9 @@ type HolderState struct {
 	// were replaced.
 	Replacement *HolderState
 	Former      []uint32
-	replaces    *HolderState // of a Replacement
+	Spare       *HolderState // a second token with the root key
+	replaces    *HolderState // of a Replacement, and of a Spare
+	spare       bool         // a Replacement that is to be a Spare
 }
 
 // act names the holder and a token in an event.
@@ -125,7 +129,7 @@ func (s *State) apply(e transcript.Event) error {
 	if s.Plan == nil {
 		return errors.New("the plan is not agreed")
 	}
-	if s.Closed != nil {
+	if s.Closed != nil && !afterTheDay[e.Type] {
 		return errors.New("the ceremony is closed")
 	}
 	switch e.Type {
@@ -143,6 +147,14 @@ func (s *State) apply(e transcript.Event) error {
 		return s.recipientProved(e)
 	case TypeBackupStored:
 		return s.backupStored(e)
+	case TypeReplacementBegun:
+		return s.replacementBegun(e)
+	case TypeSpareUsed:
+		return s.spareUsed(e)
+	case TypeCheckupPassed:
+		return s.checkupPassed(e)
+	case TypeCheckupDone:
+		return s.checkupDone(e)
 	case TypeDrillDone:
 		return s.drillDone(e)
 	case TypeCopiesWritten:
@@ -235,6 +247,7 @@ func (s *State) planAgreed(e transcript.Event) error {
 	}
 	s.Plan, s.Digest = plan, data.Digest
 	s.Holders, s.Recipients, s.Written = map[string]*HolderState{}, map[string]*RecipientProved{}, map[string]*CopiesWritten{}
+	s.Passed = map[string]bool{}
 	for _, h := range plan.Holders {
 		s.Holders[h.ID] = &HolderState{Holder: h}
 	}
@@ -253,6 +266,11 @@ func (s *State) holder(on Act) (*HolderState, error) {
 	if only := s.Begun.Enrols; only != "" && only != on.Holder {
 		return nil, fmt.Errorf("this is the enrolment of %s alone", only)
 	}
+	if on.Replacement {
+		if h = h.Replacement; h == nil {
+			return nil, fmt.Errorf("no token takes the place of the one of %q", on.Holder)
+		}
+	}
 	if other := s.HolderOf(on.Serial); other != nil && other != h {
 		return nil, fmt.Errorf("token %d is %s's", on.Serial, other.Holder.Name)
 	}
@@ -262,11 +280,20 @@ func (s *State) holder(on Act) (*HolderState, error) {
 	return h, nil
 }
 
-// HolderOf returns whose token has that serial number, or nil.
+// HolderOf returns whose token has that serial number, or nil. A token that was
+// replaced is still its holder's: it may hold the root key.
 func (s *State) HolderOf(serial uint32) *HolderState {
+	if serial == 0 {
+		return nil
+	}
 	for _, h := range s.Holders {
-		if h.Serial == serial && serial != 0 {
+		if h.Serial == serial || slices.Contains(h.Former, serial) {
 			return h
+		}
+		for _, r := range []*HolderState{h.Replacement, h.Spare} {
+			if r != nil && r.Serial == serial {
+				return r
+			}
 		}
 	}
 	return nil
@@ -278,7 +305,7 @@ func (s *State) intend(e transcript.Event, on Act, digest string) (*HolderState,
 	if err != nil {
 		return nil, err
 	}
-	if s.Sealed != nil && e.Type != TypeUnblockIntended { // whoever signs the log needs a PIN too
+	if s.Sealed != nil && !on.Replacement && e.Type != TypeUnblockIntended { // whoever signs the log needs a PIN too
 		return nil, errors.New("the ceremony is sealed")
 	}
 	if h.Open != nil {
@@ -413,6 +440,9 @@ func (s *State) keyProved(e transcript.Event) error {
 	}
 	s.Files = append(s.Files, data.Evidence...)
 	h.Proved = &data
+	if h.replaces != nil {
+		h.takePlace()
+	}
 	return nil
 }
 
@@ -478,13 +508,13 @@ func (s *State) startedOver(e transcript.Event) error {
 	if err != nil {
 		return err
 	}
-	if s.Draft != nil {
+	if s.Draft != nil && h.replaces == nil {
 		return errors.New("the draft holds the keys already")
 	}
 	if h.Serial == 0 {
 		return fmt.Errorf("%s has no token yet", h.Holder.Name)
 	}
-	*h = HolderState{Holder: h.Holder, replaces: h.replaces}
+	*h = HolderState{Holder: h.Holder, replaces: h.replaces, spare: h.spare}
 	if h.replaces == nil {
 		delete(s.Recipients, h.Holder.ID)
 	}

@@ -73,6 +73,9 @@ const (
 
 func (d *Desk) tasks() []Task {
 	s := d.state
+	if d.only != nil {
+		return d.only()
+	}
 	tasks := []Task{
 		{ID: "preflight", Title: "Check the laptop", State: doneIf(s.Preflight != nil), do: d.preflight},
 		{ID: "agree", Title: "Agree the plan", State: doneIf(s.Plan != nil), do: d.agree},
@@ -97,6 +100,10 @@ func (d *Desk) tasks() []Task {
 	}
 	if s.Plan.Backup != nil {
 		tasks = append(tasks, d.backupTasks()...)
+	}
+	if s.Plan.Backup != nil && len(s.restorable()) > 0 {
+		tasks = append(tasks, Task{ID: "restore", Group: groupBackups, Title: "Restore from a backup", State: Ready, Optional: true, Aside: true,
+			Reason: "token lost or broken, PIN forgotten", do: d.restore})
 	}
 	tasks = append(tasks, d.reviewTask())
 	for _, h := range s.Plan.Holders {
@@ -160,6 +167,11 @@ func (d *Desk) backupTasks() []Task {
 	}
 	for _, h := range s.Plan.Holders {
 		tasks = append(tasks, d.keyTask(s.Holders[h.ID]))
+	}
+	for _, h := range s.Plan.Holders {
+		if h.Spare {
+			tasks = append(tasks, d.spareTask(s.Holders[h.ID]))
+		}
 	}
 	return append(tasks, d.drillTask(), d.copiesTask())
 }

@@ -52,18 +52,19 @@ func unusable(card keys.Info, h Holder) error {
 	return fmt.Errorf("%s in reader %q cannot be used for %s: %s (hint: %s)", name, card.Reader, h.Name, problem, way)
 }
 
-// unattested says what it means that an attestation is not as it should be.
+// unattested says what it means that an attestation, or the device's
+// certificate, is not as it should be or not there.
 func unattested(serial uint32, err error) error {
 	way := "do not use this token; take the task Start a holder over, and use another one"
 	var wrong *keys.AttestationError
-	if !errors.As(err, &wrong) {
-		return fmt.Errorf("token %s: %w (hint: %s)", serialText(serial), err, way)
-	}
-	switch wrong.Field {
-	case "device certificate":
+	attested := errors.As(err, &wrong)
+	switch {
+	case errors.As(err, new(*keys.NoKeyError)), attested && wrong.Field == "device certificate":
 		return fmt.Errorf("token %s cannot show that it was made by a maker whom this ceremony trusts, as tokens of a rehearsal cannot: %w (hint: use a YubiKey bought from Yubico; for one of a newer series name its certificates with --attestation-intermediates)",
 			serialText(serial), err)
-	case "PIN policy", "touch policy":
+	case !attested:
+		return fmt.Errorf("token %s: %w (hint: %s)", serialText(serial), err, way)
+	case wrong.Field == "PIN policy", wrong.Field == "touch policy":
 		way = "take the task Start a holder over: the token is wiped, and its keys are made anew"
 	}
 	return fmt.Errorf("a key on token %s is not as the plan has it: %w (hint: %s)", serialText(serial), err, way)

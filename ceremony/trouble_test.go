@@ -2,10 +2,12 @@ package ceremony_test
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"strings"
 	"testing"
@@ -101,19 +103,73 @@ func TestTokenLostBeforeTheReview(t *testing.T) {
 	}
 }
 
-// Attestations that lead to another root are not taken.
-func TestAnotherAttestationRoot(t *testing.T) {
-	s, desk := opened(t)
-	other, err := virtual.OpenDrawer(t.TempDir())
+// trustAnother has the desk trust a root that no token of the stage leads to.
+func (s *stage) trustAnother(desk *ceremony.Desk) {
+	s.t.Helper()
+	other, err := virtual.OpenDrawer(s.t.TempDir())
 	if err != nil {
-		t.Fatal(err)
+		s.t.Fatal(err)
 	}
+	desk.UseTokens(ceremony.Tokens{Roots: []*x509.Certificate{other.AttestationRoot()}, Start: s.start,
+		Plug: func(stickers ...string) error { s.plugged = stickers; return nil }})
+}
+
+// A token of a maker whom the ceremony does not trust is refused before anyone
+// is asked anything about it but which one it is, and nothing is done to it: one
+// that is new, one that would have to be wiped, one of two.
+func TestAnotherAttestationRoot(t *testing.T) {
+	for _, c := range []struct {
+		used    bool
+		plugged []string
+	}{
+		{false, []string{"A-01"}}, {true, []string{"A-01"}}, {true, []string{"A-01", "B-02"}},
+	} {
+		s, desk := opened(t)
+		runTo(t, desk, "enrol alice")
+		if c.used {
+			s.useElsewhere(t, "A-01")
+		}
+		s.plugged = []string{"A-01"}
+		before := s.look(t)
+		s.trustAnother(desk)
+		a := &answered{token: func(w ceremony.TokenWait) (keys.Info, error, bool) {
+			s.plugged = c.plugged
+			info, err := w.Look(context.Background())
+			return info, err, true
+		}}
+		a.Answers = map[string]string{"holder.which alice": fmt.Sprint(before.Serial)}
+		a.Say = func(m ceremony.Message) {
+			if m.Title != "Alice Costa: which token is it?" || len(c.plugged) == 1 {
+				t.Errorf("%+v: asked or told: %+v", c, m)
+			}
+		}
+		err := desk.Run(t.Context(), "enrol alice", a)
+		s.plugged = []string{"A-01"}
+		if !errors.As(err, new(*keys.AttestationError)) || !strings.Contains(err.Error(), "cannot show that it was made by a maker whom this ceremony trusts") {
+			t.Errorf("%+v: %v", c, err)
+		}
+		if now := s.look(t); !reflect.DeepEqual(now, before) {
+			t.Errorf("%+v: the token is now %+v, was %+v", c, now, before)
+		}
+		if h := desk.State().Holders["alice"]; h.Serial != 0 || h.Open != nil || s.count(ceremony.TypePrepareIntended)+s.count(ceremony.TypeWipeIntended) != 0 {
+			t.Errorf("%+v: recorded: %+v", c, h)
+		}
+	}
+}
+
+// The attestations of the keys are checked too: a token can show a certificate
+// that is not its own.
+func TestAttestationsOfAnotherRoot(t *testing.T) {
+	s, desk := opened(t)
 	runTo(t, desk, "enrol alice")
-	tokens := ceremony.Tokens{Start: s.start, Plug: func(stickers ...string) error { s.plugged = stickers; return nil }}
-	tokens.Roots = append(tokens.Roots, other.AttestationRoot())
-	desk.UseTokens(tokens)
+	a := &ceremony.Script{Say: func(m ceremony.Message) {
+		if m.Title == "Alice Costa: choose a PIN" {
+			s.trustAnother(desk)
+		}
+	}}
+	err := desk.Run(t.Context(), "enrol alice", a)
 	var attestation *keys.AttestationError
-	if err := desk.Run(t.Context(), "enrol alice", &ceremony.Script{}); !errors.As(err, &attestation) {
+	if !errors.As(err, &attestation) || attestation.Slot != keys.SlotAuthentication {
 		t.Errorf("taken: %v", err)
 	}
 	if h := desk.State().Holders["alice"]; h.Prepared != nil || h.Key != nil {

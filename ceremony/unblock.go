@@ -75,9 +75,12 @@ func (d *Desk) byTypedPUK(ctx context.Context, a Attendant, h *HolderState, info
 	answer, err := a.Choose(ctx, Prompt{ID: "holder.unblock " + h.Holder.ID, Message: Message{Title: title, Facts: pukFacts(h, info.PUKTries),
 		Text: []string{"The token takes no PIN any more. Whoever has its PUK can have a new PIN set."}},
 		Question: "Does somebody here have the PUK of this token?"},
-		[]Choice{{"yes", "Yes: type it"}, {"no", "No: leave the PIN blocked"}})
+		append(h.byBackup(), Choice{"yes", "Yes: type it"}, Choice{"no", "No: leave the PIN blocked"}))
 	if err != nil {
 		return nil, err
+	}
+	if answer == "quorum" {
+		return d.byQuorum(ctx, a, h, info)
 	}
 	if answer == "no" {
 		return nil, d.blockedPIN(h, "its PUK was not typed; the task can be taken again with it")

@@ -9,6 +9,7 @@ import (
 	"math/big"
 	"slices"
 	"strings"
+	"time"
 )
 
 // AttestationWant is what a slot's attestation must say.
@@ -55,46 +56,73 @@ var (
 	}
 )
 
-// VerifyAttestation checks that a key was made in a slot of a genuine token,
-// and is the wanted one, in every field. Validity periods are not compared
-// with the clock: Yubico's say nothing, and the laptop's clock may be wrong.
-// The error of a field that is not as wanted is an *AttestationError.
-func VerifyAttestation(a Attestation, roots, intermediates []*x509.Certificate, want AttestationWant) (AttestationFacts, error) {
-	fail := func(field, wanted, found string) (AttestationFacts, error) {
-		return AttestationFacts{}, &AttestationError{want.Slot, field, wanted, found}
-	}
-	device, err := x509.ParseCertificate(a.Device)
-	if err != nil {
-		return fail("device certificate", "a certificate", err.Error())
-	}
-	slot, err := x509.ParseCertificate(a.Slot)
-	if err != nil {
-		return fail("slot certificate", "a certificate", err.Error())
-	}
+// VerifyDevice checks that a certificate, DER, is that of a genuine token's PIV
+// applet: one that leads to a root and may sign attestations. It proves
+// nothing about the token that showed it, which anyone can copy it from; a
+// token of another maker is found by it before anything is made on it. Errors
+// are *AttestationError.
+func VerifyDevice(device []byte, roots, intermediates []*x509.Certificate) error {
+	_, err := verifyDevice(device, roots, intermediates, SlotAttestation)
+	return err
+}
 
-	// The device, up to a root. Yubico's newer roots certify other applets
-	// too, by intermediates that are named after the applet.
+// verifyDevice is VerifyDevice, of which errors name the slot that is attested.
+func verifyDevice(der []byte, roots, intermediates []*x509.Certificate, attested Slot) (*x509.Certificate, error) {
+	fail := func(wanted, found string) (*x509.Certificate, error) {
+		return nil, &AttestationError{attested, "device certificate", wanted, found}
+	}
+	device, err := x509.ParseCertificate(der)
+	if err != nil {
+		return fail("a certificate", err.Error())
+	}
 	issuers, err := chain(device, roots, intermediates)
 	if err != nil {
-		return fail("device certificate", "a chain to a known attestation root", err.Error())
+		return fail("a chain to a known attestation root", err.Error())
 	}
+	// Yubico's newer roots certify other applets too, by intermediates that are
+	// named after the applet.
 	ofPIV := device.Issuer.CommonName
 	if len(issuers) < 2 { // older ones: certified by a root, which may be named after U2F
 		ofPIV = device.Subject.CommonName
 	}
 	if !strings.HasPrefix(ofPIV, "Yubico PIV ") {
-		return fail("device certificate", "one of the PIV applet", fmt.Sprintf("%q issued by %q", device.Subject.CommonName, device.Issuer.CommonName))
+		return fail("one of the PIV applet", fmt.Sprintf("%q issued by %q", device.Subject.CommonName, device.Issuer.CommonName))
 	}
 	if !device.BasicConstraintsValid || !device.IsCA {
-		return fail("device certificate", "one that may sign attestations", "one that may not")
+		return fail("one that may sign attestations", "one that may not")
 	}
+	return device, nil
+}
 
-	// The slot, by the device.
+// VerifyAttestation checks that a key was made in a slot of a genuine token,
+// and is the wanted one, in every field. The error of a field that is not as
+// wanted is an *AttestationError.
+//
+// Validity periods are compared with each other, and not with the clock: those
+// of Yubico's certificates begin and end with the series, a key is as good after
+// that as before, and the laptop's clock may be wrong. There must have been a
+// time at which the device's certificate and all that it leads to were valid,
+// and the slot's has the device's period, which tokens copy into it.
+func VerifyAttestation(a Attestation, roots, intermediates []*x509.Certificate, want AttestationWant) (AttestationFacts, error) {
+	fail := func(field, wanted, found string) (AttestationFacts, error) {
+		return AttestationFacts{}, &AttestationError{want.Slot, field, wanted, found}
+	}
+	device, err := verifyDevice(a.Device, roots, intermediates, want.Slot)
+	if err != nil {
+		return AttestationFacts{}, err
+	}
+	slot, err := x509.ParseCertificate(a.Slot)
+	if err != nil {
+		return fail("slot certificate", "a certificate", err.Error())
+	}
 	if !bytes.Equal(slot.RawIssuer, device.RawSubject) {
 		return fail("issuer", fmt.Sprintf("%q", device.Subject.CommonName), fmt.Sprintf("%q", slot.Issuer.CommonName))
 	}
 	if err := slot.CheckSignatureFrom(device); err != nil {
 		return fail("signature", "one by the device's key", err.Error())
+	}
+	if !slot.NotBefore.Equal(device.NotBefore) || !slot.NotAfter.Equal(device.NotAfter) {
+		return fail("validity", period(device)+", as the device's certificate has it", period(slot))
 	}
 	if len(slot.UnhandledCriticalExtensions) > 0 {
 		return fail("extensions", "no unknown critical ones", fmt.Sprint(slot.UnhandledCriticalExtensions))
@@ -171,15 +199,21 @@ func AttestedPolicy(slot *x509.Certificate) Policy {
 	return PolicyOf(policy[0], policy[1])
 }
 
+// period is a certificate's validity, for people.
+func period(c *x509.Certificate) string {
+	return c.NotBefore.UTC().Format(time.RFC3339) + " to " + c.NotAfter.UTC().Format(time.RFC3339)
+}
+
 // chain returns who certified a device, up to one of the roots, at a time when
-// all of them were valid.
+// all of them were valid. If there was one, they also were when the youngest of
+// them began to be.
 func chain(device *x509.Certificate, roots, intermediates []*x509.Certificate) ([]*x509.Certificate, error) {
 	o := x509.VerifyOptions{
 		Roots:         x509.NewCertPool(),
 		Intermediates: x509.NewCertPool(),
 		KeyUsages:     []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
-		CurrentTime:   device.NotBefore,
 	}
+	times := []time.Time{device.NotBefore}
 	for _, c := range roots {
 		o.Roots.AddCert(c)
 	}
@@ -187,15 +221,19 @@ func chain(device *x509.Certificate, roots, intermediates []*x509.Certificate) (
 		o.Intermediates.AddCert(c)
 	}
 	for _, c := range slices.Concat(roots, intermediates) {
-		if c.NotBefore.After(o.CurrentTime) {
-			o.CurrentTime = c.NotBefore
+		if c.NotBefore.After(device.NotBefore) {
+			times = append(times, c.NotBefore)
 		}
 	}
-	chains, err := device.Verify(o)
-	if err != nil {
-		return nil, err
+	var failed error
+	for _, o.CurrentTime = range times {
+		chains, err := device.Verify(o)
+		if err == nil {
+			return chains[0][1:], nil
+		}
+		failed = err
 	}
-	return chains[0][1:], nil
+	return nil, failed
 }
 
 // extension returns the value of a certificate's extension. The parser has

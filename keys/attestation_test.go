@@ -69,8 +69,11 @@ type vector struct {
 	slotKey                    crypto.Signer
 	slotSigner                 crypto.Signer // nil: the device's key
 	want                       keys.AttestationWant
-	otherRoot                  bool // verify under another root than that which signed
+	otherRoot                  bool                // verify under another root than that which signed
+	more                       []*x509.Certificate // further roots
 	cut                        func(*keys.Attestation)
+
+	deviceErr error // what VerifyDevice said
 }
 
 func oid(last int) asn1.ObjectIdentifier {
@@ -168,7 +171,9 @@ func (v *vector) verify(t *testing.T) (keys.AttestationFacts, error) {
 	if v.cut != nil {
 		v.cut(&a)
 	}
-	return keys.VerifyAttestation(a, []*x509.Certificate{root}, intermediates, v.want)
+	roots := append(v.more, root)
+	v.deviceErr = keys.VerifyDevice(a.Device, roots, intermediates)
+	return keys.VerifyAttestation(a, roots, intermediates, v.want)
 }
 
 func TestAttestationGood(t *testing.T) {
@@ -192,10 +197,30 @@ func TestAttestationGood(t *testing.T) {
 	}
 }
 
-// One thing wrong at a time; the error names just that field.
+// Whether certificates have expired by the clock does not count, nor when
+// others that are known began: these were all valid together, long ago.
+func TestAttestationOfThePast(t *testing.T) {
+	v := goodVector(t)
+	begin := time.Date(2004, 1, 1, 0, 0, 0, 0, time.UTC)
+	for i, c := range []*x509.Certificate{v.root, v.middle, v.device, v.slot} {
+		c.NotBefore, c.NotAfter = begin.AddDate(0, i, 0), begin.AddDate(2, 0, 0)
+	}
+	v.slot.NotBefore = v.device.NotBefore
+	v.more = append(v.more, readPEM(t, "yubico-piv-root.pem"))
+	if _, err := v.verify(t); err != nil || v.deviceErr != nil {
+		t.Errorf("%v, the device alone: %v", err, v.deviceErr)
+	}
+}
+
+// One thing wrong at a time; the error names just that field. Without the slot,
+// the device's certificate is refused for the same.
 func TestAttestationBad(t *testing.T) {
 	drop := func(v *vector, i int) {
 		v.slot.ExtraExtensions = append(v.slot.ExtraExtensions[:i:i], v.slot.ExtraExtensions[i+1:]...)
+	}
+	expire := func(c *x509.Certificate) { // before any of the others began
+		c.NotAfter = c.NotBefore.AddDate(-1, 0, 0)
+		c.NotBefore = c.NotBefore.AddDate(-2, 0, 0)
 	}
 	other := newKey(t)
 	for _, c := range []struct {
@@ -204,9 +229,21 @@ func TestAttestationBad(t *testing.T) {
 	}{
 		{"device is no certificate", "device certificate", func(v *vector) { v.cut = func(a *keys.Attestation) { a.Device = a.Device[1:] } }},
 		{"slot is no certificate", "slot certificate", func(v *vector) { v.cut = func(a *keys.Attestation) { a.Slot = append(a.Slot, 0) } }},
-		{"another root", "device certificate", func(v *vector) { v.otherRoot = true }},
+		{"self-made root", "device certificate", func(v *vector) { v.otherRoot = true }},
 		{"expired root", "device certificate", func(v *vector) { v.root.NotAfter = v.root.NotBefore.Add(-time.Hour) }},
-		{"another applet", "device certificate", func(v *vector) { v.middle.Subject.CommonName = "Yubico OPGP Attestation B 1" }},
+		{"expired intermediate", "device certificate", func(v *vector) { expire(v.middle) }},
+		{"expired device", "device certificate", func(v *vector) { expire(v.device) }},
+		{"expired with its device", "device certificate", func(v *vector) { expire(v.device); expire(v.slot) }},
+		{"device before its issuer", "device certificate", func(v *vector) {
+			v.middle.NotBefore = v.device.NotBefore.AddDate(5, 0, 0)
+			v.device.NotAfter = v.device.NotBefore.AddDate(4, 0, 0)
+			v.slot.NotAfter = v.device.NotAfter
+		}},
+		{"expired", "validity", func(v *vector) { expire(v.slot) }},
+		{"ends before it begins", "validity", func(v *vector) { v.slot.NotAfter = v.slot.NotBefore.Add(-time.Hour) }},
+		{"begins later", "validity", func(v *vector) { v.slot.NotBefore = v.slot.NotBefore.Add(time.Second) }},
+		{"FIDO intermediate", "device certificate", func(v *vector) { v.middle.Subject.CommonName = "Yubico FIDO Attestation B 1" }},
+		{"OpenPGP intermediate", "device certificate", func(v *vector) { v.middle.Subject.CommonName = "Yubico OPGP Attestation B 1" }},
 		{"another applet, old", "device certificate", func(v *vector) { v.middle = nil }},
 		{"device is no CA", "device certificate", func(v *vector) { v.device.IsCA = false }},
 		{"another issuer", "issuer", func(v *vector) { v.slotIssuer = template("Somebody", true) }},
@@ -216,6 +253,7 @@ func TestAttestationBad(t *testing.T) {
 		}},
 		{"another slot", "slot", func(v *vector) { v.slot.Subject.CommonName = "YubiKey PIV Attestation 9a" }},
 		{"another key", "public key", func(v *vector) { v.slotKey = other }},
+		{"no Yubico extensions", "firmware", func(v *vector) { v.slot.ExtraExtensions = nil }},
 		{"no firmware", "firmware", func(v *vector) { drop(v, 0) }},
 		{"firmware of 2 bytes", "firmware", func(v *vector) { v.slot.ExtraExtensions[0].Value = []byte{5, 7} }},
 		{"old firmware", "firmware", func(v *vector) { v.slot.ExtraExtensions[0].Value = []byte{5, 6, 9} }},
@@ -243,6 +281,12 @@ func TestAttestationBad(t *testing.T) {
 		var bad *keys.AttestationError
 		if !errors.As(err, &bad) || bad.Field != c.field || bad.Slot != keys.SlotRoot {
 			t.Errorf("%s: %v", c.name, err)
+		}
+		var device *keys.AttestationError
+		if is := errors.As(v.deviceErr, &device); is != (c.field == "device certificate") {
+			t.Errorf("%s: the device alone: %v", c.name, v.deviceErr)
+		} else if is && (device.Field != bad.Field || device.Found != bad.Found || device.Slot != keys.SlotAttestation) {
+			t.Errorf("%s: the device alone: %v, with the slot: %v", c.name, device, bad)
 		}
 	}
 }

@@ -52,5 +52,32 @@ func ReadKeyText(text string) (PublicKey, error) {
 	return key.public, nil
 }
 
+// TokenText is the text of a PUK and a management key.
+func TokenText(serial uint32, puk, management string) (string, error) {
+	p, err := secret.Take([]byte(puk))
+	if err != nil {
+		return "", err
+	}
+	m, err := secret.Take([]byte(management))
+	if err != nil {
+		return "", err
+	}
+	b, err := tokenText(&tokenKeys{serial, p, m})
+	return string(b.Bytes()), err
+}
+
+// ReadTokenText returns what a token's text holds.
+func ReadTokenText(text string) (serial uint32, puk, management string, err error) {
+	b, err := secret.Take([]byte(text))
+	if err != nil {
+		return 0, "", "", err
+	}
+	k, err := readTokenText(b)
+	if err != nil {
+		return 0, "", "", err
+	}
+	return k.serial, string(k.puk.Bytes()), string(k.management.Bytes()), nil
+}
+
 // Mix is how extra entropy is mixed in.
 var Mix = mix

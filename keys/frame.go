@@ -143,6 +143,7 @@ const (
 	doPrepare = "prepare the token"
 	doRootKey = "make the root key"
 	doTry     = "try the token"
+	doDevice  = "show the device's certificate"
 	doAttest  = "attest a key"
 	doPIN     = "check the PIN"
 	doChange  = "change the PIN"
@@ -189,6 +190,7 @@ type answer struct {
 	Info        *Info        `json:"info,omitempty"`
 	Prepared    *Prepared    `json:"prepared,omitempty"`
 	Public      *PublicKey   `json:"public,omitempty"`
+	Device      []byte       `json:"device,omitempty"` // DER
 	Attestation *Attestation `json:"attestation,omitempty"`
 	Signature   []byte       `json:"signature,omitempty"`
 	Opened      *Opened      `json:"opened,omitempty"`

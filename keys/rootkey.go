@@ -32,6 +32,9 @@ import (
 //	serial: 20456123
 //	puk: 12345678
 //	management key (AES-256): 64 digits of hex, lower case
+//
+// A PUK has 8 digits. Only texts that are written just so are read, and no error
+// holds a part of one.
 const (
 	pemBegin = "-----BEGIN PRIVATE KEY-----\n"
 	pemEnd   = "-----END PRIVATE KEY-----\n"
@@ -318,7 +321,9 @@ func readTokenText(text *secret.Buffer) (*tokenKeys, error) {
 	pukText, isPUK := bytes.CutPrefix(lines[1], []byte(pukLine))
 	managementText, isManagement := bytes.CutPrefix(lines[2], []byte(managementLine))
 	serial, err := strconv.ParseUint(string(serialText), 10, 32)
-	if !isSerial || !isPUK || !isManagement || err != nil || len(pukText) != pukSize || hex.DecodedLen(len(managementText)) != managementSize {
+	notDigit := func(r rune) bool { return r < '0' || r > '9' }
+	if !isSerial || !isPUK || !isManagement || err != nil || len(pukText) != pukSize || bytes.ContainsFunc(pukText, notDigit) ||
+		hex.DecodedLen(len(managementText)) != managementSize {
 		return nil, bad
 	}
 	k := &tokenKeys{serial: uint32(serial)}

@@ -218,6 +218,9 @@ func (s *server) do(j job) (answer, error) {
 		return answer{Public: &public}, err
 	case doTry:
 		return answer{}, try(s.token, j.Algorithm, j.Message)
+	case doDevice:
+		device, err := s.token.Device()
+		return answer{Device: device}, err
 	case doAttest:
 		attestation, err := s.token.Attest(j.Slot)
 		return answer{Attestation: &attestation}, err

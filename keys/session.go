@@ -474,6 +474,13 @@ func (s *Session) Try(algorithm Algorithm, message []byte) error {
 	return err
 }
 
+// DeviceCertificate returns the selected token's own certificate, DER, which
+// VerifyDevice takes. A token that has none any more is a *NoKeyError.
+func (s *Session) DeviceCertificate() ([]byte, error) {
+	a, err := s.call(s.ctx, request{Do: doDevice}, reactions{})
+	return a.Device, err
+}
+
 // Attest returns the attestation of a key made on the selected token.
 func (s *Session) Attest(slot Slot) (Attestation, error) {
 	a, err := s.call(s.ctx, request{Do: doAttest, Slot: slot}, reactions{})

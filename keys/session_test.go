@@ -165,10 +165,20 @@ func TestEnrolAndSign(t *testing.T) {
 		t.Errorf("prepared %+v", prepared)
 	}
 
+	device, err := s.DeviceCertificate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := keys.VerifyDevice(device, roots(d), nil); err != nil {
+		t.Error(err)
+	}
 	for _, k := range want {
 		a, err := s.Attest(k.Slot)
 		if err != nil {
 			t.Fatal(err)
+		}
+		if !bytes.Equal(a.Device, device) {
+			t.Errorf("slot %v: the device's certificate is another one", k.Slot)
 		}
 		facts, err := keys.VerifyAttestation(a, roots(d), nil, keys.AttestationWant{
 			Slot: k.Slot, Public: k.Public, Serial: serial, Policy: k.Policy, MinFirmware: keys.Firmware{Major: 5, Minor: 7},

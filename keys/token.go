@@ -153,6 +153,10 @@ type Token interface {
 	// (big-endian, 32 or 48 bytes). What implements it may leave copies of it
 	// in this process's memory.
 	Import(management *secret.Buffer, slot Slot, algorithm Algorithm, seed *secret.Buffer, policy Policy) error
+	// Device returns the certificate in f9, DER: the one that attestations of
+	// this token lead to. It takes no PIN. A token on which it was taken away
+	// answers with a *NoKeyError.
+	Device() ([]byte, error)
 	// Attest returns the slot's attestation and the device's certificate, DER.
 	Attest(slot Slot) (Attestation, error)
 	// Sign verifies the PIN and signs: ed25519 the message, ECDSA its SHA-256

@@ -33,6 +33,10 @@ const usage = `Usage:
                           [--attestation-root FILE] [--attestation-intermediates FILE]
     rootceremony collect DIR FILE... [--attestation-root FILE]
                           [--attestation-intermediates FILE]
+    rootceremony restore DIR [--plain] [--attestation-root FILE]
+                          [--attestation-intermediates FILE]
+    rootceremony checkup DIR [--plain] [--attestation-root FILE]
+                          [--attestation-intermediates FILE]
     rootceremony status DIR [--json]
     rootceremony preflight [DIR] [--json]
     rootceremony token list|info|check|prepare|reset [--serial N] [--json]
@@ -49,7 +53,10 @@ the same on virtual tokens, with an example plan where none is given, or with
 --tokens pcsc on those in the readers. enrol prepares the token of a holder who
 is elsewhere, for the plan that the ceremony has agreed (its plan.resolved.json,
 or a plan.toml whose expiry is a date), in the folder enrolment-ID here; collect
-takes the file that it writes into the ceremony in DIR. token does one thing with one token:
+takes the file that it writes into the ceremony in DIR. restore has a quorum
+open a backup: it puts a lost token's root key on a fresh one, or sets a new PIN
+where the old one is forgotten. checkup has holders and recipients show, long
+before the next ceremony, that everything still works. token does one thing with one token:
 check has a fresh one sign as much as a root may have. status says what is
 done, what is next and what is missing. preflight looks at this laptop. show and
 diff say what root metadata says, with the names of holders where the files lie
@@ -85,6 +92,8 @@ var commands = map[string]func([]string) error{
 	"rehearse":  rehearseCommand,
 	"enrol":     enrolCommand,
 	"collect":   collectCommand,
+	"restore":   restoreCommand,
+	"checkup":   checkupCommand,
 	"status":    statusCommand,
 	"preflight": preflightCommand,
 	"show":      showCommand,

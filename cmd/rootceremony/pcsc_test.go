@@ -232,10 +232,16 @@ func TestTokenCommand(t *testing.T) {
 	}
 }
 
-// A real ceremony trusts Yubico's roots only, whatever pretends to be one.
+// A real ceremony trusts Yubico's roots only, whatever pretends to be one: such
+// a token is refused before anyone types a PIN, and stays as it is.
 func TestRunRefusesTokensOfOtherMakers(t *testing.T) {
 	service := pcsctest.Start(t, 1)
-	service.Plug(t, 0, "--touch", "auto")
+	file := filepath.Join(service.Dir, "a.token")
+	service.Plug(t, 0, "--touch", "auto", "--state", file)
+	before, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
 	dir := filepath.Dir(examplePlanFile(t))
 	r := openRoom(t)
 	program, err := withSmartCards()
@@ -254,6 +260,8 @@ func TestRunRefusesTokensOfOtherMakers(t *testing.T) {
 		switch {
 		case refused:
 			r.answer(":quit\r")
+		case strings.Contains(question, "PIN"), strings.Contains(question, "sticker"):
+			t.Fatalf("asked before it was refused: %s", question)
 		case strings.Contains(question, "What now?"):
 			r.answer("waive\r")
 		case strings.Contains(question, "Why is it safe"):
@@ -264,12 +272,15 @@ func TestRunRefusesTokensOfOtherMakers(t *testing.T) {
 		}
 	}
 	r.end()
+	if after, err := os.ReadFile(file); err != nil || !bytes.Equal(after, before) {
+		t.Errorf("the token was changed: %v", err)
+	}
 	desk, err := ceremony.LookAt(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	state := desk.State()
-	if state.Begun.Rehearsal || state.Exceptions == 0 || state.Holders["alice"].Prepared != nil {
+	if state.Begun.Rehearsal || state.Exceptions == 0 || state.Holders["alice"].Serial != 0 {
 		t.Errorf("%+v, %d exceptions, %+v", state.Begun, state.Exceptions, state.Holders["alice"])
 	}
 }

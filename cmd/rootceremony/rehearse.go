@@ -232,6 +232,9 @@ func layOut(dir string, files map[string][]byte, example bool) error {
 	return nil
 }
 
+// spareTokens is how many virtual tokens a rehearsal has that are nobody's.
+const spareTokens = 2
+
 // virtualTokens is a reader into which virtual tokens are plugged, one at a
 // time. There is one for each holder, with the planned sticker.
 func virtualTokens(dir string, holders []ceremony.Holder) (ceremony.Tokens, error) {
@@ -251,6 +254,13 @@ func virtualTokens(dir string, holders []ceremony.Holder) (ceremony.Tokens, erro
 			return ceremony.Tokens{}, err
 		}
 		tokens.Stickers = append(tokens.Stickers, h.Token)
+	}
+	for i := range spareTokens {
+		sticker := fmt.Sprintf("FRESH-%d", i+1)
+		if serials[sticker], err = drawer.Add(sticker, virtual.Options{}); err != nil {
+			return ceremony.Tokens{}, err
+		}
+		tokens.Stickers = append(tokens.Stickers, sticker)
 	}
 	backend := keys.Backend{Kind: virtual.Kind, Dir: folder}
 	tokens.Start = func(ctx context.Context) (*keys.Session, error) { return program.Start(ctx, backend) }
@@ -355,7 +365,7 @@ func leftDesk(desk *ceremony.Desk) error {
 	if begun.Rehearsal {
 		command = "rootceremony rehearse " + desk.Dir()
 	}
-	if begun.Enrols != "" {
+	if begun.Enrols != "" || desk.Apart() {
 		command = "the same command, in the same folder,"
 	}
 	fmt.Fprintf(os.Stderr, "rootceremony: left early; nothing is lost (hint: %s goes on)\n", command)
@@ -365,6 +375,9 @@ func leftDesk(desk *ceremony.Desk) error {
 // ended says where the root is, or what is missing.
 func ended(desk *ceremony.Desk) error {
 	state := desk.State()
+	if desk.Done() {
+		return nil
+	}
 	if state.HandedOver != nil {
 		fmt.Fprintln(os.Stderr, "rootceremony: wrote", filepath.Join(desk.Dir(), state.HandedOver.File.Name))
 		return nil

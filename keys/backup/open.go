@@ -22,6 +22,13 @@ const MaxFile = 1 << 20
 // intro is how every age file begins.
 const intro = "age-encryption.org/v1\n"
 
+// How what is sealed begins, as package keys writes it: a private key (RFC 7468,
+// 10), and the PUK and management key of a token.
+const (
+	keyIntro   = "-----BEGIN PRIVATE KEY-----\n"
+	tokenIntro = "serial: "
+)
+
 // WrongIdentityError says that an identity is not the one that a layer was
 // encrypted to. It is an age.ErrIncorrectIdentity.
 type WrongIdentityError struct {
@@ -83,7 +90,7 @@ func (l Layer) Peel(ciphertext []byte, identities ...age.Identity) ([]byte, erro
 }
 
 // Open opens the last layer. The secret is of the kind that the file's name
-// says, and is not yet compared with anything: ParseKey and ParseToken read it.
+// says, and is not read here: package keys, which wrote it, does that.
 // Errors are those of Peel.
 func (l Layer) Open(ciphertext []byte, identities ...age.Identity) (*secret.Buffer, error) {
 	if l.Inner != 0 {
@@ -107,9 +114,9 @@ func (l Layer) Open(ciphertext []byte, identities ...age.Identity) (*secret.Buff
 	switch {
 	case bytes.HasPrefix(text, []byte(intro)):
 		return nil, l.renamed("more")
-	case bytes.HasPrefix(text, []byte(pemBegin)):
+	case bytes.HasPrefix(text, []byte(keyIntro)):
 		found = KeySecret
-	case bytes.HasPrefix(text, []byte(serialLabel)):
+	case bytes.HasPrefix(text, []byte(tokenIntro)):
 		found = TokenSecret
 	default:
 		return nil, &DamageError{l.File, "opens, but holds neither a key nor a token's PUK: it is no backup made here"}

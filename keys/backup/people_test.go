@@ -1,12 +1,17 @@
 package backup
 
 import (
+	"crypto"
 	"crypto/ecdh"
+	"crypto/ecdsa"
 	"crypto/ed25519"
+	"crypto/elliptic"
 	"crypto/hpke"
 	"crypto/rand"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/pem"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -237,23 +242,28 @@ type nobody struct{}
 
 func (nobody) Unwrap([]*age.Stanza) ([]byte, error) { return nil, age.ErrIncorrectIdentity }
 
-// freshKey is a key and its text.
-func freshKey(t testing.TB, algorithm keys.Algorithm) (*Key, *secret.Buffer) {
+// freshKey is a key, and its text as package keys writes it.
+func freshKey(t testing.TB, algorithm keys.Algorithm) (keys.PublicKey, *secret.Buffer) {
 	t.Helper()
-	seed, err := secret.Read(rand.Reader, 32)
+	var private crypto.Signer
+	_, private, err := ed25519.GenerateKey(rand.Reader)
+	if algorithm == keys.P256 {
+		private, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	key, err := NewKey(algorithm, seed)
+	public, err := keys.FromCrypto(private.Public())
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := key.Text()
+	der, err := x509.MarshalPKCS8PrivateKey(private)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { seed.Wipe(); text.Wipe() })
-	return key, text
+	text := buffer(t, string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})))
+	t.Cleanup(text.Wipe)
+	return public, text
 }
 
 // pluginText is a plugin's recipient of data in hex.

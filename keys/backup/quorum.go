@@ -109,8 +109,8 @@ type What string
 
 // The kinds of secret.
 const (
-	KeySecret   What = "key"   // the root key: Key.Text
-	TokenSecret What = "token" // PUK and management key: TokenSecrets.Text
+	KeySecret   What = "key"   // the root key, PKCS #8 in PEM
+	TokenSecret What = "token" // serial, PUK and management key, three lines
 )
 
 // fileName is the name of the file for a quorum: bruno+chen+dana.key.age.

@@ -3,7 +3,7 @@ package backup
 import (
 	"bytes"
 	"crypto/x509"
-	stdpem "encoding/pem"
+	"encoding/pem"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -44,7 +44,7 @@ func opensslPublic(t *testing.T, text []byte) keys.PublicKey {
 	if err != nil {
 		t.Fatalf("openssl pkey: %v: %s", err, out)
 	}
-	block, _ := stdpem.Decode(out)
+	block, _ := pem.Decode(out)
 	if block == nil {
 		t.Fatalf("openssl pkey printed %s", out)
 	}
@@ -93,7 +93,7 @@ func TestStockAge(t *testing.T) {
 			if _, err := os.Stat(c.program); err != nil {
 				t.Skipf("%s is not installed (hint: make packages)", c.program)
 			}
-			key, text := freshKey(t, c.algorithm)
+			public, text := freshKey(t, c.algorithm)
 			files, err := Seal(text, KeySecret, alice, recipients(c.people), c.k)
 			if err != nil {
 				t.Fatal(err)
@@ -116,8 +116,8 @@ func TestStockAge(t *testing.T) {
 						}
 					}
 				}
-				if got := opensslPublic(t, data); got != key.Public {
-					t.Errorf("%s opens to the key %v, not %v", f.Name, got, key.Public)
+				if got := opensslPublic(t, data); got != public {
+					t.Errorf("%s opens to the key %v, not %v", f.Name, got, public)
 				}
 			}
 		})

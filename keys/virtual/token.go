@@ -219,6 +219,9 @@ func (t *Token) Generate(management *secret.Buffer, s keys.Slot, algorithm keys.
 	return keys.FromCrypto(public)
 }
 
+// Device returns the certificate that the token's attestations lead to.
+func (t *Token) Device() ([]byte, error) { return t.applet.DeviceCertificate(), nil }
+
 // Attest returns the attestation of a key made on the token.
 func (t *Token) Attest(s keys.Slot) (keys.Attestation, error) {
 	der, err := t.applet.Attest(s)

@@ -117,6 +117,27 @@ func TestOldFirmware(t *testing.T) {
 	}
 }
 
+// A token from which its own certificate was taken away says so.
+func TestWithoutDeviceCertificate(t *testing.T) {
+	t.Parallel()
+	service := pcsctest.Start(t, 2)
+	whole := service.Plug(t, 0, "--serial", "1")
+	s := selected(t, service, 1)
+	asked := whole.Commands(t) // to select it
+	if _, err := s.DeviceCertificate(); err != nil {
+		t.Fatal(err)
+	}
+	service.Plug(t, 1, "--serial", "2", "--fault", fmt.Sprintf("sw@%d=6a82", asked+1))
+	s = selected(t, service, 2)
+	var none *keys.NoKeyError
+	if _, err := s.DeviceCertificate(); !errors.As(err, &none) || none.Slot != keys.SlotAttestation {
+		t.Errorf("%v", err)
+	}
+	if _, err := s.DeviceCertificate(); err != nil { // the fault is over
+		t.Error(err)
+	}
+}
+
 // Editions, and cards that cannot be used, are told apart in the list.
 func TestKinds(t *testing.T) {
 	t.Parallel()

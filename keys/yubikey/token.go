@@ -431,6 +431,22 @@ func (t *Token) key(yk *piv.YubiKey, s keys.Slot) (keys.SlotKey, error) {
 	return k, err
 }
 
+// Device returns the certificate that the token's attestations lead to.
+func (t *Token) Device() ([]byte, error) {
+	yk, err := t.held()
+	if err != nil {
+		return nil, err
+	}
+	device, err := yk.AttestationCertificate()
+	if status(err) == swNotFound {
+		return nil, &keys.NoKeyError{Slot: keys.SlotAttestation}
+	}
+	if err != nil {
+		return nil, typed(err, t.serial)
+	}
+	return device.Raw, nil
+}
+
 // Attest returns the attestation of a key made on the token.
 func (t *Token) Attest(s keys.Slot) (keys.Attestation, error) {
 	yk, err := t.held()
@@ -452,11 +468,11 @@ func (t *Token) Attest(s keys.Slot) (keys.Attestation, error) {
 	if err != nil {
 		return keys.Attestation{}, typed(err, t.serial)
 	}
-	device, err := yk.AttestationCertificate()
+	device, err := t.Device()
 	if err != nil {
-		return keys.Attestation{}, typed(err, t.serial)
+		return keys.Attestation{}, err
 	}
-	return keys.Attestation{Slot: attestation.Raw, Device: device.Raw}, nil
+	return keys.Attestation{Slot: attestation.Raw, Device: device}, nil
 }
 
 // Import puts a key that was made elsewhere into a slot. Copies of it stay in

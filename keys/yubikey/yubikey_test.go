@@ -165,10 +165,20 @@ func TestEnrolAndSign(t *testing.T) {
 			if info.PINDefault || info.PUKDefault || info.ManagementDefault || info.PINTries != 5 || info.PUKTries != 5 {
 				t.Errorf("after enrolling: %+v", info)
 			}
+			device, err := s.DeviceCertificate()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := keys.VerifyDevice(device, readRoot(t, root), nil); err != nil {
+				t.Error(err)
+			}
 			for _, k := range want {
 				attestation, err := s.Attest(k.Slot)
 				if err != nil {
 					t.Fatal(err)
+				}
+				if !bytes.Equal(attestation.Device, device) {
+					t.Errorf("slot %v: the device's certificate is another one", k.Slot)
 				}
 				facts, err := keys.VerifyAttestation(attestation, readRoot(t, root), nil, keys.AttestationWant{
 					Slot: k.Slot, Public: k.Public, Serial: 20456123, Policy: k.Policy, MinFirmware: keys.Firmware{Major: 5, Minor: 7},
