@@ -230,6 +230,17 @@ func TestPlanOnScreen(t *testing.T) {
 		s.until("> █")
 		s.write(line[1] + "\r")
 	}
+	s.until("Are there backups?")
+	s.until("  Yes")
+	s.write("\x1b[B")
+	s.until("► Yes")
+	s.write("\r")
+	for _, line := range [][2]string{{"Who else does, such as a safe", "1"}, {"Recipient 1: name", "Bank safe"},
+		{"Bank safe: age recipient", ""}, {"Bank safe: in which place", "Zurich"}, {"When does the root expire", ""}} {
+		s.until(line[0])
+		s.until("> █")
+		s.write(line[1] + "\r")
+	}
 	s.until("for every signature (recommended)")
 	s.write("\x1b[B")
 	s.until("► for every signature")
