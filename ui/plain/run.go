@@ -107,7 +107,7 @@ func taskLines(tasks []ceremony.Task, next string) []string {
 			lines = append(lines, hang("        ", heading)...)
 		}
 		group = t.Group
-		mark, title := " ", t.Title
+		mark, title, indent := " ", t.Title, ""
 		switch {
 		case t.State == ceremony.Done:
 			mark = "x"
@@ -115,7 +115,7 @@ func taskLines(tasks []ceremony.Task, next string) []string {
 			mark = ">"
 		}
 		if group != "" {
-			title = "  " + title
+			indent = "  "
 		}
 		if t.Optional && !t.Aside && t.State == ceremony.Ready {
 			title += ", if they still can"
@@ -123,7 +123,7 @@ func taskLines(tasks []ceremony.Task, next string) []string {
 		if t.Reason != "" && (group == "" || t.Reason != waits) {
 			title += ": " + t.Reason
 		}
-		lines = append(lines, hang(fmt.Sprintf("%3d [%s] ", i+1, mark), title)...)
+		lines = append(lines, hang(fmt.Sprintf("%3d [%s] %s", i+1, mark, indent), title)...)
 	}
 	return lines
 }
