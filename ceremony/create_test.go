@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"filippo.io/age"
+
 	"rootceremony/ceremony"
 	"rootceremony/ceremony/transcript"
 	"rootceremony/keys"
@@ -22,13 +24,17 @@ import (
 // The test program is also the child process of token sessions.
 func TestMain(m *testing.M) {
 	if len(os.Args) == 2 && os.Args[1] == "token-session" {
-		if err := keys.Serve(os.Stdin, os.Stdout, virtual.Open, backup.InSession()); err != nil {
+		if err := keys.Serve(os.Stdin, os.Stdout, openMortal, backup.InSession()); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
 		return
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	if stockAge != "" {
+		_ = os.RemoveAll(stockAge)
+	}
+	os.Exit(code)
 }
 
 var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
@@ -42,6 +48,8 @@ type stage struct {
 	drawer  *virtual.Drawer
 	plugged []string // stickers
 	real    bool     // not a rehearsal, though on virtual tokens
+	safes   map[string]age.Identity
+	die     string // where the next sessions' child ends, of mortal
 }
 
 // newStage has a plan without backups. edit changes it.
@@ -122,7 +130,11 @@ func (s *stage) start(ctx context.Context) (*keys.Session, error) {
 		}
 		backend.Plugged = append(backend.Plugged, serial)
 	}
-	return keys.Program{Path: os.Args[0], Args: []string{"token-session"}}.Start(ctx, backend)
+	program := keys.Program{Path: os.Args[0], Args: []string{"token-session"}}
+	if s.die != "" {
+		program.Env = append(os.Environ(), dieAt+"="+s.die)
+	}
+	return program.Start(ctx, backend)
 }
 
 var allStickers = []string{"A-01", "B-02", "C-03", "D-04", "E-05"}
