@@ -157,6 +157,9 @@ func (s *State) recipientProved(e transcript.Event) error {
 	if s.Plan.Backup == nil || !slices.Contains(s.allRecipients(), data.Recipient) {
 		return fmt.Errorf("the plan has no recipient %q", data.Recipient)
 	}
+	if s.Recipients[data.Recipient] != nil {
+		return fmt.Errorf("%s has proved it already", s.recipientName(data.Recipient))
+	}
 	person, err := s.person(data.Recipient)
 	if err != nil {
 		return err

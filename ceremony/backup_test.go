@@ -63,9 +63,10 @@ func safesPlan(t *testing.T, quorum, safes int, edit ...string) (plan string, id
 	return plan, identities, files
 }
 
-// alone leaves Alice as the only holder of a plan.
-func alone(plan string) string {
-	begin := strings.Index(plan, "[[holder]]\nname = \"Bruno")
+// keep leaves the first holders of a plan, 1 or 2, one of whom signs.
+func keep(plan string, holders int) string {
+	next := []string{"Bruno", "Chen"}[holders-1]
+	begin := strings.Index(plan, "[[holder]]\nname = \""+next)
 	return strings.Replace(plan[:begin]+plan[strings.Index(plan, "[[person]]"):], "threshold = 3", "threshold = 1", 1)
 }
 
@@ -76,11 +77,19 @@ func newSafes(t *testing.T, quorum, safes int, edit ...string) *stage {
 	return newStageOf(t, plan).withSafes(identities, files)
 }
 
-// newAlone has one holder, and 1 of 2 safes.
+// newAlone has Alice as the only holder, and 1 of 2 safes.
 func newAlone(t *testing.T, edit ...string) *stage {
 	t.Helper()
 	plan, identities, files := safesPlan(t, 1, 2, edit...)
-	return newStageOf(t, alone(plan)).withSafes(identities, files)
+	return newStageOf(t, keep(plan, 1)).withSafes(identities, files)
+}
+
+// newPair has Alice and Bruno. The other one and two safes open a backup, a
+// quorum of those together.
+func newPair(t *testing.T, quorum int) *stage {
+	t.Helper()
+	plan, identities, files := safesPlan(t, quorum, 2, `recipients = [`, `recipients = ["holders", `)
+	return newStageOf(t, keep(plan, 2)).withSafes(identities, files)
 }
 
 func (s *stage) withSafes(identities map[string]age.Identity, files map[string]string) *stage {

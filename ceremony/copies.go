@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -50,7 +51,8 @@ func (s *State) onMedia() map[string]bool {
 const noMedium = "none"
 
 func (s *State) copiedEnough() bool {
-	return len(s.onMedia()) >= mediaNeeded || s.Written[noMedium] != nil
+	without := s.Written[noMedium]
+	return len(s.onMedia()) >= mediaNeeded || without != nil && without.List == digestOf(sumLines(s.copied(), ""))
 }
 
 // copies writes the backups to removable media, has them taken out and put
@@ -120,8 +122,14 @@ func (d *Desk) fitsMedium(folder string) error {
 		return fmt.Errorf("%s is on the same disk as this ceremony, and no medium of its own (hint: mount the stick, and name the folder it is mounted in)", folder)
 	}
 	for medium := range d.state.onMedia() {
-		if same, err := filepath.Abs(folder); err == nil && same == medium {
-			return fmt.Errorf("%s has its copy already (hint: plug in another medium)", folder)
+		var other unix.Stat_t
+		if unix.Stat(medium, &other) != nil {
+			continue // it is out
+		}
+		// Folders of one disk are one medium, however they are called. In a
+		// rehearsal all are on one disk.
+		if there.Dev == other.Dev && (there.Ino == other.Ino || !d.state.Begun.Rehearsal) {
+			return fmt.Errorf("%s has its copy already, as %s (hint: plug in another medium, and mount it in a folder of another name)", folder, medium)
 		}
 	}
 	return nil
@@ -171,7 +179,7 @@ func (d *Desk) copyTo(ctx context.Context, a Attendant, number int, where string
 			}
 			continue
 		}
-		if err := compareCopies(folder, d.state.copied()); err != nil {
+		if err := compareCopies(folder, d.state.copied(), list); err != nil {
 			return err
 		}
 		return d.record(TypeCopiesRead, "room", CopiesRead{medium, said})
@@ -234,8 +242,8 @@ func syncFolder(name string) error {
 
 // compareCopies reads the copies and compares them with the record. What the
 // system still has of them in memory is dropped first.
-func compareCopies(folder string, files []File) error {
-	for _, f := range files {
+func compareCopies(folder string, files []File, list []byte) error {
+	for _, f := range append(slices.Clone(files), File{SumsFile, digestOf(list)}) {
 		name := filepath.Join(folder, filepath.FromSlash(strings.TrimPrefix(f.Name, BackupsDir+"/")))
 		if file, err := os.Open(name); err == nil {
 			_ = unix.Fadvise(int(file.Fd()), 0, 0, unix.FADV_DONTNEED)
