@@ -76,7 +76,7 @@ func rehearsalRoom(dir string) (*ui.Room, error) {
 		}
 		dir = freshRehearsal(state)
 	}
-	desk, err := openRehearsal(dir, "", nil)
+	desk, err := openRehearsal(dir, "", "", nil)
 	if err != nil {
 		return nil, err
 	}
