@@ -202,7 +202,7 @@ func (d *Desk) fitsCollection(e *enrolment, there *State, head transcript.Head) 
 	switch {
 	case s.Plan == nil:
 		return nil, errors.New("the plan is not agreed yet, so nothing can be collected for it (hint: check the laptop and agree the plan first)")
-	case there.Begun.Enrols != e.Holder || there.Plan == nil:
+	case there.Begun == nil || there.Begun.Enrols == "" || there.Begun.Enrols != e.Holder || there.Plan == nil:
 		return nil, errors.New("its log is not that of a holder's enrolment")
 	case there.Digest != s.Digest:
 		return nil, fmt.Errorf("it was made for the plan with the digest %.8s..., and the agreed one is %.8s... (hint: send plan.resolved.json of this directory, and have it made again)", there.Digest, s.Digest)

@@ -23,7 +23,7 @@ type away struct {
 
 // goAway brings the ceremony of s to its agreed plan, and gives the holder a
 // folder and a token of their own. The ceremony knows the token's maker.
-func goAway(t *testing.T, s *stage, desk *ceremony.Desk, holder string) *away {
+func goAway(t testing.TB, s *stage, desk *ceremony.Desk, holder string) *away {
 	t.Helper()
 	if desk.State().Plan == nil {
 		runTo(t, desk, "enrol alice")
@@ -202,16 +202,22 @@ func changed(t *testing.T, file []byte, change func(map[string]any)) []byte {
 		t.Fatal(err)
 	}
 	change(e)
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", "  ")
-	if err := enc.Encode(struct {
+	return inForm(t, struct {
 		Format   any `json:"format"`
 		Holder   any `json:"holder"`
 		Log      any `json:"log"`
 		Evidence any `json:"evidence"`
-	}{e["format"], e["holder"], e["log"], e["evidence"]}); err != nil {
+	}{e["format"], e["holder"], e["log"], e["evidence"]})
+}
+
+// inForm writes an enrolment file as the program does.
+func inForm(t testing.TB, e any) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(e); err != nil {
 		t.Fatal(err)
 	}
 	return b.Bytes()
@@ -239,6 +245,25 @@ func forged(t *testing.T, log, old, new string) string {
 		}
 	}
 	again.Close()
+	text, err := os.ReadFile(filepath.Join(dir, transcript.FileName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// setAside is a log of which nothing but a broken beginning was ever written.
+func setAside(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	log, err := transcript.Create(dir, clock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	if _, err := log.Append(transcript.TypeSetAside, "room", transcript.SetAside{}, func(transcript.Event) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
 	text, err := os.ReadFile(filepath.Join(dir, transcript.FileName))
 	if err != nil {
 		t.Fatal(err)
@@ -281,6 +306,7 @@ func TestEnrolmentFilesThatAreRefused(t *testing.T) {
 		return func(e map[string]any) { e["log"] = forged(t, e["log"].(string), old, new) }
 	}
 	name := emil.Prepared.Evidence[0].Name
+	ceremonys := string(logOf(t, s.dir))
 	for what, c := range map[string]struct {
 		file []byte
 		says string
@@ -291,6 +317,9 @@ func TestEnrolmentFilesThatAreRefused(t *testing.T) {
 		"with a space":       {append([]byte(" "), file...), "not as it was written"},
 		"another format":     {changed(t, file, func(e map[string]any) { e["format"] = "rootceremony enrolment 9" }), `format is \"rootceremony enrolment 9\"`},
 		"another holder":     {changed(t, file, func(e map[string]any) { e["holder"] = "dana" }), "not that of a holder's enrolment"},
+		"an empty log":       {changed(t, file, func(e map[string]any) { e["log"], e["evidence"] = "", map[string]any{} }), "not that of a holder's enrolment"},
+		"a log set aside":    {changed(t, file, func(e map[string]any) { e["log"] = setAside(t) }), "not that of a holder's enrolment"},
+		"a ceremony, nobody": {changed(t, file, func(e map[string]any) { e["holder"], e["log"] = "", ceremonys }), "not that of a holder's enrolment"},
 		"a ceremony's log":   {changed(t, file, forge(`,"enrols":"emil"`, ``)), "line"},
 		"a log changed":      {bytes.Replace(file, []byte("key.proved"), []byte("key.proven"), 1), "line"},
 		"a line less":        {changed(t, file, cut(1)), "not proved in it, or its log was not signed"},
@@ -389,4 +418,61 @@ func TestCollectTooLate(t *testing.T) {
 	if _, err := desk.Collect(file); err == nil || !strings.Contains(err.Error(), "drafted already") {
 		t.Errorf("after the draft: %v", err)
 	}
+}
+
+// mended is an enrolment file in its form, with all hashes of its log right;
+// nil where there is nothing to mend.
+func mended(t testing.TB, file []byte) []byte {
+	var e struct {
+		Format   string            `json:"format"`
+		Holder   string            `json:"holder"`
+		Log      string            `json:"log"`
+		Evidence map[string]string `json:"evidence"`
+	}
+	if json.Unmarshal(file, &e) != nil || e.Format == "" {
+		return nil
+	}
+	dir := t.TempDir()
+	log, err := transcript.Create(dir, clock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	for line := range strings.Lines(e.Log) {
+		var event transcript.Event
+		if json.Unmarshal([]byte(line), &event) != nil || len(event.Data) == 0 {
+			continue
+		}
+		if _, err := log.Append(event.Type, event.By, event.Data, func(transcript.Event) error { return nil }); err != nil {
+			return nil
+		}
+	}
+	text, err := os.ReadFile(filepath.Join(dir, transcript.FileName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.Log = string(text)
+	return inForm(t, e)
+}
+
+// FuzzCollect: whatever a file from elsewhere is, it is taken or refused; also
+// once its form and the hashes of its log are right.
+func FuzzCollect(f *testing.F) {
+	s, desk := opened(f)
+	a := goAway(f, s, desk, "emil")
+	file := a.enrolled()
+	f.Add([]byte{})
+	f.Add(file)
+	f.Add([]byte(`{"format":"rootceremony enrolment 1","holder":"alice","log":"","evidence":{}}`))
+	for _, c := range []struct{ old, new string }{
+		{`,\\"enrols\\":\\"emil\\"`, ``}, {"prepare.done", "note"}, {"key.made", "key.proved"}, {`"emil"`, `""`}, {"plan.agreed", "exception"},
+	} {
+		f.Add(bytes.ReplaceAll(file, []byte(c.old), []byte(c.new)))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		_, _ = desk.Collect(data)
+		if file := mended(t, data); file != nil {
+			_, _ = desk.Collect(file)
+		}
+	})
 }
