@@ -497,7 +497,8 @@ func TestFoldRefusesWhatDoesNotFit(t *testing.T) {
 		changed := append([]transcript.Event{}, all...)
 		for old, new := range map[string]string{
 			`"signature":"`: `"signature":"0`, `"name":"publish/1`: `"name":"publish/../../1`, `"name":"metadata/`: `"name":"`,
-			`"sha256":"`: `"sha256":"0`,
+			`"sha256":"`: `"sha256":"0`, `"touch":"always"`: `"touch":"never"`, `"slot":156`: `"slot":154`,
+			`"algorithm":"ed25519"`: `"algorithm":"ecdsa-p256"`,
 		} {
 			changed[i].Data = bytes.ReplaceAll(e.Data, []byte(old), []byte(new))
 			evidence := strings.Contains(string(e.Data), `"evidence":`) && strings.Contains(old, "sha256") // files that do not follow from the log

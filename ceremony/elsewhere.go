@@ -356,6 +356,9 @@ func (s *State) collected(e transcript.Event) error {
 	if data.Prepared.Act != data.Act || data.Key.Act != data.Act || data.Proved.Act != data.Act {
 		return errors.New("its parts are not of one token")
 	}
+	if err := s.plansAlgorithm(data.Key.Public); err != nil {
+		return err
+	}
 	made := &HolderState{Holder: h.Holder, Serial: data.Serial, Prepared: &data.Prepared, Key: &data.Key, Proved: &data.Proved, Collected: &data}
 	message, err := s.Possession(made, data.Proved.Nonce)
 	if err != nil {

@@ -330,6 +330,9 @@ func (s *State) keyIntended(e transcript.Event) error {
 	if err := read(e, &data); err != nil {
 		return err
 	}
+	if plan := s.Plan.Token; data.Slot != keys.SlotRoot || data.Algorithm != plan.Algorithm || data.Touch != plan.Touch {
+		return fmt.Errorf("a key for %s in slot %v with touch %s is not what the plan wants", data.Algorithm, data.Slot, data.Touch)
+	}
 	h, err := s.intend(e, data.Act, "")
 	if err == nil && (h.Prepared == nil || h.Key != nil) {
 		return fmt.Errorf("token %d is not prepared, or has its key already", data.Serial)
@@ -346,8 +349,19 @@ func (s *State) keyMade(e transcript.Event) error {
 	if err != nil {
 		return err
 	}
+	if err := s.plansAlgorithm(data.Public); err != nil {
+		return err
+	}
 	s.Files = append(s.Files, data.Evidence...)
 	h.Key = &data
+	return nil
+}
+
+// plansAlgorithm holds a root key to the plan.
+func (s *State) plansAlgorithm(root keys.PublicKey) error {
+	if want := s.Plan.Token.Algorithm; root.Algorithm != want {
+		return fmt.Errorf("the root key is one for %s, and the plan wants %s", root.Algorithm, want)
+	}
 	return nil
 }
 
