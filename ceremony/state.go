@@ -320,6 +320,9 @@ func (s *State) prepared(e transcript.Event) error {
 	if err != nil {
 		return err
 	}
+	if err := evidenceOf(data.Serial, data.Evidence); err != nil {
+		return err
+	}
 	s.Files = append(s.Files, data.Evidence...)
 	h.Prepared = &data
 	return nil
@@ -349,7 +352,7 @@ func (s *State) keyMade(e transcript.Event) error {
 	if err != nil {
 		return err
 	}
-	if err := s.plansAlgorithm(data.Public); err != nil {
+	if err := errors.Join(s.plansAlgorithm(data.Public), evidenceOf(data.Serial, data.Evidence)); err != nil {
 		return err
 	}
 	s.Files = append(s.Files, data.Evidence...)
@@ -382,6 +385,9 @@ func (s *State) keyProved(e transcript.Event) error {
 		return err
 	}
 	if err := verifyHex(h.Key.Public, message, data.Signature); err != nil {
+		return err
+	}
+	if err := evidenceOf(data.Serial, data.Evidence); err != nil {
 		return err
 	}
 	s.Files = append(s.Files, data.Evidence...)
