@@ -16,7 +16,7 @@ import (
 
 // withBackups is a desk of the example plan, which edit changes, with two fresh
 // tokens beside.
-func withBackups(t *testing.T, edit ...string) (*stage, *ceremony.Desk) {
+func withBackups(t testing.TB, edit ...string) (*stage, *ceremony.Desk) {
 	t.Helper()
 	s := newStageOf(t, "")
 	name := filepath.Join(s.dir, ceremony.PlanFile)
@@ -44,7 +44,7 @@ func quorum(answers map[string]string, ids ...string) map[string]string {
 }
 
 // only opens the desk again for one thing, after the ceremony or in it.
-func (s *stage) only(t *testing.T, desk *ceremony.Desk, what func(*ceremony.Desk) error) *ceremony.Desk {
+func (s *stage) only(t testing.TB, desk *ceremony.Desk, what func(*ceremony.Desk) error) *ceremony.Desk {
 	t.Helper()
 	desk.Close()
 	again, err := s.open(clock)
@@ -155,7 +155,7 @@ func (s *stage) useFresh(desk *ceremony.Desk) {
 }
 
 // powerFails restores Alice's key until the clock is asked for the n-th time.
-func (s *stage) powerFails(t *testing.T, n int) (ended bool) {
+func (s *stage) powerFails(t testing.TB, n int) (ended bool) {
 	type dead struct{}
 	defer func() {
 		if p := recover(); p != nil && p != any(dead{}) {
