@@ -152,7 +152,6 @@ func TestKeyIsCutOff(t *testing.T) {
 			{"after " + command, "the root key was made"},
 		} {
 			t.Run(custody+" "+c.at, func(t *testing.T) {
-				t.Parallel()
 				s, desk := newAlone(t, `custody = "backed-up"`, `custody = "`+custody+`"`).opened()
 				runTo(t, desk, "key alice")
 				age := desk.State().Holders["alice"].Prepared.Age

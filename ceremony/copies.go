@@ -165,7 +165,7 @@ func (d *Desk) copyTo(ctx context.Context, a Attendant, number int, where string
 	if err := d.record(TypeCopiesWritten, "room", CopiesWritten{medium, len(files), said}); err != nil {
 		return err
 	}
-	before, _ := mountOf(medium)
+	before, known := mountOf(medium)
 	for {
 		back, err := a.Choose(ctx, Prompt{ID: fmt.Sprintf("copies.back %d", number), Message: Message{Title: title,
 			Text: []string{"What was just written is read from memory, not from the medium. Unmount it, take it out, put it back, and mount it again in the same folder."}},
@@ -173,7 +173,7 @@ func (d *Desk) copyTo(ctx context.Context, a Attendant, number int, where string
 		if err != nil || back == "leave" {
 			return err
 		}
-		if now, err := mountOf(medium); err == nil && now == before && !d.state.Begun.Rehearsal {
+		if now, err := mountOf(medium); errors.Join(known, err) == nil && now == before && !d.state.Begun.Rehearsal {
 			if err := a.Tell(ctx, Message{Title: title, Text: []string{"The medium was not unmounted: the system has had it in that folder all the time."}}); err != nil {
 				return err
 			}
@@ -261,10 +261,14 @@ func compareCopies(folder string, files []File, list []byte) error {
 }
 
 // mountOf names the mount that a folder is in: it changes when a medium is
-// unmounted and mounted again.
+// unmounted and mounted again. The number that older kernels know (before Linux
+// 6.8) is given out again at once, so that nothing can be told by it: an error.
 func mountOf(folder string) (uint64, error) {
 	var stat unix.Statx_t
-	err := unix.Statx(unix.AT_FDCWD, folder, 0, unix.STATX_MNT_ID, &stat)
+	err := unix.Statx(unix.AT_FDCWD, folder, 0, unix.STATX_MNT_ID_UNIQUE, &stat)
+	if err == nil && stat.Mask&unix.STATX_MNT_ID_UNIQUE == 0 {
+		err = errors.ErrUnsupported
+	}
 	return stat.Mnt_id, err
 }
 

@@ -404,6 +404,9 @@ func (s *State) keyIntended(e transcript.Event) error {
 	if origin := s.origin(h); data.Origin != origin || (data.Attempt != "") != (s.Plan.Backup != nil) || data.Attempt != "" && !attemptForm.MatchString(data.Attempt) {
 		return fmt.Errorf("a root key from %q with the attempt %q is not as the plan has it", data.Origin, data.Attempt)
 	}
+	if missing := s.recipientsMissing(); len(missing) > 0 {
+		return fmt.Errorf("%s did not show before that they open backups", listed(missing))
+	}
 	h.Open.Key = &data
 	return nil
 }
@@ -551,6 +554,9 @@ func (s *State) draftMade(e transcript.Event) error {
 	}
 	if s.Begun.Enrols != "" {
 		return errors.New("an enrolment makes no draft")
+	}
+	if s.Plan.Backup != nil && (!s.drilled() || !s.copiedEnough() || len(s.tooFew("")) > 0) {
+		return errors.New("no backup was drilled, not all are copied, or one cannot be opened any more")
 	}
 	root, err := s.PlannedRoot(data.Expires)
 	if err != nil {
