@@ -51,6 +51,7 @@ func plugFive(t *testing.T, service *pcsctest.Service, args ...string) (attestat
 
 // tokenFile is what a virtual token's file says of its secrets, in hex.
 type tokenFile struct {
+	Serial     uint32
 	PIN        reference `json:"pin"`
 	PUK        reference `json:"puk"`
 	Management struct {
