@@ -12,6 +12,7 @@ import (
 	"rootceremony/ceremony"
 	"rootceremony/ceremony/tuf"
 	"rootceremony/keys/secret"
+	"rootceremony/keys/virtual"
 )
 
 // withBackups is a desk of the example plan, which edit changes, with two fresh
@@ -110,11 +111,12 @@ func TestPowerFailsWhileAKeyIsRestored(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes long")
 	}
+	before, desk := withBackups(t)
+	runTo(t, desk, "review")
+	public := desk.State().Holders["alice"].Key.Public
+	desk.Close()
 	for n := 1; ; n++ {
-		s, desk := withBackups(t)
-		runTo(t, desk, "review")
-		public := desk.State().Holders["alice"].Key.Public
-		desk.Close()
+		s := before.copied(t)
 		ended := s.powerFails(t, n)
 		desk, err := s.open(clock)
 		if err != nil {
@@ -146,6 +148,20 @@ func TestPowerFailsWhileAKeyIsRestored(t *testing.T) {
 			return
 		}
 	}
+}
+
+// copied is the same stage in another folder.
+func (s *stage) copied(t *testing.T) *stage {
+	t.Helper()
+	again := &stage{t: t, dir: t.TempDir()}
+	if err := os.CopyFS(again.dir, os.DirFS(s.dir)); err != nil {
+		t.Fatal(err)
+	}
+	var err error
+	if again.drawer, err = virtual.OpenDrawer(again.tokens()); err != nil {
+		t.Fatal(err)
+	}
+	return again
 }
 
 func (s *stage) useFresh(desk *ceremony.Desk) {
