@@ -157,6 +157,9 @@ func (s *State) recipientProved(e transcript.Event) error {
 	if s.Plan.Backup == nil || !slices.Contains(s.allRecipients(), data.Recipient) {
 		return fmt.Errorf("the plan has no recipient %q", data.Recipient)
 	}
+	if s.Recipients[data.Recipient] != nil {
+		return fmt.Errorf("%s has proved it already", s.recipientName(data.Recipient))
+	}
 	person, err := s.person(data.Recipient)
 	if err != nil {
 		return err
@@ -194,10 +197,18 @@ func (s *State) backupStored(e transcript.Event) error {
 		len(data.Files) != backup.Subsets(len(data.Recipients), data.Quorum) {
 		return errors.New("the recipients, the quorum or the number of files are not the plan's")
 	}
+	if slices.ContainsFunc(h.Stored, func(b *BackupStored) bool { return b.Intention == data.Intention && b.What == data.What }) {
+		return fmt.Errorf("a backup of the kind %q was stored for it already", data.What)
+	}
 	folder := backupFolder(data.Holder, h.Open.Key.Attempt)
+	seen := map[string]bool{} // with the number of files: every quorum has its own
 	for _, f := range data.Files {
+		if seen[f.Name] {
+			return fmt.Errorf("the file %q is there twice", f.Name)
+		}
+		seen[f.Name] = true
 		layers, err := backup.Layers(path.Base(f.Name))
-		if err != nil || path.Dir(f.Name) != folder || string(layers[0].What) != data.What || len(layers) != data.Quorum {
+		if err != nil || f.Name != folder+"/"+path.Base(f.Name) || string(layers[0].What) != data.What || len(layers) != data.Quorum {
 			return fmt.Errorf("the file %q is not one of them", f.Name)
 		}
 		for _, l := range layers {

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -50,7 +51,8 @@ func (s *State) onMedia() map[string]bool {
 const noMedium = "none"
 
 func (s *State) copiedEnough() bool {
-	return len(s.onMedia()) >= mediaNeeded || s.Written[noMedium] != nil
+	without := s.Written[noMedium]
+	return len(s.onMedia()) >= mediaNeeded || without != nil && without.List == digestOf(sumLines(s.copied(), ""))
 }
 
 // copies writes the backups to removable media, has them taken out and put
@@ -120,8 +122,14 @@ func (d *Desk) fitsMedium(folder string) error {
 		return fmt.Errorf("%s is on the same disk as this ceremony, and no medium of its own (hint: mount the stick, and name the folder it is mounted in)", folder)
 	}
 	for medium := range d.state.onMedia() {
-		if same, err := filepath.Abs(folder); err == nil && same == medium {
-			return fmt.Errorf("%s has its copy already (hint: plug in another medium)", folder)
+		var other unix.Stat_t
+		if unix.Stat(medium, &other) != nil {
+			continue // it is out
+		}
+		// Folders of one disk are one medium, however they are called. In a
+		// rehearsal all are on one disk.
+		if there.Dev == other.Dev && (there.Ino == other.Ino || !d.state.Begun.Rehearsal) {
+			return fmt.Errorf("%s has its copy already, as %s (hint: plug in another medium, and mount it in a folder of another name)", folder, medium)
 		}
 	}
 	return nil
@@ -157,7 +165,7 @@ func (d *Desk) copyTo(ctx context.Context, a Attendant, number int, where string
 	if err := d.record(TypeCopiesWritten, "room", CopiesWritten{medium, len(files), said}); err != nil {
 		return err
 	}
-	before, _ := mountOf(medium)
+	before, known := mountOf(medium)
 	for {
 		back, err := a.Choose(ctx, Prompt{ID: fmt.Sprintf("copies.back %d", number), Message: Message{Title: title,
 			Text: []string{"What was just written is read from memory, not from the medium. Unmount it, take it out, put it back, and mount it again in the same folder."}},
@@ -165,13 +173,13 @@ func (d *Desk) copyTo(ctx context.Context, a Attendant, number int, where string
 		if err != nil || back == "leave" {
 			return err
 		}
-		if now, err := mountOf(medium); err == nil && now == before && !d.state.Begun.Rehearsal {
+		if now, err := mountOf(medium); errors.Join(known, err) == nil && now == before && !d.state.Begun.Rehearsal {
 			if err := a.Tell(ctx, Message{Title: title, Text: []string{"The medium was not unmounted: the system has had it in that folder all the time."}}); err != nil {
 				return err
 			}
 			continue
 		}
-		if err := compareCopies(folder, d.state.copied()); err != nil {
+		if err := compareCopies(folder, d.state.copied(), list); err != nil {
 			return err
 		}
 		return d.record(TypeCopiesRead, "room", CopiesRead{medium, said})
@@ -234,8 +242,8 @@ func syncFolder(name string) error {
 
 // compareCopies reads the copies and compares them with the record. What the
 // system still has of them in memory is dropped first.
-func compareCopies(folder string, files []File) error {
-	for _, f := range files {
+func compareCopies(folder string, files []File, list []byte) error {
+	for _, f := range append(slices.Clone(files), File{SumsFile, digestOf(list)}) {
 		name := filepath.Join(folder, filepath.FromSlash(strings.TrimPrefix(f.Name, BackupsDir+"/")))
 		if file, err := os.Open(name); err == nil {
 			_ = unix.Fadvise(int(file.Fd()), 0, 0, unix.FADV_DONTNEED)
@@ -253,10 +261,14 @@ func compareCopies(folder string, files []File) error {
 }
 
 // mountOf names the mount that a folder is in: it changes when a medium is
-// unmounted and mounted again.
+// unmounted and mounted again. The number that older kernels know (before Linux
+// 6.8) is given out again at once, so that nothing can be told by it: an error.
 func mountOf(folder string) (uint64, error) {
 	var stat unix.Statx_t
-	err := unix.Statx(unix.AT_FDCWD, folder, 0, unix.STATX_MNT_ID, &stat)
+	err := unix.Statx(unix.AT_FDCWD, folder, 0, unix.STATX_MNT_ID_UNIQUE, &stat)
+	if err == nil && stat.Mask&unix.STATX_MNT_ID_UNIQUE == 0 {
+		err = errors.ErrUnsupported
+	}
 	return stat.Mnt_id, err
 }
 

@@ -318,7 +318,14 @@ func (d *Desk) startOver(ctx context.Context, a Attendant) error {
 	if err != nil {
 		return err
 	}
-	err = a.Type(ctx, Prompt{ID: "restart.serial", Final: true, Message: Message{Title: title,
+	var text []string
+	if b := d.state.Plan.Backup; b != nil && b.Holders {
+		text = append(text, "Backups of the others that are sealed for this token already are opened by it no more.")
+	}
+	if lost := d.state.tooFew(id); len(lost) > 0 {
+		text = append(text, "Too few are left then to open the backups of "+listed(lost)+", who must start over too.")
+	}
+	err = a.Type(ctx, Prompt{ID: "restart.serial", Final: true, Message: Message{Title: title, Text: text,
 		Facts: []Fact{{"Holder", h.Holder.Name}, {"Serial", serialText(h.Serial) + "   (sticker " + h.Holder.Token + ")"}}},
 		Question: "To give up what this token has got, type its serial number without spaces:"}, fmt.Sprint(h.Serial))
 	if err != nil {
@@ -503,10 +510,13 @@ func (d *Desk) attested(s *keys.Session, serial uint32, slot keys.Slot, public k
 
 // verifyAttestation checks every field of an attestation.
 func (d *Desk) verifyAttestation(attestation keys.Attestation, serial uint32, slot keys.Slot, public keys.PublicKey, touch keys.Touch) error {
-	_, err := keys.VerifyAttestation(attestation, d.tokens.Roots, d.tokens.Intermediates, keys.AttestationWant{
+	facts, err := keys.VerifyAttestation(attestation, d.tokens.Roots, d.tokens.Intermediates, keys.AttestationWant{
 		Serial: serial, Slot: slot, Public: public, Policy: keys.Policy{PIN: keys.PINAlways, Touch: touch}, MinFirmware: minFirmware(d.state.Plan.Token)})
 	if err != nil {
 		return unattested(serial, err)
+	}
+	if facts.FIPS {
+		return Supported(keys.Info{Serial: serial, Edition: "FIPS"})
 	}
 	return nil
 }

@@ -111,6 +111,21 @@ func (s *State) opensStill(id string, b *BackupStored) bool {
 	return h == nil || h.Prepared != nil && h.Prepared.Intention < b.Intention
 }
 
+// tooFew are the holders, by name, of whose backups in use fewer than the quorum
+// can open one, if the holder with the id gives up the token; "": nobody does.
+func (s *State) tooFew(gone string) []string {
+	return s.names(func(h *HolderState) bool {
+		return h.Holder.ID != gone && slices.ContainsFunc([]string{keys.BackupKey, keys.BackupToken}, func(what string) bool {
+			b := h.backup(what)
+			if b == nil {
+				return false
+			}
+			cannot := func(id string) bool { return id == gone || !s.opensStill(id, b) }
+			return len(slices.DeleteFunc(slices.Clone(b.Recipients), cannot)) < b.Quorum
+		})
+	})
+}
+
 // open opens one layer by whoever it is for.
 func (o *opening) open(ctx context.Context, layer backup.Layer, data []byte, then func(*keys.Session, keys.Opened) error) error {
 	d := o.d
@@ -186,11 +201,16 @@ func (s *State) drilled() bool {
 			return false
 		}
 	}
-	return len(s.Drills) > 0
+	return slices.ContainsFunc(s.Plan.Holders, func(h Holder) bool { return s.drilledOf(s.Holders[h.ID]) })
 }
 
+// drilledOf tells whether a backup of the holder that is still in use was
+// opened: whoever has started over since has others.
 func (s *State) drilledOf(h *HolderState) bool {
-	return slices.ContainsFunc(s.Drills, func(done *DrillDone) bool { return done.Holder == h.Holder.ID })
+	return slices.ContainsFunc(s.Drills, func(done *DrillDone) bool {
+		of, b := s.backupNamed(done.File)
+		return of == h && h.backup(b.What) == b
+	})
 }
 
 // drill opens one backup with a real quorum and compares what is in it.

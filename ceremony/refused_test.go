@@ -95,7 +95,7 @@ func TestKeyWithAnotherPolicy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	intended := ceremony.KeyIntended{Act: ceremony.Act{Holder: "alice", Serial: serial}, Slot: keys.SlotRoot, Algorithm: keys.Ed25519, Touch: keys.TouchAlways}
+	intended := ceremony.KeyIntended{Act: ceremony.Act{Holder: "alice", Serial: serial}, Slot: keys.SlotRoot, Algorithm: keys.Ed25519, Touch: keys.TouchAlways, Origin: keys.FromToken}
 	if _, err := log.Append(ceremony.TypeKeyIntended, "alice", intended, nil); err != nil {
 		t.Fatal(err)
 	}

@@ -378,6 +378,9 @@ func (s *State) prepared(e transcript.Event) error {
 	if err != nil {
 		return err
 	}
+	if err := evidenceOf(data.Serial, data.Evidence); err != nil {
+		return err
+	}
 	s.Files = append(s.Files, data.Evidence...)
 	h.Prepared = &data
 	return nil
@@ -388,6 +391,9 @@ func (s *State) keyIntended(e transcript.Event) error {
 	if err := read(e, &data); err != nil {
 		return err
 	}
+	if plan := s.Plan.Token; data.Slot != keys.SlotRoot || data.Algorithm != plan.Algorithm || data.Touch != plan.Touch {
+		return fmt.Errorf("a key for %s in slot %v with touch %s is not what the plan wants", data.Algorithm, data.Slot, data.Touch)
+	}
 	h, err := s.intend(e, data.Act, "")
 	if err != nil {
 		return err
@@ -397,6 +403,9 @@ func (s *State) keyIntended(e transcript.Event) error {
 	}
 	if origin := s.origin(h); data.Origin != origin || (data.Attempt != "") != (s.Plan.Backup != nil) || data.Attempt != "" && !attemptForm.MatchString(data.Attempt) {
 		return fmt.Errorf("a root key from %q with the attempt %q is not as the plan has it", data.Origin, data.Attempt)
+	}
+	if missing := s.recipientsMissing(); len(missing) > 0 {
+		return fmt.Errorf("%s did not show before that they open backups", listed(missing))
 	}
 	h.Open.Key = &data
 	return nil
@@ -414,8 +423,19 @@ func (s *State) keyMade(e transcript.Event) error {
 	if err != nil {
 		return err
 	}
+	if err := errors.Join(s.plansAlgorithm(data.Public), evidenceOf(data.Serial, data.Evidence)); err != nil {
+		return err
+	}
 	s.Files = append(s.Files, data.Evidence...)
 	h.Key, h.Locked = &data, false
+	return nil
+}
+
+// plansAlgorithm holds a root key to the plan.
+func (s *State) plansAlgorithm(root keys.PublicKey) error {
+	if want := s.Plan.Token.Algorithm; root.Algorithm != want {
+		return fmt.Errorf("the root key is one for %s, and the plan wants %s", root.Algorithm, want)
+	}
 	return nil
 }
 
@@ -436,6 +456,9 @@ func (s *State) keyProved(e transcript.Event) error {
 		return err
 	}
 	if err := verifyHex(h.Key.Public, message, data.Signature); err != nil {
+		return err
+	}
+	if err := evidenceOf(data.Serial, data.Evidence); err != nil {
 		return err
 	}
 	s.Files = append(s.Files, data.Evidence...)
@@ -531,6 +554,9 @@ func (s *State) draftMade(e transcript.Event) error {
 	}
 	if s.Begun.Enrols != "" {
 		return errors.New("an enrolment makes no draft")
+	}
+	if s.Plan.Backup != nil && (!s.drilled() || !s.copiedEnough() || len(s.tooFew("")) > 0) {
+		return errors.New("no backup was drilled, not all are copied, or one cannot be opened any more")
 	}
 	root, err := s.PlannedRoot(data.Expires)
 	if err != nil {

@@ -206,6 +206,9 @@ func (d *Desk) reviewTask() Task {
 	if s.Plan.Backup != nil && (!s.drilled() || !s.copiedEnough()) {
 		t.block("waits for the drill and the copies of the backups")
 	}
+	if lost := s.tooFew(""); len(lost) > 0 {
+		t.block("too few are left to open the backups of " + listed(lost) + ": take the task Start a holder over for them")
+	}
 	return t
 }
 

@@ -145,7 +145,7 @@ func (s *stage) puk(sticker string) string {
 }
 
 // beforeRootKey brings Alice to a token that has its PIN and no root key yet.
-func beforeRootKey(t *testing.T, desk *ceremony.Desk) {
+func beforeRootKey(t testing.TB, desk *ceremony.Desk) {
 	t.Helper()
 	runTo(t, desk, "enrol alice")
 	err := desk.Run(t.Context(), "enrol alice", &typing{leave: "making the root key"})
@@ -154,38 +154,25 @@ func beforeRootKey(t *testing.T, desk *ceremony.Desk) {
 	}
 }
 
-// withPUKKept brings Alice to a root key whose token's PUK was kept, as a
-// ceremony with backups does, and opens the desk again.
-func withPUKKept(t *testing.T) (*stage, *ceremony.Desk) {
+// withPUKKept brings Alice to a root key that is not proved yet, on a token whose
+// PUK has a backup, and opens the desk again. Her task is then keyAlice.
+func withPUKKept(t testing.TB) (*stage, *ceremony.Desk) {
 	t.Helper()
-	s, desk := opened(t)
-	leaveBeforeProof(t, desk)
+	s, desk := newSafes(t, 3, 3, `custody = "backed-up"`, `custody = "on-token"`).opened()
+	runTasks(t, desk, &ceremony.Script{}, "preflight", "agree", "enrol alice", "recipient safe-1", "recipient safe-2", "recipient safe-3")
+	err := desk.Run(t.Context(), keyAlice, &answered{touch: func() error { return ceremony.ErrLeft }})
+	if h := desk.State().Holders["alice"]; !errors.Is(err, ceremony.ErrLeft) || h.Key == nil || !h.Key.PUKKept || h.Proved != nil {
+		t.Fatalf("left: %v, %+v", err, h)
+	}
 	desk.Close()
-	all := events(t, s.dir)
-	if err := os.Remove(filepath.Join(s.dir, transcript.FileName)); err != nil {
-		t.Fatal(err)
-	}
-	log, err := transcript.Create(s.dir, clock)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, e := range all {
-		data := bytes.Replace(e.Data, []byte(`"puk_kept":false`), []byte(`"puk_kept":true`), 1)
-		if _, err := log.Append(e.Type, e.By, json.RawMessage(data), nil); err != nil {
-			t.Fatal(err)
-		}
-	}
-	log.Close()
-	desk, err = s.open(clock, allStickers...)
-	if err != nil {
+	if desk, err = s.open(clock, allStickers...); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = desk.Close() })
-	if h := desk.State().Holders["alice"]; h.Key == nil || !h.Key.PUKKept {
-		t.Fatalf("%+v", h)
-	}
 	return s, desk
 }
+
+const keyAlice = "key alice"
 
 // checkUnblocked looks at Alice's token and at the log after a new PIN was set.
 func (s *stage) checkUnblocked(pin string, secrets ...string) {
@@ -270,7 +257,7 @@ func TestBlockedPINWithKeptPUK(t *testing.T) {
 		"holder.pin.new alice":   {"70503070", "9040513", "9040513", newPIN},
 		"holder.pin.again alice": {"9040513"},
 	}
-	if err := desk.Run(t.Context(), "enrol alice", a); err != nil {
+	if err := desk.Run(t.Context(), keyAlice, a); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"a PUK has 6 to 8 characters", "PUK tries: 5 left", "PUK tries: 4 left", "PUK tries: 3 left", "The PUK was wrong",
@@ -322,7 +309,7 @@ func TestBlockedPUK(t *testing.T) {
 		if try == 1 {
 			a.leave = "holder.unblock alice" // nobody is asked any more
 		}
-		err := desk.Run(t.Context(), "enrol alice", a)
+		err := desk.Run(t.Context(), keyAlice, a)
 		if err == nil || !strings.Contains(err.Error(), "Alice Costa's token is blocked: no tries are left, and its PUK is blocked too") || !strings.Contains(err.Error(), "Start a holder over") {
 			t.Errorf("%v", err)
 		}
@@ -349,7 +336,7 @@ func TestPUKIsNotTyped(t *testing.T) {
 	}
 	s, desk = withPUKKept(t)
 	s.block("A-01")
-	if err := desk.Run(t.Context(), "enrol alice", &ceremony.Script{}); err == nil || !strings.Contains(err.Error(), "its PUK was not typed; the task can be taken again") {
+	if err := desk.Run(t.Context(), keyAlice, &ceremony.Script{}); err == nil || !strings.Contains(err.Error(), "its PUK was not typed; the task can be taken again") {
 		t.Errorf("%v", err)
 	}
 	if n := s.count(ceremony.TypeUnblockIntended); n != 0 {
@@ -364,7 +351,7 @@ func TestLeavingTheWayOut(t *testing.T) {
 	secrets := func() map[string][]string { return map[string][]string{"holder.puk alice": {s.puk("A-01")}} }
 	for _, prompt := range []string{"holder.unblock alice", "holder.puk alice", "holder.pin.new alice", "holder.pin.again alice"} {
 		a := &typing{Script: ceremony.Script{Answers: typesNewPIN}, secrets: secrets(), leave: prompt}
-		if err := desk.Run(t.Context(), "enrol alice", a); !errors.Is(err, ceremony.ErrBack) {
+		if err := desk.Run(t.Context(), keyAlice, a); !errors.Is(err, ceremony.ErrBack) {
 			t.Errorf("%s: %v", prompt, err)
 		}
 		if info := s.look(t); info.PINTries != 0 || info.PUKTries != 5 {
@@ -374,7 +361,7 @@ func TestLeavingTheWayOut(t *testing.T) {
 	if n := s.count(ceremony.TypeUnblockIntended); n != 0 {
 		t.Errorf("%d intentions", n)
 	}
-	if err := desk.Run(t.Context(), "enrol alice", &typing{Script: ceremony.Script{Answers: typesNewPIN}, secrets: secrets()}); err != nil {
+	if err := desk.Run(t.Context(), keyAlice, &typing{Script: ceremony.Script{Answers: typesNewPIN}, secrets: secrets()}); err != nil {
 		t.Fatal(err)
 	}
 	s.checkUnblocked(newPIN)
@@ -390,7 +377,9 @@ func TestPowerFailsWhileThePINIsSet(t *testing.T) {
 			}
 			var s *stage
 			var desk *ceremony.Desk
+			task := keyAlice
 			if factory {
+				task = "enrol alice"
 				s, desk = opened(t)
 				beforeRootKey(t, desk)
 			} else {
@@ -399,17 +388,17 @@ func TestPowerFailsWhileThePINIsSet(t *testing.T) {
 			desk.Close()
 			s.block("A-01")
 			puk := s.puk("A-01")
-			if ended = s.enrolAlice(n, puk); !ended && !s.enrolAlice(1000, puk) {
-				t.Fatalf("after event %d: not enrolled", n)
+			if ended = s.goOn(task, n, puk); !ended && !s.goOn(task, 1000, puk) {
+				t.Fatalf("after event %d: not done", n)
 			}
 			s.checkUnblocked(newPIN)
 		}
 	}
 }
 
-// enrolAlice takes the task until the power fails at event n, and tells whether
-// it came to its end.
-func (s *stage) enrolAlice(n int, puk string) (ended bool) {
+// goOn takes a task of Alice's until the power fails at event n, and tells
+// whether it came to its end.
+func (s *stage) goOn(task string, n int, puk string) (ended bool) {
 	s.t.Helper()
 	var desk *ceremony.Desk
 	defer func() {
@@ -424,11 +413,11 @@ func (s *stage) enrolAlice(n int, puk string) (ended bool) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	if state := desk.State().Holders["alice"]; state.Head != nil {
+	if slices.ContainsFunc(desk.Tasks(), func(t ceremony.Task) bool { return t.ID == task && t.State == ceremony.Done }) {
 		return true // all but the answer was done
 	}
 	a := &typing{Script: ceremony.Script{Answers: typesNewPIN}, secrets: map[string][]string{"holder.puk alice": {puk}}}
-	if err := desk.Run(s.t.Context(), "enrol alice", a); err != nil {
+	if err := desk.Run(s.t.Context(), task, a); err != nil {
 		s.t.Fatalf("event %d: %v", n, err)
 	}
 	return true

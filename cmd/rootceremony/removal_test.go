@@ -228,6 +228,58 @@ func pulledOut(t *testing.T, service *pcsctest.Service, from stage, n int) {
 	checkPublished(t, dir)
 }
 
+// A token that hangs is told of, and once it was pulled out the ceremony goes on
+// to its end.
+func TestTokenThatHangs(t *testing.T) {
+	t.Parallel()
+	service := pcsctest.Start(t, 1)
+	folder := filepath.Join(service.Dir, "token")
+	token := plugFrom(t, service, folder)
+	root := filepath.Join(folder, "root.pem")
+	dir := filepath.Dir(smallPlanFile(t, 1, 1))
+	desk := ceremonyOf(t, service, dir, root)
+	defer desk.Close()
+	program := sessions(t, service)
+	program.Silence = 3 * time.Second
+	tokens := desk.Tokens()
+	tokens.Start = func(ctx context.Context) (*keys.Session, error) {
+		return program.Start(ctx, keys.Backend{Kind: yubikey.Kind})
+	}
+	desk.UseTokens(tokens)
+	alice := &patient{insert: func() {}}
+	for _, c := range []struct {
+		task, says string
+		after      int // commands
+	}{
+		{"enrol alice", "the token has not answered for 3s while it was asked to list the tokens", 6},
+		{"enrol alice", who + "the token has not answered for 3s while it was asked to prepare the token (hint: pull it out, insert it again, and try again", 108},
+		{"sign alice", who + "the token has not answered for 3s while it was asked to ", 40},
+	} {
+		for {
+			task, ok := desk.Next()
+			if !ok {
+				t.Fatalf("the task %s never came", c.task)
+			}
+			if task.ID == c.task {
+				break
+			}
+			if err := desk.Run(t.Context(), task.ID, alice); err != nil {
+				t.Fatalf("%s: %v", task.ID, err)
+			}
+		}
+		token.Do(t, fmt.Sprintf("fault hang@%d", token.Commands(t)+c.after))
+		if err := desk.Run(t.Context(), c.task, &ceremony.Script{}); err == nil || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: %v, want %q", c.task, err, c.says)
+		}
+		token.Unplug(t)
+		token.Replug(t)
+	}
+	if err := toTheEnd(desk, alice); err != nil {
+		t.Fatal(err)
+	}
+	checkPublished(t, dir)
+}
+
 // checkTries holds that no wrong PIN or PUK was ever tried, but for a wipe,
 // which spends all tries; after one they are all there again.
 func checkTries(t *testing.T, token *pcsctest.Token, folder, dir string) {
