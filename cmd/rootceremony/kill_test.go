@@ -32,7 +32,7 @@ func TestKilledAtRandomMoments(t *testing.T) {
 		trials = 20
 	}
 	started := time.Now()
-	whole := inMemory(t)
+	whole := t.TempDir()
 	if out, err := rehearse(whole).CombinedOutput(); err != nil {
 		t.Fatalf("%s%v", out, err)
 	}
@@ -46,19 +46,6 @@ func TestKilledAtRandomMoments(t *testing.T) {
 	}
 }
 
-// inMemory is a temporary folder that is in memory, where the system has such:
-// a process that is killed loses nothing of what it has written there, and the
-// hundreds of syncs of a rehearsal take no time.
-func inMemory(t *testing.T) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("/dev/shm", "rootceremony-")
-	if err != nil {
-		return t.TempDir()
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	return dir
-}
-
 func rehearse(dir string) *exec.Cmd {
 	command := exec.Command(program("rootceremony"), "rehearse", "--auto", dir)
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -67,7 +54,7 @@ func rehearse(dir string) *exec.Cmd {
 
 // killUntilDone kills the first run for sure, and later ones half of the time.
 func killUntilDone(t *testing.T, random *rand.Rand, length time.Duration) {
-	dir := filepath.Join(inMemory(t), "d")
+	dir := filepath.Join(t.TempDir(), "d")
 	var recorded []byte
 	for run := 0; ; run++ {
 		command := rehearse(dir)

@@ -51,7 +51,8 @@ func TestRestoreOverPCSC(t *testing.T) {
 		people.tokens[sticker] = service.Plug(t, 0, "--unplugged", "--touch", "auto", "--attestation-root", root,
 			"--state", filepath.Join(service.Dir, sticker+".token"))
 	}
-	plan := smallPlanFile(t, 2, 3)
+	plan := examplePlanFile(t, "threshold = 3", "threshold = 2")
+	firstHolders(t, plan, 3)
 	text, err := os.ReadFile(plan)
 	if err != nil {
 		t.Fatal(err)

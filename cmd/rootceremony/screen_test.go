@@ -166,8 +166,8 @@ var (
 	readRow    = regexp.MustCompile(`Words (\d+) to \d+\s+(\S+)\s+(\S+)\s+(\S+)\s+(\S+)`)
 )
 
-// lists are the right answers to questions with a list, as their labels begin;
-// "": the first.
+// lists are the right answers to questions with a list, as their labels begin.
+// They are the first ones: Up leads to these, however often it is pressed.
 var lists = map[string]string{
 	"Is the identity of Bank safe here?": "Yes: its file",
 	"Mix something in?":                  "No: the laptop's",
@@ -177,7 +177,7 @@ var lists = map[string]string{
 	"Is it back?":                        "Yes: it was out",
 }
 
-// fromList goes down in a list to the right answer, and takes it.
+// fromList goes up in a list to the right answer, and takes it.
 func fromList(text string) (keys string, is bool) {
 	for question, label := range lists {
 		at := strings.LastIndex(text, question)
@@ -186,7 +186,7 @@ func fromList(text string) (keys string, is bool) {
 		case strings.Contains(text[at:], "► "+label):
 			return "\r", true
 		default:
-			return "\x1b[B", true
+			return "\x1b[A", true
 		}
 	}
 	return "", false
@@ -294,7 +294,7 @@ func (r *people) hold(s *screen) {
 			keys = "" // people wait when they are told to; a key would make it longer
 		}
 		if keys != "" && (text != before || repeated > 0) {
-			n := len([]rune(strings.ReplaceAll(keys, "\x1b[B", "v")))
+			n := len([]rune(strings.NewReplacer("\x1b[A", "^", "\x1b[B", "v").Replace(keys)))
 			r.typed[r.holder] += n
 			if needed {
 				r.least[r.holder] += n
