@@ -199,7 +199,7 @@ func TestKeyIsCutOff(t *testing.T) {
 
 // checkUsed compares the backups that the state says are in use with Alice's
 // token.
-func (s *stage) checkUsed(t *testing.T) {
+func (s *stage) checkUsed(t testing.TB) {
 	t.Helper()
 	state, err := ceremony.Fold(events(t, s.dir))
 	if err != nil {

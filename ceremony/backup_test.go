@@ -32,7 +32,7 @@ import (
 
 // safesPlan is a plan with backups for that many safes of the kind X25519, and
 // no holders among the recipients.
-func safesPlan(t *testing.T, quorum, safes int, edit ...string) (plan string, identities map[string]age.Identity, files map[string]string) {
+func safesPlan(t testing.TB, quorum, safes int, edit ...string) (plan string, identities map[string]age.Identity, files map[string]string) {
 	t.Helper()
 	text, err := os.ReadFile("testdata/on-token.toml")
 	if err != nil {
@@ -71,14 +71,14 @@ func keep(plan string, holders int) string {
 }
 
 // newSafes is a stage with safesPlan.
-func newSafes(t *testing.T, quorum, safes int, edit ...string) *stage {
+func newSafes(t testing.TB, quorum, safes int, edit ...string) *stage {
 	t.Helper()
 	plan, identities, files := safesPlan(t, quorum, safes, edit...)
 	return newStageOf(t, plan).withSafes(identities, files)
 }
 
 // newAlone has Alice as the only holder, and 1 of 2 safes.
-func newAlone(t *testing.T, edit ...string) *stage {
+func newAlone(t testing.TB, edit ...string) *stage {
 	t.Helper()
 	plan, identities, files := safesPlan(t, 1, 2, edit...)
 	return newStageOf(t, keep(plan, 1)).withSafes(identities, files)
@@ -86,7 +86,7 @@ func newAlone(t *testing.T, edit ...string) *stage {
 
 // newPair has Alice and Bruno. The other one and two safes open a backup, a
 // quorum of those together.
-func newPair(t *testing.T, quorum int) *stage {
+func newPair(t testing.TB, quorum int) *stage {
 	t.Helper()
 	plan, identities, files := safesPlan(t, quorum, 2, `recipients = [`, `recipients = ["holders", `)
 	return newStageOf(t, keep(plan, 2)).withSafes(identities, files)
@@ -108,7 +108,7 @@ func (s *stage) identityFile(id string) string {
 }
 
 // runTasks takes tasks one after the other.
-func runTasks(t *testing.T, desk *ceremony.Desk, a ceremony.Attendant, ids ...string) {
+func runTasks(t testing.TB, desk *ceremony.Desk, a ceremony.Attendant, ids ...string) {
 	t.Helper()
 	for _, id := range ids {
 		if err := desk.Run(t.Context(), id, a); err != nil {
@@ -210,7 +210,7 @@ func (s *stage) openFile(name string) string {
 }
 
 // publicOf is the public half of a root key in PEM.
-func publicOf(t *testing.T, text string) keys.PublicKey {
+func publicOf(t testing.TB, text string) keys.PublicKey {
 	t.Helper()
 	block, rest := pem.Decode([]byte(text))
 	if block == nil || len(rest) > 0 {
@@ -228,7 +228,7 @@ func publicOf(t *testing.T, text string) keys.PublicKey {
 }
 
 // linesOf are PUK and management key of a token's backup, with its serial.
-func linesOf(t *testing.T, text string) (serial uint32, puk, management string) {
+func linesOf(t testing.TB, text string) (serial uint32, puk, management string) {
 	t.Helper()
 	if n, err := fmt.Sscanf(text, "serial: %d\npuk: %s\nmanagement key (AES-256): %s\n", &serial, &puk, &management); n != 3 || err != nil {
 		t.Fatalf("%d of 3 lines: %v", n, err)
@@ -291,7 +291,7 @@ func (s *stage) peel(program, name string) []byte {
 	return data
 }
 
-func opensslPublic(t *testing.T, text []byte) keys.PublicKey {
+func opensslPublic(t testing.TB, text []byte) keys.PublicKey {
 	t.Helper()
 	program, err := exec.LookPath("openssl")
 	if err != nil {
@@ -377,7 +377,7 @@ func TestBackedUpCeremony(t *testing.T) {
 	s.noSecrets(t)
 }
 
-func allFiles(t *testing.T, dir string) []string {
+func allFiles(t testing.TB, dir string) []string {
 	t.Helper()
 	var files []string
 	err := filepath.WalkDir(dir, func(name string, e fs.DirEntry, err error) error {
@@ -394,7 +394,7 @@ func allFiles(t *testing.T, dir string) []string {
 
 // noSecrets looks for what is sealed in all other files of the ceremony: raw, in
 // hex, in base64.
-func (s *stage) noSecrets(t *testing.T, more ...string) {
+func (s *stage) noSecrets(t testing.TB, more ...string) {
 	t.Helper()
 	var forms [][]byte
 	add := func(raw []byte) {
@@ -498,7 +498,7 @@ func TestExampleCeremony(t *testing.T) {
 }
 
 // scriptPIN is the PIN that a holder has in automatic rehearsals.
-func scriptPIN(t *testing.T, id string) string {
+func scriptPIN(t testing.TB, id string) string {
 	t.Helper()
 	pin, err := (&ceremony.Script{}).AskSecret(t.Context(), ceremony.Prompt{ID: "holder.pin " + id}, nil)
 	if err != nil {

@@ -434,7 +434,7 @@ func TestCustodyWithBackupsAgainstEverySet(t *testing.T) {
 }
 
 // compareEverySet returns how many sets there are.
-func compareEverySet(t *testing.T, r *Resolved) (sets int) {
+func compareEverySet(t testing.TB, r *Resolved) (sets int) {
 	t.Helper()
 	n, m := len(r.Holders), len(r.Backup.Recipients)
 	c := r.Custody()

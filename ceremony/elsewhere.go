@@ -186,13 +186,31 @@ func (d *Desk) Collect(data []byte) (*CollectedFile, error) {
 	for _, name := range slices.Sorted(maps.Keys(e.Evidence)) {
 		files = append(files, written{name, []byte(e.Evidence[name])})
 	}
+	collected := Collected{
+		h.act(from.Serial), files[0].file(), head, *from.Prepared, *from.Key, *from.Proved}
+	if err := d.wouldTake(collected); err != nil {
+		return nil, err
+	}
 	for _, file := range files {
 		if err := d.write(file); err != nil {
 			return nil, err
 		}
 	}
-	return taken, d.record(TypeCollected, h.Holder.ID, Collected{
-		h.act(from.Serial), files[0].file(), head, *from.Prepared, *from.Key, *from.Proved})
+	return taken, d.record(TypeCollected, h.Holder.ID, collected)
+}
+
+// wouldTake tries an event on a copy of the state: what is refused leaves no
+// files behind.
+func (d *Desk) wouldTake(collected Collected) error {
+	data, err := json.Marshal(collected)
+	if err != nil {
+		return err
+	}
+	again, err := Fold(d.log.Events())
+	if err != nil {
+		return err
+	}
+	return again.collected(transcript.Event{Type: TypeCollected, Data: data})
 }
 
 // fitsCollection finds whose enrolment it is, and tells why it cannot be taken
@@ -202,7 +220,7 @@ func (d *Desk) fitsCollection(e *enrolment, there *State, head transcript.Head) 
 	switch {
 	case s.Plan == nil:
 		return nil, errors.New("the plan is not agreed yet, so nothing can be collected for it (hint: check the laptop and agree the plan first)")
-	case there.Begun.Enrols != e.Holder || there.Plan == nil:
+	case there.Begun == nil || there.Begun.Enrols == "" || there.Begun.Enrols != e.Holder || there.Plan == nil:
 		return nil, errors.New("its log is not that of a holder's enrolment")
 	case there.Digest != s.Digest:
 		return nil, fmt.Errorf("it was made for the plan with the digest %.8s..., and the agreed one is %.8s... (hint: send plan.resolved.json of this directory, and have it made again)", there.Digest, s.Digest)
@@ -222,12 +240,29 @@ func (d *Desk) fitsCollection(e *enrolment, there *State, head transcript.Head) 
 	if owner := s.HolderOf(from.Serial); owner != nil && owner != h {
 		return nil, fmt.Errorf("its token %s is %s's", serialText(from.Serial), owner.Holder.Name)
 	}
+	for _, f := range there.Files { // of tokens that were given up too
+		for _, other := range s.Holders {
+			if other != h && evidenceOf(other.Serial, []File{f}) == nil {
+				return nil, fmt.Errorf("the file %s in it tells of %s's token", f.Name, other.Holder.Name)
+			}
+		}
+	}
 	return h, nil
 }
 
 // evidenceName is how files of evidence are called: nothing in a file from
-// elsewhere is written anywhere else.
-var evidenceName = regexp.MustCompile(`^evidence/[0-9]+/[0-9a-z]+(\.[0-9a-z]+)+$`)
+// elsewhere is written anywhere else. The number is the token's.
+var evidenceName = regexp.MustCompile(`^evidence/([1-9][0-9]{0,9})/[0-9a-z]+(\.[0-9a-z]+)+$`)
+
+// evidenceOf holds files to the folder of the token that they tell of.
+func evidenceOf(serial uint32, files []File) error {
+	for _, f := range files {
+		if m := evidenceName.FindStringSubmatch(f.Name); m == nil || m[1] != fmt.Sprint(serial) {
+			return fmt.Errorf("the file %q is no evidence of token %s", f.Name, serialText(serial))
+		}
+	}
+	return nil
+}
 
 // checkEvidence holds the files in it to what its log says of them.
 func (e *enrolment) checkEvidence(there *State) error {
@@ -236,9 +271,6 @@ func (e *enrolment) checkEvidence(there *State) error {
 		text, ok := e.Evidence[f.Name]
 		if !ok || digestOf([]byte(text)) != f.SHA256 {
 			return fmt.Errorf("the file %s in it is not the one that its log names (hint: have it sent again, as it is)", f.Name)
-		}
-		if !evidenceName.MatchString(f.Name) {
-			return fmt.Errorf("its log names the file %s, which is no evidence", f.Name)
 		}
 		known[f.Name] = true
 	}
@@ -356,7 +388,13 @@ func (s *State) collected(e transcript.Event) error {
 	if data.Prepared.Act != data.Act || data.Key.Act != data.Act || data.Proved.Act != data.Act {
 		return errors.New("its parts are not of one token")
 	}
+	if err := s.plansAlgorithm(data.Key.Public); err != nil {
+		return err
+	}
 	made := &HolderState{Holder: h.Holder, Serial: data.Serial, Prepared: &data.Prepared, Key: &data.Key, Proved: &data.Proved, Collected: &data}
+	if err := evidenceOf(data.Serial, slices.Concat(data.Prepared.Evidence, data.Key.Evidence, data.Proved.Evidence)); err != nil {
+		return err
+	}
 	message, err := s.Possession(made, data.Proved.Nonce)
 	if err != nil {
 		return err

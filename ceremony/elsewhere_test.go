@@ -2,8 +2,10 @@ package ceremony_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/x509"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,6 +13,7 @@ import (
 
 	"rootceremony/ceremony"
 	"rootceremony/ceremony/transcript"
+	"rootceremony/keys"
 	"rootceremony/keys/virtual"
 )
 
@@ -23,7 +26,7 @@ type away struct {
 
 // goAway brings the ceremony of s to its agreed plan, and gives the holder a
 // folder and a token of their own. The ceremony knows the token's maker.
-func goAway(t *testing.T, s *stage, desk *ceremony.Desk, holder string) *away {
+func goAway(t testing.TB, s *stage, desk *ceremony.Desk, holder string) *away {
 	t.Helper()
 	if desk.State().Plan == nil {
 		runTo(t, desk, "enrol alice")
@@ -210,30 +213,36 @@ func TestNoEnrolmentElsewhereWithBackups(t *testing.T) {
 }
 
 // changed is an enrolment file with a change, in its form.
-func changed(t *testing.T, file []byte, change func(map[string]any)) []byte {
+func changed(t testing.TB, file []byte, change func(map[string]any)) []byte {
 	t.Helper()
 	var e map[string]any
 	if err := json.Unmarshal(file, &e); err != nil {
 		t.Fatal(err)
 	}
 	change(e)
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", "  ")
-	if err := enc.Encode(struct {
+	return inForm(t, struct {
 		Format   any `json:"format"`
 		Holder   any `json:"holder"`
 		Log      any `json:"log"`
 		Evidence any `json:"evidence"`
-	}{e["format"], e["holder"], e["log"], e["evidence"]}); err != nil {
+	}{e["format"], e["holder"], e["log"], e["evidence"]})
+}
+
+// inForm writes an enrolment file as the program does.
+func inForm(t testing.TB, e any) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(e); err != nil {
 		t.Fatal(err)
 	}
 	return b.Bytes()
 }
 
 // forged is a log with one line replaced, and all the hashes made anew.
-func forged(t *testing.T, log, old, new string) string {
+func forged(t testing.TB, log, old, new string) string {
 	t.Helper()
 	if !strings.Contains(log, old) {
 		t.Fatalf("nothing to forge: %s", old)
@@ -254,6 +263,25 @@ func forged(t *testing.T, log, old, new string) string {
 		}
 	}
 	again.Close()
+	text, err := os.ReadFile(filepath.Join(dir, transcript.FileName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// setAside is a log of which nothing but a broken beginning was ever written.
+func setAside(t testing.TB) string {
+	t.Helper()
+	dir := t.TempDir()
+	log, err := transcript.Create(dir, clock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	if _, err := log.Append(transcript.TypeSetAside, "room", transcript.SetAside{}, func(transcript.Event) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
 	text, err := os.ReadFile(filepath.Join(dir, transcript.FileName))
 	if err != nil {
 		t.Fatal(err)
@@ -296,6 +324,7 @@ func TestEnrolmentFilesThatAreRefused(t *testing.T) {
 		return func(e map[string]any) { e["log"] = forged(t, e["log"].(string), old, new) }
 	}
 	name := emil.Prepared.Evidence[0].Name
+	ceremonys := string(logOf(t, s.dir))
 	for what, c := range map[string]struct {
 		file []byte
 		says string
@@ -306,6 +335,9 @@ func TestEnrolmentFilesThatAreRefused(t *testing.T) {
 		"with a space":       {append([]byte(" "), file...), "not as it was written"},
 		"another format":     {changed(t, file, func(e map[string]any) { e["format"] = "rootceremony enrolment 9" }), `format is \"rootceremony enrolment 9\"`},
 		"another holder":     {changed(t, file, func(e map[string]any) { e["holder"] = "dana" }), "not that of a holder's enrolment"},
+		"an empty log":       {changed(t, file, func(e map[string]any) { e["log"], e["evidence"] = "", map[string]any{} }), "not that of a holder's enrolment"},
+		"a log set aside":    {changed(t, file, func(e map[string]any) { e["log"] = setAside(t) }), "not that of a holder's enrolment"},
+		"a ceremony, nobody": {changed(t, file, func(e map[string]any) { e["holder"], e["log"] = "", ceremonys }), "not that of a holder's enrolment"},
 		"a ceremony's log":   {changed(t, file, forge(`,"enrols":"emil"`, ``)), "line"},
 		"a log changed":      {bytes.Replace(file, []byte("key.proved"), []byte("key.proven"), 1), "line"},
 		"a line less":        {changed(t, file, cut(1)), "not proved in it, or its log was not signed"},
@@ -337,54 +369,100 @@ func TestEnrolmentFilesThatAreRefused(t *testing.T) {
 }
 
 // Whoever has a token can have it sign any log. One that calls its evidence
-// otherwise than evidence is called writes nothing.
+// otherwise than evidence of its own token is called is refused.
 func TestEvidenceStaysInItsFolder(t *testing.T) {
-	const pin = "7391058"
 	s, desk := opened(t)
 	a := goAway(t, s, desk, "emil")
+	file := a.enrolled()
+	there, err := ceremony.LookAt(a.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	emil := there.State().Holders["emil"]
+	own := fmt.Sprintf("evidence/%d/", emil.Serial)
+	for _, f := range []ceremony.File{emil.Prepared.Evidence[0], emil.Key.Evidence[0], emil.Proved.Evidence[0]} {
+		for _, other := range []string{own + "../../publish/1.root.json", "evidence/1/../../publish/1.root.json", strings.Replace(f.Name, own, "evidence/12345678/", 1)} {
+			renamed := changed(t, file, func(e map[string]any) {
+				e["log"] = forged(t, e["log"].(string), f.Name, other)
+				evidence := e["evidence"].(map[string]any)
+				evidence[other] = evidence[f.Name]
+				delete(evidence, f.Name)
+			})
+			if _, err := desk.Collect(renamed); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("the file %q is no evidence of token", other)) {
+				t.Errorf("collected: %v", err)
+			}
+		}
+	}
+	if _, err := os.Stat(filepath.Join(s.dir, "publish")); err == nil {
+		t.Error("something was published")
+	}
+}
+
+// Evidence of a token that somebody had given up stays out of the folder of the
+// holder who has it now.
+func TestEvidenceOfAnothersToken(t *testing.T) {
+	s, desk := opened(t)
+	runTo(t, desk, "enrol alice")
+	a := &away{&stage{t: t, dir: filepath.Join(t.TempDir(), "enrolment")}, "emil", desk.State().Plan}
+	a.drawer = s.drawer
+	tokens := filepath.FromSlash(ceremony.TokensDir)
+	if err := os.MkdirAll(filepath.Dir(filepath.Join(a.dir, tokens)), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := transcript.WriteNew(filepath.Join(a.dir, ceremony.PlanFile), nil, 0o600); err != nil { // a folder to begin in
+		t.Fatal(err)
+	}
+	if err := os.Symlink(filepath.Join(s.dir, tokens), filepath.Join(a.dir, tokens)); err != nil {
+		t.Fatal(err)
+	}
 	there, err := a.open()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := runAll(there, &ceremony.Script{Answers: map[string]string{"holder.pin.new emil": pin, "holder.pin.again emil": pin}}); err != nil {
+	runTo(t, there, "enrol emil")
+	err = there.Run(t.Context(), "enrol emil", &answered{
+		token: func(w ceremony.TokenWait) (keys.Info, error, bool) {
+			a.plugged = []string{"A-01"}
+			info, err := w.Look(context.Background())
+			return info, err, true
+		},
+		touch: func() error { return ceremony.ErrLeft },
+	})
+	if err != ceremony.ErrLeft {
+		t.Fatal(err)
+	}
+	if err := there.Run(t.Context(), "restart", &ceremony.Script{Answers: map[string]string{"restart.who": "emil", "restart.why": "it is Alice's"}}); err != nil {
 		t.Fatal(err)
 	}
 	there.Close()
-	name, outside := there.State().Holders["emil"].Prepared.Evidence[0].Name, "evidence/1/../../publish/1.root.json"
-	evidence, err := os.ReadFile(filepath.Join(a.dir, filepath.FromSlash(name)))
+	file := a.enrolled()
+	if err := desk.Run(t.Context(), "enrol alice", &ceremony.Script{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := desk.Collect(file); err == nil || !strings.Contains(err.Error(), "tells of Alice Costa's token") {
+		t.Errorf("collected: %v", err)
+	}
+}
+
+// What the log would not take leaves no file behind.
+func TestRefusedFilesAreNotKept(t *testing.T) {
+	s, desk := opened(t)
+	emil, dana := goAway(t, s, desk, "emil"), goAway(t, s, desk, "dana")
+	file := emil.enrolled()
+	dana.enrolled()
+	elsewhere, err := dana.open()
 	if err != nil {
 		t.Fatal(err)
 	}
-	var e map[string]any
-	if err := json.Unmarshal(a.file(), &e); err != nil {
-		t.Fatal(err)
+	defer elsewhere.Close()
+	roots := elsewhere.Tokens()
+	roots.Roots = append(roots.Roots, emil.drawer.AttestationRoot())
+	elsewhere.UseTokens(roots)
+	if _, err := elsewhere.Collect(file); err == nil {
+		t.Error("an enrolment has collected another one")
 	}
-	lines := strings.SplitAfter(e["log"].(string), "\n")
-	log := forged(t, strings.Join(lines[:len(lines)-2], ""), name, outside)
-	if err := os.WriteFile(filepath.Join(a.dir, transcript.FileName), []byte(log), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := transcript.WriteWithin(a.dir, "publish/1.root.json", evidence, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Remove(filepath.Join(a.dir, "emil.enrolment.json")); err != nil {
-		t.Fatal(err)
-	}
-	if there, err = a.open(); err != nil {
-		t.Fatal(err)
-	}
-	defer there.Close()
-	if err := runAll(there, &ceremony.Script{Answers: map[string]string{"holder.pin emil": pin}}); err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Contains(a.file(), []byte(outside)) {
-		t.Fatal("the file does not name what it should")
-	}
-	if _, err := desk.Collect(a.file()); err == nil || !strings.Contains(err.Error(), "which is no evidence") {
-		t.Errorf("collected: %v", err)
-	}
-	if _, err := os.Stat(filepath.Join(s.dir, "publish")); err == nil {
-		t.Error("something was published")
+	if folders, err := os.ReadDir(filepath.Join(dana.dir, "evidence")); err != nil || len(folders) != 1 {
+		t.Errorf("left behind: %v, %v", folders, err)
 	}
 }
 
@@ -404,4 +482,61 @@ func TestCollectTooLate(t *testing.T) {
 	if _, err := desk.Collect(file); err == nil || !strings.Contains(err.Error(), "drafted already") {
 		t.Errorf("after the draft: %v", err)
 	}
+}
+
+// mended is an enrolment file in its form, with all hashes of its log right;
+// nil where there is nothing to mend.
+func mended(t testing.TB, file []byte) []byte {
+	var e struct {
+		Format   string            `json:"format"`
+		Holder   string            `json:"holder"`
+		Log      string            `json:"log"`
+		Evidence map[string]string `json:"evidence"`
+	}
+	if json.Unmarshal(file, &e) != nil || e.Format == "" {
+		return nil
+	}
+	dir := t.TempDir()
+	log, err := transcript.Create(dir, clock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	for line := range strings.Lines(e.Log) {
+		var event transcript.Event
+		if json.Unmarshal([]byte(line), &event) != nil || len(event.Data) == 0 {
+			continue
+		}
+		if _, err := log.Append(event.Type, event.By, event.Data, func(transcript.Event) error { return nil }); err != nil {
+			return nil
+		}
+	}
+	text, err := os.ReadFile(filepath.Join(dir, transcript.FileName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.Log = string(text)
+	return inForm(t, e)
+}
+
+// FuzzCollect: whatever a file from elsewhere is, it is taken or refused; also
+// once its form and the hashes of its log are right.
+func FuzzCollect(f *testing.F) {
+	s, desk := opened(f)
+	a := goAway(f, s, desk, "emil")
+	file := a.enrolled()
+	f.Add([]byte{})
+	f.Add(file)
+	f.Add([]byte(`{"format":"rootceremony enrolment 1","holder":"alice","log":"","evidence":{}}`))
+	for _, c := range []struct{ old, new string }{
+		{`,\\"enrols\\":\\"emil\\"`, ``}, {"prepare.done", "note"}, {"key.made", "key.proved"}, {`"emil"`, `""`}, {"plan.agreed", "exception"},
+	} {
+		f.Add(bytes.ReplaceAll(file, []byte(c.old), []byte(c.new)))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		_, _ = desk.Collect(data)
+		if file := mended(t, data); file != nil {
+			_, _ = desk.Collect(file)
+		}
+	})
 }

@@ -510,10 +510,13 @@ func (d *Desk) attested(s *keys.Session, serial uint32, slot keys.Slot, public k
 
 // verifyAttestation checks every field of an attestation.
 func (d *Desk) verifyAttestation(attestation keys.Attestation, serial uint32, slot keys.Slot, public keys.PublicKey, touch keys.Touch) error {
-	_, err := keys.VerifyAttestation(attestation, d.tokens.Roots, d.tokens.Intermediates, keys.AttestationWant{
+	facts, err := keys.VerifyAttestation(attestation, d.tokens.Roots, d.tokens.Intermediates, keys.AttestationWant{
 		Serial: serial, Slot: slot, Public: public, Policy: keys.Policy{PIN: keys.PINAlways, Touch: touch}, MinFirmware: minFirmware(d.state.Plan.Token)})
 	if err != nil {
 		return unattested(serial, err)
+	}
+	if facts.FIPS {
+		return Supported(keys.Info{Serial: serial, Edition: "FIPS"})
 	}
 	return nil
 }

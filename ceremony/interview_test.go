@@ -88,7 +88,7 @@ func (a *answers) AskSecret(context.Context, Prompt, func(*secret.Buffer) error)
 }
 
 // keyFolder is a folder with key files and no plan.
-func keyFolder(t *testing.T) string {
+func keyFolder(t testing.TB) string {
 	dir := planFolder(t)
 	if err := os.Remove(filepath.Join(dir, "plan.toml")); err != nil {
 		t.Fatal(err)

@@ -413,7 +413,7 @@ func TestRecipientKinds(t *testing.T) {
 }
 
 // wantFaults compares a *PlanError with its lines, in any order.
-func wantFaults(t *testing.T, err error, file, want string) {
+func wantFaults(t testing.TB, err error, file, want string) {
 	t.Helper()
 	if pe := new(PlanError); !errors.As(err, &pe) {
 		t.Fatalf("no *PlanError: %v", err)

@@ -6,7 +6,7 @@ import (
 	"rootceremony/keys/secret"
 )
 
-func newSecret(t *testing.T, text string) *secret.Buffer {
+func newSecret(t testing.TB, text string) *secret.Buffer {
 	t.Helper()
 	b, err := secret.Take([]byte(text))
 	if err != nil {

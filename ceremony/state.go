@@ -378,6 +378,9 @@ func (s *State) prepared(e transcript.Event) error {
 	if err != nil {
 		return err
 	}
+	if err := evidenceOf(data.Serial, data.Evidence); err != nil {
+		return err
+	}
 	s.Files = append(s.Files, data.Evidence...)
 	h.Prepared = &data
 	return nil
@@ -387,6 +390,9 @@ func (s *State) keyIntended(e transcript.Event) error {
 	var data KeyIntended
 	if err := read(e, &data); err != nil {
 		return err
+	}
+	if plan := s.Plan.Token; data.Slot != keys.SlotRoot || data.Algorithm != plan.Algorithm || data.Touch != plan.Touch {
+		return fmt.Errorf("a key for %s in slot %v with touch %s is not what the plan wants", data.Algorithm, data.Slot, data.Touch)
 	}
 	h, err := s.intend(e, data.Act, "")
 	if err != nil {
@@ -417,8 +423,19 @@ func (s *State) keyMade(e transcript.Event) error {
 	if err != nil {
 		return err
 	}
+	if err := errors.Join(s.plansAlgorithm(data.Public), evidenceOf(data.Serial, data.Evidence)); err != nil {
+		return err
+	}
 	s.Files = append(s.Files, data.Evidence...)
 	h.Key, h.Locked = &data, false
+	return nil
+}
+
+// plansAlgorithm holds a root key to the plan.
+func (s *State) plansAlgorithm(root keys.PublicKey) error {
+	if want := s.Plan.Token.Algorithm; root.Algorithm != want {
+		return fmt.Errorf("the root key is one for %s, and the plan wants %s", root.Algorithm, want)
+	}
 	return nil
 }
 
@@ -439,6 +456,9 @@ func (s *State) keyProved(e transcript.Event) error {
 		return err
 	}
 	if err := verifyHex(h.Key.Public, message, data.Signature); err != nil {
+		return err
+	}
+	if err := evidenceOf(data.Serial, data.Evidence); err != nil {
 		return err
 	}
 	s.Files = append(s.Files, data.Evidence...)

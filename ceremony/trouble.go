@@ -77,9 +77,10 @@ func (d *Desk) ofToken(serial uint32, err error) error {
 		missing *keys.NotFoundError
 		other   *keys.SerialError
 		inUse   *keys.InUseError
+		silent  *keys.SilentError
 	)
 	about := errors.Is(err, keys.ErrRemoved) || errors.Is(err, keys.ErrNotTouched) ||
-		errors.As(err, &missing) || errors.As(err, &other) || errors.As(err, &inUse)
+		errors.As(err, &missing) || errors.As(err, &other) || errors.As(err, &inUse) || errors.As(err, &silent)
 	if h == nil || !about {
 		return err
 	}

@@ -2,6 +2,9 @@ package ceremony_test
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -20,7 +23,7 @@ import (
 )
 
 // leaveBeforeProof brings Alice to a root key that is not proved yet.
-func leaveBeforeProof(t *testing.T, desk *ceremony.Desk) {
+func leaveBeforeProof(t testing.TB, desk *ceremony.Desk) {
 	t.Helper()
 	runTo(t, desk, "enrol alice")
 	err := desk.Run(t.Context(), "enrol alice", &answered{touch: func() error { return ceremony.ErrLeft }})
@@ -30,7 +33,7 @@ func leaveBeforeProof(t *testing.T, desk *ceremony.Desk) {
 }
 
 // startOver takes the task of that name for Alice.
-func startOver(t *testing.T, desk *ceremony.Desk) {
+func startOver(t testing.TB, desk *ceremony.Desk) {
 	t.Helper()
 	answers := map[string]string{"restart.who": "alice", "restart.why": "it fell into the sea"}
 	if err := desk.Run(t.Context(), "restart", &ceremony.Script{Answers: answers}); err != nil {
@@ -430,5 +433,69 @@ func TestSeveralTokensAtOnce(t *testing.T) {
 	}
 	if got := desk.State().Holders["bruno"].Serial; got != chosen {
 		t.Errorf("Bruno has token %d, and chose %d", got, chosen)
+	}
+}
+
+// A key that the token has made for another algorithm than the plan's is none,
+// wherever it was made.
+func TestKeyOfAnotherAlgorithm(t *testing.T) {
+	const wanted = "the root key is one for ecdsa-p256, and the plan wants ed25519"
+	s, desk := opened(t)
+	emil := goAway(t, s, desk, "emil")
+	if _, err := desk.Collect(emil.enrolled()); err != nil {
+		t.Fatal(err)
+	}
+	runTo(t, desk, "enrol bruno")
+	other, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, err := keys.FromCrypto(other.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := events(t, s.dir)
+	for i, e := range all {
+		if e.Type != ceremony.TypeKeyMade && e.Type != ceremony.TypeCollected {
+			continue
+		}
+		before, err := ceremony.Fold(all[:i])
+		if err != nil {
+			t.Fatal(err)
+		}
+		old := desk.State().Holders[e.By].Key.Public
+		e.Data = []byte(strings.ReplaceAll(strings.ReplaceAll(string(e.Data), `"ed25519","hex":"`+old.Hex, `"ecdsa-p256","hex":"`+public.Hex), old.Hex, public.Hex))
+		if err := before.Apply(e); err == nil || !strings.Contains(err.Error(), wanted) {
+			t.Errorf("%s of %s: %v", e.Type, e.By, err)
+		}
+	}
+}
+
+// A token of the FIPS edition is refused by its attestations too: of one that
+// is elsewhere nothing else is known.
+func TestAttestationsOfTheFIPSEdition(t *testing.T) {
+	s := newStage(t)
+	if _, err := s.drawer.Add("A-01", virtual.Options{Edition: "FIPS"}); err != nil {
+		t.Fatal(err)
+	}
+	desk, err := s.open(clock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer desk.Close()
+	runTo(t, desk, "enrol alice")
+	blind := &answered{token: func(w ceremony.TokenWait) (keys.Info, error, bool) {
+		s.plugged = []string{"A-01"}
+		info, err := w.Look(context.Background())
+		if err == nil {
+			t.Error("the token itself was not refused")
+		}
+		return info, nil, true
+	}}
+	if err := desk.Run(t.Context(), "enrol alice", blind); err == nil || !strings.Contains(err.Error(), "FIPS edition") {
+		t.Errorf("enrolled: %v", err)
+	}
+	if desk.State().Holders["alice"].Prepared != nil {
+		t.Error("recorded")
 	}
 }

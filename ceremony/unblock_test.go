@@ -145,7 +145,7 @@ func (s *stage) puk(sticker string) string {
 }
 
 // beforeRootKey brings Alice to a token that has its PIN and no root key yet.
-func beforeRootKey(t *testing.T, desk *ceremony.Desk) {
+func beforeRootKey(t testing.TB, desk *ceremony.Desk) {
 	t.Helper()
 	runTo(t, desk, "enrol alice")
 	err := desk.Run(t.Context(), "enrol alice", &typing{leave: "making the root key"})
@@ -156,7 +156,7 @@ func beforeRootKey(t *testing.T, desk *ceremony.Desk) {
 
 // withPUKKept brings Alice to a root key that is not proved yet, on a token whose
 // PUK has a backup, and opens the desk again. Her task is then keyAlice.
-func withPUKKept(t *testing.T) (*stage, *ceremony.Desk) {
+func withPUKKept(t testing.TB) (*stage, *ceremony.Desk) {
 	t.Helper()
 	s, desk := newSafes(t, 3, 3, `custody = "backed-up"`, `custody = "on-token"`).opened()
 	runTasks(t, desk, &ceremony.Script{}, "preflight", "agree", "enrol alice", "recipient safe-1", "recipient safe-2", "recipient safe-3")

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // TouchWait is for how many seconds a token waits to be touched.
@@ -135,6 +136,18 @@ type EndedError struct {
 
 func (e *EndedError) Error() string {
 	return fmt.Sprintf("the process that speaks to the token ended while it was asked to %s: %s (hint: pull the token out, insert it again, and look what is on it)", e.Doing, e.Why)
+}
+
+// SilentError says that the child process of a session, or the token that it
+// speaks to, said nothing for so long that the session was ended. What it was
+// asked to do may or may not have happened.
+type SilentError struct {
+	Doing string // "sign"
+	After time.Duration
+}
+
+func (e *SilentError) Error() string {
+	return fmt.Sprintf("the token has not answered for %v while it was asked to %s (hint: pull it out, insert it again, and try again; what it was doing may have happened)", e.After, e.Doing)
 }
 
 // TokenError is any other refusal of a token.

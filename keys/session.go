@@ -1,6 +1,7 @@
 package keys
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -27,12 +28,21 @@ type Backend struct {
 
 // Program starts the child processes of sessions: the path and the arguments
 // of a program that calls Serve with its standard input and output. Env is its
-// environment; nil: this process's own.
+// environment; nil: this process's own. Silence is how long a child may say
+// nothing while it is asked for something; 0: 20 seconds.
 type Program struct {
-	Path string
-	Args []string
-	Env  []string
+	Path    string
+	Args    []string
+	Env     []string
+	Silence time.Duration
 }
+
+// silence is far longer than any command of a token takes, or a look at ten.
+const silence = 20 * time.Second
+
+// sealing is how many times as long a child may be silent while it seals or
+// opens: a passphrase takes it a second, and a plugin may ask somebody.
+const sealing = 15
 
 // Session is a child process that speaks to tokens, and the only way in which
 // the program does: what a smart card's driver cannot do (cancel, forget a
@@ -50,6 +60,7 @@ type Session struct {
 	frames chan frame    // what the child said; closed when it says no more
 	ended  chan struct{} // closed when the child is gone and waited for
 	stderr firstBytes
+	quiet  time.Duration // Program.Silence
 
 	mu      sync.Mutex
 	killed  error // why this side ended the child; nil: it did not
@@ -84,7 +95,7 @@ func (p Program) Start(ctx context.Context, b Backend) (*Session, error) {
 		_, _ = childIn.Close(), in.Close()
 		return nil, fmt.Errorf("start a token session: %w", err)
 	}
-	s := &Session{ctx: ctx, in: in, frames: make(chan frame, 4), ended: make(chan struct{})}
+	s := &Session{ctx: ctx, in: in, frames: make(chan frame, 4), ended: make(chan struct{}), quiet: cmp.Or(p.Silence, silence)}
 	s.cmd = exec.Command(p.Path, p.Args...)
 	s.cmd.Env = p.Env
 	s.cmd.Stdin, s.cmd.Stdout, s.cmd.Stderr = childIn, childOut, &s.stderr
@@ -186,6 +197,9 @@ type reactions struct {
 type heard struct {
 	secret *secret.Buffer
 	files  []SealedFile // since the last event
+
+	limit  time.Duration // how long it may say nothing
+	silent *time.Timer   // ends the child after that
 }
 
 // call sends a request, with its secrets, and returns the answer, with its
@@ -208,6 +222,12 @@ func (s *Session) call(ctx context.Context, q request, on reactions, secrets ...
 	}
 	stop := context.AfterFunc(ctx, func() { s.kill(context.Cause(ctx)) })
 	defer stop()
+	h := heard{limit: s.quiet}
+	if q.Do == doBackup || q.Order != nil && q.Order.Seal != nil {
+		h.limit *= sealing
+	}
+	h.silent = time.AfterFunc(h.limit, func() { s.kill(&SilentError{Doing: q.Do, After: h.limit}) })
+	defer h.silent.Stop()
 	err = writeFrame(s.in, frameRequest, body)
 	for _, given := range secrets {
 		if err == nil {
@@ -222,7 +242,6 @@ func (s *Session) call(ctx context.Context, q request, on reactions, secrets ...
 		return answer{}, s.gone(q.Do)
 	}
 
-	var h heard
 	defer func() {
 		if err != nil {
 			h.secret.Wipe()
@@ -265,6 +284,7 @@ func (s *Session) end(why error) {
 func (s *Session) react(ctx context.Context, f frame, h *heard, on reactions) (next frame, more bool) {
 	nonsense := func(err error) (frame, bool) { return frame{err: err}, true }
 	var e event
+	h.silent.Reset(h.limit)
 	switch f.t {
 	case frameSecret:
 		if h.secret != nil {
@@ -288,14 +308,17 @@ func (s *Session) react(ctx context.Context, f frame, h *heard, on reactions) (n
 	err := decode(f.body, &e)
 	switch {
 	case err == nil && e == event{Touch: true}:
+		h.silent.Reset(TouchWait*time.Second + h.limit)
 		return s.touch(ctx, on.touch)
 	case err == nil && !e.Touch && e.Store != "" && on.store != nil && len(h.files) > 0:
 		sealed := Sealed{e.Store, e.Public, h.files}
 		h.files = nil
+		h.silent.Stop() // it waits for this side
 		if err := on.store(sealed); err != nil {
 			s.end(err)
 			return frame{}, false
 		}
+		h.silent.Reset(h.limit)
 		// A child that is gone cannot be written to; the next frame tells.
 		_ = writeFrame(s.in, frameStored, nil)
 		next, more = <-s.frames

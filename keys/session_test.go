@@ -908,3 +908,40 @@ func BenchmarkEnrol(b *testing.B) {
 		_ = s.Close()
 	}
 }
+
+// A child that says nothing is ended, with a sentence for people.
+func TestSilence(t *testing.T) {
+	_, err := keys.Program{Path: "/bin/sleep", Args: []string{"600"}, Silence: 50 * time.Millisecond}.Start(t.Context(), keys.Backend{})
+	var silent *keys.SilentError
+	if !errors.As(err, &silent) || silent.Doing != "open the readers" || !strings.Contains(err.Error(), "has not answered for 50ms while it was asked to open the readers (hint: pull it out") {
+		t.Errorf("a program that sleeps: %v", err)
+	}
+}
+
+// Waiting for a touch, and for what is sealed to be stored, is no silence; the
+// silence of a child that cannot even read is one.
+func TestSilenceOfPeople(t *testing.T) {
+	t.Parallel()
+	const longer = 3 * time.Second
+	_, serial, b := drawer(t, virtual.Options{Button: virtual.Button(longer.String())})
+	p := program(t)
+	p.Silence = longer * 2 / 3
+	s := start(t, p, b, serial)
+	holderPIN := pin(t, "482913")
+	enrol(t, s, holderPIN)
+	if _, err := s.Sign(t.Context(), keys.SlotRoot, holderPIN, []byte("m"), nil); err != nil {
+		t.Errorf("touched late: %v", err)
+	}
+
+	// Stopped, it does not read the message, which is longer than its pipe.
+	if err := syscall.Kill(s.Pid(), syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	_, err := s.Sign(t.Context(), keys.SlotAge, holderPIN, make([]byte, keys.MaxMessage), nil)
+	if !is[*keys.SilentError](err) {
+		t.Errorf("stopped: %v", err)
+	}
+	if _, again := s.Info(); !errors.Is(again, err) && again == nil {
+		t.Errorf("the session goes on: %v", again)
+	}
+}

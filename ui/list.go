@@ -49,7 +49,8 @@ type row struct {
 
 func (w row) has(id string) bool { return slices.Contains(w.ids, id) }
 
-// rows sets the list. A group of which nothing can be done now is one row.
+// rows sets the list. A group of which nothing can be done now is one row. What
+// is there for when something went wrong does not count, and has a row of its own.
 func (r *room) rows() []row {
 	var rows []row
 	for i := 0; i < len(r.list.tasks); {
@@ -64,26 +65,32 @@ func (r *room) rows() []row {
 			rows = append(rows, r.row(t))
 			continue
 		}
-		done := 0
+		done, count := 0, 0
 		ready := false
 		all := row{mark: "[ ]", look: dim}
 		for _, t := range group {
+			if t.Aside {
+				continue
+			}
+			count++
 			all.ids = append(all.ids, t.ID)
 			ready = ready || t.State == ceremony.Ready
 			if t.State == ceremony.Done {
 				done++
 			}
 		}
-		if done == n {
+		if done == count {
 			all.mark, all.look = "[x]", good
 		}
-		if !ready {
-			all.title = fmt.Sprintf("%s  %d of %d", t.Group, done, n)
-			rows = append(rows, all)
-			continue
+		all.title = fmt.Sprintf("%s  %d of %d", t.Group, done, count)
+		if ready {
+			all = row{title: all.title}
 		}
-		rows = append(rows, row{title: fmt.Sprintf("%s  %d of %d", t.Group, done, n)})
+		rows = append(rows, all)
 		for _, t := range group {
+			if !ready && !t.Aside {
+				continue
+			}
 			w := r.row(t)
 			w.indent = true
 			rows = append(rows, w)

@@ -23,6 +23,10 @@ var jobList = []job{
 		open: func(j Jobs, dir string) (*Room, error) { return j.Plan(dir) }},
 	{label: "Run a ceremony, or go on with one", question: "Folder of the ceremony",
 		open: func(j Jobs, dir string) (*Room, error) { return j.Run(dir) }},
+	{label: "Restore from a backup: a token is lost, or a PIN forgotten", question: "Folder of the ceremony that made the backup",
+		open: func(j Jobs, dir string) (*Room, error) { return j.Restore(dir) }},
+	{label: "Check up: do tokens, PINs and backups still work?", question: "Folder of the ceremony",
+		open: func(j Jobs, dir string) (*Room, error) { return j.Checkup(dir) }},
 	{label: "Look at how far a ceremony is", question: "Folder of the ceremony",
 		look: func(j Jobs, dir string) ([]string, error) { return j.Status(dir) }},
 }

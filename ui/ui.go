@@ -54,6 +54,8 @@ type Jobs struct {
 	Rehearse func(dir string) (*Room, error) // "": a fresh folder
 	Plan     func(dir string) (*Room, error)
 	Run      func(dir string) (*Room, error)
+	Restore  func(dir string) (*Room, error)
+	Checkup  func(dir string) (*Room, error)
 	Status   func(dir string) ([]string, error)
 	Recent   func() []Recent // the latest first
 }

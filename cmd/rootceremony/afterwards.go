@@ -7,6 +7,7 @@ import (
 	"rootceremony/ceremony"
 	"rootceremony/keys/virtual"
 	"rootceremony/keys/yubikey"
+	"rootceremony/ui"
 )
 
 // restoreCommand has a quorum open a backup.
@@ -29,19 +30,42 @@ func afterwards(name string, args []string, only func(*ceremony.Desk) error) err
 	if err != nil {
 		return err
 	}
-	desk, err := openBegun(operands[0], *rootFile, *intermediatesFile)
+	desk, err := openFor(only, operands[0], *rootFile, *intermediatesFile)
 	if err != nil {
 		return err
 	}
 	defer desk.Close()
-	if err := only(desk); err != nil {
-		return err
-	}
 	rehearsal := desk.State().Begun.Rehearsal
 	if onScreen(*plainly) {
 		return showUI(deskRoom(desk, rehearsal))
 	}
 	return runPlain(desk, rehearsal)
+}
+
+// openFor opens a ceremony that was begun for one thing.
+func openFor(only func(*ceremony.Desk) error, dir, rootFile, intermediatesFile string) (*ceremony.Desk, error) {
+	desk, err := openBegun(dir, rootFile, intermediatesFile)
+	if err != nil {
+		return nil, err
+	}
+	if err := only(desk); err != nil {
+		_ = desk.Close()
+		return nil, err
+	}
+	return desk, nil
+}
+
+// restoreRoom and checkupRoom do the same for the terminal UI.
+func restoreRoom(dir string) (*ui.Room, error) { return roomFor((*ceremony.Desk).OnlyRestore, dir) }
+
+func checkupRoom(dir string) (*ui.Room, error) { return roomFor((*ceremony.Desk).OnlyCheckup, dir) }
+
+func roomFor(only func(*ceremony.Desk) error, dir string) (*ui.Room, error) {
+	desk, err := openFor(only, dir, "", "")
+	if err != nil {
+		return nil, err
+	}
+	return deskRoom(desk, desk.State().Begun.Rehearsal), nil
 }
 
 // openBegun opens a ceremony that was begun, on the tokens it is held on.

@@ -33,6 +33,7 @@ func (r *room) until(part string) string {
 func TestEnrolAndCollect(t *testing.T) {
 	t.Parallel()
 	r := openRoom(t)
+	r.args = []string{"--plan", onTokenPlanFile(t)}
 	r.start()
 	r.until("Insert the token A-01")
 	r.answer(":quit\r")
@@ -115,7 +116,7 @@ func TestEnrolAndCollect(t *testing.T) {
 // What enrol refuses before anything is made.
 func TestEnrolRefuses(t *testing.T) {
 	t.Parallel()
-	relative, dated := examplePlanFile(t), examplePlanFile(t, `expires = "365d"`, `expires = "2027-10-01T00:00:00Z"`)
+	relative, dated := onTokenPlanFile(t), onTokenPlanFile(t, `expires = "365d"`, `expires = "2027-10-01T00:00:00Z"`)
 	for _, c := range []struct {
 		args, says string
 		status     int

@@ -2,6 +2,11 @@ package main
 
 import (
 	"bytes"
+	"crypto"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
@@ -16,6 +21,7 @@ import (
 	"rootceremony/ceremony"
 	"rootceremony/ceremony/transcript"
 	"rootceremony/ceremony/tuf"
+	"rootceremony/keys"
 )
 
 // TestKilledAtRandomMoments kills an automatic rehearsal, children included,
@@ -26,7 +32,7 @@ func TestKilledAtRandomMoments(t *testing.T) {
 		trials = 20
 	}
 	started := time.Now()
-	whole := t.TempDir()
+	whole := inMemory(t)
 	if out, err := rehearse(whole).CombinedOutput(); err != nil {
 		t.Fatalf("%s%v", out, err)
 	}
@@ -40,6 +46,19 @@ func TestKilledAtRandomMoments(t *testing.T) {
 	}
 }
 
+// inMemory is a temporary folder that is in memory, where the system has such:
+// a process that is killed loses nothing of what it has written there, and the
+// hundreds of syncs of a rehearsal take no time.
+func inMemory(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "rootceremony-")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
+}
+
 func rehearse(dir string) *exec.Cmd {
 	command := exec.Command(program("rootceremony"), "rehearse", "--auto", dir)
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -48,7 +67,7 @@ func rehearse(dir string) *exec.Cmd {
 
 // killUntilDone kills the first run for sure, and later ones half of the time.
 func killUntilDone(t *testing.T, random *rand.Rand, length time.Duration) {
-	dir := filepath.Join(t.TempDir(), "d")
+	dir := filepath.Join(inMemory(t), "d")
 	var recorded []byte
 	for run := 0; ; run++ {
 		command := rehearse(dir)
@@ -64,6 +83,7 @@ func killUntilDone(t *testing.T, random *rand.Rand, length time.Duration) {
 		}
 		err := command.Wait()
 		recorded = checkNothingLost(t, dir, recorded)
+		checkStored(t, dir, recorded)
 		if status, ok := err.(*exec.ExitError); ok && status.Sys().(syscall.WaitStatus).Signaled() {
 			continue
 		}
@@ -87,6 +107,61 @@ func checkNothingLost(t *testing.T, dir string, before []byte) []byte {
 		t.Fatal("something that was recorded is gone")
 	}
 	return text[:bytes.LastIndexByte(text, '\n')+1]
+}
+
+// checkStored compares the tokens of a rehearsal with the log: a PUK, a
+// management key or an imported root key that a token has was sealed before,
+// and the files are there.
+func checkStored(t *testing.T, dir string, log []byte) {
+	t.Helper()
+	events, _, _, err := transcript.Read(log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	access, roots := map[uint32]bool{}, map[keys.PublicKey]bool{}
+	for _, e := range events {
+		var stored ceremony.BackupStored
+		if e.Type != ceremony.TypeBackupStored {
+			continue
+		}
+		if err := json.Unmarshal(e.Data, &stored); err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range stored.Files {
+			text, err := os.ReadFile(filepath.Join(dir, filepath.FromSlash(f.Name)))
+			if err != nil || fmt.Sprintf("%x", sha256.Sum256(text)) != f.SHA256 {
+				t.Errorf("%s: %v, or it is another one", f.Name, err)
+			}
+		}
+		if stored.What == keys.BackupToken {
+			access[stored.Serial] = true
+		} else {
+			roots[*stored.Public] = true
+		}
+	}
+	files, err := filepath.Glob(filepath.Join(dir, filepath.FromSlash(ceremony.TokensDir), "*.token"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		token := readToken(t, file)
+		set := token.secrets(t)
+		if (set["PUK"] != nil || set["management key"] != nil) && !access[token.Serial] {
+			t.Errorf("token %d has a PUK or a management key that is not sealed", token.Serial)
+		}
+		if set["root key"] == nil {
+			continue
+		}
+		block, _ := pem.Decode(set["root key"])
+		private, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		public, err := keys.FromCrypto(private.(crypto.Signer).Public())
+		if err != nil || !roots[public] {
+			t.Errorf("token %d has the root key %v, which is not sealed: %v", token.Serial, public, err)
+		}
+	}
 }
 
 // checkPublished looks at everything a finished rehearsal leaves.

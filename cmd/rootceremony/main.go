@@ -27,8 +27,8 @@ const usage = `Usage:
     rootceremony check PLAN [--json]
     rootceremony run DIR [--plain] [--attestation-intermediates FILE]
     rootceremony rehearse [DIR] [--plan PLAN] [--plain] [--auto] [--answers FILE]
-                          [--tokens virtual|pcsc] [--attestation-root FILE]
-                          [--attestation-intermediates FILE]
+                          [--identities DIR] [--tokens virtual|pcsc]
+                          [--attestation-root FILE] [--attestation-intermediates FILE]
     rootceremony enrol PLAN --holder NAME [--plain] [--tokens virtual|pcsc]
                           [--attestation-root FILE] [--attestation-intermediates FILE]
     rootceremony collect DIR FILE... [--attestation-root FILE]
@@ -50,7 +50,8 @@ terminal, they ask line by line.
 plan writes DIR/plan.toml by asking questions. check looks at a plan. run holds
 the ceremony of the plan in DIR, or goes on with it, on YubiKeys; rehearse does
 the same on virtual tokens, with an example plan where none is given, or with
---tokens pcsc on those in the readers. enrol prepares the token of a holder who
+--tokens pcsc on those in the readers; --identities DIR is where the age
+identities of recipients that are no tokens are, as ID.txt. enrol prepares the token of a holder who
 is elsewhere, for the plan that the ceremony has agreed (its plan.resolved.json,
 or a plan.toml whose expiry is a date), in the folder enrolment-ID here; collect
 takes the file that it writes into the ceremony in DIR. restore has a quorum

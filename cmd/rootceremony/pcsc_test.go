@@ -51,6 +51,7 @@ func plugFive(t *testing.T, service *pcsctest.Service, args ...string) (attestat
 
 // tokenFile is what a virtual token's file says of its secrets, in hex.
 type tokenFile struct {
+	Serial     uint32
 	PIN        reference `json:"pin"`
 	PUK        reference `json:"puk"`
 	Management struct {
@@ -100,7 +101,8 @@ func TestCreateOverPCSC(t *testing.T) {
 			dir := t.TempDir()
 			args := []string{"rehearse", "--auto", "--tokens", "pcsc", "--attestation-root", root, filepath.Join(dir, "d")}
 			if plan != nil {
-				args = append(args, "--plan", examplePlanFile(t, plan...))
+				file := examplePlanFile(t, plan...)
+				args = append(args, "--plan", file, "--identities", identitiesOf(file))
 			}
 			out, err := inRoom(t, service, args...).CombinedOutput()
 			if err != nil {
@@ -111,7 +113,8 @@ func TestCreateOverPCSC(t *testing.T) {
 	}
 }
 
-// examplePlanFile writes the example plan with some texts replaced.
+// examplePlanFile writes the example plan with some texts replaced. Beside it
+// are the identities of its recipients.
 func examplePlanFile(t *testing.T, replace ...string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -132,21 +135,61 @@ func examplePlanFile(t *testing.T, replace ...string) string {
 	return filepath.Join(dir, ceremony.PlanFile)
 }
 
-// smallPlanFile writes the example plan with its first holders alone.
+// identitiesOf is the folder of the identities that belong to an example plan.
+func identitiesOf(plan string) string {
+	return filepath.Join(filepath.Dir(plan), filepath.FromSlash(ceremony.IdentitiesDir))
+}
+
+// onTokenPlanFile writes an example plan whose keys are made on tokens, and
+// which has no backups, with some texts replaced.
+func onTokenPlanFile(t *testing.T, replace ...string) string {
+	t.Helper()
+	file := examplePlanFile(t)
+	text, err := os.ReadFile(filepath.FromSlash("../../ceremony/testdata/on-token.toml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rewrite(t, file, strings.NewReplacer(replace...).Replace(string(text)))
+	if err := os.RemoveAll(filepath.Join(filepath.Dir(file), "rehearsal")); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// smallPlanFile is onTokenPlanFile with its first holders alone.
 func smallPlanFile(t *testing.T, threshold, holders int) string {
 	t.Helper()
-	file := examplePlanFile(t, "threshold = 3", fmt.Sprintf("threshold = %d", threshold))
+	file := onTokenPlanFile(t, "threshold = 3", fmt.Sprintf("threshold = %d", threshold))
+	firstHolders(t, file, holders)
+	return file
+}
+
+// backedUpPlanFile is examplePlanFile with its first holders alone, one of whom
+// signs, and other recipients.
+func backedUpPlanFile(t *testing.T, holders, quorum int, recipients string) string {
+	t.Helper()
+	file := examplePlanFile(t, "threshold = 3", "threshold = 1", "quorum = 3", fmt.Sprintf("quorum = %d", quorum), `["holders", "Bank safe"]`, recipients)
+	firstHolders(t, file, holders)
+	return file
+}
+
+// firstHolders leaves only the first holders in a plan.
+func firstHolders(t *testing.T, file string, holders int) {
+	t.Helper()
 	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
 	parts := strings.SplitAfter(string(text), "[[holder]]\n")
 	_, rest, _ := strings.Cut(parts[len(parts)-1], "[[person]]")
-	small := strings.TrimSuffix(strings.Join(parts[:holders+1], ""), "[[holder]]\n") + "[[person]]" + rest
-	if err := os.WriteFile(file, []byte(small), 0o600); err != nil {
+	rewrite(t, file, strings.TrimSuffix(strings.Join(parts[:holders+1], ""), "[[holder]]\n")+"[[person]]"+rest)
+}
+
+func rewrite(t *testing.T, file, text string) {
+	t.Helper()
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return file
 }
 
 // One reader, and five tokens that take turns, by people in plain mode.

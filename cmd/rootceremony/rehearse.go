@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -10,10 +11,14 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"rootceremony/ceremony"
 	"rootceremony/ceremony/transcript"
@@ -31,6 +36,7 @@ func rehearseCommand(args []string) error {
 	planFile := flags.String("plan", "", "")
 	auto := flags.Bool("auto", false, "")
 	answersFile := flags.String("answers", "", "")
+	identities := flags.String("identities", "", "")
 	plainly := flags.Bool("plain", false, "")
 	kind := flags.String("tokens", virtual.Kind, "")
 	rootFile := flags.String("attestation-root", "", "")
@@ -64,12 +70,15 @@ func rehearseCommand(args []string) error {
 	if err != nil {
 		return err
 	}
-	desk, err := openRehearsal(dir, *planFile, real)
+	desk, err := openRehearsal(dir, *planFile, *identities, real)
 	if err != nil {
 		return err
 	}
 	defer desk.Close()
 	if *auto {
+		if err := identitiesThere(desk, answers); err != nil {
+			return err
+		}
 		return runScript(context.Background(), desk, &ceremony.Script{Answers: answers})
 	}
 	if onScreen(*plainly) {
@@ -104,8 +113,14 @@ func rehearsalReaders(rootFile, intermediatesFile string) (ceremony.Tokens, erro
 }
 
 // openRehearsal opens the rehearsal in dir, where needed with a plan, on real
-// tokens, or where that is nil with a drawer of virtual ones.
-func openRehearsal(dir, planFile string, real *ceremony.Tokens) (*ceremony.Desk, error) {
+// tokens, or where that is nil with a drawer of virtual ones. identities is the
+// folder of the identities of recipients that are no tokens; "": in dir.
+func openRehearsal(dir, planFile, identities string, real *ceremony.Tokens) (*ceremony.Desk, error) {
+	if identities != "" {
+		if info, err := os.Stat(identities); err != nil || !info.IsDir() {
+			return nil, fmt.Errorf("the folder of identities %s cannot be read: %w", identities, cmp.Or(err, error(unix.ENOTDIR)))
+		}
+	}
 	kind := virtual.Kind
 	if real != nil {
 		kind = yubikey.Kind
@@ -129,22 +144,45 @@ func openRehearsal(dir, planFile string, real *ceremony.Tokens) (*ceremony.Desk,
 		_ = desk.Close()
 		return nil, err
 	}
-	if real != nil {
-		desk.UseTokens(*real)
-		return desk, nil
+	if real == nil {
+		holders, err := planned(desk)
+		if err != nil {
+			_ = desk.Close()
+			return nil, err
+		}
+		tokens, err := virtualTokens(dir, holders)
+		if err != nil {
+			_ = desk.Close()
+			return nil, err
+		}
+		real = &tokens
 	}
-	holders, err := planned(desk)
-	if err != nil {
-		_ = desk.Close()
-		return nil, err
-	}
-	tokens, err := virtualTokens(dir, holders)
-	if err != nil {
-		_ = desk.Close()
-		return nil, err
-	}
-	desk.UseTokens(tokens)
+	real.Identities = identities
+	desk.UseTokens(*real)
 	return desk, nil
+}
+
+// identitiesThere tells which identity an automatic rehearsal would miss:
+// nobody is there to say where it is.
+func identitiesThere(desk *ceremony.Desk, answers map[string]string) error {
+	if desk.State().Closed != nil {
+		return nil
+	}
+	recipients, err := recipientsPlanned(desk)
+	if err != nil {
+		return err
+	}
+	folder := cmp.Or(desk.Tokens().Identities, filepath.Join(desk.Dir(), filepath.FromSlash(ceremony.IdentitiesDir)))
+	for _, r := range recipients {
+		if _, laid := answers["identity "+r.ID]; laid || r.Passphrase || answers["recipient.here "+r.ID] != "" {
+			continue
+		}
+		file := filepath.Join(folder, r.ID+".txt")
+		if _, err := os.Stat(file); err != nil {
+			return fmt.Errorf("the identity of the recipient %s is missing: %w (hint: rehearse --identities DIR names the folder that has it as %s.txt)", r.Name, err, r.ID)
+		}
+	}
+	return nil
 }
 
 // rehearsalPlan returns the files of the plan that are to be written to dir:
@@ -212,25 +250,54 @@ func agreed(dir string) bool {
 	return err == nil && desk.State().Plan != nil
 }
 
-// layOut writes the plan's files, the plan itself last.
+// layOut writes the plan's files, the plan itself last. Identities are secrets
+// of the rehearsal.
 func layOut(dir string, files map[string][]byte, example bool) error {
+	plan := files[ceremony.PlanFile]
 	for name, text := range files {
 		if name == ceremony.PlanFile {
 			continue
 		}
-		err := transcript.WriteWithin(dir, name, text, 0o644)
+		mode := fs.FileMode(0o644)
+		secret := path.Dir(name) == ceremony.IdentitiesDir
+		if secret {
+			mode = 0o600
+		}
+		err := transcript.WriteWithin(dir, name, text, mode)
 		if errors.Is(err, fs.ErrExist) && example {
-			continue // of the example that an interrupted start has laid out
+			// Of the example that an interrupted start has laid out: an
+			// identity goes on being that of its recipient.
+			err = nil
+			if secret {
+				plan, err = withIdentityOf(filepath.Join(dir, filepath.FromSlash(name)), text, plan)
+			}
 		}
 		if err != nil {
 			return err
 		}
 	}
-	if text, ok := files[ceremony.PlanFile]; ok {
-		return transcript.WriteWithin(dir, ceremony.PlanFile, text, 0o644)
+	if plan == nil {
+		return nil
 	}
-	return nil
+	return transcript.WriteWithin(dir, ceremony.PlanFile, plan, 0o644)
 }
+
+// withIdentityOf replaces in a plan the recipient of an identity by that of the
+// identity that is in a file already.
+func withIdentityOf(file string, made, plan []byte) ([]byte, error) {
+	there, err := transcript.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	was, is := publicLine.FindSubmatch(made), publicLine.FindSubmatch(there)
+	if was == nil || is == nil {
+		return nil, fmt.Errorf("%s is not the identity of an example, and is never replaced (hint: name another directory)", file)
+	}
+	return bytes.ReplaceAll(plan, was[1], is[1]), nil
+}
+
+// publicLine is where an identity file says whose it is.
+var publicLine = regexp.MustCompile(`(?m)^# public key: (age1[0-9a-z]+)$`)
 
 // spareTokens is how many virtual tokens a rehearsal has that are nobody's.
 const spareTokens = 2
@@ -291,6 +358,25 @@ func planned(desk *ceremony.Desk) ([]ceremony.Holder, error) {
 		return nil, err
 	}
 	return plan.Holders, nil
+}
+
+// recipientsPlanned are those recipients of the agreed plan, or of the one that
+// is to be, who are no holders.
+func recipientsPlanned(desk *ceremony.Desk) ([]ceremony.BackupRecipient, error) {
+	plan := desk.State().Plan
+	if plan == nil {
+		read, err := ceremony.ReadPlan(filepath.Join(desk.Dir(), ceremony.PlanFile))
+		if err == nil {
+			plan, err = read.Resolve(clock())
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	if plan.Backup == nil {
+		return nil, nil
+	}
+	return plan.Backup.Recipients, nil
 }
 
 // readAnswers reads lines "prompt id = answer"; empty lines and those that

@@ -3,8 +3,12 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/hex"
+	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,6 +16,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"filippo.io/age"
 
 	"rootceremony/ceremony"
 	"rootceremony/ceremony/transcript"
@@ -74,16 +80,40 @@ func toTheEnd(desk *ceremony.Desk, a ceremony.Attendant) error {
 // once, each beginning just before the task that is to be disturbed.
 func TestTokenPulledOutAtEveryCommand(t *testing.T) {
 	t.Parallel()
-	stages, commands := stagesOfCeremony(t)
+	stages, commands := stagesOfCeremony(t, smallPlanFile(t, 1, 1))
 	if commands < 50 {
 		t.Fatalf("a whole ceremony takes %d commands only", commands)
 	}
+	pullOutAtEvery(t, stages, 1, commands)
+}
+
+// The same where there are backups, in the task that makes the key. Whatever
+// happens, a PUK, management key or root key that is on the token can be opened
+// by the recipient of its backups.
+func TestTokenPulledOutWhileItsBackupsAreMade(t *testing.T) {
+	t.Parallel()
+	stages, commands := stagesOfCeremony(t, backedUpPlanFile(t, 1, 1, `["Bank safe"]`))
+	first := 0
+	for i, s := range stages {
+		if s.task == "key alice" {
+			first, commands = s.commands+1, stages[i+1].commands
+		}
+	}
+	if first == 0 || commands-first < 30 {
+		t.Fatalf("commands %d to %d make the key: %+v", first, commands, stages)
+	}
+	pullOutAtEvery(t, stages, first, commands)
+}
+
+// pullOutAtEvery has a trial for each of those commands.
+func pullOutAtEvery(t *testing.T, stages []stage, first, commands int) {
 	t.Logf("%d commands, in %d tasks", commands, len(stages))
 	step := int64(1)
 	if testing.Short() {
 		step = 15
 	}
 	var next atomic.Int64
+	next.Store(int64(first - 1))
 	var workers sync.WaitGroup
 	for range 24 {
 		// Each has a pcscd of its own: who looks for a token gives commands to
@@ -117,11 +147,11 @@ type stage struct {
 
 // stagesOfCeremony holds a ceremony of one holder in which nothing goes wrong,
 // and counts all commands that its token was given.
-func stagesOfCeremony(t *testing.T) (stages []stage, commands int) {
+func stagesOfCeremony(t *testing.T, plan string) (stages []stage, commands int) {
 	service := pcsctest.Start(t, 1)
 	folder := filepath.Join(service.Dir, "token")
 	token := plugFrom(t, service, folder)
-	dir := filepath.Dir(smallPlanFile(t, 1, 1))
+	dir := filepath.Dir(plan)
 	desk := ceremonyOf(t, service, dir, filepath.Join(folder, "root.pem"))
 	defer desk.Close()
 	for {
@@ -176,6 +206,7 @@ func pulledOut(t *testing.T, service *pcsctest.Service, from stage, n int) {
 	for try := 1; ; try++ {
 		err := toTheEnd(desk, &patient{insert: insert})
 		checkTries(t, token, folder, dir)
+		checkSealed(t, readToken(t, filepath.Join(folder, "a.token")), dir, "alice")
 		if err == nil {
 			break
 		}
@@ -197,6 +228,58 @@ func pulledOut(t *testing.T, service *pcsctest.Service, from stage, n int) {
 	checkPublished(t, dir)
 }
 
+// A token that hangs is told of, and once it was pulled out the ceremony goes on
+// to its end.
+func TestTokenThatHangs(t *testing.T) {
+	t.Parallel()
+	service := pcsctest.Start(t, 1)
+	folder := filepath.Join(service.Dir, "token")
+	token := plugFrom(t, service, folder)
+	root := filepath.Join(folder, "root.pem")
+	dir := filepath.Dir(smallPlanFile(t, 1, 1))
+	desk := ceremonyOf(t, service, dir, root)
+	defer desk.Close()
+	program := sessions(t, service)
+	program.Silence = 3 * time.Second
+	tokens := desk.Tokens()
+	tokens.Start = func(ctx context.Context) (*keys.Session, error) {
+		return program.Start(ctx, keys.Backend{Kind: yubikey.Kind})
+	}
+	desk.UseTokens(tokens)
+	alice := &patient{insert: func() {}}
+	for _, c := range []struct {
+		task, says string
+		after      int // commands
+	}{
+		{"enrol alice", "the token has not answered for 3s while it was asked to list the tokens", 6},
+		{"enrol alice", who + "the token has not answered for 3s while it was asked to prepare the token (hint: pull it out, insert it again, and try again", 108},
+		{"sign alice", who + "the token has not answered for 3s while it was asked to ", 40},
+	} {
+		for {
+			task, ok := desk.Next()
+			if !ok {
+				t.Fatalf("the task %s never came", c.task)
+			}
+			if task.ID == c.task {
+				break
+			}
+			if err := desk.Run(t.Context(), task.ID, alice); err != nil {
+				t.Fatalf("%s: %v", task.ID, err)
+			}
+		}
+		token.Do(t, fmt.Sprintf("fault hang@%d", token.Commands(t)+c.after))
+		if err := desk.Run(t.Context(), c.task, &ceremony.Script{}); err == nil || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: %v, want %q", c.task, err, c.says)
+		}
+		token.Unplug(t)
+		token.Replug(t)
+	}
+	if err := toTheEnd(desk, alice); err != nil {
+		t.Fatal(err)
+	}
+	checkPublished(t, dir)
+}
+
 // checkTries holds that no wrong PIN or PUK was ever tried, but for a wipe,
 // which spends all tries; after one they are all there again.
 func checkTries(t *testing.T, token *pcsctest.Token, folder, dir string) {
@@ -213,6 +296,80 @@ func checkTries(t *testing.T, token *pcsctest.Token, folder, dir string) {
 	if done := bytes.Count(log, []byte(ceremony.TypeWiped)); !left && done == bytes.Count(log, []byte(ceremony.TypeWipeIntended)) {
 		t.Errorf("of %d tries of the PIN %d are left, and of %d of the PUK %d", file.PIN.Max, file.PIN.Tries, file.PUK.Max, file.PUK.Tries)
 	}
+}
+
+// checkSealed opens the backups of a holder, where the plan has some and the
+// safe alone opens them, and holds that what is on the token is in them.
+func checkSealed(t *testing.T, token tokenFile, dir, holder string) {
+	t.Helper()
+	identities, err := os.ReadFile(filepath.Join(dir, ceremony.IdentitiesDir, "bank-safe.txt"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return // no backups
+	}
+	files, globErr := filepath.Glob(filepath.Join(dir, ceremony.BackupsDir, holder, "*", "bank-safe.*.age"))
+	if err := errors.Join(err, globErr); err != nil {
+		t.Fatal(err)
+	}
+	var sealed []byte
+	for _, file := range files {
+		sealed = append(sealed, opened(t, file, identities)...)
+	}
+	set := token.secrets(t)
+	for what, value := range set {
+		if !bytes.Contains(sealed, value) {
+			t.Errorf("the %s is on the token, and in none of %d backups", what, len(files))
+		}
+	}
+}
+
+// opened decrypts a file of one layer.
+func opened(t *testing.T, file string, identities []byte) []byte {
+	t.Helper()
+	who, err := age.ParseIdentities(bytes.NewReader(identities))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sealed, err := os.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sealed.Close()
+	plain, err := age.Decrypt(sealed, who...)
+	if err != nil {
+		t.Fatalf("%s: %v", file, err)
+	}
+	text, err := io.ReadAll(plain)
+	if err != nil {
+		t.Fatalf("%s: %v", file, err)
+	}
+	return text
+}
+
+// secrets are those that must be sealed before the token has them, as they are
+// written in backups: what it is made with is not among them.
+func (f tokenFile) secrets(t *testing.T) map[string][]byte {
+	t.Helper()
+	set := map[string][]byte{}
+	if f.PUK.Value != hex.EncodeToString([]byte("12345678")) {
+		puk, err := hex.DecodeString(f.PUK.Value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		set["PUK"] = append([]byte(" "), puk...)
+	}
+	if len(f.Management.Key) == 64 {
+		set["management key"] = []byte(f.Management.Key)
+	}
+	for _, slot := range f.Slots {
+		der, err := hex.DecodeString(slot.Private)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if slot.Slot == keys.SlotRoot {
+			set["root key"] = pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
+		}
+	}
+	return set
 }
 
 // sessions are token sessions of the program with smart cards.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -40,8 +41,11 @@ func onReaders(t *testing.T, service *pcsctest.Service, env []string, plan, dir 
 	if err != nil {
 		t.Fatal(err)
 	}
-	return startOnTerminal(t, append(service.Env(), env...), program, "rehearse", "--tokens", "pcsc",
-		"--attestation-root", filepath.Join(service.Dir, "root.pem"), "--plan", plan, dir)
+	args := []string{"rehearse", "--tokens", "pcsc", "--attestation-root", filepath.Join(service.Dir, "root.pem"), "--plan", plan}
+	if _, err := os.Stat(identitiesOf(plan)); err == nil {
+		args = append(args, "--identities", identitiesOf(plan))
+	}
+	return startOnTerminal(t, append(service.Env(), env...), program, append(args, dir)...)
 }
 
 func (h *hands) insert(sticker string) {

@@ -159,17 +159,50 @@ func newPeople() *people {
 var (
 	readPrompt = regexp.MustCompile(`(?m)> █\s*$`)
 	readHolder = regexp.MustCompile(`│ (\w+ \w+): |(?m)^ (\w+ \w+): sign root`)
+	readPINOf  = regexp.MustCompile(`(\w+ \w+), type your (?:new )?PIN`)
 	readDigest = regexp.MustCompile(`Digest\s+(\w{4}) (\w{4})`)
 	readSerial = regexp.MustCompile(`Serial\s+([\d ]+\d)`)
 	readWords  = regexp.MustCompile(`words (\d+) and (\d+) of the draft`)
 	readRow    = regexp.MustCompile(`Words (\d+) to \d+\s+(\S+)\s+(\S+)\s+(\S+)\s+(\S+)`)
 )
 
+// lists are the right answers to questions with a list, as their labels begin;
+// "": the first.
+var lists = map[string]string{
+	"Is the identity of Bank safe here?": "Yes: its file",
+	"Mix something in?":                  "No: the laptop's",
+	"Whose backup is opened?":            "Alice Costa",
+	"Who is number":                      "",
+	"What now?":                          "A medium is plugged in",
+	"Is it back?":                        "Yes: it was out",
+}
+
+// fromList goes down in a list to the right answer, and takes it.
+func fromList(text string) (keys string, is bool) {
+	for question, label := range lists {
+		at := strings.LastIndex(text, question)
+		switch {
+		case at < 0:
+		case strings.Contains(text[at:], "► "+label):
+			return "\r", true
+		default:
+			return "\x1b[B", true
+		}
+	}
+	return "", false
+}
+
 // answer is what somebody types who reads this screen; "" while there is
 // nothing to answer. needed tells whether it cannot be done with less.
 func (r *people) answer(t testing.TB, text string) (keys string, needed bool) {
 	if h := readHolder.FindStringSubmatch(text); h != nil {
 		r.holder = h[1] + h[2]
+	}
+	if h := readPINOf.FindStringSubmatch(text); h != nil {
+		r.holder = h[1]
+	}
+	if keys, is := fromList(text); is {
+		return keys, false
 	}
 	field := readPrompt.MatchString(text)
 	asked := func(question string) bool { return strings.Contains(text, question) }
@@ -209,6 +242,8 @@ func (r *people) answer(t testing.TB, text string) (keys string, needed bool) {
 		return "seal\r", true
 	case asked("To sign, type words"):
 		return r.words(t, text) + "\r", true
+	case asked("File of the identity of"), asked("In which folder is it mounted?"):
+		return "\r", false
 	case asked("PIN"):
 		return r.pin(r.holder) + "\r", true
 	}

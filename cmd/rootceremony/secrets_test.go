@@ -192,12 +192,43 @@ func checkMemory(t *testing.T, when string, pid int, secrets map[string][]byte) 
 	}
 }
 
-// TestSecretsStayOnTokens holds a ceremony over pcscd, and looks for every PIN,
-// PUK, management key and private key in whatever the program leaves or shows:
-// command lines and environments, its children's too, files in its folders,
-// also those that are gone again, what it writes to the terminal, the log of
-// pcscd, and in the end its memory. The virtual tokens' own files are their
-// silicon.
+// noSeedEver looks for root keys in a program's memory, again and again until
+// it is ended. It returns how often it has looked.
+func noSeedEver(t *testing.T, pid int, seeds ...[]byte) (end func() int) {
+	stop := make(chan struct{})
+	var looking sync.WaitGroup
+	times := 0
+	looking.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			for _, a := range memory(t, pid) {
+				for _, seed := range seeds {
+					if at := bytes.Index(a.bytes, seed); at >= 0 {
+						t.Errorf("look %d: a root key is in the program's memory at %x", times, a.from+uint64(at))
+					}
+				}
+			}
+			times++
+		}
+	})
+	return func() int {
+		close(stop)
+		looking.Wait()
+		return times
+	}
+}
+
+// TestSecretsStayOnTokens holds a ceremony with backups over pcscd, and looks
+// for every PIN, PUK, management key and private key in whatever the program
+// leaves or shows: command lines and environments, its children's too, files in
+// its folders, also those that are gone again, what it writes to the terminal,
+// the log of pcscd, and its memory whenever its children have ended. For root
+// keys its memory is looked through all the time while they are put on a token
+// and their backup is opened. The virtual tokens' own files are their silicon.
 func TestSecretsStayOnTokens(t *testing.T) {
 	if testing.Short() {
 		t.Skip("reads all of a program's memory many times")
@@ -213,7 +244,7 @@ func TestSecretsStayOnTokens(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(home, "tmp"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	s := onReaders(t, service, env, smallPlanFile(t, 1, 2), dir)
+	s := onReaders(t, service, env, backedUpPlanFile(t, 2, 2, `["holders", "Bank safe"]`), dir)
 	pid := s.command.Process.Pid
 	s.until("Next: Check the laptop")
 	w := watch(pid, home)
@@ -250,8 +281,20 @@ func TestSecretsStayOnTokens(t *testing.T) {
 		}
 		checkMemory(t, when, pid, secrets)
 	}
-	holdUntil("Next: Holders: Bruno Ferraz")
-	check("Alice is enrolled", secrets("A-01", "Alice Costa"))
+	holdUntil("Next: Keys: Alice Costa")
+	holdUntil("prove that the key works")
+	ended := noSeedEver(t, pid, secretsOf(t, filepath.Join(service.Dir, "A-01.token"))["key in 9c"])
+	holdUntil("Next: Keys: Bruno Ferraz")
+	ended()
+	check("Alice has her key", secrets("A-01", "Alice Costa"))
+	holdUntil("Next: Backups: Restore drill")
+	seeds := [][]byte{secrets("A-01", "Alice Costa")["key in 9c"], secrets("B-02", "Bruno Ferraz")["key in 9c"]}
+	ended = noSeedEver(t, pid, seeds...)
+	holdUntil("Next: Backups: Copy to media")
+	if times := ended(); times < 2 {
+		t.Errorf("looked %d times only while a backup was opened", times)
+	}
+	check("a backup was opened", secrets("A-01", "Alice Costa"))
 	holdUntil("Next: Verify and publish")
 	check("the threshold has signed", secrets("A-01", "Alice Costa"))
 	holdUntil("Everything is done")
@@ -272,7 +315,7 @@ func TestSecretsStayOnTokens(t *testing.T) {
 			environments++
 		}
 	}
-	if sessions < 3 || environments < 4 { // two enrolments and a signature, and the program
+	if sessions < 6 || environments < 7 { // two enrolments, two keys, a drill, a signature, and the program
 		t.Errorf("only %d token sessions and %d environments were seen", sessions, environments)
 	}
 	seen["the terminal"] = s.raw.Bytes()

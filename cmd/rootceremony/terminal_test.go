@@ -225,7 +225,18 @@ func TestPlanOnScreen(t *testing.T) {
 	s.write("\r")
 	for _, line := range [][2]string{{"the project's name", "Example packages"}, {"How many people hold", "2"}, {"Holder 1: name", "Alice Costa"}, {"Alice Costa: what is on", "A-01"},
 		{"Alice Costa: in which place", ""}, {"Holder 2: name", "Bruno Ferraz"}, {"Bruno Ferraz: what is on", "B-02"}, {"Bruno Ferraz: in which place", "Porto"},
-		{"must sign a root", "2"}, {"When does the root expire", ""}} {
+		{"must sign a root", "2"}} {
+		s.until(line[0])
+		s.until("> █")
+		s.write(line[1] + "\r")
+	}
+	s.until("Are there backups?")
+	s.until("  Yes")
+	s.write("\x1b[B")
+	s.until("► Yes")
+	s.write("\r")
+	for _, line := range [][2]string{{"Who else does, such as a safe", "1"}, {"Recipient 1: name", "Bank safe"},
+		{"Bank safe: age recipient", ""}, {"Bank safe: in which place", "Zurich"}, {"When does the root expire", ""}} {
 		s.until(line[0])
 		s.until("> █")
 		s.write(line[1] + "\r")

@@ -28,7 +28,7 @@ func openUI() error {
 		return &usageError{fmt.Sprintf("no command is given, and the terminal UI cannot open: %v", err)}
 	}
 	room, err := ui.Run(ui.Options{In: os.Stdin, Out: os.Stdout, Clock: clock, Jobs: ui.Jobs{
-		Rehearse: rehearsalRoom, Plan: planRoom, Run: realRoom, Status: statusLines, Recent: recentCeremonies}})
+		Rehearse: rehearsalRoom, Plan: planRoom, Run: realRoom, Restore: restoreRoom, Checkup: checkupRoom, Status: statusLines, Recent: recentCeremonies}})
 	if room == nil {
 		return err
 	}
@@ -76,7 +76,7 @@ func rehearsalRoom(dir string) (*ui.Room, error) {
 		}
 		dir = freshRehearsal(state)
 	}
-	desk, err := openRehearsal(dir, "", nil)
+	desk, err := openRehearsal(dir, "", "", nil)
 	if err != nil {
 		return nil, err
 	}

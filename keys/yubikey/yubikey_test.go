@@ -30,6 +30,11 @@ import (
 	"rootceremony/keys/yubikey/pcsctest"
 )
 
+// atOnce is how many parallel tests run at once, unless -parallel says it. They
+// wait more than they compute: those that pull tokens out have 24 readers, and
+// the others need not wait for them.
+const atOnce = 32
+
 // The test binary is the child of its sessions.
 func TestMain(m *testing.M) {
 	if len(os.Args) == 2 && os.Args[1] == "token-session" {
@@ -39,10 +44,13 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	// The tests wait more than they compute.
 	flag.Parse()
-	if err := flag.Set("test.parallel", "16"); err != nil {
-		panic(err)
+	said := false
+	flag.Visit(func(f *flag.Flag) { said = said || f.Name == "test.parallel" })
+	if !said {
+		if err := flag.Set("test.parallel", fmt.Sprint(atOnce)); err != nil {
+			panic(err)
+		}
 	}
 	os.Exit(m.Run())
 }

@@ -1,0 +1,300 @@
+package ceremony_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"rootceremony/ceremony"
+	"rootceremony/ceremony/tuf"
+	"rootceremony/keys/secret"
+	"rootceremony/keys/virtual"
+)
+
+// withBackups is a desk of the example plan, which edit changes, with two fresh
+// tokens beside.
+func withBackups(t testing.TB, edit ...string) (*stage, *ceremony.Desk) {
+	t.Helper()
+	s := newStageOf(t, "")
+	name := filepath.Join(s.dir, ceremony.PlanFile)
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(name, []byte(strings.NewReplacer(edit...).Replace(string(text))), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	desk, err := s.open(clock, append(slices.Clone(allStickers), "FRESH-1", "FRESH-2")...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = desk.Close() })
+	return s, desk
+}
+
+// quorum answers who opens a backup.
+func quorum(answers map[string]string, ids ...string) map[string]string {
+	for i, id := range ids {
+		answers[fmt.Sprintf("open.who %d", i+1)] = id
+	}
+	return answers
+}
+
+// only opens the desk again for one thing, after the ceremony or in it.
+func (s *stage) only(t testing.TB, desk *ceremony.Desk, what func(*ceremony.Desk) error) *ceremony.Desk {
+	t.Helper()
+	desk.Close()
+	again, err := s.open(clock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = again.Close() })
+	tokens := again.Tokens()
+	tokens.Stickers = append(slices.Clone(allStickers), "FRESH-1", "FRESH-2")
+	again.UseTokens(tokens)
+	if err := what(again); err != nil {
+		t.Fatal(err)
+	}
+	return again
+}
+
+// A token is destroyed in the middle of a ceremony: its key, from the backup,
+// signs on a fresh one. Afterwards another is, and is restored too.
+func TestKeyIsRestored(t *testing.T) {
+	s, desk := withBackups(t)
+	runTo(t, desk, "sign alice")
+	public, lost := desk.State().Holders["alice"].Key.Public, desk.State().Holders["alice"].Serial
+	answers := quorum(map[string]string{"restore.whose": "alice", "restore.what": "key"}, "dana", "bank-safe", "bruno")
+	if err := desk.Run(t.Context(), "restore", &ceremony.Script{Answers: answers}); err != nil {
+		t.Fatal(err)
+	}
+	alice := desk.State().Holders["alice"]
+	if alice.Serial == lost || alice.Key.Public != public || !slices.Equal(alice.Former, []uint32{lost}) || alice.Holder.Token != "FRESH-1" || alice.Replacement != nil {
+		t.Fatalf("restored: %+v", alice)
+	}
+	if owner := desk.State().HolderOf(lost); owner != alice {
+		t.Error("the lost token, which has the root key, is nobody's")
+	}
+	if err := runAll(desk, &ceremony.Script{}); err != nil {
+		t.Fatal(err)
+	}
+	state := checkSigned(t, s.dir, 5)
+	if !slices.ContainsFunc(state.Signatures(), func(sig tuf.Signature) bool { return sig.KeyID == alice.Signature.KeyID }) {
+		t.Error("Alice has not signed")
+	}
+
+	again := s.only(t, desk, (*ceremony.Desk).OnlyRestore)
+	// Alice's new token opens nothing that was sealed for the old one.
+	answers = quorum(map[string]string{"restore.whose": "emil", "restore.what": "key"}, "alice", "bank-safe", "bruno")
+	if err := again.Run(t.Context(), "restore", &ceremony.Script{Answers: answers}); err == nil || !strings.Contains(err.Error(), `"open.who 1" is refused`) {
+		t.Fatalf("opened by a token it was not sealed for: %v", err)
+	}
+	quorum(answers, "chen", "bank-safe", "bruno")
+	if err := again.Run(t.Context(), "restore", &ceremony.Script{Answers: answers}); err != nil {
+		t.Fatal(err)
+	}
+	if emil := again.State().Holders["emil"]; emil.Holder.Token != "FRESH-2" || emil.Key.Public != state.Holders["emil"].Key.Public || again.State().Closed == nil {
+		t.Errorf("restored after the day: %+v", emil)
+	}
+	if !again.Done() {
+		t.Error("it is not done")
+	}
+}
+
+// The power fails before every event of a restoration: the next start goes on,
+// and the key is the same.
+func TestPowerFailsWhileAKeyIsRestored(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes long")
+	}
+	before, desk := withBackups(t)
+	runTo(t, desk, "review")
+	public := desk.State().Holders["alice"].Key.Public
+	desk.Close()
+	for n := 1; ; n++ {
+		s := before.copied(t)
+		ended := s.powerFails(t, n)
+		desk, err := s.open(clock)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.useFresh(desk)
+		for range 3 {
+			if alice := desk.State().Holders["alice"]; len(alice.Former) == 0 {
+				answers := quorum(map[string]string{"restore.whose": "alice", "restore.what": "key"}, "dana", "bank-safe", "bruno")
+				if err := desk.Run(t.Context(), "restore", &ceremony.Script{Answers: answers}); err != nil {
+					t.Fatalf("event %d: %v", n, err)
+				}
+			}
+		}
+		alice := desk.State().Holders["alice"]
+		if len(alice.Former) != 1 || alice.Key.Public != public || alice.Replacement != nil {
+			t.Fatalf("event %d: %+v", n, alice)
+		}
+		session := s.session(t, alice.Holder.Token)
+		if info, err := session.Info(); err != nil || info.PINTries != 5 || info.PUKDefault || info.ManagementDefault {
+			t.Errorf("event %d: %+v, %v", n, info, err)
+		}
+		session.Close()
+		desk.Close()
+		if ended {
+			if n < 8 {
+				t.Errorf("only %d events", n)
+			}
+			return
+		}
+	}
+}
+
+// copied is the same stage in another folder.
+func (s *stage) copied(t *testing.T) *stage {
+	t.Helper()
+	again := &stage{t: t, dir: t.TempDir()}
+	if err := os.CopyFS(again.dir, os.DirFS(s.dir)); err != nil {
+		t.Fatal(err)
+	}
+	var err error
+	if again.drawer, err = virtual.OpenDrawer(again.tokens()); err != nil {
+		t.Fatal(err)
+	}
+	return again
+}
+
+func (s *stage) useFresh(desk *ceremony.Desk) {
+	tokens := desk.Tokens()
+	tokens.Stickers = append(slices.Clone(allStickers), "FRESH-1", "FRESH-2")
+	desk.UseTokens(tokens)
+}
+
+// powerFails restores Alice's key until the clock is asked for the n-th time.
+func (s *stage) powerFails(t testing.TB, n int) (ended bool) {
+	type dead struct{}
+	defer func() {
+		if p := recover(); p != nil && p != any(dead{}) {
+			panic(p)
+		}
+	}()
+	left := n + 1 // the first event is that it goes on
+	var desk *ceremony.Desk
+	desk, err := s.open(func() time.Time {
+		if left--; left < 0 {
+			panic(dead{})
+		}
+		return noon
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = desk.Close() }()
+	s.useFresh(desk)
+	answers := quorum(map[string]string{"restore.whose": "alice", "restore.what": "key"}, "dana", "bank-safe", "bruno")
+	return desk.Run(t.Context(), "restore", &ceremony.Script{Answers: answers}) == nil
+}
+
+// A forgotten PIN: the quorum opens the PUK, and the holder has a new PIN.
+func TestPINIsRestored(t *testing.T) {
+	s, desk := withBackups(t)
+	if err := runAll(desk, &ceremony.Script{}); err != nil {
+		t.Fatal(err)
+	}
+	again := s.only(t, desk, (*ceremony.Desk).OnlyRestore)
+	const pin = "7391058"
+	answers := quorum(map[string]string{"restore.whose": "bruno", "restore.what": "pin", "holder.pin.new bruno": pin, "holder.pin.again bruno": pin}, "dana", "bank-safe", "alice")
+	s.block("B-02")
+	if err := again.Run(t.Context(), "restore", &ceremony.Script{Answers: answers}); err != nil {
+		t.Fatal(err)
+	}
+	session := s.session(t, "B-02")
+	typed, err := secret.Take([]byte(pin))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := session.CheckPIN(typed); err != nil {
+		t.Errorf("the new PIN: %v", err)
+	}
+	session.Close()
+	if n := s.count(ceremony.TypeUnblocked); n != 1 {
+		t.Errorf("recorded %d times", n)
+	}
+}
+
+// A PIN that is blocked in the middle of a task is set anew by the quorum.
+func TestBlockedPINWithBackup(t *testing.T) {
+	s, desk := withBackups(t)
+	runTo(t, desk, "sign alice")
+	s.block("A-01")
+	const pin = "7391058"
+	answers := quorum(map[string]string{"holder.unblock alice": "quorum", "holder.pin.new alice": pin, "holder.pin.again alice": pin}, "dana", "bank-safe", "bruno")
+	if err := desk.Run(t.Context(), "sign alice", &ceremony.Script{Answers: answers}); err != nil {
+		t.Fatal(err)
+	}
+	if desk.State().Holders["alice"].Signature == nil {
+		t.Error("not signed")
+	}
+}
+
+// A spare token gets the same key, and signs in the place of the first.
+func TestSpareToken(t *testing.T) {
+	s, desk := withBackups(t, `token = "A-01"`, "token = \"A-01\"\nspare = true")
+	runTo(t, desk, "spare alice")
+	if err := desk.Run(t.Context(), "spare alice", &ceremony.Script{}); err != nil {
+		t.Fatal(err)
+	}
+	alice := desk.State().Holders["alice"]
+	if alice.Spare == nil || alice.Spare.Key.Public != alice.Key.Public || alice.Holder.Token != "A-01" {
+		t.Fatalf("the spare: %+v", alice.Spare)
+	}
+	runTo(t, desk, "sign alice")
+	spare := alice.Spare.Serial
+	if err := desk.Run(t.Context(), "restore", &ceremony.Script{Answers: map[string]string{"restore.whose": "alice", "restore.what": "spare"}}); err != nil {
+		t.Fatal(err)
+	}
+	if alice.Serial != spare || alice.Spare != nil {
+		t.Fatalf("the spare is not in use: %+v", alice)
+	}
+	if err := runAll(desk, &ceremony.Script{}); err != nil {
+		t.Fatal(err)
+	}
+	checkSigned(t, s.dir, 5)
+}
+
+func TestCheckup(t *testing.T) {
+	s, desk := withBackups(t)
+	if err := runAll(desk, &ceremony.Script{}); err != nil {
+		t.Fatal(err)
+	}
+	again := s.only(t, desk, (*ceremony.Desk).OnlyCheckup)
+	for _, id := range []string{"alice", "chen", "bank-safe"} {
+		if err := again.Run(t.Context(), "checkup "+id, &ceremony.Script{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// A token that was reset since, and a safe that holds another identity.
+	session := s.session(t, "E-05")
+	if err := session.Reset(); err != nil {
+		t.Fatal(err)
+	}
+	session.Close()
+	if err := again.Run(t.Context(), "checkup emil", &ceremony.Script{}); err == nil || !strings.Contains(err.Error(), "no longer holds") {
+		t.Errorf("a token without its key: %v", err)
+	}
+	if err := again.Run(t.Context(), "checkup bruno", &ceremony.Script{Answers: map[string]string{"holder.pin bruno": "90817263", "holder.unblock bruno": "no"}}); err == nil {
+		t.Error("a wrong PIN is well")
+	}
+	var said []string
+	err := again.Run(t.Context(), "checkup end", &ceremony.Script{Say: func(m ceremony.Message) { said = append(said, m.Text...) }})
+	if err != nil || !strings.Contains(strings.Join(said, " "), "Bruno Ferraz, Dana Okafor and Emil Novak did not come") {
+		t.Errorf("%v, said %q", err, said)
+	}
+	state := again.State()
+	if len(state.Checkups) != 1 || len(state.Passed) != 0 || !state.Checkups[0].Next.Before(state.Draft.Expires) {
+		t.Errorf("recorded: %+v", state.Checkups)
+	}
+	if !again.Done() || again.State().Closed == nil {
+		t.Error("it is not done")
+	}
+}
