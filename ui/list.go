@@ -50,7 +50,8 @@ type row struct {
 func (w row) has(id string) bool { return slices.Contains(w.ids, id) }
 
 // rows sets the list. A group of which nothing can be done now is one row. What
-// is there for when something went wrong does not count, and has a row of its own.
+// is there for when something went wrong does not count, and has a row of its own
+// while it can be done.
 func (r *room) rows() []row {
 	var rows []row
 	for i := 0; i < len(r.list.tasks); {
@@ -88,7 +89,7 @@ func (r *room) rows() []row {
 		}
 		rows = append(rows, all)
 		for _, t := range group {
-			if !ready && !t.Aside {
+			if !ready && (!t.Aside || t.State != ceremony.Ready) {
 				continue
 			}
 			w := r.row(t)

@@ -93,16 +93,21 @@ func (f *Front) chooseTask(ctx context.Context, desk Desk) (string, error) {
 	return id, err
 }
 
-// taskLines lists the tasks, those of a group under its name.
+// taskLines lists the tasks, those of a group under its name. What all of them
+// wait for is said there, once.
 func taskLines(tasks []ceremony.Task, next string) []string {
 	var lines []string
-	group := ""
+	group, waits := "", ""
 	for i, t := range tasks {
 		if t.Group != group && t.Group != "" {
-			lines = append(lines, "        "+t.Group)
+			heading := t.Group
+			if waits = waitOf(tasks[i:]); waits != "" {
+				heading += ": " + waits
+			}
+			lines = append(lines, hang("        ", heading)...)
 		}
 		group = t.Group
-		mark, title := " ", t.Title
+		mark, title, indent := " ", t.Title, ""
 		switch {
 		case t.State == ceremony.Done:
 			mark = "x"
@@ -110,15 +115,34 @@ func taskLines(tasks []ceremony.Task, next string) []string {
 			mark = ">"
 		}
 		if group != "" {
-			title = "  " + title
+			indent = "  "
 		}
-		if t.Optional && t.State == ceremony.Ready {
+		if t.Optional && !t.Aside && t.State == ceremony.Ready {
 			title += ", if they still can"
 		}
-		if t.Reason != "" {
+		if t.Reason != "" && (group == "" || t.Reason != waits) {
 			title += ": " + t.Reason
 		}
-		lines = append(lines, hang(fmt.Sprintf("%3d [%s] ", i+1, mark), title)...)
+		lines = append(lines, hang(fmt.Sprintf("%3d [%s] %s", i+1, mark, indent), title)...)
 	}
 	return lines
+}
+
+// waitOf is what all tasks of the first one's group wait for, where there are
+// several and it is the same.
+func waitOf(tasks []ceremony.Task) string {
+	n := 0
+	for _, t := range tasks {
+		if t.Group != tasks[0].Group {
+			break
+		}
+		if t.State != ceremony.Blocked || t.Reason != tasks[0].Reason {
+			return ""
+		}
+		n++
+	}
+	if n < 2 {
+		return ""
+	}
+	return tasks[0].Reason
 }

@@ -133,3 +133,32 @@ func TestRunCancelled(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// What a whole group waits for is said once, and what is there for trouble is
+// not offered to those who still can.
+func TestTaskLines(t *testing.T) {
+	lines := taskLines([]ceremony.Task{
+		{ID: "enrol a", Group: "Holders", Title: "Alice", State: ceremony.Done, Reason: "PIN"},
+		{ID: "restart", Group: "Holders", Title: "Start over", State: ceremony.Ready, Optional: true, Aside: true},
+		{ID: "key a", Group: "Keys", Title: "Alice", State: ceremony.Blocked, Reason: "waits for the safe"},
+		{ID: "key b", Group: "Keys", Title: "Bruno", State: ceremony.Blocked, Reason: "waits for the safe"},
+		{ID: "drill", Group: "Backups", Title: "Drill", State: ceremony.Blocked, Reason: "waits for keys"},
+		{ID: "copies", Group: "Backups", Title: "Copies", State: ceremony.Blocked, Reason: "waits for the drill"},
+		{ID: "review", Title: "Review", State: ceremony.Blocked, Reason: "waits for the drill"},
+	}, "restart")
+	want := []string{
+		"        Holders",
+		"  1 [x]   Alice: PIN",
+		"  2 [>]   Start over",
+		"        Keys: waits for the safe",
+		"  3 [ ]   Alice",
+		"  4 [ ]   Bruno",
+		"        Backups",
+		"  5 [ ]   Drill: waits for keys",
+		"  6 [ ]   Copies: waits for the drill",
+		"  7 [ ] Review: waits for the drill",
+	}
+	if !slices.Equal(lines, want) {
+		t.Errorf("%s", strings.Join(lines, "\n"))
+	}
+}
