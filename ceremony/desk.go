@@ -55,6 +55,7 @@ type Desk struct {
 	enrols  *Resolved     // the plan of an enrolment
 	only    func() []Task // what this desk does, where it is not the whole ceremony
 	done    bool          // that it did
+	damaged []string      // backup files that are gone or changed, by name
 
 	mu    sync.Mutex
 	log   *transcript.Log

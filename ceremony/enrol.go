@@ -131,8 +131,17 @@ func (d *Desk) whichToken(ctx context.Context, a Attendant, h Holder, there []ke
 // fitsEnrolment tells what is wrong with a token for this holder.
 func (d *Desk) fitsEnrolment(state *HolderState, info keys.Info) error {
 	h, minimum := state.Holder, minFirmware(d.state.Plan.Token)
-	if owner := d.state.HolderOf(info.Serial); owner != nil && owner.Holder.ID != h.ID {
+	owner := d.state.HolderOf(info.Serial)
+	if owner != nil && owner != state && owner.Holder.ID == h.ID {
+		return fmt.Errorf("token %s is, or was, %s's own, and holds the root key or was begun with; it stays as it is (hint: insert the fresh token, sticker %s; where only the PIN is forgotten, set a new one instead)",
+			serialText(info.Serial), h.Name, h.Token)
+	}
+	if owner != nil && owner != state {
 		return fmt.Errorf("token %s is %s's (hint: insert %s's token, sticker %s)", serialText(info.Serial), owner.Holder.Name, h.Name, h.Token)
+	}
+	if own := state.Serial; own != 0 && own != info.Serial && state.replaces != nil {
+		return fmt.Errorf("the fresh token for %s has the serial number %s, this one %s (hint: insert the one with the sticker %s, or, if that one is lost, take the task again and give it up)",
+			h.Name, serialText(own), serialText(info.Serial), h.Token)
 	}
 	if own := state.Serial; own != 0 && own != info.Serial {
 		return fmt.Errorf("%s's token has the serial number %s, this one %s (hint: insert the token with the sticker %s, or, if that one is lost, take the task Start a holder over)",

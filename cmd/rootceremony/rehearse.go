@@ -299,8 +299,9 @@ func withIdentityOf(file string, made, plan []byte) ([]byte, error) {
 // publicLine is where an identity file says whose it is.
 var publicLine = regexp.MustCompile(`(?m)^# public key: (age1[0-9a-z]+)$`)
 
-// spareTokens is how many virtual tokens a rehearsal has that are nobody's.
-const spareTokens = 2
+// freshTokens is how many virtual tokens a rehearsal has that are nobody's,
+// beside those that become spares.
+const freshTokens = 2
 
 // virtualTokens is a reader into which virtual tokens are plugged, one at a
 // time. There is one for each holder, with the planned sticker.
@@ -322,7 +323,13 @@ func virtualTokens(dir string, holders []ceremony.Holder) (ceremony.Tokens, erro
 		}
 		tokens.Stickers = append(tokens.Stickers, h.Token)
 	}
-	for i := range spareTokens {
+	fresh := freshTokens
+	for _, h := range holders {
+		if h.Spare {
+			fresh++
+		}
+	}
+	for i := range fresh {
 		sticker := fmt.Sprintf("FRESH-%d", i+1)
 		if serials[sticker], err = drawer.Add(sticker, virtual.Options{}); err != nil {
 			return ceremony.Tokens{}, err
