@@ -102,7 +102,7 @@ func (d *Desk) tasks() []Task {
 		tasks = append(tasks, d.backupTasks()...)
 	}
 	if s.Plan.Backup != nil && len(s.restorable()) > 0 {
-		tasks = append(tasks, Task{ID: "restore", Group: groupBackups, Title: "Restore from a backup", State: Ready, Optional: true, Aside: true,
+		tasks = append(tasks, Task{ID: "restore", Group: groupBackups, Title: "Restore from one", State: Ready, Optional: true, Aside: true,
 			Reason: "token lost or broken, PIN forgotten", do: d.restore})
 	}
 	tasks = append(tasks, d.reviewTask())
