@@ -159,7 +159,7 @@ func (d *Desk) waitForToken(ctx context.Context, a Attendant, state *HolderState
 		case len(found) == 1:
 			return found[0], fits(found[0])
 		}
-		return found[0], nil
+		return keys.Info{}, nil
 	}
 	_, err := a.WaitForToken(ctx, TokenWait{
 		Prompt: Prompt{ID: id, Message: Message{Title: h.Name + ": insert the token",

@@ -123,8 +123,8 @@ func (c *smartCards) findReaders() Finding {
 		switch {
 		case i < 0:
 			names = append(names, name+": empty")
-		case c.cards[i].Problem != "":
-			problem, hint := splitHint(c.cards[i].Problem)
+		case c.cards[i].Problem != "", unsupported(c.cards[i]) != "":
+			problem, hint := splitHint(cmp.Or(c.cards[i].Problem, "it "+unsupported(c.cards[i])))
 			f.Level = LevelWarn
 			names = append(names, name+": "+problem)
 			if hint != "" && !slices.Contains(advice, hint) {

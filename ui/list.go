@@ -64,12 +64,16 @@ func (r *room) rows() []row {
 			rows = append(rows, r.row(t))
 			continue
 		}
-		done := 0
+		done, n := 0, 0
 		ready := false
 		all := row{mark: "[ ]", look: dim}
 		for _, t := range group {
 			all.ids = append(all.ids, t.ID)
 			ready = ready || t.State == ceremony.Ready
+			if t.Aside {
+				continue
+			}
+			n++
 			if t.State == ceremony.Done {
 				done++
 			}

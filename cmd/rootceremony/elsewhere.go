@@ -13,6 +13,7 @@ import (
 
 	"rootceremony/ceremony"
 	"rootceremony/ceremony/transcript"
+	"rootceremony/keys"
 	"rootceremony/keys/virtual"
 	"rootceremony/keys/yubico"
 	"rootceremony/keys/yubikey"
@@ -220,9 +221,9 @@ func collectFile(desk *ceremony.Desk, file string) error {
 	if err != nil {
 		return err
 	}
-	lines := []string{fmt.Sprintf("%s: collected: %s, token %d; two words of it are still to be confirmed in the task of %s", file, taken.Holder.Name, taken.Serial, taken.Holder.Name)}
+	lines := []string{fmt.Sprintf("%s: collected: %s, token %s; two words of it are still to be confirmed in the task of %s", file, taken.Holder.Name, keys.SerialText(taken.Serial), taken.Holder.Name)}
 	if taken.Already {
-		lines[0] = fmt.Sprintf("%s: was collected before: %s, token %d", file, taken.Holder.Name, taken.Serial)
+		lines[0] = fmt.Sprintf("%s: was collected before: %s, token %s", file, taken.Holder.Name, keys.SerialText(taken.Serial))
 	}
 	for _, said := range taken.Remarks {
 		lines = append(lines, "  "+said)

@@ -210,7 +210,7 @@ func TestTokenCommand(t *testing.T) {
 	for _, c := range []struct {
 		args, input, want string
 	}{
-		{"list", "", "7654321  YubiKey 5"},
+		{"list", "", "7 654 321  YubiKey 5"},
 		{"info", "", "no keys"},
 		{"check", "", "signed 3000 bytes with it, and is as new again"},
 		{"info --serial 99", "", "token 99 is not in a reader"},
@@ -219,7 +219,7 @@ func TestTokenCommand(t *testing.T) {
 		{"check", "", "its PIN is not the default"},
 		{"prepare", "739105\n739105\n", "is not as new"},
 		{"reset", "1234567\n", "Not accepted"},
-		{"reset", "7654321\n", "token 7654321 is as new"},
+		{"reset", "7654321\n", "token 7 654 321 is as new"},
 		{"dance", "", "there is no such thing to do"},
 	} {
 		if got := run(c.input, strings.Fields(c.args)...); !strings.Contains(strings.Join(strings.Fields(got), " "), strings.Join(strings.Fields(c.want), " ")) {
