@@ -361,7 +361,7 @@ func TestSeveralTokensAtOnce(t *testing.T) {
 	all := &answered{token: func(w ceremony.TokenWait) (keys.Info, error, bool) {
 		s.plugged = []string{"E-05", "A-01", "B-02", "C-03"}
 		info, err := w.Look(context.Background())
-		if named := info.Serial != 0; err == nil && named == (w.ID == "holder.token bruno") {
+		if several := w.ID == "holder.token bruno" || w.ID == "holder.token chen"; err == nil && several != (info.Serial == 0) {
 			t.Errorf("%s: found %d, as if it were the only one", w.ID, info.Serial)
 		}
 		return info, err, true
