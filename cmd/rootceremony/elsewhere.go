@@ -46,6 +46,9 @@ func enrolCommand(args []string) error {
 	if err != nil {
 		return err
 	}
+	if *kind == "" {
+		*kind = heldOn(enrolmentDir(holder))
+	}
 	switch {
 	case !plan.Rehearsal && (*kind != "" && *kind != yubikey.Kind || *rootFile != ""):
 		return &usageError{"enrol --tokens and --attestation-root go with the plan of a rehearsal"}
@@ -101,6 +104,9 @@ func holderNamed(plan *ceremony.Resolved, name string) (ceremony.Holder, error) 
 	return ceremony.Holder{}, fmt.Errorf("the plan has no holder %q (hint: it has %s)", name, strings.Join(all, ", "))
 }
 
+// enrolmentDir is where a holder's enrolment is kept.
+func enrolmentDir(holder ceremony.Holder) string { return "enrolment-" + holder.ID }
+
 // openEnrolment opens the enrolment of a holder in its folder here.
 func openEnrolment(plan *ceremony.Resolved, holder ceremony.Holder, kind, rootFile, intermediatesFile string) (*ceremony.Desk, error) {
 	if kind != virtual.Kind && kind != yubikey.Kind {
@@ -113,7 +119,7 @@ func openEnrolment(plan *ceremony.Resolved, holder ceremony.Holder, kind, rootFi
 			return nil, err
 		}
 	}
-	dir := "enrolment-" + holder.ID
+	dir := enrolmentDir(holder)
 	if err := transcript.MakeFolder(dir); err != nil {
 		return nil, err
 	}

@@ -56,6 +56,12 @@ func TestEnrolAndCollect(t *testing.T) {
 		if status := there.end(); status != exitUnfinished && status != 0 {
 			t.Fatalf("status %d:\n%s", status, &there.all)
 		}
+		there.args = []string{"--holder", "emil", "--attestation-root", root} // the kind is known
+	}
+	again := exec.Command(card, "enrol", resolved, "--holder", "emil", "--tokens", "virtual")
+	again.Dir, again.Env = there.folder, append(os.Environ(), service.Env()...)
+	if out, err := again.CombinedOutput(); err == nil || !strings.Contains(string(out), `held on tokens of the kind "pcsc", not "virtual" (hint: leave --tokens away to go on with it)`) {
+		t.Errorf("on other tokens: %v: %s", err, out)
 	}
 	file := filepath.Join(there.folder, "enrolment-emil", "emil.enrolment.json")
 	if _, err := os.Stat(file); err != nil {

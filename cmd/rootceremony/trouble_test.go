@@ -165,6 +165,10 @@ func TestTroubleOverPCSC(t *testing.T) {
 	if status := r.end(); status != exitUnfinished {
 		t.Fatalf("left with status %d", status)
 	}
+	if how := "hint: rootceremony rehearse --attestation-root FILE " + r.dir + " goes on"; !strings.Contains(r.all.String(), how) {
+		t.Errorf("not told %q", how)
+	}
+	r.args = r.args[2:4] // the kind is known
 	r.start()
 	r.until("Insert the token A-01")
 	r.answer("\r")
