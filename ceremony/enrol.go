@@ -385,7 +385,7 @@ func (d *Desk) withPIN(ctx context.Context, a Attendant, h *HolderState, tries i
 	for tries > 0 {
 		pin, err := a.AskSecret(ctx, Prompt{ID: "holder.pin " + h.Holder.ID, Message: Message{Title: h.Holder.Name + ": type your PIN",
 			Facts: []Fact{{"Serial", serialText(h.Serial) + "   (sticker " + h.Holder.Token + ")"}, {"Tries", triesText(tries, "PIN")}},
-			Text:  text}, Question: h.Holder.Name + ", type your PIN:"}, checkPIN)
+			Text:  text}, Question: h.Holder.Name + ", type your PIN:"}, checkPINLength)
 		if err != nil {
 			return err
 		}
