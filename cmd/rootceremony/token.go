@@ -5,6 +5,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"math"
 	"os"
 	"slices"
 	"strings"
@@ -34,6 +35,9 @@ func tokenCommand(args []string) error {
 	do := does[operands[0]]
 	if do == nil && operands[0] != "list" {
 		return &usageError{fmt.Sprintf("token %s: there is no such thing to do with a token", operands[0])}
+	}
+	if *serial > math.MaxUint32 {
+		return &usageError{fmt.Sprintf("token --serial %d: no token has such a number (hint: it has at most 10 digits, and is printed on the token)", *serial)}
 	}
 	tokens, err := genuine("")
 	if err != nil {

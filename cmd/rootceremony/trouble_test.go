@@ -279,6 +279,7 @@ func TestTokenCommandRefuses(t *testing.T) {
 		args, input, want string
 	}{
 		{service, "prepare --serial 1", "", "token 1 is a YubiKey of the FIPS edition, which is not supported (hint: use a YubiKey 5 of the standard edition)"},
+		{service, "info --serial 4294967301", "", "token --serial 4294967301: no token has such a number"}, // 5, but for 2^32
 		{service, "check --serial 1", "", "token 1 is a YubiKey of the FIPS edition"},
 		{service, "prepare --serial 2", "", "token 2 is a YubiKey of the Bio edition"},
 		{service, "check --serial 2", "", "token 2 is a YubiKey of the Bio edition"},
