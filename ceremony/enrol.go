@@ -582,7 +582,15 @@ func (d *Desk) prove(ctx context.Context, a Attendant, s *keys.Session, h *Holde
 
 // tokenSigns signs with the root key and verifies what comes back, in hex.
 func (d *Desk) tokenSigns(ctx context.Context, a Attendant, s *keys.Session, h *HolderState, pin *secret.Buffer, message []byte, why string) (string, error) {
-	signature, err := s.Sign(ctx, keys.SlotRoot, pin, message, func(ctx context.Context) error {
+	info, err := s.Info()
+	if err != nil {
+		return "", err
+	}
+	slot, err := rootSlot(h, info)
+	if err != nil {
+		return "", err
+	}
+	signature, err := s.Sign(ctx, slot, pin, message, func(ctx context.Context) error {
 		return a.WaitForTouch(ctx, Prompt{ID: "holder.touch " + h.Holder.ID, Message: Message{Title: h.Holder.Name + ": touch the token",
 			Facts: []Fact{{"To", why}}}, Question: h.Holder.Name + ", touch the token " + h.Holder.Token + " now."}, d.tokens.Plug != nil)
 	})
