@@ -150,6 +150,11 @@ func TestPreflightFinds(t *testing.T) {
 			proc("40/cmdline", "/usr/lib/gnupg/scdaemon\x00--multi-server\x00")(l)
 			proc("41/cmdline", "scdaemon\x00")(l)
 		}, "warn  programs   other programs may take the tokens: scdaemon (pid 40), scdaemon (pid 41) (hint: gpgconf --kill scdaemon, and leave gpg and its ssh agent alone)"},
+		{"many", func(l *laptop) {
+			for pid := range 9 {
+				proc(fmt.Sprintf("4%d/cmdline", pid), "/usr/bin/rootceremony\x00token-session\x00")(l)
+			}
+		}, "warn  programs   other programs may take the tokens: another token session of rootceremony (pid 40), another token session of rootceremony (pid 41), another token session of rootceremony (pid 42), another token session of rootceremony (pid 43), another token session of rootceremony (pid 44), another token session of rootceremony (pid 45), and 3 more (hint: end the other ceremony)"},
 		{"a script and a long name", func(l *laptop) {
 			proc("40/cmdline", "/usr/bin/python3\x00/usr/bin/ykman\x00info\x00")(l)
 			proc("40/comm", "ykman\n")(l)

@@ -175,6 +175,9 @@ var cardPrograms = []struct{ name, advice string }{
 	{"pcsc_scan", closeIt},
 }
 
+// maxPrograms is how many of them are named.
+const maxPrograms = 6
+
 // findPrograms looks for what would take a token away from a holder.
 func (l laptop) findPrograms() Finding {
 	const id = "programs"
@@ -194,6 +197,9 @@ func (l laptop) findPrograms() Finding {
 				add(c.name, p.pid, c.advice)
 			}
 		}
+	}
+	if more := len(found) - maxPrograms; more > 0 {
+		found = append(found[:maxPrograms], fmt.Sprintf("and %d more", more))
 	}
 	if found != nil {
 		return Finding{id, LevelWarn, "other programs may take the tokens: " + strings.Join(found, ", "), strings.Join(advice, "; ")}

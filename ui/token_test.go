@@ -135,6 +135,18 @@ func TestAsideDoesNotCount(t *testing.T) {
 	s.says("Start a holder over", true)
 }
 
+// A failure that names its holder is not introduced by the name.
+func TestNamedOnce(t *testing.T) {
+	s := newStage(t, inRoom(newDesk(func(context.Context, ceremony.Attendant) error {
+		return errors.New("Alice Costa, sticker A-01: the token was pulled out")
+	})))
+	defer s.close()
+	s.begin()
+	s.settle()
+	s.says("The task has stopped: Alice", true)
+	s.says("Costa has stopped", false)
+}
+
 // TestReadersAreShared holds that the readers are never looked at for the
 // header while a task runs.
 func TestReadersAreShared(t *testing.T) {
