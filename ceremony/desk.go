@@ -136,7 +136,7 @@ func (d *Desk) begin(set Settings) error {
 		return errors.New("this is a rehearsal (hint: rootceremony rehearse goes on with it)")
 	}
 	if state.Begun != nil && state.Begun.Tokens != set.Tokens {
-		return fmt.Errorf("this is held on tokens of the kind %q, not %q (hint: name the kind with --tokens)", state.Begun.Tokens, set.Tokens)
+		return fmt.Errorf("this is held on tokens of the kind %q, not %q (hint: leave --tokens away to go on with it)", state.Begun.Tokens, set.Tokens)
 	}
 	if err := d.checkPlanUnchanged(); err != nil {
 		return err

@@ -24,6 +24,7 @@ import (
 	"rootceremony/ceremony/transcript"
 	"rootceremony/keys"
 	"rootceremony/keys/virtual"
+	"rootceremony/keys/yubico"
 	"rootceremony/keys/yubikey"
 	"rootceremony/ui/plain"
 )
@@ -38,7 +39,7 @@ func rehearseCommand(args []string) error {
 	answersFile := flags.String("answers", "", "")
 	identities := flags.String("identities", "", "")
 	plainly := flags.Bool("plain", false, "")
-	kind := flags.String("tokens", virtual.Kind, "")
+	kind := flags.String("tokens", "", "")
 	rootFile := flags.String("attestation-root", "", "")
 	intermediatesFile := flags.String("attestation-intermediates", "", "")
 	operands, err := parse(flags, args, 0, 1, "at most one DIR")
@@ -47,6 +48,12 @@ func rehearseCommand(args []string) error {
 	}
 	if *answersFile != "" && !*auto {
 		return &usageError{"rehearse --answers goes with --auto"}
+	}
+	if *kind == "" && len(operands) == 1 {
+		*kind = heldOn(operands[0])
+	}
+	if *kind == "" {
+		*kind = virtual.Kind
 	}
 	if *kind != virtual.Kind && *kind != yubikey.Kind {
 		return &usageError{fmt.Sprintf("rehearse --tokens is %s or %s, not %q", virtual.Kind, yubikey.Kind, *kind)}
@@ -99,6 +106,16 @@ func rehearsalFolder(operands []string) (string, error) {
 	dir := freshRehearsal(state)
 	fmt.Fprintln(os.Stderr, "rootceremony: the rehearsal is kept in", dir)
 	return dir, nil
+}
+
+// heldOn is the kind of tokens on which what is in dir was begun; "": nothing
+// was.
+func heldOn(dir string) string {
+	desk, err := ceremony.LookAt(dir)
+	if err != nil || desk.State().Begun == nil {
+		return ""
+	}
+	return desk.State().Begun.Tokens
 }
 
 // rehearsalReaders are this machine's readers for a rehearsal, which may trust
@@ -457,6 +474,9 @@ func leftDesk(desk *ceremony.Desk) error {
 	command := "rootceremony run " + desk.Dir()
 	if begun.Rehearsal {
 		command = "rootceremony rehearse " + desk.Dir()
+		if begun.Tokens == yubikey.Kind && !slices.EqualFunc(desk.Tokens().Roots, yubico.Roots(), (*x509.Certificate).Equal) {
+			command = "rootceremony rehearse --attestation-root FILE " + desk.Dir()
+		}
 	}
 	if begun.Enrols != "" || desk.Apart() {
 		command = "the same command, in the same folder,"
