@@ -163,18 +163,7 @@ func groupsOf(s string, n int) []string {
 }
 
 // serialText is a serial number as people read it: 20 456 123.
-func serialText(serial uint32) string {
-	text := fmt.Sprint(serial)
-	first := (len(text)-1)%3 + 1
-	return strings.Join(append([]string{text[:first]}, thousands(text[first:])...), " ")
-}
-
-func thousands(s string) []string {
-	if s == "" {
-		return nil
-	}
-	return groupsOf(s, 3)
-}
+func serialText(serial uint32) string { return keys.SerialText(serial) }
 
 // tokenFacts shows a token as people recognise it.
 func tokenFacts(info keys.Info, h Holder) []Fact {

@@ -84,7 +84,9 @@ type TokenWait struct {
 	Prompt
 	Sticker string // the token that is expected
 	// Look returns the token once it is there and fits; its error says what is
-	// missing or wrong, and what to do. Front ends may call it again and again.
+	// missing or wrong, and what to do. Where there are several, which people
+	// will be asked about, it returns the zero Info. Front ends may call it
+	// again and again.
 	Look func(ctx context.Context) (keys.Info, error)
 	// Plug puts a virtual token into the reader, in place of the one that is
 	// there. It is nil where tokens are real. Stickers lists the virtual ones.

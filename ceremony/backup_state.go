@@ -200,6 +200,11 @@ func (s *State) backupStored(e transcript.Event) error {
 	if slices.ContainsFunc(h.Stored, func(b *BackupStored) bool { return b.Intention == data.Intention && b.What == data.What }) {
 		return fmt.Errorf("a backup of the kind %q was stored for it already", data.What)
 	}
+	for i, id := range data.Recipients {
+		if person, err := s.person(id); err != nil || len(data.Ages) != len(data.Recipients) || data.Ages[i] != person.Text {
+			return fmt.Errorf("it is not sealed for the recipient %q as that is now", id)
+		}
+	}
 	folder := backupFolder(data.Holder, h.Open.Key.Attempt)
 	seen := map[string]bool{} // with the number of files: every quorum has its own
 	for _, f := range data.Files {

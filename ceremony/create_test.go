@@ -353,20 +353,64 @@ func TestTokenThatHoldsKeysIsWipedByItsSerial(t *testing.T) {
 	runTo(t, desk, "enrol alice")
 	s.plugged = []string{"A-01"}
 	used := s.useElsewhere(t, "A-01")
-	err := desk.Run(t.Context(), "enrol alice", &ceremony.Script{Answers: map[string]string{"holder.wipe alice": "12345678"}})
+	err := desk.Run(t.Context(), "enrol alice", &ceremony.Script{Answers: map[string]string{"holder.prepared alice": "no", "holder.wipe alice": "12345678"}})
 	if err == nil || !strings.Contains(err.Error(), "not what is asked for") {
 		t.Errorf("with another serial number: %v", err)
 	}
 	if now := s.look(t); len(now.Keys) != len(used.Keys) || now.PINDefault {
 		t.Fatalf("the token was changed: %+v", now)
 	}
-	if err := desk.Run(t.Context(), "enrol alice", &ceremony.Script{}); err != nil {
+	if err := desk.Run(t.Context(), "enrol alice", &ceremony.Script{Answers: map[string]string{"holder.prepared alice": "no"}}); err != nil {
 		t.Fatal(err)
 	}
 	now := s.look(t)
 	if key, ok := now.Key(keys.SlotAuthentication); !ok || key.Public == used.Keys[0].Public {
 		t.Errorf("the key from elsewhere is still there")
 	}
+}
+
+// A token that was prepared before the day, with all that a ceremony prepares,
+// is taken as it is, with the PIN that it has.
+func TestTokenThatIsPreparedAlready(t *testing.T) {
+	s, desk := opened(t)
+	runTo(t, desk, "enrol alice")
+	there := s.useElsewhere(t, "A-01")
+	first := &ceremony.Script{Answers: map[string]string{"holder.pin alice": "445566"}}
+	if err := desk.Run(t.Context(), "enrol alice", first); err != nil {
+		t.Fatal(err)
+	}
+	if alice := desk.State().Holders["alice"]; alice.Prepared.Age != there.Keys[0].Public || alice.Prepared.Authentication != there.Keys[1].Public || alice.Head == nil {
+		t.Errorf("prepared: %+v", alice.Prepared)
+	}
+	for _, e := range events(t, s.dir) {
+		if e.Type == ceremony.TypeWipeIntended {
+			t.Error("the token was wiped")
+		}
+	}
+	// One whose keys nobody vouches for would be wiped.
+	session := s.session(t, "B-02")
+	if _, err := session.Prepare(newSecret(t, "445566")); err != nil {
+		t.Fatal(err)
+	}
+	session.Close()
+	other, err := virtual.OpenDrawer(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	tokens := desk.Tokens()
+	ours := tokens.Roots
+	tokens.Roots = []*x509.Certificate{other.AttestationRoot()}
+	desk.UseTokens(tokens)
+	err = desk.Run(t.Context(), "enrol bruno", &ceremony.Script{Answers: map[string]string{"holder.wipe bruno": "12345678"}})
+	if err == nil || !strings.Contains(err.Error(), "not what is asked for") {
+		t.Errorf("one of another maker: %v", err)
+	}
+	tokens.Roots = ours
+	desk.UseTokens(tokens)
+	if err := runAll(desk, &ceremony.Script{Answers: map[string]string{"holder.pin alice": "445566", "holder.pin bruno": "445566"}}); err != nil {
+		t.Fatal(err)
+	}
+	checkSigned(t, s.dir, 5)
 }
 
 // useElsewhere prepares a token outside of the ceremony.

@@ -55,6 +55,7 @@ type Desk struct {
 	enrols  *Resolved     // the plan of an enrolment
 	only    func() []Task // what this desk does, where it is not the whole ceremony
 	done    bool          // that it did
+	damaged []string      // backup files that are gone or changed, by name
 
 	mu    sync.Mutex
 	log   *transcript.Log
@@ -135,7 +136,7 @@ func (d *Desk) begin(set Settings) error {
 		return errors.New("this is a rehearsal (hint: rootceremony rehearse goes on with it)")
 	}
 	if state.Begun != nil && state.Begun.Tokens != set.Tokens {
-		return fmt.Errorf("this is held on tokens of the kind %q, not %q (hint: name the kind with --tokens)", state.Begun.Tokens, set.Tokens)
+		return fmt.Errorf("this is held on tokens of the kind %q, not %q (hint: leave --tokens away to go on with it)", state.Begun.Tokens, set.Tokens)
 	}
 	if err := d.checkPlanUnchanged(); err != nil {
 		return err

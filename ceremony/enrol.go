@@ -29,6 +29,9 @@ func (d *Desk) enrol(ctx context.Context, a Attendant, id string) error {
 	if err := d.noticeReset(ctx, a, h, info); err != nil {
 		return err
 	}
+	if err := d.takePrepared(ctx, a, h, info); err != nil {
+		return err
+	}
 	if info, err = d.wipeIfNeeded(ctx, a, h, info); err != nil {
 		return err
 	}
@@ -131,8 +134,17 @@ func (d *Desk) whichToken(ctx context.Context, a Attendant, h Holder, there []ke
 // fitsEnrolment tells what is wrong with a token for this holder.
 func (d *Desk) fitsEnrolment(state *HolderState, info keys.Info) error {
 	h, minimum := state.Holder, minFirmware(d.state.Plan.Token)
-	if owner := d.state.HolderOf(info.Serial); owner != nil && owner.Holder.ID != h.ID {
+	owner := d.state.HolderOf(info.Serial)
+	if owner != nil && owner != state && owner.Holder.ID == h.ID {
+		return fmt.Errorf("token %s is, or was, %s's own, and holds the root key or was begun with; it stays as it is (hint: insert the fresh token, sticker %s; where only the PIN is forgotten, set a new one instead)",
+			serialText(info.Serial), h.Name, h.Token)
+	}
+	if owner != nil && owner != state {
 		return fmt.Errorf("token %s is %s's (hint: insert %s's token, sticker %s)", serialText(info.Serial), owner.Holder.Name, h.Name, h.Token)
+	}
+	if own := state.Serial; own != 0 && own != info.Serial && state.replaces != nil {
+		return fmt.Errorf("the fresh token for %s has the serial number %s, this one %s (hint: insert the one with the sticker %s, or, if that one is lost, take the task again and give it up)",
+			h.Name, serialText(own), serialText(info.Serial), h.Token)
 	}
 	if own := state.Serial; own != 0 && own != info.Serial {
 		return fmt.Errorf("%s's token has the serial number %s, this one %s (hint: insert the token with the sticker %s, or, if that one is lost, take the task Start a holder over)",
@@ -193,7 +205,7 @@ func (d *Desk) waitForToken(ctx context.Context, a Attendant, state *HolderState
 		case len(found) == 1:
 			return found[0], fits(found[0])
 		}
-		return found[0], nil
+		return keys.Info{}, nil
 	}
 	var plug func(string) error
 	if d.tokens.Plug != nil {
@@ -334,6 +346,54 @@ func (d *Desk) startOver(ctx context.Context, a Attendant) error {
 	return d.record(TypeStartedOver, id, StartedOver{h.act(h.Serial), why})
 }
 
+// takePrepared takes a token as it is that was prepared before the ceremony: it
+// has a PIN, and keys in 9a and 82 that its attestations vouch for. Others, and
+// those that nobody knows of, are left to be wiped.
+func (d *Desk) takePrepared(ctx context.Context, a Attendant, h *HolderState, info keys.Info) error {
+	if h.Prepared != nil || h.Partial || !preparedAlone(info) {
+		return nil
+	}
+	authentication, age := info.Keys[1], info.Keys[0] // in order of slot
+	var evidence []File
+	err := d.withToken(ctx, info.Serial, func(s *keys.Session) error {
+		signs, err := d.attested(s, info.Serial, keys.SlotAuthentication, authentication.Public, keys.TouchNever)
+		if err != nil {
+			return err
+		}
+		opens, err := d.attested(s, info.Serial, keys.SlotAge, age.Public, keys.TouchAlways)
+		evidence = append(signs, opens...)
+		return err
+	})
+	if errors.As(err, new(*keys.AttestationError)) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	known, err := a.Confirm(ctx, Prompt{ID: "holder.prepared " + h.Holder.ID, Message: Message{
+		Title: h.Holder.Name + ": the token is prepared already", Facts: tokenFacts(info, h.Holder),
+		Text: []string{"It has a PIN, and the keys in 9a and 82, as rootceremony token prepare makes them, and no root key yet. Otherwise it is wiped."}},
+		Question: "Was it prepared for this ceremony, and does " + h.Holder.Name + " know its PIN?"})
+	if err != nil || !known {
+		return err
+	}
+	on := h.act(info.Serial)
+	intention, err := d.intend(TypePrepareIntended, h.Holder.ID, PrepareIntended{on, h.Holder.Token, info.Firmware, info.FormFactor})
+	if err != nil {
+		return err
+	}
+	return d.record(TypePrepared, h.Holder.ID, Prepared{Result{on, intention}, authentication.Public, age.Public, evidence})
+}
+
+// preparedAlone tells whether a token is as Session.Prepare leaves one.
+func preparedAlone(info keys.Info) bool {
+	if info.PINDefault || info.PINTries == 0 || !info.PUKDefault || info.PUKTries == 0 || !info.ManagementDefault || len(info.Keys) != 2 {
+		return false
+	}
+	age, authentication := info.Keys[0], info.Keys[1]
+	return age.Slot == keys.SlotAge && age.Generated && authentication.Slot == keys.SlotAuthentication && authentication.Generated
+}
+
 // wipeIfNeeded brings a token that is not fresh to its factory state, once its
 // serial number was typed.
 func (d *Desk) wipeIfNeeded(ctx context.Context, a Attendant, h *HolderState, info keys.Info) (keys.Info, error) {
@@ -429,7 +489,7 @@ func (d *Desk) withPIN(ctx context.Context, a Attendant, h *HolderState, tries i
 	for tries > 0 {
 		pin, err := a.AskSecret(ctx, Prompt{ID: "holder.pin " + h.Holder.ID, Message: Message{Title: h.Holder.Name + ": type your PIN",
 			Facts: []Fact{{"Serial", serialText(h.Serial) + "   (sticker " + h.Holder.Token + ")"}, {"Tries", triesText(tries, "PIN")}},
-			Text:  text}, Question: h.Holder.Name + ", type your PIN:"}, checkPIN)
+			Text:  text}, Question: h.Holder.Name + ", type your PIN:"}, checkPINLength)
 		if err != nil {
 			return err
 		}
@@ -547,7 +607,15 @@ func (d *Desk) prove(ctx context.Context, a Attendant, s *keys.Session, h *Holde
 
 // tokenSigns signs with the root key and verifies what comes back, in hex.
 func (d *Desk) tokenSigns(ctx context.Context, a Attendant, s *keys.Session, h *HolderState, pin *secret.Buffer, message []byte, why string) (string, error) {
-	signature, err := s.Sign(ctx, keys.SlotRoot, pin, message, func(ctx context.Context) error {
+	info, err := s.Info()
+	if err != nil {
+		return "", err
+	}
+	slot, err := rootSlot(h, info)
+	if err != nil {
+		return "", err
+	}
+	signature, err := s.Sign(ctx, slot, pin, message, func(ctx context.Context) error {
 		return a.WaitForTouch(ctx, d.touchPrompt(h, why), d.tokens.Plug != nil)
 	})
 	if err != nil {

@@ -33,6 +33,7 @@ const (
 	TypeCollected         = "holder.collected"
 	TypeConfirmed         = "holder.confirmed"
 	TypeReplacementBegun  = "replacement.begun"
+	TypeReplacementGiven  = "replacement.given-up"
 	TypeSpareUsed         = "spare.used"
 	TypeDrillDone         = "drill.done"
 	TypeCopiesWritten     = "copies.written"
@@ -143,6 +144,7 @@ type BackupStored struct {
 	What       string          `json:"what"` // keys.BackupKey or keys.BackupToken
 	Public     *keys.PublicKey `json:"public,omitempty"`
 	Recipients []string        `json:"recipients"` // ids; any Quorum of them open it
+	Ages       []string        `json:"ages"`       // as age writes them, in the same order
 	Quorum     int             `json:"quorum"`
 	Files      []File          `json:"files"`
 }
@@ -174,6 +176,13 @@ type ReplacementBegun struct {
 	Sticker string `json:"sticker"` // of the new token
 	Why     string `json:"why"`
 	Spare   bool   `json:"spare,omitempty"`
+}
+
+// ReplacementGivenUp: the token that was to get a root key is lost, broken or
+// another one was meant. Serial is 0 where there was none yet.
+type ReplacementGivenUp struct {
+	Act
+	Why string `json:"why"`
 }
 
 // SpareUsed: the spare token takes the place of a holder's.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"strings"
 
 	"rootceremony/ceremony/transcript"
 	"rootceremony/keys"
@@ -46,18 +47,21 @@ func (d *Desk) openQuorum(ctx context.Context, a Attendant, h *HolderState, what
 	o.file = stored.Files[at]
 	data, err := transcript.ReadFile(d.path(o.file.Name))
 	if err != nil {
-		return nil, fmt.Errorf("the backup cannot be read: %w (hint: put the file back from one of its copies)", err)
+		return nil, fmt.Errorf("the backup cannot be read: %w (hint: let other recipients open it, or put the file back from one of its copies)", err)
 	}
 	if digestOf(data) != o.file.SHA256 {
-		return nil, fmt.Errorf("%s is not the file that was sealed: its SHA-256 is %s, and was %s (hint: put it back from one of its copies)", o.file.Name, digestOf(data), o.file.SHA256)
+		return nil, fmt.Errorf("%s is not the file that was sealed: its SHA-256 is %s, and was %s (hint: let other recipients open it, or put it back from one of its copies)", o.file.Name, digestOf(data), o.file.SHA256)
 	}
 	layers, err := backup.Layers(name)
 	if err != nil {
 		return nil, err
 	}
 	o.by = nil
-	for _, layer := range layers {
+	for i, layer := range layers {
 		o.by = append(o.by, layer.Who)
+		if err := a.Tell(ctx, Message{Title: fmt.Sprintf("Layer %d of %d: %s", i+1, len(layers), d.state.recipientName(layer.Who)), Text: o.next(layers[i+1:])}); err != nil {
+			return nil, err
+		}
 		err = o.open(ctx, layer, data, func(s *keys.Session, opened keys.Opened) error {
 			if layer.Inner == 0 {
 				return then(s, opened)
@@ -70,6 +74,18 @@ func (d *Desk) openQuorum(ctx context.Context, a Attendant, h *HolderState, what
 		}
 	}
 	return o, nil
+}
+
+// next says whose layers come after this one.
+func (o *opening) next(layers []backup.Layer) []string {
+	if len(layers) == 0 {
+		return []string{"It is the last layer."}
+	}
+	var names []string
+	for _, l := range layers {
+		names = append(names, o.d.state.recipientName(l.Who))
+	}
+	return []string{"Then: " + strings.Join(names, ", then ") + "."}
 }
 
 // chooseQuorum asks who is there. Whoever cannot open it any more, as the token
@@ -105,10 +121,30 @@ func (o *opening) chooseQuorum(ctx context.Context) error {
 }
 
 // opensStill tells whether a recipient has what a backup was sealed for: a
-// holder's token may have been given up since.
+// holder's token may have been given up or replaced since.
 func (s *State) opensStill(id string, b *BackupStored) bool {
-	h := s.Holders[id]
-	return h == nil || h.Prepared != nil && h.Prepared.Intention < b.Intention
+	person, err := s.person(id)
+	i := slices.Index(b.Recipients, id)
+	return err == nil && i >= 0 && b.Ages[i] == person.Text
+}
+
+// canOpen tells why the backup of a holder cannot be opened by anybody, before
+// anything is begun that needs it.
+func (d *Desk) canOpen(h *HolderState, what string) error {
+	b := h.backup(what)
+	if b == nil {
+		return fmt.Errorf("no backup of %s is in use for that", h.Holder.Name)
+	}
+	able := slices.DeleteFunc(slices.Clone(b.Recipients), func(id string) bool { return !d.state.opensStill(id, b) })
+	if len(able) < b.Quorum {
+		return fmt.Errorf("the backup of %s wants %d of its recipients, and only %d can open it any more", h.Holder.Name, b.Quorum, len(able))
+	}
+	for _, f := range b.Files {
+		if !slices.Contains(d.damaged, f.Name) {
+			return nil
+		}
+	}
+	return fmt.Errorf("every file of the backup of %s is damaged or gone (hint: put them back from one of the copies)", h.Holder.Name)
 }
 
 // tooFew are the holders, by name, of whose backups in use fewer than the quorum

@@ -9,10 +9,10 @@ import (
 // checkPIN applies the rules for a PIN that a holder chooses: 6 to 8 digits
 // (letters change places between keyboards), not the default one, no runs.
 func checkPIN(pin *secret.Buffer) error {
-	digits := pin.Bytes()
-	if len(digits) < 6 || len(digits) > 8 {
-		return errors.New("a PIN has 6 to 8 digits")
+	if err := checkPINLength(pin); err != nil {
+		return err
 	}
+	digits := pin.Bytes()
 	step := int(digits[1]) - int(digits[0])
 	run := step >= -1 && step <= 1
 	for i, d := range digits {
@@ -28,6 +28,15 @@ func checkPIN(pin *secret.Buffer) error {
 		return errors.New("that is the PIN, or the PUK, that every token has when it is new: choose another")
 	case run:
 		return errors.New("that is a run of digits, which is tried first: choose another")
+	}
+	return nil
+}
+
+// checkPINLength is all that is asked of a PIN that a token has already: what
+// is too short or too long is none, and is not worth a try.
+func checkPINLength(pin *secret.Buffer) error {
+	if n := pin.Len(); n < 6 || n > 8 {
+		return errors.New("a PIN has 6 to 8 digits")
 	}
 	return nil
 }

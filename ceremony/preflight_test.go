@@ -140,10 +140,21 @@ func TestPreflightFinds(t *testing.T) {
 		{"another card", func(l *laptop) {
 			l.cards.cards = []keys.Info{{Reader: "Desk 00 00", Problem: "this is no YubiKey"}}
 		}, "warn  readers    readers: 2, usable tokens in them: 0 (Yubico YubiKey CCID 00 00: empty; Desk 00 00: this is no YubiKey)"},
+		{"a token of no use", func(l *laptop) {
+			l.cards.cards = []keys.Info{{Reader: "Desk 00 00", Serial: 20456123, FormFactor: "YubiKey 4", Firmware: keys.Firmware{Major: 4, Minor: 3, Patch: 5}}}
+		}, "warn  readers    readers: 2, usable tokens in them: 0 (Yubico YubiKey CCID 00 00: empty; Desk 00 00: it has firmware 4.3.5, which is too old and cannot be updated) (hint: use a token with firmware 5.7.0 or newer)"},
+		{"another edition", func(l *laptop) {
+			l.cards.cards[0].Edition = "Bio"
+		}, "warn  readers    readers: 2, usable tokens in them: 0 (Yubico YubiKey CCID 00 00: it is a YubiKey of the Bio edition, which is not supported; Desk 00 00: empty) (hint: use a YubiKey 5 of the standard edition)"},
 		{"scdaemon", func(l *laptop) {
 			proc("40/cmdline", "/usr/lib/gnupg/scdaemon\x00--multi-server\x00")(l)
 			proc("41/cmdline", "scdaemon\x00")(l)
 		}, "warn  programs   other programs may take the tokens: scdaemon (pid 40), scdaemon (pid 41) (hint: gpgconf --kill scdaemon, and leave gpg and its ssh agent alone)"},
+		{"many", func(l *laptop) {
+			for pid := range 9 {
+				proc(fmt.Sprintf("4%d/cmdline", pid), "/usr/bin/rootceremony\x00token-session\x00")(l)
+			}
+		}, "warn  programs   other programs may take the tokens: another token session of rootceremony (pid 40), another token session of rootceremony (pid 41), another token session of rootceremony (pid 42), another token session of rootceremony (pid 43), another token session of rootceremony (pid 44), another token session of rootceremony (pid 45), and 3 more (hint: end the other ceremony)"},
 		{"a script and a long name", func(l *laptop) {
 			proc("40/cmdline", "/usr/bin/python3\x00/usr/bin/ykman\x00info\x00")(l)
 			proc("40/comm", "ykman\n")(l)

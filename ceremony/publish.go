@@ -266,9 +266,17 @@ func (d *Desk) mend() error {
 }
 
 // CheckFiles compares the files of the directory to what the log says of them.
+//
+// A backup file that is gone or changed is no error, as others are there to be
+// opened: Status tells of it.
 func (d *Desk) CheckFiles() error {
+	d.damaged = nil
 	for _, f := range d.state.Files {
 		text, err := transcript.ReadFile(filepath.Join(d.dir, filepath.FromSlash(f.Name)))
+		if strings.HasPrefix(f.Name, BackupsDir+"/") && (err != nil || digestOf(text) != f.SHA256) {
+			d.damaged = append(d.damaged, f.Name)
+			continue
+		}
 		if err != nil {
 			return fmt.Errorf("a file that the log vouches for cannot be read: %w (hint: put it back from a copy of the directory)", err)
 		}

@@ -156,7 +156,7 @@ func TestTokenWithAKeyOfThePlan(t *testing.T) {
 
 // PINs that cannot be one are refused before the token sees them.
 func TestPINsThatAreRefused(t *testing.T) {
-	_, desk := opened(t)
+	s, desk := opened(t)
 	runTo(t, desk, "enrol alice")
 	for typed, want := range map[string]string{
 		"73910": "a PIN has 6 to 8 digits", "739105827": "a PIN has 6 to 8 digits", "73910a": "letters change places between keyboards",
@@ -167,13 +167,22 @@ func TestPINsThatAreRefused(t *testing.T) {
 			t.Errorf("%s: %v, told %q", typed, err, a.said)
 		}
 	}
-	if err := desk.Run(t.Context(), "enrol alice", &ceremony.Script{}); err != nil {
+	const chosen, weak = "7391058", "111111"
+	first := &ceremony.Script{Answers: map[string]string{"holder.pin.new alice": chosen, "holder.pin.again alice": chosen}}
+	if err := desk.Run(t.Context(), "enrol alice", first); err != nil {
 		t.Fatal(err)
 	}
-	// Nor does a PIN of a wrong form cost a try.
+	// Nor does one of a wrong length cost a try. What a token has taken
+	// elsewhere is its PIN, whatever it is.
 	runTo(t, desk, "sign alice")
-	a := &typing{secrets: map[string][]string{"holder.pin alice": {"73910", "739105827", "73910a"}}}
-	if err := desk.Run(t.Context(), "sign alice", a); err != nil || a.saw("4 left") {
+	s.plugged = []string{"A-01"}
+	session := s.session(t, "A-01")
+	if err := session.ChangePIN(newSecret(t, chosen), newSecret(t, weak)); err != nil {
+		t.Fatal(err)
+	}
+	session.Close()
+	a := &typing{secrets: map[string][]string{"holder.pin alice": {"73910", "739105827", weak}}}
+	if err := desk.Run(t.Context(), "sign alice", a); err != nil || a.saw("4 left") || !a.saw("a PIN has 6 to 8 digits") {
 		t.Errorf("%v, told %q", err, a.said)
 	}
 }

@@ -16,7 +16,7 @@ import (
 // afterTheDay are the events that a closed ceremony still takes: backups and
 // tokens live on.
 var afterTheDay = map[string]bool{
-	TypeReplacementBegun: true, TypeSpareUsed: true, TypeStartedOver: true, TypeSettled: true, TypeHeadSigned: true,
+	TypeReplacementBegun: true, TypeReplacementGiven: true, TypeSpareUsed: true, TypeStartedOver: true, TypeSettled: true, TypeHeadSigned: true,
 	TypeWipeIntended: true, TypeWiped: true, TypePrepareIntended: true, TypePrepared: true,
 	TypeKeyIntended: true, TypeBackupStored: true, TypeKeyMade: true, TypeKeyProved: true,
 	TypeUnblockIntended: true, TypeUnblocked: true, TypeCopiesWritten: true, TypeCopiesRead: true,
@@ -29,7 +29,11 @@ func (d *Desk) OnlyRestore() error {
 		return fmt.Errorf("%s has no backups that are in use: there is nothing to restore from", d.dir)
 	}
 	d.only = func() []Task {
-		return []Task{{ID: "restore", Title: "Restore from a backup", State: doneIf(d.done), do: d.restore}}
+		tasks := []Task{{ID: "restore", Title: "Restore from a backup", State: doneIf(d.done), do: d.restore}}
+		if d.done && !d.state.copiedEnough() {
+			tasks = append(tasks, d.copiesTask()) // of what was sealed for the fresh token
+		}
+		return tasks
 	}
 	return nil
 }
@@ -54,8 +58,8 @@ func (s *State) replacementBegun(e transcript.Event) error {
 	if h == nil || h.backup(keys.BackupKey) == nil || h.Replacement != nil {
 		return errors.New("there is no backup of that holder's key in use, or another token takes its place already")
 	}
-	if err := checkSticker(data.Sticker); err != nil {
-		return fmt.Errorf("sticker %w", err)
+	if err := s.stickerFree(data.Sticker); err != nil {
+		return err
 	}
 	holder := h.Holder
 	holder.Token = data.Sticker
@@ -75,13 +79,30 @@ func (h *HolderState) takePlace() {
 		own.Spare, own.Replacement = h, nil
 		return
 	}
-	own.Former = append(own.Former, own.Serial)
+	own.Former, own.stickers = append(own.Former, own.Serial), append(own.stickers, own.Holder.Token)
 	own.Holder, own.Serial, own.Prepared, own.Key, own.Proved = h.Holder, h.Serial, h.Prepared, h.Key, h.Proved
 	own.Stored = append(own.Stored, h.Stored...)
 	own.Open, own.Replacement = nil, nil
 	if own.Spare == h {
 		own.Spare = nil
 	}
+}
+
+func (s *State) replacementGivenUp(e transcript.Event) error {
+	var data ReplacementGivenUp
+	if err := read(e, &data); err != nil {
+		return err
+	}
+	h := s.Holders[data.Holder]
+	if h == nil || h.Replacement == nil || h.Replacement.Serial != data.Serial || !data.Replacement {
+		return errors.New("no such token was to take the place of that holder's")
+	}
+	if h.Replacement.Key != nil { // it has the root key
+		h.Former = append(h.Former, data.Serial)
+	}
+	h.stickers = append(h.stickers, h.Replacement.Holder.Token)
+	h.Replacement = nil
+	return nil
 }
 
 func (s *State) spareUsed(e transcript.Event) error {
@@ -106,6 +127,9 @@ func (d *Desk) spareTask(h *HolderState) Task {
 	t.do = func(ctx context.Context, a Attendant) error {
 		if h.Replacement != nil && !h.Replacement.spare {
 			return fmt.Errorf("another token is about to take the place of the one of %s (hint: take the task Restore from a backup first)", h.Holder.Name)
+		}
+		if err := d.goOnOrGiveUp(ctx, a, h); err != nil {
+			return err
 		}
 		if h.Replacement == nil {
 			if err := d.beginReplacement(ctx, a, h, true); err != nil {
@@ -137,6 +161,9 @@ func (d *Desk) restore(ctx context.Context, a Attendant) error {
 		return err
 	}
 	h := d.state.Holders[id]
+	if err := d.goOnOrGiveUp(ctx, a, h); err != nil {
+		return err
+	}
 	what := "key"
 	if h.Replacement == nil {
 		ways := []Choice{{"key", "The token is lost or broken: put the key on a fresh one"}, {"pin", "The PIN is forgotten or blocked: set a new one"}}
@@ -230,6 +257,45 @@ func (d *Desk) restoreKey(ctx context.Context, a Attendant, h *HolderState) erro
 		"The old token still holds the root key. If it was stolen, or turns up again, revoke the key, or reset the token before a witness."}})
 }
 
+// goOnOrGiveUp asks about a fresh token that was begun with: it may be lost too,
+// or another one was meant.
+func (d *Desk) goOnOrGiveUp(ctx context.Context, a Attendant, h *HolderState) error {
+	fresh := h.Replacement
+	if fresh == nil {
+		return nil
+	}
+	facts := []Fact{{"Sticker", fresh.Holder.Token}}
+	if fresh.Serial != 0 {
+		facts = append(facts, Fact{"Serial", serialText(fresh.Serial)})
+	}
+	answer, err := a.Choose(ctx, Prompt{ID: "restore.goon " + h.Holder.ID, Message: Message{Title: h.Holder.Name + ": a fresh token was begun with", Facts: facts},
+		Question: "Go on with it?"}, []Choice{{"yes", "Yes: it is here"}, {"give-up", "No: give it up, and do something else"}})
+	if err != nil || answer == "yes" {
+		return err
+	}
+	return d.record(TypeReplacementGiven, h.Holder.ID, ReplacementGivenUp{fresh.act(fresh.Serial), "given up"})
+}
+
+// losesOpener says whose backups lose an opener when a holder's token is
+// replaced.
+func (d *Desk) losesOpener(h *HolderState) []string {
+	var lost []string
+	for _, other := range d.state.Plan.Holders {
+		b := d.state.Holders[other.ID].backup(keys.BackupToken)
+		if b == nil || other.ID == h.Holder.ID || !d.state.opensStill(h.Holder.ID, b) {
+			continue
+		}
+		left := slices.DeleteFunc(slices.Clone(b.Recipients), func(id string) bool { return id == h.Holder.ID || !d.state.opensStill(id, b) })
+		switch {
+		case len(left) < b.Quorum:
+			lost = append(lost, fmt.Sprintf("Then nobody can open the backup of %s any more: plan a rotation.", other.Name))
+		case len(left) == b.Quorum:
+			lost = append(lost, fmt.Sprintf("Then only %d can open the backup of %s, and all of them must come: plan a rotation.", len(left), other.Name))
+		}
+	}
+	return lost
+}
+
 // useSpare makes the spare token the holder's.
 func (d *Desk) useSpare(ctx context.Context, a Attendant, h *HolderState) error {
 	why, err := d.whyReplaced(ctx, a, h)
@@ -241,13 +307,17 @@ func (d *Desk) useSpare(ctx context.Context, a Attendant, h *HolderState) error 
 
 func (d *Desk) whyReplaced(ctx context.Context, a Attendant, h *HolderState) (string, error) {
 	const usual = "token lost or broken"
-	why, err := a.Ask(ctx, Prompt{ID: "restore.why", Enter: usual, Message: Message{Title: h.Holder.Name + ": another token"},
+	why, err := a.Ask(ctx, Prompt{ID: "restore.why", Enter: usual, Message: Message{Title: h.Holder.Name + ": another token",
+		Text: append([]string{"The new token opens none of the backups that were sealed for the old one."}, d.losesOpener(h)...)},
 		Question: "What has happened to the token " + h.Holder.Token + "? (Enter: " + usual + ")"}, func(string) error { return nil })
 	return cmp.Or(strings.TrimSpace(why), usual), err
 }
 
 // beginReplacement asks which token gets the holder's key.
 func (d *Desk) beginReplacement(ctx context.Context, a Attendant, h *HolderState, spare bool) error {
+	if err := d.canOpen(h, keys.BackupKey); err != nil {
+		return err
+	}
 	title, why := h.Holder.Name+": a fresh token", "spare"
 	if !spare {
 		var err error
@@ -266,7 +336,11 @@ func (d *Desk) beginReplacement(ctx context.Context, a Attendant, h *HolderState
 			if strings.TrimSpace(answer) == "" && suggested != "" {
 				return nil
 			}
-			return d.state.stickerFree(strings.TrimSpace(answer))
+			answer = strings.TrimSpace(answer)
+			if d.tokens.Plug != nil && !slices.Contains(d.tokens.Stickers, answer) {
+				return fmt.Errorf("no virtual token has the sticker %q (hint: there are %s)", answer, strings.Join(d.tokens.Stickers, ", "))
+			}
+			return d.state.stickerFree(answer)
 		})
 	if err != nil {
 		return err
@@ -282,8 +356,15 @@ func (s *State) stickerFree(sticker string) error {
 	if err := checkSticker(sticker); err != nil {
 		return err
 	}
-	for _, h := range s.Plan.Holders { // as planned, and as it is now
-		if fold(h.Token) == fold(sticker) || fold(s.Holders[h.ID].Holder.Token) == fold(sticker) {
+	for _, h := range s.Plan.Holders { // as planned, as it is now, and as it was
+		state := s.Holders[h.ID]
+		taken := append([]string{h.Token, state.Holder.Token}, state.stickers...)
+		for _, other := range []*HolderState{state.Spare, state.Replacement} {
+			if other != nil {
+				taken = append(taken, other.Holder.Token)
+			}
+		}
+		if slices.ContainsFunc(taken, func(t string) bool { return fold(t) == fold(sticker) }) {
 			return fmt.Errorf("the sticker %s is on a token of %s (hint: a sticker of its own for each token)", sticker, h.Name)
 		}
 	}
@@ -307,6 +388,9 @@ func (d *Desk) keyFromBackup(ctx context.Context, a Attendant, fresh *HolderStat
 
 // restorePIN sets a new PIN by the PUK in a backup.
 func (d *Desk) restorePIN(ctx context.Context, a Attendant, h *HolderState) error {
+	if err := d.canOpen(h, keys.BackupToken); err != nil {
+		return err
+	}
 	there, err := d.waitForToken(ctx, a, h, "restore.token "+h.Holder.ID, func(info keys.Info) error {
 		if info.Serial != h.Serial {
 			return fmt.Errorf("%s's token has the serial number %s, this one %s (hint: insert the token with the sticker %s)",

@@ -1,6 +1,7 @@
 package ceremony_test
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 
 	"rootceremony/ceremony"
 	"rootceremony/ceremony/tuf"
+	"rootceremony/keys"
 	"rootceremony/keys/secret"
 	"rootceremony/keys/virtual"
 )
@@ -297,4 +299,146 @@ func TestCheckup(t *testing.T) {
 	if !again.Done() || again.State().Closed == nil {
 		t.Error("it is not done")
 	}
+}
+
+// One backup file that is gone or changed keeps nobody from the others.
+func TestDamagedBackups(t *testing.T) {
+	s, desk := withBackups(t)
+	if err := runAll(desk, &ceremony.Script{}); err != nil {
+		t.Fatal(err)
+	}
+	desk.Close()
+	files, err := filepath.Glob(filepath.Join(s.dir, "private/backups/alice/*/*.key.age"))
+	if err != nil || len(files) < 10 {
+		t.Fatalf("%v, %v", files, err)
+	}
+	gone := "bruno+chen+dana.key.age"
+	for _, name := range files {
+		switch filepath.Base(name) {
+		case gone:
+			err = os.Remove(name)
+		case "bank-safe+bruno+chen.key.age":
+			err = os.WriteFile(name, []byte("age-encryption.org/v1\n"), 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	again := s.only(t, desk, (*ceremony.Desk).OnlyRestore)
+	if status := strings.Join(again.Status(), "\n"); strings.Count(status, "damaged: ") != 2 || !strings.Contains(status, gone) {
+		t.Errorf("status:\n%s", status)
+	}
+	for _, c := range []struct {
+		by   []string
+		says string
+	}{
+		{[]string{"bruno", "chen", "dana"}, "let other recipients open it"},
+		{[]string{"bruno", "chen", "bank-safe"}, "is not the file that was sealed"},
+		{[]string{"bruno", "chen", "emil"}, ""},
+	} {
+		answers := quorum(map[string]string{"restore.whose": "alice", "restore.what": "key"}, c.by...)
+		err := again.Run(t.Context(), "restore", &ceremony.Script{Answers: answers})
+		if c.says == "" && err != nil || c.says != "" && (err == nil || !strings.Contains(err.Error(), c.says)) {
+			t.Errorf("%v: %v", c.by, err)
+		}
+	}
+	if again.State().Holders["alice"].Holder.Token != "FRESH-1" {
+		t.Error("not restored")
+	}
+	// What was sealed for the fresh token is not on the media yet.
+	task, ok := again.Next()
+	if !ok || task.ID != "copies" {
+		t.Errorf("next: %v", task.ID)
+	}
+}
+
+// The fresh token is lost too, before it has the key: another takes its place.
+func TestFreshTokenIsGivenUp(t *testing.T) {
+	s, desk := withBackups(t)
+	runTo(t, desk, "review")
+	answers := quorum(map[string]string{"restore.whose": "dana", "restore.what": "key", "restore.sticker": "FRESH-1", "open.who 1": "nobody"})
+	if err := desk.Run(t.Context(), "restore", &ceremony.Script{Answers: answers}); err == nil || desk.State().Holders["dana"].Replacement == nil {
+		t.Fatalf("not begun: %v", err)
+	}
+	begun := desk.State().Holders["dana"].Replacement.Serial
+	wrong := &answered{token: func(w ceremony.TokenWait) (keys.Info, error, bool) {
+		s.plugged = []string{"FRESH-2"}
+		info, err := w.Look(context.Background())
+		return info, err, true
+	}}
+	wrong.Answers = map[string]string{"restore.whose": "dana"}
+	if err := desk.Run(t.Context(), "restore", wrong); err == nil || !strings.Contains(err.Error(), "give it up") {
+		t.Errorf("another token: %v", err)
+	}
+	answers = quorum(map[string]string{"restore.whose": "dana", "restore.goon dana": "give-up", "restore.what": "key", "restore.sticker": "FRESH-2"}, "alice", "chen", "emil")
+	if err := desk.Run(t.Context(), "restore", &ceremony.Script{Answers: answers}); err != nil {
+		t.Fatal(err)
+	}
+	dana := desk.State().Holders["dana"]
+	if dana.Holder.Token != "FRESH-2" || dana.Serial == begun || desk.State().HolderOf(begun) != nil {
+		t.Errorf("%+v", dana)
+	}
+	if desk.State().HolderOf(dana.Former[0]) != dana {
+		t.Error("the lost token is nobody's")
+	}
+}
+
+// The token that is replaced is never taken for the fresh one.
+func TestOwnTokenIsNotTheFreshOne(t *testing.T) {
+	s, desk := withBackups(t)
+	runTo(t, desk, "review")
+	own := &answered{token: func(w ceremony.TokenWait) (keys.Info, error, bool) {
+		s.plugged = []string{"D-04"}
+		info, err := w.Look(context.Background())
+		return info, err, true
+	}}
+	own.Answers = map[string]string{"restore.whose": "dana", "restore.what": "key"}
+	own.Say = func(m ceremony.Message) {
+		if strings.Contains(m.Title, "wiped") {
+			t.Errorf("asked to wipe it: %+v", m)
+		}
+	}
+	if err := desk.Run(t.Context(), "restore", own); err == nil || !strings.Contains(err.Error(), "Dana Okafor's own") {
+		t.Errorf("%v", err)
+	}
+}
+
+// Every holder has a spare. A token that was replaced opens nothing that was
+// sealed for it, whichever was prepared first.
+func TestSpareForEveryHolder(t *testing.T) {
+	var edit []string
+	for _, sticker := range allStickers {
+		edit = append(edit, fmt.Sprintf("token = %q", sticker), fmt.Sprintf("token = %q\nspare = true", sticker))
+	}
+	s, desk := withBackups(t, edit...)
+	fresh := slices.Clone(allStickers)
+	for i := range 7 {
+		sticker := fmt.Sprintf("FRESH-%d", i+1)
+		if _, err := s.drawer.Add(sticker, virtual.Options{}); err != nil {
+			t.Fatal(err)
+		}
+		fresh = append(fresh, sticker)
+	}
+	tokens := desk.Tokens()
+	tokens.Stickers = fresh
+	desk.UseTokens(tokens)
+	runTo(t, desk, "sign alice")
+	used := map[uint32]bool{}
+	for id, h := range desk.State().Holders {
+		if h.Spare == nil || used[h.Spare.Serial] {
+			t.Fatalf("the spare of %s: %+v", id, h.Spare)
+		}
+		used[h.Spare.Serial] = true
+	}
+	if err := desk.Run(t.Context(), "restore", &ceremony.Script{Answers: map[string]string{"restore.whose": "alice", "restore.what": "spare"}}); err != nil {
+		t.Fatal(err)
+	}
+	answers := quorum(map[string]string{"restore.whose": "bruno", "restore.what": "pin"}, "alice", "chen", "dana")
+	if err := desk.Run(t.Context(), "restore", &ceremony.Script{Answers: answers}); err == nil || !strings.Contains(err.Error(), `"open.who 1" is refused`) {
+		t.Errorf("opened by a token it was not sealed for: %v", err)
+	}
+	if err := runAll(desk, &ceremony.Script{}); err != nil {
+		t.Fatal(err)
+	}
+	checkSigned(t, s.dir, 5)
 }

@@ -85,6 +85,13 @@ func (d *Desk) entropy(ctx context.Context, a Attendant, h *HolderState) (*secre
 // storeBackup writes the files of a sealed secret, and records them.
 func (d *Desk) storeBackup(h *HolderState, result Result, attempt string, sealed keys.Sealed) error {
 	stored := BackupStored{Result: result, What: sealed.What, Recipients: d.state.recipientIDs(h), Quorum: d.state.Plan.Backup.Quorum}
+	for _, id := range stored.Recipients {
+		person, err := d.state.person(id)
+		if err != nil {
+			return err
+		}
+		stored.Ages = append(stored.Ages, person.Text)
+	}
 	if sealed.What == keys.BackupKey {
 		stored.Public = &sealed.Public
 	}

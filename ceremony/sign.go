@@ -184,11 +184,20 @@ func fitsSigning(h *HolderState, info keys.Info) error {
 		return fmt.Errorf("%s's token has the serial number %s, this one %s (hint: insert the token with the sticker %s)",
 			h.Holder.Name, serialText(h.Serial), serialText(info.Serial), h.Holder.Token)
 	}
-	if key, ok := info.Key(keys.SlotRoot); !ok || key.Public != h.Key.Public {
-		return fmt.Errorf("token %s no longer holds %s's root key in slot %s (hint: it was wiped or filled anew elsewhere; it cannot sign)",
-			serialText(info.Serial), h.Holder.Name, keys.SlotRoot)
+	_, err := rootSlot(h, info)
+	return err
+}
+
+// rootSlot finds the holder's root key by its public key: it may have been
+// moved to another slot since.
+func rootSlot(h *HolderState, info keys.Info) (keys.Slot, error) {
+	for _, k := range info.Keys {
+		if k.Public == h.Key.Public {
+			return k.Slot, nil
+		}
 	}
-	return nil
+	return 0, fmt.Errorf("token %s no longer holds %s's root key (hint: it was wiped or filled anew elsewhere; it cannot sign)",
+		serialText(info.Serial), h.Holder.Name)
 }
 
 // typedWords asks the signer for two of the digest's words, chosen by the

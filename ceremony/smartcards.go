@@ -123,8 +123,8 @@ func (c *smartCards) findReaders() Finding {
 		switch {
 		case i < 0:
 			names = append(names, name+": empty")
-		case c.cards[i].Problem != "":
-			problem, hint := splitHint(c.cards[i].Problem)
+		case c.cards[i].Problem != "", unsupported(c.cards[i]) != "":
+			problem, hint := splitHint(cmp.Or(c.cards[i].Problem, "it "+unsupported(c.cards[i])))
 			f.Level = LevelWarn
 			names = append(names, name+": "+problem)
 			if hint != "" && !slices.Contains(advice, hint) {
@@ -175,6 +175,9 @@ var cardPrograms = []struct{ name, advice string }{
 	{"pcsc_scan", closeIt},
 }
 
+// maxPrograms is how many of them are named.
+const maxPrograms = 6
+
 // findPrograms looks for what would take a token away from a holder.
 func (l laptop) findPrograms() Finding {
 	const id = "programs"
@@ -194,6 +197,9 @@ func (l laptop) findPrograms() Finding {
 				add(c.name, p.pid, c.advice)
 			}
 		}
+	}
+	if more := len(found) - maxPrograms; more > 0 {
+		found = append(found[:maxPrograms], fmt.Sprintf("and %d more", more))
 	}
 	if found != nil {
 		return Finding{id, LevelWarn, "other programs may take the tokens: " + strings.Join(found, ", "), strings.Join(advice, "; ")}

@@ -63,6 +63,7 @@ type HolderState struct {
 	// were replaced.
 	Replacement *HolderState
 	Former      []uint32
+	stickers    []string     // of those
 	Spare       *HolderState // a second token with the root key
 	replaces    *HolderState // of a Replacement, and of a Spare
 	spare       bool         // a Replacement that is to be a Spare
@@ -149,6 +150,8 @@ func (s *State) apply(e transcript.Event) error {
 		return s.backupStored(e)
 	case TypeReplacementBegun:
 		return s.replacementBegun(e)
+	case TypeReplacementGiven:
+		return s.replacementGivenUp(e)
 	case TypeSpareUsed:
 		return s.spareUsed(e)
 	case TypeCheckupPassed:

@@ -307,6 +307,9 @@ func (d *Desk) Status() []string {
 		}
 		lines = append(lines, line)
 	}
+	for _, name := range d.damaged {
+		lines = append(lines, "damaged: "+name+" is gone, or was changed after it was sealed: put it back from one of the copies")
+	}
 	next, ok := d.Next()
 	switch {
 	case d.state.Closed != nil:

@@ -1,10 +1,12 @@
 package ceremony_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -417,6 +419,9 @@ func TestSeveralTokensAtOnce(t *testing.T) {
 	all := &answered{token: func(w ceremony.TokenWait) (keys.Info, error, bool) {
 		s.plugged = []string{"E-05", "A-01", "B-02", "C-03"}
 		info, err := w.Look(context.Background())
+		if several := w.ID == "holder.token bruno" || w.ID == "holder.token chen"; err == nil && several != (info.Serial == 0) {
+			t.Errorf("%s: found %d, as if it were the only one", w.ID, info.Serial)
+		}
 		return info, err, true
 	}}
 	all.Answers = map[string]string{"holder.which bruno": fmt.Sprint(chosen)}
@@ -497,5 +502,57 @@ func TestAttestationsOfTheFIPSEdition(t *testing.T) {
 	}
 	if desk.State().Holders["alice"].Prepared != nil {
 		t.Error("recorded")
+	}
+}
+
+// A root key signs in whatever slot it is, and one that is gone is missed
+// before the PIN is asked for.
+func TestRootKeyInAnotherSlot(t *testing.T) {
+	s, desk := opened(t)
+	runTo(t, desk, "sign alice")
+	s.edit(t, "A-01", `{"slot":156,`, `{"slot":157,`) // from 9c to 9d
+	if err := desk.Run(t.Context(), "sign alice", &ceremony.Script{}); err != nil {
+		t.Fatal(err)
+	}
+	s.plugged = []string{"A-01"}
+	if _, there := s.look(t).Key(keys.SlotRoot); there {
+		t.Error("the key was not moved")
+	}
+	session := s.session(t, "B-02")
+	if err := session.Reset(); err != nil {
+		t.Fatal(err)
+	}
+	session.Close()
+	err := desk.Run(t.Context(), "sign bruno", &typing{leave: "holder.pin bruno"})
+	if err == nil || !strings.Contains(err.Error(), "no longer holds Bruno Ferraz's root key (hint:") {
+		t.Errorf("without the key: %v", err)
+	}
+	if err := desk.Run(t.Context(), "sign dana", &ceremony.Script{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// edit changes the file of a virtual token.
+func (s *stage) edit(t *testing.T, sticker, old, new string) {
+	t.Helper()
+	serial, err := s.drawer.Serial(sticker)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob(filepath.Join(s.dir, filepath.FromSlash(ceremony.TokensDir), fmt.Sprintf("*%d*", serial)))
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	text, err := os.ReadFile(files[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := bytes.SplitAfter(text, []byte("\n"))
+	if !bytes.Contains(lines[1], []byte(old)) {
+		t.Fatalf("nothing to change: %s", lines[1])
+	}
+	body := append(lines[0], bytes.Replace(lines[1], []byte(old), []byte(new), 1)...)
+	if err := os.WriteFile(files[0], fmt.Appendf(body, "%x\n", sha256.Sum256(body)), 0o600); err != nil {
+		t.Fatal(err)
 	}
 }

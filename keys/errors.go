@@ -65,27 +65,27 @@ type NotFoundError struct {
 
 func (e *NotFoundError) Error() string {
 	if len(e.Found) == 0 {
-		return fmt.Sprintf("token %d is not in a reader, and no other is (hint: insert it)", e.Serial)
+		return fmt.Sprintf("token %s is not in a reader, and no other is (hint: insert it)", SerialText(e.Serial))
 	}
 	var found []string
 	for _, serial := range e.Found {
-		found = append(found, fmt.Sprint(serial))
+		found = append(found, SerialText(serial))
 	}
-	return fmt.Sprintf("token %d is not in a reader, only %s (hint: insert token %d)", e.Serial, strings.Join(found, ", "), e.Serial)
+	return fmt.Sprintf("token %[1]s is not in a reader, only %[2]s (hint: insert token %[1]s)", SerialText(e.Serial), strings.Join(found, ", "))
 }
 
 // SerialError says that a token is another than the expected one.
 type SerialError struct{ Want, Got uint32 }
 
 func (e *SerialError) Error() string {
-	return fmt.Sprintf("this is token %d, and token %d was expected (hint: insert token %d)", e.Got, e.Want, e.Want)
+	return fmt.Sprintf("this is token %[2]s, and token %[1]s was expected (hint: insert token %[1]s)", SerialText(e.Want), SerialText(e.Got))
 }
 
 // InUseError says that another program holds the token.
 type InUseError struct{ Serial uint32 }
 
 func (e *InUseError) Error() string {
-	return fmt.Sprintf("token %d is in use by another program, or still waits for a touch (hint: touch it if it blinks, or close that program; then try again)", e.Serial)
+	return fmt.Sprintf("token %s is in use by another program, or still waits for a touch (hint: touch it if it blinks, or close that program; then try again)", SerialText(e.Serial))
 }
 
 // NoKeyError says that a slot holds no key.
@@ -108,8 +108,8 @@ type NotFreshError struct {
 }
 
 func (e *NotFreshError) Error() string {
-	return fmt.Sprintf("token %d cannot be used for this as it is: %s (hint: reset it, which erases its keys, and prepare it anew)",
-		e.Serial, strings.Join(e.Found, ", "))
+	return fmt.Sprintf("token %s cannot be used for this as it is: %s (hint: reset it, which erases its keys, and prepare it anew)",
+		SerialText(e.Serial), strings.Join(e.Found, ", "))
 }
 
 // TooLongError says that a message is longer than the token can sign.

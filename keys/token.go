@@ -93,6 +93,15 @@ type Info struct {
 	Problem string `json:"problem,omitempty"`
 }
 
+// SerialText is a serial number as people read it: 20 456 123.
+func SerialText(serial uint32) string {
+	text := fmt.Sprint(serial)
+	for i := len(text) - 3; i > 0; i -= 3 {
+		text = text[:i] + " " + text[i:]
+	}
+	return text
+}
+
 // Fresh tells whether the token is as it left the factory: no keys, and
 // default PIN, PUK and management key, of which none is blocked.
 func (i Info) Fresh() bool { return len(i.NotFresh()) == 0 }

@@ -276,8 +276,10 @@ func tokenText(there []keys.Info) string {
 		return "no token"
 	case len(usable) == 0:
 		return "no usable token"
+	case len(usable) == 1 && usable[0].Serial == 0: // one of them will be chosen
+		return "several tokens"
 	case len(usable) == 1:
-		return fmt.Sprintf("token %d", usable[0].Serial)
+		return "token " + keys.SerialText(usable[0].Serial)
 	}
 	return fmt.Sprintf("%d tokens", len(usable))
 }

@@ -208,6 +208,9 @@ func (r *room) ended(m *model, msg endedMsg) tea.Cmd {
 	case msg.err != nil:
 		r.told = nil
 		r.result = r.name(msg.task) + " has stopped: " + msg.err.Error()
+		if strings.HasPrefix(msg.err.Error(), msg.task.Title) { // it names the holder too
+			r.result = "The task has stopped: " + msg.err.Error()
+		}
 	}
 	r.offset = 0
 	r.setList(msg.list)

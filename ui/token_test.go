@@ -3,6 +3,7 @@ package ui
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -39,7 +40,7 @@ func TestWaitsForToken(t *testing.T) {
 		again <- s.now
 	}
 	s.until("the end of the task", func() bool { return s.m.room.run == nil })
-	if frame := s.m.View(); !strings.Contains(frame, "The answer was that.") || !strings.Contains(frame, "token 20456123") {
+	if frame := s.m.View(); !strings.Contains(frame, "The answer was that.") || !strings.Contains(frame, "token 20 456 123") {
 		t.Errorf("the token is not taken, or not in the header:\n%s", frame)
 	}
 }
@@ -75,7 +76,7 @@ func TestTokenIsWatched(t *testing.T) {
 	again := make(chan time.Time)
 	s.m.attendant.after = func(time.Duration) <-chan time.Time { return again }
 	s.begin()
-	const token = "token 20456123"
+	const token = "token 20 456 123"
 	shown := func() bool { return strings.Contains(s.m.View(), token) }
 	s.until("the token in the header", shown)
 	there.Store(false)
@@ -110,15 +111,40 @@ func TestTokenText(t *testing.T) {
 		want  string
 	}{
 		{nil, "no token"},
-		{[]keys.Info{good}, "token 20456123"},
+		{[]keys.Info{good}, "token 20 456 123"},
 		{[]keys.Info{other}, "no usable token"},
-		{[]keys.Info{other, good}, "token 20456123"},
+		{[]keys.Info{other, good}, "token 20 456 123"},
 		{[]keys.Info{good, {Serial: 7}}, "2 tokens"},
+		{[]keys.Info{{}}, "several tokens"},
 	} {
 		if got := tokenText(c.there); got != c.want {
 			t.Errorf("%+v: %q, want %q", c.there, got, c.want)
 		}
 	}
+}
+
+// What is for when something went wrong is no part of how far a group is.
+func TestAsideDoesNotCount(t *testing.T) {
+	d := newDesk(nil)
+	d.tasks[2].State = ceremony.Done
+	d.tasks = slices.Insert(d.tasks, 5, ceremony.Task{ID: "restart", Group: "Holders", Title: "Start a holder over", State: ceremony.Ready, Optional: true, Aside: true})
+	s := newStage(t, inRoom(d))
+	defer s.close()
+	s.settle()
+	s.says("Holders  1 of 3", true)
+	s.says("Start a holder over", true)
+}
+
+// A failure that names its holder is not introduced by the name.
+func TestNamedOnce(t *testing.T) {
+	s := newStage(t, inRoom(newDesk(func(context.Context, ceremony.Attendant) error {
+		return errors.New("Alice Costa, sticker A-01: the token was pulled out")
+	})))
+	defer s.close()
+	s.begin()
+	s.settle()
+	s.says("The task has stopped: Alice", true)
+	s.says("Costa has stopped", false)
 }
 
 // TestReadersAreShared holds that the readers are never looked at for the

@@ -229,7 +229,10 @@ func preflightCommand(args []string) error {
 			failures++
 		}
 	}
-	if err == nil && failures > 0 {
+	switch {
+	case err == nil && failures == 1:
+		return errors.New("a check failed (hint: mend what it names, and look again)")
+	case err == nil && failures > 1:
 		return fmt.Errorf("%d checks failed (hint: mend what they name, and look again)", failures)
 	}
 	return err

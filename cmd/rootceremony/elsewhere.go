@@ -13,6 +13,7 @@ import (
 
 	"rootceremony/ceremony"
 	"rootceremony/ceremony/transcript"
+	"rootceremony/keys"
 	"rootceremony/keys/virtual"
 	"rootceremony/keys/yubico"
 	"rootceremony/keys/yubikey"
@@ -44,6 +45,9 @@ func enrolCommand(args []string) error {
 	holder, err := holderNamed(plan, *name)
 	if err != nil {
 		return err
+	}
+	if *kind == "" {
+		*kind = heldOn(enrolmentDir(holder))
 	}
 	switch {
 	case !plan.Rehearsal && (*kind != "" && *kind != yubikey.Kind || *rootFile != ""):
@@ -100,6 +104,9 @@ func holderNamed(plan *ceremony.Resolved, name string) (ceremony.Holder, error) 
 	return ceremony.Holder{}, fmt.Errorf("the plan has no holder %q (hint: it has %s)", name, strings.Join(all, ", "))
 }
 
+// enrolmentDir is where a holder's enrolment is kept.
+func enrolmentDir(holder ceremony.Holder) string { return "enrolment-" + holder.ID }
+
 // openEnrolment opens the enrolment of a holder in its folder here.
 func openEnrolment(plan *ceremony.Resolved, holder ceremony.Holder, kind, rootFile, intermediatesFile string) (*ceremony.Desk, error) {
 	if kind != virtual.Kind && kind != yubikey.Kind {
@@ -112,7 +119,7 @@ func openEnrolment(plan *ceremony.Resolved, holder ceremony.Holder, kind, rootFi
 			return nil, err
 		}
 	}
-	dir := "enrolment-" + holder.ID
+	dir := enrolmentDir(holder)
 	if err := transcript.MakeFolder(dir); err != nil {
 		return nil, err
 	}
@@ -220,9 +227,9 @@ func collectFile(desk *ceremony.Desk, file string) error {
 	if err != nil {
 		return err
 	}
-	lines := []string{fmt.Sprintf("%s: collected: %s, token %d; two words of it are still to be confirmed in the task of %s", file, taken.Holder.Name, taken.Serial, taken.Holder.Name)}
+	lines := []string{fmt.Sprintf("%s: collected: %s, token %s; two words of it are still to be confirmed in the task of %s", file, taken.Holder.Name, keys.SerialText(taken.Serial), taken.Holder.Name)}
 	if taken.Already {
-		lines[0] = fmt.Sprintf("%s: was collected before: %s, token %d", file, taken.Holder.Name, taken.Serial)
+		lines[0] = fmt.Sprintf("%s: was collected before: %s, token %s", file, taken.Holder.Name, keys.SerialText(taken.Serial))
 	}
 	for _, said := range taken.Remarks {
 		lines = append(lines, "  "+said)

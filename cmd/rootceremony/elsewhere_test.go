@@ -40,15 +40,15 @@ func TestEnrolAndCollect(t *testing.T) {
 	r.end()
 
 	service := pcsctest.Start(t, 1)
-	root := filepath.Join(service.Dir, "root.pem")
-	service.Plug(t, 0, "--touch", "auto", "--attestation-root", root, "--state", filepath.Join(service.Dir, "e.token"))
+	token, root, intermediate := newerSeries(t)
+	service.Plug(t, 0, "--touch", "auto", "--state", token)
 	card, err := withSmartCards()
 	if err != nil {
 		t.Fatal(err)
 	}
 	resolved := filepath.Join(r.dir, ceremony.ResolvedFile)
 	there := &room{t: t, dir: resolved, program: card, verb: "enrol", env: service.Env(), folder: t.TempDir(),
-		args: []string{"--holder", "Emil Novak", "--tokens", "pcsc", "--attestation-root", root}}
+		args: []string{"--holder", "Emil Novak", "--tokens", "pcsc", "--attestation-root", root, "--attestation-intermediates", intermediate}}
 	for range 2 { // it is left once, and gone on with
 		there.start()
 		if question := there.until("touch the token"); question != "" && !strings.Contains(there.all.String(), "left early") {
@@ -57,6 +57,12 @@ func TestEnrolAndCollect(t *testing.T) {
 		if status := there.end(); status != exitUnfinished && status != 0 {
 			t.Fatalf("status %d:\n%s", status, &there.all)
 		}
+		there.args = []string{"--holder", "emil", "--attestation-root", root, "--attestation-intermediates", intermediate} // the kind is known
+	}
+	again := exec.Command(card, "enrol", resolved, "--holder", "emil", "--tokens", "virtual")
+	again.Dir, again.Env = there.folder, append(os.Environ(), service.Env()...)
+	if out, err := again.CombinedOutput(); err == nil || !strings.Contains(string(out), `held on tokens of the kind "pcsc", not "virtual" (hint: leave --tokens away to go on with it)`) {
+		t.Errorf("on other tokens: %v: %s", err, out)
 	}
 	file := filepath.Join(there.folder, "enrolment-emil", "emil.enrolment.json")
 	if _, err := os.Stat(file); err != nil {
@@ -73,7 +79,8 @@ func TestEnrolAndCollect(t *testing.T) {
 		status int
 	}{
 		{[]string{file}, "attestation root", exitFailed},
-		{[]string{"--attestation-root", root, file, resolved}, "1 of 2 files were not taken in", exitFailed},
+		{[]string{"--attestation-root", root, file}, "--attestation-intermediates", exitFailed},
+		{[]string{"--attestation-root", root, "--attestation-intermediates", intermediate, file, resolved}, "1 of 2 files were not taken in", exitFailed},
 		{[]string{"--attestation-root", root, file}, "was collected before: Emil Novak", 0},
 		{[]string{filepath.Join(r.dir, "nothing")}, "no such file", exitFailed},
 	} {

@@ -2,17 +2,27 @@ package main
 
 import (
 	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"math/big"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
 
 	"rootceremony/ceremony"
 	"rootceremony/keys"
+	"rootceremony/keys/virtual"
 	"rootceremony/keys/yubikey/pcsctest"
 )
 
@@ -253,7 +263,7 @@ func TestTokenCommand(t *testing.T) {
 	for _, c := range []struct {
 		args, input, want string
 	}{
-		{"list", "", "7654321  YubiKey 5"},
+		{"list", "", "7 654 321  YubiKey 5"},
 		{"info", "", "no keys"},
 		{"check", "", "signed 3000 bytes with it, and is as new again"},
 		{"info --serial 99", "", "token 99 is not in a reader"},
@@ -262,7 +272,7 @@ func TestTokenCommand(t *testing.T) {
 		{"check", "", "its PIN is not the default"},
 		{"prepare", "739105\n739105\n", "is not as new"},
 		{"reset", "1234567\n", "Not accepted"},
-		{"reset", "7654321\n", "token 7654321 is as new"},
+		{"reset", "7654321\n", "token 7 654 321 is as new"},
 		{"dance", "", "there is no such thing to do"},
 	} {
 		if got := run(c.input, strings.Fields(c.args)...); !strings.Contains(strings.Join(strings.Fields(got), " "), strings.Join(strings.Fields(c.want), " ")) {
@@ -325,5 +335,107 @@ func TestRunRefusesTokensOfOtherMakers(t *testing.T) {
 	state := desk.State()
 	if state.Begun.Rehearsal || state.Exceptions == 0 || state.Holders["alice"].Serial != 0 {
 		t.Errorf("%+v, %d exceptions, %+v", state.Begun, state.Exceptions, state.Holders["alice"])
+	}
+}
+
+// newerSeries is the file of a new token whose own certificate is issued by an
+// intermediate, as those of Yubico's newer series are, with PEM files of the
+// root and of the intermediate beside it.
+func newerSeries(t *testing.T) (token, rootFile, intermediateFile string) {
+	t.Helper()
+	dir := t.TempDir()
+	drawer, err := virtual.OpenDrawer(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := drawer.Add("E-05", virtual.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "*.token"))
+	if err != nil || len(files) != 1 {
+		t.Fatal(files, err)
+	}
+	text, err := os.ReadFile(files[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := regexp.MustCompile(`"device_certificate":"([0-9a-f]+)"`).FindSubmatch(text)
+	der, err := hex.DecodeString(string(found[1]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	device, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	var made [2]*ecdsa.PrivateKey
+	for i := range made {
+		if made[i], err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
+			t.Fatal(err)
+		}
+	}
+	certify := func(name string, parent *x509.Certificate, public any, by *ecdsa.PrivateKey) *x509.Certificate {
+		c := &x509.Certificate{SerialNumber: big.NewInt(7), Subject: pkix.Name{CommonName: name}, NotBefore: device.NotBefore, NotAfter: device.NotAfter,
+			IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
+		if parent == nil {
+			parent = c
+		}
+		der, err := x509.CreateCertificate(rand.Reader, c, parent, public, by)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c, err = x509.ParseCertificate(der); err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	root := certify("A Root CA of the test", nil, made[0].Public(), made[0])
+	intermediate := certify("Yubico PIV Attestation T 1", root, made[1].Public(), made[0])
+	device = certify("Yubico PIV Attestation", intermediate, device.PublicKey, made[1])
+
+	lines := bytes.SplitAfter(text, []byte("\n"))
+	body := append(lines[0], bytes.Replace(lines[1], found[1], []byte(hex.EncodeToString(device.Raw)), 1)...)
+	if err := os.WriteFile(files[0], fmt.Appendf(body, "%x\n", sha256.Sum256(body)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	rootFile, intermediateFile = filepath.Join(dir, "root.pem"), filepath.Join(dir, "intermediate.pem")
+	for file, c := range map[string]*x509.Certificate{rootFile: root, intermediateFile: intermediate} {
+		if err := os.WriteFile(file, certificatePEM(c), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return files[0], rootFile, intermediateFile
+}
+
+// A token of a series that is newer than this program is taken once its
+// intermediate is named.
+func TestAttestationIntermediates(t *testing.T) {
+	t.Parallel()
+	token, root, intermediate := newerSeries(t)
+	service := pcsctest.Start(t, 1)
+	service.Plug(t, 0, "--touch", "auto", "--state", token)
+	plan := smallPlanFile(t, 1, 1)
+	rehearse := func(dir string, args ...string) (string, error) {
+		args = append([]string{"rehearse", "--auto", "--tokens", "pcsc", "--attestation-root", root, "--plan", plan}, append(args, dir)...)
+		out, err := inRoom(t, service, args...).CombinedOutput()
+		return string(out), err
+	}
+	if out, err := rehearse(filepath.Join(t.TempDir(), "d")); err == nil || !strings.Contains(out, "name its certificates with --attestation-intermediates") {
+		t.Errorf("without the intermediate: %v\n%s", err, out)
+	}
+	dir := filepath.Join(t.TempDir(), "d")
+	if out, err := rehearse(dir, "--attestation-intermediates", intermediate); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	checkPublished(t, dir)
+
+	// run reads such a file too.
+	dir = filepath.Dir(examplePlanFile(t))
+	for file, want := range map[string]string{root + ".not": "no such file", token: "PEM"} {
+		out, err := inRoom(t, service, "run", "--plain", "--attestation-intermediates", file, dir).CombinedOutput()
+		if err == nil || !strings.Contains(string(out), want) {
+			t.Errorf("run with %s: %v\n%s", file, err, out)
+		}
 	}
 }

@@ -24,6 +24,7 @@ import (
 	"rootceremony/ceremony/transcript"
 	"rootceremony/keys"
 	"rootceremony/keys/virtual"
+	"rootceremony/keys/yubico"
 	"rootceremony/keys/yubikey"
 	"rootceremony/ui/plain"
 )
@@ -38,7 +39,7 @@ func rehearseCommand(args []string) error {
 	answersFile := flags.String("answers", "", "")
 	identities := flags.String("identities", "", "")
 	plainly := flags.Bool("plain", false, "")
-	kind := flags.String("tokens", virtual.Kind, "")
+	kind := flags.String("tokens", "", "")
 	rootFile := flags.String("attestation-root", "", "")
 	intermediatesFile := flags.String("attestation-intermediates", "", "")
 	operands, err := parse(flags, args, 0, 1, "at most one DIR")
@@ -47,6 +48,12 @@ func rehearseCommand(args []string) error {
 	}
 	if *answersFile != "" && !*auto {
 		return &usageError{"rehearse --answers goes with --auto"}
+	}
+	if *kind == "" && len(operands) == 1 {
+		*kind = heldOn(operands[0])
+	}
+	if *kind == "" {
+		*kind = virtual.Kind
 	}
 	if *kind != virtual.Kind && *kind != yubikey.Kind {
 		return &usageError{fmt.Sprintf("rehearse --tokens is %s or %s, not %q", virtual.Kind, yubikey.Kind, *kind)}
@@ -99,6 +106,16 @@ func rehearsalFolder(operands []string) (string, error) {
 	dir := freshRehearsal(state)
 	fmt.Fprintln(os.Stderr, "rootceremony: the rehearsal is kept in", dir)
 	return dir, nil
+}
+
+// heldOn is the kind of tokens on which what is in dir was begun; "": nothing
+// was.
+func heldOn(dir string) string {
+	desk, err := ceremony.LookAt(dir)
+	if err != nil || desk.State().Begun == nil {
+		return ""
+	}
+	return desk.State().Begun.Tokens
 }
 
 // rehearsalReaders are this machine's readers for a rehearsal, which may trust
@@ -299,8 +316,9 @@ func withIdentityOf(file string, made, plan []byte) ([]byte, error) {
 // publicLine is where an identity file says whose it is.
 var publicLine = regexp.MustCompile(`(?m)^# public key: (age1[0-9a-z]+)$`)
 
-// spareTokens is how many virtual tokens a rehearsal has that are nobody's.
-const spareTokens = 2
+// freshTokens is how many virtual tokens a rehearsal has that are nobody's,
+// beside those that become spares.
+const freshTokens = 2
 
 // virtualTokens is a reader into which virtual tokens are plugged, one at a
 // time. There is one for each holder, with the planned sticker.
@@ -322,7 +340,13 @@ func virtualTokens(dir string, holders []ceremony.Holder) (ceremony.Tokens, erro
 		}
 		tokens.Stickers = append(tokens.Stickers, h.Token)
 	}
-	for i := range spareTokens {
+	fresh := freshTokens
+	for _, h := range holders {
+		if h.Spare {
+			fresh++
+		}
+	}
+	for i := range fresh {
 		sticker := fmt.Sprintf("FRESH-%d", i+1)
 		if serials[sticker], err = drawer.Add(sticker, virtual.Options{}); err != nil {
 			return ceremony.Tokens{}, err
@@ -450,6 +474,9 @@ func leftDesk(desk *ceremony.Desk) error {
 	command := "rootceremony run " + desk.Dir()
 	if begun.Rehearsal {
 		command = "rootceremony rehearse " + desk.Dir()
+		if begun.Tokens == yubikey.Kind && !slices.EqualFunc(desk.Tokens().Roots, yubico.Roots(), (*x509.Certificate).Equal) {
+			command = "rootceremony rehearse --attestation-root FILE " + desk.Dir()
+		}
 	}
 	if begun.Enrols != "" || desk.Apart() {
 		command = "the same command, in the same folder,"

@@ -5,6 +5,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"math"
 	"os"
 	"slices"
 	"strings"
@@ -35,6 +36,9 @@ func tokenCommand(args []string) error {
 	if do == nil && operands[0] != "list" {
 		return &usageError{fmt.Sprintf("token %s: there is no such thing to do with a token", operands[0])}
 	}
+	if *serial > math.MaxUint32 {
+		return &usageError{fmt.Sprintf("token --serial %d: no token has such a number (hint: it has at most 10 digits, and is printed on the token)", *serial)}
+	}
 	tokens, err := genuine("")
 	if err != nil {
 		return err
@@ -56,6 +60,13 @@ func tokenCommand(args []string) error {
 	if err != nil {
 		return err
 	}
+	if err := ceremony.Supported(info); err != nil && info.Problem == "" {
+		if operands[0] != "info" {
+			return err
+		}
+		report(err)
+		return tokenInfo(ctx, tokenAtHand{session, info, *asJSON}) // what is known without opening it
+	}
 	if err := session.Select(info.Serial); err != nil {
 		return err
 	}
@@ -74,7 +85,7 @@ func theToken(there []keys.Info, serial uint32) (keys.Info, error) {
 	if serial != 0 {
 		i := slices.IndexFunc(there, func(i keys.Info) bool { return i.Serial == serial })
 		if i < 0 {
-			return keys.Info{}, fmt.Errorf("token %d is not in a reader (hint: rootceremony token list)", serial)
+			return keys.Info{}, fmt.Errorf("token %s is not in a reader (hint: rootceremony token list)", keys.SerialText(serial))
 		}
 		return there[i], nil
 	}
@@ -104,13 +115,16 @@ func tokenList(there []keys.Info, asJSON bool) error {
 			lines = append(lines, fmt.Sprintf("%s: %s", i.Reader, i.Problem))
 			continue
 		}
-		lines = append(lines, fmt.Sprintf("%d  %s, firmware %s, %s, in %s", i.Serial, i.FormFactor, i.Firmware, fresh(i), i.Reader))
+		lines = append(lines, fmt.Sprintf("%s  %s, firmware %s, %s, in %s", keys.SerialText(i.Serial), i.FormFactor, i.Firmware, fresh(i), i.Reader))
 	}
 	return printLines(lines)
 }
 
 func fresh(i keys.Info) string {
-	if i.Fresh() {
+	switch {
+	case ceremony.Supported(i) != nil:
+		return "of no use for a ceremony"
+	case i.Fresh():
 		return "as new"
 	}
 	return "in use"
@@ -130,9 +144,12 @@ func infoLines(i keys.Info) []string {
 		name += " " + i.Edition
 	}
 	lines := []string{
-		fmt.Sprintf("%s, serial %d, firmware %s", name, i.Serial, i.Firmware),
-		fmt.Sprintf("PIN: %s, %d tries left; PUK: %s, %d tries left; management key: %s",
-			byDefault(i.PINDefault), i.PINTries, byDefault(i.PUKDefault), i.PUKTries, byDefault(i.ManagementDefault)),
+		fmt.Sprintf("%s, serial %s, firmware %s", name, keys.SerialText(i.Serial), i.Firmware),
+		fmt.Sprintf("PIN: %s, %s; PUK: %s, %s; management key: %s",
+			byDefault(i.PINDefault), triesLeft(i.PINTries), byDefault(i.PUKDefault), triesLeft(i.PUKTries), byDefault(i.ManagementDefault)),
+	}
+	if i.Firmware.Less(ceremony.FirmwareTells) {
+		lines[1] = fmt.Sprintf("PIN: %s; its firmware does not tell more of PIN, PUK and management key", triesLeft(i.PINTries))
 	}
 	for _, k := range i.Keys {
 		origin := "imported"
@@ -151,6 +168,13 @@ func infoLines(i keys.Info) []string {
 	return lines
 }
 
+func triesLeft(n int) string {
+	if n == 1 {
+		return "1 try left"
+	}
+	return fmt.Sprintf("%d tries left", n)
+}
+
 func byDefault(is bool) string {
 	if is {
 		return "the default"
@@ -160,17 +184,14 @@ func byDefault(is bool) string {
 
 // tokenCheck has a fresh token sign as much as a root may have.
 func tokenCheck(_ context.Context, t tokenAtHand) error {
-	if err := ceremony.Supported(t.info); err != nil {
-		return err
-	}
 	algorithm := keys.Ed25519
 	if t.info.Firmware.Less(keys.Firmware{Major: 5, Minor: 7}) {
 		algorithm = keys.P256
 	}
 	if err := t.session.Try(algorithm, bytes.Repeat([]byte{'x'}, trialBytes)); err != nil {
-		return fmt.Errorf("token %d: %w", t.info.Serial, err)
+		return fmt.Errorf("token %s: %w", keys.SerialText(t.info.Serial), err)
 	}
-	_, err := fmt.Printf("token %d works: it made a key (%s), signed %d bytes with it, and is as new again\n", t.info.Serial, algorithm, trialBytes)
+	_, err := fmt.Printf("token %s works: it made a key (%s), signed %d bytes with it, and is as new again\n", keys.SerialText(t.info.Serial), algorithm, trialBytes)
 	if err == nil && algorithm == keys.P256 {
 		_, err = fmt.Printf("its firmware %s knows no ed25519, and cannot be updated: its plan must say algorithm = \"ecdsa-p256\" and min_firmware = \"%[1]s\"\n", t.info.Firmware)
 	}
@@ -179,24 +200,21 @@ func tokenCheck(_ context.Context, t tokenAtHand) error {
 
 // tokenPrepare sets a fresh token's PIN and makes the keys in 9a and 82.
 func tokenPrepare(ctx context.Context, t tokenAtHand) error {
-	if err := ceremony.Supported(t.info); err != nil {
-		return err
-	}
 	if !t.info.Fresh() {
-		return fmt.Errorf("token %d is not as new: %s (hint: rootceremony token reset erases what is on it)", t.info.Serial, strings.Join(t.info.NotFresh(), ", "))
+		return fmt.Errorf("token %s is not as new: %s (hint: rootceremony token reset erases what is on it)", keys.SerialText(t.info.Serial), strings.Join(t.info.NotFresh(), ", "))
 	}
 	front, err := plain.New(os.Stdin, os.Stdout, plain.Options{Interview: true})
 	if err != nil {
 		return err
 	}
 	defer front.Close()
-	pin, err := ceremony.NewPIN(ctx, front, fmt.Sprint(t.info.Serial), fmt.Sprintf("Token %d", t.info.Serial), nil)
+	pin, err := ceremony.NewPIN(ctx, front, fmt.Sprint(t.info.Serial), fmt.Sprintf("Token %s", keys.SerialText(t.info.Serial)), nil)
 	if err != nil {
 		return leftEarly(err)
 	}
 	defer pin.Wipe()
 	if _, err := t.session.Prepare(pin); err != nil {
-		return fmt.Errorf("token %d: %w", t.info.Serial, err)
+		return fmt.Errorf("token %s: %w", keys.SerialText(t.info.Serial), err)
 	}
 	info, err := t.session.Info()
 	if err != nil {
@@ -219,16 +237,16 @@ func tokenReset(ctx context.Context, t tokenAtHand) error {
 		return leftEarly(err)
 	}
 	if err := t.session.Reset(); err != nil {
-		return fmt.Errorf("token %d: %w", t.info.Serial, err)
+		return fmt.Errorf("token %s: %w", keys.SerialText(t.info.Serial), err)
 	}
 	info, err := t.session.Info()
 	if err != nil {
 		return err
 	}
 	if !info.Fresh() {
-		return fmt.Errorf("token %d was reset, and is not as new: %s", t.info.Serial, strings.Join(infoLines(info), "; "))
+		return fmt.Errorf("token %s was reset, and is not as new: %s", keys.SerialText(t.info.Serial), strings.Join(infoLines(info), "; "))
 	}
-	_, err = fmt.Printf("token %d is as new\n", t.info.Serial)
+	_, err = fmt.Printf("token %s is as new\n", keys.SerialText(t.info.Serial))
 	return err
 }
 

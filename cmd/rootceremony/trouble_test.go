@@ -165,6 +165,10 @@ func TestTroubleOverPCSC(t *testing.T) {
 	if status := r.end(); status != exitUnfinished {
 		t.Fatalf("left with status %d", status)
 	}
+	if how := "hint: rootceremony rehearse --attestation-root FILE " + r.dir + " goes on"; !strings.Contains(r.all.String(), how) {
+		t.Errorf("not told %q", how)
+	}
+	r.args = r.args[2:4] // the kind is known
 	r.start()
 	r.until("Insert the token A-01")
 	r.answer("\r")
@@ -176,7 +180,7 @@ func TestTroubleOverPCSC(t *testing.T) {
 	r.token.Unplug(t)
 	r.other.Replug(t)
 	r.answer(pinOfAll + "\r")
-	r.stopped(who + "token 7654321 is not in a reader, only 1234567 (hint: insert token 7654321)")
+	r.stopped(who + "token 7 654 321 is not in a reader, only 1 234 567 (hint: insert token 7 654 321)")
 	r.until("Insert the token A-01")
 	r.answer("\r")
 	r.told("Alice Costa's token has the serial number 7 654 321, this one 1 234 567")
@@ -254,6 +258,10 @@ func TestTokenCommandRefuses(t *testing.T) {
 	service.Plug(t, 3, "--serial", "4", "--firmware", "5.4.3", "--touch", "auto")
 	service.Plug(t, 4, "--serial", "5")
 	lock(t, service, 5)
+	old := pcsctest.Start(t, 3)
+	old.Plug(t, 0, "--serial", "7000001", "--firmware", "5.2.7")
+	old.Plug(t, 1, "--serial", "7000002", "--firmware", "4.3.5")
+	old.Plug(t, 2, "--serial", "7000003", "--firmware", "3.4.9")
 	alone := pcsctest.Start(t, 1)
 	foreign := []string{"--serial", "6"} // a card that knows none of the applications asked for
 	for n := range 40 {
@@ -271,6 +279,7 @@ func TestTokenCommandRefuses(t *testing.T) {
 		args, input, want string
 	}{
 		{service, "prepare --serial 1", "", "token 1 is a YubiKey of the FIPS edition, which is not supported (hint: use a YubiKey 5 of the standard edition)"},
+		{service, "info --serial 4294967301", "", "token --serial 4294967301: no token has such a number"}, // 5, but for 2^32
 		{service, "check --serial 1", "", "token 1 is a YubiKey of the FIPS edition"},
 		{service, "prepare --serial 2", "", "token 2 is a YubiKey of the Bio edition"},
 		{service, "check --serial 2", "", "token 2 is a YubiKey of the Bio edition"},
@@ -284,6 +293,20 @@ func TestTokenCommandRefuses(t *testing.T) {
 		{service, "reset --serial 5", "5\n", "token 5 is as new"},
 		{service, "prepare --serial 5", "739105827\n", "a PIN has 6 to 8 digits"},
 		{service, "prepare --serial 5", "73910a\n", "letters change places between keyboards"},
+		{old, "list", "", "7 000 001 YubiKey 5C NFC, firmware 5.2.7, of no use for a ceremony, in "},
+		{old, "list", "", "firmware 4.3.5, of no use for a ceremony, in "},
+		{old, "list", "", "firmware 3.4.9, of no use for a ceremony, in "},
+		{old, "info --serial 7000001", "", "PIN: 3 tries left; its firmware does not tell more of PIN, PUK and management key no keys"},
+		{old, "info --serial 7000001", "", "token 7 000 001 has firmware 5.2.7, which is too old"},
+		{old, "info --serial 7000002", "", "serial 7 000 002, firmware 4.3.5 PIN: 3 tries left"},
+		{old, "info --serial 7000002", "", "token 7 000 002 has firmware 4.3.5, which is too old and cannot be updated (hint: use a token with firmware 5.7.0 or newer)"},
+		{old, "info --serial 7000003", "", "serial 7 000 003, firmware 3.4.9 PIN: 3 tries left"},
+		{old, "check --serial 7000002", "", "token 7 000 002 has firmware 4.3.5, which is too old"},
+		{old, "prepare --serial 7000003", "", "token 7 000 003 has firmware 3.4.9, which is too old"},
+		{old, "reset --serial 7000003", "", "token 7 000 003 has firmware 3.4.9, which is too old"},
+		{service, "info --serial 1", "", "YubiKey 5C NFC FIPS, serial 1, firmware 5.7.4 PIN: the default, 3 tries left; PUK: the default, 3 tries left; management key: the default no keys"},
+		{service, "info --serial 1 --json", "", `"edition": "FIPS"`},
+		{service, "list", "", "firmware 5.7.4, of no use for a ceremony, in "},
 		{alone, "info", "", "cannot be used: this is no YubiKey"},
 		{alone, "list", "", "this is no YubiKey"},
 	} {

@@ -13,6 +13,7 @@ import (
 
 	"rootceremony/ceremony"
 	"rootceremony/ceremony/transcript"
+	"rootceremony/keys/yubikey"
 	"rootceremony/ui"
 )
 
@@ -76,7 +77,15 @@ func rehearsalRoom(dir string) (*ui.Room, error) {
 		}
 		dir = freshRehearsal(state)
 	}
-	desk, err := openRehearsal(dir, "", "", nil)
+	var real *ceremony.Tokens
+	if heldOn(dir) == yubikey.Kind {
+		tokens, err := rehearsalReaders("", "")
+		if err != nil {
+			return nil, err
+		}
+		real = &tokens
+	}
+	desk, err := openRehearsal(dir, "", "", real)
 	if err != nil {
 		return nil, err
 	}
