@@ -540,14 +540,43 @@ func TestCopiesToMountedMedia(t *testing.T) {
 	first := &outAndIn{back: again(0)}
 	first.Answers = to(mounted[0], sticks[0])
 	refused("the same under another name", first, "has its copy already")
-	second := &outAndIn{back: again(1)}
-	second.Answers = to("", mounted[1])
 	if len(desk.State().Copies) != 1 {
 		t.Fatalf("%d media", len(desk.State().Copies))
 	}
-	second.Answers = map[string]string{"copies.where 2": mounted[1]}
-	if err := desk.Run(t.Context(), "copies", second); err != nil {
+	// It is taken out, and put in again elsewhere.
+	elsewhere := t.TempDir()
+	mount("--move", mounted[0], elsewhere)
+	t.Cleanup(func() { _ = exec.Command("umount", elsewhere).Run() })
+	second := func(medium string) *outAndIn {
+		o := &outAndIn{back: again(1)}
+		o.Answers = map[string]string{"copies.where 2": medium}
+		return o
+	}
+	refused("the same in another place", second(elsewhere), elsewhere+" has its copy already, as "+mounted[0])
+	below := filepath.Join(elsewhere, "below")
+	if err := os.Mkdir(below, 0o700); err != nil {
 		t.Fatal(err)
+	}
+	refused("a folder on it", second(below), "not the one that the medium is mounted in")
+	// A kernel without numbers for mounts is asked twice.
+	ceremony.OldKernel(t)
+	told = 0
+	old := second(mounted[1])
+	old.Say = asked.Say
+	old.out = func(n int) (string, error) {
+		if n > 0 {
+			if out, err := exec.Command("umount", mounted[1]).CombinedOutput(); err != nil {
+				t.Fatalf("%v: %s", err, out)
+			}
+		}
+		return "out", nil
+	}
+	old.back = func(n int) (string, error) {
+		mount("--bind", sticks[1], mounted[1])
+		return "back", nil
+	}
+	if err := desk.Run(t.Context(), "copies", old); err != nil || told != 1 || old.times != 1 {
+		t.Fatalf("%v, told %d times, back %d times", err, told, old.times)
 	}
 	for _, stick := range sticks {
 		s.checkMedium(stick)
@@ -560,11 +589,17 @@ func TestCopiesToMountedMedia(t *testing.T) {
 // outAndIn takes a medium out and puts it back.
 type outAndIn struct {
 	ceremony.Script
-	back  func(n int) (string, error) // the n-th time, from 0
+	out   func(n int) (string, error) // the n-th time, from 0
+	back  func(n int) (string, error)
+	outs  int
 	times int
 }
 
 func (o *outAndIn) Choose(ctx context.Context, p ceremony.Prompt, choices []ceremony.Choice) (string, error) {
+	if strings.HasPrefix(p.ID, "copies.out ") {
+		o.outs++
+		return o.out(o.outs - 1)
+	}
 	if strings.HasPrefix(p.ID, "copies.back ") {
 		o.times++
 		return o.back(o.times - 1)
