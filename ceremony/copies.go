@@ -90,7 +90,7 @@ func (d *Desk) askMedium(ctx context.Context, a Attendant, number int) (string, 
 	title := fmt.Sprintf("Copy the backups: medium %d of %d", number, mediaNeeded)
 	how, err := a.Choose(ctx, Prompt{ID: fmt.Sprintf("copies.how %d", number), Message: Message{Title: title,
 		Facts: []Fact{{"Files", fmt.Sprint(len(d.state.copied()))}},
-		Text:  []string{"The backups must outlive this laptop. They are age files: whoever finds a stick can open none of them without a quorum.",
+		Text: []string{"The backups must outlive this laptop. They are age files: whoever finds a stick can open none of them without a quorum.",
 			"Beside them goes the record of the ceremony as it is now, so that another laptop can restore from the stick: it has names and serial numbers, and no secret."}},
 		Question: "What now?"}, []Choice{{"copy", "A medium is plugged in and mounted: copy to it"}, {"none", "Go on without (more) media, as an exception"}})
 	if err != nil || how == "none" {
