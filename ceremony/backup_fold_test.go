@@ -113,6 +113,11 @@ func TestFoldRefusesBackupsThatDoNotFit(t *testing.T) {
 		"drill by one":             {drill, set("by", []string{"bruno"}), "is not opened by"},
 		"copies of another list":   {written, set("list", strings.Repeat("0", 64)), "not that of the backups"},
 		"copies of fewer files":    {written, set("files", 3), "not that of the backups"},
+		"copies without an id":     {written, func(data map[string]any) { delete(data, "medium_id") }, "has no id"},
+		"copies with a bad id":     {written, set("medium_id", "../../x"), "has no id"},
+		"without media, no reason": {written, func(data map[string]any) { data["medium"] = "none"; delete(data, "medium_id") }, "none was recorded just before"},
+		"read from another id":     {read, set("medium_id", strings.Repeat("0", 32)), "nothing like it was written"},
+		"read from none":           {read, set("medium_id", ""), "nothing like it was written"},
 		"read of another list":     {read, set("list", strings.Repeat("0", 64)), "nothing like it was written"},
 		"read from another medium": {read, set("medium", "/media/other"), "nothing like it was written"},
 		"proof of a stranger":      {proved, set("recipient", "mallory"), "the plan has no recipient"},
@@ -125,6 +130,26 @@ func TestFoldRefusesBackupsThatDoNotFit(t *testing.T) {
 		if _, err := ceremony.Fold(changed); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", name, err, c.want)
 		}
+	}
+	// Two copies on one medium are one, wherever it was mounted.
+	second := slices.IndexFunc(all[read+1:], func(e transcript.Event) bool { return e.Type == ceremony.TypeCopiesWritten }) + read + 1
+	same := func(e transcript.Event) transcript.Event {
+		return forgedData(t, e, func(data map[string]any) {
+			var first ceremony.CopiesRead
+			if err := json.Unmarshal(all[read].Data, &first); err != nil {
+				t.Fatal(err)
+			}
+			data["medium_id"] = first.MediumID
+		})
+	}
+	twice := slices.Clone(all)
+	twice[second], twice[second+1] = same(all[second]), same(all[second+1])
+	state, err := ceremony.Fold(twice[:first(ceremony.TypeDraftMade, nil)])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := state.Apply(all[first(ceremony.TypeDraftMade, nil)]); err == nil || !strings.Contains(err.Error(), "not all are copied") {
+		t.Errorf("one medium counts as two: %v", err)
 	}
 	// Without one of these the other cannot be, though the line is the next.
 	draft := first(ceremony.TypeDraftMade, nil)
@@ -145,7 +170,7 @@ func TestFoldRefusesBackupsThatDoNotFit(t *testing.T) {
 		}
 	}
 	// A backup that was stored after the key was made is none of it.
-	state, err := ceremony.Fold(all[:made+1])
+	state, err = ceremony.Fold(all[:made+1])
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -304,7 +304,14 @@ func (s *State) copiesWritten(e transcript.Event) error {
 	if files := s.copied(); data.List != digestOf(sumLines(files, "")) || data.Files != len(files) {
 		return errors.New("the list of files is not that of the backups")
 	}
-	s.Written[data.Medium] = &data
+	without := data.Medium == noMedium && data.MediumID == ""
+	if !without && !mediumForm.MatchString(data.MediumID) {
+		return fmt.Errorf("the medium %s has no id", data.Medium)
+	}
+	if without && s.previous != TypeException {
+		return errors.New("to go on without media is an exception, and none was recorded just before")
+	}
+	s.Written[data.MediumID] = &data
 	return nil
 }
 
@@ -313,7 +320,7 @@ func (s *State) copiesRead(e transcript.Event) error {
 	if err := read(e, &data); err != nil {
 		return err
 	}
-	if w := s.Written[data.Medium]; w == nil || w.List != data.List || w.List != digestOf(sumLines(s.copied(), "")) {
+	if w := s.Written[data.MediumID]; w == nil || data.MediumID == "" || w.Medium != data.Medium || w.List != data.List || w.List != digestOf(sumLines(s.copied(), "")) {
 		return errors.New("nothing like it was written to that medium")
 	}
 	s.Copies = append(s.Copies, &data)

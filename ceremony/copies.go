@@ -3,11 +3,14 @@ package ceremony
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -19,6 +22,12 @@ import (
 // mediaNeeded is on how many removable media the backups are to lie before
 // anything is signed.
 const mediaNeeded = 2
+
+// MediumFile names a medium, in the folder that it is mounted in: 16 random
+// bytes in hex. A stick is the same one wherever it is mounted.
+const MediumFile = "root-backups.medium"
+
+var mediumForm = regexp.MustCompile(`^[0-9a-f]{32}$`)
 
 // MediaDir holds what stands for removable media in a rehearsal.
 const MediaDir = "rehearsal/media"
@@ -35,23 +44,25 @@ func (d *Desk) copiesTask() Task {
 	return t
 }
 
-// onMedia are the media that have all backups in use, by name.
-func (s *State) onMedia() map[string]bool {
+// onMedia are the folders of the media that have all backups in use, by the id
+// of the medium.
+func (s *State) onMedia() map[string]string {
 	list := digestOf(sumLines(s.copied(), ""))
-	media := map[string]bool{}
+	media := map[string]string{}
 	for _, c := range s.Copies {
-		if c.List == list && c.Medium != noMedium {
-			media[c.Medium] = true
+		if c.List == list {
+			media[c.MediumID] = c.Medium
 		}
 	}
 	return media
 }
 
-// noMedium stands, in an event, for the copies that are done without.
+// noMedium stands, in an event, for the copies that are done without. It has no
+// id.
 const noMedium = "none"
 
 func (s *State) copiedEnough() bool {
-	without := s.Written[noMedium]
+	without := s.Written[""]
 	return len(s.onMedia()) >= mediaNeeded || without != nil && without.List == digestOf(sumLines(s.copied(), ""))
 }
 
@@ -79,7 +90,8 @@ func (d *Desk) askMedium(ctx context.Context, a Attendant, number int) (string, 
 	title := fmt.Sprintf("Copy the backups: medium %d of %d", number, mediaNeeded)
 	how, err := a.Choose(ctx, Prompt{ID: fmt.Sprintf("copies.how %d", number), Message: Message{Title: title,
 		Facts: []Fact{{"Files", fmt.Sprint(len(d.state.copied()))}},
-		Text:  []string{"The backups must outlive this laptop. They are age files: whoever finds a stick can open none of them without a quorum."}},
+		Text: []string{"The backups must outlive this laptop. They are age files: whoever finds a stick can open none of them without a quorum.",
+			"Beside them goes the record of the ceremony as it is now, so that another laptop can restore from the stick: it has names and serial numbers, and no secret."}},
 		Question: "What now?"}, []Choice{{"copy", "A medium is plugged in and mounted: copy to it"}, {"none", "Go on without (more) media, as an exception"}})
 	if err != nil || how == "none" {
 		return noMedium, err
@@ -118,82 +130,191 @@ func (d *Desk) fitsMedium(folder string) error {
 	if err := unix.Stat(d.dir, &own); err != nil {
 		return err
 	}
-	if there.Dev == own.Dev && !d.state.Begun.Rehearsal {
-		return fmt.Errorf("%s is on the same disk as this ceremony, and no medium of its own (hint: mount the stick, and name the folder it is mounted in)", folder)
+	if !d.state.Begun.Rehearsal { // where all is on one disk
+		if there.Dev == own.Dev {
+			return fmt.Errorf("%s is on the same disk as this ceremony, and no medium of its own (hint: mount the stick, and name the folder it is mounted in)", folder)
+		}
+		var above unix.Stat_t
+		if err := unix.Stat(folder+"/..", &above); err != nil {
+			return err
+		}
+		if above.Dev == there.Dev {
+			return fmt.Errorf("%s is a folder on a medium, and not the one that the medium is mounted in (hint: name that one, so that a medium is known again)", folder)
+		}
 	}
-	for medium := range d.state.onMedia() {
-		var other unix.Stat_t
-		if unix.Stat(medium, &other) != nil {
-			continue // it is out
-		}
-		// Folders of one disk are one medium, however they are called. In a
-		// rehearsal all are on one disk.
-		if there.Dev == other.Dev && (there.Ino == other.Ino || !d.state.Begun.Rehearsal) {
-			return fmt.Errorf("%s has its copy already, as %s (hint: plug in another medium, and mount it in a folder of another name)", folder, medium)
-		}
+	id, err := mediumID(folder)
+	if err != nil {
+		return err
+	}
+	if before, has := d.state.onMedia()[id]; has {
+		return fmt.Errorf("%s has its copy already, as %s (hint: plug in another medium)", folder, before)
 	}
 	return nil
 }
 
-// copyTo writes all backups in use to a medium, and reads them after it was
-// taken out and put back.
+// mediumID reads the id of the medium that is mounted in a folder; "" where it
+// has none yet.
+func mediumID(folder string) (string, error) {
+	name := filepath.Join(folder, MediumFile)
+	text, err := transcript.ReadFile(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	id, ended := strings.CutSuffix(string(text), "\n")
+	if err == nil && (!ended || !mediumForm.MatchString(id)) {
+		err = fmt.Errorf("%s is not what names a medium: 32 hexadecimal digits (hint: a power failure can leave such a file; take another medium, or delete the file)", name)
+	}
+	return id, err
+}
+
+// copyTo writes a ceremony directory with all backups in use to a medium, and
+// reads it after the medium was taken out and put back.
 func (d *Desk) copyTo(ctx context.Context, a Attendant, number int, where string) error {
 	medium, err := filepath.Abs(where)
 	if err != nil {
 		return err
 	}
-	files := d.state.copied()
-	list := sumLines(files, BackupsDir+"/")
-	folder := filepath.Join(medium, "root-backups-"+digestOf(list)[:8])
+	id, err := mediumID(medium)
+	if err != nil {
+		return err
+	}
+	if id == "" {
+		random := make([]byte, 16)
+		_, _ = rand.Read(random) // never fails
+		id = hex.EncodeToString(random)
+	}
+	directory, head, err := d.directory()
+	if err != nil {
+		return err
+	}
+	said := CopiesWritten{medium, id, len(d.state.copied()), digestOf(sumLines(d.state.copied(), ""))}
+	// Every copy has a folder of its own, as the log has grown since the last.
+	folder := fmt.Sprintf("root-backups-%.8s-%.8s", said.List, head.Hash)
+	files := []written{{MediumFile, []byte(id + "\n")}}
+	for _, f := range directory {
+		files = append(files, written{folder + "/" + f.name, f.text})
+	}
 	title := fmt.Sprintf("Copy the backups: medium %d of %d", number, mediaNeeded)
-	if err := a.Tell(ctx, Message{Title: title, Text: []string{fmt.Sprintf("%d files are written to %s. Do not take the medium out yet.", len(files), folder)}}); err != nil {
+	if err := a.Tell(ctx, Message{Title: title, Text: []string{fmt.Sprintf("%d files are written to %s: the backups, and what another laptop needs to go on from here. Do not take the medium out yet.",
+		len(directory), filepath.Join(medium, folder))}}); err != nil {
 		return err
 	}
 	for _, f := range files {
-		text, err := transcript.ReadFile(d.path(f.Name))
-		if err != nil {
-			return err
-		}
-		if err := copyFile(filepath.Join(folder, filepath.FromSlash(strings.TrimPrefix(f.Name, BackupsDir+"/"))), text); err != nil {
+		if err := copyFile(filepath.Join(medium, filepath.FromSlash(f.name)), f.text); err != nil {
 			return notCopied(medium, err)
 		}
 	}
-	if err := copyFile(filepath.Join(folder, SumsFile), list); err != nil {
-		return notCopied(medium, err)
-	}
-	said := digestOf(sumLines(files, ""))
-	if err := d.record(TypeCopiesWritten, "room", CopiesWritten{medium, len(files), said}); err != nil {
+	if err := d.record(TypeCopiesWritten, "room", said); err != nil {
 		return err
 	}
-	before, known := mountOf(medium)
-	for {
-		back, err := a.Choose(ctx, Prompt{ID: fmt.Sprintf("copies.back %d", number), Message: Message{Title: title,
-			Text: []string{"What was just written is read from memory, not from the medium. Unmount it, take it out, put it back, and mount it again in the same folder."}},
-			Question: "Is it back?"}, []Choice{{"back", "Yes: it was out, and is mounted again"}, {"leave", "Leave it; copy to another medium"}})
-		if err != nil || back == "leave" {
-			return err
-		}
-		if now, err := mountOf(medium); errors.Join(known, err) == nil && now == before && !d.state.Begun.Rehearsal {
-			if err := a.Tell(ctx, Message{Title: title, Text: []string{"The medium was not unmounted: the system has had it in that folder all the time."}}); err != nil {
-				return err
-			}
+	if back, err := d.takenOut(ctx, a, number, said); err != nil || !back {
+		return err
+	}
+	if err := compareCopies(medium, files); err != nil {
+		return err
+	}
+	return d.record(TypeCopiesRead, "room", CopiesRead{medium, id, said.List})
+}
+
+// directory are the files of a ceremony directory, as the log has them, in
+// which another laptop restores, checks up, and shows the status. The log comes
+// last: a folder that has it is whole. The head is the one of that log.
+func (d *Desk) directory() ([]written, transcript.Head, error) {
+	d.mu.Lock() // others may write notes meanwhile
+	defer d.mu.Unlock()
+	head := d.log.Head()
+	files, err := d.fromLog()
+	if err != nil {
+		return nil, head, err
+	}
+	has := map[string]bool{}
+	for _, f := range files {
+		has[f.name] = true
+	}
+	for _, f := range append([]File{{PlanFile, d.state.Plan.PlanSHA256}}, d.state.Files...) {
+		if has[f.Name] {
 			continue
 		}
-		if err := compareCopies(folder, d.state.copied(), list); err != nil {
-			return err
+		has[f.Name] = true
+		text, err := transcript.ReadFile(d.path(f.Name))
+		if err != nil {
+			return nil, head, fmt.Errorf("what is copied cannot be read: %w (hint: put the file back from another copy of it, and take this task again)", err)
 		}
-		return d.record(TypeCopiesRead, "room", CopiesRead{medium, said})
+		if digest := digestOf(text); digest != f.SHA256 {
+			return nil, head, fmt.Errorf("%s is not what was recorded, and nothing was copied: its SHA-256 is %s, and was %s (hint: put the file back from another copy of it, and take this task again)",
+				f.Name, digest, f.SHA256)
+		}
+		files = append(files, written{f.Name, text})
+	}
+	text, err := transcript.ReadFile(d.path(transcript.FileName))
+	if err != nil {
+		return nil, head, err
+	}
+	if _, there, tail, err := transcript.Read(text); err != nil || there != head || len(tail) > 0 {
+		return nil, head, errors.Join(fmt.Errorf("%s is not what this program has written, and nothing was copied (hint: the disk is not to be trusted; leave, and look at the file)", transcript.FileName), err)
+	}
+	log := written{transcript.FileName, text}
+	var all []File
+	for _, f := range append(slices.Clone(files), log) {
+		all = append(all, f.file())
+	}
+	return append(files, written{SumsFile, sumLines(all, "")}, log), head, nil
+}
+
+// takenOut asks to take the medium out and put it back, and tells whether that
+// was done.
+func (d *Desk) takenOut(ctx context.Context, a Attendant, number int, said CopiesWritten) (bool, error) {
+	message := func(text string) Message {
+		return Message{Title: fmt.Sprintf("Copy the backups: medium %d of %d", number, mediaNeeded), Text: []string{text}}
+	}
+	const fromMemory = "What was just written is read from memory, not from the medium. "
+	leave := Choice{"leave", "Leave it; copy to another medium"}
+	before, err := mountOf(said.Medium)
+	inSteps := err != nil && !d.state.Begun.Rehearsal
+	for inSteps {
+		out, err := a.Choose(ctx, Prompt{ID: fmt.Sprintf("copies.out %d", number), Message: message(fromMemory + "Unmount it, and take it out."),
+			Question: "Is it out?"}, []Choice{{"out", "Yes: it was unmounted, and is out"}, leave})
+		if err != nil || out == leave.Key {
+			return false, err
+		}
+		if id, _ := mediumID(said.Medium); id != said.MediumID {
+			break
+		}
+		if err := a.Tell(ctx, message("The medium was not unmounted: it is still there, in "+said.Medium+".")); err != nil {
+			return false, err
+		}
+	}
+	text := fromMemory + "Unmount it, take it out, put it back, and mount it again in the same folder."
+	if inSteps {
+		text = "Put it back, and mount it again in the same folder."
+	}
+	for {
+		back, err := a.Choose(ctx, Prompt{ID: fmt.Sprintf("copies.back %d", number), Message: message(text), Question: "Is it back?"},
+			[]Choice{{"back", "Yes: it was out, and is mounted again"}, leave})
+		if err != nil || back == leave.Key {
+			return false, err
+		}
+		if now, err := mountOf(said.Medium); inSteps || d.state.Begun.Rehearsal || err != nil || now != before {
+			return true, nil
+		}
+		if err := a.Tell(ctx, message("The medium was not unmounted: the system has had it in that folder all the time.")); err != nil {
+			return false, err
+		}
 	}
 }
 
 func notCopied(medium string, err error) error {
-	return fmt.Errorf("the backups were not all written to %s: %w (hint: nothing is lost here; make room on the medium, or take another, and take this task again)", medium, err)
+	hint := "nothing is lost here; make room on the medium, or take another, and take this task again"
+	if errors.Is(err, fs.ErrExist) {
+		hint = "a power failure can leave such a file; take another medium, or delete the file or its root-backups folder on this one, and take this task again"
+	}
+	return fmt.Errorf("the backups were not all written to %s: %w (hint: %s)", medium, err, hint)
 }
 
 // copyFile writes a file that is not there yet, and syncs it and its folder.
-// Where these very bytes are there already, nothing is done. A medium with FAT
-// knows no rename that replaces nothing: so the file has its name at once, and
-// one that was cut short is refused the next time.
+// Where these very bytes are there already, nothing is done; where others are,
+// the error wraps fs.ErrExist. A medium with FAT knows no rename that replaces
+// nothing: so the file has its name at once.
 func copyFile(name string, text []byte) error {
 	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
 		return err
@@ -201,31 +322,16 @@ func copyFile(name string, text []byte) error {
 	file, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {
 		there, err := transcript.ReadFile(name)
-		switch {
-		case err != nil:
-			return err
-		case bytes.Equal(there, text):
-			return nil
-		case len(there) < len(text) && bytes.HasPrefix(text, there):
-			// What a copy that was cut off has left: it goes on.
-			return appendFile(name, text[len(there):])
+		if err == nil && !bytes.Equal(there, text) {
+			err = fmt.Errorf("%s is there already with another content, and is never replaced: %w", name, fs.ErrExist)
 		}
-		return fmt.Errorf("%s is there already with another content, and is never replaced", name)
+		return err
 	}
 	if err != nil {
 		return err
 	}
 	_, err = file.Write(text)
 	return errors.Join(err, file.Sync(), file.Close(), syncFolder(filepath.Dir(name)))
-}
-
-func appendFile(name string, rest []byte) error {
-	file, err := os.OpenFile(name, os.O_WRONLY|os.O_APPEND, 0)
-	if err != nil {
-		return err
-	}
-	_, err = file.Write(rest)
-	return errors.Join(err, file.Sync(), file.Close())
 }
 
 func syncFolder(name string) error {
@@ -240,11 +346,11 @@ func syncFolder(name string) error {
 	return errors.Join(err, folder.Close())
 }
 
-// compareCopies reads the copies and compares them with the record. What the
-// system still has of them in memory is dropped first.
-func compareCopies(folder string, files []File, list []byte) error {
-	for _, f := range append(slices.Clone(files), File{SumsFile, digestOf(list)}) {
-		name := filepath.Join(folder, filepath.FromSlash(strings.TrimPrefix(f.Name, BackupsDir+"/")))
+// compareCopies reads the copies and compares them with what was written. What
+// the system still has of them in memory is dropped first.
+func compareCopies(medium string, files []written) error {
+	for _, f := range files {
+		name := filepath.Join(medium, filepath.FromSlash(f.name))
 		if file, err := os.Open(name); err == nil {
 			_ = unix.Fadvise(int(file.Fd()), 0, 0, unix.FADV_DONTNEED)
 			_ = file.Close()
@@ -253,7 +359,7 @@ func compareCopies(folder string, files []File, list []byte) error {
 		if err != nil {
 			return fmt.Errorf("the copy cannot be read back: %w (hint: is the medium mounted in the same folder? else use another medium)", err)
 		}
-		if digestOf(text) != f.SHA256 {
+		if !bytes.Equal(text, f.text) {
 			return fmt.Errorf("%s on the medium is not what was written (hint: do not use this medium; take another)", name)
 		}
 	}
@@ -263,7 +369,8 @@ func compareCopies(folder string, files []File, list []byte) error {
 // mountOf names the mount that a folder is in: it changes when a medium is
 // unmounted and mounted again. The number that older kernels know (before Linux
 // 6.8) is given out again at once, so that nothing can be told by it: an error.
-func mountOf(folder string) (uint64, error) {
+// Tests put an older kernel in its place.
+var mountOf = func(folder string) (uint64, error) {
 	var stat unix.Statx_t
 	err := unix.Statx(unix.AT_FDCWD, folder, 0, unix.STATX_MNT_ID_UNIQUE, &stat)
 	if err == nil && stat.Mask&unix.STATX_MNT_ID_UNIQUE == 0 {
@@ -286,5 +393,5 @@ func (d *Desk) withoutMedia(ctx context.Context, a Attendant) error {
 		return err
 	}
 	files := d.state.copied()
-	return d.record(TypeCopiesWritten, "room", CopiesWritten{noMedium, len(files), digestOf(sumLines(files, ""))})
+	return d.record(TypeCopiesWritten, "room", CopiesWritten{noMedium, "", len(files), digestOf(sumLines(files, ""))})
 }

@@ -14,6 +14,8 @@ import (
 	"testing"
 
 	"rootceremony/ceremony"
+	"rootceremony/ceremony/transcript"
+	"rootceremony/keys/virtual"
 )
 
 // beforeCopies brings Alice, alone, to the copies of her backups.
@@ -33,48 +35,65 @@ func to(folders ...string) map[string]string {
 	return answers
 }
 
-// onMedium is where a file of the backups is copied to.
-func (s *stage) onMedium(medium string, desk *ceremony.Desk) map[string]string {
+// folderOn is the folder of the newest copy on a medium: the one with the
+// longest log.
+func (s *stage) folderOn(medium string) string {
 	s.t.Helper()
-	names := map[string]string{}
 	folders, err := filepath.Glob(filepath.Join(medium, "root-backups-*"))
-	if err != nil || len(folders) != 1 {
-		s.t.Fatalf("%v, %v", folders, err)
-	}
-	for _, b := range s.backups() {
-		for _, f := range b.Files {
-			names[f.Name] = filepath.Join(folders[0], filepath.FromSlash(strings.TrimPrefix(f.Name, ceremony.BackupsDir+"/")))
+	newest, longest := "", -1
+	for _, folder := range folders {
+		if text, _ := os.ReadFile(filepath.Join(folder, transcript.FileName)); len(text) > longest {
+			newest, longest = folder, len(text)
 		}
 	}
-	return names
+	if err != nil || longest <= 0 {
+		s.t.Fatalf("no whole copy in %v: %v", folders, err)
+	}
+	return newest
 }
 
-// checkMedium compares a medium with the ceremony, and with its own list.
-func (s *stage) checkMedium(medium string, desk *ceremony.Desk) {
+// checkMedium compares the newest copy on a medium with the ceremony, and with
+// its own list.
+func (s *stage) checkMedium(medium string) {
 	s.t.Helper()
-	copied := s.onMedium(medium, desk)
+	folder := s.folderOn(medium)
 	list := ""
-	for name, there := range copied {
-		want, err := os.ReadFile(filepath.Join(s.dir, filepath.FromSlash(name)))
+	for _, name := range allFiles(s.t, folder) {
+		name, err := filepath.Rel(folder, name)
 		if err != nil {
 			s.t.Fatal(err)
 		}
-		got, err := os.ReadFile(there)
-		if err != nil || !bytes.Equal(got, want) {
-			s.t.Errorf("%s is not what was sealed: %v", there, err)
+		got, err := os.ReadFile(filepath.Join(folder, name))
+		if err != nil {
+			s.t.Fatal(err)
 		}
-		list += fmt.Sprintf("%x  %s\n", sha256.Sum256(want), strings.TrimPrefix(name, ceremony.BackupsDir+"/"))
+		if name == ceremony.SumsFile {
+			continue
+		}
+		list += fmt.Sprintf("%x  %s\n", sha256.Sum256(got), name)
+		want, err := os.ReadFile(filepath.Join(s.dir, name))
+		if name == transcript.FileName && len(want) > len(got) {
+			want = want[:len(got)] // it has grown since
+		}
+		if err != nil || !bytes.Equal(got, want) {
+			s.t.Errorf("%s is not what the ceremony has: %v", name, err)
+		}
 	}
-	sums, err := filepath.Glob(filepath.Join(medium, "root-backups-*", ceremony.SumsFile))
-	if err != nil || len(sums) != 1 {
-		s.t.Fatalf("%v, %v", sums, err)
+	for _, b := range s.backups() {
+		for _, f := range b.Files {
+			if !strings.Contains(list, f.SHA256+"  "+f.Name+"\n") {
+				s.t.Errorf("%s is not on the medium", f.Name)
+			}
+		}
 	}
-	text, err := os.ReadFile(sums[0])
+	for _, name := range []string{ceremony.PlanFile, ceremony.ResolvedFile, transcript.FileName, "evidence/"} {
+		if !strings.Contains(list, "  "+name) {
+			s.t.Errorf("%s is not on the medium", name)
+		}
+	}
+	text, err := os.ReadFile(filepath.Join(folder, ceremony.SumsFile))
 	if lines := func(s string) []string { return slices.Sorted(strings.Lines(s)) }; err != nil || !slices.Equal(lines(string(text)), lines(list)) {
-		s.t.Errorf("the list is\n%s, want\n%s", text, list)
-	}
-	if n := len(allFiles(s.t, medium)); n != len(copied)+1 {
-		s.t.Errorf("%d files on the medium, and %d belong there", n, len(copied)+1)
+		s.t.Errorf("%v: the list is\n%s, want\n%s", err, text, list)
 	}
 }
 
@@ -109,79 +128,279 @@ func TestCopiesOnTwoMedia(t *testing.T) {
 	if err := desk.Run(t.Context(), "copies", &ceremony.Script{Answers: to("", two)}); err != nil {
 		t.Fatal(err)
 	}
-	s.checkMedium(one, desk)
-	s.checkMedium(two, desk)
+	s.checkMedium(one)
+	s.checkMedium(two)
 }
 
-// A file that was cut off on a medium goes on; one with another content is
-// never replaced, and what changes while the medium is out is found.
+// whileOut does something when the medium is said to be out, and goes on
+// without a second one.
+func whileOut(medium string, do func()) *ceremony.Script {
+	a := &ceremony.Script{Answers: to(medium)}
+	a.Answers["copies.how 2"] = "none"
+	a.Answers["copies.why"] = "it is a test"
+	a.Say = func(m ceremony.Message) {
+		if strings.Contains(strings.Join(m.Text, " "), "take it out, put it back") {
+			do()
+		}
+	}
+	return a
+}
+
+// What changes while a medium is out is found. Whoever takes the same medium
+// again gets a whole copy beside the damaged one, of which nothing is replaced.
 func TestCopiesThatAreDamaged(t *testing.T) {
 	s, desk := beforeCopies(t)
-	medium := t.TempDir()
-	var names []string
-	change := func(how func(text []byte) []byte) {
-		t.Helper()
-		text, err := os.ReadFile(names[0])
-		if err == nil {
-			err = os.WriteFile(names[0], how(text), 0o600)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
+	damage := []func(text []byte) []byte{
+		func(text []byte) []byte { text[len(text)/2] ^= 1; return text },
+		func(text []byte) []byte { return text[:len(text)/3] },
+		func(text []byte) []byte { return make([]byte, len(text)) },
 	}
-	cut := func(text []byte) []byte { return text[:len(text)/3] }
-	flip := func(text []byte) []byte { text[len(text)/2] ^= 1; return text }
-	// while runs when the medium is said to be out.
-	while := func(do func()) *ceremony.Script {
-		a := &ceremony.Script{Answers: to(medium)}
-		a.Answers["copies.how 2"] = "none"
-		a.Answers["copies.why"] = "it is a test"
-		a.Say = func(m ceremony.Message) {
-			if do != nil && strings.Contains(strings.Join(m.Text, " "), "take it out, put it back") {
-				for _, name := range s.onMedium(medium, desk) {
-					names = append(names, name)
+	for _, how := range damage {
+		for _, part := range []string{"private/backups/*/*/*.key.age", "evidence/*/*", transcript.FileName, ceremony.SumsFile, "../" + ceremony.MediumFile} {
+			medium, name := t.TempDir(), ""
+			err := desk.Run(t.Context(), "copies", whileOut(medium, func() {
+				names, err := filepath.Glob(filepath.Join(s.folderOn(medium), part))
+				if err != nil || len(names) == 0 {
+					t.Fatalf("no %s: %v", part, err)
 				}
-				slices.Sort(names)
-				do()
+				name = names[0]
+				text, err := os.ReadFile(name)
+				if err == nil {
+					err = os.WriteFile(name, how(text), 0o600)
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+			}))
+			if err == nil || !strings.Contains(err.Error(), name+" on the medium is not what was written") {
+				t.Errorf("%s: %v", part, err)
+			}
+			if n := len(desk.State().Copies); n != 0 {
+				t.Fatalf("%d copies recorded", n)
 			}
 		}
-		return a
 	}
-	for _, c := range []struct {
-		how  func([]byte) []byte
-		want string
-		mend bool // whether the task goes on with what is there
-	}{
-		{flip, "on the medium is not what was written", false},
-		{cut, "on the medium is not what was written", true},
-	} {
-		if err := desk.Run(t.Context(), "copies", while(func() { change(c.how) })); err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%v, want %q", err, c.want)
+	medium := t.TempDir()
+	damaged := ""
+	if err := desk.Run(t.Context(), "copies", whileOut(medium, func() {
+		damaged = filepath.Join(s.folderOn(medium), ceremony.PlanFile)
+		if err := os.Truncate(damaged, 3); err != nil {
+			t.Fatal(err)
 		}
-		if n := len(desk.State().Copies); n != 0 {
-			t.Fatalf("%d copies recorded", n)
-		}
-		err := desk.Run(t.Context(), "copies", while(func() {}))
-		switch {
-		case c.mend && err != nil:
-			t.Error(err)
-		case !c.mend && (err == nil || !strings.Contains(err.Error(), "another content, and is never replaced")):
-			t.Errorf("another content: %v", err)
-		case !c.mend:
-			change(flip)
-		}
+	})); err == nil {
+		t.Error("a plan that is cut off is not found")
 	}
-	s.checkMedium(medium, desk)
+	if err := desk.Run(t.Context(), "copies", whileOut(medium, func() {})); err != nil {
+		t.Fatal(err)
+	}
+	s.checkMedium(medium)
+	if text, err := os.ReadFile(damaged); err != nil || len(text) != 3 {
+		t.Errorf("the damaged copy was replaced: %d bytes, %v", len(text), err)
+	}
 	if desk.State().Exceptions != 1 {
 		t.Errorf("%d exceptions for one medium that was not there", desk.State().Exceptions)
+	}
+}
+
+// A file that is none of ours is never replaced, and the error says what to do.
+func TestCopiesMeetJunk(t *testing.T) {
+	_, desk := beforeCopies(t)
+	run := func(name string, junk []byte, want string) {
+		t.Helper()
+		medium := t.TempDir()
+		a := &ceremony.Script{Answers: to(medium)}
+		there := filepath.Join(medium, name)
+		put := func() {
+			err := os.MkdirAll(filepath.Dir(there), 0o700)
+			if err == nil {
+				err = os.WriteFile(there, junk, 0o600)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if name == ceremony.MediumFile {
+			put()
+		}
+		a.Say = func(m ceremony.Message) {
+			_, after, found := strings.Cut(strings.Join(m.Text, " "), "files are written to ")
+			if folder, _, _ := strings.Cut(after, ":"); found && name != ceremony.MediumFile {
+				there = filepath.Join(folder, name)
+				put()
+			}
+		}
+		err := desk.Run(t.Context(), "copies", a)
+		for _, want := range []string{there, want, "hint: a power failure can leave such a file; take another medium, or delete the file"} {
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: %v, want %q", name, err, want)
+			}
+		}
+		if text, err := os.ReadFile(there); err != nil || !bytes.Equal(text, junk) {
+			t.Errorf("%s was replaced: %q, %v", name, text, err)
+		}
+	}
+	run(ceremony.PlanFile, make([]byte, 4096), "is never replaced")
+	run(transcript.FileName, nil, "is never replaced")
+	run(ceremony.MediumFile, make([]byte, 33), "is not what names a medium")
+	run(ceremony.MediumFile, nil, "is not what names a medium")
+	run(ceremony.MediumFile, []byte(strings.Repeat("a", 32)), "is not what names a medium")
+	run(ceremony.MediumFile, []byte(strings.Repeat("A", 32)+"\n"), "is not what names a medium")
+}
+
+// A file that is damaged here is named before anything is written to a medium.
+func TestDamagedFilesAreNotCopied(t *testing.T) {
+	s, desk := beforeCopies(t)
+	key, err := filepath.Glob(filepath.Join(s.dir, "private/backups/*/*/*.key.age"))
+	if err != nil || len(key) == 0 {
+		t.Fatal(err)
+	}
+	evidence, err := filepath.Glob(filepath.Join(s.dir, "evidence/*/*"))
+	if err != nil || len(evidence) == 0 {
+		t.Fatal(err)
+	}
+	for _, name := range []string{key[0], evidence[0], filepath.Join(s.dir, ceremony.PlanFile), filepath.Join(s.dir, transcript.FileName)} {
+		for _, gone := range []bool{false, true} {
+			if gone && filepath.Base(name) == transcript.FileName {
+				continue
+			}
+			text, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			changed := bytes.Clone(text)
+			changed[len(changed)/2] ^= 1
+			if gone {
+				err = os.Remove(name)
+			} else {
+				err = os.WriteFile(name, changed, 0o600)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			medium := t.TempDir()
+			err = desk.Run(t.Context(), "copies", &ceremony.Script{Answers: to(medium)})
+			for _, want := range []string{filepath.Base(name), "hint: "} {
+				if err == nil || !strings.Contains(err.Error(), want) {
+					t.Errorf("%s: %v, want %q", name, err, want)
+				}
+			}
+			if files := allFiles(t, medium); len(files) > 0 {
+				t.Errorf("%s: written were %v", name, files)
+			}
+			back := text
+			if filepath.Base(name) == transcript.FileName { // which has grown meanwhile
+				if back, err = os.ReadFile(name); err != nil {
+					t.Fatal(err)
+				}
+				back[len(text)/2] ^= 1
+			}
+			if err := os.WriteFile(name, back, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := desk.Run(t.Context(), "copies", &ceremony.Script{}); err != nil {
+		t.Error(err)
+	}
+}
+
+// The laptop is gone: what a medium has, copied to another laptop, is a ceremony
+// directory in which a key is restored, the status is shown, and a check-up is
+// held.
+func TestMediumIsACeremonyDirectory(t *testing.T) {
+	s, desk := newPair(t, 2).opened()
+	runTo(t, desk, "sign alice")
+	public := desk.State().Holders["alice"].Key.Public
+	desk.Close()
+	media, err := filepath.Glob(filepath.Join(s.dir, filepath.FromSlash(ceremony.MediaDir), "*"))
+	if err != nil || len(media) != 2 {
+		t.Fatalf("%v, %v", media, err)
+	}
+	for _, medium := range media {
+		s.checkMedium(medium)
+		dir := t.TempDir()
+		if err := os.CopyFS(dir, os.DirFS(s.folderOn(medium))); err != nil {
+			t.Fatal(err)
+		}
+		if there, err := ceremony.LookAt(dir); err != nil || there.CheckFiles() != nil {
+			t.Fatalf("%v, %v", err, there.CheckFiles())
+		}
+		tokens := desk.Tokens() // what people carry
+		fresh := "FRESH-" + filepath.Base(medium)
+		if _, err := s.drawer.Add(fresh, virtual.Options{}); err != nil {
+			t.Fatal(err)
+		}
+		tokens.Stickers = append(slices.Clone(tokens.Stickers), fresh)
+		tokens.Identities = filepath.Join(s.dir, filepath.FromSlash(ceremony.IdentitiesDir))
+		open := func(what func(*ceremony.Desk) error) *ceremony.Desk {
+			t.Helper()
+			again, err := ceremony.OpenDesk(dir, ceremony.Settings{Program: "test", Clock: clock, Rehearsal: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = again.Close() })
+			again.UseTokens(tokens)
+			if err := what(again); err != nil {
+				t.Fatal(err)
+			}
+			return again
+		}
+		again := open((*ceremony.Desk).OnlyCheckup)
+		runTasks(t, again, &ceremony.Script{}, "checkup bruno", "checkup safe-1", "checkup end")
+		again.Close()
+		again = open((*ceremony.Desk).OnlyRestore)
+		answers := quorum(map[string]string{"restore.whose": "alice", "restore.what": "key", "restore.sticker": fresh}, "safe-2", "bruno")
+		if err := again.Run(t.Context(), "restore", &ceremony.Script{Answers: answers}); err != nil {
+			t.Fatal(err)
+		}
+		if alice := again.State().Holders["alice"]; alice.Key.Public != public || alice.Holder.Token != fresh {
+			t.Errorf("restored: %+v", alice)
+		}
+	}
+}
+
+// A stick that comes back in another folder is still the same one.
+func TestMediumInAnotherFolder(t *testing.T) {
+	s, desk := beforeCopies(t)
+	above := t.TempDir()
+	one, two := filepath.Join(above, "one"), filepath.Join(above, "two")
+	if err := os.Mkdir(one, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	a := &ceremony.Script{Answers: to(one)}
+	a.Answers["copies.where 2"] = two
+	a.Say = func(m ceremony.Message) {
+		if m.Title == "Copy the backups: medium 2 of 2" {
+			_ = os.Rename(one, two)
+		}
+	}
+	err := desk.Run(t.Context(), "copies", a)
+	if err == nil || !strings.Contains(err.Error(), two+" has its copy already, as "+one) {
+		t.Errorf("%v", err)
+	}
+	// Another one in the folder that the first was in is another one.
+	if err := os.Mkdir(one, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := desk.Run(t.Context(), "copies", &ceremony.Script{Answers: map[string]string{"copies.where 2": one}}); err != nil {
+		t.Fatal(err)
+	}
+	s.checkMedium(one)
+	s.checkMedium(two)
+	ids := map[string]bool{}
+	for _, c := range desk.State().Copies {
+		ids[c.MediumID] = true
+	}
+	if len(ids) != 2 {
+		t.Errorf("the media have the ids %v", ids)
 	}
 }
 
 // A list that is changed while the medium is out is found, and so is a file that
 // is gone.
 func TestCopiesThatAreNotThere(t *testing.T) {
-	s, desk := beforeCopies(t)
-	for _, part := range []string{ceremony.SumsFile, "*/*/*.key.age"} {
+	_, desk := beforeCopies(t)
+	for _, part := range []string{ceremony.SumsFile, "private/backups/*/*/*.key.age"} {
 		medium := t.TempDir()
 		a := &ceremony.Script{Answers: to(medium)}
 		a.Say = func(m ceremony.Message) {
@@ -203,7 +422,6 @@ func TestCopiesThatAreNotThere(t *testing.T) {
 	if n := len(desk.State().Copies); n != 0 {
 		t.Errorf("%d copies recorded", n)
 	}
-	_ = s
 }
 
 // Going on without media is an exception, and holds for the backups that there
@@ -322,17 +540,46 @@ func TestCopiesToMountedMedia(t *testing.T) {
 	first := &outAndIn{back: again(0)}
 	first.Answers = to(mounted[0], sticks[0])
 	refused("the same under another name", first, "has its copy already")
-	second := &outAndIn{back: again(1)}
-	second.Answers = to("", mounted[1])
 	if len(desk.State().Copies) != 1 {
 		t.Fatalf("%d media", len(desk.State().Copies))
 	}
-	second.Answers = map[string]string{"copies.where 2": mounted[1]}
-	if err := desk.Run(t.Context(), "copies", second); err != nil {
+	// It is taken out, and put in again elsewhere.
+	elsewhere := t.TempDir()
+	mount("--move", mounted[0], elsewhere)
+	t.Cleanup(func() { _ = exec.Command("umount", elsewhere).Run() })
+	second := func(medium string) *outAndIn {
+		o := &outAndIn{back: again(1)}
+		o.Answers = map[string]string{"copies.where 2": medium}
+		return o
+	}
+	refused("the same in another place", second(elsewhere), elsewhere+" has its copy already, as "+mounted[0])
+	below := filepath.Join(elsewhere, "below")
+	if err := os.Mkdir(below, 0o700); err != nil {
 		t.Fatal(err)
 	}
+	refused("a folder on it", second(below), "not the one that the medium is mounted in")
+	// A kernel without numbers for mounts is asked twice.
+	ceremony.OldKernel(t)
+	told = 0
+	old := second(mounted[1])
+	old.Say = asked.Say
+	old.out = func(n int) (string, error) {
+		if n > 0 {
+			if out, err := exec.Command("umount", mounted[1]).CombinedOutput(); err != nil {
+				t.Fatalf("%v: %s", err, out)
+			}
+		}
+		return "out", nil
+	}
+	old.back = func(n int) (string, error) {
+		mount("--bind", sticks[1], mounted[1])
+		return "back", nil
+	}
+	if err := desk.Run(t.Context(), "copies", old); err != nil || told != 1 || old.times != 1 {
+		t.Fatalf("%v, told %d times, back %d times", err, told, old.times)
+	}
 	for _, stick := range sticks {
-		s.checkMedium(stick, desk)
+		s.checkMedium(stick)
 	}
 	if task, _ := desk.Next(); task.ID != "review" {
 		t.Errorf("next is %s", task.ID)
@@ -342,11 +589,17 @@ func TestCopiesToMountedMedia(t *testing.T) {
 // outAndIn takes a medium out and puts it back.
 type outAndIn struct {
 	ceremony.Script
-	back  func(n int) (string, error) // the n-th time, from 0
+	out   func(n int) (string, error) // the n-th time, from 0
+	back  func(n int) (string, error)
+	outs  int
 	times int
 }
 
 func (o *outAndIn) Choose(ctx context.Context, p ceremony.Prompt, choices []ceremony.Choice) (string, error) {
+	if strings.HasPrefix(p.ID, "copies.out ") {
+		o.outs++
+		return o.out(o.outs - 1)
+	}
 	if strings.HasPrefix(p.ID, "copies.back ") {
 		o.times++
 		return o.back(o.times - 1)

@@ -205,17 +205,20 @@ type CheckupDone struct {
 	Next    time.Time `json:"next"`
 }
 
-// CopiesWritten: the backups were written to a removable medium.
+// CopiesWritten: the backups were written to a removable medium. To go on
+// without comes right after an exception.
 type CopiesWritten struct {
-	Medium string `json:"medium"` // as people call it
-	Files  int    `json:"files"`
-	List   string `json:"list"` // SHA-256 of the list of files on it
+	Medium   string `json:"medium"`              // folder it was mounted in; "none": without
+	MediumID string `json:"medium_id,omitempty"` // 16 random bytes in hex, which are on it
+	Files    int    `json:"files"`               // how many files of backups
+	List     string `json:"list"`                // SHA-256 of their list
 }
 
 // CopiesRead: the medium was taken out and put back, and all of it was there.
 type CopiesRead struct {
-	Medium string `json:"medium"`
-	List   string `json:"list"`
+	Medium   string `json:"medium"`
+	MediumID string `json:"medium_id"`
+	List     string `json:"list"`
 }
 
 // KeyMade: the token holds the root key. Where PUK and management key were not

@@ -215,10 +215,8 @@ func (d *Desk) nothingElsePublished() error {
 	})
 }
 
-// mend writes the files that the log tells of and an earlier process did not
-// live to write, and compares the others. Where a file holds something else,
-// or one is gone that cannot be made again, that is an error.
-func (d *Desk) mend() error {
+// fromLog are the files that follow from the log, as it stands.
+func (d *Desk) fromLog() ([]written, error) {
 	s := d.state
 	var files []written
 	if s.Plan != nil {
@@ -227,14 +225,14 @@ func (d *Desk) mend() error {
 	if s.Draft != nil {
 		draft, err := s.draftFile(s.Root)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		files = append(files, draft)
 		for _, h := range s.Plan.Holders {
 			if m := s.Holders[h.ID].Signature; m != nil {
 				file, err := signatureFile(m.Digest, h.ID, m.KeyID, m.Signature)
 				if err != nil {
-					return err
+					return nil, err
 				}
 				files = append(files, file)
 			}
@@ -243,19 +241,30 @@ func (d *Desk) mend() error {
 	if s.Published != nil {
 		root, err := s.rootFile(s.Published.File.Name, s.Published.KeyIDs)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		files = append(files, root)
 	}
 	if s.Sealed != nil && s.Sealed.Fuller != nil {
 		root, err := s.rootFile(s.Sealed.Fuller.Name, s.Sealed.KeyIDs)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		files = append(files, root)
 	}
 	if s.Closed != nil {
 		files = append(files, s.sums())
+	}
+	return files, nil
+}
+
+// mend writes the files that the log tells of and an earlier process did not
+// live to write, and compares the others. Where a file holds something else,
+// or one is gone that cannot be made again, that is an error.
+func (d *Desk) mend() error {
+	files, err := d.fromLog()
+	if err != nil {
+		return err
 	}
 	for _, file := range files {
 		if err := d.write(file); err != nil {

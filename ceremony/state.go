@@ -34,12 +34,13 @@ type State struct {
 
 	Recipients map[string]*RecipientProved // by id
 	Drills     []*DrillDone
-	Written    map[string]*CopiesWritten // by medium
+	Written    map[string]*CopiesWritten // by the medium's id; "": going on without
 	Copies     []*CopiesRead
 	Passed     map[string]bool // by id, in the check-up that is going on
 	Checkups   []*CheckupDone
 
-	heads []string // heads[n] is the hash of line n; heads[0] of the empty log
+	heads    []string // heads[n] is the hash of line n; heads[0] of the empty log
+	previous string   // type of the newest event
 }
 
 // HolderState is one holder's part of it.
@@ -100,6 +101,7 @@ func (s *State) Apply(e transcript.Event) error {
 	if err := s.apply(e); err != nil {
 		return fmt.Errorf("%s line %d (%s): %w", transcript.FileName, e.Seq, e.Type, err)
 	}
+	s.previous = e.Type
 	return nil
 }
 
