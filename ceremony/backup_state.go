@@ -149,6 +149,11 @@ func (h *HolderState) backup(what string) *BackupStored {
 	return b
 }
 
+// testFile is the name of the test file that a recipient's passphrase has made.
+func testFile(id, digest string) string {
+	return fmt.Sprintf("%s/tests/%s.%.8s.age", BackupsDir, id, digest)
+}
+
 func (s *State) recipientProved(e transcript.Event) error {
 	var data RecipientProved
 	if err := read(e, &data); err != nil {
@@ -170,6 +175,9 @@ func (s *State) recipientProved(e transcript.Event) error {
 	}
 	if data.Absent && data.Test != nil {
 		return errors.New("a passphrase cannot be absent: nothing could be sealed with it")
+	}
+	if data.Test != nil && data.Test.Name != testFile(data.Recipient, data.Test.SHA256) {
+		return fmt.Errorf("%.80q is no test file of %s", data.Test.Name, person.Name)
 	}
 	if data.Test != nil {
 		s.Files = append(s.Files, *data.Test)

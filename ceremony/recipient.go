@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"rootceremony/keys"
 	"rootceremony/keys/backup"
@@ -116,7 +117,7 @@ func (d *Desk) provePassphrase(ctx context.Context, a Attendant, r BackupRecipie
 	if err != nil {
 		return err
 	}
-	test := written{fmt.Sprintf("%s/tests/%s.%.8s.age", BackupsDir, r.ID, digestOf(made.Data)), made.Data}
+	test := written{testFile(r.ID, digestOf(made.Data)), made.Data}
 	if err := d.write(test); err != nil {
 		return err
 	}
@@ -237,7 +238,8 @@ func readSecret(name string) (*secret.Buffer, error) {
 	if name == "" {
 		return nil, errors.New("name the file")
 	}
-	file, err := os.Open(name)
+	// Opening a pipe would wait for whoever writes into it.
+	file, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
 	}

@@ -109,15 +109,15 @@ func (s *Script) Type(ctx context.Context, p Prompt, want string) error {
 	return nil
 }
 
-// AskSecret gives the PIN that the holder has in every automatic rehearsal.
+// AskSecret gives the PIN, or the passphrase, that its holder has in every
+// automatic rehearsal.
 func (s *Script) AskSecret(ctx context.Context, p Prompt, check func(*secret.Buffer) error) (*secret.Buffer, error) {
 	answer, ok, err := s.prompted(ctx, p)
 	if err != nil {
 		return nil, err
 	}
 	if !ok {
-		_, holder, _ := strings.Cut(p.ID, " ")
-		answer = rehearsalPIN(holder)
+		answer = rehearsalSecret(p.ID)
 	}
 	pin, err := secret.Take([]byte(answer))
 	if err != nil {
@@ -130,6 +130,18 @@ func (s *Script) AskSecret(ctx context.Context, p Prompt, check func(*secret.Buf
 		}
 	}
 	return pin, nil
+}
+
+// rehearsalSecret is what is typed unseen at the prompt with that id.
+func rehearsalSecret(id string) string {
+	what, who, _ := strings.Cut(id, " ")
+	switch {
+	case what == "entropy.typed":
+		return strings.Repeat(rehearsalPIN(who), 2)
+	case strings.HasSuffix(what, ".passphrase"), what == "recipient.again":
+		return "nothing in rehearsals needs hiding " + rehearsalPIN(who)
+	}
+	return rehearsalPIN(who)
 }
 
 // rehearsalPIN is a PIN that protects nothing: 7 digits made of the name.
