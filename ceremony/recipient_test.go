@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"filippo.io/age"
+
 	"rootceremony/ceremony"
 	"rootceremony/ceremony/transcript"
 )
@@ -100,4 +102,87 @@ func TestNewPINSaysWhatIsTrue(t *testing.T) {
 			t.Errorf("backups %v: %q", backups, a.said)
 		}
 	}
+}
+
+// Whoever mistypes a passphrase, or takes the wrong file, is asked again at once:
+// the PIN of who came before is not asked for a second time. Whoever goes leaves
+// nothing behind.
+func TestSlipsAreAskedAgain(t *testing.T) {
+	plan, identities, files := safesPlan(t, 3, 2, `recipients = [`, `recipients = ["holders", "Words", `,
+		"[[holder]]\nname = \"Alice", "[[recipient]]\nname = \"Words\"\npassphrase = true\n\n[[holder]]\nname = \"Alice")
+	files["safe-2"] = locked(t, files["safe-2"])
+	s, desk := newStageOf(t, keep(plan, 2)).withSafes(identities, files).opened()
+	runTasks(t, desk, &ceremony.Script{}, "preflight", "agree", "enrol alice", "enrol bruno")
+	slip := &typing{secrets: map[string][]string{
+		"recipient.passphrase words": {words}, "recipient.again words": {words + "s", words}, "seal.passphrase words": {words + "s", words, words},
+		"open.passphrase words": {words + "s", words}, "identity.passphrase safe-2": {"x", words, "x", words}}}
+	other := filepath.Join(t.TempDir(), "other.txt")
+	if err := transcript.WriteNew(other, []byte(stranger(t)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	paths := &asking{typing: slip, answers: map[string][]string{"identity safe-1": {filepath.Join(s.dir, ceremony.PlanFile), other, s.identityFile("safe-1")}}}
+	runTasks(t, desk, paths, "recipient words", "recipient safe-1", "recipient safe-2", "key alice", "key bruno")
+	slip.asked = nil
+	slip.Answers = by("bruno", "words", "safe-2")
+	runTasks(t, desk, paths, "drill")
+	for id, times := range map[string]int{"holder.pin bruno": 1, "open.passphrase words": 2, "identity.passphrase safe-2": 2} {
+		n := 0
+		for _, asked := range slip.asked {
+			if asked == id {
+				n++
+			}
+		}
+		if n != times {
+			t.Errorf("%s was asked %d times, not %d", id, n, times)
+		}
+	}
+	if !slip.saw("That did not open it") || len(desk.State().Drills) != 1 {
+		t.Errorf("drills %+v, said %q", desk.State().Drills, slip.said)
+	}
+}
+
+// asking answers questions one after the other, by prompt id.
+type asking struct {
+	*typing
+	answers map[string][]string
+}
+
+func (a *asking) Ask(ctx context.Context, p ceremony.Prompt, check func(string) error) (string, error) {
+	if rest := a.answers[p.ID]; len(rest) > 0 {
+		a.answers[p.ID] = rest[1:]
+		return rest[0], check(rest[0])
+	}
+	return a.typing.Ask(ctx, p, check)
+}
+
+// stranger is the identity of nobody in the plan.
+func stranger(t testing.TB) string {
+	t.Helper()
+	identity, err := age.GenerateX25519Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return identity.String() + "\n"
+}
+
+// locked is an identity file encrypted with the passphrase words.
+func locked(t testing.TB, text string) string {
+	t.Helper()
+	r, err := age.NewScryptRecipient(words)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.SetWorkFactor(4)
+	var out bytes.Buffer
+	w, err := age.Encrypt(&out, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Write([]byte(text)); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return out.String()
 }

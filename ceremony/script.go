@@ -28,10 +28,14 @@ func (s *Script) say(m Message) {
 	}
 }
 
-// prompted shows a prompt, and returns the answer that was laid down for it.
+// prompted shows a prompt, and returns the answer that was laid down for it. One
+// that was not right the first time is not given again.
 func (s *Script) prompted(ctx context.Context, p Prompt) (string, bool, error) {
 	s.say(p.Message)
 	answer, ok := s.Answers[p.ID]
+	if p.Again != nil {
+		return "", false, fmt.Errorf("the answer given at the prompt %q is refused: %w", p.ID, p.Again)
+	}
 	return answer, ok, ctx.Err()
 }
 
