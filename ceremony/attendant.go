@@ -71,6 +71,10 @@ type Prompt struct {
 	Final bool
 	// Enter is what an empty answer of Ask stands for; "": nothing.
 	Enter string
+	// Again is why the answer before was not the right one, where the question
+	// is asked again; the text says it too. A script, which has no other
+	// answer, stops with it.
+	Again error
 }
 
 // Choice is one of the answers of Choose.

@@ -88,11 +88,7 @@ func (s *State) recipientName(id string) string {
 // passphrase.
 func (s *State) person(id string) (backup.Person, error) {
 	if h := s.Holders[id]; h != nil {
-		if h.Prepared == nil {
-			return backup.Person{}, fmt.Errorf("the token of %s is not prepared", h.Holder.Name)
-		}
-		text, err := backup.TokenRecipient(h.Prepared.Age)
-		return backup.Person{Name: h.Holder.Name, Slug: id, Text: text}, err
+		return h.person()
 	}
 	r := s.outside(id)
 	if r == nil {
@@ -102,6 +98,15 @@ func (s *State) person(id string) (backup.Person, error) {
 		return backup.Person{Name: r.Name, Slug: id, Text: string(backup.Passphrase)}, nil
 	}
 	return backup.Person{Name: r.Name, Slug: id, Text: r.Age}, nil
+}
+
+// person is a holder as the key in 82 of the token is encrypted to.
+func (h *HolderState) person() (backup.Person, error) {
+	if h.Prepared == nil {
+		return backup.Person{}, fmt.Errorf("the token of %s is not prepared", h.Holder.Name)
+	}
+	text, err := backup.TokenRecipient(h.Prepared.Age)
+	return backup.Person{Name: h.Holder.Name, Slug: h.Holder.ID, Text: text}, err
 }
 
 // recipientsMissing are those who have not shown yet that they open a test
@@ -149,6 +154,11 @@ func (h *HolderState) backup(what string) *BackupStored {
 	return b
 }
 
+// testFile is the name of the test file that a recipient's passphrase has made.
+func testFile(id, digest string) string {
+	return fmt.Sprintf("%s/tests/%s.%.8s.age", BackupsDir, id, digest)
+}
+
 func (s *State) recipientProved(e transcript.Event) error {
 	var data RecipientProved
 	if err := read(e, &data); err != nil {
@@ -170,6 +180,9 @@ func (s *State) recipientProved(e transcript.Event) error {
 	}
 	if data.Absent && data.Test != nil {
 		return errors.New("a passphrase cannot be absent: nothing could be sealed with it")
+	}
+	if data.Test != nil && data.Test.Name != testFile(data.Recipient, data.Test.SHA256) {
+		return fmt.Errorf("%.80q is no test file of %s", data.Test.Name, person.Name)
 	}
 	if data.Test != nil {
 		s.Files = append(s.Files, *data.Test)

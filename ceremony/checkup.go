@@ -10,7 +10,6 @@ import (
 
 	"rootceremony/ceremony/transcript"
 	"rootceremony/keys"
-	"rootceremony/keys/backup"
 	"rootceremony/keys/secret"
 )
 
@@ -69,24 +68,12 @@ func (d *Desk) checkupHolder(ctx context.Context, a Attendant, h *HolderState) e
 	if err := d.settle(ctx, a, h, there[0]); err != nil {
 		return err
 	}
-	recipient, err := backup.TokenRecipient(h.Prepared.Age)
-	if err != nil {
-		return err
-	}
-	to, err := backup.ParseRecipient(h.Holder.Name, recipient)
-	if err != nil {
-		return err
-	}
-	file, want, err := backup.Challenge(to)
-	if err != nil {
-		return err
-	}
 	err = d.withPIN(ctx, a, h, there[0].PINTries, func(s *keys.Session, pin *secret.Buffer) error {
-		opened, err := d.openByToken(ctx, a, s, h, pin, backup.OpenOrder{Test: h.Holder.ID, By: backup.ByToken}, file, "open a test file")
+		want, answer, err := d.tokenOpensTest(ctx, a, s, h, pin)
 		if err != nil {
 			return err
 		}
-		if string(opened.Data) != want {
+		if string(answer) != want {
 			return fmt.Errorf("what the token of %s opened is not what was sealed (hint: do not rely on this token; restore its key to another)", h.Holder.Name)
 		}
 		if err := d.record(TypeCheckupPassed, h.Holder.ID, CheckupPassed{h.Holder.ID, h.Serial, want}); err != nil {
@@ -109,15 +96,7 @@ func (d *Desk) checkupRecipient(ctx context.Context, a Attendant, r BackupRecipi
 	if err != nil {
 		return err
 	}
-	recipient, err := person.Recipient()
-	if err != nil {
-		return err
-	}
-	file, want, err := backup.Challenge(recipient)
-	if err != nil {
-		return err
-	}
-	answer, err := d.withIdentity(ctx, a, r, backup.OpenOrder{Test: r.ID, By: backup.ByIdentity}, file, func(*keys.Session, keys.Opened) error { return nil })
+	want, answer, err := d.opensTest(ctx, a, r, person)
 	if err != nil {
 		return err
 	}
@@ -126,26 +105,16 @@ func (d *Desk) checkupRecipient(ctx context.Context, a Attendant, r BackupRecipi
 
 // checkupPassphrase has a passphrase open its own test file of the day.
 func (d *Desk) checkupPassphrase(ctx context.Context, a Attendant, r BackupRecipient) error {
-	proof := d.state.Recipients[r.ID]
-	file, err := transcript.ReadFile(d.path(proof.Test.Name))
+	file, err := d.testFile(r)
 	if err != nil {
 		return err
 	}
-	typed, err := d.askPassphrase(ctx, a, r, "checkup.passphrase "+r.ID, "is it still known?", "It opens the test file that it has made on the day.")
+	typed, answer, err := d.typedForTest(ctx, a, r, passphrasePrompt(r, "checkup.passphrase", "is it still known?", "It opens the test file that it has made on the day."), file)
 	if err != nil {
 		return err
 	}
-	defer typed.Wipe()
-	var answer []byte
-	err = d.withSession(ctx, func(s *keys.Session) error {
-		opened, err := s.OpenBackup(ctx, keys.BackupOrder{Ciphertext: file, Open: orderOf(backup.OpenOrder{Test: r.ID, By: backup.ByPassphrase}), Secrets: []*secret.Buffer{typed}}, nil)
-		answer = opened.Data
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	return d.recipientPassed(ctx, a, r, answer, proof.Answer)
+	typed.Wipe()
+	return d.recipientPassed(ctx, a, r, answer, d.state.Recipients[r.ID].Answer)
 }
 
 func (d *Desk) recipientPassed(ctx context.Context, a Attendant, r BackupRecipient, answer []byte, want string) error {

@@ -443,7 +443,7 @@ func heldFacts(info keys.Info) []Fact {
 // withNewPIN has the holder choose a PIN and runs do on the token with it. The
 // token does not have it yet.
 func (d *Desk) withNewPIN(ctx context.Context, a Attendant, h *HolderState, info keys.Info, do func(*keys.Session, *secret.Buffer) error) error {
-	pin, err := NewPIN(ctx, a, h.Holder.ID, h.Holder.Name, tokenFacts(info, h.Holder))
+	pin, err := d.newPIN(ctx, a, h, info, checkPIN)
 	if err != nil {
 		return err
 	}
@@ -454,14 +454,24 @@ func (d *Desk) withNewPIN(ctx context.Context, a Attendant, h *HolderState, info
 // NewPIN has a person choose a PIN for a token, typed twice. The caller wipes
 // it. id ends the ids of the prompts.
 func NewPIN(ctx context.Context, a Attendant, id, name string, facts []Fact) (*secret.Buffer, error) {
-	return newPIN(ctx, a, id, name, facts, checkPIN)
+	return newPIN(ctx, a, id, name, "Where the PUK has no backup, a PIN that is forgotten or typed wrong 5 times is lost with its key.", facts, checkPIN)
 }
 
-func newPIN(ctx context.Context, a Attendant, id, name string, facts []Fact, check func(*secret.Buffer) error) (*secret.Buffer, error) {
+// newPIN is NewPIN for a holder's token, with a rule of its own.
+func (d *Desk) newPIN(ctx context.Context, a Attendant, h *HolderState, info keys.Info, check func(*secret.Buffer) error) (*secret.Buffer, error) {
+	lost := "It has no backup: a PIN that is forgotten or typed wrong 5 times is lost with its key."
+	if d.state.Plan.Backup != nil {
+		lost = "If it is forgotten or typed wrong 5 times, the recipients of the backups can have a new one set, once the root key is made."
+	}
+	return newPIN(ctx, a, h.Holder.ID, h.Holder.Name, lost, tokenFacts(info, h.Holder), check)
+}
+
+// newPIN says by lost what becomes of a PIN that is forgotten.
+func newPIN(ctx context.Context, a Attendant, id, name, lost string, facts []Fact, check func(*secret.Buffer) error) (*secret.Buffer, error) {
 	title := name + ": choose a PIN"
 	for {
 		pin, err := a.AskSecret(ctx, Prompt{ID: "holder.pin.new " + id, Message: Message{Title: title, Facts: facts, Text: []string{
-			"The PIN is yours alone: the others look away. It has 6 to 8 digits. Where the PUK has no backup, a PIN that is forgotten or typed wrong 5 times is lost with its key."}},
+			"The PIN is yours alone: the others look away. It has 6 to 8 digits. " + lost}},
 			Question: name + ", type your new PIN:"}, check)
 		if err != nil {
 			return nil, err

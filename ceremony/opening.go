@@ -193,18 +193,10 @@ func (o *opening) open(ctx context.Context, layer backup.Layer, data []byte, the
 }
 
 func (o *opening) openByPassphrase(ctx context.Context, r BackupRecipient, layer backup.Layer, data []byte, then func(*keys.Session, keys.Opened) error) error {
-	typed, err := o.d.askPassphrase(ctx, o.a, r, "open.passphrase "+r.ID, "open the backup of "+o.h.Holder.Name, "It opens one layer.")
-	if err != nil {
-		return err
-	}
-	defer typed.Wipe()
-	return o.d.withSession(ctx, func(s *keys.Session) error {
-		opened, err := s.OpenBackup(ctx, keys.BackupOrder{Ciphertext: data, Open: orderOf(backup.OpenOrder{Layer: layer, By: backup.ByPassphrase}), Secrets: []*secret.Buffer{typed}}, nil)
-		if err != nil {
-			return err
-		}
-		return then(s, opened)
-	})
+	typed, err := o.d.openByPassphrase(ctx, o.a, passphrasePrompt(r, "open.passphrase", "open the backup of "+o.h.Holder.Name, "It opens one layer."),
+		backup.OpenOrder{Layer: layer, By: backup.ByPassphrase}, data, then)
+	typed.Wipe()
+	return err
 }
 
 func fitsOpening(h *HolderState, info keys.Info) error {

@@ -10,7 +10,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
+	"rootceremony/ceremony/transcript"
 	"rootceremony/keys"
 	"rootceremony/keys/backup"
 	"rootceremony/keys/secret"
@@ -53,21 +55,31 @@ func (d *Desk) proveRecipient(ctx context.Context, a Attendant, r BackupRecipien
 		}
 		return d.record(TypeRecipientProved, r.ID, RecipientProved{Recipient: r.ID, Age: person.Text, Absent: true})
 	}
-	recipient, err := person.Recipient()
-	if err != nil {
-		return err
-	}
-	file, want, err := backup.Challenge(recipient)
-	if err != nil {
-		return err
-	}
-	answer, err := d.withIdentity(ctx, a, r, backup.OpenOrder{Test: r.ID, By: backup.ByIdentity}, file, func(_ *keys.Session, opened keys.Opened) error {
-		return nil
-	})
+	want, answer, err := d.opensTest(ctx, a, r, person)
 	if err != nil {
 		return err
 	}
 	return d.recipientAnswered(RecipientProved{Recipient: r.ID, Age: person.Text, Answer: want}, answer)
+}
+
+// opensTest has a recipient open a new test file with its identity. It returns
+// what is in the file, and what came out.
+func (d *Desk) opensTest(ctx context.Context, a Attendant, r BackupRecipient, person backup.Person) (want string, answer []byte, err error) {
+	file, want, err := challenge(person)
+	if err != nil {
+		return "", nil, err
+	}
+	answer, err = d.withIdentity(ctx, a, r, backup.OpenOrder{Test: r.ID, By: backup.ByIdentity}, file, func(*keys.Session, keys.Opened) error { return nil })
+	return want, answer, err
+}
+
+// challenge makes a test file for a recipient.
+func challenge(person backup.Person) (file []byte, want string, err error) {
+	recipient, err := person.Recipient()
+	if err != nil {
+		return nil, "", err
+	}
+	return backup.Challenge(recipient)
 }
 
 // recipientAnswered records a proof, once the answer is the right one.
@@ -85,8 +97,8 @@ func (d *Desk) provePassphrase(ctx context.Context, a Attendant, r BackupRecipie
 	if err != nil {
 		return err
 	}
-	first, err := d.askPassphrase(ctx, a, r, "recipient.passphrase "+r.ID, "choose its passphrase",
-		"Five random words or more. Whoever knows it is this recipient. It is asked for again at every key.")
+	first, err := a.AskSecret(ctx, passphrasePrompt(r, "recipient.passphrase", "choose its passphrase",
+		"Five random words or more. Whoever knows it is this recipient. It is asked for again at every key."), backup.CheckPassphrase)
 	if err != nil {
 		return err
 	}
@@ -102,21 +114,13 @@ func (d *Desk) provePassphrase(ctx context.Context, a Attendant, r BackupRecipie
 	if err != nil {
 		return err
 	}
-	again, err := d.askPassphrase(ctx, a, r, "recipient.again "+r.ID, "the same passphrase again", "It opens the test file that the first one has made.")
+	again, answer, err := d.typedForTest(ctx, a, r, passphrasePrompt(r, "recipient.again", "the same passphrase again",
+		"It opens the test file that the first one has made."), made.Data)
 	if err != nil {
 		return err
 	}
-	defer again.Wipe()
-	var answer []byte
-	err = d.withSession(ctx, func(s *keys.Session) error {
-		opened, err := s.OpenBackup(ctx, keys.BackupOrder{Ciphertext: made.Data, Open: orderOf(backup.OpenOrder{Test: r.ID, By: backup.ByPassphrase}), Secrets: []*secret.Buffer{again}}, nil)
-		answer = opened.Data
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	test := written{fmt.Sprintf("%s/tests/%s.%.8s.age", BackupsDir, r.ID, digestOf(made.Data)), made.Data}
+	again.Wipe()
+	test := written{testFile(r.ID, digestOf(made.Data)), made.Data}
 	if err := d.write(test); err != nil {
 		return err
 	}
@@ -124,14 +128,67 @@ func (d *Desk) provePassphrase(ctx context.Context, a Attendant, r BackupRecipie
 	return d.recipientAnswered(RecipientProved{Recipient: r.ID, Age: person.Text, Answer: made.Want, Test: &file}, answer)
 }
 
-func (d *Desk) askPassphrase(ctx context.Context, a Attendant, r BackupRecipient, id, what, text string) (*secret.Buffer, error) {
-	return a.AskSecret(ctx, Prompt{ID: id, Message: Message{Title: r.Name + ": " + what, Text: []string{text}},
-		Question: "Type the passphrase of " + r.Name + ":"}, func(p *secret.Buffer) error {
-		if p.Len() < backup.MinPassphrase {
-			return fmt.Errorf("a passphrase has %d characters or more", backup.MinPassphrase)
-		}
+func passphrasePrompt(r BackupRecipient, id, what, text string) Prompt {
+	return Prompt{ID: id + " " + r.ID, Message: Message{Title: r.Name + ": " + what, Text: []string{text}},
+		Question: "Type the passphrase of " + r.Name + ":"}
+}
+
+// typedForTest has the passphrase typed that opens a test file. It returns the
+// passphrase, which the caller wipes, and what was in the file.
+func (d *Desk) typedForTest(ctx context.Context, a Attendant, r BackupRecipient, p Prompt, file []byte) (*secret.Buffer, []byte, error) {
+	var answer []byte
+	typed, err := d.openByPassphrase(ctx, a, p, backup.OpenOrder{Test: r.ID, By: backup.ByPassphrase}, file, func(_ *keys.Session, opened keys.Opened) error {
+		answer = opened.Data
 		return nil
 	})
+	return typed, answer, err
+}
+
+// openByPassphrase asks for a passphrase until it opens a layer, in a session
+// in which then runs. It returns the passphrase, which the caller wipes.
+func (d *Desk) openByPassphrase(ctx context.Context, a Attendant, p Prompt, order backup.OpenOrder, file []byte, then func(*keys.Session, keys.Opened) error) (*secret.Buffer, error) {
+	for {
+		typed, err := a.AskSecret(ctx, p, notEmptySecret)
+		if err != nil {
+			return nil, err
+		}
+		wrong, err := d.openIn(ctx, keys.BackupOrder{Ciphertext: file, Open: orderOf(order), Secrets: []*secret.Buffer{typed}}, then)
+		if err == nil {
+			return typed, nil
+		}
+		typed.Wipe()
+		if !errors.Is(wrong, keys.ErrWrongIdentity) {
+			return nil, err
+		}
+		p = askedAgain(p, wrong)
+	}
+}
+
+func notEmptySecret(typed *secret.Buffer) error {
+	if typed.Len() == 0 {
+		return errors.New("a passphrase is not empty")
+	}
+	return nil
+}
+
+// openIn opens a layer in a session of its own, in which then runs. refused is
+// why the layer was not opened.
+func (d *Desk) openIn(ctx context.Context, order keys.BackupOrder, then func(*keys.Session, keys.Opened) error) (refused, err error) {
+	err = d.withSession(ctx, func(s *keys.Session) error {
+		opened, err := s.OpenBackup(ctx, order, nil)
+		if err != nil {
+			refused = err
+			return err
+		}
+		return then(s, opened)
+	})
+	return refused, err
+}
+
+// askedAgain is a prompt after an answer that was not the right one.
+func askedAgain(p Prompt, why error) Prompt {
+	p.Again, p.Text = why, []string{"That did not open it: " + why.Error() + "."}
+	return p
 }
 
 // proveToken has a holder's token open a test file with its key in 82.
@@ -140,19 +197,26 @@ func (d *Desk) proveToken(ctx context.Context, a Attendant, s *keys.Session, h *
 	if err != nil {
 		return err
 	}
-	recipient, err := person.Recipient()
+	want, answer, err := d.tokenOpensTest(ctx, a, s, h, pin)
 	if err != nil {
 		return err
 	}
-	file, want, err := backup.Challenge(recipient)
+	return d.recipientAnswered(RecipientProved{Recipient: h.Holder.ID, Age: person.Text, Answer: want}, answer)
+}
+
+// tokenOpensTest has the selected token open a new test file. It returns what is
+// in the file, and what came out.
+func (d *Desk) tokenOpensTest(ctx context.Context, a Attendant, s *keys.Session, h *HolderState, pin *secret.Buffer) (want string, answer []byte, err error) {
+	person, err := h.person()
 	if err != nil {
-		return err
+		return "", nil, err
+	}
+	file, want, err := challenge(person)
+	if err != nil {
+		return "", nil, err
 	}
 	opened, err := d.openByToken(ctx, a, s, h, pin, backup.OpenOrder{Test: h.Holder.ID, By: backup.ByToken}, file, "open a test file")
-	if err != nil {
-		return err
-	}
-	return d.recipientAnswered(RecipientProved{Recipient: h.Holder.ID, Age: person.Text, Answer: want}, opened.Data)
+	return want, opened.Data, err
 }
 
 // openByToken opens a layer with the key in 82 of the selected token.
@@ -183,41 +247,61 @@ func (d *Desk) withIdentity(ctx context.Context, a Attendant, r BackupRecipient,
 		suggested = filepath.Join(d.identities(), r.ID+".txt")
 		question = fmt.Sprintf("File of the identity of %s (Enter: %s):", r.Name, suggested)
 	}
-	var identity *secret.Buffer
-	defer func() { identity.Wipe() }()
-	_, err := a.Ask(ctx, Prompt{ID: "identity " + r.ID, Enter: suggested, Message: Message{Title: title,
-		Text: []string{"It is read from its medium, such as a stick from the safe, and never copied to this laptop's disk."}}, Question: question},
-		func(name string) (err error) {
-			if name = strings.TrimSpace(name); name == "" {
-				name = suggested
-			}
-			identity.Wipe()
-			identity, err = readSecret(name)
-			return err
-		})
-	if err != nil {
-		return nil, err
-	}
-	secrets := []*secret.Buffer{identity}
-	var opened keys.Opened
+	p := Prompt{ID: "identity " + r.ID, Enter: suggested, Message: Message{Title: title,
+		Text: []string{"It is read from its medium, such as a stick from the safe, and never copied to this laptop's disk."}}, Question: question}
 	for {
-		err := d.withSession(ctx, func(s *keys.Session) (err error) {
-			opened, err = s.OpenBackup(ctx, keys.BackupOrder{Ciphertext: file, Open: orderOf(order), Secrets: secrets}, nil)
-			if err != nil {
-				return err
-			}
-			return then(s, opened)
-		})
-		if err == nil || len(secrets) > 1 || !strings.Contains(err.Error(), backup.ErrLocked.Error()) {
-			return opened.Data, err
-		}
-		passphrase, err := a.AskSecret(ctx, Prompt{ID: "identity.passphrase " + r.ID, Message: Message{Title: title,
-			Text: []string{"The identity file is itself encrypted with a passphrase."}}, Question: "Passphrase of the identity file of " + r.Name + ":"}, nil)
+		identity, err := askIdentity(ctx, a, p)
 		if err != nil {
 			return nil, err
 		}
+		defer identity.Wipe()
+		out, refused, err := d.openByIdentity(ctx, a, r, keys.BackupOrder{Ciphertext: file, Open: orderOf(order), Secrets: []*secret.Buffer{identity}}, then)
+		if !errors.Is(refused, keys.ErrWrongIdentity) {
+			return out, err
+		}
+		p = askedAgain(p, refused)
+	}
+}
+
+// askIdentity asks for the file of an identity, and reads it.
+func askIdentity(ctx context.Context, a Attendant, p Prompt) (identity *secret.Buffer, err error) {
+	_, err = a.Ask(ctx, p, func(name string) (err error) {
+		if name = strings.TrimSpace(name); name == "" {
+			name = p.Enter
+		}
+		identity.Wipe()
+		identity, err = readSecret(name)
+		return err
+	})
+	if err != nil {
+		identity.Wipe()
+		return nil, err
+	}
+	return identity, nil
+}
+
+// openByIdentity opens a layer with an identity, whose own passphrase is asked
+// for until it is right, if it has one. refused is why the layer was not opened.
+func (d *Desk) openByIdentity(ctx context.Context, a Attendant, r BackupRecipient, order keys.BackupOrder, then func(*keys.Session, keys.Opened) error) (out []byte, refused, err error) {
+	p := Prompt{ID: "identity.passphrase " + r.ID, Message: Message{Title: r.Name + ": its identity",
+		Text: []string{"The identity file is itself encrypted with a passphrase."}}, Question: "Passphrase of the identity file of " + r.Name + ":"}
+	for {
+		refused, err = d.openIn(ctx, order, func(s *keys.Session, opened keys.Opened) error {
+			out = opened.Data
+			return then(s, opened)
+		})
+		switch {
+		case errors.Is(refused, keys.ErrWrongPassphrase):
+			p = askedAgain(p, refused)
+		case !errors.Is(refused, keys.ErrIdentityLocked):
+			return out, refused, err
+		}
+		passphrase, err := a.AskSecret(ctx, p, notEmptySecret)
+		if err != nil {
+			return nil, nil, err
+		}
 		defer passphrase.Wipe()
-		secrets = append(secrets, passphrase)
+		order.Secrets = []*secret.Buffer{order.Secrets[0], passphrase}
 	}
 }
 
@@ -237,7 +321,8 @@ func readSecret(name string) (*secret.Buffer, error) {
 	if name == "" {
 		return nil, errors.New("name the file")
 	}
-	file, err := os.Open(name)
+	// Opening a pipe would wait for whoever writes into it.
+	file, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -288,7 +373,7 @@ func (d *Desk) sealOrder(h *HolderState) (json.RawMessage, error) {
 			return nil, err
 		}
 		if test := d.state.Recipients[id].Test; test != nil {
-			if person.Test, err = os.ReadFile(d.path(test.Name)); err != nil {
+			if person.Test, err = d.testFile(*d.state.outside(id)); err != nil {
 				return nil, err
 			}
 		}
@@ -304,8 +389,13 @@ func (d *Desk) passphrases(ctx context.Context, a Attendant, h *HolderState) ([]
 		if !r.Passphrase {
 			continue
 		}
-		typed, err := d.askPassphrase(ctx, a, r, "seal.passphrase "+r.ID, "its passphrase, for the backups of "+h.Holder.Name,
-			"It is compared with the test file that it has opened before.")
+		test, err := d.testFile(r)
+		if err != nil {
+			wipeAll(all)
+			return nil, err
+		}
+		typed, _, err := d.typedForTest(ctx, a, r, passphrasePrompt(r, "seal.passphrase", "its passphrase, for the backups of "+h.Holder.Name,
+			"It is compared with the test file that it has opened before."), test)
 		if err != nil {
 			wipeAll(all)
 			return nil, err
@@ -313,6 +403,16 @@ func (d *Desk) passphrases(ctx context.Context, a Attendant, h *HolderState) ([]
 		all = append(all, typed)
 	}
 	return all, nil
+}
+
+// testFile is the test file that a passphrase has made on the day.
+func (d *Desk) testFile(r BackupRecipient) ([]byte, error) {
+	test := d.state.Recipients[r.ID].Test
+	data, err := transcript.ReadFile(d.path(test.Name))
+	if err == nil && digestOf(data) != test.SHA256 {
+		err = fmt.Errorf("%s is not the test file that %s has made: its SHA-256 is %s, and was %s", test.Name, r.Name, digestOf(data), test.SHA256)
+	}
+	return data, err
 }
 
 func wipeAll(secrets []*secret.Buffer) {

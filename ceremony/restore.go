@@ -223,7 +223,7 @@ func (d *Desk) restoreKey(ctx context.Context, a Attendant, h *HolderState) erro
 		return d.signHead(ctx, s, h, pin)
 	}
 	if fresh.Prepared == nil {
-		pin, err := NewPIN(ctx, a, fresh.Holder.ID, fresh.Holder.Name, tokenFacts(info, fresh.Holder))
+		pin, err := d.newPIN(ctx, a, fresh, info, checkPIN)
 		if err != nil {
 			return err
 		}
@@ -423,7 +423,7 @@ func (h *HolderState) byBackup() []Choice {
 // byQuorum has the holder choose a new PIN, and a quorum open the backup of the
 // PUK by which it is set.
 func (d *Desk) byQuorum(ctx context.Context, a Attendant, h *HolderState, info keys.Info) (*secret.Buffer, error) {
-	pin, err := NewPIN(ctx, a, h.Holder.ID, h.Holder.Name, tokenFacts(info, h.Holder))
+	pin, err := d.newPIN(ctx, a, h, info, checkPIN)
 	if err != nil {
 		return nil, err
 	}

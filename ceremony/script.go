@@ -28,10 +28,14 @@ func (s *Script) say(m Message) {
 	}
 }
 
-// prompted shows a prompt, and returns the answer that was laid down for it.
+// prompted shows a prompt, and returns the answer that was laid down for it. One
+// that was not right the first time is not given again.
 func (s *Script) prompted(ctx context.Context, p Prompt) (string, bool, error) {
 	s.say(p.Message)
 	answer, ok := s.Answers[p.ID]
+	if p.Again != nil {
+		return "", false, fmt.Errorf("the answer given at the prompt %q is refused: %w", p.ID, p.Again)
+	}
 	return answer, ok, ctx.Err()
 }
 
@@ -109,15 +113,15 @@ func (s *Script) Type(ctx context.Context, p Prompt, want string) error {
 	return nil
 }
 
-// AskSecret gives the PIN that the holder has in every automatic rehearsal.
+// AskSecret gives the PIN, or the passphrase, that its holder has in every
+// automatic rehearsal.
 func (s *Script) AskSecret(ctx context.Context, p Prompt, check func(*secret.Buffer) error) (*secret.Buffer, error) {
 	answer, ok, err := s.prompted(ctx, p)
 	if err != nil {
 		return nil, err
 	}
 	if !ok {
-		_, holder, _ := strings.Cut(p.ID, " ")
-		answer = rehearsalPIN(holder)
+		answer = rehearsalSecret(p.ID)
 	}
 	pin, err := secret.Take([]byte(answer))
 	if err != nil {
@@ -130,6 +134,18 @@ func (s *Script) AskSecret(ctx context.Context, p Prompt, check func(*secret.Buf
 		}
 	}
 	return pin, nil
+}
+
+// rehearsalSecret is what is typed unseen at the prompt with that id.
+func rehearsalSecret(id string) string {
+	what, who, _ := strings.Cut(id, " ")
+	switch {
+	case what == "entropy.typed":
+		return strings.Repeat(rehearsalPIN(who), 2)
+	case strings.HasSuffix(what, ".passphrase"), what == "recipient.again":
+		return "nothing in rehearsals needs hiding " + rehearsalPIN(who)
+	}
+	return rehearsalPIN(who)
 }
 
 // rehearsalPIN is a PIN that protects nothing: 7 digits made of the name.

@@ -119,7 +119,7 @@ func (d *Desk) byTypedPUK(ctx context.Context, a Attendant, h *HolderState, info
 // pinOtherThan has the holder choose a PIN that is not the PUK: who has seen
 // one must not know the other.
 func (d *Desk) pinOtherThan(ctx context.Context, a Attendant, h *HolderState, info keys.Info, puk *secret.Buffer) (*secret.Buffer, error) {
-	return newPIN(ctx, a, h.Holder.ID, h.Holder.Name, tokenFacts(info, h.Holder), func(pin *secret.Buffer) error {
+	return d.newPIN(ctx, a, h, info, func(pin *secret.Buffer) error {
 		if err := checkPIN(pin); err != nil {
 			return err
 		}

@@ -23,6 +23,12 @@ var (
 	ErrNoService = errors.New("the smart-card service pcscd does not answer: it is not running, was started anew, or does not let this user in (hint: systemctl start pcscd, then try again)")
 	// ErrNoToken: a command came before a token was selected.
 	ErrNoToken = errors.New("no token is selected")
+	// ErrWrongIdentity: what was given to open a layer of a backup does not.
+	ErrWrongIdentity = errors.New("this identity does not open it (hint: try another)")
+	// ErrIdentityLocked: an identity is itself encrypted with a passphrase.
+	ErrIdentityLocked = errors.New("the identity file is encrypted with a passphrase, which is needed first")
+	// ErrWrongPassphrase: an identity is encrypted with another passphrase.
+	ErrWrongPassphrase = errors.New("the identity file is not opened by this passphrase (hint: type it again)")
 )
 
 // PINError says that a token refused its PIN, or its PUK.
@@ -178,6 +184,10 @@ var plainErrors = map[string]error{
 	"management":  ErrManagementKey,
 	"no-service":  ErrNoService,
 	"no-token":    ErrNoToken,
+
+	"wrong-identity":   ErrWrongIdentity,
+	"identity-locked":  ErrIdentityLocked,
+	"wrong-passphrase": ErrWrongPassphrase,
 }
 
 func toWire(err error) *wireError {

@@ -35,19 +35,15 @@ func TestPassphraseOnScreen(t *testing.T) {
 	r.stop = asked("Board: choose its passphrase")
 	r.hold(s)
 	s.write("too short\r")
-	s.until("a passphrase has 12 characters")
+	s.until("the passphrase is shorter than 20")
 	s.until("> █")
 	s.write(longPassphrase + "\r")
 	s.until("the same passphrase again")
 	s.until("> █")
 	s.write(longPassphrase + "!\r")
-	s.until("has stopped")
-	s.untilIt("has a task", func(text string) bool { return strings.Contains(text, "Next: Recipients: Board") })
-	s.write("\r")
-	for _, question := range []string{"choose its passphrase", "the same passphrase again"} {
-		s.untilIt("asks to "+question, asked(question))
-		s.write(longPassphrase + "\r")
-	}
+	s.until("That did not open it")
+	s.until("> █")
+	s.write(longPassphrase + "\r")
 	for _, question := range []string{"its passphrase, for the backups", "Board: open the backup"} {
 		r.stop = asked(question)
 		r.hold(s)

@@ -28,15 +28,11 @@ const maxIdentities = 1 << 14
 // two: 1 GiB of memory and some seconds. age writes 18.
 const maxWork = 20
 
-// ErrLocked says that an identity file is itself encrypted with a passphrase:
-// Unlock opens it.
-var ErrLocked = errors.New("the identity file is encrypted with a passphrase, which is needed first")
-
 // Identities reads an identity file: AGE-SECRET-KEY-1..., -PQ-1... and
 // AGE-PLUGIN-NAME-1... lines, with comments and empty lines between them, or
 // an OpenSSH private key of ed25519 without a passphrase. ui asks what a plugin
 // wants to know, such as a PIN; nil refuses that. Errors name the line and
-// never hold it; ErrLocked is one.
+// never hold it; keys.ErrIdentityLocked, after which Unlock opens the file, is one.
 func Identities(file *secret.Buffer, ui *plugin.ClientUI) ([]age.Identity, error) {
 	text := file.Bytes()
 	if len(text) > maxIdentities {
@@ -46,7 +42,7 @@ func Identities(file *secret.Buffer, ui *plugin.ClientUI) ([]age.Identity, error
 		ui = silent
 	}
 	if trimmed := bytes.TrimSpace(text); bytes.HasPrefix(text, []byte(intro)) || bytes.HasPrefix(trimmed, []byte(armor.Header)) {
-		return nil, ErrLocked
+		return nil, keys.ErrIdentityLocked
 	} else if bytes.HasPrefix(trimmed, []byte("-----BEGIN ")) {
 		identity, err := sshIdentity(trimmed)
 		if err != nil {
@@ -127,7 +123,8 @@ func sshIdentity(text []byte) (age.Identity, error) {
 }
 
 // Unlock decrypts an identity file that is encrypted with a passphrase, as
-// age -p writes it, armored or not.
+// age -p writes it, armored or not. Another passphrase is a
+// keys.ErrWrongPassphrase.
 func Unlock(file, passphrase *secret.Buffer) (*secret.Buffer, error) {
 	identity, err := PassphraseIdentity(passphrase)
 	if err != nil {
@@ -139,7 +136,7 @@ func Unlock(file, passphrase *secret.Buffer) (*secret.Buffer, error) {
 	}
 	r, err := age.Decrypt(in, identity)
 	if errors.Is(err, age.ErrIncorrectIdentity) {
-		return nil, errors.New("the identity file is not opened by this passphrase (hint: type it again)")
+		return nil, keys.ErrWrongPassphrase
 	} else if err != nil {
 		return nil, fmt.Errorf("the identity file cannot be opened: %w", err)
 	}

@@ -146,7 +146,7 @@ func TestUnlock(t *testing.T) {
 	}
 	for _, file := range []string{raw.String(), armored.String()} {
 		locked := buffer(t, file)
-		if _, err := Identities(locked, nil); !errors.Is(err, ErrLocked) {
+		if _, err := Identities(locked, nil); !errors.Is(err, keys.ErrIdentityLocked) {
 			t.Error(err)
 		}
 		open, err := Unlock(locked, pass)

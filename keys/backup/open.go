@@ -12,6 +12,7 @@ import (
 	"filippo.io/age/agessh"
 	"filippo.io/age/armor"
 
+	"rootceremony/keys"
 	"rootceremony/keys/secret"
 )
 
@@ -30,7 +31,7 @@ const (
 )
 
 // WrongIdentityError says that an identity is not the one that a layer was
-// encrypted to. It is an age.ErrIncorrectIdentity.
+// encrypted to. It is an age.ErrIncorrectIdentity and a keys.ErrWrongIdentity.
 type WrongIdentityError struct {
 	File string
 	Who  string // slug of the recipient whose layer it is, as the file's name has it
@@ -52,7 +53,9 @@ func (e *WrongIdentityError) Error() string {
 		e.File, e.Who, kind, e.Who)
 }
 
-func (e *WrongIdentityError) Unwrap() error { return age.ErrIncorrectIdentity }
+func (e *WrongIdentityError) Unwrap() []error {
+	return []error{age.ErrIncorrectIdentity, keys.ErrWrongIdentity}
+}
 
 // DamageError says that a file is not as it was sealed. Nothing is lost by it:
 // files are only read, and every other quorum has its own.

@@ -31,6 +31,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode"
 
 	"filippo.io/age"
 	"filippo.io/age/agessh"
@@ -70,8 +71,9 @@ type Recipient struct {
 	passphrase *secret.Buffer // the caller's
 }
 
-// MinPassphrase is the fewest bytes a passphrase may have.
-const MinPassphrase = 12
+// MinPassphrase is the fewest bytes a passphrase may have, what is repeated in
+// it counted once.
+const MinPassphrase = 20
 
 // ParseRecipient reads a recipient as a plan has it: text is age1...,
 // age1pq1..., age1tag1..., age1tagpq1..., a plugin's age1NAME1..., an SSH
@@ -208,20 +210,31 @@ func hybridPointKey(key []byte) string {
 
 // SetPassphrase gives a passphrase recipient its passphrase, which the caller
 // keeps and wipes, after the last use of the recipient. It is refused when it
-// is shorter than MinPassphrase bytes or made of fewer than five characters.
+// does not pass CheckPassphrase.
 func (r *Recipient) SetPassphrase(passphrase *secret.Buffer) error {
 	if r.Kind != Passphrase {
 		return fmt.Errorf("recipient %q is %s, and has no passphrase", r.Name, r.Kind)
 	}
-	if err := checkPassphrase(passphrase); err != nil {
+	if err := CheckPassphrase(passphrase); err != nil {
 		return fmt.Errorf("recipient %q: %w", r.Name, err)
 	}
 	r.passphrase = passphrase
 	return nil
 }
 
-func checkPassphrase(passphrase *secret.Buffer) error {
+// CheckPassphrase tells what is wrong with a passphrase for a recipient. Words
+// that are there twice, and what a word repeats within it, count once.
+func CheckPassphrase(passphrase *secret.Buffer) error {
 	p := passphrase.Bytes()
+	const hint = "(hint: five or more random words, no word twice)"
+	var words [][]byte
+	counted := 0
+	for word := range bytes.FieldsFuncSeq(p, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsPunct(r) }) {
+		word = word[:period(word)]
+		if !slices.ContainsFunc(words, func(w []byte) bool { return bytes.EqualFold(w, word) }) {
+			words, counted = append(words, word), counted+len(word)+1
+		}
+	}
 	var seen [256]bool
 	different := 0
 	for _, c := range p {
@@ -234,11 +247,24 @@ func checkPassphrase(passphrase *secret.Buffer) error {
 	case len(p) == 0:
 		return errors.New("the passphrase is empty")
 	case len(p) < MinPassphrase:
-		return fmt.Errorf("the passphrase is shorter than %d characters (hint: five or more random words)", MinPassphrase)
-	case different < 5:
-		return errors.New("the passphrase repeats a few characters (hint: five or more random words)")
+		return fmt.Errorf("the passphrase is shorter than %d characters %s", MinPassphrase, hint)
+	case different < 8:
+		return fmt.Errorf("the passphrase repeats a few characters %s", hint)
+	case counted-1 < MinPassphrase:
+		return fmt.Errorf("the passphrase repeats itself: without that it is shorter than %d characters %s", MinPassphrase, hint)
 	}
 	return nil
+}
+
+// period is the length of the shortest text that a word repeats two times or
+// more; of one that repeats none, its own.
+func period(word []byte) int {
+	for n := 1; n <= len(word)/2; n++ {
+		if bytes.EqualFold(word[n:], word[:len(word)-n]) {
+			return n
+		}
+	}
+	return len(word)
 }
 
 // PostQuantum tells whether a quantum computer would not open this

@@ -180,7 +180,8 @@ func TestPassphrase(t *testing.T) {
 		t.Errorf("ready without a passphrase: %v", err)
 	}
 	for text, want := range map[string]string{
-		"": "is empty", "short": "is shorter than 12", "aaaaaaaaaaaaaaaaaa": "repeats", "abababababababab": "repeats",
+		"": "is empty", "short": "is shorter than 20", "aaaaaaaaaaaaaaaaaaaaaaaa": "repeats a few", "abababababababababab": "repeats a few",
+		"passwordpassword": "is shorter than 20", "passwordPasswordpassword": "repeats itself", "battery horse battery horse": "repeats itself", "12345678901234567890": "repeats itself",
 	} {
 		if err := r.SetPassphrase(buffer(t, text)); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), `"Safe"`) {
 			t.Errorf("%q: %v", text, err)
@@ -192,10 +193,10 @@ func TestPassphrase(t *testing.T) {
 	if r.Ready() == nil {
 		t.Error("ready after passphrases that were refused")
 	}
-	if err := r.SetPassphrase(buffer(t, "twelve chars")); err != nil || r.Ready() != nil {
+	if err := r.SetPassphrase(buffer(t, "five words come, last")); err != nil || r.Ready() != nil {
 		t.Errorf("%v, %v", err, r.Ready())
 	}
-	if err := meet(t, "x", X25519).SetPassphrase(buffer(t, "twelve chars")); err == nil {
+	if err := meet(t, "x", X25519).SetPassphrase(buffer(t, "five words come, last")); err == nil {
 		t.Error("an age1 recipient takes a passphrase")
 	}
 }

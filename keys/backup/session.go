@@ -153,17 +153,32 @@ func (o OpenOrder) identities(secrets []*secret.Buffer, token *keys.AgeToken) ([
 		identity, err := PassphraseIdentity(secrets[0])
 		return []age.Identity{identity}, err
 	case o.By == ByIdentity && len(secrets) == 1:
-		return Identities(secrets[0], nil)
+		return identitiesIn(secrets[0])
 	case o.By == ByIdentity && len(secrets) == 2:
 		text, err := Unlock(secrets[0], secrets[1])
 		if err != nil {
 			return nil, err
 		}
 		defer text.Wipe()
-		return Identities(text, nil)
+		return identitiesIn(text)
 	}
 	return nil, errors.New("nothing was given that opens it")
 }
+
+// identitiesIn are those of a file. One that holds none is a wrong one, unless
+// it is only locked.
+func identitiesIn(file *secret.Buffer) ([]age.Identity, error) {
+	identities, err := Identities(file, nil)
+	if err != nil && !errors.Is(err, keys.ErrIdentityLocked) {
+		return nil, &noIdentityError{err}
+	}
+	return identities, err
+}
+
+// noIdentityError is an error about an identity file, as a keys.ErrWrongIdentity.
+type noIdentityError struct{ error }
+
+func (e *noIdentityError) Unwrap() []error { return []error{e.error, keys.ErrWrongIdentity} }
 
 // makeTest makes a test file with a passphrase.
 func makeTest(p Person, secrets []*secret.Buffer) (keys.Unsealed, error) {
