@@ -192,7 +192,11 @@ func pulledOut(t *testing.T, service *pcsctest.Service, from stage, n int) {
 		t.Fatal(err)
 	}
 	dir, folder := filepath.Join(work, "ceremony"), filepath.Join(work, "token")
-	token := plugFrom(t, service, folder, "--fault", fmt.Sprintf("remove@%d", n-from.commands))
+	fault := "remove"
+	if n%30 == 16 { // the command is done, and its answer is lost
+		fault = "remove-after"
+	}
+	token := plugFrom(t, service, folder, "--fault", fmt.Sprintf("%s@%d", fault, n-from.commands))
 	defer token.Do(t, "quit")
 	desk := ceremonyOf(t, service, dir, filepath.Join(folder, "root.pem"))
 	defer desk.Close()
