@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"filippo.io/age"
+	"golang.org/x/sys/unix"
 
 	"rootceremony/ceremony"
 	"rootceremony/ceremony/transcript"
@@ -30,9 +31,21 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
+	// In memory, where there is such a place: hundreds of ceremonies sync every
+	// event.
+	var there unix.Statfs_t
+	memory := ""
+	if err := unix.Statfs("/dev/shm", &there); err == nil && there.Flags&unix.ST_NOEXEC == 0 && there.Bavail*uint64(there.Bsize) > 1<<30 {
+		if memory, err = os.MkdirTemp("/dev/shm", "rootceremony-"); err == nil {
+			_ = os.Setenv("TMPDIR", memory)
+		}
+	}
 	code := m.Run()
 	if stockAge != "" {
 		_ = os.RemoveAll(stockAge)
+	}
+	if memory != "" {
+		_ = os.RemoveAll(memory)
 	}
 	os.Exit(code)
 }
@@ -402,7 +415,7 @@ func TestTokenThatIsPreparedAlready(t *testing.T) {
 	tokens.Roots = []*x509.Certificate{other.AttestationRoot()}
 	desk.UseTokens(tokens)
 	err = desk.Run(t.Context(), "enrol bruno", &ceremony.Script{Answers: map[string]string{"holder.wipe bruno": "12345678"}})
-	if err == nil || !strings.Contains(err.Error(), "not what is asked for") {
+	if err == nil || !strings.Contains(err.Error(), "cannot show that it was made by a maker whom this ceremony trusts") {
 		t.Errorf("one of another maker: %v", err)
 	}
 	tokens.Roots = ours

@@ -43,7 +43,7 @@ func TestCursorStays(t *testing.T) {
 	s.press("\x1b[B")
 	s.update(recentMsg{c, a, b})
 	s.says("> B", true)
-	s.press("\x1b[B\x1b[B\x1b[B\x1b[B\x1b[B")
+	s.press(strings.Repeat("\x1b[B", 7))
 	s.says("> Look at", true)
 	s.update(recentMsg{c})
 	s.says("> Look at", true)
