@@ -103,28 +103,28 @@ func TestCreateOnScreenOverPCSC(t *testing.T) {
 
 	says("no token")
 	hands.insert("A-01")
-	says("token 1000001")
+	says("token 1 000 001")
 	hands.takeOut()
 	says("no token")
 
 	holdUntil("Insert the token A-01.")
 	s.until("no token is in a reader")
-	saysNothingOf("1000001")
+	saysNothingOf("1 000 001")
 	hands.insert("C-03")
-	says("token 1000003") // the task takes it for Alice's, and asks
+	says("token 1 000 003") // the task takes it for Alice's, and asks
 	s.until("Does the token in the reader")
 	hands.takeOut()
-	saysNothingOf("1000003")
+	saysNothingOf("1 000 003")
 	s.write("\x1b")
 	s.until("You left the task")
 
 	r.hands = hands.do
 	holdUntil("type your new PIN")
-	says("token 1000001")
+	says("token 1 000 001")
 	hands.takeOut()
-	saysNothingOf("1000001")
+	saysNothingOf("1 000 001")
 	hands.insert("A-01")
-	says("token 1000001")
+	says("token 1 000 001")
 
 	r.hands = func(text string) {
 		if !readTouch.MatchString(text) {
@@ -132,10 +132,10 @@ func TestCreateOnScreenOverPCSC(t *testing.T) {
 		}
 	}
 	holdUntil("touch the token A-01 now.")
-	says("token 1000001")
+	says("token 1 000 001")
 	hands.takeOut()
 	s.until("the token was pulled out")
-	saysNothingOf("1000001")
+	saysNothingOf("1 000 001")
 
 	r.hands, r.stop = hands.do, nil
 	r.hold(s)

@@ -228,7 +228,7 @@ func (r *people) answer(t testing.TB, text string) (keys string, needed bool) {
 	case asked("Who signs the log?"):
 		return "\x1b[B", false
 	case regexp.MustCompile(`(?m)^.{0,30} {2}Yes\s*$`).MatchString(text) && asked("?"):
-		return "\x1b[B", false
+		return "\x1b[A", false
 	case !field:
 		return "", false
 	case asked("first 8 characters of the digest"):
