@@ -131,6 +131,15 @@ func TestFoldRefusesBackupsThatDoNotFit(t *testing.T) {
 			t.Errorf("%s: %v, want %q", name, err, c.want)
 		}
 	}
+	// Going on without media is none that could be read.
+	none := func(data map[string]any) { data["medium"] = "none"; delete(data, "medium_id") }
+	excused := append(slices.Clone(all[:written]), transcript.Event{Type: ceremony.TypeException, Data: []byte("{}")}, forgedData(t, all[written], none))
+	if _, err := ceremony.Fold(excused); err != nil {
+		t.Error(err)
+	}
+	if _, err := ceremony.Fold(append(excused, forgedData(t, all[read], none))); err == nil || !strings.Contains(err.Error(), "nothing like it was written") {
+		t.Errorf("read from no medium: %v", err)
+	}
 	// Two copies on one medium are one, wherever it was mounted.
 	second := slices.IndexFunc(all[read+1:], func(e transcript.Event) bool { return e.Type == ceremony.TypeCopiesWritten }) + read + 1
 	same := func(e transcript.Event) transcript.Event {
