@@ -286,6 +286,9 @@ func (s *State) stickerFree(sticker string) error {
 		if fold(h.Token) == fold(sticker) || fold(s.Holders[h.ID].Holder.Token) == fold(sticker) {
 			return fmt.Errorf("the sticker %s is on a token of %s (hint: a sticker of its own for each token)", sticker, h.Name)
 		}
+		if spare := s.Holders[h.ID].Spare; spare != nil && fold(spare.Holder.Token) == fold(sticker) {
+			return fmt.Errorf("the sticker %s is on the spare token of %s (hint: a sticker of its own for each token)", sticker, h.Name)
+		}
 	}
 	return nil
 }
