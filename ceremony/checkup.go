@@ -24,44 +24,72 @@ func (d *Desk) OnlyCheckup() error {
 	return nil
 }
 
-// checkedUp are those who can be looked at, by id: holders, then recipients who
-// are none.
-func (s *State) checkedUp() []string {
-	var ids []string
-	for _, h := range s.Plan.Holders {
-		if s.Holders[h.ID].Proved != nil {
-			ids = append(ids, h.ID)
+// checked is who can be looked at: a token of a holder, or a recipient who is
+// none.
+type checked struct {
+	id    string // of tasks, and of those missing: "alice", "alice spare"
+	who   string // of the holder or recipient
+	name  string
+	token *HolderState // nil: a recipient who is no holder
+}
+
+// serial is that of the token, or 0.
+func (c checked) serial() uint32 {
+	if c.token == nil {
+		return 0
+	}
+	return c.token.Serial
+}
+
+// key is who has passed, with what: another token in its place has not.
+func (c checked) key() string { return passedKey(c.who, c.serial()) }
+
+func passedKey(who string, serial uint32) string { return fmt.Sprint(who, " ", serial) }
+
+// checkedUp are holders with their tokens, each followed by its spare, then
+// recipients who are none.
+func (s *State) checkedUp() []checked {
+	var all []checked
+	for _, plan := range s.Plan.Holders {
+		h := s.Holders[plan.ID]
+		if h.Proved != nil {
+			all = append(all, checked{plan.ID, plan.ID, plan.Name, h})
+		}
+		if h.Spare != nil {
+			all = append(all, checked{plan.ID + " spare", plan.ID, plan.Name + ", spare", h.Spare})
 		}
 	}
 	if s.Plan.Backup != nil {
 		for _, r := range s.Plan.Backup.Recipients {
 			if s.Recipients[r.ID] != nil {
-				ids = append(ids, r.ID)
+				all = append(all, checked{r.ID, r.ID, r.Name, nil})
 			}
 		}
 	}
-	return ids
+	return all
 }
 
 func (d *Desk) checkupTasks() []Task {
 	s := d.state
 	var tasks []Task
-	for _, id := range s.checkedUp() {
-		t := Task{ID: "checkup " + id, Group: groupHolders, Title: s.recipientName(id), State: doneIf(s.Passed[id] || d.done), Optional: true}
-		t.do = func(ctx context.Context, a Attendant) error { return d.checkupHolder(ctx, a, s.Holders[id]) }
-		if s.Holders[id] == nil {
+	for _, c := range s.checkedUp() {
+		t := Task{ID: "checkup " + c.id, Group: groupHolders, Title: c.name, State: doneIf(s.Passed[c.key()] || d.done), Optional: true}
+		t.do = func(ctx context.Context, a Attendant) error { return d.checkupToken(ctx, a, c) }
+		if c.token == nil {
 			t.Group = groupRecipients
-			t.do = func(ctx context.Context, a Attendant) error { return d.checkupRecipient(ctx, a, *s.outside(id)) }
+			t.do = func(ctx context.Context, a Attendant) error { return d.checkupRecipient(ctx, a, *s.outside(c.who)) }
 		}
 		tasks = append(tasks, t)
 	}
 	return append(tasks, Task{ID: "checkup end", Group: groupEnd, Title: "End the check-up", State: doneIf(d.done), do: d.checkupEnd})
 }
 
-// checkupHolder has a holder prove token and PIN: the key in 9a signs the head
-// of the log, and the one in 82 opens a test file. The root key signs nothing.
-func (d *Desk) checkupHolder(ctx context.Context, a Attendant, h *HolderState) error {
-	there, err := d.waitForToken(ctx, a, h, "checkup.token "+h.Holder.ID, func(info keys.Info) error { return fitsSigning(h, info) })
+// checkupToken has a holder prove token and PIN: the key in 82 opens a test
+// file, and the one in 9a signs the head of the log, but for a spare token,
+// which signs no heads. The root key signs nothing.
+func (d *Desk) checkupToken(ctx context.Context, a Attendant, c checked) error {
+	h := c.token
+	there, err := d.waitForToken(ctx, a, h, "checkup.token "+c.id, func(info keys.Info) error { return fitsSigning(h, info) })
 	if err != nil {
 		return err
 	}
@@ -79,12 +107,15 @@ func (d *Desk) checkupHolder(ctx context.Context, a Attendant, h *HolderState) e
 		if err := d.record(TypeCheckupPassed, h.Holder.ID, CheckupPassed{h.Holder.ID, h.Serial, want}); err != nil {
 			return err
 		}
+		if c.id != c.who {
+			return nil
+		}
 		return d.signHead(ctx, s, h, pin)
 	})
 	if err != nil {
 		return err
 	}
-	return a.Tell(ctx, Message{Title: h.Holder.Name + ": all is well", Text: []string{"The token is there with its root key, takes the PIN, signs, and opens what is sealed for it. Put it back into its bag."}})
+	return a.Tell(ctx, Message{Title: c.name + ": all is well", Text: []string{"The token is there with its root key, takes the PIN, and its other keys work. Put it back into its bag."}})
 }
 
 // checkupRecipient has a recipient who is no holder open a test file again.
@@ -132,9 +163,9 @@ func (d *Desk) recipientPassed(ctx context.Context, a Attendant, r BackupRecipie
 func (d *Desk) checkupEnd(ctx context.Context, a Attendant) error {
 	s := d.state
 	var missing, names []string
-	for _, id := range s.checkedUp() {
-		if !s.Passed[id] {
-			missing, names = append(missing, id), append(names, s.recipientName(id))
+	for _, c := range s.checkedUp() {
+		if !s.Passed[c.key()] {
+			missing, names = append(missing, c.id), append(names, c.name)
 		}
 	}
 	expires := s.Plan.Expires
@@ -163,16 +194,17 @@ func (s *State) checkupPassed(e transcript.Event) error {
 	if err := read(e, &data); err != nil {
 		return err
 	}
-	if !slices.Contains(s.checkedUp(), data.Who) {
+	all := slices.DeleteFunc(s.checkedUp(), func(c checked) bool { return c.who != data.Who })
+	if len(all) == 0 {
 		return fmt.Errorf("%q is nobody who is checked up", data.Who)
 	}
 	if answer, err := hex.DecodeString(data.Answer); err != nil || len(answer) != 32 {
 		return errors.New("it is not the answer to a test file")
 	}
-	if h := s.Holders[data.Who]; h != nil && h.Serial != data.Serial {
-		return fmt.Errorf("%s's token is %d, not %d", h.Holder.Name, h.Serial, data.Serial)
+	if !slices.ContainsFunc(all, func(c checked) bool { return c.serial() == data.Serial }) {
+		return fmt.Errorf("%s has no token %d in use", all[0].name, data.Serial)
 	}
-	s.Passed[data.Who] = true
+	s.Passed[passedKey(data.Who, data.Serial)] = true
 	return nil
 }
 
@@ -181,9 +213,9 @@ func (s *State) checkupDone(e transcript.Event) error {
 	if err := read(e, &data); err != nil {
 		return err
 	}
-	for _, id := range s.checkedUp() {
-		if slices.Contains(data.Missing, id) == s.Passed[id] {
-			return fmt.Errorf("the list of those who did not come is wrong about %q", id)
+	for _, c := range s.checkedUp() {
+		if slices.Contains(data.Missing, c.id) == s.Passed[c.key()] {
+			return fmt.Errorf("the list of those who did not come is wrong about %q", c.id)
 		}
 	}
 	s.Checkups = append(s.Checkups, &data)

@@ -186,3 +186,36 @@ func locked(t testing.TB, text string) string {
 	}
 	return out.String()
 }
+
+// A spare token is checked up by itself, and one that has passed and is then
+// replaced has not passed for the one in its place.
+func TestCheckupOfASpare(t *testing.T) {
+	s, desk := withBackups(t, `token = "A-01"`, "token = \"A-01\"\nspare = true")
+	if err := runAll(desk, &ceremony.Script{}); err != nil {
+		t.Fatal(err)
+	}
+	spare := desk.State().Holders["alice"].Spare.Serial
+	again := s.only(t, desk, (*ceremony.Desk).OnlyCheckup)
+	runTasks(t, again, &ceremony.Script{}, "checkup alice spare")
+	state := func(id string) ceremony.TaskState {
+		tasks := again.Tasks()
+		return tasks[slices.IndexFunc(tasks, func(t ceremony.Task) bool { return t.ID == id })].State
+	}
+	if state("checkup alice spare") != ceremony.Done || state("checkup alice") != ceremony.Ready {
+		t.Fatalf("passed: %v", again.State().Passed)
+	}
+	runTasks(t, again, &ceremony.Script{}, "checkup alice", "checkup bruno", "checkup bank-safe")
+	again = s.only(t, again, (*ceremony.Desk).OnlyRestore)
+	runTasks(t, again, &ceremony.Script{Answers: quorum(map[string]string{"restore.whose": "bruno", "restore.what": "key"}, "dana", "bank-safe", "chen")}, "restore")
+	again = s.only(t, again, (*ceremony.Desk).OnlyRestore)
+	runTasks(t, again, &ceremony.Script{Answers: map[string]string{"restore.whose": "alice", "restore.what": "spare"}}, "restore")
+	again = s.only(t, again, (*ceremony.Desk).OnlyCheckup)
+	// The spare has passed, and is the token now.
+	if alice := again.State().Holders["alice"]; alice.Serial != spare || state("checkup alice") != ceremony.Done || state("checkup bruno") != ceremony.Ready {
+		t.Errorf("passed: %v", again.State().Passed)
+	}
+	runTasks(t, again, &ceremony.Script{}, "checkup bruno", "checkup end")
+	if missing := again.State().Checkups[0].Missing; strings.Join(missing, " ") != "chen dana emil" {
+		t.Errorf("missing: %q", missing)
+	}
+}

@@ -367,6 +367,9 @@ func (s *State) stickerFree(sticker string) error {
 		if slices.ContainsFunc(taken, func(t string) bool { return fold(t) == fold(sticker) }) {
 			return fmt.Errorf("the sticker %s is on a token of %s (hint: a sticker of its own for each token)", sticker, h.Name)
 		}
+		if spare := s.Holders[h.ID].Spare; spare != nil && fold(spare.Holder.Token) == fold(sticker) {
+			return fmt.Errorf("the sticker %s is on the spare token of %s (hint: a sticker of its own for each token)", sticker, h.Name)
+		}
 	}
 	return nil
 }

@@ -36,7 +36,7 @@ type State struct {
 	Drills     []*DrillDone
 	Written    map[string]*CopiesWritten // by the medium's id; "": going on without
 	Copies     []*CopiesRead
-	Passed     map[string]bool // by id, in the check-up that is going on
+	Passed     map[string]bool // by checked.key, in the check-up that is going on
 	Checkups   []*CheckupDone
 
 	heads    []string // heads[n] is the hash of line n; heads[0] of the empty log

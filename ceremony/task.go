@@ -69,6 +69,9 @@ const (
 	groupKeys       = "Keys"
 	groupBackups    = "Backups"
 	groupEnd        = "At the end"
+
+	// GroupSign are the tasks in which holders sign.
+	GroupSign = "Sign"
 )
 
 func (d *Desk) tasks() []Task {
@@ -214,7 +217,7 @@ func (d *Desk) reviewTask() Task {
 
 func (d *Desk) signTask(h *HolderState) Task {
 	s := d.state
-	t := Task{ID: "sign " + h.Holder.ID, Group: "Sign", Title: h.Holder.Name, State: doneIf(h.Signature != nil),
+	t := Task{ID: "sign " + h.Holder.ID, Group: GroupSign, Title: h.Holder.Name, State: doneIf(h.Signature != nil),
 		Optional: len(s.Signatures()) >= s.Plan.Threshold}
 	t.do = func(ctx context.Context, a Attendant) error { return d.sign(ctx, a, h.Holder.ID) }
 	if s.Reviewed == nil {

@@ -23,6 +23,9 @@ func (d *desk) Tasks() []ceremony.Task {
 	state := ceremony.Ready
 	for _, id := range []string{"laptop", "plan", "publish", "extra"} {
 		t := ceremony.Task{ID: id, Title: titles[id], State: state, Optional: id == "extra"}
+		if t.Optional {
+			t.Group = ceremony.GroupSign
+		}
 		switch {
 		case slices.Contains(d.done, id):
 			t.State = ceremony.Done
@@ -160,5 +163,15 @@ func TestTaskLines(t *testing.T) {
 	}
 	if !slices.Equal(lines, want) {
 		t.Errorf("%s", strings.Join(lines, "\n"))
+	}
+}
+
+// What is optional in a check-up is not about who can still sign.
+func TestOptionalIsOnlySigning(t *testing.T) {
+	for group, want := range map[string]bool{ceremony.GroupSign: true, "Holders": false} {
+		lines := strings.Join(taskLines([]ceremony.Task{{ID: "a", Group: group, Title: "Alice", State: ceremony.Ready, Optional: true}}, ""), "\n")
+		if strings.Contains(lines, "if they still can") != want {
+			t.Errorf("%s: %s", group, lines)
+		}
 	}
 }
