@@ -196,7 +196,9 @@ func TestCheckupOfASpare(t *testing.T) {
 	}
 	spare := desk.State().Holders["alice"].Spare.Serial
 	again := s.only(t, desk, (*ceremony.Desk).OnlyCheckup)
-	runTasks(t, again, &ceremony.Script{}, "checkup alice spare")
+	// Its PIN is blocked, and set anew by the quorum.
+	s.block(desk.State().Holders["alice"].Spare.Holder.Token)
+	runTasks(t, again, &ceremony.Script{Answers: quorum(map[string]string{"holder.unblock alice": "quorum"}, "dana", "bank-safe", "chen")}, "checkup alice spare")
 	state := func(id string) ceremony.TaskState {
 		tasks := again.Tasks()
 		return tasks[slices.IndexFunc(tasks, func(t ceremony.Task) bool { return t.ID == id })].State

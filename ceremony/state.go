@@ -272,7 +272,11 @@ func (s *State) holder(on Act) (*HolderState, error) {
 		return nil, fmt.Errorf("this is the enrolment of %s alone", only)
 	}
 	if on.Replacement {
-		if h = h.Replacement; h == nil {
+		own := h
+		if h = own.Replacement; own.Spare != nil && own.Spare.Serial == on.Serial {
+			h = own.Spare
+		}
+		if h == nil {
 			return nil, fmt.Errorf("no token takes the place of the one of %q", on.Holder)
 		}
 	}
