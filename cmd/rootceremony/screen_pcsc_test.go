@@ -77,15 +77,15 @@ func header(text string) string {
 	return line
 }
 
-// TestCreateOnScreenOverPCSC holds a 2-of-3 ceremony in the terminal UI, with
+// TestCreateOnScreenOverPCSC holds a 3-of-5 ceremony in the terminal UI, with
 // tokens that take turns in one reader. What the header says of the token in
 // the reader is true when it comes and goes: between tasks, while it is asked
 // for, while a PIN is typed, and after it was pulled out of a touch.
 func TestCreateOnScreenOverPCSC(t *testing.T) {
 	t.Parallel()
-	service, hands := emptyReader(t, "A-01", "B-02", "C-03")
+	service, hands := emptyReader(t, "A-01", "B-02", "C-03", "D-04", "E-05")
 	dir := filepath.Join(t.TempDir(), "d")
-	s := onReaders(t, service, nil, smallPlanFile(t, 2, 3), dir)
+	s := onReaders(t, service, nil, onTokenPlanFile(t), dir)
 	r := newPeople()
 	says := func(token string) {
 		t.Helper()
@@ -144,5 +144,5 @@ func TestCreateOnScreenOverPCSC(t *testing.T) {
 		t.Errorf("exit status %d\n%s", status, text)
 	}
 	checkPublished(t, dir)
-	checkOthersAccept(t, dir, 2, 3)
+	checkOthersAccept(t, dir, 3, 5)
 }
