@@ -78,8 +78,10 @@ type Settings struct {
 // be new, empty, hold a plan, or hold a ceremony. Nothing is changed when it
 // fails, but for what opening a log repairs.
 func OpenDesk(dir string, set Settings) (*Desk, error) {
-	if set.Plan != nil && set.Plan.Backup != nil {
-		return nil, errors.New("this plan has backups, and keys of such a plan are made in the room only: who opens a holder's backups is known there, and not elsewhere (hint: have the holder come, or agree a plan without backups)")
+	if set.Plan != nil {
+		if err := set.Plan.Elsewhere(); err != nil {
+			return nil, err
+		}
 	}
 	if err := checkFolder(dir, set.Rehearsal || set.Enrols != ""); err != nil {
 		return nil, err

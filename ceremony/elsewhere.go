@@ -49,6 +49,14 @@ func (e enrolment) text() ([]byte, error) {
 	return b.Bytes(), err
 }
 
+// Elsewhere tells why no holder can enrol elsewhere for a plan.
+func (r *Resolved) Elsewhere() error {
+	if r.Backup == nil {
+		return nil
+	}
+	return errors.New("this plan has backups, and keys of such a plan are made in the room only: who opens a holder's backups is known there, and not elsewhere (hint: have the holder come, or agree a plan without backups)")
+}
+
 // enrolmentName is the name of an enrolment file in the directory it is made
 // in.
 func enrolmentName(holder string) string { return holder + ".enrolment.json" }

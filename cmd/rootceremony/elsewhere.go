@@ -42,6 +42,9 @@ func enrolCommand(args []string) error {
 	if err != nil {
 		return err
 	}
+	if err := plan.Elsewhere(); err != nil {
+		return err
+	}
 	holder, err := holderNamed(plan, *name)
 	if err != nil {
 		return err

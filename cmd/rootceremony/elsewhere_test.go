@@ -124,6 +124,7 @@ func TestEnrolAndCollect(t *testing.T) {
 func TestEnrolRefuses(t *testing.T) {
 	t.Parallel()
 	relative, dated := onTokenPlanFile(t), onTokenPlanFile(t, `expires = "365d"`, `expires = "2027-10-01T00:00:00Z"`)
+	backedUp := examplePlanFile(t, `expires = "365d"`, `expires = "2027-10-01T00:00:00Z"`)
 	for _, c := range []struct {
 		args, says string
 		status     int
@@ -133,6 +134,7 @@ func TestEnrolRefuses(t *testing.T) {
 		{dated + " --holder nobody", "it has alice, bruno, chen, dana, emil", exitFailed},
 		{dated + " --holder emil --tokens virtual", "go with the plan of a rehearsal", exitUsage},
 		{dated + " --holder emil", "this build has no smart cards", exitFailed},
+		{backedUp + " --holder emil", "keys of such a plan are made in the room only", exitFailed},
 	} {
 		command := exec.Command(program("rootceremony"), append([]string{"enrol"}, strings.Fields(c.args)...)...)
 		command.Dir = t.TempDir()
