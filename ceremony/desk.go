@@ -52,10 +52,11 @@ type Desk struct {
 	program string // name and version, for the log
 	clock   func() time.Time
 	tokens  Tokens
-	enrols  *Resolved     // the plan of an enrolment
-	only    func() []Task // what this desk does, where it is not the whole ceremony
-	done    bool          // that it did
-	damaged []string      // backup files that are gone or changed, by name
+	enrols  *Resolved       // the plan of an enrolment
+	only    func() []Task   // what this desk does, where it is not the whole ceremony
+	done    bool            // that it did
+	looked  transcript.Head // of LookAt: what was read
+	damaged []string        // backup files that are gone or changed, by name
 
 	mu    sync.Mutex
 	log   *transcript.Log
@@ -199,7 +200,7 @@ func LookAt(dir string) (*Desk, error) {
 	if err != nil {
 		return nil, err
 	}
-	events, _, _, err := transcript.Read(text)
+	events, head, _, err := transcript.Read(text)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", dir, err)
 	}
@@ -207,7 +208,7 @@ func LookAt(dir string) (*Desk, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", dir, err)
 	}
-	return &Desk{dir: dir, state: state}, nil
+	return &Desk{dir: dir, state: state, looked: head}, nil
 }
 
 // UseTokens gives the desk its readers.

@@ -61,7 +61,7 @@ func CheckPlan(r *Resolved, now time.Time) *PlanCheck {
 			c.Warnings = append(c.Warnings, fmt.Sprintf("the witness %s is also a holder", p.Name))
 		}
 	}
-	c.Warnings = append(c.Warnings, r.backupWarnings()...)
+	c.Warnings = append(append(c.Warnings, r.backupWarnings()...), r.earlierWarnings()...)
 	return c
 }
 

@@ -43,9 +43,6 @@ func (p *Plan) rules() {
 	if p.Trusted != "" {
 		p.fault("trusted", "trusted is for rotate and revoke: create starts from no root")
 	}
-	if len(p.Earlier) > 0 {
-		p.fault("earlier", "earlier is for rotate and revoke: create starts from no root")
-	}
 	for i := range p.Drops {
 		p.fault(element("drop", i), "[[drop]] is for rotate and revoke: create starts from no root")
 	}

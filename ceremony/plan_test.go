@@ -224,8 +224,7 @@ var badPlans = []struct {
 	{"a spare of what cannot be copied", []string{"site = \"Lisbon\"", "site = \"Lisbon\"\nspare = true"}, `23:9: a spare token needs custody "backed-up": a key that never leaves its token has no second one`},
 	{"a key id", []string{"site = \"Lisbon\"", "site = \"Lisbon\"\nkeyid = \"ab\""}, `23:9: keyid is for custody "existing" only`},
 	{"a drop", []string{"[role.timestamp]", "[[drop]]\nkeyid = \"ab12\"\nreason = \"lost\"\n[role.timestamp]"}, `53:3: [[drop]] is for rotate and revoke: create starts from no root`},
-	{"trusted roots", []string{"[root]", "trusted = \"trusted\"\nearlier = [\"x\"]\n[root]"}, `6:11: trusted is for rotate and revoke: create starts from no root
-7:1: earlier is for rotate and revoke: create starts from no root`},
+	{"trusted roots", []string{"[root]", "trusted = \"trusted\"\nearlier = [\"x\"]\n[root]"}, `6:11: trusted is for rotate and revoke: create starts from no root`},
 	{"quorum below zero", []string{"quorum = 0", "quorum = -1"}, `17:10: quorum -1: at least 0, which means no backups`},
 	{"recipients of nothing", []string{"quorum = 0", "quorum = 0\nrecipients = [\"holders\"]"}, `18:1: recipients are named, but quorum 0 means no backups`},
 

@@ -40,6 +40,7 @@ type Resolved struct {
 
 	Token   TokenPolicy             `json:"token"`
 	Backup  *Backup                 `json:"backup,omitempty"` // nil: no backups
+	Earlier []Earlier               `json:"earlier,omitempty"`
 	Holders []Holder                `json:"holders"`
 	Persons []Person                `json:"persons"`
 	Roles   map[string]ResolvedRole `json:"roles"` // tuf.RoleTimestamp, tuf.RoleSnapshot, tuf.RoleTargets
@@ -118,6 +119,9 @@ func (p *Plan) resolve(now time.Time) (*Resolved, error) {
 	}
 	for name, role := range p.Roles {
 		r.Roles[name] = ResolvedRole{role.Threshold, slices.Clone(role.Keys)}
+	}
+	if r.Earlier, err = p.readEarlier(); err != nil {
+		return nil, err
 	}
 	if err := r.check(); err != nil {
 		return nil, fmt.Errorf("%s: %w", p.File, err)
@@ -204,6 +208,9 @@ func (r *Resolved) check() error {
 	}
 	if r.Persons == nil {
 		return errors.New("persons is no list")
+	}
+	if err := r.checkEarlier(); err != nil {
+		return err
 	}
 	if r.Expires.IsZero() || r.Expires.Nanosecond() != 0 || r.Expires.Location() != time.UTC {
 		return errors.New("expires is not in UTC with whole seconds")

@@ -1,0 +1,124 @@
+package ceremony
+
+import (
+	"cmp"
+	"encoding/hex"
+	"fmt"
+	"path/filepath"
+	"slices"
+
+	"rootceremony/keys"
+)
+
+// Earlier is an earlier ceremony of the project, and whose backups of root keys
+// there are of it: nobody can unmake those.
+type Earlier struct {
+	Name    string          `json:"name"`
+	Head    string          `json:"head"` // SHA-256 of the last line of its log that was read
+	Backups []EarlierBackup `json:"backups"`
+}
+
+// EarlierBackup is the backup of one root key of an earlier ceremony.
+type EarlierBackup struct {
+	Holder     string   `json:"holder"` // name
+	Quorum     int      `json:"quorum"`
+	Recipients []string `json:"recipients"` // names of those who still have what opens it
+}
+
+// readEarlier reads the directories of earlier ceremonies that a plan names,
+// relative to its folder.
+func (p *Plan) readEarlier() ([]Earlier, error) {
+	var all []Earlier
+	for i, dir := range p.Earlier {
+		if !filepath.IsAbs(dir) {
+			dir = filepath.Join(filepath.Dir(p.File), filepath.FromSlash(dir))
+		}
+		desk, err := LookAt(dir)
+		if err == nil && desk.state.Plan == nil {
+			err = fmt.Errorf("%s: no plan was agreed in it", dir)
+		}
+		if err != nil {
+			return nil, p.refuse(element("earlier", i), fmt.Errorf("earlier ceremony: %w (hint: name its directory, by its whole path or from this plan's folder)", err))
+		}
+		s := desk.state
+		e := Earlier{Name: s.Plan.Name, Head: desk.looked.Hash, Backups: []EarlierBackup{}}
+		for _, h := range s.Plan.Holders {
+			b := s.Holders[h.ID].backup(keys.BackupKey)
+			if b == nil {
+				continue
+			}
+			one := EarlierBackup{Holder: h.Name, Quorum: b.Quorum, Recipients: []string{}}
+			for _, id := range b.Recipients {
+				if s.opensStill(id, b) {
+					one.Recipients = append(one.Recipients, s.recipientName(id))
+				}
+			}
+			e.Backups = append(e.Backups, one)
+		}
+		all = append(all, e)
+	}
+	return all, nil
+}
+
+// checkEarlier holds what a resolved plan says of earlier ceremonies, which may
+// come from a hostile file, to what can be shown.
+func (r *Resolved) checkEarlier() error {
+	for _, e := range r.Earlier {
+		sum, err := hex.DecodeString(e.Head)
+		if err != nil || len(sum) != 32 || e.Backups == nil {
+			return fmt.Errorf("earlier ceremony %q: its head is no SHA-256, or its backups are no list", e.Name)
+		}
+		if err := checkName(e.Name); err != nil {
+			return fmt.Errorf("earlier ceremony: name %w", err)
+		}
+		for _, b := range e.Backups {
+			err := checkName(b.Holder)
+			for _, name := range b.Recipients {
+				err = cmp.Or(err, checkName(name))
+			}
+			if err != nil || b.Recipients == nil || b.Quorum < 1 {
+				return fmt.Errorf("earlier ceremony %q: the backup of %q cannot be", e.Name, b.Holder)
+			}
+		}
+	}
+	return nil
+}
+
+// earlierWarnings says what people who left can still open: the root keys of
+// earlier ceremonies, for clients that trust an older root.
+func (r *Resolved) earlierWarnings() []string {
+	stays := map[string]bool{}
+	for _, h := range r.Holders {
+		stays[fold(h.Name)] = true
+	}
+	if r.Backup != nil {
+		for _, b := range r.Backup.Recipients {
+			stays[fold(b.Name)] = true
+		}
+	}
+	var warnings []string
+	for _, e := range r.Earlier {
+		byWhom := map[string][]string{} // the same sentence for several keys is said once
+		var order []string
+		for _, b := range e.Backups {
+			left := slices.DeleteFunc(slices.Clone(b.Recipients), func(name string) bool { return stays[fold(name)] })
+			text := ""
+			switch {
+			case len(left) >= b.Quorum:
+				text = fmt.Sprintf("%s, who left, can still open the backup", Group{b.Quorum, left, "", nil})
+			case len(left) > 0:
+				text = fmt.Sprintf("%s, who left, can still open the backup together with %d of those who stay", counted(left, "and", "people"), b.Quorum-len(left))
+			default:
+				continue
+			}
+			if byWhom[text] == nil {
+				order = append(order, text)
+			}
+			byWhom[text] = append(byWhom[text], b.Holder)
+		}
+		for _, text := range order {
+			warnings = append(warnings, fmt.Sprintf("of the earlier ceremony %q: %s of the root key of %s", e.Name, text, counted(byWhom[text], "and", "holders")))
+		}
+	}
+	return warnings
+}
