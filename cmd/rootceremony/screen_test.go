@@ -220,13 +220,12 @@ func (r *people) answer(t testing.TB, text string) (keys string, needed bool) {
 		return "\x1b[B", false
 	case asked("(one moment"):
 		return "", false
-	case asked("Who signs the log?") && asked("► Alice"):
-		if asked("Nobody else") {
-			return "\x1b[B", false
-		}
+	case asked("Who signs the log?") && asked("Nobody else"): // the last one
+		return "\x1b[B", false
+	case asked("Who signs the log?") && asked("► Alice"): // the first one
 		return "\r", false
 	case asked("Who signs the log?"):
-		return "\x1b[B", false
+		return "\x1b[A", false
 	case regexp.MustCompile(`(?m)^.{0,30} {2}Yes\s*$`).MatchString(text) && asked("?"):
 		return "\x1b[A", false
 	case !field:
