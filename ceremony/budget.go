@@ -36,7 +36,7 @@ type Budget struct {
 // holders' places.
 func (r *Resolved) Budget() Budget {
 	b := Budget{Bytes: r.size(), Limit: maxRoot, Advice: []string{}}
-	if r.Token.Algorithm == keys.Ed25519 {
+	if r.needsEd25519() {
 		b.Limit = maxTokenMessage
 	}
 	if r.Rehearsal {
@@ -52,6 +52,33 @@ func (r *Resolved) Budget() Budget {
 		b.Advice = r.shrink(b)
 	}
 	return b
+}
+
+// needsEd25519 tells whether a root cannot be signed without ed25519 tokens: one
+// is to prove its new key, or too few others are left to reach a threshold. A
+// key of which no token is known may be signed with by another tool.
+func (r *Resolved) needsEd25519() bool {
+	free := func(keyID, token string) bool {
+		key, _ := r.trusted.Root.Key(keyID)
+		return token == "" || key.Public.Algorithm != keys.Ed25519
+	}
+	old, new := 0, 0
+	for _, h := range r.Holders {
+		switch {
+		case h.Custody != Existing && r.Token.Algorithm == keys.Ed25519:
+			return true
+		case h.Custody != Existing:
+			new++
+		case free(h.KeyID, h.Token):
+			old, new = old+1, new+1
+		}
+	}
+	for _, d := range r.Drops {
+		if d.Reason != Lost && free(d.KeyID, d.Token) {
+			old++
+		}
+	}
+	return new < r.Threshold || r.Trusted != nil && old < r.trusted.Root.Roles[tuf.RoleRoot].Threshold
 }
 
 // text is a Budget that is refused, in one line.
@@ -90,8 +117,8 @@ func (r *Resolved) shrink(b Budget) []string {
 	small := map[string]ResolvedRole{}
 	distinct := map[string]bool{}
 	for _, name := range onlineRoles {
-		one[name] = ResolvedRole{1, r.Roles[onlineRoles[0]].Keys[:1]}
-		role := ResolvedRole{r.Roles[name].Threshold, slices.Clone(r.Roles[name].Keys)}
+		one[name] = ResolvedRole{1, r.roleIn(onlineRoles[0]).Keys[:1]}
+		role := ResolvedRole{r.roleIn(name).Threshold, slices.Clone(r.roleIn(name).Keys)}
 		for i, key := range role.Keys {
 			distinct[key.ID] = true
 			if key.Public.Algorithm != keys.Ed25519 {
@@ -128,7 +155,9 @@ func (r *Resolved) with(n int, roles map[string]ResolvedRole) *Resolved {
 func (r *Resolved) size() int {
 	root := map[string]keys.PublicKey{}
 	for _, h := range r.Holders {
-		root[h.ID] = placeholder(r.Token.Algorithm, h.ID)
+		if h.Custody != Existing {
+			root[h.ID] = placeholder(r.Token.Algorithm, h.ID)
+		}
 	}
 	draft, err := r.assemble(root, r.Expires)
 	if err != nil {

@@ -106,10 +106,11 @@ func (r *Resolved) locks(lost crowd) bool {
 }
 
 // names are those of the holders with a custody, or of all holders, and of the
-// recipients who are no holders.
+// recipients who are no holders. What this ceremony knows of keys that stay is
+// as little as of keys that never leave their token.
 func (r *Resolved) names(custody string) (holders, outside []string) {
 	for _, h := range r.Holders {
-		if custody == "" || h.Custody == custody {
+		if custody == "" || h.Custody == custody || custody == OnToken && h.Custody == Existing {
 			holders = append(holders, h.Name)
 		}
 	}

@@ -3,7 +3,6 @@ package ceremony
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -38,9 +37,6 @@ func Interview(ctx context.Context, a Attendant, dir, kind string, now time.Time
 	iv := &interview{ctx: ctx, a: a, now: now, plan: Plan{Kind: kind, Roles: map[string]RolePlan{}}}
 	if !slices.Contains([]string{Create, Rotate, Revoke}, kind) {
 		return nil, fmt.Errorf("kind %q is none of %s, %s, %s", kind, Create, Rotate, Revoke)
-	}
-	if text, not := iv.plan.notYet()["kind"]; not {
-		return nil, errors.New(text)
 	}
 	return iv.run(dir)
 }

@@ -29,6 +29,16 @@ const (
 	OnToken  = "on-token"  // generated on the token, never leaves it
 	BackedUp = "backed-up" // made on the laptop, backed up, imported
 	Existing = "existing"  // a key of the trusted root that stays
+	Dropped  = "dropped"   // a key of the trusted root that the next one leaves out
+)
+
+// Why a key is dropped. The reasons speak of the key: a token that is lost
+// while the key was restored from its backup is no lost key.
+const (
+	Lost        = "lost"        // nobody can sign with it
+	Stolen      = "stolen"      // somebody else may have it; its holder has it only in a backup
+	Compromised = "compromised" // somebody else may have it, and its holder too
+	Retired     = "retired"     // its holder has it, and nobody else
 )
 
 // onlineRoles are the roles whose keys a plan names by file, in the order in
@@ -55,6 +65,7 @@ type Plan struct {
 	Persons    []Person
 	Drops      []Drop
 	Roles      map[string]RolePlan // by tuf.RoleTimestamp, tuf.RoleSnapshot, tuf.RoleTargets
+	Chain      *TrustedChain       // what Trusted names, verified; nil for Create
 
 	where  map[string]place // where each value stands, by its path
 	lines  []int            // where each line begins
@@ -64,7 +75,7 @@ type Plan struct {
 
 // RootPlan is what [root] says.
 type RootPlan struct {
-	Threshold          int
+	Threshold          int    // after ReadPlan the trusted root's where the plan says none
 	Expires            string // RFC 3339 in UTC, or a number of days as "365d"
 	ConsistentSnapshot bool
 }
@@ -95,10 +106,10 @@ type Recipient struct {
 type Holder struct {
 	ID      string `json:"id"` // file-name-safe and unique: 1 to 32 of a-z, 0-9, "-"
 	Name    string `json:"name"`
-	Token   string `json:"token"` // the sticker on the token
+	Token   string `json:"token,omitempty"` // the sticker on the token; may be unknown with custody Existing
 	Site    string `json:"site,omitempty"`
-	Custody string `json:"custody"` // OnToken, BackedUp or Existing
-	KeyID   string `json:"keyid,omitempty"`
+	Custody string `json:"custody"`         // OnToken, BackedUp or Existing
+	KeyID   string `json:"keyid,omitempty"` // with Existing: of the key in the trusted root
 	Spare   bool   `json:"spare,omitempty"`
 }
 
@@ -108,10 +119,14 @@ type Person struct {
 	Role string `json:"role"` // administrator, witness or scribe
 }
 
-// Drop is a key of the trusted root that the next one leaves out.
+// Drop is a key of the trusted root that the next one leaves out. Whoever has
+// it can still sign for the trusted root.
 type Drop struct {
-	KeyID  string
-	Reason string // lost, stolen, compromised or retired
+	ID     string `json:"id"` // "old-" and the first 8 digits of the key id, or more of them
+	KeyID  string `json:"keyid"`
+	Reason string `json:"reason"`         // Lost, Stolen, Compromised or Retired
+	Name   string `json:"name,omitempty"` // whose it was, where that is known
+	Token  string `json:"token,omitempty"`
 }
 
 // RolePlan is an online role: its key files, and the keys that were in them
@@ -169,6 +184,9 @@ func ReadPlan(file string) (*Plan, error) {
 	}
 	defer dir.Close()
 	p.readKeys(dir)
+	if p.Kind == Rotate || p.Kind == Revoke {
+		p.readTrusted()
+	}
 	return p, p.err()
 }
 
@@ -351,16 +369,6 @@ func oneLine(s string) string {
 		return s
 	}
 	return fact + " (hint: " + hint + ")"
-}
-
-// notYet lists what a plan may say and this version does not do, by path: the
-// one place where such things are refused.
-func (p *Plan) notYet() map[string]string {
-	not := map[string]string{}
-	if p.Kind == Rotate || p.Kind == Revoke {
-		not["kind"] = fmt.Sprintf("kind %q cannot be done yet: only %q can", p.Kind, Create)
-	}
-	return not
 }
 
 // maxDays bounds how far ahead a root may expire: the longest time that is

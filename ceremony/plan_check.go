@@ -19,6 +19,8 @@ type PlanCheck struct {
 	Custody  Custody     `json:"custody"`
 	Budget   Budget      `json:"budget"`
 	Warnings []string    `json:"warnings"`
+
+	now time.Time
 }
 
 // RoleCheck is an online role by its key ids.
@@ -38,11 +40,11 @@ const (
 func CheckPlan(r *Resolved, now time.Time) *PlanCheck {
 	c := &PlanCheck{
 		Plan: r, Digest: r.Digest(), Expires: stamp(r.Expires), Days: int(r.Expires.Sub(now.Truncate(time.Second)) / (24 * time.Hour)),
-		Custody: r.Custody(), Budget: r.Budget(), Warnings: []string{},
+		Custody: r.Custody(), Budget: r.Budget(), Warnings: []string{}, now: now,
 	}
 	for _, name := range onlineRoles {
-		role := RoleCheck{Role: name, Threshold: r.Roles[name].Threshold}
-		for _, key := range r.Roles[name].Keys {
+		role := RoleCheck{Role: name, Threshold: r.roleIn(name).Threshold}
+		for _, key := range r.roleIn(name).Keys {
 			role.KeyIDs = append(role.KeyIDs, key.ID)
 		}
 		c.Roles = append(c.Roles, role)
@@ -151,6 +153,12 @@ func (c *PlanCheck) Lines() []string {
 	}
 	for _, h := range r.Holders {
 		line := fmt.Sprintf("  %s (%s), token %s, %s", h.Name, h.ID, h.Token, h.Custody)
+		if h.Custody == Existing {
+			line = fmt.Sprintf("  %s (%s), keeps the key %.8s", h.Name, h.ID, h.KeyID)
+			if h.Token != "" {
+				line += " on token " + h.Token
+			}
+		}
 		if h.Spare {
 			line += ", and a spare token"
 		}
@@ -174,7 +182,7 @@ func (c *PlanCheck) Lines() []string {
 	if r.Backup != nil {
 		lines = append(lines, r.backupLines()...)
 	}
-	lines = append(lines, "", "online roles:")
+	lines = append(append(lines, r.trustedLines(c.now)...), "", "online roles:")
 	for _, role := range c.Roles {
 		var short []string
 		for _, id := range role.KeyIDs {

@@ -86,7 +86,7 @@ func (p *Plan) decode() error {
 		s.end()
 	}
 	for _, s := range top.sections("drop") {
-		p.Drops = append(p.Drops, Drop{s.text("keyid"), s.text("reason")})
+		p.Drops = append(p.Drops, Drop{KeyID: s.text("keyid"), Reason: s.text("reason"), Name: s.text("name"), Token: s.text("token")})
 		s.end()
 	}
 	roles := top.section("role")

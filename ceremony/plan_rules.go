@@ -29,23 +29,14 @@ func (p *Plan) rules() {
 	if !p.missing("kind", p.Kind == "", `kind = "create"`) && !slices.Contains([]string{Create, Rotate, Revoke}, p.Kind) {
 		p.fault("kind", "kind %q is none of %s, %s, %s", p.Kind, Create, Rotate, Revoke)
 	}
-	not := p.notYet()
-	for path, text := range not {
-		p.fault(path, "%s", text)
-	}
-	if _, other := not["kind"]; other {
-		return
-	}
 	if !p.missing("name", p.Name == "", "the project's name, as in its root's announcement") {
 		p.check("name", "name", p.Name, checkName)
 	}
 	p.check("reason", "reason", p.Reason, checkOptional)
-	if p.Trusted != "" {
-		p.fault("trusted", "trusted is for rotate and revoke: create starts from no root")
+	if p.Kind == Revoke {
+		p.missing("reason", p.Reason == "", `what has happened, as in reason = "the token A-01 was stolen"`)
 	}
-	for i := range p.Drops {
-		p.fault(element("drop", i), "[[drop]] is for rotate and revoke: create starts from no root")
-	}
+	p.trustedRules()
 	p.tokenRules()
 	p.holderRules()
 	p.rootRules()
@@ -66,6 +57,7 @@ func (p *Plan) check(path, label, value string, wrong func(string) error) {
 func (p *Plan) rootRules() {
 	n := len(p.Holders)
 	switch t := p.Root.Threshold; {
+	case p.follows() && p.absent("root.threshold"): // as in the trusted root
 	case p.missing("root.threshold", false, "how many holders must sign a root"):
 	case t < 1:
 		p.fault("root.threshold", "threshold %d: at least 1 holder must sign", t)
@@ -135,7 +127,12 @@ func (p *Plan) holderRules() {
 			}
 			ids[fold(h.ID)] = h.Name
 		}
-		if !p.missing(path+".token", h.Token == "", `the sticker on the holder's token, as in token = "A-01"`) {
+		if p.absent(path+".custody") && h.KeyID != "" && p.follows() {
+			h.Custody = Existing
+		}
+		if h.Custody == Existing && p.absent(path+".token") {
+			// Whatever signs with the key is found by the key.
+		} else if !p.missing(path+".token", h.Token == "", `the sticker on the holder's token, as in token = "A-01"`) {
 			p.check(path+".token", "token", h.Token, checkSticker)
 			if other, twice := tokens[fold(h.Token)]; twice {
 				p.fault(path+".token", "token %q is the sticker of %q already (hint: a sticker of its own for each token)", h.Token, other)
@@ -148,7 +145,7 @@ func (p *Plan) holderRules() {
 }
 
 func (p *Plan) custodyRules(h *Holder, path string) {
-	if p.absent(path + ".custody") {
+	if p.absent(path+".custody") && h.Custody == "" {
 		h.Custody = OnToken
 	}
 	switch h.Custody {
@@ -158,11 +155,15 @@ func (p *Plan) custodyRules(h *Holder, path string) {
 			p.fault(path+".custody", "custody %q needs backups, but the backup quorum is 0 (hint: [backup] with quorum and recipients, or custody %q)", BackedUp, OnToken)
 		}
 	case Existing:
-		p.fault(path+".custody", "custody %q is for rotate and revoke: create starts from no root", Existing)
+		if !p.follows() {
+			p.fault(path+".custody", "custody %q is for rotate and revoke: create starts from no root", Existing)
+		} else if !p.missing(path+".keyid", h.KeyID == "", "the id of the key in the trusted root; rootceremony show prints them") {
+			p.check(path+".keyid", "keyid", h.KeyID, checkKeyID)
+		}
 	default:
 		p.fault(path+".custody", "custody %q is none of %s, %s, %s", h.Custody, OnToken, BackedUp, Existing)
 	}
-	if h.KeyID != "" && h.Custody != Existing {
+	if h.KeyID != "" && h.Custody != Existing && p.said[path+".custody"] == false {
 		p.fault(path+".keyid", "keyid is for custody %q only", Existing)
 	}
 	if h.Spare && h.Custody != BackedUp {
@@ -240,6 +241,9 @@ func (p *Plan) personRules() {
 func (p *Plan) roleRules(name string) {
 	role, there := p.Roles[name]
 	path := "role." + name
+	if !there && p.follows() {
+		return // as in the trusted root
+	}
 	if !there {
 		p.fault(path, "[%s] is missing (hint: threshold and keys of the %s role)", path, name)
 		return

@@ -213,8 +213,8 @@ var badPlans = []struct {
 
 	{"no kind", []string{"kind = \"create\"\n", ""}, `1:1: kind is missing (hint: kind = "create")`},
 	{"another kind", []string{`"create"`, `"renew"`}, `3:8: kind "renew" is none of create, rotate, revoke`},
-	{"rotate", []string{`"create"`, `"rotate"`, "threshold = 3", "threshold = 0"}, `3:8: kind "rotate" cannot be done yet: only "create" can`},
-	{"revoke", []string{`"create"`, `"revoke"`}, `3:8: kind "revoke" cannot be done yet: only "create" can`},
+	{"rotate", []string{`"create"`, `"rotate"`, "threshold = 3", "threshold = 0"}, "1:1: trusted is missing (hint: trusted = \"trusted\", the folder of the published roots, each as N.root.json)\n7:13: threshold 0: at least 1 holder must sign"},
+	{"revoke", []string{`"create"`, `"revoke"`}, "1:1: reason is missing (hint: what has happened, as in reason = \"the token A-01 was stolen\")\n1:1: trusted is missing (hint: trusted = \"trusted\", the folder of the published roots, each as N.root.json)"},
 	{"backups for nobody", []string{"quorum = 0", "quorum = 3"}, `16:2: recipients is missing (hint: recipients = ["holders", "Bank safe"]: who opens backups)`},
 	{"backups for an empty list", []string{"quorum = 0", "quorum = 3\nrecipients = []"}, `18:1: recipients is empty (hint: recipients = ["holders", "Bank safe"]: who opens backups)`},
 	{"a backed-up key without backups", []string{`"on-token"`, `"backed-up"`}, `23:11: custody "backed-up" needs backups, but the backup quorum is 0 (hint: [backup] with quorum and recipients, or custody "on-token")`},

@@ -29,21 +29,41 @@ type Resolved struct {
 	Format     int    `json:"format"`      // 1
 	Rehearsal  bool   `json:"rehearsal"`   // on virtual tokens, and the root says so; set after Resolve
 	PlanSHA256 string `json:"plan_sha256"` // of the bytes of plan.toml, in hex
-	Kind       string `json:"kind"`        // Create
+	Kind       string `json:"kind"`        // Create, Rotate or Revoke
 	Name       string `json:"name"`
 	Reason     string `json:"reason,omitempty"`
 
-	Version            int64     `json:"version"`   // of the root that will be made
-	Threshold          int       `json:"threshold"` // holders who must sign it
-	Expires            time.Time `json:"expires"`   // UTC, whole seconds
+	Version            int64     `json:"version"`           // of the root that will be made
+	Trusted            *Trusted  `json:"trusted,omitempty"` // what it follows; nil for Create
+	Threshold          int       `json:"threshold"`         // holders who must sign it
+	Expires            time.Time `json:"expires"`           // UTC, whole seconds
 	ConsistentSnapshot bool      `json:"consistent_snapshot"`
 
 	Token   TokenPolicy             `json:"token"`
 	Backup  *Backup                 `json:"backup,omitempty"` // nil: no backups
 	Earlier []Earlier               `json:"earlier,omitempty"`
 	Holders []Holder                `json:"holders"`
+	Drops   []Drop                  `json:"drops,omitempty"`
 	Persons []Person                `json:"persons"`
-	Roles   map[string]ResolvedRole `json:"roles"` // tuf.RoleTimestamp, tuf.RoleSnapshot, tuf.RoleTargets
+	Roles   map[string]ResolvedRole `json:"roles"` // of tuf.RoleTimestamp, tuf.RoleSnapshot, tuf.RoleTargets those that do not stay as they are
+
+	trusted *tuf.File // what Trusted.Root holds
+}
+
+// TrustedRoot is the root that the new one follows; nil for Create.
+func (r *Resolved) TrustedRoot() *tuf.Root {
+	if r.trusted == nil {
+		return nil
+	}
+	return r.trusted.Root
+}
+
+// previous is the trusted root as tuf.Root.Check and tuf.Assemble want it.
+func (r *Resolved) previous() []*tuf.Root {
+	if r.trusted == nil {
+		return nil
+	}
+	return []*tuf.Root{r.trusted.Root}
 }
 
 // ResolvedRole is an online role with its keys, as TUF key objects.
@@ -114,11 +134,15 @@ func (p *Plan) resolve(now time.Time) (*Resolved, error) {
 		Token:   p.Token,
 		Backup:  p.backup(),
 		Holders: slices.Clone(p.Holders),
+		Drops:   slices.Clone(p.Drops),
 		Persons: append([]Person{}, p.Persons...),
 		Roles:   map[string]ResolvedRole{},
 	}
 	for name, role := range p.Roles {
 		r.Roles[name] = ResolvedRole{role.Threshold, slices.Clone(role.Keys)}
+	}
+	if p.Chain != nil {
+		r.Trusted, r.Version = p.Chain.agreed(), p.Chain.Last.Root.Version+1
 	}
 	if r.Earlier, err = p.readEarlier(); err != nil {
 		return nil, err
@@ -197,8 +221,8 @@ func ParseResolved(data []byte) (*Resolved, error) {
 // check holds a Resolved, which may come from a hostile file, to the rules
 // that a plan keeps. It brings the key objects into their plain form.
 func (r *Resolved) check() error {
-	if r.Kind != Create || r.Version != 1 {
-		return fmt.Errorf("kind %q with root version %d is not one that this version makes", r.Kind, r.Version)
+	if err := r.checkTrusted(); err != nil {
+		return err
 	}
 	if sum, err := hex.DecodeString(r.PlanSHA256); err != nil || len(sum) != sha256.Size {
 		return errors.New("plan_sha256 is not a SHA-256")
@@ -225,15 +249,18 @@ func (r *Resolved) check() error {
 	}
 	seen := map[string]bool{}
 	for _, h := range r.Holders {
-		if err := cmp.Or(checkID(h.ID), checkName(h.Name), checkSticker(h.Token), checkOptional(h.Site)); err != nil {
+		if err := cmp.Or(checkID(h.ID), checkName(h.Name), checkOptional(h.Site)); err != nil {
 			return fmt.Errorf("holder %q: %w", h.ID, err)
 		}
-		known := h.Custody == OnToken && !h.Spare || h.Custody == BackedUp && r.Backup != nil
-		if !known || h.KeyID != "" {
+		if err := checkSticker(h.Token); err != nil && (h.Token != "" || h.Custody != Existing) {
+			return fmt.Errorf("holder %q: %w", h.ID, err)
+		}
+		known := h.Custody == OnToken && !h.Spare || h.Custody == BackedUp && r.Backup != nil || h.Custody == Existing && !h.Spare && r.Trusted != nil
+		if !known || (h.KeyID != "") != (h.Custody == Existing) {
 			return fmt.Errorf("holder %q: custody %q is not one that this plan can have", h.ID, h.Custody)
 		}
 		for _, mark := range []string{"id " + h.ID, "name " + fold(h.Name), "token " + fold(h.Token)} {
-			if seen[mark] {
+			if seen[mark] && mark != "token " {
 				return fmt.Errorf("holder %q: the same %s as another holder", h.ID, mark)
 			}
 			seen[mark] = true
@@ -251,11 +278,13 @@ func (r *Resolved) check() error {
 }
 
 func (r *Resolved) checkRoles() error {
-	if len(r.Roles) != len(onlineRoles) {
+	if r.Roles == nil || r.Trusted == nil && len(r.Roles) != len(onlineRoles) {
 		return fmt.Errorf("%d roles, not %d", len(r.Roles), len(onlineRoles))
 	}
-	for _, name := range onlineRoles {
-		role := r.Roles[name]
+	for name, role := range r.Roles {
+		if !slices.Contains(onlineRoles, name) {
+			return fmt.Errorf("a role %q", name)
+		}
 		if role.Threshold < 1 || role.Threshold > len(role.Keys) {
 			return fmt.Errorf("role %s: threshold %d with %d keys", name, role.Threshold, len(role.Keys))
 		}
@@ -275,8 +304,72 @@ func (r *Resolved) checkRoles() error {
 	return nil
 }
 
-// Draft makes the root that the ceremony signs, from the root key of every
-// holder by holder id. expires is the plan's own time, except in a rehearsal,
+// checkTrusted holds what the new root follows, and what becomes of its keys,
+// to the rules that a plan keeps.
+func (r *Resolved) checkTrusted() error {
+	if (r.Kind == Create) != (r.Trusted == nil) || !slices.Contains([]string{Create, Rotate, Revoke}, r.Kind) {
+		return fmt.Errorf("kind %q with or without a trusted root is not one that this version makes", r.Kind)
+	}
+	if r.Kind == Create {
+		if r.Version != 1 || len(r.Drops) > 0 {
+			return fmt.Errorf("kind %q with root version %d and %d dropped keys is not one that this version makes", r.Kind, r.Version, len(r.Drops))
+		}
+		return nil
+	}
+	var err error
+	if r.trusted, err = r.Trusted.check(); err != nil {
+		return fmt.Errorf("trusted: %w", err)
+	}
+	root := r.trusted.Root
+	if r.Version != root.Version+1 || r.Kind == Revoke && r.Reason == "" {
+		return fmt.Errorf("root version %d after version %d, or no reason for a revocation", r.Version, root.Version)
+	}
+	accounted, able := map[string]bool{}, 0
+	account := func(id string) error {
+		if !slices.Contains(root.Roles[tuf.RoleRoot].KeyIDs, id) || accounted[id] {
+			return fmt.Errorf("the key %q is no root key of version %d, or is there twice", id, root.Version)
+		}
+		accounted[id] = true
+		return nil
+	}
+	for _, h := range r.Holders {
+		if h.Custody == Existing {
+			able++
+			if err := account(h.KeyID); err != nil {
+				return err
+			}
+		}
+	}
+	ids := map[string]bool{}
+	for _, h := range r.Holders {
+		ids[h.ID] = true
+	}
+	for _, d := range r.Drops {
+		if err := cmp.Or(checkKeyID(d.KeyID), checkDropReason(d.Reason), checkOptional(d.Name), account(d.KeyID)); err != nil {
+			return fmt.Errorf("dropped key: %w", err)
+		}
+		if err := checkSticker(d.Token); d.Token != "" && err != nil {
+			return fmt.Errorf("dropped key: %w", err)
+		}
+		if (d.ID != dropID(d.KeyID, 8) && d.ID != dropID(d.KeyID, maxID-len("old-"))) || checkID(d.ID) != nil || ids[d.ID] {
+			return fmt.Errorf("dropped key: the id %q is not one of this plan", d.ID)
+		}
+		ids[d.ID] = true
+		if d.Reason != Lost {
+			able++
+		}
+	}
+	if n := len(root.Roles[tuf.RoleRoot].KeyIDs); len(accounted) != n {
+		return fmt.Errorf("%d of the %d root keys of version %d are nobody's", n-len(accounted), n, root.Version)
+	}
+	if need := root.Roles[tuf.RoleRoot].Threshold; able < need {
+		return fmt.Errorf("%d keys of version %d are left that can sign, and %d must", able, root.Version, need)
+	}
+	return nil
+}
+
+// Draft makes the root that the ceremony signs, from the new root key of every
+// holder, by holder's id, whose key does not stay. expires is the plan's own time, except in a rehearsal,
 // whose roots expire sooner and carry x-rehearsal.
 func (r *Resolved) Draft(rootKeys map[string]keys.PublicKey, expires time.Time) (*tuf.Root, error) {
 	if !r.Rehearsal && !expires.Equal(r.Expires) {
@@ -291,7 +384,7 @@ func (r *Resolved) Draft(rootKeys map[string]keys.PublicKey, expires time.Time) 
 	if err != nil {
 		return nil, fmt.Errorf("draft: %w", err)
 	}
-	if err := root.Check(); err != nil {
+	if err := root.Check(r.previous()...); err != nil {
 		return nil, fmt.Errorf("draft: %w", err)
 	}
 	if n, limit := len(root.Canonical()), r.Budget().Limit; n > limit {
@@ -300,30 +393,46 @@ func (r *Resolved) Draft(rootKeys map[string]keys.PublicKey, expires time.Time) 
 	return root, nil
 }
 
-// assemble puts a root together without looking whether it may be signed.
+// assemble puts a root together without looking whether it may be signed. What
+// the plan says nothing of stays as it is in the trusted root, byte for byte.
 func (r *Resolved) assemble(rootKeys map[string]keys.PublicKey, expires time.Time) (*tuf.Root, error) {
-	root := &tuf.Root{
-		Version:            r.Version,
-		Expires:            expires.UTC(),
-		SpecVersion:        tuf.SpecVersion,
-		ConsistentSnapshot: r.ConsistentSnapshot,
-		Roles:              map[string]tuf.Role{},
+	root, old := &tuf.Root{Version: r.Version, SpecVersion: tuf.SpecVersion}, &tuf.Root{}
+	if r.Trusted != nil {
+		old = r.trusted.Root
+		root = old.Next()
 	}
+	root.Expires, root.ConsistentSnapshot = expires.UTC(), r.ConsistentSnapshot
 	root.SetRehearsal(r.Rehearsal)
-	owner := map[keys.PublicKey]string{}
+	pool := root.Keys
+	root.Keys, root.Roles = nil, map[string]tuf.Role{}
+	owner := map[string]string{} // by the value of the key: whose it is
 	for _, name := range onlineRoles {
-		role := tuf.Role{Threshold: r.Roles[name].Threshold}
-		for _, key := range r.Roles[name].Keys {
-			if owner[key.Public] == "" {
-				root.Keys = append(root.Keys, key)
-			}
-			owner[key.Public] = "role " + name
-			role.KeyIDs = append(role.KeyIDs, key.ID)
+		role, changed := r.Roles[name]
+		root.Roles[name] = old.Roles[name]
+		if changed {
+			root.Roles[name] = tuf.Role{Threshold: role.Threshold, KeyIDs: carriedIDs(old, role.Keys), Extra: old.Roles[name].Extra}
+			pool = append(pool, role.Keys...)
 		}
-		root.Roles[name] = role
 	}
-	role := tuf.Role{Threshold: r.Threshold}
+	role := tuf.Role{Threshold: r.Threshold, Extra: old.Roles[tuf.RoleRoot].Extra}
+	for _, id := range old.Roles[tuf.RoleRoot].KeyIDs {
+		if i := slices.IndexFunc(r.Holders, func(h Holder) bool { return h.KeyID == id }); i >= 0 {
+			role.KeyIDs = append(role.KeyIDs, id)
+		}
+		key, _ := old.Key(id)
+		owner[key.Value()] = fmt.Sprintf("the trusted root (%.8s)", id)
+	}
+	for _, name := range onlineRoles {
+		for _, id := range root.Roles[name].KeyIDs {
+			if i := slices.IndexFunc(pool, func(k tuf.Key) bool { return k.ID == id }); i >= 0 {
+				owner[pool[i].Value()] = "role " + name
+			}
+		}
+	}
 	for _, h := range r.Holders {
+		if h.Custody == Existing {
+			continue
+		}
 		public, ok := rootKeys[h.ID]
 		if !ok {
 			return nil, fmt.Errorf("the key of %s is missing", h.Name)
@@ -331,27 +440,70 @@ func (r *Resolved) assemble(rootKeys map[string]keys.PublicKey, expires time.Tim
 		if public.Algorithm != r.Token.Algorithm {
 			return nil, fmt.Errorf("the key of %s is %s, but the plan says %s", h.Name, public.Algorithm, r.Token.Algorithm)
 		}
-		if other := owner[public]; other != "" {
-			return nil, fmt.Errorf("the key of %s is also that of %s", h.Name, other)
-		}
-		owner[public] = h.Name
 		key, err := tuf.NewKey(public)
 		if err != nil {
 			return nil, fmt.Errorf("the key of %s: %w", h.Name, err)
 		}
-		root.Keys = append(root.Keys, key)
+		if other := owner[key.Value()]; other != "" {
+			return nil, fmt.Errorf("the key of %s is also that of %s", h.Name, other)
+		}
+		owner[key.Value()] = h.Name
+		pool = append(pool, key)
 		role.KeyIDs = append(role.KeyIDs, key.ID)
 	}
 	root.Roles[tuf.RoleRoot] = role
+	// Of all keys, those that a role uses, once each.
+	for _, k := range pool {
+		used := slices.ContainsFunc(tuf.RoleNames, func(name string) bool { return slices.Contains(root.Roles[name].KeyIDs, k.ID) })
+		if _, there := root.Key(k.ID); used && !there {
+			root.Keys = append(root.Keys, k)
+		}
+	}
 	return root, nil
 }
 
-// Names returns the holders' names by the key ids of their root keys. Keys
-// that cannot be in a root have no id and are left out.
+// carriedIDs are the ids of keys in a root that follows old: a key that old has
+// keeps its id, whatever notation of it the plan names.
+func carriedIDs(old *tuf.Root, named []tuf.Key) []string {
+	var ids []string
+	for _, k := range named {
+		id := k.ID
+		if i := slices.IndexFunc(old.Keys, func(o tuf.Key) bool { return o.Value() == k.Value() }); i >= 0 {
+			id = old.Keys[i].ID
+		}
+		ids = append(ids, id)
+	}
+	return ids
+}
+
+// roleIn is an online role as it will be: as planned, or as in the trusted root.
+func (r *Resolved) roleIn(name string) ResolvedRole {
+	if role, changed := r.Roles[name]; changed || r.Trusted == nil {
+		return role
+	}
+	old := r.trusted.Root
+	role := ResolvedRole{Threshold: old.Roles[name].Threshold}
+	for _, id := range old.Roles[name].KeyIDs {
+		key, _ := old.Key(id)
+		role.Keys = append(role.Keys, key)
+	}
+	return role
+}
+
+// Names returns names by key id: the holders' of their root keys, and what is
+// known of those whose keys are dropped. Keys that cannot be in a root have no
+// id and are left out.
 func (r *Resolved) Names(rootKeys map[string]keys.PublicKey) map[string]string {
 	names := map[string]string{}
+	for _, d := range r.Drops {
+		if d.Name != "" {
+			names[d.KeyID] = d.Name
+		}
+	}
 	for _, h := range r.Holders {
-		if key, err := tuf.NewKey(rootKeys[h.ID]); err == nil {
+		if h.Custody == Existing {
+			names[h.KeyID] = h.Name
+		} else if key, err := tuf.NewKey(rootKeys[h.ID]); err == nil {
 			names[key.ID] = h.Name
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"rootceremony/ceremony/tuf"
 	"rootceremony/keys"
 )
 
@@ -35,7 +36,7 @@ func unsupported(info keys.Info) string {
 // would be wiped to hold a root key.
 func (d *Desk) plansKey(info keys.Info) error {
 	for _, role := range onlineRoles {
-		for _, trusted := range d.state.Plan.Roles[role].Keys {
+		for _, trusted := range d.state.Plan.roleIn(role).Keys {
 			for _, k := range info.Keys {
 				if k.Public == trusted.Public {
 					return fmt.Errorf("token %s holds a key of the role %s in slot %s, which the plan trusts; nothing was done to it (hint: put it back where it belongs, and insert a new token)",
@@ -44,7 +45,26 @@ func (d *Desk) plansKey(info keys.Info) error {
 			}
 		}
 	}
+	for _, k := range info.Keys {
+		if key, ok := d.state.Plan.trustedKey(k.Public); ok {
+			return fmt.Errorf("token %s holds the key %.8s of the trusted root in slot %s; nothing was done to it: it may be needed to sign, and is reset once the new root is published (hint: put it back where it belongs, and insert a new token)",
+				serialText(info.Serial), key.ID, k.Slot)
+		}
+	}
 	return nil
+}
+
+// trustedKey finds a key in the trusted root.
+func (r *Resolved) trustedKey(public keys.PublicKey) (tuf.Key, bool) {
+	if r.trusted == nil || public == (keys.PublicKey{}) {
+		return tuf.Key{}, false
+	}
+	for _, k := range r.trusted.Root.Keys {
+		if k.Public == public {
+			return k, true
+		}
+	}
+	return tuf.Key{}, false
 }
 
 // unusable says why the card in a reader is not the holder's token.

@@ -1,0 +1,372 @@
+package ceremony
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"rootceremony/ceremony/transcript"
+	"rootceremony/ceremony/tuf"
+)
+
+// TrustedDir is where a ceremony keeps the chain it starts from, as N.root.json.
+const TrustedDir = "trusted"
+
+// trustedFile is a root of the trusted chain in the ceremony directory.
+func trustedFile(version int64) string { return fmt.Sprintf("%s/%d.root.json", TrustedDir, version) }
+
+// TrustedChain is a chain of roots that was verified, each by the one before:
+// what a rotation or a revocation starts from. That its first root is the
+// project's own is for people to say.
+type TrustedChain struct {
+	Files [][]byte   // from the first that was given to the newest
+	Steps []tuf.Step // one for each
+	Last  *tuf.File  // the newest
+}
+
+// ReadTrusted reads and verifies the chain that a path names: a folder of
+// N.root.json, or one root file. Errors name the file.
+func ReadTrusted(path string) (*TrustedChain, error) {
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s does not exist (hint: put the published roots there, from the first to the newest, each as N.root.json)", path)
+	}
+	if err != nil {
+		return nil, err
+	}
+	names := []string{path}
+	if info.IsDir() {
+		if names, err = rootNames(path); err != nil {
+			return nil, err
+		}
+	}
+	c := &TrustedChain{}
+	var chain tuf.Chain
+	for _, name := range names {
+		text, err := transcript.ReadFile(name)
+		if err != nil {
+			return nil, err
+		}
+		step, err := chain.Add(text)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w (hint: it is not the root that this project has published, or one before it is not; get the chain again from where you trust it)", name, err)
+		}
+		if says, _ := versionNamed(filepath.Base(name)); info.IsDir() && says != step.Version {
+			return nil, fmt.Errorf("%s holds version %d (hint: name each file after its version)", name, step.Version)
+		}
+		c.Files, c.Steps = append(c.Files, text), append(c.Steps, step)
+	}
+	c.Last = chain.Last()
+	return c, nil
+}
+
+var rootName = regexp.MustCompile(`^([0-9]{1,16})\.root\.json$`)
+
+// versionNamed is the version in a file name as N.root.json has it.
+func versionNamed(name string) (int64, bool) {
+	m := rootName.FindStringSubmatch(name)
+	if m == nil || strings.HasPrefix(m[1], "0") {
+		return 0, false
+	}
+	version, err := strconv.ParseInt(m[1], 10, 64)
+	return version, err == nil
+}
+
+// rootNames are the files N.root.json in a folder, in order of version. Other
+// files are not looked at.
+func rootNames(dir string) ([]string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	var versions []int64
+	for _, e := range entries {
+		version, ok := versionNamed(e.Name())
+		if !ok && rootName.MatchString(e.Name()) {
+			return nil, fmt.Errorf("%s: the version in the name begins with 0, as no client asks for it (hint: name it without)", filepath.Join(dir, e.Name()))
+		}
+		if ok {
+			versions = append(versions, version)
+		}
+	}
+	if len(versions) == 0 {
+		return nil, fmt.Errorf("%s holds no N.root.json (hint: put the published roots there, from the first to the newest)", dir)
+	}
+	slices.Sort(versions)
+	var names []string
+	for i, v := range versions {
+		if i > 0 && v != versions[i-1]+1 {
+			return nil, fmt.Errorf("%s has a gap: after %d.root.json comes %d.root.json (hint: get version %d from where the roots are published)", dir, versions[i-1], v, versions[i-1]+1)
+		}
+		names = append(names, filepath.Join(dir, fmt.Sprintf("%d.root.json", v)))
+	}
+	return names, nil
+}
+
+// Trusted is the trusted chain in an agreed plan.
+type Trusted struct {
+	Versions []TrustedVersion `json:"versions"` // from the first, which people trust, to the newest
+	Root     string           `json:"root"`     // the newest, byte for byte
+}
+
+// TrustedVersion is one root of the chain, by the SHA-256 of its file.
+type TrustedVersion struct {
+	Version int64  `json:"version"`
+	SHA256  string `json:"sha256"`
+}
+
+// agreed is the chain as it stands in an agreed plan.
+func (c *TrustedChain) agreed() *Trusted {
+	t := &Trusted{Root: string(c.Files[len(c.Files)-1])}
+	for _, step := range c.Steps {
+		t.Versions = append(t.Versions, TrustedVersion{step.Version, step.SHA256})
+	}
+	return t
+}
+
+// newest is the last of the versions.
+func (t *Trusted) newest() TrustedVersion { return t.Versions[len(t.Versions)-1] }
+
+// check holds a chain, which may come from a hostile file, to what ReadTrusted
+// returns, as far as can be told from the newest root alone; and returns that.
+func (t *Trusted) check() (*tuf.File, error) {
+	if len(t.Versions) == 0 {
+		return nil, errors.New("no version is named")
+	}
+	for i, v := range t.Versions {
+		if len(v.SHA256) != 64 || strings.Trim(v.SHA256, "0123456789abcdef") != "" {
+			return nil, fmt.Errorf("version %d has no SHA-256", v.Version)
+		}
+		if v.Version != t.Versions[0].Version+int64(i) {
+			return nil, fmt.Errorf("version %d is not the next", v.Version)
+		}
+	}
+	f, err := tuf.Parse([]byte(t.Root))
+	if err != nil {
+		return nil, err
+	}
+	if report := f.Report(f.Root); !report.Good() {
+		return nil, fmt.Errorf("the newest root is not signed by enough of its keys: %s", report.Text(nil))
+	}
+	if last := t.newest(); digestOf([]byte(t.Root)) != last.SHA256 || f.Root.Version != last.Version {
+		return nil, errors.New("the newest root is not the one that is named")
+	}
+	return f, nil
+}
+
+// follows tells whether the plan starts from a trusted root.
+func (p *Plan) follows() bool { return p.Kind == Rotate || p.Kind == Revoke }
+
+// trustedRules checks what is about the trusted root without reading it.
+func (p *Plan) trustedRules() {
+	if !p.follows() {
+		if p.Trusted != "" {
+			p.fault("trusted", "trusted is for rotate and revoke: create starts from no root")
+		}
+		for i := range p.Drops {
+			p.fault(element("drop", i), "[[drop]] is for rotate and revoke: create starts from no root")
+		}
+		return
+	}
+	p.missing("trusted", p.Trusted == "", `trusted = "trusted", the folder of the published roots, each as N.root.json`)
+	seen := map[string]bool{}
+	for i := range p.Drops {
+		d, path := &p.Drops[i], element("drop", i)
+		if !p.missing(path+".keyid", d.KeyID == "", "the id of the key in the trusted root; rootceremony show prints them") {
+			p.check(path+".keyid", "keyid", d.KeyID, checkKeyID)
+		}
+		if !p.missing(path+".reason", d.Reason == "", "lost, stolen, compromised or retired") {
+			p.check(path+".reason", "reason", d.Reason, checkDropReason)
+		}
+		p.check(path+".name", "name", d.Name, checkOptional)
+		if !p.absent(path + ".token") {
+			p.check(path+".token", "token", d.Token, checkSticker)
+		}
+		d.ID = dropID(d.KeyID, 8)
+		if seen[d.ID] {
+			d.ID = dropID(d.KeyID, maxID-len("old-"))
+		}
+		seen[d.ID] = true
+	}
+}
+
+// dropID names a dropped key in files and prompts, by n characters of its id at
+// most. Old key ids need not be hex.
+func dropID(keyID string, n int) string {
+	id := strings.Map(func(r rune) rune {
+		if 'a' <= r && r <= 'z' || '0' <= r && r <= '9' {
+			return r
+		}
+		return '-'
+	}, strings.ToLower(keyID))
+	return "old-" + id[:min(len(id), n)]
+}
+
+// checkKeyID refuses key ids that cannot be shown or typed as they are.
+func checkKeyID(s string) error { return checkShown(s, 255) }
+
+func checkDropReason(s string) error {
+	if !slices.Contains([]string{Lost, Stolen, Compromised, Retired}, s) {
+		return fmt.Errorf("%q is none of %s, %s, %s, %s", s, Lost, Stolen, Compromised, Retired)
+	}
+	return nil
+}
+
+// readTrusted reads the chain that the plan names, and holds the plan to it:
+// every root key of the newest root is somebody's or dropped.
+func (p *Plan) readTrusted() {
+	if p.Trusted == "" || p.said["trusted"] {
+		return
+	}
+	path := filepath.FromSlash(p.Trusted)
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(filepath.Dir(p.File), path)
+	}
+	chain, err := ReadTrusted(path)
+	if err != nil {
+		p.fault("trusted", "%v", errors.New(oneLine(err.Error())))
+		return
+	}
+	p.Chain = chain
+	p.accountRules(chain.Last.Root)
+}
+
+// accountRules holds the plan's holders and drops to the root keys of the
+// trusted root.
+func (p *Plan) accountRules(root *tuf.Root) {
+	role := root.Roles[tuf.RoleRoot]
+	owner := map[string]string{}
+	claim := func(path, id, who string) {
+		if id == "" || p.said[path] {
+			return
+		}
+		if !slices.Contains(role.KeyIDs, id) {
+			hint := "its root keys are " + strings.Join(shortened(role.KeyIDs), ", ")
+			if i := slices.IndexFunc(role.KeyIDs, func(k string) bool { return strings.HasPrefix(k, strings.TrimRight(id, ".")) }); i >= 0 {
+				hint = "write it in full: " + role.KeyIDs[i]
+			}
+			p.fault(path, "no root key of version %d has the id %q (hint: %s)", root.Version, id, hint)
+			return
+		}
+		if other, twice := owner[id]; twice {
+			p.fault(path, "the key %.8s is %s already", id, other)
+		}
+		owner[id] = who
+	}
+	stays, lost := 0, 0
+	for i, h := range p.Holders {
+		if h.Custody == Existing {
+			claim(element("holder", i)+".keyid", h.KeyID, "that of "+quote(h.Name))
+			stays++
+		}
+	}
+	for i, d := range p.Drops {
+		claim(element("drop", i)+".keyid", d.KeyID, "dropped")
+		if d.Reason == Lost {
+			lost++
+		}
+	}
+	for _, id := range role.KeyIDs {
+		if owner[id] == "" {
+			p.fault("trusted", "the root key %s of version %d is nobody's in this plan (hint: a [[holder]] with keyid = %q, or a [[drop]] with it and a reason)", id, root.Version, id)
+			delete(p.said, "trusted") // each is said
+		}
+	}
+	if able := len(role.KeyIDs) - lost; able < role.Threshold && len(p.faults) == 0 {
+		p.fault(element("drop", 0), "version %d must be signed by %d of its keys to be followed, and with these drops only %d are left that can sign: no client would accept the new root (hint: where a backup opens, restore the key first and drop it as retired; where none does, only a new chain is left: rootceremony plan --kind revoke says how)",
+			root.Version, role.Threshold, able)
+	}
+	if p.absent("root.threshold") {
+		p.Root.Threshold = role.Threshold
+		if n := len(p.Holders); role.Threshold > n && n > 0 {
+			p.fault("root", "threshold is %d as in version %d, but there are only %d holders then (hint: threshold = ..., with fewer)", role.Threshold, root.Version, n)
+		}
+	}
+	if p.absent("root.consistent_snapshot") {
+		p.Root.ConsistentSnapshot = root.ConsistentSnapshot
+	}
+	// The same key under two ids would count once here, and twice elsewhere.
+	if len(p.faults) == 0 {
+		p.duplicateRules(root, owner)
+	}
+}
+
+func (p *Plan) duplicateRules(root *tuf.Root, owner map[string]string) {
+	ids := map[string]string{}
+	for i, h := range p.Holders {
+		key, _ := root.Key(h.KeyID)
+		if h.Custody != Existing {
+			continue
+		}
+		if other, twice := ids[key.Value()]; twice {
+			p.fault(element("holder", i)+".keyid", "the keys %.8s and %.8s of version %d are one and the same key (hint: drop one of the two)", other, h.KeyID, root.Version)
+		}
+		ids[key.Value()] = h.KeyID
+	}
+}
+
+func shortened(ids []string) []string {
+	var short []string
+	for _, id := range ids {
+		short = append(short, fmt.Sprintf("%.8s...", id))
+	}
+	return short
+}
+
+// PlanFiles are the files that a plan is made of, by name in a directory of its
+// own: plan.toml, key files, and the trusted chain. A path that leads out of
+// the plan's folder to the chain is replaced, as the chain goes along.
+func (p *Plan) PlanFiles() (map[string][]byte, error) {
+	files := map[string][]byte{PlanFile: p.Data}
+	for _, role := range p.Roles {
+		for _, name := range role.Files {
+			text, err := os.ReadFile(filepath.Join(filepath.Dir(p.File), name))
+			if err != nil {
+				return nil, err
+			}
+			files[name] = text
+		}
+	}
+	if p.Chain == nil {
+		return files, nil
+	}
+	for i, text := range p.Chain.Files {
+		files[trustedFile(p.Chain.Steps[i].Version)] = text
+	}
+	if at := p.where["trusted"].value; p.Trusted != TrustedDir {
+		rest := p.Data[at:]
+		end := bytes.IndexByte(rest, '\n')
+		if end < 0 {
+			end = len(rest)
+		}
+		files[PlanFile] = slices.Concat(p.Data[:at], []byte(strconv.Quote(TrustedDir)), rest[end:])
+	}
+	return files, nil
+}
+
+// trustedLines says what chain a plan starts from.
+func (r *Resolved) trustedLines(now time.Time) []string {
+	if r.Trusted == nil {
+		return nil
+	}
+	first, last, root := r.Trusted.Versions[0], r.Trusted.newest(), r.TrustedRoot()
+	lines := []string{"", "trusted root:",
+		fmt.Sprintf("  versions %d to %d were verified, each by the one before", first.Version, last.Version),
+		fmt.Sprintf("  version %d is taken on trust; its SHA-256 is %s", first.Version, grouped(first.SHA256))}
+	if first == last {
+		lines[2] = fmt.Sprintf("  version %d alone was given, and is taken on trust", first.Version)
+		lines[3] = "  its SHA-256 is " + grouped(first.SHA256)
+	}
+	if !root.Expires.After(now) {
+		lines = append(lines, fmt.Sprintf("  version %d expired on %s: clients refuse updates until they have the next one", last.Version, stamp(root.Expires)))
+	}
+	return append(lines, "  whether a newer one was published, this laptop cannot know: look where it is published")
+}
