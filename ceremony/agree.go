@@ -96,11 +96,15 @@ func failed(findings []Finding) []Finding {
 // agree resolves the plan and has the room confirm its digest. From then on
 // only the log decides what is made.
 func (d *Desk) agree(ctx context.Context, a Attendant) error {
-	resolved, err := d.planToAgree()
+	resolved, chain, err := d.planToAgree()
 	if err != nil {
 		return err
 	}
 	if err := a.Tell(ctx, Message{Title: "The plan", Lines: CheckPlan(resolved, d.clock()).Lines()}); err != nil {
+		return err
+	}
+	anchor, err := d.anchorOf(ctx, a, resolved)
+	if err != nil {
 		return err
 	}
 	digest := resolved.Digest()
@@ -118,28 +122,80 @@ func (d *Desk) agree(ctx context.Context, a Attendant) error {
 	if err != nil {
 		return err
 	}
-	if err := d.record(TypePlanAgreed, "room", PlanAgreed{digest, resolved.JSON()}); err != nil {
+	files := []written{{ResolvedFile, resolved.JSON()}}
+	for i, text := range chain {
+		files = append(files, written{trustedFile(resolved.Trusted.Versions[i].Version), text})
+	}
+	for _, file := range files[1:] { // which the log alone cannot make again
+		if err := d.write(file); err != nil {
+			return err
+		}
+	}
+	if err := d.record(TypePlanAgreed, "room", PlanAgreed{digest, resolved.JSON(), anchor}); err != nil {
 		return err
 	}
-	return d.write(written{ResolvedFile, resolved.JSON()})
+	return d.write(files[0])
 }
 
-// planToAgree is the plan in the directory, resolved; or for an enrolment the
-// resolved plan it was opened with.
-func (d *Desk) planToAgree() (*Resolved, error) {
+// anchorOf has people say that the first root of the chain is their project's
+// own: everything else follows from it.
+func (d *Desk) anchorOf(ctx context.Context, a Attendant, r *Resolved) (Anchor, error) {
+	if r.Trusted == nil {
+		return "", nil
+	}
+	first := r.Trusted.Versions[0]
+	title := fmt.Sprintf("Is it your root v%d?", first.Version)
+	text := []string{fmt.Sprintf("The chain was verified up to version %d. That its first root is your project's own, no signature can say: compare its SHA-256 with one that did not come with these files, such as last ceremony's record or an installer.", r.Trusted.newest().Version)}
+	how, err := a.Choose(ctx, Prompt{ID: "trusted.how", Message: Message{Title: title, Text: text}, Question: "How do you know it?"},
+		[]Choice{{string(AnchorTyped), "Type its SHA-256 from there"}, {string(AnchorConfirmed), "See it here, and compare"}})
+	if err != nil {
+		return "", err
+	}
+	if how == string(AnchorTyped) {
+		return AnchorTyped, a.Type(ctx, Prompt{ID: "trusted.sha256", Final: true, Message: Message{Title: title,
+			Text: []string{fmt.Sprintf("If it is not taken, the files in %s are not what you have there: stop, and find out why.", TrustedDir)}},
+			Question: fmt.Sprintf("Type the first 16 characters of the SHA-256 of %d.root.json:", first.Version)}, first.SHA256[:16])
+	}
+	which, words, err := twoWords(first.SHA256)
+	if err != nil {
+		return "", err
+	}
+	return AnchorConfirmed, a.Type(ctx, Prompt{ID: "trusted.words", Final: true, Message: Message{Title: title, Facts: digestFacts(first.SHA256),
+		Text: []string{"Compare all of it. If anything differs, leave now: nothing is agreed."}},
+		Question: "If it is the same, type " + which + ":"}, words)
+}
+
+// planToAgree is the plan in the directory, resolved, with the files of the
+// trusted chain; or for an enrolment the resolved plan it was opened with, which
+// has the newest of them.
+func (d *Desk) planToAgree() (*Resolved, [][]byte, error) {
 	if d.enrols != nil {
-		return d.enrols, nil
+		return d.enrols, nil, nil
 	}
 	plan, err := ReadPlan(filepath.Join(d.dir, PlanFile))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	resolved, err := plan.Resolve(d.clock())
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	resolved.Rehearsal = d.state.Begun.Rehearsal
-	return resolved, nil
+	if plan.Chain == nil {
+		return resolved, nil, nil
+	}
+	if err := resolved.chainFits(); err != nil {
+		return nil, nil, err
+	}
+	return resolved, plan.Chain.Files, nil
+}
+
+// chainFits refuses for a real ceremony what a rehearsal has made.
+func (r *Resolved) chainFits() error {
+	if r.trusted != nil && r.trusted.Root.Rehearsal() && !r.Rehearsal {
+		return fmt.Errorf("version %d of the trusted chain was made in a rehearsal: nothing real follows on it (hint: rootceremony rehearse --plan holds a rehearsal of it; for the real one, put the published roots into %s)", r.trusted.Root.Version, TrustedDir)
+	}
+	return nil
 }
 
 func notEmpty(s string) error {
@@ -169,6 +225,13 @@ func serialText(serial uint32) string { return keys.SerialText(serial) }
 func tokenFacts(info keys.Info, h Holder) []Fact {
 	return []Fact{
 		{"Token", info.FormFactor + ", firmware " + info.Firmware.String()},
-		{"Serial", serialText(info.Serial) + "   (to carry the sticker " + h.Token + ")"},
+		{"Serial", serialText(info.Serial) + toCarry(h)},
 	}
+}
+
+func toCarry(h Holder) string {
+	if h.Token == "" {
+		return ""
+	}
+	return "   (to carry the sticker " + h.Token + ")"
 }

@@ -146,15 +146,24 @@ func parseEnrolment(data []byte) (*enrolment, error) {
 
 // CollectedFile tells what Collect has taken in, or had already.
 type CollectedFile struct {
+	Root    *CollectedRoot // of a root file; the rest is then zero
 	Holder  Holder
 	Serial  uint32
 	Already bool     // the same file was collected before
 	Remarks []string // exceptions and notes of the log in the file
 }
 
-// Collect takes an enrolment file into the ceremony. What does not fit is
-// refused, and changes nothing.
+// Collect takes a file that was made elsewhere into the ceremony: an enrolment,
+// or a root file with signatures. What does not fit is refused, and changes
+// nothing.
 func (d *Desk) Collect(data []byte) (*CollectedFile, error) {
+	if d.state.Plan == nil {
+		return nil, errors.New("the plan is not agreed yet, so nothing can be collected for it (hint: check the laptop and agree the plan first)")
+	}
+	if !bytes.Contains(data[:min(len(data), 200)], []byte("rootceremony enrolment")) && bytes.Contains(data, []byte(`"signatures"`)) {
+		root, err := d.collectRoot(data)
+		return &CollectedFile{Root: root}, err
+	}
 	e, err := parseEnrolment(data)
 	if err != nil {
 		return nil, err
@@ -226,8 +235,6 @@ func (d *Desk) wouldTake(collected Collected) error {
 func (d *Desk) fitsCollection(e *enrolment, there *State, head transcript.Head) (*HolderState, error) {
 	s := d.state
 	switch {
-	case s.Plan == nil:
-		return nil, errors.New("the plan is not agreed yet, so nothing can be collected for it (hint: check the laptop and agree the plan first)")
 	case there.Begun == nil || there.Begun.Enrols == "" || there.Begun.Enrols != e.Holder || there.Plan == nil:
 		return nil, errors.New("its log is not that of a holder's enrolment")
 	case there.Digest != s.Digest:

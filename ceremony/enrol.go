@@ -201,7 +201,7 @@ func (d *Desk) waitForToken(ctx context.Context, a Attendant, state *HolderState
 		case len(found) == 0 && len(there) > 0:
 			return keys.Info{}, unusable(there[0], h)
 		case len(found) == 0:
-			return keys.Info{}, fmt.Errorf("no token is in a reader (hint: insert the one with the sticker %s)", h.Token)
+			return keys.Info{}, fmt.Errorf("no token is in a reader (hint: insert %s)", state.tokenNamed())
 		case len(found) == 1:
 			return found[0], fits(found[0])
 		}
@@ -213,9 +213,33 @@ func (d *Desk) waitForToken(ctx context.Context, a Attendant, state *HolderState
 	}
 	_, err := a.WaitForToken(ctx, TokenWait{
 		Prompt: Prompt{ID: id, Message: Message{Title: h.Name + ": insert the token",
-			Text: []string{"The sticker on it says " + h.Token + "."}}, Question: "Insert the token " + h.Token + "."},
+			Text: []string{state.whichText()}}, Question: "Insert " + state.tokenNamed() + "."},
 		Sticker: h.Token, Look: look, Plug: plug, Stickers: d.tokens.Stickers})
 	return found, err
+}
+
+// tokenNamed says which token is meant: by its sticker, or where that is not
+// known by the key on it.
+func (h *HolderState) tokenNamed() string {
+	if h.Holder.Token == "" {
+		return fmt.Sprintf("the token with the key %.8s", h.keyID())
+	}
+	return "the token " + h.Holder.Token
+}
+
+func (h *HolderState) whichText() string {
+	if h.Holder.Token == "" {
+		return fmt.Sprintf("It is known by its key, %.8s of the trusted root. Where the key is on no token, leave this task: its owner signs elsewhere, and the file is collected.", h.keyID())
+	}
+	return "The sticker on it says " + h.Holder.Token + "."
+}
+
+// stickerIn follows a serial number.
+func (h *HolderState) stickerIn() string {
+	if h.Holder.Token == "" {
+		return ""
+	}
+	return "   (sticker " + h.Holder.Token + ")"
 }
 
 // ofHolder picks the token that can be the holder's: the one with the serial
@@ -225,7 +249,7 @@ func (d *Desk) ofHolder(there []keys.Info, state *HolderState) []keys.Info {
 	var own, nobodys []keys.Info
 	for _, i := range there {
 		switch owner := d.state.HolderOf(i.Serial); {
-		case owner == state:
+		case owner == state, state.ofTrusted() && fitsSigning(state, i) == nil:
 			own = append(own, i)
 		case owner == nil && state.Serial == 0:
 			nobodys = append(nobodys, i)
@@ -315,7 +339,7 @@ func (d *Desk) startOver(ctx context.Context, a Attendant) error {
 	title := "Start a holder over"
 	var choices []Choice
 	for _, h := range d.state.Plan.Holders {
-		if state := d.state.Holders[h.ID]; state.Serial != 0 {
+		if state := d.state.Holders[h.ID]; state.Serial != 0 && !state.ofTrusted() {
 			choices = append(choices, Choice{h.ID, fmt.Sprintf("%s, token %s, serial %s", h.Name, h.Token, serialText(state.Serial))})
 		}
 	}
@@ -498,7 +522,7 @@ func (d *Desk) withPIN(ctx context.Context, a Attendant, h *HolderState, tries i
 	text := []string{"The PIN is yours alone: the others look away."}
 	for tries > 0 {
 		pin, err := a.AskSecret(ctx, Prompt{ID: "holder.pin " + h.Holder.ID, Message: Message{Title: h.Holder.Name + ": type your PIN",
-			Facts: []Fact{{"Serial", serialText(h.Serial) + "   (sticker " + h.Holder.Token + ")"}, {"Tries", triesText(tries, "PIN")}},
+			Facts: []Fact{{"Serial", serialText(h.Serial) + h.stickerIn()}, {"Tries", triesText(tries, "PIN")}},
 			Text:  text}, Question: h.Holder.Name + ", type your PIN:"}, checkPINLength)
 		if err != nil {
 			return err
@@ -545,6 +569,36 @@ func (d *Desk) prepare(ctx context.Context, a Attendant, s *keys.Session, h *Hol
 		return err
 	}
 	return d.record(TypePrepared, h.Holder.ID, Prepared{Result{on, intention}, made.Authentication, made.Age, append(authentication, age...)})
+}
+
+// meet has a holder whose key stays show that their token opens backups: those
+// of new keys are sealed for it too.
+func (d *Desk) meet(ctx context.Context, a Attendant, h *HolderState) error {
+	there, err := d.waitForToken(ctx, a, h, "holder.token "+h.Holder.ID, func(info keys.Info) error { return fitsSigning(h, info) })
+	if err != nil {
+		return err
+	}
+	info, err := withRootKey(h, there)
+	if err != nil {
+		return err
+	}
+	if err := d.settle(ctx, a, h, info); err != nil {
+		return err
+	}
+	if err := d.show(ctx, a, h, info); err != nil {
+		return err
+	}
+	if h.Prepared == nil || h.Prepared.Age == (keys.PublicKey{}) {
+		return fmt.Errorf("token %s of %s has no key in 82 that it can attest: it cannot open backups (hint: a plan whose backups are for other recipients than the holders, or a new key for %s)", serialText(info.Serial), h.Holder.Name, h.Holder.Name)
+	}
+	return d.withPIN(ctx, a, h, info.PINTries, func(s *keys.Session, pin *secret.Buffer) error {
+		if d.state.Recipients[h.Holder.ID] == nil {
+			if err := d.proveToken(ctx, a, s, h, pin); err != nil {
+				return err
+			}
+		}
+		return d.signHead(ctx, s, h, pin)
+	})
 }
 
 // minFirmware is the oldest that a plan accepts; ReadPlan has checked its form.
@@ -644,6 +698,9 @@ func verified(h *HolderState, public keys.PublicKey, message, signature []byte) 
 
 // signHead has the holder's key in 9a sign the head of the log as it stands.
 func (d *Desk) signHead(ctx context.Context, s *keys.Session, h *HolderState, pin *secret.Buffer) error {
+	if h.Prepared == nil && h.ofTrusted() {
+		return nil // an old token, which has no such key
+	}
 	head := d.Head()
 	made, err := s.Sign(ctx, keys.SlotAuthentication, pin, HeadMessage(head), nil)
 	if err != nil {

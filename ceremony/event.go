@@ -40,9 +40,13 @@ const (
 	TypeCopiesRead        = "copies.read"
 	TypeDraftMade         = "draft.made"
 	TypeDraftReviewed     = "draft.reviewed"
+	TypeDraftAbandoned    = "draft.abandoned"
+	TypeTokenShown        = "token.shown"
 	TypeSignatureIntended = "signature.intended"
 	TypeSignatureMade     = "signature.made"
+	TypeSigCollected      = "signature.collected"
 	TypeHeadSigned        = "head.signed"
+	TypeHeadsWaived       = "heads.waived"
 	TypeRootPublished     = "root.published"
 	TypeSealed            = "ceremony.sealed"
 	TypeClosed            = "ceremony.closed"
@@ -78,7 +82,19 @@ type PreflightDone struct {
 type PlanAgreed struct {
 	Digest string          `json:"digest"`
 	Plan   json.RawMessage `json:"plan"`
+	// Anchor says how people know that the trusted chain is theirs; "" where
+	// there is none.
+	Anchor Anchor `json:"anchor,omitempty"`
 }
+
+// Anchor is how people know the first root of a trusted chain.
+type Anchor string
+
+// The ways to know it.
+const (
+	AnchorTyped     Anchor = "typed"     // its SHA-256 was typed from another source
+	AnchorConfirmed Anchor = "confirmed" // it was shown, and confirmed
+)
 
 // Act names the holder and the token of an act.
 type Act struct {
@@ -324,6 +340,39 @@ type SignatureMade struct {
 	File      File   `json:"file"`
 }
 
+// DraftAbandoned gives the live draft up. Its signatures stay in the log and are
+// never exported. Maybe are the ids of those who may have signed it elsewhere.
+type DraftAbandoned struct {
+	Digest string   `json:"digest"`
+	Why    string   `json:"why"`
+	Maybe  []string `json:"maybe"`
+}
+
+// TokenShown: a token that holds a key of the trusted root was looked at. It may
+// also have a key in 9a, which signs the log, and one in 82, which opens
+// backups: those are attested.
+type TokenShown struct {
+	Act
+	Slot           keys.Slot       `json:"slot"` // of the root key
+	Firmware       keys.Firmware   `json:"firmware"`
+	FormFactor     string          `json:"form_factor"`
+	Authentication *keys.PublicKey `json:"authentication,omitempty"`
+	Age            *keys.PublicKey `json:"age,omitempty"`
+	Evidence       []File          `json:"evidence"`
+}
+
+// SignatureCollected is a signature that came in a file, and was verified.
+// Source is the SHA-256 of that file.
+type SignatureCollected struct {
+	Holder    string `json:"holder"` // id of the signer
+	Version   int64  `json:"version"`
+	Digest    string `json:"digest"`
+	KeyID     string `json:"key_id"`
+	Signature string `json:"signature"`
+	Source    string `json:"source"`
+	File      File   `json:"file"`
+}
+
 // HeadSigned: the holder's key in 9a has signed a head of this log.
 type HeadSigned struct {
 	Act
@@ -331,7 +380,13 @@ type HeadSigned struct {
 	Signature string          `json:"signature"`
 }
 
+// HeadsWaived: nobody who is there has a token that can sign the log. It comes
+// right after an exception.
+type HeadsWaived struct{}
+
 // RootPublished: the root stands in publish with these signatures.
+//
+// For rotations the trusted chain stands beside it.
 type RootPublished struct {
 	Version int64    `json:"version"`
 	Digest  string   `json:"digest"`

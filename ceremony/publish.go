@@ -33,17 +33,28 @@ func (d *Desk) publish(ctx context.Context, a Attendant) error {
 	if err := d.unexpired(); err != nil {
 		return err
 	}
-	text, err := tuf.Assemble(s.Root, s.Signatures())
+	text, err := tuf.Assemble(s.Root, s.Signatures(), s.Plan.previous()...)
 	if err != nil {
 		return err
 	}
-	report, err := verifyRoot(text, s.Draft.Digest)
+	if _, err := verifyRoot(text, s.Draft.Digest); err != nil {
+		return err
+	}
+	chain, err := d.trustedFiles()
 	if err != nil {
 		return err
+	}
+	facts := s.countFacts()
+	if len(chain) > 0 {
+		walked, err := walkClients(chain, text)
+		if err != nil {
+			return err
+		}
+		facts = append(facts, Fact{"Clients", walked})
 	}
 	title := fmt.Sprintf("Publish root v%d", s.Draft.Version)
 	err = a.Type(ctx, Prompt{ID: "publish", Final: true, Message: Message{Title: title,
-		Facts: append([]Fact{{"Signatures", report.Text(s.keyNames())}, {"File", rootFile(s.Draft.Version)}}, d.digestFacts()...),
+		Facts: append(append(facts, Fact{"File", rootFile(s.Draft.Version)}), d.digestFacts()...),
 		Text:  []string{"The root was put together, read again, and verified. What clients have once seen cannot be called back."}},
 		Question: "To publish it, type publish:"}, "publish")
 	if err != nil {
@@ -57,7 +68,38 @@ func (d *Desk) publish(ctx context.Context, a Attendant) error {
 	if err := d.record(TypeRootPublished, "room", RootPublished{s.Draft.Version, s.Draft.Digest, root.file(), ids}); err != nil {
 		return err
 	}
-	return d.write(root)
+	return d.mend()
+}
+
+// trustedFiles are the files of the trusted chain in the ceremony directory, as
+// they were agreed.
+func (d *Desk) trustedFiles() ([][]byte, error) {
+	if d.state.Plan == nil || d.state.Plan.Trusted == nil {
+		return nil, nil
+	}
+	var files [][]byte
+	for _, v := range d.state.Plan.Trusted.Versions {
+		text, err := transcript.ReadFile(d.path(trustedFile(v.Version)))
+		if err != nil {
+			return nil, fmt.Errorf("a root of the trusted chain cannot be read: %w (hint: put it back from where the chain came)", err)
+		}
+		if digest := digestOf(text); digest != v.SHA256 {
+			return nil, fmt.Errorf("%s was changed after it was agreed: its SHA-256 is %s, and was %s (hint: put it back from where the chain came)", trustedFile(v.Version), digest, v.SHA256)
+		}
+		files = append(files, text)
+	}
+	return files, nil
+}
+
+// walkClients walks a client from the first trusted root through to the new one.
+func walkClients(chain [][]byte, root []byte) (string, error) {
+	var c tuf.Chain
+	for _, text := range append(slices.Clone(chain), root) {
+		if _, err := c.Add(text); err != nil {
+			return "", fmt.Errorf("a client would not come to the new root: %w", err)
+		}
+	}
+	return fmt.Sprintf("every version of the trusted chain leads to the new root, in %d steps at most", len(chain)), nil
 }
 
 // verifyRoot reads a root file as a client does that trusts nothing else, and
@@ -81,7 +123,7 @@ func verifyRoot(text []byte, digest string) (tuf.Report, error) {
 // and the log takes no more signatures.
 func (d *Desk) seal(ctx context.Context, a Attendant) error {
 	s := d.state
-	missing := s.names(func(h *HolderState) bool { return h.Signature == nil })
+	missing := s.names(func(h *HolderState) bool { return h.Signature == nil || h.Signature.Digest != s.Draft.Digest })
 	text := "Every holder has signed."
 	if len(missing) > 0 {
 		text = listed(missing) + " did not sign. After the seal they cannot."
@@ -90,9 +132,8 @@ func (d *Desk) seal(ctx context.Context, a Attendant) error {
 	exceptions := s.Exceptions // which others may record meanwhile
 	d.mu.Unlock()
 	err := a.Type(ctx, Prompt{ID: "seal", Final: true, Message: Message{Title: "Seal the ceremony",
-		Facts: []Fact{{"Published", s.Published.File.Name}, {"Signed by", fmt.Sprintf("%d of %d holders", len(s.Signatures()), len(s.Plan.Holders))},
-			{"Exceptions", fmt.Sprint(exceptions)}},
-		Text: []string{text}},
+		Facts: append(append([]Fact{{"Published", s.Published.File.Name}}, s.countFacts()...), Fact{"Exceptions", fmt.Sprint(exceptions)}),
+		Text:  []string{text}},
 		Question: "To seal, type seal:"}, "seal")
 	if err != nil {
 		return err
@@ -122,13 +163,13 @@ const nobodyElse = "."
 func (d *Desk) heads(ctx context.Context, a Attendant) error {
 	for {
 		var choices []Choice
-		for _, h := range d.state.Plan.Holders {
-			if !d.state.Holders[h.ID].hasSigned(d.state.SealedAt) {
-				choices = append(choices, Choice{h.ID, h.Name + ", token " + h.Token})
-			}
+		for _, h := range d.state.headSigners() {
+			choices = append(choices, Choice{h.Holder.ID, h.Holder.Name + h.stickerHint()})
 		}
 		if d.state.sealedHead() {
 			choices = append(choices, Choice{nobodyElse, "Nobody else"})
+		} else if d.state.Plan.Trusted != nil {
+			choices = append(choices, Choice{"none", "Nobody here can: go on without, as an exception"})
 		}
 		who, err := a.Choose(ctx, Prompt{ID: "heads.who", Message: Message{Title: "Sign the log",
 			Text: []string{"Whoever signs the log now vouches that it is the record of this day: nobody can change it later without being found out. One holder is enough, more are better."}},
@@ -139,13 +180,35 @@ func (d *Desk) heads(ctx context.Context, a Attendant) error {
 		if who == nobodyElse {
 			return nil
 		}
+		if who == "none" {
+			if err := d.Exception("a holder signs the log of the day", "nobody who is here has a token with a key for it", "it is closed without"); err != nil {
+				return err
+			}
+			return d.record(TypeHeadsWaived, "room", HeadsWaived{})
+		}
 		if err := d.headBy(ctx, a, d.state.Holders[who]); err != nil {
 			return err
 		}
-		if len(d.state.names(func(h *HolderState) bool { return !h.hasSigned(d.state.SealedAt) })) == 0 {
+		if len(d.state.headSigners()) == 0 {
 			return nil
 		}
 	}
+}
+
+// headSigners are those who can still sign the sealed log: first those of whose
+// tokens it is known that they can.
+func (s *State) headSigners() []*HolderState {
+	var known, perhaps []*HolderState
+	for _, h := range s.signers() {
+		switch {
+		case h.hasSigned(s.SealedAt):
+		case h.Prepared != nil:
+			known = append(known, h)
+		case h.Holder.Custody == Existing:
+			perhaps = append(perhaps, h)
+		}
+	}
+	return append(known, perhaps...)
 }
 
 func (d *Desk) headBy(ctx context.Context, a Attendant, h *HolderState) error {
@@ -153,10 +216,20 @@ func (d *Desk) headBy(ctx context.Context, a Attendant, h *HolderState) error {
 	if err != nil {
 		return err
 	}
-	if err := d.settle(ctx, a, h, there[0]); err != nil {
+	info, err := withRootKey(h, there)
+	if err != nil {
 		return err
 	}
-	return d.withPIN(ctx, a, h, there[0].PINTries, func(s *keys.Session, pin *secret.Buffer) error { return d.signHead(ctx, s, h, pin) })
+	if err := d.settle(ctx, a, h, info); err != nil {
+		return err
+	}
+	if err := d.show(ctx, a, h, info); err != nil {
+		return err
+	}
+	if h.Prepared == nil {
+		return fmt.Errorf("token %s of %s has no key that signs the log (hint: somebody else may, or go on without, as an exception)", serialText(info.Serial), h.Holder.Name)
+	}
+	return d.withPIN(ctx, a, h, info.PINTries, func(s *keys.Session, pin *secret.Buffer) error { return d.signHead(ctx, s, h, pin) })
 }
 
 // sums writes SHA256SUMS over what is published, as the last file. It lists
@@ -185,7 +258,13 @@ func (d *Desk) sums(ctx context.Context, a Attendant) error {
 
 // published are the files in publish, but for the list of them.
 func (s *State) published() []File {
-	files := []File{s.Published.File}
+	var files []File
+	if t := s.Plan.Trusted; t != nil {
+		for _, v := range t.Versions {
+			files = append(files, File{rootFile(v.Version), v.SHA256})
+		}
+	}
+	files = append(files, s.Published.File)
 	if s.Sealed.Fuller != nil {
 		files = append(files, *s.Sealed.Fuller)
 	}
@@ -222,23 +301,38 @@ func (d *Desk) fromLog() ([]written, error) {
 	if s.Plan != nil {
 		files = append(files, written{ResolvedFile, s.Plan.JSON()})
 	}
+	if s.Plan != nil && s.Plan.Trusted != nil {
+		files = append(files, written{trustedFile(s.Plan.Trusted.newest().Version), []byte(s.Plan.Trusted.Root)})
+	}
+	roots := []*tuf.Root{}
+	for _, ab := range s.Abandoned {
+		roots = append(roots, ab.Root)
+	}
 	if s.Draft != nil {
-		draft, err := s.draftFile(s.Root)
+		roots = append(roots, s.Root)
+	}
+	for _, root := range roots {
+		draft, err := s.draftFile(root)
 		if err != nil {
 			return nil, err
 		}
 		files = append(files, draft)
-		for _, h := range s.Plan.Holders {
-			if m := s.Holders[h.ID].Signature; m != nil {
-				file, err := signatureFile(m.Digest, h.ID, m.KeyID, m.Signature)
-				if err != nil {
-					return nil, err
-				}
-				files = append(files, file)
-			}
+	}
+	for _, made := range s.signatures {
+		file, err := signatureFile(made.Digest, made.Holder, made.KeyID, made.Signature)
+		if err != nil {
+			return nil, err
 		}
+		files = append(files, file)
 	}
 	if s.Published != nil {
+		chain, err := d.trustedFiles()
+		if err != nil {
+			return nil, err
+		}
+		for i, text := range chain {
+			files = append(files, written{rootFile(s.Plan.Trusted.Versions[i].Version), text})
+		}
 		root, err := s.rootFile(s.Published.File.Name, s.Published.KeyIDs)
 		if err != nil {
 			return nil, err
@@ -302,7 +396,7 @@ func (s *State) rootFile(name string, keyIDs []string) (written, error) {
 	if err != nil {
 		return written{}, err
 	}
-	text, err := tuf.Assemble(s.Root, signed)
+	text, err := tuf.Assemble(s.Root, signed, s.Plan.previous()...)
 	return written{name, text}, err
 }
 

@@ -23,8 +23,8 @@ const rehearsalLife = 24 * time.Hour
 // rehearsal's is marked.
 func (s *State) PlannedRoot(expires time.Time) (*tuf.Root, error) {
 	made := s.RootKeys()
-	if len(made) < len(s.Plan.Holders) {
-		return nil, fmt.Errorf("%d of %d root keys are proved", len(made), len(s.Plan.Holders))
+	if missing := s.names(func(h *HolderState) bool { return !h.counts() }); len(missing) > 0 {
+		return nil, fmt.Errorf("the root keys of %s are not proved", listed(missing))
 	}
 	return s.Plan.Draft(made, expires)
 }
@@ -51,9 +51,12 @@ func (d *Desk) review(ctx context.Context, a Attendant) error {
 	if s.Begun.Rehearsal {
 		command = "rootverify draft --rehearsal FILE"
 	}
+	if s.Plan.Trusted != nil {
+		command += fmt.Sprintf(" --previous %d.root.json", s.Plan.Version-1)
+	}
 	names := s.keyNames()
 	lines := []string{}
-	for _, change := range tuf.Diff(nil, s.Root, d.clock(), names) {
+	for _, change := range tuf.Diff(s.Plan.TrustedRoot(), s.Root, d.clock(), names) {
 		lines = append(lines, change.Text)
 	}
 	lines = append(lines, "", "custody:")
@@ -79,7 +82,7 @@ func (d *Desk) review(ctx context.Context, a Attendant) error {
 		return err
 	}
 	if !right {
-		return fmt.Errorf("root v%d was not accepted; nothing is signed (hint: the agreed plan decides what it says: for another root, hold another ceremony with another plan)", s.Draft.Version)
+		return fmt.Errorf("root v%d was not accepted; nothing is signed (hint: the agreed plan decides what it says: abandon the draft if a holder is to start over; for another plan, hold another ceremony)", s.Draft.Version)
 	}
 	if second == "no" {
 		if err := d.withoutSecondMachine(); err != nil {
@@ -139,7 +142,7 @@ func (d *Desk) unexpired() error {
 
 // draftFile is the unsigned root as a file.
 func (s *State) draftFile(root *tuf.Root) (written, error) {
-	text, err := tuf.Assemble(root, nil)
+	text, err := tuf.Assemble(root, nil, s.Plan.previous()...)
 	name := fmt.Sprintf("%d.root.unsigned.json", root.Version)
 	if s.Begun.Rehearsal {
 		name = "rehearsal." + name
@@ -155,15 +158,24 @@ func (d *Desk) sign(ctx context.Context, a Attendant, id string) error {
 	if err := d.unexpired(); err != nil {
 		return err
 	}
+	if err := d.state.maySign(h); err != nil {
+		return err
+	}
 	there, err := d.waitForToken(ctx, a, h, "sign.token "+id, func(info keys.Info) error { return fitsSigning(h, info) })
 	if err != nil {
 		return err
 	}
-	info := there[0]
+	info, err := withRootKey(h, there)
+	if err != nil {
+		return err
+	}
 	if err := d.settle(ctx, a, h, info); err != nil {
 		return err
 	}
-	if err := d.typedWords(ctx, a, h.Holder); err != nil {
+	if err := d.show(ctx, a, h, info); err != nil {
+		return err
+	}
+	if err := d.typedWords(ctx, a, h); err != nil {
 		return err
 	}
 	err = d.withPIN(ctx, a, h, info.PINTries, func(s *keys.Session, pin *secret.Buffer) error {
@@ -175,17 +187,101 @@ func (d *Desk) sign(ctx context.Context, a Attendant, id string) error {
 	if err != nil {
 		return err
 	}
-	return a.Tell(ctx, Message{Title: h.Holder.Name + ": signed", Text: []string{fmt.Sprintf("The signature is verified and recorded: %d of the %d that are needed. Put the token back into its bag.",
-		len(d.state.Signatures()), d.state.Plan.Threshold)}})
+	return a.Tell(ctx, Message{Title: h.Holder.Name + ": signed", Facts: d.state.countFacts(),
+		Text: []string{"The signature is verified and recorded. Put the token back into its bag."}})
+}
+
+// countFacts shows how many signatures there are of how many, for each root that
+// needs them.
+func (s *State) countFacts() []Fact {
+	var facts []Fact
+	for i, report := range s.Counts() {
+		label := "New root"
+		if s.Plan.Trusted == nil {
+			label = "Signatures"
+		} else if i == 0 {
+			label = "Old root"
+		}
+		facts = append(facts, Fact{label, report.Text(s.signerNames())})
+	}
+	return facts
+}
+
+// show looks at the token that holds a key of the trusted root, and records
+// which one it is, and what it has besides to sign the log with and to open
+// backups. Such tokens may be old: what they lack they lack.
+func (d *Desk) show(ctx context.Context, a Attendant, h *HolderState, info keys.Info) error {
+	if !h.ofTrusted() || h.Serial == info.Serial && h.Prepared != nil {
+		return nil
+	}
+	if owner := d.state.HolderOf(info.Serial); owner != nil && owner != h {
+		return fmt.Errorf("token %s is %s's in this ceremony (hint: insert the one that holds the key %.8s)", serialText(info.Serial), owner.Holder.Name, h.Holder.KeyID)
+	}
+	slot, err := rootSlot(h, info)
+	if err != nil {
+		return err
+	}
+	shown := TokenShown{Act: h.act(info.Serial), Slot: slot, Firmware: info.Firmware, FormFactor: info.FormFactor, Evidence: []File{}}
+	var lacks []string
+	err = d.withToken(ctx, info.Serial, func(s *keys.Session) error {
+		for _, other := range []struct {
+			slot   keys.Slot
+			touch  keys.Touch
+			public **keys.PublicKey
+		}{{keys.SlotAuthentication, keys.TouchNever, &shown.Authentication}, {keys.SlotAge, keys.TouchAlways, &shown.Age}} {
+			key, there := info.Key(other.slot)
+			if !there {
+				lacks = append(lacks, fmt.Sprintf("no key in slot %s", other.slot))
+				continue
+			}
+			files, err := d.attested(s, info.Serial, other.slot, key.Public, other.touch)
+			if errors.As(err, new(*keys.AttestationError)) || errors.As(err, new(*keys.NoKeyError)) {
+				lacks = append(lacks, fmt.Sprintf("a key in slot %s that it cannot attest", other.slot))
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			public := key.Public
+			*other.public = &public
+			shown.Evidence = append(shown.Evidence, files...)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if h.Serial == info.Serial && shown.Authentication == nil && shown.Age == nil {
+		return nil // it was looked at before
+	}
+	if shown.Authentication == nil {
+		err := a.Tell(ctx, Message{Title: h.Holder.Name + ": the token", Facts: append([]Fact{{"Key", fmt.Sprintf("%.8s, slot %s", h.Holder.KeyID, slot)}}, tokenFacts(info, h.Holder)...),
+			Text: []string{"It has " + strings.Join(lacks, ", and ") + ": it signs the root, and not the log."}})
+		if err != nil {
+			return err
+		}
+	}
+	return d.record(TypeTokenShown, h.Holder.ID, shown)
 }
 
 func fitsSigning(h *HolderState, info keys.Info) error {
-	if info.Serial != h.Serial {
+	if !h.ofTrusted() && info.Serial != h.Serial {
 		return fmt.Errorf("%s's token has the serial number %s, this one %s (hint: insert the token with the sticker %s)",
 			h.Holder.Name, serialText(h.Serial), serialText(info.Serial), h.Holder.Token)
 	}
 	_, err := rootSlot(h, info)
 	return err
+}
+
+// withRootKey picks the token that holds the root key, where several are there.
+func withRootKey(h *HolderState, there []keys.Info) (keys.Info, error) {
+	var err error
+	for _, info := range there {
+		if err = fitsSigning(h, info); err == nil {
+			return info, nil
+		}
+	}
+	return keys.Info{}, err
 }
 
 // rootSlot finds the holder's root key by its public key: it may have been
@@ -196,19 +292,32 @@ func rootSlot(h *HolderState, info keys.Info) (keys.Slot, error) {
 			return k.Slot, nil
 		}
 	}
+	if h.ofTrusted() {
+		return 0, fmt.Errorf("token %s does not hold the key %.8s of %s (hint: insert the token that does%s; where the key is not on a token, sign with its own tool and collect the file)",
+			serialText(info.Serial), h.Holder.KeyID, h.Holder.Name, h.stickerHint())
+	}
 	return 0, fmt.Errorf("token %s no longer holds %s's root key (hint: it was wiped or filled anew elsewhere; it cannot sign)",
 		serialText(info.Serial), h.Holder.Name)
 }
 
+// stickerHint names the sticker of a token, where it is known.
+func (h *HolderState) stickerHint() string {
+	if h.Holder.Token == "" {
+		return ""
+	}
+	return ", sticker " + h.Holder.Token
+}
+
 // typedWords asks the signer for two of the digest's words, chosen by the
 // tool. They are not shown here: they stand on the second machine's screen.
-func (d *Desk) typedWords(ctx context.Context, a Attendant, h Holder) error {
+func (d *Desk) typedWords(ctx context.Context, a Attendant, signer *HolderState) error {
+	h := signer.Holder
 	which, words, err := twoWords(d.state.Draft.Digest)
 	if err != nil {
 		return err
 	}
 	prompt := Prompt{ID: "sign.words " + h.ID, Final: true, Message: Message{Title: fmt.Sprintf("%s: sign root v%d", h.Name, d.state.Draft.Version),
-		Facts: []Fact{{"SHA-256", grouped(d.state.Draft.Digest)}},
+		Facts: []Fact{{"SHA-256", grouped(d.state.Draft.Digest)}, {"Counts for", d.state.countsFor(signer)}},
 		Text:  []string{"A signature cannot be taken back. Read the words from the second machine's screen, not from this one."}},
 		Question: "To sign, type " + which + " of the draft:"}
 	if !d.state.Reviewed.SecondMachine {
@@ -243,12 +352,8 @@ func twoWords(digest string) (which, typed string, err error) {
 // records it, and writes its file.
 func (d *Desk) signDraft(ctx context.Context, a Attendant, s *keys.Session, h *HolderState, pin *secret.Buffer) error {
 	draft := d.state.Draft
-	key, err := tuf.NewKey(h.Key.Public)
-	if err != nil {
-		return err
-	}
 	on := h.act(h.Serial)
-	intention, err := d.intend(TypeSignatureIntended, h.Holder.ID, SignatureIntended{on, draft.Version, draft.Digest, key.ID})
+	intention, err := d.intend(TypeSignatureIntended, h.Holder.ID, SignatureIntended{on, draft.Version, draft.Digest, h.keyID()})
 	if err != nil {
 		return err
 	}
@@ -261,11 +366,11 @@ func (d *Desk) signDraft(ctx context.Context, a Attendant, s *keys.Session, h *H
 	if err != nil {
 		return err
 	}
-	file, err := signatureFile(draft.Digest, h.Holder.ID, key.ID, signature)
+	file, err := signatureFile(draft.Digest, h.Holder.ID, h.keyID(), signature)
 	if err != nil {
 		return err
 	}
-	err = d.record(TypeSignatureMade, h.Holder.ID, SignatureMade{Result{on, intention}, draft.Version, draft.Digest, key.ID, signature, file.file()})
+	err = d.record(TypeSignatureMade, h.Holder.ID, SignatureMade{Result{on, intention}, draft.Version, draft.Digest, h.keyID(), signature, file.file()})
 	if err != nil {
 		return err
 	}

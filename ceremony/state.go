@@ -21,8 +21,10 @@ type State struct {
 	Plan       *Resolved
 	Digest     string                  // the agreed plan's
 	Holders    map[string]*HolderState // by id, once the plan is agreed
-	Draft      *DraftMade
-	Root       *tuf.Root // what the draft says, once there is one
+	Anchor     Anchor
+	Draft      *DraftMade // the live one
+	Root       *tuf.Root  // what the draft says, once there is one
+	Abandoned  []*Abandoned
 	Reviewed   *DraftReviewed
 	Published  *RootPublished
 	Sealed     *Sealed
@@ -39,8 +41,11 @@ type State struct {
 	Passed     map[string]bool // by checked.key, in the check-up that is going on
 	Checkups   []*CheckupDone
 
-	heads    []string // heads[n] is the hash of line n; heads[0] of the empty log
-	previous string   // type of the newest event
+	HeadsWaived bool // nobody could sign the sealed log
+
+	signatures []*SignatureMade // all of them, those of abandoned drafts too
+	heads      []string         // heads[n] is the hash of line n; heads[0] of the empty log
+	previous   string           // type of the newest event
 }
 
 // HolderState is one holder's part of it.
@@ -188,12 +193,20 @@ func (s *State) apply(e transcript.Event) error {
 		return s.draftMade(e)
 	case TypeDraftReviewed:
 		return s.draftReviewed(e)
+	case TypeDraftAbandoned:
+		return s.draftAbandoned(e)
+	case TypeTokenShown:
+		return s.tokenShown(e)
+	case TypeSigCollected:
+		return s.signatureCollected(e)
 	case TypeSignatureIntended:
 		return s.signatureIntended(e)
 	case TypeSignatureMade:
 		return s.signatureMade(e)
 	case TypeHeadSigned:
 		return s.headSigned(e)
+	case TypeHeadsWaived:
+		return s.headsWaived(e)
 	case TypeRootPublished:
 		return s.rootPublished(e)
 	case TypeSealed:
@@ -250,11 +263,23 @@ func (s *State) planAgreed(e transcript.Event) error {
 	if plan.Rehearsal != s.Begun.Rehearsal {
 		return errors.New("a rehearsal's plan and a real ceremony do not mix")
 	}
-	s.Plan, s.Digest = plan, data.Digest
+	if (data.Anchor == "") != (plan.Trusted == nil) || plan.Trusted != nil && data.Anchor != AnchorTyped && data.Anchor != AnchorConfirmed {
+		return fmt.Errorf("the anchor %q does not go with this plan", data.Anchor)
+	}
+	if plan.Trusted != nil && plan.TrustedRoot().Rehearsal() && !plan.Rehearsal {
+		return errors.New("the trusted root is that of a rehearsal")
+	}
+	s.Plan, s.Digest, s.Anchor = plan, data.Digest, data.Anchor
 	s.Holders, s.Recipients, s.Written = map[string]*HolderState{}, map[string]*RecipientProved{}, map[string]*CopiesWritten{}
 	s.Passed = map[string]bool{}
 	for _, h := range plan.Holders {
 		s.Holders[h.ID] = &HolderState{Holder: h}
+	}
+	s.trustedSigners()
+	if t := plan.Trusted; t != nil && s.Begun.Enrols == "" {
+		for _, v := range t.Versions {
+			s.Files = append(s.Files, File{trustedFile(v.Version), v.SHA256})
+		}
 	}
 	if only := s.Begun.Enrols; only != "" && s.Holders[only] == nil {
 		return fmt.Errorf("the plan has no holder %q", only)
@@ -487,7 +512,7 @@ func (s *State) unblockIntended(e transcript.Event) error {
 	switch {
 	case err != nil:
 		return err
-	case h.Prepared == nil || h.Partial:
+	case h.Prepared == nil && !h.ofTrusted() || h.Partial:
 		return fmt.Errorf("token %d has no PIN of %s yet", data.Serial, h.Holder.Name)
 	case data.FactoryPUK && h.Key != nil:
 		return fmt.Errorf("the PUK of token %d was replaced when its root key was made", data.Serial)
@@ -525,7 +550,7 @@ func (s *State) settled(e transcript.Event) error {
 		h.Locked = true
 	case data.State != SettledNothing:
 		return fmt.Errorf("state %q does not fit", data.State)
-	case h.Prepared == nil && !h.Partial:
+	case h.Prepared == nil && !h.Partial && !h.ofTrusted():
 		h.Serial = 0 // nothing was done to this token: another may take its place
 	}
 	return nil
@@ -543,10 +568,10 @@ func (s *State) startedOver(e transcript.Event) error {
 	if s.Draft != nil && h.replaces == nil {
 		return errors.New("the draft holds the keys already")
 	}
-	if h.Serial == 0 {
-		return fmt.Errorf("%s has no token yet", h.Holder.Name)
+	if h.Serial == 0 || h.ofTrusted() {
+		return fmt.Errorf("%s has no token yet, or their key stays as it is", h.Holder.Name)
 	}
-	*h = HolderState{Holder: h.Holder, replaces: h.replaces, spare: h.spare}
+	*h = HolderState{Holder: h.Holder, replaces: h.replaces, spare: h.spare, Signature: h.Signature} // which is of an abandoned draft
 	if h.replaces == nil {
 		delete(s.Recipients, h.Holder.ID)
 	}
@@ -563,6 +588,9 @@ func (s *State) draftMade(e transcript.Event) error {
 	}
 	if s.Begun.Enrols != "" {
 		return errors.New("an enrolment makes no draft")
+	}
+	if err := s.abandonedOpen(); err != nil {
+		return err
 	}
 	if s.Plan.Backup != nil && (!s.drilled() || !s.copiedEnough() || len(s.tooFew("")) > 0) {
 		return errors.New("no backup was drilled, not all are copied, or one cannot be opened any more")
@@ -604,10 +632,10 @@ func (s *State) signatureIntended(e transcript.Event) error {
 		return errors.New("that is not the reviewed draft")
 	}
 	h, err := s.intend(e, data.Act, data.Digest)
-	if err == nil && h.Signature != nil {
-		return fmt.Errorf("%s has signed version %d already", h.Holder.Name, data.Version)
+	if err != nil {
+		return err
 	}
-	return err
+	return s.maySign(h)
 }
 
 func (s *State) signatureMade(e transcript.Event) error {
@@ -619,14 +647,10 @@ func (s *State) signatureMade(e transcript.Event) error {
 	if err != nil {
 		return err
 	}
-	key, err := tuf.NewKey(h.Key.Public)
-	if err != nil {
-		return err
-	}
-	if data.Digest != s.Draft.Digest || data.KeyID != key.ID {
+	if s.Draft == nil || data.Digest != s.Draft.Digest || data.KeyID != h.keyID() {
 		return errors.New("it is not a signature of the reviewed draft by this holder's key")
 	}
-	if err := verifyHex(h.Key.Public, s.Root.Canonical(), data.Signature); err != nil {
+	if err := s.verifySigned(s.Root, data.KeyID, data.Signature); err != nil {
 		return err
 	}
 	file, err := signatureFile(data.Digest, data.Holder, data.KeyID, data.Signature)
@@ -634,6 +658,7 @@ func (s *State) signatureMade(e transcript.Event) error {
 		return err
 	}
 	h.Signature = &data
+	s.signatures = append(s.signatures, &data)
 	return s.wrote(data.File, file)
 }
 
@@ -659,6 +684,17 @@ func (s *State) headSigned(e transcript.Event) error {
 	return nil
 }
 
+func (s *State) headsWaived(e transcript.Event) error {
+	if err := read(e, &HeadsWaived{}); err != nil {
+		return err
+	}
+	if s.Sealed == nil || s.Plan.Trusted == nil || s.previous != TypeException {
+		return errors.New("it is not sealed, or no exception was recorded just before")
+	}
+	s.HeadsWaived = true
+	return nil
+}
+
 func (s *State) rootPublished(e transcript.Event) error {
 	var data RootPublished
 	if err := read(e, &data); err != nil {
@@ -671,14 +707,24 @@ func (s *State) rootPublished(e transcript.Event) error {
 	if err != nil {
 		return err
 	}
-	if len(signed) < s.Plan.Threshold {
-		return fmt.Errorf("%d of %d signatures are too few", len(signed), s.Plan.Threshold)
+	for _, report := range s.tally(data.KeyIDs) {
+		if !report.Good() {
+			return fmt.Errorf("for version %d %d of %d signatures are too few", report.Version, report.Have, report.Need)
+		}
 	}
-	text, err := tuf.Assemble(s.Root, signed)
+	if err := s.abandonedOpen(); err != nil {
+		return err
+	}
+	text, err := tuf.Assemble(s.Root, signed, s.Plan.previous()...)
 	if err != nil {
 		return err
 	}
 	s.Published = &data
+	if t := s.Plan.Trusted; t != nil {
+		for _, v := range t.Versions {
+			s.Files = append(s.Files, File{rootFile(v.Version), v.SHA256})
+		}
+	}
 	return s.wrote(data.File, written{rootFile(data.Version), text})
 }
 
@@ -698,7 +744,7 @@ func (s *State) sealed(e transcript.Event) error {
 	if data.Fuller == nil {
 		return nil
 	}
-	text, err := tuf.Assemble(s.Root, signed)
+	text, err := tuf.Assemble(s.Root, signed, s.Plan.previous()...)
 	if err != nil {
 		return err
 	}
@@ -756,26 +802,26 @@ func verifyHex(public keys.PublicKey, message []byte, signature string) error {
 
 // counts tells whether the holder's root key can be put into a root.
 func (h *HolderState) counts() bool {
-	return h.Proved != nil && (h.Collected == nil || h.Confirmed != nil)
+	return h.ofTrusted() || h.Proved != nil && (h.Collected == nil || h.Confirmed != nil)
 }
 
-// RootKeys are the root keys that are proved, and confirmed where they were
+// RootKeys are the new root keys that are proved, and confirmed where they were
 // made elsewhere, by holder's id.
 func (s *State) RootKeys() map[string]keys.PublicKey {
 	made := map[string]keys.PublicKey{}
 	for id, h := range s.Holders {
-		if h.counts() {
+		if h.counts() && !h.ofTrusted() {
 			made[id] = h.Key.Public
 		}
 	}
 	return made
 }
 
-// Signatures are the signatures over the live draft, by key id.
+// Signatures are the signatures over the live draft, in the order of signers.
 func (s *State) Signatures() []tuf.Signature {
 	var made []tuf.Signature
-	for _, h := range s.Plan.Holders {
-		if m := s.Holders[h.ID].Signature; m != nil {
+	for _, h := range s.signers() {
+		if m := h.Signature; m != nil && s.Draft != nil && m.Digest == s.Draft.Digest {
 			raw, _ := hex.DecodeString(m.Signature) // checked when it was applied
 			made = append(made, tuf.Signature{KeyID: m.KeyID, Sig: raw})
 		}

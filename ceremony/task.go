@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"rootceremony/ceremony/tuf"
 )
 
 // Label names a task outside the list: "Sign: Alice Costa".
@@ -90,7 +92,7 @@ func (d *Desk) tasks() []Task {
 		return tasks
 	}
 	for _, h := range s.Plan.Holders {
-		if only := s.Begun.Enrols; only == "" || only == h.ID {
+		if only := s.Begun.Enrols; (only == "" || only == h.ID) && s.enrols(h) {
 			tasks = append(tasks, d.enrolTask(s.Holders[h.ID]))
 		}
 	}
@@ -109,8 +111,12 @@ func (d *Desk) tasks() []Task {
 			Reason: "token lost or broken, PIN forgotten", do: d.restore})
 	}
 	tasks = append(tasks, d.reviewTask())
-	for _, h := range s.Plan.Holders {
-		tasks = append(tasks, d.signTask(s.Holders[h.ID]))
+	for _, h := range s.signers() {
+		tasks = append(tasks, d.signTask(h))
+	}
+	if s.Draft != nil && s.Published == nil && !s.Enough() {
+		tasks = append(tasks, Task{ID: "abandon", Group: GroupSign, Title: "Abandon the draft", State: Ready, Optional: true, Aside: true,
+			Reason: "it must not become a root", do: d.abandon})
 	}
 	return append(tasks, d.publishTask(), d.sealTask(), d.headsTask(), d.sumsTask())
 }
@@ -132,6 +138,9 @@ func (t *Task) block(reason string) {
 func (d *Desk) enrolTask(h *HolderState) Task {
 	t := Task{ID: "enrol " + h.Holder.ID, Group: groupHolders, Title: h.Holder.Name, State: doneIf(d.state.enrolled(h))}
 	t.do = func(ctx context.Context, a Attendant) error { return d.enrol(ctx, a, h.Holder.ID) }
+	if h.ofTrusted() {
+		t.do = func(ctx context.Context, a Attendant) error { return d.meet(ctx, a, h) }
+	}
 	switch {
 	case t.State == Done && d.state.Plan.Backup != nil:
 		t.Reason = "PIN"
@@ -152,6 +161,12 @@ func (d *Desk) enrolTask(h *HolderState) Task {
 	return t
 }
 
+// enrols tells whether a holder has a first task: one whose key stays has
+// nothing to do before signing, but to show that their token opens backups.
+func (s *State) enrols(h Holder) bool {
+	return h.Custody != Existing || s.Plan.Backup != nil && s.Plan.Backup.Holders
+}
+
 // enrolled tells whether a holder's first task is done: with backups the token
 // is prepared, and opens them; without, its root key is proved.
 func (s *State) enrolled(h *HolderState) bool {
@@ -169,7 +184,9 @@ func (d *Desk) backupTasks() []Task {
 		tasks = append(tasks, d.recipientTask(r))
 	}
 	for _, h := range s.Plan.Holders {
-		tasks = append(tasks, d.keyTask(s.Holders[h.ID]))
+		if h.Custody != Existing {
+			tasks = append(tasks, d.keyTask(s.Holders[h.ID]))
+		}
 	}
 	for _, h := range s.Plan.Holders {
 		if h.Spare {
@@ -209,6 +226,9 @@ func (d *Desk) reviewTask() Task {
 	if s.Plan.Backup != nil && (!s.drilled() || !s.copiedEnough()) {
 		t.block("waits for the drill and the copies of the backups")
 	}
+	if err := s.abandonedOpen(); err != nil {
+		t.block("waits: " + oneLine(err.Error()))
+	}
 	if lost := s.tooFew(""); len(lost) > 0 {
 		t.block("too few are left to open the backups of " + listed(lost) + ": take the task Start a holder over for them")
 	}
@@ -217,14 +237,22 @@ func (d *Desk) reviewTask() Task {
 
 func (d *Desk) signTask(h *HolderState) Task {
 	s := d.state
-	t := Task{ID: "sign " + h.Holder.ID, Group: GroupSign, Title: h.Holder.Name, State: doneIf(h.Signature != nil),
-		Optional: len(s.Signatures()) >= s.Plan.Threshold}
+	t := Task{ID: "sign " + h.Holder.ID, Group: GroupSign, Title: h.Holder.Name, State: doneIf(s.Draft != nil && h.Signature != nil && h.Signature.Digest == s.Draft.Digest),
+		Optional: s.Enough() || s.cannotHelp(h)}
 	t.do = func(ctx context.Context, a Attendant) error { return d.sign(ctx, a, h.Holder.ID) }
 	if s.Reviewed == nil {
 		t.block("waits for the review")
 	}
 	if s.Sealed != nil {
 		t.block("the ceremony was sealed without it")
+	}
+	if s.Draft != nil && t.State != Done {
+		if err := s.maySign(h); err != nil {
+			t.block(err.Error())
+		}
+	}
+	if h.Holder.Custody == Dropped && t.State == Ready {
+		t.Reason = "counts for the old root only"
 	}
 	if t.State == Ready && h.Open != nil {
 		t.Reason = "was interrupted"
@@ -235,10 +263,42 @@ func (d *Desk) signTask(h *HolderState) Task {
 func (d *Desk) publishTask() Task {
 	s := d.state
 	t := Task{ID: "publish", Title: "Verify and publish", State: doneIf(s.Published != nil), do: d.publish}
-	if have := len(s.Signatures()); have < s.Plan.Threshold {
-		t.block(fmt.Sprintf("has %d of %d signatures", have, s.Plan.Threshold))
+	if !s.Enough() {
+		t.block(s.tooFewText())
 	}
 	return t
+}
+
+// tooFewText says how many signatures there are of how many.
+func (s *State) tooFewText() string {
+	var parts []string
+	for i, report := range s.Counts() {
+		which := ""
+		if s.Plan.Trusted != nil {
+			which = map[bool]string{true: "for the old root ", false: "for the new root "}[i == 0]
+		}
+		parts = append(parts, fmt.Sprintf("%s%d of %d signatures", which, report.Have, report.Need))
+	}
+	if len(parts) == 0 {
+		return fmt.Sprintf("has 0 of %d signatures", s.Plan.Threshold)
+	}
+	return "has " + strings.Join(parts, " and ")
+}
+
+// cannotHelp tells whether a signer's signature is not waited for: the roots for
+// which it would count have enough, or the plan says that the key cannot sign.
+func (s *State) cannotHelp(h *HolderState) bool {
+	for _, d := range s.Plan.Drops {
+		if d.ID == h.Holder.ID && (d.Reason == Lost || d.Reason == Stolen) {
+			return true
+		}
+	}
+	needed := false
+	for _, report := range s.Counts() {
+		counts := slices.ContainsFunc(report.Keys, func(k tuf.KeyResult) bool { return k.KeyID == h.keyID() })
+		needed = needed || counts && !report.Good()
+	}
+	return s.Root != nil && !needed
 }
 
 func (d *Desk) sealTask() Task {
@@ -270,7 +330,7 @@ func (d *Desk) sumsTask() Task {
 
 // sealedHead tells whether a holder has signed the log with the seal in it.
 func (s *State) sealedHead() bool {
-	return s.Sealed != nil && len(s.names(func(h *HolderState) bool { return h.hasSigned(s.SealedAt) })) > 0
+	return s.Sealed != nil && (s.HeadsWaived || slices.ContainsFunc(s.signers(), func(h *HolderState) bool { return h.hasSigned(s.SealedAt) }))
 }
 
 // hasSigned tells whether the holder has signed the log with that event in it.

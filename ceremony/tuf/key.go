@@ -466,8 +466,9 @@ func between(least, most int) string {
 	return fmt.Sprintf("%d to %d", least, most)
 }
 
-// verify checks a signature over message.
-func (k Key) verify(message, signature []byte) error {
+// Verify checks a signature over message, by the scheme that the key object
+// names.
+func (k Key) Verify(message, signature []byte) error {
 	if k.rsa == "" {
 		if k.Public.Algorithm == keys.Ed25519 && len(signature) != 64 {
 			return fmt.Errorf("an ed25519 signature has 64 bytes, not %d", len(signature))

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 )
@@ -88,6 +89,28 @@ func join(list []string, word string) string {
 	return strings.Join(list[:len(list)-1], ", ") + " " + word + " " + list[len(list)-1]
 }
 
+// Tally is the Report that the signatures of these keys would get for the root
+// role of a root, were they all good.
+func Tally(by *Root, signed []string) Report {
+	role := by.Roles[RoleRoot]
+	report := Report{Version: by.Version, Role: RoleRoot, Need: role.Threshold}
+	counted := map[string]bool{}
+	for _, id := range role.KeyIDs {
+		result := KeyResult{KeyID: id, State: StateMissing, Reason: "no signature"}
+		if key, there := by.Key(id); there && slices.Contains(signed, id) {
+			result = KeyResult{KeyID: id, State: StateGood}
+			if counted[key.Value()] {
+				result.State, result.Reason = StateRepeated, "counted under another id"
+			} else {
+				report.Have++
+			}
+			counted[key.Value()] = true
+		}
+		report.Keys = append(report.Keys, result)
+	}
+	return report
+}
+
 // Report counts f's signatures for the root role of a root: the old one, or
 // f.Root itself.
 func (f *File) Report(by *Root) Report {
@@ -125,7 +148,7 @@ func (f *File) report(by *Root, memory []verified) Report {
 		default:
 			value := by.Keys[k].Value()
 			if memory[i].key != value {
-				memory[i] = verified{value, by.Keys[k].verify(f.Signed, f.Signatures[i].Sig)}
+				memory[i] = verified{value, by.Keys[k].Verify(f.Signed, f.Signatures[i].Sig)}
 			}
 			if err := memory[i].err; err != nil {
 				result.State, result.Reason = StateWrong, err.Error()

@@ -156,7 +156,7 @@ func TestOtherAlgorithms(t *testing.T) {
 		}
 	}
 	pkcs1 := must(rsa.SignPKCS1v15(rand.Reader, private, crypto.SHA256, sum[:]))
-	if k.verify(message, pkcs1) == nil {
+	if k.Verify(message, pkcs1) == nil {
 		t.Error("a PKCS #1 v1.5 signature counts as PSS")
 	}
 }

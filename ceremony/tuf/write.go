@@ -282,7 +282,7 @@ func verifyAny(s Signature, canonical []byte, roots []*Root) error {
 			continue
 		}
 		known = true
-		if err = key.verify(canonical, s.Sig); err == nil {
+		if err = key.Verify(canonical, s.Sig); err == nil {
 			return nil
 		}
 	}

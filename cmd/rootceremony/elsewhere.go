@@ -230,6 +230,9 @@ func collectFile(desk *ceremony.Desk, file string) error {
 	if err != nil {
 		return err
 	}
+	if taken.Root != nil {
+		return rootCollected(file, taken.Root)
+	}
 	lines := []string{fmt.Sprintf("%s: collected: %s, token %s; two words of it are still to be confirmed in the task of %s", file, taken.Holder.Name, keys.SerialText(taken.Serial), taken.Holder.Name)}
 	if taken.Already {
 		lines[0] = fmt.Sprintf("%s: was collected before: %s, token %s", file, taken.Holder.Name, keys.SerialText(taken.Serial))
@@ -238,4 +241,27 @@ func collectFile(desk *ceremony.Desk, file string) error {
 		lines = append(lines, "  "+said)
 	}
 	return printLines(lines)
+}
+
+// rootCollected says what became of every signature in a root file.
+func rootCollected(file string, root *ceremony.CollectedRoot) error {
+	draft := fmt.Sprintf("root v%d, draft %.8s", root.Version, root.Digest)
+	if root.Abandoned {
+		draft += ", which was abandoned"
+	}
+	lines := []string{file + ": " + draft}
+	wrong := 0
+	for _, sig := range root.Signatures {
+		lines = append(lines, fmt.Sprintf("  %s: %s", sig.Name, sig.Text))
+		if sig.Wrong {
+			wrong++
+		}
+	}
+	if err := printLines(append(lines, "  "+root.Counts)); err != nil {
+		return err
+	}
+	if wrong > 0 {
+		return fmt.Errorf("%d of %d signatures in it were not taken", wrong, len(root.Signatures))
+	}
+	return nil
 }

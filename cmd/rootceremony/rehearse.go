@@ -10,6 +10,7 @@ import (
 	"flag"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -232,15 +233,7 @@ func rehearsalPlan(dir, planFile string) (map[string][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	files := map[string][]byte{ceremony.PlanFile: plan.Data}
-	for _, role := range plan.Roles {
-		for _, name := range role.Files {
-			if files[name], err = os.ReadFile(filepath.Join(filepath.Dir(planFile), name)); err != nil {
-				return nil, err
-			}
-		}
-	}
-	return files, nil
+	return plan.PlanFiles()
 }
 
 // usablePlan reads a plan that could be agreed now.
@@ -254,11 +247,12 @@ func usablePlan(file string) (*ceremony.Plan, error) {
 
 // samePlan compares two plans with their key files.
 func samePlan(a, b *ceremony.Plan) bool {
-	same := bytes.Equal(a.Data, b.Data)
-	for name, role := range a.Roles {
-		same = same && slices.Equal(role.Keys, b.Roles[name].Keys)
+	one, err := a.PlanFiles()
+	other, also := b.PlanFiles()
+	if err != nil || also != nil {
+		return false
 	}
-	return same
+	return maps.EqualFunc(one, other, bytes.Equal)
 }
 
 // agreed tells whether the plan in dir was agreed.
@@ -335,6 +329,9 @@ func virtualTokens(dir string, holders []ceremony.Holder) (ceremony.Tokens, erro
 	tokens := ceremony.Tokens{Roots: []*x509.Certificate{drawer.AttestationRoot()}}
 	serials := map[string]uint32{}
 	for _, h := range holders {
+		if h.Token == "" {
+			continue // a key that stays, on a token that is not here
+		}
 		if serials[h.Token], err = drawer.Add(h.Token, virtual.Options{}); err != nil {
 			return ceremony.Tokens{}, err
 		}

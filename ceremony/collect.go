@@ -1,0 +1,154 @@
+package ceremony
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+
+	"rootceremony/ceremony/tuf"
+)
+
+// CollectedSignature is what became of one signature of a collected file.
+type CollectedSignature struct {
+	Name  string // of the signer, or the key id
+	KeyID string
+	Taken bool   // it is new, and counts
+	Text  string // one line about it
+	Wrong bool   // it is not good, or must not be taken
+}
+
+// CollectedRoot tells what Collect has taken of a root file.
+type CollectedRoot struct {
+	Version    int64
+	Digest     string
+	Abandoned  bool // the file is of a draft that was abandoned
+	Signatures []CollectedSignature
+	Counts     string // how many signatures there are now, of how many
+}
+
+// collectRoot takes the signatures of a root file into the ceremony: one that
+// was signed elsewhere with this program, or with another one. Its signed bytes
+// must be those of the live draft, or of an abandoned one, whose signatures are
+// counted and never exported.
+func (d *Desk) collectRoot(data []byte) (*CollectedRoot, error) {
+	f, err := tuf.Parse(data)
+	if err != nil {
+		return nil, err
+	}
+	s := d.state
+	digest := digestOf(f.Signed)
+	root, abandoned, err := s.draftNamed(f, digest)
+	if err != nil {
+		return nil, err
+	}
+	taken := &CollectedRoot{Version: root.Version, Digest: digest, Abandoned: abandoned}
+	if len(f.Signatures) == 0 {
+		return nil, errors.New("there is no signature in it (hint: it is the draft as it was made here, or its copy: collect what the signer's program has written)")
+	}
+	for _, sig := range f.Signatures {
+		one, err := d.collectSignature(root, digest, sig, digestOf(data))
+		if err != nil {
+			return nil, err
+		}
+		taken.Signatures = append(taken.Signatures, one)
+	}
+	if abandoned {
+		taken.Counts = "nothing of an abandoned draft is ever published"
+		if err := s.abandonedOpen(); err != nil {
+			taken.Counts = err.Error()
+		}
+		return taken, nil
+	}
+	taken.Counts = s.countsText()
+	return taken, nil
+}
+
+// draftNamed finds the draft that a file is of.
+func (s *State) draftNamed(f *tuf.File, digest string) (root *tuf.Root, abandoned bool, err error) {
+	if s.Sealed != nil {
+		return nil, false, fmt.Errorf("root v%d is published and the ceremony is sealed: no signature is taken any more (hint: the root is good without it)", s.Draft.Version)
+	}
+	if s.Draft != nil && s.Draft.Digest == digest {
+		return s.Root, false, nil
+	}
+	for _, ab := range s.Abandoned {
+		if ab.Draft.Digest == digest {
+			return ab.Root, true, nil
+		}
+	}
+	if t := s.Plan.Trusted; t != nil && f.Root.Version <= t.newest().Version {
+		return nil, false, fmt.Errorf("it is root v%d, and the trusted root is v%d already: this ceremony makes v%d (hint: a signature for a root that is published changes nothing)", f.Root.Version, t.newest().Version, s.Plan.Version)
+	}
+	if s.Draft == nil {
+		return nil, false, fmt.Errorf("there is no draft yet for which it could be signed (hint: take the task Review root v%d first, and send that draft's file)", s.Plan.Version)
+	}
+	return nil, false, fmt.Errorf("it is another draft: its SHA-256 is %.16s..., and the live one's %.16s... (hint: send %s of this directory, and have that signed)", digest, s.Draft.Digest, s.Draft.File.Name)
+}
+
+// collectSignature takes one signature in, or says why not.
+func (d *Desk) collectSignature(root *tuf.Root, digest string, sig tuf.Signature, source string) (CollectedSignature, error) {
+	s := d.state
+	one := CollectedSignature{Name: fmt.Sprintf("key %.8s", sig.KeyID), KeyID: sig.KeyID}
+	h := s.signerWith(sig.KeyID)
+	refuse := func(format string, args ...any) (CollectedSignature, error) {
+		one.Wrong, one.Text = true, fmt.Sprintf(format, args...)
+		return one, nil
+	}
+	if h != nil {
+		one.Name = h.Holder.Name
+	}
+	signature := hex.EncodeToString(sig.Sig)
+	switch {
+	case len(sig.Sig) == 0:
+		one.Text = "an empty placeholder, as some tools write them; it was left out"
+		return one, nil
+	case h == nil:
+		return refuse("is no root key of the old root or of the new one: its signature counts for nothing, and was left out")
+	}
+	if err := s.verifySigned(root, sig.KeyID, signature); err != nil {
+		return refuse("the signature is wrong: %v (hint: have it signed again, from the draft's file as it is)", err)
+	}
+	if s.hasSigned(h, digest) {
+		one.Text = "was there already"
+		return one, nil
+	}
+	if s.Draft != nil && digest == s.Draft.Digest {
+		if err := s.maySign(h); err != nil {
+			return refuse("%v", err)
+		}
+	}
+	file, err := signatureFile(digest, h.Holder.ID, sig.KeyID, signature)
+	if err != nil {
+		return one, err
+	}
+	collected := SignatureCollected{h.Holder.ID, root.Version, digest, sig.KeyID, signature, source, file.file()}
+	if err := d.record(TypeSigCollected, h.Holder.ID, collected); err != nil {
+		return one, err
+	}
+	one.Taken, one.Text = true, "taken; it counts for "+s.countsFor(h)
+	if s.Draft == nil || digest != s.Draft.Digest {
+		one.Text = "of an abandoned draft: counted, and never given out"
+	}
+	return one, d.write(file)
+}
+
+// signerWith is whose key has that id, or nil.
+func (s *State) signerWith(keyID string) *HolderState {
+	for _, h := range s.signers() {
+		if h.keyID() == keyID {
+			return h
+		}
+	}
+	return nil
+}
+
+// hasSigned tells whether there is a signature of a holder over a draft, live or
+// abandoned.
+func (s *State) hasSigned(h *HolderState, digest string) bool {
+	for _, made := range s.signatures {
+		if made.Holder == h.Holder.ID && made.Digest == digest {
+			return true
+		}
+	}
+	return false
+}
