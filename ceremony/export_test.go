@@ -12,3 +12,6 @@ func OldKernel(t testing.TB) {
 	mountOf = func(string) (uint64, error) { return 0, errors.ErrUnsupported }
 	t.Cleanup(func() { mountOf = now })
 }
+
+// RehearsalPIN is the PIN that a scripted holder has.
+func RehearsalPIN(holder string) string { return rehearsalPIN(holder) }

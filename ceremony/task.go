@@ -252,7 +252,7 @@ func (d *Desk) signTask(h *HolderState) Task {
 		}
 	}
 	if h.Holder.Custody == Dropped && t.State == Ready {
-		t.Reason = "counts for the old root only"
+		t.Reason, t.Aside = "counts for the old root only", t.Optional
 	}
 	if t.State == Ready && h.Open != nil {
 		t.Reason = "was interrupted"

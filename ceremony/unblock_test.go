@@ -92,7 +92,7 @@ func (s *stage) openToken(sticker string) keys.Token {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	opener, err := virtual.Open(keys.Backend{Kind: virtual.Kind, Dir: s.tokens(), Plugged: []uint32{serial}})
+	opener, err := virtual.Open(keys.Backend{Kind: virtual.Kind, Dir: s.tokens, Plugged: []uint32{serial}})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -102,8 +102,6 @@ func (s *stage) openToken(sticker string) keys.Token {
 	}
 	return token
 }
-
-func (s *stage) tokens() string { return filepath.Join(s.dir, filepath.FromSlash(ceremony.TokensDir)) }
 
 // block spends all tries of a token's PIN.
 func (s *stage) block(sticker string) {
@@ -125,7 +123,7 @@ func (s *stage) puk(sticker string) string {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	file, err := os.ReadFile(filepath.Join(s.tokens(), fmt.Sprintf("%d.token", serial)))
+	file, err := os.ReadFile(filepath.Join(s.tokens, fmt.Sprintf("%d.token", serial)))
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -1,0 +1,143 @@
+package ceremony_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"rootceremony/ceremony"
+	"rootceremony/ceremony/transcript"
+	"rootceremony/ceremony/tuf"
+)
+
+// member is one line of people in a plan that follows on an earlier root.
+type member struct {
+	name, token string
+	key         string // id of the key that stays; "": a new one
+	drop        string // the reason; "": no drop
+}
+
+// following is the text of a plan.
+func following(kind, head string, people ...member) string {
+	text := fmt.Sprintf("kind = %q\nname = \"Example packages\"\ntrusted = \"trusted\"\nreason = \"a test\"\n%s\n", kind, head)
+	if !strings.Contains(head, "[root]") {
+		text += "[root]\nexpires = \"365d\"\n"
+	}
+	for _, p := range people {
+		switch {
+		case p.drop != "":
+			text += fmt.Sprintf("\n[[drop]]\nkeyid = %q\nreason = %q\nname = %q\ntoken = %q\n", p.key, p.drop, p.name, p.token)
+		case p.key != "":
+			text += fmt.Sprintf("\n[[holder]]\nname = %q\ntoken = %q\nkeyid = %q\n", p.name, p.token, p.key)
+		default:
+			text += fmt.Sprintf("\n[[holder]]\nname = %q\ntoken = %q\n", p.name, p.token)
+		}
+	}
+	return text
+}
+
+// members are the holders of what a ceremony has published, all to stay.
+func members(t testing.TB, desk *ceremony.Desk) []member {
+	t.Helper()
+	var all []member
+	s := desk.State()
+	for _, h := range s.Plan.Holders {
+		key := h.KeyID
+		if key == "" {
+			made, err := tuf.NewKey(s.Holders[h.ID].Key.Public)
+			if err != nil {
+				t.Fatal(err)
+			}
+			key = made.ID
+		}
+		all = append(all, member{name: h.Name, token: h.Token, key: key})
+	}
+	return all
+}
+
+// follow makes a directory for a ceremony that follows on this one, with the
+// same tokens and more of them.
+func (s *stage) follow(plan string, stickers ...string) (*stage, *ceremony.Desk) {
+	t := s.t
+	t.Helper()
+	next := &stage{t: t, dir: t.TempDir(), drawer: s.drawer, tokens: s.tokens}
+	published, err := filepath.Glob(filepath.Join(s.dir, ceremony.PublishDir, "*.root.json"))
+	if err != nil || len(published) == 0 {
+		t.Fatal("nothing was published: ", err)
+	}
+	for _, file := range published {
+		text, err := os.ReadFile(file)
+		if err == nil {
+			err = transcript.WriteNew(filepath.Join(next.dir, ceremony.TrustedDir, filepath.Base(file)), text, 0o644)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := transcript.WriteNew(filepath.Join(next.dir, ceremony.PlanFile), []byte(plan), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	desk, err := next.open(clock, stickers...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tokens := desk.Tokens()
+	tokens.Stickers = append(append([]string{}, allStickers...), stickers...)
+	desk.UseTokens(tokens)
+	t.Cleanup(func() { _ = desk.Close() })
+	return next, desk
+}
+
+// pins are the PINs of tokens whose keys are dropped: they are their holders'.
+func pins(desk *ceremony.Desk, ids map[string]string) map[string]string {
+	answers := map[string]string{}
+	for old, id := range ids {
+		answers["holder.pin "+old] = ceremony.RehearsalPIN(id)
+	}
+	return answers
+}
+
+// published is the chain that a ceremony has published.
+func published(t testing.TB, dir string) [][]byte {
+	t.Helper()
+	chain, err := ceremony.ReadTrusted(filepath.Join(dir, ceremony.PublishDir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return chain.Files
+}
+
+func TestRotation(t *testing.T) {
+	first, desk := opened(t)
+	if err := runAll(desk, &ceremony.Script{}); err != nil {
+		t.Fatal(err)
+	}
+	people := members(t, desk)
+	people[4].drop = ceremony.Retired
+	people = append(people, member{name: "Farah Aziz", token: "F-06"})
+	second, desk := first.follow(following(ceremony.Rotate, "", people...), "F-06")
+	if err := runAll(desk, &ceremony.Script{}); err != nil {
+		t.Fatal(err)
+	}
+	chain := published(t, second.dir)
+	if len(chain) != 2 {
+		t.Fatalf("%d roots", len(chain))
+	}
+	for _, line := range desk.Status() {
+		t.Log(line)
+	}
+	// A renewal changes nothing but the expiry.
+	people = members(t, desk)
+	third, desk := second.follow(following(ceremony.Rotate, "[root]\nexpires = \"2028-01-01T00:00:00Z\"", people...))
+	if err := runAll(desk, &ceremony.Script{}); err != nil {
+		t.Fatal(err)
+	}
+	if chain := published(t, third.dir); len(chain) != 3 {
+		t.Fatalf("%d roots", len(chain))
+	}
+	for _, line := range desk.Status() {
+		t.Log(line)
+	}
+}
