@@ -47,12 +47,12 @@ var kitTemplates = template.Must(template.New("").Funcs(template.FuncMap{"prose"
 // kit is what the templates see.
 type kit struct {
 	KitFacts
-	Version      int64
-	Expires      string
-	File, Signed string // SHA-256 in hex
-	FileGroups   string
-	Words        string
-	Rehearsal    bool
+	Version, Next int64
+	Expires       string
+	File, Signed  string // SHA-256 in hex
+	FileGroups    string
+	Words         string
+	Rehearsal     bool
 }
 
 // Kit returns the files of trust/: the root itself, its SHA-256 in the format
@@ -77,9 +77,9 @@ func Kit(k KitFacts) ([]File, error) {
 		return nil, fmt.Errorf("the trust kit names version %d of an earlier chain, but is none for re-pinning", k.Previous)
 	}
 	file, signed := sha256.Sum256(k.Root), root.Digest()
-	facts := kit{KitFacts: k, Version: root.Root.Version, Expires: day(root.Root.Expires),
+	facts := kit{KitFacts: k, Version: root.Root.Version, Next: root.Root.Version + 1, Expires: day(root.Root.Expires),
 		File: hex.EncodeToString(file[:]), Signed: hex.EncodeToString(signed[:]),
-		FileGroups: twoLines(file[:]),
+		FileGroups: strings.ReplaceAll(twoLines(file[:]), "\n", "\n    "),
 		Words:      wordLines(file[:]), Rehearsal: root.Root.Rehearsal()}
 	files := []File{{RootFile, bytes.Clone(k.Root)}}
 	for _, name := range []string{SumFile, WordsFile, EmbedFile} {
@@ -95,5 +95,5 @@ func Kit(k KitFacts) ([]File, error) {
 // twoLines is a SHA-256 in groups of digits, on two lines.
 func twoLines(digest []byte) string {
 	half := len(digest) / 2
-	return keys.Groups(digest[:half]) + "\n    " + strings.TrimSpace(keys.Groups(digest[half:]))
+	return keys.Groups(digest[:half]) + "\n" + keys.Groups(digest[half:])
 }

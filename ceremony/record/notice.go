@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"rootceremony/ceremony/tuf"
-	"rootceremony/keys"
 )
 
 // NoticeFacts is what is known for a notice. What has its zero value is not
@@ -19,7 +18,8 @@ type NoticeFacts struct {
 	Reason   string   // as the plan gives it
 
 	Old, New RootFacts // New.Version is 0 while there is no draft
-	Digest   []byte    // SHA-256 of the draft's canonical bytes, 32 bytes
+	Digest   []byte    // SHA-256 of the draft's canonical bytes; nil while there is none
+	File     []byte    // SHA-256 of the published file; nil before that
 	Dropped  []DroppedKey
 	Added    []string // key ids of new root keys
 	Changed  []string // online roles whose keys change
@@ -53,7 +53,7 @@ func Notice(n NoticeFacts) []byte {
 	}
 	project := or(prose(n.Project), "the project's name")
 	d.heading("# " + n.title(project))
-	d.text("Draft of a notice for users. Read it, fill every gap, and have somebody else read it before it is published. What nobody knows yet is said as not known; nothing is guessed.")
+	d.text("Draft of a notice for users. Read it, fill every gap, and have somebody else read it before it is published. What nobody knows yet is said as not known; nothing is guessed. " + gap("nothing here: delete this paragraph when no other gap is left"))
 	d.text("Published on " + gap("date and time, UTC") + " by " + gap("who speaks for the project, and where this can be checked") + ".")
 
 	d.heading("## What happened")
@@ -73,7 +73,7 @@ func (n NoticeFacts) title(project string) string {
 	switch {
 	case n.Repin:
 		return project + ": a new root of trust, which you must install yourself"
-	case n.Incident == "":
+	case n.Incident == "" || n.Incident == RootExpired:
 		return project + ": a new version of the root of trust"
 	}
 	return project + ": security notice about the root of trust"
@@ -84,17 +84,31 @@ func (n NoticeFacts) happened(d *document) {
 		d.text("This is a planned change of the keys, or of the expiry, of the root of trust. It follows from no incident that we know of.")
 	} else {
 		d.text(or(texts[n.Incident].happened, "what happened, in one sentence"))
-		d.text("When it happened: " + gap("when, or: we do not know") + ". When we learned of it: " + gap("when, UTC") + ". Who is behind it: " + gap("who, or: we do not know") + ".")
-		d.text("What was done with it: " + gap("what you have found signs of, where you looked, and what you could not look at") + ".")
+		d.text(n.known())
 	}
 	if n.Reason != "" {
 		d.text("Reason given in the plan: " + prose(n.Reason))
 	} else if n.Incident != "" {
-		d.text("Reason: " + gap("why the keys are replaced, in a sentence"))
+		d.text("Reason: " + gap("why there is a new root, in a sentence"))
 	}
 	if n.Incident == RoleCompromised {
 		n.reach(d)
 	}
+}
+
+// known asks for what belongs to an incident and the tool cannot know.
+func (n NoticeFacts) known() string {
+	when := "When it happened: " + gap("when, or: we do not know") + ". When we learned of it: " + gap("when, UTC") + ". "
+	used := "Whether others have made use of that: " + gap("what you have found signs of, where you looked, and what you could not look at") + "."
+	switch n.Incident {
+	case RootExpired:
+		return "Since when clients have refused updates: " + gap("when, UTC, or: not yet") + ". No key is in the hands of others: " + gap("how you know, or strike this out") + "."
+	case TokenLost, QuorumLost:
+		return when + "Whether somebody else may have any of the keys: " + gap("how you know that nobody has, or: we do not know") + "."
+	case HolderLeft:
+		return when + "Whether a key was used for anything else: " + gap("what you have found signs of, and where you looked") + "."
+	}
+	return when + "Who is behind it: " + gap("who, or: we do not know") + ". " + used
 }
 
 // reach says what compromised online roles let others do.
@@ -106,23 +120,30 @@ func (n NoticeFacts) reach(d *document) {
 	case len(roles) == 3:
 		d.text("With the keys of all three roles others could have offered any software as an update. Whether they did: " + gap("what you have found, and from when to when it was possible") + ".")
 	case slices.Contains(roles, tuf.RoleTargets):
-		d.text("The keys of targets alone do not make clients take an update: the other online roles must sign too. Whether theirs are safe: " + gap("how you know") + ".")
+		d.text("These keys alone do not make clients take an update: the other online roles must sign too. Whether those have signed anything foreign: " + gap("what you have found, and where you looked") + ".")
 	default:
-		d.text("With these keys others could have hidden updates from clients, or offered them older files beside newer ones. They could not have offered software that the targets role never signed.")
+		d.text("With these keys others could have hidden updates from clients, or, with those of both timestamp and snapshot, offered them older files beside newer ones. They could not have offered software that the targets role never signed.")
 	}
 }
 
 func (n NoticeFacts) todo(d *document) {
 	if n.Repin {
 		d.text("Updates cannot carry you to the new root: no root that your client accepts can say that it is the right one. You have to put it there yourself, in this order:")
+		d.apart()
 		d.item("1. ", "Stop automatic updates of "+or(prose(n.Project), "the project's name")+".")
 		d.item("2. ", "Get the new root.json from "+gap("where, and a second, independent place")+". Do not get it from the update server alone.")
-		d.item("3. ", "Compare its SHA-256, or the words below it, with those that you hear or read over a second channel: "+gap("telephone, a printed page, another project's site")+". If they differ in one word, stop and tell us.")
+		d.item("3. ", "Compare its SHA-256, in words or digits, with those that you hear or read over a second channel: "+gap("telephone, a printed page, another project's site")+". If they differ in one word, stop and tell us.")
 		d.item("4. ", "Delete the client's stored metadata: root.json, timestamp.json, snapshot.json, targets.json, those of delegated roles, and any history of roots beside them. In our clients that is the folder "+gap("folder, for each system")+".")
 		d.item("5. ", "Install the client that has the new root built in: "+gap("version, and where it is")+". Then switch updates on again.")
 		return
 	}
-	d.text("Usually nothing. Clients that follow The Update Framework fetch each root after the one they trust, and check that the old keys and the new ones have signed it.")
+	walk := "Clients that follow The Update Framework fetch each root after the one they trust, and check that the old keys and the new ones have signed it."
+	if n.Incident == QuorumStolen {
+		d.text("Let your client update now, and then look at which root it trusts. " + walk + " That is not enough here: whoever has a threshold of the old keys can sign another root of the same version, which clients cannot tell from ours.")
+		d.text("Compare the root.json that your client has stored with the one below. If it is another, stop updates, keep the file, tell us, and wait for a root that is installed by hand: " + gap("when, and where") + ".")
+	} else {
+		d.text("Usually nothing. " + walk)
+	}
 	d.text(fmt.Sprintf("Whoever ships a root inside an installer, an image or an app should replace it by %s in their next release.", n.New.name("the new root")))
 	if n.Incident != "" && n.Incident != RootExpired || len(n.Dropped) > 0 {
 		d.text("Until they are updated, clients and installers that still trust an older root remain exposed to the old keys. Start those that were switched off for long, and let them update, on a network that you trust.")
@@ -130,8 +151,6 @@ func (n NoticeFacts) todo(d *document) {
 	switch n.Incident {
 	case RoleCompromised:
 		d.text("If you took an update between " + gap("first possible time") + " and " + gap("when the new keys went live") + ": " + gap("what to check or to install again, or: nothing was altered, and how you know") + ".")
-	case QuorumStolen:
-		d.text("That is not enough here. Whoever has a threshold of the old keys can sign a root of the same version, which clients cannot tell from ours. So compare the root that your client trusts with the one below, and if it is another, wait for the root that we will publish to be installed by hand: " + gap("when, and where") + ".")
 	case RootExpired:
 		d.text("Clients have refused, or will refuse, updates from the expiry of the old root until they have the new one. Leave your clock as it is: a clock that is turned back lets old attacks in.")
 	}
@@ -155,28 +174,37 @@ func (n NoticeFacts) changes(d *document) {
 	if len(roles) == 0 {
 		return
 	}
-	d.item("- ", "New keys sign for "+listed(roles)+".")
+	d.item("- ", "Other keys sign for "+listed(roles)+".")
 	d.text("")
-	d.text("Metadata signed by the new keys goes live together with the new root.")
+	d.text("Metadata signed by those keys goes live together with the new root.")
+	if n.Repin {
+		return // what clients have stored is deleted by hand
+	}
 	if slices.Contains(roles, tuf.RoleTimestamp) || slices.Contains(roles, tuf.RoleSnapshot) {
 		d.text("Clients drop the timestamp and snapshot that they have stored by themselves (TUF specification, 5.3.11), also where those had been given high version numbers to keep clients from updating.")
 	}
 	missing := slices.DeleteFunc(Replaced(n.Roles), func(role string) bool { return slices.Contains(roles, role) })
 	if n.Incident == RoleCompromised && len(missing) > 0 {
-		d.text("Not replaced: the keys of " + listed(missing) + ". Without that, clients to whom somebody has given high version numbers do not recover: " + gap("why they stay, or replace them before publishing") + ".")
+		d.text("Not replaced: the keys of " + listed(missing) + ". Without that, clients to whom somebody has given high version numbers may not recover: " + gap("why they stay, or replace them before publishing") + ".")
 	}
 }
 
 func (n NoticeFacts) compare(d *document) {
-	if len(n.Digest) == 0 {
-		d.text("SHA-256 of the signed part of the new root: " + gap("digest and words, from the draft that was signed") + ".")
+	d.digest("the file root.json", n.File, "from trust/root.json.sha256, and its words from trust/WORDS.txt")
+	d.digest("the signed part of it, in canonical form", n.Digest, "digest and words, from the draft that was signed")
+	d.text("`sha256sum root.json` shows the first, `rootverify draft root.json` the second, which stays the same when signatures are added.")
+}
+
+// digest is a SHA-256 in digits and words, or a gap.
+func (d *document) digest(of string, digest []byte, missing string) {
+	if len(digest) == 0 {
+		d.text("SHA-256 of " + of + ": " + gap(missing) + ".")
 		return
 	}
-	d.text("SHA-256 of the signed part of the new root, in canonical form:")
-	d.block(keys.Groups(n.Digest[:16]) + "\n" + keys.Groups(n.Digest[16:]))
+	d.text("SHA-256 of " + of + ":")
+	d.block(twoLines(digest))
 	d.text("In words, to compare by telephone:")
-	d.block(wordLines(n.Digest))
-	d.text("`rootverify draft FILE` shows both for a root file. The file itself has another SHA-256, as it also holds the signatures: " + gap("SHA-256 of the published file, from trust/root.json.sha256") + ".")
+	d.block(wordLines(digest))
 }
 
 // online are the online roles among roles, in order.
