@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -246,5 +247,40 @@ func TestReplaced(t *testing.T) {
 		if got := strings.Join(Replaced(strings.Fields(c.roles)), " "); got != c.want {
 			t.Errorf("%s: %s", c.roles, got)
 		}
+	}
+}
+
+// The emergency guide has a page for every incident, and no link in it is dead.
+func TestEmergencyGuide(t *testing.T) {
+	guide := string(must(os.ReadFile("../../docs/emergency.md")))
+	anchors := map[string]bool{}
+	for line := range strings.Lines(guide) {
+		if heading, ok := strings.CutPrefix(strings.TrimSpace(line), "## "); ok {
+			keep := func(r rune) rune {
+				if r == ' ' {
+					return '-'
+				} else if unicode.IsLetter(r) || unicode.IsDigit(r) || r == '-' {
+					return unicode.ToLower(r)
+				}
+				return -1
+			}
+			anchors["#"+strings.Map(keep, heading)] = true
+		}
+	}
+	for _, i := range Incidents {
+		if !strings.Contains(guide, "\n## "+i.Label()+"\n") {
+			t.Errorf("there is no page for %q: %s", i, i.Label())
+		}
+	}
+	for rest := guide; ; {
+		_, after, ok := strings.Cut(rest, "](#")
+		if !ok {
+			break
+		}
+		link, more, _ := strings.Cut(after, ")")
+		if !anchors["#"+link] {
+			t.Errorf("#%s leads nowhere", link)
+		}
+		rest = more
 	}
 }
