@@ -178,7 +178,7 @@ func structure(text []byte) []string {
 			continue
 		}
 		first, _, _ := strings.Cut(strings.TrimLeft(line, " "), " ")
-		if strings.Trim(first, "#>-+=") == "" && first != "" || len(first) > 1 && digits(first[:len(first)-1]) && strings.ContainsAny(first[len(first)-1:], ".)") {
+		if strings.Trim(first, "#>-+=") == "" && first != "" || len(first) > 1 && strings.Trim(first[:len(first)-1], "0123456789") == "" && strings.ContainsAny(first[len(first)-1:], ".)") {
 			marks = append(marks, first)
 		}
 		in := false // a code span

@@ -51,9 +51,8 @@ func prose(s string) string {
 		if strings.ContainsAny(word[:1], "-+=") {
 			b.WriteByte('\\')
 		}
-		for at, r := range word {
-			rest := word[at+utf8.RuneLen(r):]
-			if strings.ContainsRune("\\`*_[]<>#|~&!$", r) || at > 0 && (r == '.' || r == ')') && rest == "" && digits(word[:at]) {
+		for _, r := range word {
+			if strings.ContainsRune("\\`*_[]<>#|~&!$", r) {
 				b.WriteByte('\\')
 			}
 			b.WriteRune(r)
@@ -63,7 +62,14 @@ func prose(s string) string {
 	return strings.Join(words, " ")
 }
 
-func digits(s string) bool { return strings.Trim(s, "0123456789") == "" }
+// unlisted is a word that makes no numbered list, where it begins a line.
+func unlisted(word string) string {
+	at := len(word) - 1
+	if at > 0 && (word[at] == '.' || word[at] == ')') && strings.Trim(word[:at], "0123456789") == "" {
+		return word[:at] + "\\" + word[at:]
+	}
+	return word
+}
 
 // code is a key id or a digest as a code span.
 func code(s string) string {
@@ -86,6 +92,7 @@ func wrap(text, first, rest string) string {
 		case at+1+n > columns:
 			b.WriteString("\n" + rest)
 			at = utf8.RuneCountInString(rest)
+			word = unlisted(word)
 		default:
 			b.WriteByte(' ')
 			at++
