@@ -1,0 +1,286 @@
+package record
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"pgregory.net/rapid"
+
+	"rootceremony/ceremony/tuf"
+	"rootceremony/keys"
+)
+
+// facts are those of a revocation in which one key is dropped for another.
+func facts(i Incident) NoticeFacts {
+	digest, file := sha256.Sum256([]byte("a draft")), sha256.Sum256([]byte("a file"))
+	n := NoticeFacts{Project: "Example packages", Incident: i,
+		Old:    RootFacts{7, time.Date(2026, 11, 22, 0, 0, 0, 0, time.UTC), 3, 5},
+		New:    RootFacts{8, time.Date(2027, 11, 22, 0, 0, 0, 0, time.UTC), 3, 5},
+		Digest: digest[:], File: file[:]}
+	_, dropped := private(2)
+	_, added := private(3)
+	drop := func(reason string) {
+		n.Dropped, n.Added = []DroppedKey{{dropped.ID, reason}}, []string{added.ID}
+	}
+	switch i {
+	case "":
+		drop("retired")
+		n.Reason = "Chen hands over to Fatima"
+	case TokenLost:
+		drop("lost")
+		n.Reason = "token A-03 fell into the Tejo"
+	case TokenStolen, PINSeen:
+		drop("stolen")
+		n.Reason = "a bag was taken on the way to the office"
+	case RoleCompromised:
+		n.Roles = []string{"targets"}
+		n.Changed = []string{"timestamp", "snapshot", "targets"}
+		n.Reason = "an intruder on the build server"
+	case HolderLeft:
+		drop("retired")
+		n.Reason = "Chen is no longer with us"
+	case QuorumLost, QuorumStolen:
+		n.Repin = true
+		n.New = RootFacts{1, n.New.Expires, 3, 5}
+		n.Changed = []string{"timestamp", "snapshot", "targets"}
+		n.Reason = "the safe burnt with three tokens"
+		if i == QuorumStolen {
+			n.Reason = "the safe with three tokens was broken open"
+		}
+	case RootExpired:
+		n.Old.Expires = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	}
+	return n
+}
+
+func TestNoticesGolden(t *testing.T) {
+	for _, i := range append([]Incident{""}, Incidents...) {
+		name := string(i)
+		if i == "" {
+			name = "rotation"
+		}
+		golden(t, "notice/"+name+".md", Notice(facts(i)))
+	}
+	// No draft yet, and nothing is known.
+	golden(t, "notice/nothing-known.md", Notice(NoticeFacts{Incident: QuorumStolen, Repin: true}))
+	rotated := facts(QuorumStolen) // what a rotation can do until then
+	rotated.Repin, rotated.New.Version, rotated.Rehearsal = false, 8, true
+	golden(t, "notice/quorum-stolen-rotated.md", Notice(rotated))
+	partly := facts(RoleCompromised)
+	partly.Changed = []string{"targets"}
+	golden(t, "notice/role-compromised-partly.md", Notice(partly))
+}
+
+// Whatever is given stands in the notice, and is no gap.
+func TestNoticeSaysTheFacts(t *testing.T) {
+	for _, i := range append([]Incident{""}, Incidents...) {
+		n := facts(i)
+		text := flat(Notice(n))
+		want := []string{n.Project, n.Reason, day(n.Old.Expires), day(n.New.Expires), fmt.Sprintf("version %d", n.Old.Version),
+			fmt.Sprintf("version %d", n.New.Version), "3 of 5", keys.Groups(n.Digest[:16]), keys.Words(n.Digest)[31],
+			keys.Groups(n.File[16:]), keys.Words(n.File)[31]}
+		for _, d := range n.Dropped {
+			want = append(want, "`"+d.KeyID+"` is dropped: "+d.Reason+".")
+		}
+		for _, id := range n.Added {
+			want = append(want, "`"+id+"` is new.")
+		}
+		for _, s := range append(want, n.Changed...) {
+			if !strings.Contains(text, s) {
+				t.Errorf("%q: %q is not in\n%s", i, s, text)
+			}
+		}
+		// These are gaps where they are not known.
+		for _, s := range []string{"[FILL IN: number]", "[FILL IN: date, UTC]", "[FILL IN: the project", "[FILL IN: why]", "[FILL IN: digest", "[FILL IN: from trust", "[FILL IN: what happened", "[FILL IN: timestamp"} {
+			if strings.Contains(text, s) {
+				t.Errorf("%q: %s, which was given", i, s)
+			}
+			if !strings.Contains(s, "why]") && !strings.Contains(s, "timestamp") && !strings.Contains(s, "what happened") && !strings.Contains(flat(Notice(NoticeFacts{Repin: true})), s) {
+				t.Errorf("%s is no gap where nothing is known", s)
+			}
+		}
+	}
+}
+
+// The words of the announcement must not be those of another announcement.
+func TestNoticeClaims(t *testing.T) {
+	for _, i := range Incidents {
+		n := facts(i)
+		text := flat(Notice(n))
+		if usually := strings.Contains(text, "Usually nothing."); usually == n.Repin {
+			t.Errorf("%q: repin %v, and users have usually nothing to do: %v", i, n.Repin, usually)
+		}
+		if n.Repin && strings.Contains(text, "by themselves") {
+			t.Errorf("%q: clients do by themselves what users must do by hand", i)
+		}
+		if strings.Contains(text, "no incident that we know of") {
+			t.Errorf("%q is called planned", i)
+		}
+	}
+	for _, c := range []struct {
+		changed []string
+		said    bool
+	}{{[]string{"timestamp"}, true}, {[]string{"snapshot", "targets"}, true}, {[]string{"targets"}, false}, {nil, false}} {
+		n := facts(RoleCompromised)
+		n.Changed = c.changed
+		if said := strings.Contains(flat(Notice(n)), "5.3.11"); said != c.said {
+			t.Errorf("%v: that clients drop what they have stored is said: %v", c.changed, said)
+		}
+	}
+}
+
+// flat is a text without its line ends.
+func flat(text []byte) string { return strings.Join(strings.Fields(string(text)), " ") }
+
+// Nothing that a name, a reason or a key id holds becomes markup, control
+// characters, or a line of its own.
+func TestNoticeHostile(t *testing.T) {
+	hostile := rapid.OneOf(rapid.String(), rapid.StringMatching("[-+=#>`*_<\\[\\]()!|~0-9.a \n\r\t\x1b\u202e\u2028]{0,40}"))
+	shape := func(n NoticeFacts) []string { return structure(Notice(n)) }
+	rapid.Check(t, func(t *rapid.T) {
+		n := facts(rapid.SampledFrom(append([]Incident{"", "what?"}, Incidents...)).Draw(t, "incident"))
+		clean := n
+		clean.Project, clean.Reason = "name", "word"
+		n.Project, n.Reason = "x"+hostile.Draw(t, "project"), "x"+hostile.Draw(t, "reason")
+		clean.Dropped, clean.Added = []DroppedKey{{"id", "lost"}}, []string{"id"}
+		n.Dropped = []DroppedKey{{"x" + hostile.Draw(t, "key id"), "x" + hostile.Draw(t, "why")}}
+		n.Added = []string{"x" + hostile.Draw(t, "new key id")}
+		text := Notice(n)
+		if !utf8.Valid(text) {
+			t.Fatalf("no UTF-8: %q", text)
+		}
+		for _, r := range string(text) {
+			if r != '\n' && !unicode.IsGraphic(r) || unicode.Is(unicode.Cf, r) {
+				t.Fatalf("%q in\n%s", r, text)
+			}
+		}
+		if got, want := shape(n), shape(clean); !slices.Equal(got, want) {
+			t.Fatalf("not the same Markdown:\n%q\n%q\n%s", got, want, text)
+		}
+	})
+}
+
+// structure is what makes the Markdown what it is: every marker at the beginning
+// of a line, and every special character that is not escaped.
+func structure(text []byte) []string {
+	var marks []string
+	for line := range strings.Lines(string(text)) {
+		line = strings.TrimSuffix(line, "\n")
+		if strings.HasPrefix(line, "    ") { // a code block has no markup
+			continue
+		}
+		first, _, _ := strings.Cut(strings.TrimLeft(line, " "), " ")
+		if strings.Trim(first, "#>-+=") == "" && first != "" || len(first) > 1 && strings.Trim(first[:len(first)-1], "0123456789") == "" && strings.ContainsAny(first[len(first)-1:], ".)") {
+			marks = append(marks, first)
+		}
+		in := false // a code span
+		for at := 0; at < len(line); at++ {
+			switch c := line[at]; {
+			case c == '`':
+				in = !in
+				marks = append(marks, "`")
+			case in:
+			case c == '\\':
+				at++
+			case strings.IndexByte("*_[]<>#|~&!$", c) >= 0 && (c != '#' || at > 0):
+				marks = append(marks, string(c))
+			}
+		}
+		if in {
+			marks = append(marks, "a code span that does not end on its line")
+		}
+	}
+	return marks
+}
+
+func TestIncidents(t *testing.T) {
+	var all bytes.Buffer
+	labels := map[string]bool{}
+	for _, i := range Incidents {
+		if !i.Known() || labels[i.Label()] || len(i.Label()) > 64 || len(i.Label()) < 10 {
+			t.Errorf("%q: label %q", i, i.Label())
+		}
+		labels[i.Label()] = true
+		advice := i.Advice()
+		text := strings.Join(advice, " ")
+		if len(advice) < 5 || len(advice) > 16 {
+			t.Errorf("%q: %d lines of advice", i, len(advice))
+		}
+		for _, line := range advice {
+			if n := utf8.RuneCountInString(line); n > columns || n == 0 || tuf.Clean(line) != line {
+				t.Errorf("%q: %d columns: %s", i, n, line)
+			}
+		}
+		if !strings.Contains(text, "First: ") {
+			t.Errorf("%q: what comes first is not said", i)
+		}
+		if slow, haste := strings.Contains(text, "No race"), strings.Contains(text, "Here haste matters"); i != RootExpired && slow == haste {
+			t.Errorf("%q: whether haste matters is not said", i)
+		}
+		fmt.Fprintf(&all, "%s: %s\n", string(i), i.Label())
+		for _, line := range advice {
+			fmt.Fprintf(&all, "    %s\n", line)
+		}
+	}
+	if len(texts) != len(Incidents) {
+		t.Errorf("%d texts for %d incidents", len(texts), len(Incidents))
+	}
+	if Incident("").Known() || Incident("").Label() != "" || Incident("").Advice() != nil {
+		t.Error("no incident has advice")
+	}
+	golden(t, "incidents.txt", all.Bytes())
+}
+
+func TestReplaced(t *testing.T) {
+	for _, c := range []struct{ roles, want string }{
+		{"", ""}, {"root", ""}, {"timestamp", "timestamp"}, {"snapshot", "timestamp snapshot"}, {"targets", "timestamp snapshot targets"},
+		{"timestamp snapshot", "timestamp snapshot"}, {"targets timestamp", "timestamp snapshot targets"}, {"nonsense", ""},
+	} {
+		if got := strings.Join(Replaced(strings.Fields(c.roles)), " "); got != c.want {
+			t.Errorf("%s: %s", c.roles, got)
+		}
+	}
+}
+
+// The emergency guide has a page for every incident, and no link in it is dead.
+func TestEmergencyGuide(t *testing.T) {
+	guide := string(must(os.ReadFile("../../docs/emergency.md")))
+	anchors := map[string]bool{}
+	for line := range strings.Lines(guide) {
+		if heading, ok := strings.CutPrefix(strings.TrimSpace(line), "## "); ok {
+			keep := func(r rune) rune {
+				if r == ' ' {
+					return '-'
+				} else if unicode.IsLetter(r) || unicode.IsDigit(r) || r == '-' {
+					return unicode.ToLower(r)
+				}
+				return -1
+			}
+			anchors["#"+strings.Map(keep, heading)] = true
+		}
+	}
+	for _, i := range Incidents {
+		if !strings.Contains(guide, "\n## "+i.Label()+"\n") {
+			t.Errorf("there is no page for %q: %s", i, i.Label())
+		}
+	}
+	for rest := guide; ; {
+		_, after, ok := strings.Cut(rest, "](#")
+		if !ok {
+			break
+		}
+		link, more, _ := strings.Cut(after, ")")
+		if !anchors["#"+link] {
+			t.Errorf("#%s leads nowhere", link)
+		}
+		rest = more
+	}
+}
