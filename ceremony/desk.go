@@ -92,10 +92,16 @@ func OpenDesk(dir string, set Settings) (*Desk, error) {
 		return nil, fmt.Errorf("%s: %w", dir, err)
 	}
 	d := &Desk{dir: dir, program: set.Program, clock: set.Clock, log: log, enrols: set.Plan}
+	opened := false
+	defer func() {
+		if !opened {
+			_ = log.Close()
+		}
+	}()
 	if err := d.begin(set); err != nil {
-		_ = log.Close()
 		return nil, fmt.Errorf("%s: %w", dir, err)
 	}
+	opened = true
 	return d, nil
 }
 
@@ -141,6 +147,9 @@ func (d *Desk) begin(set Settings) error {
 	if state.Begun != nil && state.Begun.Tokens != set.Tokens {
 		return fmt.Errorf("this is held on tokens of the kind %q, not %q (hint: leave --tokens away to go on with it)", state.Begun.Tokens, set.Tokens)
 	}
+	if err := d.checkClock(); err != nil {
+		return err
+	}
 	if err := d.checkPlanUnchanged(); err != nil {
 		return err
 	}
@@ -158,6 +167,20 @@ func (d *Desk) begin(set Settings) error {
 		return nil
 	}
 	return d.record(TypeContinued, "room", start)
+}
+
+// checkClock refuses a clock that says less than the log: the times of the day
+// would not be in order. A minute may be lost when a clock is set.
+func (d *Desk) checkClock() error {
+	events := d.log.Events()
+	if len(events) == 0 {
+		return nil
+	}
+	last, now := events[len(events)-1].Time, d.clock()
+	if now.Before(last.Add(-time.Minute)) {
+		return fmt.Errorf("this computer's clock says %s, and line %d of the log was written at %s (hint: set the clock, and compare it with another one; nothing was changed)", stamp(now), len(events), stamp(last))
+	}
+	return nil
 }
 
 // checkPlanUnchanged compares plan.toml and plan.resolved.json to what was

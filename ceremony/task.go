@@ -118,7 +118,11 @@ func (d *Desk) tasks() []Task {
 		tasks = append(tasks, Task{ID: "abandon", Group: GroupSign, Title: "Abandon the draft", State: Ready, Optional: true, Aside: true,
 			Reason: "it must not become a root", do: d.abandon})
 	}
-	return append(tasks, d.publishTask(), d.sealTask(), d.headsTask(), d.sumsTask())
+	tasks = append(tasks, d.publishTask())
+	for _, drop := range s.Plan.Drops {
+		tasks = append(tasks, d.retireTask(s.Holders[drop.ID]))
+	}
+	return append(tasks, d.sealTask(), d.headsTask(), d.sumsTask())
 }
 
 func doneIf(done bool) TaskState {
