@@ -46,7 +46,7 @@ func (d *Desk) publish(ctx context.Context, a Attendant) error {
 	if err != nil {
 		return err
 	}
-	facts := s.countFacts()
+	facts := s.CountFacts()
 	if len(chain) > 0 {
 		walked, err := walkClients(chain, text)
 		if err != nil {
@@ -162,7 +162,7 @@ func (d *Desk) seal(ctx context.Context, a Attendant) error {
 	exceptions := s.Exceptions // which others may record meanwhile
 	d.mu.Unlock()
 	err := a.Type(ctx, Prompt{ID: "seal", Final: true, Message: Message{Title: "Seal the ceremony",
-		Facts: append(append([]Fact{{"Published", s.Published.File.Name}}, s.countFacts()...), Fact{"Exceptions", fmt.Sprint(exceptions)}),
+		Facts: append(append([]Fact{{"Published", s.Published.File.Name}}, s.CountFacts()...), Fact{"Exceptions", fmt.Sprint(exceptions)}),
 		Text:  []string{text}},
 		Question: "To seal, type seal:"}, "seal")
 	if err != nil {

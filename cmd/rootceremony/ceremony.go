@@ -13,6 +13,7 @@ import (
 
 	"rootceremony/ceremony"
 	"rootceremony/ceremony/transcript"
+	"rootceremony/ceremony/tuf"
 	"rootceremony/keys"
 	"rootceremony/keys/yubikey"
 	"rootceremony/ui"
@@ -157,6 +158,7 @@ type ceremonyStatus struct {
 	Tasks      []ceremony.Task `json:"tasks"`
 	Signatures int             `json:"signatures"`
 	Threshold  int             `json:"threshold"`
+	Counts     []tuf.Report    `json:"counts,omitempty"` // for the trusted root, and for the new one
 	Exceptions int             `json:"exceptions"`
 	Published  string          `json:"published,omitempty"` // file in the directory
 }
@@ -183,6 +185,7 @@ func statusCommand(args []string) error {
 		status.Name, status.Kind, status.Digest = state.Plan.Name, state.Plan.Kind, state.Digest
 		status.Threshold, status.Signatures = state.Plan.Threshold, len(state.Signatures())
 	}
+	status.Counts = state.Counts()
 	if next, ok := desk.Next(); ok {
 		status.Next = next.ID
 	}
