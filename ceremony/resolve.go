@@ -144,7 +144,7 @@ func (p *Plan) resolve(now time.Time) (*Resolved, error) {
 	if p.Chain != nil {
 		r.Trusted, r.Version = p.Chain.agreed(), p.Chain.Last.Root.Version+1
 	}
-	if r.Earlier, err = p.readEarlier(); err != nil {
+	if r.Earlier, err = p.readEarlier(now); err != nil {
 		return nil, err
 	}
 	if err := r.check(); err != nil {
