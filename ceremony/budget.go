@@ -153,17 +153,23 @@ func (r *Resolved) with(n int, roles map[string]ResolvedRole) *Resolved {
 
 // size is the number of bytes of the canonical root with placeholder keys.
 func (r *Resolved) size() int {
+	draft, err := r.assemble(r.placeholders(), r.Expires)
+	if err != nil {
+		panic(fmt.Sprintf("size of a root: %v", err)) // placeholders and checked keys are good keys
+	}
+	return len(draft.Canonical())
+}
+
+// placeholders are keys in the places of those that are still to be made, by
+// holder's id.
+func (r *Resolved) placeholders() map[string]keys.PublicKey {
 	root := map[string]keys.PublicKey{}
 	for _, h := range r.Holders {
 		if h.Custody != Existing {
 			root[h.ID] = placeholder(r.Token.Algorithm, h.ID)
 		}
 	}
-	draft, err := r.assemble(root, r.Expires)
-	if err != nil {
-		panic(fmt.Sprintf("size of a root: %v", err)) // placeholders and checked keys are good keys
-	}
-	return len(draft.Canonical())
+	return root
 }
 
 // placeholder is a good key that nobody uses: its secret is the hash of a

@@ -16,6 +16,7 @@ type PlanCheck struct {
 	Expires  string      `json:"expires"`
 	Days     int         `json:"days"` // until then, whole days
 	Roles    []RoleCheck `json:"roles"`
+	Rotation *Rotation   `json:"rotation,omitempty"` // nil for Create
 	Custody  Custody     `json:"custody"`
 	Budget   Budget      `json:"budget"`
 	Warnings []string    `json:"warnings"`
@@ -40,7 +41,7 @@ const (
 func CheckPlan(r *Resolved, now time.Time) *PlanCheck {
 	c := &PlanCheck{
 		Plan: r, Digest: r.Digest(), Expires: stamp(r.Expires), Days: int(r.Expires.Sub(now.Truncate(time.Second)) / (24 * time.Hour)),
-		Custody: r.Custody(), Budget: r.Budget(), Warnings: []string{}, now: now,
+		Rotation: r.Rotation(), Custody: r.Custody(), Budget: r.Budget(), Warnings: []string{}, now: now,
 	}
 	for _, name := range onlineRoles {
 		role := RoleCheck{Role: name, Threshold: r.roleIn(name).Threshold}
@@ -62,6 +63,9 @@ func CheckPlan(r *Resolved, now time.Time) *PlanCheck {
 		if p.Role == "witness" && slices.ContainsFunc(r.Holders, func(h Holder) bool { return fold(h.Name) == fold(p.Name) }) {
 			c.Warnings = append(c.Warnings, fmt.Sprintf("the witness %s is also a holder", p.Name))
 		}
+	}
+	if c.Rotation != nil {
+		c.Warnings = append(c.Warnings, c.Rotation.warnings...)
 	}
 	c.Warnings = append(append(c.Warnings, r.backupWarnings()...), r.earlierWarnings()...)
 	return c
@@ -182,11 +186,28 @@ func (c *PlanCheck) Lines() []string {
 	if r.Backup != nil {
 		lines = append(lines, r.backupLines()...)
 	}
-	lines = append(append(lines, r.trustedLines(c.now)...), "", "online roles:")
+	if len(r.Drops) > 0 {
+		lines = append(lines, "", "dropped keys:")
+	}
+	for _, d := range r.Drops {
+		line := fmt.Sprintf("  %s (%s), %s", d.name(), d.ID, d.Reason)
+		if d.Token != "" {
+			line += ", token " + d.Token
+		}
+		lines = append(lines, line)
+	}
+	lines = append(lines, r.trustedLines(c.now)...)
+	if c.Rotation != nil {
+		for _, note := range c.Rotation.Notes {
+			lines = append(lines, "  "+note)
+		}
+		lines = append(lines, c.Rotation.Lines()...)
+	}
+	lines = append(lines, "", "online roles:")
 	for _, role := range c.Roles {
 		var short []string
 		for _, id := range role.KeyIDs {
-			short = append(short, id[:8])
+			short = append(short, fmt.Sprintf("%.8s", id))
 		}
 		lines = append(lines, fmt.Sprintf("  %s: %d of %d, key ids begin %s", role.Role, role.Threshold, len(short), strings.Join(short, ", ")))
 	}
