@@ -78,6 +78,9 @@ func (r *Resolved) backupWarnings() []string {
 	}
 	var warnings, quantum []string
 	outside := r.Backup.Recipients
+	if made, _ := r.names(OnToken, BackedUp); len(made) == 0 {
+		return []string{"[backup] is of no use: nobody makes a key"}
+	}
 	if len(outside) == 0 {
 		warnings = append(warnings, "all recipients are the holders' tokens, which travel together: one accident takes the keys and their backups (hint: a recipient outside of the room, such as a safe)")
 	}
@@ -124,6 +127,9 @@ func (r *Resolved) backupLines() []string {
 	if unsaved, _ := r.names(OnToken); len(unsaved) > 0 {
 		lines = append(lines, fmt.Sprintf("  only PUK and management key of %s: %s each", list(unsaved, "and"), map[bool]string{true: "1 file", false: fmt.Sprint(files, " files")}[files == 1]))
 	}
+	if kept, _ := r.names(Existing); len(kept) > 0 {
+		lines = append(lines, fmt.Sprintf("  nothing of %s, whose %s as they are", list(kept, "and"), map[bool]string{true: "key and token stay", false: "keys and tokens stay"}[len(kept) == 1]))
+	}
 	return lines
 }
 
@@ -139,6 +145,25 @@ func (b BackupRecipient) opensBy() string {
 	return string(r.Kind)
 }
 
+// signedBy is how many holders sign, and with what kind of keys and tokens.
+func (r *Resolved) signedBy() string {
+	signed := fmt.Sprintf("signed by %d of %d holders", r.Threshold, len(r.Holders))
+	tokens := fmt.Sprintf("%s keys; touch %s; firmware %s or newer", r.Token.Algorithm, r.Token.Touch, r.Token.MinFirmware)
+	stay := 0
+	for _, h := range r.Holders {
+		if h.Custody == Existing {
+			stay++
+		}
+	}
+	switch {
+	case stay == 0:
+		return signed + ", with " + tokens
+	case stay == len(r.Holders):
+		return signed + ", with the keys they have"
+	}
+	return signed + "; new ones with " + tokens
+}
+
 // Lines says the check to people.
 func (c *PlanCheck) Lines() []string {
 	r := c.Plan
@@ -148,8 +173,7 @@ func (c *PlanCheck) Lines() []string {
 	}
 	lines := []string{
 		fmt.Sprintf("%s: %s, %s", r.Name, r.Kind, what),
-		fmt.Sprintf("signed by %d of %d holders, with %s keys; touch %s; firmware %s or newer",
-			r.Threshold, len(r.Holders), r.Token.Algorithm, r.Token.Touch, r.Token.MinFirmware),
+		r.signedBy(),
 		fmt.Sprintf("expires %s, in %d days", r.Expires.Format("2006-01-02 15:04:05 UTC"), c.Days),
 		"consistent snapshots: " + map[bool]string{true: "yes", false: "no"}[r.ConsistentSnapshot],
 		"",

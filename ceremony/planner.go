@@ -107,7 +107,7 @@ func (w Walked) Lines(done bool) []string {
 	if done {
 		goes = "were walked"
 	}
-	lines := []string{fmt.Sprintf("%s %s %s to version %d", who, goes, steps, w.To)}
+	lines := []string{fmt.Sprintf("%s %s %s to version %d%s", who, goes, steps, w.To, map[bool]string{false: ", once that is signed"}[done])}
 	if w.First > 1 {
 		lines = append(lines, fmt.Sprintf("clients on versions before %d were not looked at: the chain that was given begins there", w.First))
 	}
@@ -190,6 +190,18 @@ func (d Drop) name() string {
 	return fmt.Sprintf("key %.8s", d.KeyID)
 }
 
+// key says which key of the trusted root it is: "Alice's old key", or
+// "key 1b1b1dd5".
+func (k SignerKey) key() string {
+	if k.Name == "" || k.KeyID != "" && k.Name == fmt.Sprintf("key %.8s", k.KeyID) {
+		return fmt.Sprintf("key %.8s", k.KeyID)
+	}
+	return k.Name + "'s old key"
+}
+
+// key is as SignerKey.key.
+func (d Drop) key() string { return SignerKey{Name: d.Name, KeyID: d.KeyID}.key() }
+
 // names are those of the keys with which somebody can sign so.
 func (s Signers) names(can string) []string {
 	var names []string
@@ -206,6 +218,17 @@ func (s Signers) tools() []string {
 	var names []string
 	for _, k := range s.Keys {
 		if k.Can == CanSign && k.KeyID != "" && k.Token == "" {
+			names = append(names, k.Name)
+		}
+	}
+	return names
+}
+
+// makes are the names of those whose key is still to be made.
+func (s Signers) makes() []string {
+	var names []string
+	for _, k := range s.Keys {
+		if k.KeyID == "" {
 			names = append(names, k.Name)
 		}
 	}
@@ -266,81 +289,117 @@ func fewest(old, new Signers) int {
 // steps advises a version in between, where that is wiser; and says what to
 // mind where there is none.
 func (r *Resolved) steps(p *Rotation) (Steps, []string) {
-	none := Steps{Why: []string{}, Versions: []string{}}
-	var kept, fresh []Holder
-	var retired []Drop
-	gone := 0
-	for _, h := range r.Holders {
-		if h.Custody == Existing {
-			kept = append(kept, h)
-		} else {
-			fresh = append(fresh, h)
-		}
-	}
-	for _, d := range r.Drops {
-		if d.Reason == Retired {
-			retired = append(retired, d)
-			kept = append(kept, Holder{ID: d.ID, Name: d.name(), Token: d.Token, KeyID: d.KeyID, Custody: Existing})
-		} else {
-			gone++
-		}
-	}
+	c := r.changes()
 	need, able := p.Old.Need, len(p.Old.names(CanSign))
-	stay := len(kept) - len(retired)
-
-	if able <= need && (p.Restores > 0 || len(p.Old.names(CanNot))+len(p.Old.names(CanRestored)) > 0) {
-		why := fmt.Sprintf("only just enough keys of version %d can still sign (%d, and %d must): the loss of one more before the day leaves no way on", p.Old.Version, able, need)
-		if p.Restores > 0 {
-			why = fmt.Sprintf("%d of the stolen keys (%s) must sign for version %d: restore that many from their backups first; without them no version can be made", p.Restores, list(p.Old.names(CanRestored), "and"), p.Old.Version)
-		}
-		// With what is there, and one to spare: nobody waits for new tokens.
-		threshold := min(need, len(kept)-1)
-		if len(fresh) > 0 && threshold >= 2 && !r.between(kept, threshold, true).Refused {
-			return Steps{[]string{why}, []string{
-				fmt.Sprintf("version %d as soon as can be, with only the keys of %s and a threshold of %d: nobody has to make a key for it", r.Version, holderNames(kept), threshold),
-				fmt.Sprintf("version %d with the new %s of %s%s, and a threshold of %d", r.Version+1, plural("key", len(fresh)), holderNames(fresh), without(retired), r.Threshold),
-			}}, nil
-		}
-		return none, []string{why + " (hint: hold the ceremony soon)"}
+	if able <= need && able < len(p.Old.Keys) {
+		return r.urgentSteps(p, c, able)
 	}
-
 	var why []string
-	threshold := r.Threshold
-	first := append(slices.Clone(kept[:stay]), fresh...)
-	later := []Drop{}
-	if 2*len(r.Drops) > len(p.Old.Keys) && len(fresh) > 0 && len(retired) > 0 && stay < r.Threshold {
-		what := "most root keys change at once"
-		if stay == 0 {
-			what = "all root keys change at once"
+	threshold, early, late := r.Threshold, c.fresh, []Drop{}
+	if proven := len(c.stay) + len(c.movers) + len(c.leavers); len(c.fresh) > 0 && 2*len(r.Drops) > len(p.Old.Keys) && len(c.stay) < threshold {
+		if proven < threshold && need >= 2 {
+			threshold = min(need, threshold)
 		}
-		why = append(why, fmt.Sprintf("%s: the version after can only be signed with tokens that are new now", what))
-		first, later = append(slices.Clone(kept), fresh...), retired
+		if proven >= threshold {
+			what := map[bool]string{true: "all root keys change", false: "most root keys change"}[len(c.stay) == 0]
+			why = append(why, what+" at once: if the new tokens have a fault, nobody can sign the version after")
+			// As many keys that have signed before as are needed: first of those
+			// who get a new one, as nobody is to have two.
+			late = append(slices.Clone(c.movers), c.leavers...)[:threshold-len(c.stay)]
+			early = slices.DeleteFunc(slices.Clone(c.fresh), func(h Holder) bool { return ofDrops(late, h.Name) })
+		} else {
+			threshold = r.Threshold
+		}
 	}
-	if exist := len(first) - len(fresh); r.Threshold > need && r.Threshold > exist && need >= 2 && len(fresh) > 0 {
-		why = append(why, fmt.Sprintf("the threshold rises to %d, and only %d %s: a new token that fails on the day holds everything up", r.Threshold, exist, map[bool]string{true: "token of the new root exists", false: "tokens of the new root exist"}[exist == 1]))
+	if exist := len(c.stay) + len(late); threshold > need && threshold > exist && need >= 2 && len(c.fresh) > 0 || threshold < r.Threshold {
+		why = append(why, fmt.Sprintf("the threshold rises to %d, and only %d of its tokens %s yet: one new token that fails holds everything up", r.Threshold, exist, map[bool]string{true: "exists", false: "exist"}[exist == 1]))
 		threshold = need
 	}
 	if len(why) == 0 {
-		return none, nil
+		return Steps{Why: []string{}, Versions: []string{}}, nil
 	}
-	if b := r.between(first, threshold, false); b.Refused {
-		return none, []string{fmt.Sprintf("%s; a version in between, with old and new keys together, would have %d bytes, over %d: so one version it is (hint: rehearse it, and check every new token weeks before the day)", strings.Join(why, "; "), b.Bytes, b.Limit)}
+	first := slices.Concat(c.stay, asHolders(late), early)
+	if b := r.between(first, threshold, false); b.Refused || threshold > len(first) {
+		return Steps{Why: []string{}, Versions: []string{}}, []string{fmt.Sprintf("%s; a version in between would be too large (%d bytes, of %d at most): so one version it is (hint: rehearse it, and check every new token weeks before the day)", strings.Join(why, "; "), b.Bytes, b.Limit)}
 	}
-	stays, atFirst, then := "", "", ""
-	if len(later) > 0 {
-		stays = fmt.Sprintf(", while the %s of %s %s", plural("key", len(later)), dropNames(later), map[bool]string{true: "stays", false: "stay"}[len(later) == 1])
+	in := version(r.Version, early, nil)
+	if len(late) > 0 {
+		in += fmt.Sprintf(", while %s %s", dropKeys(late), map[bool]string{true: "stays", false: "stay"}[len(late) == 1])
 	}
+	moved := slices.DeleteFunc(slices.Clone(c.fresh), func(h Holder) bool { return !ofDrops(late, h.Name) })
+	then := version(r.Version+1, moved, late)
 	if threshold != r.Threshold {
-		atFirst, then = fmt.Sprintf(", and a threshold of %d as now", threshold), fmt.Sprintf(" with a threshold of %d", r.Threshold)
+		in += fmt.Sprintf(", and a threshold of %d as now", threshold)
+		then += fmt.Sprintf(", and a threshold of %d", r.Threshold)
 	}
-	second := without(later) + then
-	if len(later) > 0 && then != "" {
-		second = without(later) + ", and" + then
+	return Steps{why, []string{in, then}}, nil
+}
+
+// urgentSteps is for when the loss of one more old key would be the end.
+func (r *Resolved) urgentSteps(p *Rotation, c changes, able int) (Steps, []string) {
+	why := fmt.Sprintf("only just enough keys of version %d can still sign (%d, and %d must): the loss of one more before the day leaves no way on", p.Old.Version, able, p.Old.Need)
+	if p.Restores > 0 {
+		why = fmt.Sprintf("%d of the stolen keys (%s) must sign for version %d: restore so many from their backups first, or no version can be made", p.Restores, list(p.Old.names(CanRestored), "and"), p.Old.Version)
 	}
-	return Steps{why, []string{
-		fmt.Sprintf("version %d with the new %s of %s%s%s", r.Version, plural("key", len(fresh)), holderNames(fresh), stays, atFirst),
-		fmt.Sprintf("version %d%s", r.Version+1, second),
+	// With what is there, and one to spare: nobody waits for new tokens.
+	retired := append(slices.Clone(c.movers), c.leavers...)
+	first := append(slices.Clone(c.stay), asHolders(retired)...)
+	threshold := min(p.Old.Need, len(first)-1)
+	if len(c.fresh) == 0 || threshold < 2 || r.between(first, threshold, true).Refused {
+		return Steps{Why: []string{}, Versions: []string{}}, []string{why + " (hint: hold the ceremony soon)"}
+	}
+	then := version(r.Version+1, c.fresh, retired)
+	if len(r.Roles) > 0 {
+		then += ", the online roles as planned"
+	}
+	return Steps{[]string{why}, []string{
+		fmt.Sprintf("version %d as soon as can be, with only the keys of %s and a threshold of %d: nobody has to make a key for it", r.Version, holderNames(first), threshold),
+		fmt.Sprintf("%s, and a threshold of %d", then, r.Threshold),
 	}}, nil
+}
+
+// changes are the keys of a rotation by what becomes of them.
+type changes struct {
+	stay    []Holder // keep their key
+	fresh   []Holder // make a new one
+	movers  []Drop   // retired, by one who makes a new one
+	leavers []Drop   // retired, by others
+}
+
+func (r *Resolved) changes() (c changes) {
+	for _, h := range r.Holders {
+		if h.Custody == Existing {
+			c.stay = append(c.stay, h)
+		} else {
+			c.fresh = append(c.fresh, h)
+		}
+	}
+	for _, d := range r.Drops {
+		if d.Reason != Retired {
+			continue
+		}
+		if slices.ContainsFunc(c.fresh, func(h Holder) bool { return fold(h.Name) == fold(d.Name) }) && !ofDrops(c.movers, d.Name) {
+			c.movers = append(c.movers, d)
+		} else {
+			c.leavers = append(c.leavers, d)
+		}
+	}
+	return c
+}
+
+// ofDrops tells whether one of the dropped keys is that of a person.
+func ofDrops(drops []Drop, name string) bool {
+	return slices.ContainsFunc(drops, func(d Drop) bool { return d.Name != "" && fold(d.Name) == fold(name) })
+}
+
+// asHolders are dropped keys as they would be held in a version that keeps
+// them.
+func asHolders(drops []Drop) []Holder {
+	var holders []Holder
+	for _, d := range drops {
+		holders = append(holders, Holder{ID: d.ID, Name: d.name(), Token: d.Token, KeyID: d.KeyID, Custody: Existing})
+	}
+	return holders
 }
 
 // between measures a version with other holders and another threshold; bare
@@ -365,20 +424,27 @@ func holderNames(holders []Holder) string {
 	return list(names, "and")
 }
 
-func dropNames(drops []Drop) string {
+func dropKeys(drops []Drop) string {
 	var names []string
 	for _, d := range drops {
-		names = append(names, d.name())
+		names = append(names, d.key())
 	}
-	return list(names, "and")
+	return counted(names, "and", "keys")
 }
 
-// without names the keys that a second version drops.
-func without(drops []Drop) string {
-	if len(drops) == 0 {
-		return ""
+// version says what a version brings, and what it drops.
+func version(v int64, fresh []Holder, dropped []Drop) string {
+	text := fmt.Sprintf("version %d", v)
+	if len(fresh) > 0 {
+		text += fmt.Sprintf(" with the new %s of %s", plural("key", len(fresh)), holderNames(fresh))
 	}
-	return fmt.Sprintf(" without the %s of %s", plural("key", len(drops)), dropNames(drops))
+	if len(fresh) > 0 && len(dropped) > 0 {
+		text += ","
+	}
+	if len(dropped) > 0 {
+		text += " without " + dropKeys(dropped)
+	}
+	return text
 }
 
 func plural(noun string, n int) string {
@@ -390,14 +456,15 @@ func plural(noun string, n int) string {
 
 // dropWarnings says what dropping a key does not end.
 func (r *Resolved) dropWarnings() []string {
-	var warnings, theirs []string
+	var warnings []string
+	var theirs []Drop
 	for _, d := range r.Drops {
 		if d.Reason == Stolen || d.Reason == Compromised {
-			theirs = append(theirs, d.name())
+			theirs = append(theirs, d)
 		}
 		for _, name := range onlineRoles {
 			if role := r.roleIn(name); slices.ContainsFunc(role.Keys, func(k tuf.Key) bool { return k.ID == d.KeyID }) {
-				text := fmt.Sprintf("the key of %s is dropped as a root key (%s), but still signs for %s", d.name(), d.Reason, name)
+				text := fmt.Sprintf("%s is dropped as a root key (%s), but still signs for %s", d.key(), d.Reason, name)
 				if d.Reason != Retired {
 					text += fmt.Sprintf(" (hint: [role.%s] with the keys that are good)", name)
 				}
@@ -406,8 +473,8 @@ func (r *Resolved) dropWarnings() []string {
 		}
 	}
 	if need := r.trusted.Root.Roles[tuf.RoleRoot].Threshold; len(theirs) >= need {
-		warnings = append(warnings, fmt.Sprintf("the stolen or compromised %s of %s can sign a root after version %d without anybody else: clients that meet that one first follow it, and no new version calls them back (hint: rootceremony plan --kind revoke says what is left to do)",
-			plural("key", len(theirs)), list(theirs, "and"), r.trusted.Root.Version))
+		warnings = append(warnings, fmt.Sprintf("whoever has %s (stolen or compromised) can sign a root after version %d alone: clients that meet that one first follow it, and no new version calls them back (hint: rootceremony plan --kind revoke says what is left to do)",
+			dropKeys(theirs), r.trusted.Root.Version))
 	}
 	return warnings
 }
@@ -445,7 +512,11 @@ func (r *Resolved) trustedNotes() []string {
 	say := func(names []string, noun, one, many string) {
 		if n := len(names); n > 0 {
 			verb := map[bool]string{true: one, false: many}[n == 1]
-			notes = append(notes, fmt.Sprintf("%d %s %s: %s", n, plural(noun, n), verb, counted(names, "and", plural(noun, n))))
+			note := fmt.Sprintf("%d %s %s", n, plural(noun, n), verb)
+			if n <= namedAtMost {
+				note += ": " + counted(names, "and", "")
+			}
+			notes = append(notes, note)
 		}
 	}
 	say(legacy, "key", "is carried over in a notation that new keys do not have, as its id hangs on it", "are carried over in a notation that new keys do not have, as their ids hang on it")
@@ -471,17 +542,20 @@ func (p *Rotation) Lines() []string {
 	lines := []string{"", "who must sign:",
 		fmt.Sprintf("  old root, version %d: %s", p.Old.Version, p.Old.who()),
 		fmt.Sprintf("  new root, version %d: %s", p.New.Version, p.New.who()),
-		fmt.Sprintf("  for both together %d %s: whose key counts in both signs once", p.People, map[bool]string{true: "person suffices", false: "people suffice"}[p.People == 1])}
+		fmt.Sprintf("  %d %s for both: a key that is in both counts for both", p.People, map[bool]string{true: "person suffices", false: "people suffice"}[p.People == 1])}
 	for _, k := range p.Old.Keys {
 		switch k.Can {
 		case CanNot:
-			lines = append(lines, fmt.Sprintf("  nobody can sign with the key of %s: %s", k.Name, k.Dropped))
+			lines = append(lines, fmt.Sprintf("  nobody can sign with %s: %s", k.key(), k.Dropped))
 		case CanRestored:
-			lines = append(lines, fmt.Sprintf("  %s can sign only with a key restored from its backup: %s", k.Name, k.Dropped))
+			lines = append(lines, fmt.Sprintf("  %s must be restored from a backup to sign: %s", k.key(), k.Dropped))
 		}
 	}
 	if tools := p.Old.tools(); len(tools) > 0 {
-		lines = append(lines, fmt.Sprintf("  no token is named for %s: signed with their own tools, and collected", list(tools, "and")))
+		lines = append(lines, fmt.Sprintf("  no token is named for %s: signed with a tool of their own, and collected", list(tools, "and")))
+	}
+	if makes := p.New.makes(); len(makes) > 0 {
+		lines = append(lines, fmt.Sprintf("  new keys are made by %s: all come, or enrol elsewhere before", list(makes, "and")))
 	}
 	lines = append(lines, "", "versions:")
 	if len(p.Steps.Why) == 0 {
