@@ -3,6 +3,7 @@ package ceremony
 import (
 	"encoding/json"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 	"testing"
@@ -280,12 +281,15 @@ func TestCheckPlanWarns(t *testing.T) {
 }
 
 // backedUp gives a plan backups. custody has a letter for each holder: b for
-// backed-up, o for on-token. The recipients beside the holders are texts as of
+// backed-up, o for on-token, e for existing. The recipients beside the holders are texts as of
 // held.
 func (r *Resolved) backedUp(custody string, quorum int, holders bool, outside ...string) *Resolved {
 	for i, letter := range custody {
-		if letter == 'b' {
+		switch letter {
+		case 'b':
 			r.Holders[i].Custody = BackedUp
+		case 'e':
+			r.Holders[i].Custody = Existing
 		}
 	}
 	r.Backup = &Backup{Quorum: quorum, Holders: holders, Recipients: []BackupRecipient{}}
@@ -358,7 +362,17 @@ func (g Group) has(set map[string]bool, and map[string]bool) bool {
 		}
 		return n
 	}
-	return count(g.Of, set) >= g.Any && (g.And == nil || count(g.And.Of, and) >= g.And.Any)
+	if count(g.Of, set) < g.Any || g.And == nil {
+		return count(g.Of, set) >= g.Any
+	}
+	// A token helps that lies there, but for those that need their holder's PIN.
+	n := count(g.And.Of, and)
+	for _, name := range g.And.PIN {
+		if and[name] && !set[name] {
+			n--
+		}
+	}
+	return n >= g.And.Any
 }
 
 // naive knows each key, and each recipient of each backup, by itself.
@@ -391,7 +405,7 @@ func (n naive) signs() bool {
 	for _, h := range n.plan.Holders {
 		ownPIN := n.come[h.Name]
 		fromBackup := h.Custody == BackedUp && n.opens(h)
-		newPIN := n.lie[h.Name] && n.opens(h)
+		newPIN := n.lie[h.Name] && n.opens(h) && h.Custody != Existing
 		if ownPIN || fromBackup || newPIN {
 			usable++
 		}
@@ -406,7 +420,7 @@ func TestCustodyWithBackupsAgainstEverySet(t *testing.T) {
 	sites := []string{"@X", "@Y", "", "@X"}
 	plans, sets := 0, 0
 	for n := 1; n <= 4; n++ {
-		for saved := 0; saved <= n; saved++ {
+		for custody := range custodies(n) {
 			for threshold := 1; threshold <= n; threshold++ {
 				for outside := 0; outside <= 3; outside++ {
 					for _, holders := range []bool{true, false} {
@@ -418,7 +432,7 @@ func TestCustodyWithBackupsAgainstEverySet(t *testing.T) {
 							for i := range outside {
 								others = append(others, fmt.Sprint("r", i, []string{"@X", "@Z", ""}[i]))
 							}
-							r := held(threshold, names...).backedUp(strings.Repeat("b", saved), quorum, holders, others...)
+							r := held(threshold, names...).backedUp(custody, quorum, holders, others...)
 							if quorum > r.Openers() {
 								break
 							}
@@ -431,6 +445,19 @@ func TestCustodyWithBackupsAgainstEverySet(t *testing.T) {
 		}
 	}
 	t.Logf("%d plans, %d sets", plans, sets)
+}
+
+// custodies are all numbers of holders of each kind, for backedUp.
+func custodies(n int) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for saved := 0; saved <= n; saved++ {
+			for kept := 0; saved+kept <= n; kept++ {
+				if !yield(strings.Repeat("b", saved) + strings.Repeat("e", kept) + strings.Repeat("o", n-saved-kept)) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // compareEverySet returns how many sets there are.

@@ -109,7 +109,7 @@ func (r *Resolved) earlierWarnings() []string {
 			text := ""
 			switch {
 			case len(left) >= b.Quorum:
-				text = fmt.Sprintf("%s, who left, can still open the backup", Group{b.Quorum, left, "", nil})
+				text = fmt.Sprintf("%s, who left, can still open the backup", Group{Any: b.Quorum, Of: left})
 			case len(left) > 0:
 				text = fmt.Sprintf("%s, who left, can still open the backup together with %d of those who stay", counted(left, "and", "people"), b.Quorum-len(left))
 			default:
