@@ -297,7 +297,8 @@ func (p *Plan) accountRules(root *tuf.Root) {
 	if p.absent("root.consistent_snapshot") {
 		p.Root.ConsistentSnapshot = root.ConsistentSnapshot
 	}
-	if len(p.Holders) > 0 && stays == len(p.Holders) && p.Backup.Quorum > 0 {
+	gets := func(h Holder) bool { return h.Custody != Existing }
+	if len(p.Holders) > 0 && !slices.ContainsFunc(p.Holders, gets) && p.Backup.Quorum > 0 {
 		p.fault("backup", "[backup] is for new keys, and no holder of this plan gets one (hint: leave it out; the backups of keys that stay are those of earlier ceremonies)")
 	}
 	// The same key under two ids would count once here, and twice elsewhere.
