@@ -201,7 +201,7 @@ func (d *Desk) waitForToken(ctx context.Context, a Attendant, state *HolderState
 		case len(found) == 0 && len(there) > 0:
 			return keys.Info{}, unusable(there[0], h)
 		case len(found) == 0:
-			return keys.Info{}, fmt.Errorf("no token is in a reader (hint: insert %s)", state.tokenNamed())
+			return keys.Info{}, fmt.Errorf("no token is in a reader (hint: insert the one with the %s)", state.mark())
 		case len(found) == 1:
 			return found[0], fits(found[0])
 		}
@@ -218,11 +218,18 @@ func (d *Desk) waitForToken(ctx context.Context, a Attendant, state *HolderState
 	return found, err
 }
 
-// tokenNamed says which token is meant: by its sticker, or where that is not
-// known by the key on it.
+// mark says by what a token is known: its sticker, or where nobody knows that
+// the key on it.
+func (h *HolderState) mark() string {
+	if h.Holder.Token == "" {
+		return fmt.Sprintf("key %.8s", h.keyID())
+	}
+	return "sticker " + h.Holder.Token
+}
+
 func (h *HolderState) tokenNamed() string {
 	if h.Holder.Token == "" {
-		return fmt.Sprintf("the token with the key %.8s", h.keyID())
+		return "the token with the " + h.mark()
 	}
 	return "the token " + h.Holder.Token
 }
