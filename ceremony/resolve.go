@@ -11,6 +11,7 @@ import (
 	"slices"
 	"time"
 
+	"rootceremony/ceremony/record"
 	"rootceremony/ceremony/tuf"
 	"rootceremony/keys"
 )
@@ -32,6 +33,9 @@ type Resolved struct {
 	Kind       string `json:"kind"`        // Create, Rotate or Revoke
 	Name       string `json:"name"`
 	Reason     string `json:"reason,omitempty"`
+
+	Incident    record.Incident `json:"incident,omitempty"`    // Revoke: what has happened, where the plan says
+	Compromised []string        `json:"compromised,omitempty"` // online roles, with record.RoleCompromised
 
 	Version            int64     `json:"version"`           // of the root that will be made
 	Trusted            *Trusted  `json:"trusted,omitempty"` // what it follows; nil for Create
@@ -125,6 +129,9 @@ func (p *Plan) resolve(now time.Time) (*Resolved, error) {
 		Kind:       p.Kind,
 		Name:       p.Name,
 		Reason:     p.Reason,
+
+		Incident:    p.Incident,
+		Compromised: slices.Clone(p.Compromised),
 
 		Version:            1,
 		Threshold:          p.Root.Threshold,
@@ -229,6 +236,16 @@ func (r *Resolved) check() error {
 	}
 	if err := cmp.Or(checkName(r.Name), checkOptional(r.Reason)); err != nil {
 		return fmt.Errorf("name or reason %w", err)
+	}
+	if r.Incident != "" {
+		if err := checkIncident(r.Kind, r.Incident); err != nil {
+			return err
+		}
+	}
+	if r.Compromised != nil {
+		if err := checkCompromised(r.Incident, r.Compromised); err != nil {
+			return err
+		}
 	}
 	if r.Persons == nil {
 		return errors.New("persons is no list")

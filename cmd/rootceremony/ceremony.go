@@ -7,8 +7,10 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"rootceremony/ceremony"
@@ -85,13 +87,13 @@ func planCommand(args []string) error {
 	if onScreen(*plainly) {
 		return showUI(&ui.Room{Desk: &planDesk{dir: dir, kind: *kind}})
 	}
-	file := filepath.Join(dir, ceremony.PlanFile)
 	front, err := plain.New(os.Stdin, os.Stdout, plain.Options{Interview: true})
 	if err != nil {
 		return err
 	}
 	defer front.Close()
-	text, err := ceremony.Interview(context.Background(), front, dir, *kind, clock())
+	ctx := context.Background()
+	come, err := ceremony.Interview(ctx, front, dir, *kind, clock())
 	if errors.Is(err, ceremony.ErrLeft) || errors.Is(err, ceremony.ErrBack) {
 		fmt.Fprintln(os.Stderr, "rootceremony: left early; nothing was written")
 		return errUnfinished
@@ -99,10 +101,15 @@ func planCommand(args []string) error {
 	if err != nil {
 		return err
 	}
-	if err := transcript.WriteNew(file, text, 0o644); err != nil {
+	if err := come.Write(dir); err != nil {
 		return err
 	}
-	fmt.Fprintf(os.Stderr, "rootceremony: wrote %s (hint: rootceremony check %s says what it would make)\n", file, file)
+	if err := front.Tell(ctx, come.After); err != nil {
+		return err
+	}
+	for _, name := range slices.Sorted(maps.Keys(come.Files)) {
+		fmt.Fprintf(os.Stderr, "rootceremony: wrote %s\n", filepath.Join(dir, name))
+	}
 	return nil
 }
 
