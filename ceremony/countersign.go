@@ -126,7 +126,7 @@ func (c *Countersigning) sound() error {
 	for _, note := range tuf.Notes(c.draft.Findings) {
 		err = fmt.Errorf("%w\nnote: %s", err, note)
 	}
-	return fmt.Errorf("it is not a root that every client accepts: %w", err)
+	return fmt.Errorf("it is outside of what all clients are known to accept: %w", err)
 }
 
 func (c *Countersigning) unexpired() error {
@@ -153,6 +153,8 @@ func (c *Countersigning) review(ctx context.Context, a Attendant) error {
 		return err
 	}
 	c.second = c.compared
+	accepted := Prompt{ID: "sign.right", Final: true, Message: Message{Title: title, Facts: digestFacts(c.digest())},
+		Question: "Have you read it, and is it what you want to sign?"}
 	if !c.compared {
 		answer, err := a.Choose(ctx, Prompt{ID: "sign.second", Final: true, Message: Message{Title: title, Facts: digestFacts(c.digest()),
 			Text: []string{"One laptop can lie. Compare the words on another way: a second machine shows them with rootverify draft, and the room can read them out to a voice that you know."}},
@@ -161,10 +163,9 @@ func (c *Countersigning) review(ctx context.Context, a Attendant) error {
 		if err != nil {
 			return err
 		}
-		c.second = answer == "yes"
+		c.second, accepted.Facts = answer == "yes", nil // they were shown
 	}
-	right, err := a.Confirm(ctx, Prompt{ID: "sign.right", Final: true, Message: Message{Title: title, Facts: digestFacts(c.digest())},
-		Question: "Have you read it, and is it what you want to sign?"})
+	right, err := a.Confirm(ctx, accepted)
 	if err != nil {
 		return err
 	}
@@ -233,8 +234,7 @@ func (c *Countersigning) facts() []Fact {
 	} else if root.Version > 1 {
 		facts = append(facts, Fact{"Own copy", "none: what this root changes, and who of the old root has signed it, is not known here"})
 	}
-	facts = append(facts, Fact{"New root", c.signedSoFar(root)})
-	return append(facts, digestFacts(c.digest())...)
+	return append(facts, Fact{"New root", c.signedSoFar(root)})
 }
 
 // signedSoFar says who has signed for a root: "v1: 1 of 2: missing ab12cd34".
@@ -488,7 +488,7 @@ func (c *Countersigning) typedWords(ctx context.Context, a Attendant, k signer) 
 	p := Prompt{ID: "sign.words", Final: true, Message: Message{Title: "Sign " + c.named(),
 		Facts: []Fact{{"Token", serialText(k.token.Serial) + ", slot " + k.slot.String()}, {"Key", shortID(k.ids[0]) + ", " + string(k.public.Algorithm)}, {"Counts for", c.countsFor(k)}},
 		Text:  []string{"A signature cannot be taken back."}},
-		Question: "To sign, type " + which + " of the digest:"}
+		Question: "To sign, type " + which + " of the draft:"}
 	if c.second && !c.compared {
 		p.Text[0] += " Read the words where you compared them, not from this screen."
 		p.Facts = append(p.Facts, Fact{"SHA-256", grouped(c.digest())})

@@ -420,7 +420,7 @@ func TestCountersignRefuses(t *testing.T) {
 		{"wrong signature", func(s *ceremony.CountersignSettings) { s.File = wrong }, "the signature by " + d.holders["both"].ID[:8] + " in it is wrong"},
 		{"profile", func(s *ceremony.CountersignSettings) {
 			s.File = d.write("profile.json", bytes.Replace(draft, []byte(`"spec_version": "1.0.34"`), []byte(`"spec_version": "1.1.0"`), 1))
-		}, `not a root that every client accepts: spec_version "1.1.0"`},
+		}, `outside of what all clients are known to accept: spec_version "1.1.0"`},
 		{"profile without a copy", func(s *ceremony.CountersignSettings) {
 			s.File, s.Trusted = d.write("fields.json", bytes.Replace(draft, []byte(`"threshold": 2`), []byte(`"threshold": 4`), 1)), ""
 		}, "threshold"},
@@ -749,5 +749,78 @@ func TestCountersignReplacesNothing(t *testing.T) {
 	}
 	if text, _ := os.ReadFile(set.Out); string(text) != "mine" {
 		t.Errorf("%q", text)
+	}
+}
+
+// legacy writes a root whose ed25519 keys stand there as older tools wrote
+// them, edited, and signed by those who are named, under the ids they have in
+// the text.
+func (d *desktop) legacy(name string, root *tuf.Root, edit func(string) string, signers ...string) *tuf.File {
+	d.t.Helper()
+	text, err := tuf.Assemble(root, nil)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	edited := edit(strings.ReplaceAll(string(text), `"keytype": "ed25519"`, `"keyid_hash_algorithms": ["sha256", "sha512"], "keytype": "ed25519"`))
+	file, err := tuf.Parse([]byte(edited))
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	var sigs []string
+	for _, s := range signers {
+		made := d.holders[s].sign(d.t, file.Signed)
+		for _, k := range file.Root.Keys {
+			if k.Public == d.holders[s].Public {
+				sigs = append(sigs, fmt.Sprintf(`{"keyid": %q, "sig": "%x"}`, k.ID, made.Sig))
+			}
+		}
+	}
+	return d.parsed(d.write(name, []byte(strings.Replace(edited, `"signatures": []`, `"signatures": [`+strings.Join(sigs, ", ")+`]`, 1))))
+}
+
+// A chain that other tools began is signed as it is, byte for byte; a key that
+// its two roots call differently counts for both.
+func TestCountersignLegacy(t *testing.T) {
+	d := newDesktop(t)
+	asItIs := func(s string) string { return s }
+	renamed := func(s string) string { return strings.ReplaceAll(s, d.holders["both"].ID, "both-as-it-was") }
+	one := d.legacy("trusted/1.root.json", d.root(1, noon.Add(time.Hour), "both", "old", "p256"), asItIs, "both", "p256")
+	two := d.legacy("draft.json", d.root(2, noon.Add(nextYear), "both", "old", "p256"), asItIs, "p256")
+	set := d.settings()
+	a := d.person("both")
+	if _, err := d.signs(set, a); err != nil {
+		t.Fatal(err)
+	}
+	file := d.parsed(set.Out)
+	if !bytes.Equal(file.Signed, two.Signed) || file.Report(one.Root).Have != 1 || file.Report(two.Root).Have != 1 || len(file.Signatures) != 1 {
+		t.Errorf("%+v", file.Signatures)
+	}
+	if !strings.Contains(a.shown.String(), "Old root: v1: signed so far by 1 of 2") {
+		t.Errorf("shown:\n%s", &a.shown)
+	}
+	// Without the copy what may have been carried cannot be told from what is
+	// new, and is no reason to refuse.
+	set.Trusted, set.Out = "", filepath.Join(d.dir, "digest.json")
+	if _, err := d.signs(set, d.person("old", "sign.digest", fmt.Sprintf("%x", two.Digest()))); err != nil {
+		t.Error(err)
+	}
+
+	one = d.legacy("renamed/1.root.json", d.root(1, noon.Add(time.Hour), "both", "old", "p256"), renamed, "both", "p256")
+	next := d.root(2, noon.Add(nextYear), "both", "new", "p256")
+	next.Roles[tuf.RoleTimestamp] = d.roles[tuf.RoleTimestamp]
+	for i, k := range next.Keys { // what is not the renamed key stays in its old object
+		if old, ok := one.Root.Key(k.ID); ok {
+			next.Keys[i] = old
+		}
+	}
+	set = d.settings()
+	set.File, set.Trusted, set.Out = d.file("renamed.json", next, one.Root), filepath.Join(d.dir, "renamed"), filepath.Join(d.dir, "renamed.signed.json")
+	set.Memory = filepath.Join(d.dir, "another", "signed.jsonl")
+	if _, err := d.signs(set, d.person("both")); err != nil {
+		t.Fatal(err)
+	}
+	file = d.parsed(set.Out)
+	if file.Report(one.Root).Have != 1 || file.Report(next).Have != 1 || len(file.Signatures) != 2 {
+		t.Errorf("a key with two names: %+v", file.Signatures)
 	}
 }
