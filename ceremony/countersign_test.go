@@ -710,6 +710,7 @@ func TestCountersignMemory(t *testing.T) {
 	for _, c := range []struct{ text, says, left string }{
 		{whole + `{"version":2,"dig`, "", whole},
 		{whole[:len(whole)-1], "", ""},
+		{whole + strings.Repeat("\x00", 4096), "", whole},
 		{whole + "{}\n", "line 2 cannot be read", ""},
 		{"\n" + whole, "line 1 cannot be read", ""},
 		{strings.Replace(whole, `"version"`, `"Vversion"`, 1), "line 1 cannot be read", ""},
@@ -741,14 +742,17 @@ func TestCountersignMemory(t *testing.T) {
 // Files are never replaced.
 func TestCountersignReplacesNothing(t *testing.T) {
 	d := newDesktop(t)
-	d.rotation()
+	one, two := d.rotation()
 	set := d.settings()
-	set.Out = d.write("mine.txt", []byte("mine"))
-	if _, err := d.signs(set, d.person("both", "sign.pin", "not asked for")); err == nil || !strings.Contains(err.Error(), "never replaced (hint: name another file with -o)") {
-		t.Errorf("%v", err)
-	}
-	if text, _ := os.ReadFile(set.Out); string(text) != "mine" {
-		t.Errorf("%q", text)
+	for _, there := range []string{d.write("mine.txt", []byte("mine")), set.File, d.file("others.json", two, one, "new")} {
+		set.Out = there
+		before, _ := os.ReadFile(there)
+		if _, err := d.signs(set, d.person("both", "sign.pin", "not asked for")); err == nil || !strings.Contains(err.Error(), "never replaced (hint: name another file with -o)") {
+			t.Errorf("%s: %v", there, err)
+		}
+		if text, _ := os.ReadFile(there); !bytes.Equal(text, before) {
+			t.Errorf("%s: now %q", there, text)
+		}
 	}
 }
 
