@@ -489,12 +489,11 @@ func (r *Resolved) trustedNotes() []string {
 	}
 	var legacy, unused, roles, fields []string
 	for _, k := range old.Keys {
-		plain, err := tuf.NewKey(k.Public)
 		_, stays := draft.Key(k.ID)
-		switch used := usedBy(old, k.ID); {
-		case stays && (err != nil || plain != k):
+		switch {
+		case stays && !asNew(k):
 			legacy = append(legacy, fmt.Sprintf("%.8s", k.ID))
-		case !used:
+		case !usedBy(old, k.ID):
 			unused = append(unused, fmt.Sprintf("%.8s", k.ID))
 		}
 	}
@@ -530,6 +529,13 @@ func (r *Resolved) trustedNotes() []string {
 		notes = append(notes, "it is the root of a rehearsal: a real ceremony refuses it")
 	}
 	return notes
+}
+
+// asNew tells whether a key stands in a root as new ones do, but for spaces.
+func asNew(k tuf.Key) bool {
+	var read tuf.Key // its id is that of the object
+	plain, err := tuf.NewKey(k.Public)
+	return err == nil && read.UnmarshalJSON(k.Object()) == nil && read.ID == plain.ID && k.ID == plain.ID
 }
 
 // usedBy tells whether one of the four roles uses a key.
