@@ -542,3 +542,46 @@ func compareEverySet(t testing.TB, r *Resolved) (sets int) {
 	}
 	return sets
 }
+
+// Of keys that stay it is not said that they have no backup: this plan does not
+// know.
+func TestCustodyOfKeysThatStay(t *testing.T) {
+	const stay = "the keys of A, B and C stay: backups, if there are any, are of earlier ceremonies and not counted here\n"
+	for _, c := range []struct {
+		name string
+		plan *Resolved
+		want string
+	}{
+		{"all", kept(held(2, "A@X", "B@Y", "C@Z"), 3), `any 2 of A, B or C could sign, with their tokens and PINs
+losing the tokens of any 2 of A, B or C locks the project out: this plan makes no backup of these keys
+` + stay + `no site alone could sign, or lock the project out
+warning: after the loss of one token the next one locks the project out (hint: two holders more than the threshold)`},
+		{"one", kept(held(1, "A@X"), 1), `A could sign alone, with one token and its PIN
+losing the token of A locks the project out: this plan makes no backup of these keys
+the key of A stays: backups, if there are any, are of earlier ceremonies and not counted here
+X alone could sign: it has 1 of the holders (A), and 1 sign a root
+losing X alone locks the project out: it has 1 of the holders (A)
+warning: the loss of a single token can lock the project out for good (hint: more holders than the threshold)`},
+		{"beside backups", held(3, "A@X", "B@Y", "C@Z", "D@V", "E@W").backedUp("eeebb", 3, true, "Safe@U"), `any 3 of A, B, C, D or E could sign, with their tokens and PINs
+any 3 of A, B, C, D, E or Safe could open the key backups and, together with any one of A, B or C and their tokens and PINs, sign
+losing the tokens of all of A, B and C locks the project out: this plan makes no backup of these keys
+losing the tokens and identities of any 4 of A, B, C, D, E or Safe locks the project out: no quorum is left to open the backups
+` + stay + `no site alone could sign, or lock the project out`},
+		{"beside tokens with PUK backups", held(3, "A@X", "B@Y", "C@Z", "D@V", "E@W").backedUp("eeeoo", 3, true), `any 3 of A, B, C, D or E could sign, with their tokens and PINs
+any 3 of A, B, C, D or E could set new PINs, by the PUK backups, on the tokens of any 3 of A, B, C, D or E, and sign (A, B and C only with their own PIN)
+losing the tokens of any 3 of A, B, C, D or E locks the project out: this plan makes no backup of these keys
+` + stay + `no site alone could sign, or lock the project out`},
+	} {
+		if got := strings.Join(c.plan.Custody().Lines(), "\n"); got != c.want {
+			t.Errorf("%s:\n%s\nwant\n%s", c.name, got, c.want)
+		}
+	}
+}
+
+// kept lets the keys of the first n holders stay.
+func kept(r *Resolved, n int) *Resolved {
+	for i := range n {
+		r.Holders[i].Custody = Existing
+	}
+	return r
+}

@@ -296,19 +296,21 @@ func (r *Resolved) steps(p *Rotation) (Steps, []string) {
 	}
 	var why []string
 	threshold, early, late := r.Threshold, c.fresh, []Drop{}
-	if proven := len(c.stay) + len(c.movers) + len(c.leavers); len(c.fresh) > 0 && 2*len(r.Drops) > len(p.Old.Keys) && len(c.stay) < threshold {
-		if proven < threshold && need >= 2 {
-			threshold = min(need, threshold)
+	if len(c.fresh) > 0 && 2*len(r.Drops) > len(p.Old.Keys) && len(c.stay) < r.Threshold {
+		// As many keys that have signed before as are needed stay: first of
+		// those who get a new one, as nobody is to have two.
+		proven := append(slices.Clone(c.movers), c.leavers...)
+		least := r.Threshold
+		if len(c.stay)+len(proven) < least && need >= 2 {
+			least = min(need, least)
 		}
-		if proven >= threshold {
-			what := map[bool]string{true: "all root keys change", false: "most root keys change"}[len(c.stay) == 0]
-			why = append(why, what+" at once: if the new tokens have a fault, nobody can sign the version after")
-			// As many keys that have signed before as are needed: first of those
-			// who get a new one, as nobody is to have two.
-			late = append(slices.Clone(c.movers), c.leavers...)[:threshold-len(c.stay)]
-			early = slices.DeleteFunc(slices.Clone(c.fresh), func(h Holder) bool { return ofDrops(late, h.Name) })
-		} else {
-			threshold = r.Threshold
+		if n := least - len(c.stay); n <= len(proven) {
+			rest := slices.DeleteFunc(slices.Clone(c.fresh), func(h Holder) bool { return ofDrops(proven[:n], h.Name) })
+			if len(rest) > 0 {
+				what := map[bool]string{true: "all root keys change", false: "most root keys change"}[len(c.stay) == 0]
+				why = append(why, what+" at once: if the new tokens have a fault, nobody can sign the version after")
+				threshold, early, late = least, rest, proven[:n]
+			}
 		}
 	}
 	if exist := len(c.stay) + len(late); threshold > need && threshold > exist && need >= 2 && len(c.fresh) > 0 || threshold < r.Threshold {
@@ -330,7 +332,7 @@ func (r *Resolved) steps(p *Rotation) (Steps, []string) {
 	then := version(r.Version+1, moved, late)
 	if threshold != r.Threshold {
 		in += fmt.Sprintf(", and a threshold of %d as now", threshold)
-		then += fmt.Sprintf(", and a threshold of %d", r.Threshold)
+		then += fmt.Sprintf("%s a threshold of %d", map[bool]string{true: " with", false: ", and"}[len(late) == 0], r.Threshold)
 	}
 	return Steps{why, []string{in, then}}, nil
 }
@@ -489,12 +491,11 @@ func (r *Resolved) trustedNotes() []string {
 	}
 	var legacy, unused, roles, fields []string
 	for _, k := range old.Keys {
-		plain, err := tuf.NewKey(k.Public)
 		_, stays := draft.Key(k.ID)
-		switch used := usedBy(old, k.ID); {
-		case stays && (err != nil || plain != k):
+		switch {
+		case stays && !asNew(k):
 			legacy = append(legacy, fmt.Sprintf("%.8s", k.ID))
-		case !used:
+		case !usedBy(old, k.ID):
 			unused = append(unused, fmt.Sprintf("%.8s", k.ID))
 		}
 	}
@@ -532,6 +533,13 @@ func (r *Resolved) trustedNotes() []string {
 	return notes
 }
 
+// asNew tells whether a key stands in a root as new ones do, but for spaces.
+func asNew(k tuf.Key) bool {
+	var read tuf.Key // its id is that of the object
+	plain, err := tuf.NewKey(k.Public)
+	return err == nil && read.UnmarshalJSON(k.Object()) == nil && read.ID == plain.ID && k.ID == plain.ID
+}
+
 // usedBy tells whether one of the four roles uses a key.
 func usedBy(root *tuf.Root, id string) bool {
 	return slices.ContainsFunc(tuf.RoleNames, func(name string) bool { return slices.Contains(root.Roles[name].KeyIDs, id) })
@@ -555,7 +563,7 @@ func (p *Rotation) Lines() []string {
 		lines = append(lines, fmt.Sprintf("  no token is named for %s: signed with a tool of their own, and collected", list(tools, "and")))
 	}
 	if makes := p.New.makes(); len(makes) > 0 {
-		lines = append(lines, fmt.Sprintf("  new keys are made by %s: all come, or enrol elsewhere before", list(makes, "and")))
+		lines = append(lines, fmt.Sprintf("  new keys are made by %s, here or enrolled elsewhere before", list(makes, "and")))
 	}
 	lines = append(lines, "", "versions:")
 	if len(p.Steps.Why) == 0 {

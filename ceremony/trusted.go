@@ -284,7 +284,7 @@ func (p *Plan) accountRules(root *tuf.Root) {
 		}
 	}
 	if len(able) < role.Threshold && len(p.faults) == 0 {
-		p.fault(element("drop", 0), "version %d must be signed by %d of its keys to be followed, and with these drops only %d are left that can sign: no client would accept the new root (hint: where a backup opens, restore the key first and drop it as retired; where none does, only a new chain is left: rootceremony plan --kind revoke says how)",
+		p.fault(element("drop", 0), "version %d must be signed by %d of its keys to be followed, and with these drops only %d can still sign: no client would accept the new root (hint: where a backup opens, restore the key first and drop it as retired; where none does, only a new chain is left: rootceremony plan --kind revoke says how)",
 			root.Version, role.Threshold, len(able))
 	}
 	if p.absent("root.threshold") {
