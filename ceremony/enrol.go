@@ -520,6 +520,9 @@ func newPIN(ctx context.Context, a Attendant, id, name, lost string, facts []Fac
 // runs do on the token. A PIN that is blocked may have a way out.
 func (d *Desk) withPIN(ctx context.Context, a Attendant, h *HolderState, tries int, do func(*keys.Session, *secret.Buffer) error) error {
 	text := []string{"The PIN is yours alone: the others look away."}
+	if pin := d.tokens.StandInPIN; pin != "" && h.ofTrusted() {
+		text = append(text, "(This token stands in for the real one, and its PIN is "+pin+".)")
+	}
 	for tries > 0 {
 		pin, err := a.AskSecret(ctx, Prompt{ID: "holder.pin " + h.Holder.ID, Message: Message{Title: h.Holder.Name + ": type your PIN",
 			Facts: []Fact{{"Serial", serialText(h.Serial) + h.stickerIn()}, {"Tries", triesText(tries, "PIN")}},
