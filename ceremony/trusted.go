@@ -1,7 +1,6 @@
 package ceremony
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -336,10 +335,11 @@ func shortened(ids []string) []string {
 }
 
 // PlanFiles are the files that a plan is made of, by name in a directory of its
-// own: plan.toml, key files, and the trusted chain. A path that leads out of
-// the plan's folder to the chain is replaced, as the chain goes along.
+// own: plan.toml, key files, and the trusted chain. Where the plan names the
+// chain by another path that is replaced, as the chain goes along; earlier
+// ceremonies are named by their whole paths.
 func (p *Plan) PlanFiles() (map[string][]byte, error) {
-	files := map[string][]byte{PlanFile: p.Data}
+	files := map[string][]byte{}
 	for _, role := range p.Roles {
 		for _, name := range role.Files {
 			text, err := os.ReadFile(filepath.Join(filepath.Dir(p.File), name))
@@ -349,19 +349,12 @@ func (p *Plan) PlanFiles() (map[string][]byte, error) {
 			files[name] = text
 		}
 	}
+	files[PlanFile] = p.edited(p.moved())
 	if p.Chain == nil {
 		return files, nil
 	}
 	for i, text := range p.Chain.Files {
 		files[trustedFile(p.Chain.Steps[i].Version)] = text
-	}
-	if at := p.where["trusted"].value; p.Trusted != TrustedDir {
-		rest := p.Data[at:]
-		end := bytes.IndexByte(rest, '\n')
-		if end < 0 {
-			end = len(rest)
-		}
-		files[PlanFile] = slices.Concat(p.Data[:at], []byte(strconv.Quote(TrustedDir)), rest[end:])
 	}
 	return files, nil
 }

@@ -85,7 +85,7 @@ func rehearsalRoom(dir string) (*ui.Room, error) {
 		}
 		real = &tokens
 	}
-	desk, err := openRehearsal(dir, "", "", real)
+	desk, err := openRehearsal(dir, beginning{}, "", real)
 	if err != nil {
 		return nil, err
 	}
