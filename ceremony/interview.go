@@ -211,7 +211,7 @@ func (iv *interview) text(id string, into *string, question, enter string, check
 	if enter != "" {
 		question += " (Enter: " + enter + ")"
 	}
-	answer, err := iv.a.Ask(iv.ctx, Prompt{ID: id, Question: question}, func(s string) error {
+	answer, err := iv.a.Ask(iv.ctx, Prompt{ID: id, Enter: enter, Question: question}, func(s string) error {
 		if s = strings.TrimSpace(s); enter != "" && (s == "" || s == enter) {
 			return nil
 		}

@@ -216,7 +216,7 @@ func (iv *interview) newestChain() string {
 // askChain asks where the published roots are, and verifies them.
 func (iv *interview) askChain(suggested string) error {
 	question := "Where are the published roots: a folder of N.root.json, from the first to the newest, or one root file? " + iv.paths()
-	answer, err := iv.a.Ask(iv.ctx, Prompt{ID: "plan.trusted", Question: question + " (Enter: " + suggested + ")"}, func(s string) error {
+	answer, err := iv.a.Ask(iv.ctx, Prompt{ID: "plan.trusted", Enter: suggested, Question: question + " (Enter: " + suggested + ")"}, func(s string) error {
 		path := cmp.Or(strings.TrimSpace(s), suggested)
 		if err := checkShown(path, maxPathTyped); err != nil {
 			return fmt.Errorf("the path %w", err)

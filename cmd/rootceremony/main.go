@@ -23,7 +23,7 @@ const version = "0.1"
 
 const usage = `Usage:
     rootceremony
-    rootceremony plan DIR [--kind create]
+    rootceremony plan DIR [--kind create|rotate|revoke] [--plain]
     rootceremony check PLAN [--json]
     rootceremony run DIR [--plain] [--attestation-intermediates FILE]
     rootceremony rehearse [DIR] [--plan PLAN] [--plain] [--auto] [--answers FILE]
@@ -48,7 +48,9 @@ Without a command it opens the terminal UI, where one chooses what to do. plan,
 run and rehearse open it for what they do; with --plain, and where there is no
 terminal, they ask line by line.
 
-plan writes DIR/plan.toml by asking questions. check looks at a plan. run holds
+plan writes DIR/plan.toml by asking questions: for a first root, for the next
+one (--kind rotate), or for the way out of an emergency (--kind revoke), which
+may be that no new root is needed. check looks at a plan. run holds
 the ceremony of the plan in DIR, or goes on with it, on YubiKeys; rehearse does
 the same on virtual tokens, with an example plan where none is given, or with
 --tokens pcsc on those in the readers; --identities DIR is where the age
