@@ -233,14 +233,14 @@ func (d *desktop) settings() ceremony.CountersignSettings {
 		Memory: filepath.Join(d.dir, "state", "signed.jsonl"), Tokens: d.tokens, Clock: clock}
 }
 
-// person signs with a token, and keeps what was shown.
-type person struct {
+// countersigner signs with a token, and keeps what was shown.
+type countersigner struct {
 	answered
 	shown strings.Builder
 }
 
-func (d *desktop) person(sticker string, answers ...string) *person {
-	p := &person{}
+func (d *desktop) person(sticker string, answers ...string) *countersigner {
+	p := &countersigner{}
 	p.Answers = map[string]string{"sign.token": sticker, "sign.pin": keys.DefaultPIN}
 	for i := 0; i < len(answers); i += 2 {
 		p.Answers[answers[i]] = answers[i+1]
@@ -563,14 +563,14 @@ func TestCountersignTokens(t *testing.T) {
 	if err := c.Run(t.Context(), "review", d.person("both")); err != nil {
 		t.Fatal(err)
 	}
-	touched := func(err error) *person {
+	touched := func(err error) *countersigner {
 		a := d.person("both")
 		a.touch = func() error { return err }
 		return a
 	}
 	for _, w := range []struct {
 		name string
-		a    *person
+		a    *countersigner
 		is   error
 		says string
 	}{
@@ -622,7 +622,7 @@ func TestCountersignTokens(t *testing.T) {
 
 // wrongPIN types one wrong PIN first.
 type wrongPIN struct {
-	*person
+	*countersigner
 	typed bool
 }
 
@@ -655,7 +655,7 @@ func TestCountersignOnce(t *testing.T) {
 	if strings.Count(d.memory(), "\n") != 1 {
 		t.Fatalf("remembered:\n%s", d.memory())
 	}
-	refused := func(set ceremony.CountersignSettings, a *person, why string) {
+	refused := func(set ceremony.CountersignSettings, a *countersigner, why string) {
 		t.Helper()
 		_, err := d.signs(set, a)
 		if err == nil || !strings.Contains(err.Error(), "was used on this laptop on 2026-11-22T12:00:00Z to sign another root v2") {
