@@ -409,7 +409,11 @@ func (iv *interview) after(r *Resolved, back []restorable) {
 	if len(p.Roles) > 0 {
 		m.Facts = append(m.Facts, Fact{"New keys for", listed(slices.DeleteFunc(slices.Clone(onlineRoles), func(name string) bool { _, there := p.Roles[name]; return !there }))})
 	}
-	m.Facts = append(m.Facts, Fact{"Signed by", fmt.Sprintf("%d of the old keys: %s", iv.oldThreshold(), listed(signs))},
+	signed := fmt.Sprintf("any %d of %s", iv.oldThreshold(), listed(signs))
+	if len(signs) == iv.oldThreshold() {
+		signed = listed(signs) + ": nobody may be missing"
+	}
+	m.Facts = append(m.Facts, Fact{"Signed by", signed},
 		Fact{"From then on", fmt.Sprintf("%d of %d", r.Threshold, len(r.Holders))}, Fact{"Expires", stamp(r.Expires)})
 	m.Text = nil
 	if len(back) > 0 {
