@@ -310,6 +310,45 @@ func slicesOf(roles map[string]string) []string {
 	return names
 }
 
+// Where all must sign and one token is stolen, the key that its backup brings
+// back signs once more, for the old root alone.
+func TestStolenTokenThatMustSign(t *testing.T) {
+	s, desk := withBackups(t, "threshold = 3 ", "threshold = 5 ", "quorum = 3 ", "quorum = 5 ")
+	if err := runAll(desk, &ceremony.Script{}); err != nil {
+		t.Fatal(err)
+	}
+	_ = desk.Close()
+	for _, way := range []string{"lower", "fresh"} {
+		dir := t.TempDir()
+		script := with("token-stolen", "plan.earlier", s.dir, "revoke.which", "1", "revoke.threshold", way, "plan.holder.token 5", "A-02", "plan.holder.site 5", "")
+		a, come, err := interview(t, dir, ceremony.Revoke, script)
+		if err != nil {
+			t.Fatalf("%v\n%s", err, a.said.String())
+		}
+		t.Logf("%s: answers: %d", way, len(a.asked))
+		if len(a.asked) > mostAnswers || come.After.Lines[0] != "rootceremony restore "+s.dir || !strings.Contains(a.said.String(), "Emil Novak: nobody may be missing") {
+			t.Errorf("asked %v\n%s", a.asked, a.said.String())
+		}
+		want := map[string]int{"lower": 4, "fresh": 5}[way]
+		r, root := drafted(t, dir)
+		if role := root.Roles[tuf.RoleRoot]; role.Threshold != want || len(role.KeyIDs) != want || len(r.Drops) != 1 || r.Drops[0].Reason != ceremony.Stolen || r.Drops[0].Name != "Alice Costa" {
+			t.Errorf("%s: %+v, drops %+v", way, role, r.Drops)
+		}
+	}
+	// The files of the backup are elsewhere: nobody can sign any more.
+	dir := t.TempDir()
+	if err := os.CopyFS(filepath.Join(dir, "before"), os.DirFS(s.dir)); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(filepath.Join(dir, "before/private")); err != nil {
+		t.Fatal(err)
+	}
+	a, come, err := interview(t, dir, ceremony.Revoke, before("token-stolen", "revoke.which", "1", "revoke.anew", "no"))
+	if err != nil || come.Files[ceremony.PlanFile] != nil || come.Files[ceremony.NoticeFile] == nil || !strings.Contains(a.said.String(), "TUF cannot mend that") {
+		t.Errorf("%v\n%s", err, a.said.String())
+	}
+}
+
 // The notice has the facts, and never replaces another one.
 func TestNoticeOfANewChain(t *testing.T) {
 	dir := t.TempDir()

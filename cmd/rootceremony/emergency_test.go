@@ -124,7 +124,7 @@ func TestEmergencyOnScreen(t *testing.T) {
 	s.write("\x1b[B")
 	s.until("► A token is stolen")
 	s.write("\r")
-	for _, line := range [][2]string{{"made the newest root?", ""}, {"the project's name", "Example packages"}, {"Whose token is it?", "2"}, {"Reason, as the plan", ""}} {
+	for _, line := range [][2]string{{"made the newest", ""}, {"the project's name", "Example packages"}, {"Whose token is it?", "2"}, {"Reason, as the plan", ""}} {
 		s.reads(line[0], "> █")
 		s.write(line[1] + "\r")
 	}
@@ -143,6 +143,41 @@ func TestEmergencyOnScreen(t *testing.T) {
 	out, err := exec.Command(program("rootceremony"), "check", dir).CombinedOutput()
 	if err != nil || !bytes.Contains(out, []byte("revoke")) {
 		t.Errorf("%s%v", out, err)
+	}
+}
+
+// A new plan asks first what it is for.
+func TestPlanOfWhichKind(t *testing.T) {
+	dir := chainFolder(t)
+	s := onTerminal(t, []string{"XDG_STATE_HOME=" + t.TempDir()})
+	s.until("► Rehearse")
+	s.write("\x1b[B")
+	s.until("► Write a new plan")
+	s.write("\r")
+	s.until("Folder of the ceremony")
+	s.types(dir)
+	s.write("\r")
+	s.until("Next: Write the plan")
+	s.write("\r")
+	s.until("an emergency: a token or a key")
+	s.write("\x1b[B")
+	s.until("► a first root")
+	s.write("\x1b[B")
+	s.until("► the next root")
+	s.write("\r")
+	for _, line := range [][2]string{{"made the newest", ""}, {"Where are the published roots", ""}, {"the project's name", "Example packages"}} {
+		s.reads(line[0], "> █")
+		s.write(line[1] + "\r")
+	}
+	s.reads("Does anything but the expiry change?", "No")
+	s.write("\x03")
+	s.until("leave")
+	s.write("\x03")
+	if status := s.exit(); status != 3 {
+		t.Errorf("exit status %d", status)
+	}
+	if _, err := os.Stat(filepath.Join(dir, ceremony.PlanFile)); err == nil {
+		t.Error("a plan was written")
 	}
 }
 
