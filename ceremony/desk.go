@@ -51,15 +51,16 @@ type Tokens struct {
 // Desk is a ceremony that is being held: one directory, one log, one process.
 // Notes and exceptions may come from other goroutines while a task runs.
 type Desk struct {
-	dir     string
-	program string // name and version, for the log
-	clock   func() time.Time
-	tokens  Tokens
-	enrols  *Resolved       // the plan of an enrolment
-	only    func() []Task   // what this desk does, where it is not the whole ceremony
-	done    bool            // that it did
-	looked  transcript.Head // of LookAt: what was read
-	damaged []string        // backup files that are gone or changed, by name
+	dir      string
+	program  string // name and version, for the log
+	clock    func() time.Time
+	tokens   Tokens
+	enrols   *Resolved       // the plan of an enrolment
+	only     func() []Task   // what this desk does, where it is not the whole ceremony
+	done     bool            // that it did
+	looked   transcript.Head // of LookAt: what was read
+	lookedAt time.Time       // and when its last line was written
+	damaged  []string        // backup files that are gone or changed, by name
 
 	mu    sync.Mutex
 	log   *transcript.Log
@@ -234,7 +235,11 @@ func LookAt(dir string) (*Desk, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", dir, err)
 	}
-	return &Desk{dir: dir, state: state, looked: head}, nil
+	d := &Desk{dir: dir, state: state, looked: head}
+	if len(events) > 0 {
+		d.lookedAt = events[len(events)-1].Time
+	}
+	return d, nil
 }
 
 // UseTokens gives the desk its readers.

@@ -46,13 +46,15 @@ func (d *Desk) publish(ctx context.Context, a Attendant) error {
 	if err != nil {
 		return err
 	}
-	facts := s.countFacts()
+	facts := s.CountFacts()
 	if len(chain) > 0 {
-		walked, err := walkClients(chain, text)
+		walked, err := WalkClients(chain, text)
 		if err != nil {
 			return err
 		}
-		facts = append(facts, Fact{"Clients", walked})
+		for _, line := range walked.Lines(true) {
+			facts = append(facts, Fact{"Clients", line})
+		}
 	}
 	title := fmt.Sprintf("Publish root v%d", s.Draft.Version)
 	err = a.Type(ctx, Prompt{ID: "publish", Final: true, Message: Message{Title: title,
@@ -121,17 +123,6 @@ func (d *Desk) trustedFiles() ([][]byte, error) {
 	return files, nil
 }
 
-// walkClients walks a client from the first trusted root through to the new one.
-func walkClients(chain [][]byte, root []byte) (string, error) {
-	var c tuf.Chain
-	for _, text := range append(slices.Clone(chain), root) {
-		if _, err := c.Add(text); err != nil {
-			return "", fmt.Errorf("a client would not come to the new root: %w", err)
-		}
-	}
-	return fmt.Sprintf("every version of the trusted chain leads to the new root, in %d steps at most", len(chain)), nil
-}
-
 // verifyRoot reads a root file as a client does that trusts nothing else, and
 // compares its signed bytes to the draft's.
 func verifyRoot(text []byte, digest string) (tuf.Report, error) {
@@ -162,7 +153,7 @@ func (d *Desk) seal(ctx context.Context, a Attendant) error {
 	exceptions := s.Exceptions // which others may record meanwhile
 	d.mu.Unlock()
 	err := a.Type(ctx, Prompt{ID: "seal", Final: true, Message: Message{Title: "Seal the ceremony",
-		Facts: append(append([]Fact{{"Published", s.Published.File.Name}}, s.countFacts()...), Fact{"Exceptions", fmt.Sprint(exceptions)}),
+		Facts: append(append([]Fact{{"Published", s.Published.File.Name}}, s.CountFacts()...), Fact{"Exceptions", fmt.Sprint(exceptions)}),
 		Text:  []string{text}},
 		Question: "To seal, type seal:"}, "seal")
 	if err != nil {

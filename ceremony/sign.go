@@ -44,7 +44,7 @@ func (d *Desk) review(ctx context.Context, a Attendant) error {
 	if err != nil {
 		return err
 	}
-	if err := d.write(draft); err != nil {
+	if err := errors.Join(d.write(draft), d.writeNotice()); err != nil {
 		return err
 	}
 	command := "rootverify draft FILE"
@@ -68,7 +68,7 @@ func (d *Desk) review(ctx context.Context, a Attendant) error {
 		return err
 	}
 	second, err := a.Choose(ctx, Prompt{ID: "review.second", Final: true, Message: Message{Title: title,
-		Facts: append(d.digestFacts(), Fact{"File", draft.name}),
+		Facts: append(d.digestFacts(), d.draftFiles(draft.name)...),
 		Text: []string{"One laptop can lie. Carry the file to a second machine that was set up independently, and run there: " + command + ". " +
 			"It must show the same digest and the same words."}},
 		Question: "Is there a second machine?"},
@@ -90,6 +90,15 @@ func (d *Desk) review(ctx context.Context, a Attendant) error {
 		}
 	}
 	return d.record(TypeDraftReviewed, "room", DraftReviewed{s.Draft.Digest, second == "yes"})
+}
+
+// draftFiles are where the draft is, and the notice about it.
+func (d *Desk) draftFiles(draft string) []Fact {
+	facts := []Fact{{"File", draft}}
+	if d.state.Plan.Trusted != nil {
+		facts = append(facts, Fact{"For users", d.state.noticeFile() + ", the draft of a notice"})
+	}
+	return facts
 }
 
 func (d *Desk) withoutSecondMachine() error {
@@ -187,24 +196,8 @@ func (d *Desk) sign(ctx context.Context, a Attendant, id string) error {
 	if err != nil {
 		return err
 	}
-	return a.Tell(ctx, Message{Title: h.Holder.Name + ": signed", Facts: d.state.countFacts(),
+	return a.Tell(ctx, Message{Title: h.Holder.Name + ": signed", Facts: d.state.CountFacts(),
 		Text: []string{"The signature is verified and recorded. Put the token back into its bag."}})
-}
-
-// countFacts shows how many signatures there are of how many, for each root that
-// needs them.
-func (s *State) countFacts() []Fact {
-	var facts []Fact
-	for i, report := range s.Counts() {
-		label := "New root"
-		if s.Plan.Trusted == nil {
-			label = "Signatures"
-		} else if i == 0 {
-			label = "Old root"
-		}
-		facts = append(facts, Fact{label, report.Text(s.signerNames())})
-	}
-	return facts
 }
 
 // show looks at the token that holds a key of the trusted root, and records
@@ -317,7 +310,7 @@ func (d *Desk) typedWords(ctx context.Context, a Attendant, signer *HolderState)
 		return err
 	}
 	prompt := Prompt{ID: "sign.words " + h.ID, Final: true, Message: Message{Title: fmt.Sprintf("%s: sign root v%d", h.Name, d.state.Draft.Version),
-		Facts: []Fact{{"SHA-256", grouped(d.state.Draft.Digest)}, {"Counts for", d.state.countsFor(signer)}},
+		Facts: append([]Fact{{"SHA-256", grouped(d.state.Draft.Digest)}, {"Counts for", d.state.countsFor(signer)}}, d.state.CountFacts()...),
 		Text:  []string{"A signature cannot be taken back. Read the words from the second machine's screen, not from this one."}},
 		Question: "To sign, type " + which + " of the draft:"}
 	if !d.state.Reviewed.SecondMachine {

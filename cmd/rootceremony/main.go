@@ -23,7 +23,7 @@ const version = "0.1"
 
 const usage = `Usage:
     rootceremony
-    rootceremony plan DIR [--kind create]
+    rootceremony plan DIR [--kind create|rotate|revoke] [--plain]
     rootceremony check PLAN [--json]
     rootceremony run DIR [--plain] [--attestation-intermediates FILE]
     rootceremony rehearse [DIR] [--plan PLAN] [--after DIR0] [--stand-in PLAN]
@@ -32,6 +32,7 @@ const usage = `Usage:
                           [--attestation-intermediates FILE]
     rootceremony enrol PLAN --holder NAME [--plain] [--tokens virtual|pcsc]
                           [--attestation-root FILE] [--attestation-intermediates FILE]
+    rootceremony sign FILE [--trusted PATH] [-o FILE] [--plain] [--rehearsal DIR]
     rootceremony collect DIR FILE... [--attestation-root FILE]
                           [--attestation-intermediates FILE]
     rootceremony restore DIR [--plain] [--attestation-root FILE]
@@ -48,7 +49,9 @@ Without a command it opens the terminal UI, where one chooses what to do. plan,
 run and rehearse open it for what they do; with --plain, and where there is no
 terminal, they ask line by line.
 
-plan writes DIR/plan.toml by asking questions. check looks at a plan. run holds
+plan writes DIR/plan.toml by asking questions: for a first root, for the next
+one (--kind rotate), or for the way out of an emergency (--kind revoke), which
+may be that no new root is needed. check looks at a plan. run holds
 the ceremony of the plan in DIR, or goes on with it, on YubiKeys; rehearse does
 the same on virtual tokens, with an example plan where none is given, or with
 --tokens pcsc on those in the readers; --identities DIR is where the age
@@ -59,7 +62,12 @@ PLAN rehearses a plan that follows on a real chain: other keys, on virtual
 tokens, stand in for every real one. enrol prepares the token of a holder who
 is elsewhere, for the plan that the ceremony has agreed (its plan.resolved.json,
 or a plan.toml whose expiry is a date), in the folder enrolment-ID here; collect
-takes the file that it writes into the ceremony in DIR. restore has a quorum
+takes the file that it writes into the ceremony in DIR. sign has a holder who is
+elsewhere review root metadata that others have made, against their own trusted
+copy (--trusted: a root file, or a folder of N.root.json) or a SHA-256 that they
+know from elsewhere, and writes their signature to a file of its own (-o; else
+N.root.KEYID.json here), for collect; --rehearsal names the directory of a
+rehearsal, whose virtual tokens sign roots of rehearsals. restore has a quorum
 open a backup: it puts a lost token's root key on a fresh one, or sets a new PIN
 where the old one is forgotten. checkup has holders and recipients show, long
 before the next ceremony, that everything still works. token does one thing with one token:
@@ -98,6 +106,7 @@ var commands = map[string]func([]string) error{
 	"run":       runCommand,
 	"rehearse":  rehearseCommand,
 	"enrol":     enrolCommand,
+	"sign":      signCommand,
 	"collect":   collectCommand,
 	"restore":   restoreCommand,
 	"checkup":   checkupCommand,

@@ -251,6 +251,9 @@ func TestPlanOnScreen(t *testing.T) {
 		s.write(line[1] + "\r")
 	}
 	s.until("The plan is written")
+	s.until("Can still be done: Check the plan")
+	s.write("\r")
+	s.until("What the plan makes")
 	s.until("Everything is done")
 	s.write("\r")
 	if status := s.exit(); status != 0 {
