@@ -41,7 +41,11 @@ func (d *Desk) ReadPlanAfter(file string) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	return readPlan(file, dir)
+	p, err := readPlan(file, dir)
+	if err == nil && p.Chain == nil {
+		err = fmt.Errorf("%s is followed by a rotation or a revocation, and %s is of the kind %q", d.dir, file, p.Kind)
+	}
+	return p, err
 }
 
 // PlanAfter is the plan of a rotation of what this ceremony has published: the

@@ -24,9 +24,12 @@ import (
 	"strings"
 	"time"
 
+	"filippo.io/age"
+
 	"rootceremony/ceremony/transcript"
 	"rootceremony/ceremony/tuf"
 	"rootceremony/keys"
+	"rootceremony/keys/backup"
 )
 
 // StandInsDir is where a rehearsal with stand-ins keeps the keys that are on no
@@ -46,6 +49,8 @@ type StandIn struct {
 	// them that are on no token, and what a script answers.
 	Files map[string][]byte
 	Keys  []StandInKey // to be put on tokens
+
+	values map[string]string // what differs in the plan, by path, as TOML
 }
 
 // StandInKey is a key that stands in for one of the trusted root.
@@ -80,7 +85,7 @@ func NewStandIn(p *Plan, now time.Time) (*StandIn, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &StandIn{}
+	s := &StandIn{values: p.moved()}
 	if s.Files, err = p.PlanFiles(); err != nil {
 		return nil, err
 	}
@@ -104,13 +109,47 @@ func NewStandIn(p *Plan, now time.Time) (*StandIn, error) {
 	if s.Files[trustedFile(version)], err = made.sign(p.Chain.Files[len(p.Chain.Files)-1], expires); err != nil {
 		return nil, fmt.Errorf("the stand-in for version %d: %w", version, err)
 	}
+	for i, r := range p.Recipients {
+		if err := s.recipient(element("recipient", i), r); err != nil {
+			return nil, err
+		}
+	}
 	return s, s.place(p, made, resolved.Budget().Bytes)
+}
+
+// recipient makes an identity that stands in for a real one of backups: that
+// stays in its safe. One that opens post-quantum layers is of that kind.
+func (s *StandIn) recipient(at string, r Recipient) error {
+	if r.Passphrase {
+		return nil
+	}
+	is, err := backup.ParseRecipient(r.Name, r.Age)
+	if err != nil {
+		return err
+	}
+	var to, identity string
+	if is.PostQuantum() {
+		made, err := age.GenerateHybridIdentity()
+		if err != nil {
+			return err
+		}
+		to, identity = made.Recipient().String(), made.String()
+	} else {
+		made, err := age.GenerateX25519Identity()
+		if err != nil {
+			return err
+		}
+		to, identity = made.Recipient().String(), made.String()
+	}
+	s.values[at+".age"] = tomlText(to)
+	s.Files[IdentitiesDir+"/"+r.ID+".txt"] = fmt.Appendf(nil, "# It stands in for that of %s: of no use for anything else.\n# public key: %s\n%s\n", r.Name, to, identity)
+	return nil
 }
 
 // place writes the plan, and decides what is on a token: what a token can hold
 // and, where nobody says that there is one, can sign a root of that size with.
 func (s *StandIn) place(p *Plan, made *standIns, size int) error {
-	values := p.moved()
+	values := s.values
 	taken := map[string]bool{}
 	for _, h := range p.Holders {
 		taken[fold(h.Token)] = true

@@ -231,9 +231,9 @@ func rehearsalPlan(dir string, from beginning, kind string) (map[string][]byte, 
 	own := filepath.Join(dir, ceremony.PlanFile)
 	_, err := os.Lstat(own)
 	has, given := err == nil, from != beginning{}
-	if !has && from.after == "" {
+	if !has && (!given || from.standIn != "") && heldOn(dir) != "" {
 		if _, err := os.Lstat(filepath.Join(dir, ceremony.TrustedDir)); err == nil {
-			return nil, fmt.Errorf("%s holds the beginning of a rehearsal that was cut short: it has a trusted chain, and no plan (hint: name another directory, or give --after again)", dir)
+			return nil, fmt.Errorf("%s holds the beginning of a rehearsal that was cut short: a trusted chain, and no plan yet (hint: give --after again, or name another directory)", dir)
 		}
 	}
 	switch {
@@ -299,14 +299,18 @@ func agreed(dir string) bool {
 	return err == nil && desk.State().Plan != nil
 }
 
-// layOut writes the plan's files, the plan itself last. What is below rehearsal
-// are its secrets.
+// layOut writes the plan's files: the trusted chain first, so that what was cut
+// short is seen, and the plan itself last. What is below rehearsal are its
+// secrets.
 func layOut(dir string, files map[string][]byte, example bool) error {
 	plan := files[ceremony.PlanFile]
-	for name, text := range files {
+	names := slices.Sorted(maps.Keys(files))
+	slices.Reverse(names)
+	for _, name := range names {
 		if name == ceremony.PlanFile {
 			continue
 		}
+		text := files[name]
 		mode := fs.FileMode(0o644)
 		secret := strings.HasPrefix(name, "rehearsal/")
 		if secret {
@@ -486,18 +490,29 @@ func readAnswers(file string) (map[string]string, error) {
 	return answers, lines.Err()
 }
 
-// runScript takes every task in turn, with nobody at the keyboard.
+// runScript takes every task in turn, with nobody at the keyboard. A token for
+// which the root is too large does not sign, as on the day.
 func runScript(ctx context.Context, desk *ceremony.Desk, script *ceremony.Script) error {
+	tooLong := map[string]bool{}
 	for {
 		if err := collectStandIns(desk); err != nil {
 			return err
 		}
 		task, ok := desk.Next()
+		if ok && tooLong[task.ID] {
+			task, ok = nextBut(desk, tooLong)
+		}
 		if !ok {
 			break
 		}
 		before := desk.Head()
-		if err := desk.Run(ctx, task.ID, script); err != nil {
+		err := desk.Run(ctx, task.ID, script)
+		if errors.As(err, new(*keys.TooLongError)) {
+			report(fmt.Errorf("task %q: %w", task.ID, err))
+			tooLong[task.ID] = true
+			continue
+		}
+		if err != nil {
 			return fmt.Errorf("task %q: %w", task.ID, err)
 		}
 		if desk.Head() == before {
@@ -505,6 +520,16 @@ func runScript(ctx context.Context, desk *ceremony.Desk, script *ceremony.Script
 		}
 	}
 	return ended(desk)
+}
+
+// nextBut is the first task that can be taken, without those.
+func nextBut(desk *ceremony.Desk, without map[string]bool) (ceremony.Task, bool) {
+	tasks := desk.Tasks()
+	i := slices.IndexFunc(tasks, func(t ceremony.Task) bool { return t.State == ceremony.Ready && !t.Aside && !without[t.ID] })
+	if i < 0 {
+		return ceremony.Task{}, false
+	}
+	return tasks[i], true
 }
 
 // runPlain holds the ceremony line by line.
