@@ -131,7 +131,7 @@ func (s *stage) tokenSecrets(sticker string) tokenSecrets {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	file, err := os.ReadFile(filepath.Join(s.tokens, fmt.Sprintf("%d.token", serial)))
+	file, err := os.ReadFile(filepath.Join(s.tokens(), fmt.Sprintf("%d.token", serial)))
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sort"
 	"strings"
 
 	"rootceremony/ceremony/tuf"
@@ -43,14 +44,16 @@ func (r *Resolved) Budget() Budget {
 		b.Limit += len(`"x-rehearsal":true,`) // which the real root will not have
 	}
 	b.Refused = b.Bytes > b.Limit
-	b.MostHolders = len(r.Holders)
-	// Every holder adds the same, but for the digits of the threshold.
-	if each := b.Bytes - r.with(len(r.Holders)-1, r.Roles).size(); each > 0 {
-		b.MostHolders = max(0, len(r.Holders)+floorDiv(b.Limit-b.Bytes, each))
-	}
+	// Every new key adds the same, but for the digits of the threshold. Keys
+	// that stay are as large as they are.
 	if b.Refused {
+		b.MostHolders = max(0, sort.Search(len(r.Holders), func(n int) bool { return r.with(n, r.Roles).size() > b.Limit })-1)
 		b.Advice = r.shrink(b)
+		return b
 	}
+	more := *r
+	more.Holders = append(slices.Clip(r.Holders), Holder{ID: "one-more", Custody: OnToken})
+	b.MostHolders = len(r.Holders) + (b.Limit-b.Bytes)/(more.size()-b.Bytes)
 	return b
 }
 
@@ -74,7 +77,8 @@ func (r *Resolved) needsEd25519() bool {
 		}
 	}
 	for _, d := range r.Drops {
-		if d.Reason != Lost && free(d.KeyID, d.Token) {
+		// A stolen key is restored to a token before it signs.
+		if d.Reason != Lost && free(d.KeyID, d.Token) && (d.Reason != Stolen || free(d.KeyID, "a token")) {
 			old++
 		}
 	}
@@ -131,16 +135,51 @@ func (r *Resolved) shrink(b Budget) []string {
 		saves("one online key for timestamp, snapshot and targets", one)
 	}
 	saves("ed25519 online keys instead of PEM ones", small)
+	if r.Trusted != nil {
+		moved := *r
+		moved.Holders = slices.Clone(r.Holders)
+		for i := range moved.Holders {
+			moved.Holders[i].Custody, moved.Holders[i].KeyID = OnToken, ""
+		}
+		if n := b.Bytes - moved.size(); n > 0 {
+			advice = append(advice, fmt.Sprintf("a new key for everybody who keeps an old one saves %d bytes", n))
+		}
+	}
 	switch most := b.MostHolders; {
 	case most == 0:
 		advice = append(advice, "with these online keys no holder fits")
 	case most < len(r.Holders):
 		advice = append(advice, fmt.Sprintf("with these online keys %d holders fit", most))
 	}
-	if r.Token.Algorithm == keys.Ed25519 {
-		advice = append(advice, fmt.Sprintf("algorithm = %q: such tokens sign a digest, whatever the size", keys.P256))
+	return append(advice, r.otherTokens(b)...)
+}
+
+// otherTokens lists what tokens and versions would do where a root is too large
+// for ed25519 tokens.
+func (r *Resolved) otherTokens(b Budget) []string {
+	c := r.changes()
+	if b.Limit < maxRoot && len(c.fresh) == 0 {
+		return []string{"no token for keys that sign with another tool"}
 	}
-	return advice
+	digest := *r
+	digest.Token.Algorithm = keys.P256
+	way := fmt.Sprintf("algorithm = %q: such tokens sign a digest, whatever the size", keys.P256)
+	switch {
+	case b.Limit >= maxRoot:
+		return nil // no token asks for less
+	case !digest.needsEd25519():
+		return []string{way}
+	}
+	// Tokens of the trusted root must sign it all the same: those of a smaller
+	// version before it need not.
+	for n := len(c.fresh) - 1; n >= min(2, r.Threshold); n-- {
+		digest.Holders = slices.Concat(c.stay, c.fresh[:n])
+		if digest.Threshold = min(r.Threshold, n); digest.size() <= maxTokenMessage {
+			return []string{fmt.Sprintf("two versions, as ed25519 tokens of version %d must sign the first: version %d with algorithm = %q, %d of the new holders and a threshold of %d, which fits; then version %d with all of them",
+				r.Version-1, r.Version, keys.P256, n, digest.Threshold, r.Version+1)}
+		}
+	}
+	return []string{fmt.Sprintf("ed25519 tokens of version %d must sign it: a version before it has to be smaller", r.Version-1)}
 }
 
 // with is the plan with n holders and other online roles, for measuring.
@@ -153,17 +192,23 @@ func (r *Resolved) with(n int, roles map[string]ResolvedRole) *Resolved {
 
 // size is the number of bytes of the canonical root with placeholder keys.
 func (r *Resolved) size() int {
+	draft, err := r.assemble(r.placeholders(), r.Expires)
+	if err != nil {
+		panic(fmt.Sprintf("size of a root: %v", err)) // placeholders and checked keys are good keys
+	}
+	return len(draft.Canonical())
+}
+
+// placeholders are keys in the places of those that are still to be made, by
+// holder's id.
+func (r *Resolved) placeholders() map[string]keys.PublicKey {
 	root := map[string]keys.PublicKey{}
 	for _, h := range r.Holders {
 		if h.Custody != Existing {
 			root[h.ID] = placeholder(r.Token.Algorithm, h.ID)
 		}
 	}
-	draft, err := r.assemble(root, r.Expires)
-	if err != nil {
-		panic(fmt.Sprintf("size of a root: %v", err)) // placeholders and checked keys are good keys
-	}
-	return len(draft.Canonical())
+	return root
 }
 
 // placeholder is a good key that nobody uses: its secret is the hash of a
@@ -188,12 +233,4 @@ func mustKey(public keys.PublicKey) tuf.Key {
 		panic(err)
 	}
 	return key
-}
-
-// floorDiv is a/b rounded down; b is positive.
-func floorDiv(a, b int) int {
-	if a < 0 {
-		return -((-a + b - 1) / b)
-	}
-	return a / b
 }

@@ -52,7 +52,7 @@ func (s *State) checkedUp() []checked {
 	var all []checked
 	for _, plan := range s.Plan.Holders {
 		h := s.Holders[plan.ID]
-		if h.Proved != nil {
+		if h.Proved != nil || h.ofTrusted() && h.Prepared != nil && h.Prepared.Age != (keys.PublicKey{}) {
 			all = append(all, checked{plan.ID, plan.ID, plan.Name, h})
 		}
 		if h.Spare != nil {

@@ -63,7 +63,7 @@ type stage struct {
 	real    bool     // not a rehearsal, though on virtual tokens
 	safes   map[string]age.Identity
 	die     string // where the next sessions' child ends, of mortal
-	tokens  string // the folder of the tokens, which an earlier ceremony's may be
+	shared  string // the folder of an earlier ceremony's tokens, which are used on
 }
 
 // newStage has a plan without backups. edit changes it.
@@ -81,7 +81,6 @@ func newStage(t testing.TB, edit ...string) *stage {
 func newStageOf(t testing.TB, plan string) *stage {
 	t.Helper()
 	s := &stage{t: t, dir: t.TempDir()}
-	s.tokens = filepath.Join(s.dir, filepath.FromSlash(ceremony.TokensDir))
 	files, err := ceremony.ExamplePlan()
 	if err != nil {
 		t.Fatal(err)
@@ -94,7 +93,7 @@ func newStageOf(t testing.TB, plan string) *stage {
 			t.Fatal(err)
 		}
 	}
-	if s.drawer, err = virtual.OpenDrawer(s.tokens); err != nil {
+	if s.drawer, err = virtual.OpenDrawer(s.tokens()); err != nil {
 		t.Fatal(err)
 	}
 	return s
@@ -137,7 +136,7 @@ func (s *stage) opened() (*stage, *ceremony.Desk) {
 }
 
 func (s *stage) start(ctx context.Context) (*keys.Session, error) {
-	backend := keys.Backend{Kind: virtual.Kind, Dir: s.tokens}
+	backend := keys.Backend{Kind: virtual.Kind, Dir: s.tokens()}
 	for _, sticker := range s.plugged {
 		serial, err := s.drawer.Serial(sticker)
 		if err != nil {

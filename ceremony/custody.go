@@ -13,8 +13,10 @@ const (
 	byKeys       = "key backups"                              // open enough of them
 	byPUKs       = "PUK backups and tokens"                   // set new PINs on the tokens of And
 	byBoth       = "key backups, and PUK backups with tokens" // both of these
+	byKeysAndPIN = "key backups, and tokens with their PINs"  // of And, who come themselves
 	lostTokens   = "tokens"                                   // no key has a backup
 	lostUnsaved  = "tokens whose keys have no backup"
+	lostKept     = "tokens whose keys this plan makes no backup of" // those of earlier ceremonies it does not know
 	lostSaved    = "tokens whose backups too few are left to open"
 	lostAny      = "tokens and recipients"
 	lostAnyOther = "recipients"
@@ -27,6 +29,9 @@ type Group struct {
 	Of  []string `json:"of"` // names of holders and recipients
 	By  string   `json:"by"` // what they use: "tokens and PINs"
 	And *Group   `json:"and,omitempty"`
+	// PIN are those of Of whose key stays as it is: their PIN is known to them
+	// alone, whatever backups are opened.
+	PIN []string `json:"pin,omitempty"`
 }
 
 // SitePower is what one site has of the tokens and recipients.
@@ -45,6 +50,7 @@ type Custody struct {
 	Locks     []Group     `json:"locks"` // the smallest losses that lock the project out
 	Sites     []SitePower `json:"sites"` // in the order of the plan
 	Unsited   []string    `json:"unsited"`
+	Kept      []string    `json:"kept"` // holders whose key stays: of its backups this plan knows nothing
 	Warnings  []string    `json:"warnings"`
 }
 
@@ -106,11 +112,10 @@ func (r *Resolved) locks(lost crowd) bool {
 }
 
 // names are those of the holders with a custody, or of all holders, and of the
-// recipients who are no holders. What this ceremony knows of keys that stay is
-// as little as of keys that never leave their token.
-func (r *Resolved) names(custody string) (holders, outside []string) {
+// recipients who are no holders.
+func (r *Resolved) names(custody ...string) (holders, outside []string) {
 	for _, h := range r.Holders {
-		if custody == "" || h.Custody == custody || custody == OnToken && h.Custody == Existing {
+		if len(custody) == 0 || slices.Contains(custody, h.Custody) {
 			holders = append(holders, h.Name)
 		}
 	}
@@ -124,7 +129,7 @@ func (r *Resolved) names(custody string) (holders, outside []string) {
 
 // openers are the names of all who are recipients of anyone's backup.
 func (r *Resolved) openers() []string {
-	holders, outside := r.names("")
+	holders, outside := r.names()
 	if r.Backup.Holders {
 		return append(holders, outside...)
 	}
@@ -139,10 +144,14 @@ func (r *Resolved) byBackup() Group {
 	g := Group{Any: r.Backup.Quorum, Of: r.openers(), By: byKeys}
 	saved := r.everybody().saved
 	if missing := r.Threshold - saved; missing > 0 {
-		unsaved, _ := r.names(OnToken)
-		g.And = &Group{Any: missing, Of: unsaved, By: lostTokens}
+		unsaved, _ := r.names(OnToken, Existing)
+		kept, _ := r.names(Existing)
+		g.And = &Group{Any: missing, Of: unsaved, By: lostTokens, PIN: kept}
 		g.By = byBoth
-		if saved == 0 {
+		switch {
+		case len(kept) == len(unsaved):
+			g.By = byKeysAndPIN
+		case saved == 0:
 			g.By = byPUKs
 		}
 	}
@@ -151,20 +160,25 @@ func (r *Resolved) byBackup() Group {
 
 // lossGroups are the smallest losses that lock the project out. Keys without a
 // backup are lost with their tokens. The others are lost with their tokens
-// once too few recipients are left, of whom each holder is one.
+// once too few recipients are left, of whom each holder is one. Backups of
+// earlier ceremonies, of keys that stay, are not counted on.
 func (r *Resolved) lossGroups() []Group {
+	none, unsavedKeys := lostTokens, lostUnsaved
+	if kept, _ := r.names(Existing); len(kept) > 0 {
+		none, unsavedKeys = lostKept, lostKept
+	}
 	all := r.everybody()
 	tokens := all.holders() - r.Threshold + 1 // so many less, and too few keys are left
-	holders, outside := r.names("")
+	holders, outside := r.names()
 	if r.Backup == nil {
-		return []Group{{Any: tokens, Of: holders, By: lostTokens}}
+		return []Group{{Any: tokens, Of: holders, By: none}}
 	}
 	if all.saved == 0 {
-		return []Group{{Any: tokens, Of: holders, By: lostUnsaved}}
+		return []Group{{Any: tokens, Of: holders, By: unsavedKeys}}
 	}
 	var groups []Group
-	if unsaved, _ := r.names(OnToken); all.unsaved >= tokens {
-		groups = append(groups, Group{Any: tokens, Of: unsaved, By: lostUnsaved})
+	if unsaved, _ := r.names(OnToken, Existing); all.unsaved >= tokens {
+		groups = append(groups, Group{Any: tokens, Of: unsaved, By: unsavedKeys})
 	}
 	of := &Group{Any: tokens, Of: holders, By: lostTokens}
 	if !r.Backup.Holders {
@@ -187,12 +201,15 @@ func (r *Resolved) lossGroups() []Group {
 func (r *Resolved) Custody() Custody {
 	n, t := len(r.Holders), r.Threshold
 	c := Custody{Threshold: t, Unsited: []string{}, Warnings: []string{}, Sites: []SitePower{}}
-	names, _ := r.names("")
+	names, _ := r.names()
 	c.Sign = []Group{{Any: t, Of: names, By: byTokens}}
-	if r.Backup != nil {
+	if made, _ := r.names(OnToken, BackedUp); r.Backup != nil && len(made) > 0 {
 		c.Sign = append(c.Sign, r.byBackup())
 	}
 	c.Locks = r.lossGroups()
+	if c.Kept, _ = r.names(Existing); c.Kept == nil {
+		c.Kept = []string{}
+	}
 	r.sites(&c)
 	if t == 1 && n > 1 {
 		c.Warnings = append(c.Warnings, "any one holder can sign a root alone (hint: a threshold of 2 or more)")
@@ -202,6 +219,8 @@ func (r *Resolved) Custody() Custody {
 		losses = min(losses, g.least())
 	}
 	switch {
+	case losses == 1 && len(c.Kept) > 0:
+		c.Warnings = append(c.Warnings, "the loss of a single token can lock the project out for good (hint: more holders than the threshold)")
 	case losses == 1:
 		c.Warnings = append(c.Warnings, "the loss of a single token locks the project out for good (hint: more holders than the threshold)")
 	case losses == 2 && r.Backup == nil:
@@ -264,6 +283,10 @@ func (c Custody) Lines() []string {
 	for _, g := range c.Locks {
 		lines = append(lines, g.lost())
 	}
+	if len(c.Kept) > 0 {
+		lines = append(lines, fmt.Sprintf("%s of %s %s: backups, if there are any, are of earlier ceremonies and not counted here",
+			map[bool]string{true: "the key", false: "the keys"}[len(c.Kept) == 1], list(c.Kept, "and"), map[bool]string{true: "stays", false: "stay"}[len(c.Kept) == 1]))
+	}
 	for _, s := range c.Sites {
 		if s.Signs {
 			lines = append(lines, fmt.Sprintf("%s alone could sign: it has %s, and %s", s.Site, s.who(), c.how(s)))
@@ -316,10 +339,20 @@ func (g Group) could(alone bool) string {
 		return fmt.Sprintf("%s could sign alone", g)
 	case g.And == nil:
 		return fmt.Sprintf("%s could open the backups of enough keys, and %s", g, sign)
+	case g.By == byKeysAndPIN:
+		return fmt.Sprintf("%s could open the key backups and, together with %s and their %s, sign", g, g.And, byTokens)
 	case g.By == byPUKs:
-		return fmt.Sprintf("%s could set new PINs, by the PUK backups, on the %s of %s, and sign", g, g.And.tokens(), g.And)
+		return fmt.Sprintf("%s could set new PINs, by the PUK backups, on the %s of %s, and sign%s", g, g.And.tokens(), g.And, g.And.own())
 	}
-	return fmt.Sprintf("%s could open the key backups and, by the PUK backups, set new PINs on the %s of %s, and sign", g, g.And.tokens(), g.And)
+	return fmt.Sprintf("%s could open the key backups and, by the PUK backups, set new PINs on the %s of %s, and sign%s", g, g.And.tokens(), g.And, g.And.own())
+}
+
+// own says whose PINs no backup sets anew.
+func (g Group) own() string {
+	if len(g.PIN) == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" (%s only with their own PIN)", list(g.PIN, "and"))
 }
 
 // lost says that a loss locks the project out.
@@ -330,6 +363,8 @@ func (g Group) lost() string {
 		return "losing the " + g.tokens() + " of " + g.String() + locks + "no key has a backup"
 	case lostUnsaved:
 		return "losing the " + g.tokens() + " of " + g.String() + locks + "these keys have no backup"
+	case lostKept:
+		return "losing the " + g.tokens() + " of " + g.String() + locks + "this plan makes no backup of these keys"
 	case lostSaved:
 		return "losing the " + g.tokens() + " of " + g.String() + locks + "too few are left to open the backups"
 	case lostAnyOther:
@@ -351,7 +386,7 @@ func (g Group) tokens() string {
 
 func (g Group) String() string {
 	noun := "recipients"
-	if slices.Contains([]string{byTokens, lostTokens, lostUnsaved, lostSaved}, g.By) {
+	if slices.Contains([]string{byTokens, lostTokens, lostUnsaved, lostKept, lostSaved}, g.By) {
 		noun = "holders"
 	}
 	and, or := counted(g.Of, "and", noun), counted(g.Of, "or", noun)

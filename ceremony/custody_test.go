@@ -3,6 +3,7 @@ package ceremony
 import (
 	"encoding/json"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 	"testing"
@@ -280,12 +281,15 @@ func TestCheckPlanWarns(t *testing.T) {
 }
 
 // backedUp gives a plan backups. custody has a letter for each holder: b for
-// backed-up, o for on-token. The recipients beside the holders are texts as of
+// backed-up, o for on-token, e for existing. The recipients beside the holders are texts as of
 // held.
 func (r *Resolved) backedUp(custody string, quorum int, holders bool, outside ...string) *Resolved {
 	for i, letter := range custody {
-		if letter == 'b' {
+		switch letter {
+		case 'b':
 			r.Holders[i].Custody = BackedUp
+		case 'e':
+			r.Holders[i].Custody = Existing
 		}
 	}
 	r.Backup = &Backup{Quorum: quorum, Holders: holders, Recipients: []BackupRecipient{}}
@@ -358,7 +362,17 @@ func (g Group) has(set map[string]bool, and map[string]bool) bool {
 		}
 		return n
 	}
-	return count(g.Of, set) >= g.Any && (g.And == nil || count(g.And.Of, and) >= g.And.Any)
+	if count(g.Of, set) < g.Any || g.And == nil {
+		return count(g.Of, set) >= g.Any
+	}
+	// A token helps that lies there, but for those that need their holder's PIN.
+	n := count(g.And.Of, and)
+	for _, name := range g.And.PIN {
+		if and[name] && !set[name] {
+			n--
+		}
+	}
+	return n >= g.And.Any
 }
 
 // naive knows each key, and each recipient of each backup, by itself.
@@ -391,7 +405,7 @@ func (n naive) signs() bool {
 	for _, h := range n.plan.Holders {
 		ownPIN := n.come[h.Name]
 		fromBackup := h.Custody == BackedUp && n.opens(h)
-		newPIN := n.lie[h.Name] && n.opens(h)
+		newPIN := n.lie[h.Name] && n.opens(h) && h.Custody != Existing
 		if ownPIN || fromBackup || newPIN {
 			usable++
 		}
@@ -406,7 +420,7 @@ func TestCustodyWithBackupsAgainstEverySet(t *testing.T) {
 	sites := []string{"@X", "@Y", "", "@X"}
 	plans, sets := 0, 0
 	for n := 1; n <= 4; n++ {
-		for saved := 0; saved <= n; saved++ {
+		for custody := range custodies(n) {
 			for threshold := 1; threshold <= n; threshold++ {
 				for outside := 0; outside <= 3; outside++ {
 					for _, holders := range []bool{true, false} {
@@ -418,7 +432,7 @@ func TestCustodyWithBackupsAgainstEverySet(t *testing.T) {
 							for i := range outside {
 								others = append(others, fmt.Sprint("r", i, []string{"@X", "@Z", ""}[i]))
 							}
-							r := held(threshold, names...).backedUp(strings.Repeat("b", saved), quorum, holders, others...)
+							r := held(threshold, names...).backedUp(custody, quorum, holders, others...)
 							if quorum > r.Openers() {
 								break
 							}
@@ -431,6 +445,19 @@ func TestCustodyWithBackupsAgainstEverySet(t *testing.T) {
 		}
 	}
 	t.Logf("%d plans, %d sets", plans, sets)
+}
+
+// custodies are all numbers of holders of each kind, for backedUp.
+func custodies(n int) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for saved := 0; saved <= n; saved++ {
+			for kept := 0; saved+kept <= n; kept++ {
+				if !yield(strings.Repeat("b", saved) + strings.Repeat("e", kept) + strings.Repeat("o", n-saved-kept)) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // compareEverySet returns how many sets there are.
@@ -514,4 +541,47 @@ func compareEverySet(t testing.TB, r *Resolved) (sets int) {
 		t.Fatalf("%+v %+v: %d losses, warnings %q", r.Holders, r.Backup, leastLoss, c.Warnings)
 	}
 	return sets
+}
+
+// Of keys that stay it is not said that they have no backup: this plan does not
+// know.
+func TestCustodyOfKeysThatStay(t *testing.T) {
+	const stay = "the keys of A, B and C stay: backups, if there are any, are of earlier ceremonies and not counted here\n"
+	for _, c := range []struct {
+		name string
+		plan *Resolved
+		want string
+	}{
+		{"all", kept(held(2, "A@X", "B@Y", "C@Z"), 3), `any 2 of A, B or C could sign, with their tokens and PINs
+losing the tokens of any 2 of A, B or C locks the project out: this plan makes no backup of these keys
+` + stay + `no site alone could sign, or lock the project out
+warning: after the loss of one token the next one locks the project out (hint: two holders more than the threshold)`},
+		{"one", kept(held(1, "A@X"), 1), `A could sign alone, with one token and its PIN
+losing the token of A locks the project out: this plan makes no backup of these keys
+the key of A stays: backups, if there are any, are of earlier ceremonies and not counted here
+X alone could sign: it has 1 of the holders (A), and 1 sign a root
+losing X alone locks the project out: it has 1 of the holders (A)
+warning: the loss of a single token can lock the project out for good (hint: more holders than the threshold)`},
+		{"beside backups", held(3, "A@X", "B@Y", "C@Z", "D@V", "E@W").backedUp("eeebb", 3, true, "Safe@U"), `any 3 of A, B, C, D or E could sign, with their tokens and PINs
+any 3 of A, B, C, D, E or Safe could open the key backups and, together with any one of A, B or C and their tokens and PINs, sign
+losing the tokens of all of A, B and C locks the project out: this plan makes no backup of these keys
+losing the tokens and identities of any 4 of A, B, C, D, E or Safe locks the project out: no quorum is left to open the backups
+` + stay + `no site alone could sign, or lock the project out`},
+		{"beside tokens with PUK backups", held(3, "A@X", "B@Y", "C@Z", "D@V", "E@W").backedUp("eeeoo", 3, true), `any 3 of A, B, C, D or E could sign, with their tokens and PINs
+any 3 of A, B, C, D or E could set new PINs, by the PUK backups, on the tokens of any 3 of A, B, C, D or E, and sign (A, B and C only with their own PIN)
+losing the tokens of any 3 of A, B, C, D or E locks the project out: this plan makes no backup of these keys
+` + stay + `no site alone could sign, or lock the project out`},
+	} {
+		if got := strings.Join(c.plan.Custody().Lines(), "\n"); got != c.want {
+			t.Errorf("%s:\n%s\nwant\n%s", c.name, got, c.want)
+		}
+	}
+}
+
+// kept lets the keys of the first n holders stay.
+func kept(r *Resolved, n int) *Resolved {
+	for i := range n {
+		r.Holders[i].Custody = Existing
+	}
+	return r
 }

@@ -48,15 +48,16 @@ type Tokens struct {
 // Desk is a ceremony that is being held: one directory, one log, one process.
 // Notes and exceptions may come from other goroutines while a task runs.
 type Desk struct {
-	dir     string
-	program string // name and version, for the log
-	clock   func() time.Time
-	tokens  Tokens
-	enrols  *Resolved       // the plan of an enrolment
-	only    func() []Task   // what this desk does, where it is not the whole ceremony
-	done    bool            // that it did
-	looked  transcript.Head // of LookAt: what was read
-	damaged []string        // backup files that are gone or changed, by name
+	dir      string
+	program  string // name and version, for the log
+	clock    func() time.Time
+	tokens   Tokens
+	enrols   *Resolved       // the plan of an enrolment
+	only     func() []Task   // what this desk does, where it is not the whole ceremony
+	done     bool            // that it did
+	looked   transcript.Head // of LookAt: what was read
+	lookedAt time.Time       // and when its last line was written
+	damaged  []string        // backup files that are gone or changed, by name
 
 	mu    sync.Mutex
 	log   *transcript.Log
@@ -92,10 +93,16 @@ func OpenDesk(dir string, set Settings) (*Desk, error) {
 		return nil, fmt.Errorf("%s: %w", dir, err)
 	}
 	d := &Desk{dir: dir, program: set.Program, clock: set.Clock, log: log, enrols: set.Plan}
+	opened := false
+	defer func() {
+		if !opened {
+			_ = log.Close()
+		}
+	}()
 	if err := d.begin(set); err != nil {
-		_ = log.Close()
 		return nil, fmt.Errorf("%s: %w", dir, err)
 	}
+	opened = true
 	return d, nil
 }
 
@@ -141,6 +148,9 @@ func (d *Desk) begin(set Settings) error {
 	if state.Begun != nil && state.Begun.Tokens != set.Tokens {
 		return fmt.Errorf("this is held on tokens of the kind %q, not %q (hint: leave --tokens away to go on with it)", state.Begun.Tokens, set.Tokens)
 	}
+	if err := d.checkClock(); err != nil {
+		return err
+	}
 	if err := d.checkPlanUnchanged(); err != nil {
 		return err
 	}
@@ -158,6 +168,20 @@ func (d *Desk) begin(set Settings) error {
 		return nil
 	}
 	return d.record(TypeContinued, "room", start)
+}
+
+// checkClock refuses a clock that says less than the log: the times of the day
+// would not be in order. A minute may be lost when a clock is set.
+func (d *Desk) checkClock() error {
+	events := d.log.Events()
+	if len(events) == 0 {
+		return nil
+	}
+	last, now := events[len(events)-1].Time, d.clock()
+	if now.Before(last.Add(-time.Minute)) {
+		return fmt.Errorf("this computer's clock says %s, and line %d of the log was written at %s (hint: set the clock, and compare it with another one; nothing was changed)", stamp(now), len(events), stamp(last))
+	}
+	return nil
 }
 
 // checkPlanUnchanged compares plan.toml and plan.resolved.json to what was
@@ -208,7 +232,11 @@ func LookAt(dir string) (*Desk, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", dir, err)
 	}
-	return &Desk{dir: dir, state: state, looked: head}, nil
+	d := &Desk{dir: dir, state: state, looked: head}
+	if len(events) > 0 {
+		d.lookedAt = events[len(events)-1].Time
+	}
+	return d, nil
 }
 
 // UseTokens gives the desk its readers.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"rootceremony/keys"
 )
@@ -27,7 +28,7 @@ type EarlierBackup struct {
 
 // readEarlier reads the directories of earlier ceremonies that a plan names,
 // relative to its folder.
-func (p *Plan) readEarlier() ([]Earlier, error) {
+func (p *Plan) readEarlier(now time.Time) ([]Earlier, error) {
 	var all []Earlier
 	for i, dir := range p.Earlier {
 		if !filepath.IsAbs(dir) {
@@ -36,6 +37,9 @@ func (p *Plan) readEarlier() ([]Earlier, error) {
 		desk, err := LookAt(dir)
 		if err == nil && desk.state.Plan == nil {
 			err = fmt.Errorf("%s: no plan was agreed in it", dir)
+		}
+		if err == nil && now.Before(desk.lookedAt.Add(-time.Minute)) {
+			return nil, p.refuse(element("earlier", i), fmt.Errorf("this computer's clock says %s, and the log of the earlier ceremony was written on until %s (hint: set the clock, and compare it with another one)", stamp(now), stamp(desk.lookedAt)))
 		}
 		if err != nil {
 			return nil, p.refuse(element("earlier", i), fmt.Errorf("earlier ceremony: %w (hint: name its directory, by its whole path or from this plan's folder)", err))
@@ -105,7 +109,7 @@ func (r *Resolved) earlierWarnings() []string {
 			text := ""
 			switch {
 			case len(left) >= b.Quorum:
-				text = fmt.Sprintf("%s, who left, can still open the backup", Group{b.Quorum, left, "", nil})
+				text = fmt.Sprintf("%s, who left, can still open the backup", Group{Any: b.Quorum, Of: left})
 			case len(left) > 0:
 				text = fmt.Sprintf("%s, who left, can still open the backup together with %d of those who stay", counted(left, "and", "people"), b.Quorum-len(left))
 			default:

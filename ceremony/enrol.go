@@ -186,22 +186,16 @@ func (d *Desk) waitForToken(ctx context.Context, a Attendant, state *HolderState
 	h := state.Holder
 	var found []keys.Info
 	look := func(ctx context.Context) (keys.Info, error) {
-		session, err := d.tokens.Start(ctx)
+		there, err := d.tokens.list(ctx)
 		if err != nil {
 			return keys.Info{}, err
 		}
-		defer session.Close()
-		there, err := session.List()
-		if err != nil {
-			return keys.Info{}, err
-		}
-		usable := slices.DeleteFunc(slices.Clone(there), func(i keys.Info) bool { return i.Problem != "" })
-		found = d.ofHolder(usable, state)
+		found = d.ofHolder(usable(there), state)
 		switch {
 		case len(found) == 0 && len(there) > 0:
 			return keys.Info{}, unusable(there[0], h)
 		case len(found) == 0:
-			return keys.Info{}, fmt.Errorf("no token is in a reader (hint: insert %s)", state.tokenNamed())
+			return keys.Info{}, fmt.Errorf("no token is in a reader (hint: insert the one with the %s)", state.mark())
 		case len(found) == 1:
 			return found[0], fits(found[0])
 		}
@@ -218,11 +212,18 @@ func (d *Desk) waitForToken(ctx context.Context, a Attendant, state *HolderState
 	return found, err
 }
 
-// tokenNamed says which token is meant: by its sticker, or where that is not
-// known by the key on it.
+// mark says by what a token is known: its sticker, or where nobody knows that
+// the key on it.
+func (h *HolderState) mark() string {
+	if h.Holder.Token == "" {
+		return fmt.Sprintf("key %.8s", h.keyID())
+	}
+	return "sticker " + h.Holder.Token
+}
+
 func (h *HolderState) tokenNamed() string {
 	if h.Holder.Token == "" {
-		return fmt.Sprintf("the token with the key %.8s", h.keyID())
+		return "the token with the " + h.mark()
 	}
 	return "the token " + h.Holder.Token
 }
@@ -519,30 +520,13 @@ func newPIN(ctx context.Context, a Attendant, id, name, lost string, facts []Fac
 // withPIN asks for the PIN of the holder's token until the token takes it, and
 // runs do on the token. A PIN that is blocked may have a way out.
 func (d *Desk) withPIN(ctx context.Context, a Attendant, h *HolderState, tries int, do func(*keys.Session, *secret.Buffer) error) error {
-	text := []string{"The PIN is yours alone: the others look away."}
-	for tries > 0 {
-		pin, err := a.AskSecret(ctx, Prompt{ID: "holder.pin " + h.Holder.ID, Message: Message{Title: h.Holder.Name + ": type your PIN",
-			Facts: []Fact{{"Serial", serialText(h.Serial) + h.stickerIn()}, {"Tries", triesText(tries, "PIN")}},
-			Text:  text}, Question: h.Holder.Name + ", type your PIN:"}, checkPINLength)
-		if err != nil {
-			return err
-		}
-		defer pin.Wipe()
-		var wrong *keys.PINError
-		err = d.withToken(ctx, h.Serial, func(s *keys.Session) error {
-			if err := s.CheckPIN(pin); err != nil {
-				errors.As(err, &wrong)
-				return err
-			}
-			return do(s, pin)
-		})
-		if wrong == nil {
-			return err
-		}
-		tries = wrong.TriesLeft
-		text = []string{"The PIN was wrong."}
+	blocked, err := d.tokens.withPIN(ctx, a, h.Serial, tries, Prompt{ID: "holder.pin " + h.Holder.ID, Message: Message{Title: h.Holder.Name + ": type your PIN",
+		Facts: []Fact{{"Serial", serialText(h.Serial) + h.stickerIn()}},
+		Text:  []string{"The PIN is yours alone: the others look away."}}, Question: h.Holder.Name + ", type your PIN:"}, do)
+	if blocked {
+		return d.unblock(ctx, a, h, do)
 	}
-	return d.unblock(ctx, a, h, do)
+	return d.ofToken(h.Serial, err)
 }
 
 // prepare sets tries and PIN and makes the keys in 9a and 82.
@@ -715,13 +699,5 @@ func (d *Desk) signHead(ctx context.Context, s *keys.Session, h *HolderState, pi
 
 // withToken runs do with a session of its own on the token with that serial.
 func (d *Desk) withToken(ctx context.Context, serial uint32, do func(*keys.Session) error) error {
-	session, err := d.tokens.Start(ctx)
-	if err != nil {
-		return err
-	}
-	defer session.Close()
-	if err := session.Select(serial); err != nil {
-		return d.ofToken(serial, err)
-	}
-	return d.ofToken(serial, do(session))
+	return d.ofToken(serial, d.tokens.on(ctx, serial, do))
 }

@@ -48,6 +48,9 @@ const (
 	TypeHeadSigned        = "head.signed"
 	TypeHeadsWaived       = "heads.waived"
 	TypeRootPublished     = "root.published"
+	TypeRetireIntended    = "retire.intended"
+	TypeRetired           = "retire.done"
+	TypeNotRetired        = "retire.without"
 	TypeSealed            = "ceremony.sealed"
 	TypeClosed            = "ceremony.closed"
 	TypeHandedOver        = "enrolment.handed-over"
@@ -392,6 +395,26 @@ type RootPublished struct {
 	Digest  string   `json:"digest"`
 	File    File     `json:"file"`
 	KeyIDs  []string `json:"key_ids"`
+	Kit     []File   `json:"kit"` // for those who ship the root
+}
+
+// RetireIntended comes before the token of a dropped key is reset.
+type RetireIntended struct {
+	Act
+	Held []keys.SlotKey `json:"held"` // the keys that are lost by it
+}
+
+// TokenRetired: the token was reset, and read back as new, before a witness.
+type TokenRetired struct {
+	Result
+	Witness string   `json:"witness"`
+	Backups []string `json:"backups"` // what was said to be destroyed besides
+}
+
+// NotRetired: the token of a dropped key is not at hand.
+type NotRetired struct {
+	Holder string `json:"holder"`
+	Why    string `json:"why"`
 }
 
 // Sealed ends the making: no signature is taken any more. Fuller is the root

@@ -4,12 +4,15 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"rootceremony/ceremony/transcript"
 	"rootceremony/keys"
 )
 
@@ -24,35 +27,74 @@ const maxAskedRecipients = 20
 type interview struct {
 	ctx  context.Context
 	a    Attendant
+	path string // of the plan's folder
 	dir  *os.Root
 	now  time.Time
 	plan Plan
+	out  Interviewed
+
+	chain   *TrustedChain     // Rotate, Revoke: what the next root follows
+	earlier []*Desk           // ceremonies that know its keys
+	known   map[string]Holder // what they know, by key id
 }
 
-// Interview asks for a plan and returns it as the text of a plan.toml, with
-// comments, that ReadPlan accepts in dir, where the key files are already.
-// What is not asked has its default and can be changed in the text. Errors of
-// the Attendant (ErrBack, ErrLeft) are returned as they are.
-func Interview(ctx context.Context, a Attendant, dir, kind string, now time.Time) ([]byte, error) {
-	iv := &interview{ctx: ctx, a: a, now: now, plan: Plan{Kind: kind, Roles: map[string]RolePlan{}}}
-	if !slices.Contains([]string{Create, Rotate, Revoke}, kind) {
+// Interviewed is what an interview has come to.
+type Interviewed struct {
+	// Files are to be written in the plan's folder, where there are none of
+	// their names. Without a PlanFile no root has to be made, and After says
+	// what is to be done instead.
+	Files map[string][]byte
+	After Message // what people do now
+}
+
+// Interview asks for a plan. Its text has comments, and ReadPlan accepts it in
+// dir, where the key files are already. What is not asked has its default and
+// can be changed in the text. Errors of the Attendant (ErrBack, ErrLeft) are
+// returned as they are.
+func Interview(ctx context.Context, a Attendant, dir, kind string, now time.Time) (*Interviewed, error) {
+	iv := &interview{ctx: ctx, a: a, path: dir, now: now, plan: Plan{Kind: kind, Roles: map[string]RolePlan{}}, known: map[string]Holder{}}
+	iv.out.Files = map[string][]byte{}
+	kinds := map[string]func() error{Create: iv.create, Rotate: iv.rotate, Revoke: iv.revoke}
+	if kinds[kind] == nil {
 		return nil, fmt.Errorf("kind %q is none of %s, %s, %s", kind, Create, Rotate, Revoke)
 	}
-	return iv.run(dir)
-}
-
-// run asks for the whole plan, and returns its text.
-func (iv *interview) run(dir string) ([]byte, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return nil, fmt.Errorf("folder of the plan: %w", err)
 	}
 	defer root.Close()
 	iv.dir = root
-
-	if err := iv.ask(); err != nil {
+	if err := kinds[kind](); err != nil {
 		return nil, err
 	}
+	return &iv.out, nil
+}
+
+// Write writes the files into dir. None is ever replaced.
+func (i *Interviewed) Write(dir string) error {
+	for _, name := range slices.Sorted(maps.Keys(i.Files)) {
+		if err := transcript.WriteNew(filepath.Join(dir, name), i.Files[name], 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// create asks for the plan of a first root.
+func (iv *interview) create() error {
+	if err := iv.ask(); err != nil {
+		return err
+	}
+	_, err := iv.finish()
+	return err
+}
+
+// planFile is the plan, as people name it in commands.
+func (iv *interview) planFile() string { return filepath.Join(iv.path, PlanFile) }
+
+// finish holds the plan to the rules of all plans, and puts it with what the
+// interview has come to.
+func (iv *interview) finish() (*Resolved, error) {
 	p, err := iv.read()
 	if err != nil {
 		return nil, err
@@ -61,7 +103,8 @@ func (iv *interview) run(dir string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if b := r.Budget(); b.Refused {
+	fresh := slices.ContainsFunc(p.Holders, func(h Holder) bool { return h.Custody != Existing })
+	if b := r.Budget(); b.Refused && fresh {
 		if err := iv.otherAlgorithm(b); err != nil {
 			return nil, err
 		}
@@ -69,27 +112,34 @@ func (iv *interview) run(dir string) ([]byte, error) {
 			return nil, err
 		}
 	}
-	if _, err := p.Resolve(iv.now); err != nil {
+	if r, err = p.Resolve(iv.now); err != nil {
 		return nil, err
 	}
-	return p.Data, nil
+	iv.out.Files[PlanFile] = p.Data
+	iv.out.After = Message{Title: "The plan is written", Facts: []Fact{{"File", iv.planFile()}},
+		Text: []string{"Have everybody read it before the day. rootceremony check " + iv.planFile() + " says what it would make."}}
+	return r, nil
 }
 
 // read reads the plan as ReadPlan will.
 func (iv *interview) read() (*Plan, error) {
-	p, err := decodePlan(iv.toml(), "plan.toml")
+	p, err := decodePlan(iv.toml(), iv.planFile())
 	if err != nil {
 		return nil, err
 	}
 	p.readKeys(iv.dir)
+	if p.follows() {
+		p.readTrusted()
+	}
 	return p, p.err()
 }
 
 func (iv *interview) ask() error {
 	p := &iv.plan
-	err := iv.text("plan.name", &p.Name, "What is the project's name?", "", checkName)
-	if err != nil {
-		return err
+	if p.Name == "" {
+		if err := iv.text("plan.name", &p.Name, "What is the project's name?", "", checkName); err != nil {
+			return err
+		}
 	}
 	count := 0
 	if err := iv.number("plan.holders", &count, "How many people hold a root key?", 1, maxAsked); err != nil {
@@ -106,36 +156,51 @@ func (iv *interview) ask() error {
 	if err := iv.backup(); err != nil {
 		return err
 	}
-	p.Root.Expires = "365d"
-	err = iv.text("plan.expires", &p.Root.Expires, "When does the root expire? A time such as 2027-11-22T00:00:00Z, or days from the day of the ceremony", "365d", func(s string) error {
+	if err := iv.expires(); err != nil {
+		return err
+	}
+	if err := iv.touch(); err != nil {
+		return err
+	}
+	for _, role := range onlineRoles {
+		if err := iv.role(role); err != nil {
+			return err
+		}
+	}
+	return iv.witness()
+}
+
+// usualExpiry is the expiry of a root where people do not say another.
+const usualExpiry = "365d"
+
+func (iv *interview) expires() error {
+	iv.plan.Root.Expires = usualExpiry
+	return iv.text("plan.expires", &iv.plan.Root.Expires, "When does the root expire? A time such as 2027-11-22T00:00:00Z, or days from the day of the ceremony", usualExpiry, func(s string) error {
 		at, err := expiry(s, iv.now)
 		if err != nil {
 			return err
 		}
 		return checkExpiry(at, iv.now)
 	})
-	if err != nil {
-		return err
-	}
+}
+
+// touch asks how the tokens of new keys are touched.
+func (iv *interview) touch() error {
 	touch, err := iv.a.Choose(iv.ctx, Prompt{ID: "plan.touch", Question: "When must a token be touched?"}, []Choice{
 		{Key: string(keys.TouchAlways), Label: "for every signature (recommended)"},
 		{Key: string(keys.TouchCached), Label: "once in 15 seconds"},
 	})
-	if err != nil {
-		return err
-	}
-	p.Token = TokenPolicy{keys.Ed25519, keys.Touch(touch), firmware[keys.Ed25519].String()}
-	for _, role := range onlineRoles {
-		if err := iv.role(role); err != nil {
-			return err
-		}
-	}
+	iv.plan.Token = TokenPolicy{keys.Ed25519, keys.Touch(touch), firmware[keys.Ed25519].String()}
+	return err
+}
+
+func (iv *interview) witness() error {
 	witness := ""
 	if err := iv.text("plan.witness", &witness, "Who is the witness, and keeps no key?", "nobody", checkName); err != nil {
 		return err
 	}
 	if witness != "" {
-		p.Persons = []Person{{witness, "witness"}}
+		iv.plan.Persons = []Person{{witness, "witness"}}
 	}
 	return nil
 }
@@ -168,10 +233,7 @@ func (iv *interview) number(id string, into *int, question string, least, most i
 	}
 	text := ""
 	err := iv.text(id, &text, question, "", func(s string) error {
-		if n, err := strconv.Atoi(s); err != nil || n < least || n > most {
-			return fmt.Errorf("%q is not a number from %d to %d", s, least, most)
-		}
-		return nil
+		return numberFrom(s, least, most)
 	})
 	if err != nil {
 		return err
@@ -180,9 +242,19 @@ func (iv *interview) number(id string, into *int, question string, least, most i
 	return err
 }
 
-// holder asks about the n-th holder, from 1.
-func (iv *interview) holder(n int) error {
-	var h Holder
+func numberFrom(s string, least, most int) error {
+	if n, err := strconv.Atoi(s); err != nil || n < least || n > most {
+		return fmt.Errorf("%q is not a number from %d to %d", s, least, most)
+	}
+	return nil
+}
+
+// holder asks about the n-th holder, from 1, who gets a new key.
+func (iv *interview) holder(n int) error { return iv.holderNamed(n, "") }
+
+// holderNamed is holder for somebody whose name is known; "": it is asked.
+func (iv *interview) holderNamed(n int, name string) error {
+	h := Holder{Name: name}
 	others := iv.plan.Holders
 	fresh := func(check func(string) error, of func(Holder) string) func(string) error {
 		return func(s string) error {
@@ -197,9 +269,11 @@ func (iv *interview) holder(n int) error {
 	}
 	id := func(suffix string) string { return fmt.Sprintf("plan.holder.%s %d", suffix, n) }
 
-	err := iv.text(id("name"), &h.Name, fmt.Sprintf("Holder %d: name?", n), "", fresh(checkName, func(o Holder) string { return o.Name }))
-	if err != nil {
-		return err
+	checkNew := fresh(checkName, func(o Holder) string { return o.Name })
+	if name == "" || checkNew(name) != nil {
+		if err := iv.text(id("name"), &h.Name, fmt.Sprintf("Holder %d: name?", n), "", checkNew); err != nil {
+			return err
+		}
 	}
 	checkFree := fresh(checkID, func(o Holder) string { return o.ID })
 	first, _, _ := strings.Cut(h.Name, " ")
@@ -214,7 +288,7 @@ func (iv *interview) holder(n int) error {
 			return err
 		}
 	}
-	err = iv.text(id("token"), &h.Token, fmt.Sprintf("%s: what is on the token's sticker, as in A-01?", h.Name), "", fresh(checkSticker, func(o Holder) string { return o.Token }))
+	err := iv.text(id("token"), &h.Token, fmt.Sprintf("%s: what is on the token's sticker, as in A-01?", h.Name), "", fresh(checkSticker, func(o Holder) string { return o.Token }))
 	if err != nil {
 		return err
 	}
@@ -243,7 +317,9 @@ func (iv *interview) backup() error {
 		return err
 	}
 	for i := range p.Holders {
-		p.Holders[i].Custody = BackedUp
+		if p.Holders[i].Custody != Existing { // a key that stays is where it is
+			p.Holders[i].Custody = BackedUp
+		}
 	}
 	p.Backup.Recipients = []string{everyHolder}
 	// The others must be enough for a quorum that is not below the threshold.
@@ -359,35 +435,43 @@ func (iv *interview) role(name string) error {
 		enter = "as for " + onlineRoles[i-1]
 	}
 	line := ""
-	err := iv.text("plan.role."+name, &line, question, enter, func(s string) error {
-		seen := map[keys.PublicKey]string{}
-		for _, file := range splitFiles(s) {
-			if err := checkKeyFile(file); err != nil {
-				return fmt.Errorf("key file %w", err)
-			}
-			key, err := readKeyFile(iv.dir, file)
-			if err != nil {
-				return err
-			}
-			if first := seen[key.Public]; first != "" {
-				return fmt.Errorf("key file %q holds the same key as %q", file, first)
-			}
-			seen[key.Public] = file
-		}
-		return nil
-	})
-	if err != nil {
+	if err := iv.text("plan.role."+name, &line, question, enter, iv.checkFiles); err != nil {
 		return err
 	}
-	if line != "" {
-		role = RolePlan{Threshold: 1, Files: splitFiles(line)}
-		question := fmt.Sprintf("Role %s: how many of the %d keys must sign?", name, len(role.Files))
-		if err := iv.number("plan.role."+name+".threshold", &role.Threshold, question, 1, len(role.Files)); err != nil {
+	if line == "" {
+		iv.plan.Roles[name] = role
+		return nil
+	}
+	return iv.roleOf(name, splitFiles(line))
+}
+
+// checkFiles refuses what are no key files of one role, with commas.
+func (iv *interview) checkFiles(s string) error {
+	seen := map[keys.PublicKey]string{}
+	for _, file := range splitFiles(s) {
+		if err := checkKeyFile(file); err != nil {
+			return fmt.Errorf("key file %w", err)
+		}
+		key, err := readKeyFile(iv.dir, file)
+		if err != nil {
 			return err
 		}
+		if first := seen[key.Public]; first != "" {
+			return fmt.Errorf("key file %q holds the same key as %q", file, first)
+		}
+		seen[key.Public] = file
 	}
-	iv.plan.Roles[name] = role
 	return nil
+}
+
+// roleOf gives a role these key files. Where there are several, it asks for the
+// threshold.
+func (iv *interview) roleOf(name string, files []string) error {
+	role := RolePlan{Threshold: 1, Files: files}
+	question := fmt.Sprintf("Role %s: how many of the %d keys must sign?", name, len(files))
+	err := iv.number("plan.role."+name+".threshold", &role.Threshold, question, 1, len(files))
+	iv.plan.Roles[name] = role
+	return err
 }
 
 func splitFiles(s string) []string {
@@ -429,26 +513,44 @@ func (iv *interview) toml() []byte {
 		}
 		b.WriteString(text + "\n")
 	}
+	// optional is line for a text that may be empty: then there is none.
+	optional := func(key, value, comment string) {
+		if value != "" {
+			line(key, quote(value), comment)
+		}
+	}
 	b.WriteString("# The plan of a root ceremony. Review it before the day; `rootceremony check`\n# says what it means.\n\n")
 	line("kind", quote(p.Kind), "")
 	line("name", quote(p.Name), "")
+	optional("reason", p.Reason, "")
+	optional("incident", string(p.Incident), "what the notice for users says has happened")
+	if len(p.Compromised) > 0 {
+		line("compromised", quoteAll(p.Compromised), "online roles whose keys others may have")
+	}
+	optional("trusted", p.Trusted, "the published roots that the next one follows")
+	if len(p.Earlier) > 0 {
+		line("earlier", quoteAll(p.Earlier), "ceremonies that know names and backups")
+	}
 
 	b.WriteString("\n[root]\n")
-	line("threshold", fmt.Sprint(p.Root.Threshold), "holders who must sign")
+	line("threshold", fmt.Sprint(p.Root.Threshold), iv.thresholdComment())
 	line("expires", quote(p.Root.Expires), "days count from when the plan is agreed")
-	line("consistent_snapshot", "true", "")
+	if !p.follows() {
+		line("consistent_snapshot", "true", "")
+	}
+	if slices.ContainsFunc(p.Holders, func(h Holder) bool { return h.Custody != Existing }) {
+		b.WriteString("\n[token]\n")
+		line("algorithm", quote(string(p.Token.Algorithm)), "ed25519, ecdsa-p256")
+		line("touch", quote(string(p.Token.Touch)), "always, cached")
+		line("min_firmware", quote(p.Token.MinFirmware), "")
 
-	b.WriteString("\n[token]\n")
-	line("algorithm", quote(string(p.Token.Algorithm)), "ed25519, ecdsa-p256")
-	line("touch", quote(string(p.Token.Touch)), "always, cached")
-	line("min_firmware", quote(p.Token.MinFirmware), "")
-
-	b.WriteString("\n[backup]\n")
-	if p.Backup.Quorum == 0 {
-		line("quorum", "0", "no backups")
-	} else {
-		line("quorum", fmt.Sprint(p.Backup.Quorum), "recipients who must act together")
-		line("recipients", quoteAll(p.Backup.Recipients), "")
+		b.WriteString("\n[backup]\n")
+		if p.Backup.Quorum == 0 {
+			line("quorum", "0", "no backups")
+		} else {
+			line("quorum", fmt.Sprint(p.Backup.Quorum), "recipients who must act together")
+			line("recipients", quoteAll(p.Backup.Recipients), "")
+		}
 	}
 	for _, r := range p.Recipients {
 		b.WriteString("\n[[recipient]]\n")
@@ -459,29 +561,40 @@ func (iv *interview) toml() []byte {
 		} else {
 			line("age", quote(r.Age), "")
 		}
-		if r.Site != "" {
-			line("site", quote(r.Site), "")
-		}
+		optional("site", r.Site, "")
 	}
 	for _, h := range p.Holders {
 		b.WriteString("\n[[holder]]\n")
 		line("name", quote(h.Name), "")
 		line("id", quote(h.ID), "in file names")
-		line("token", quote(h.Token), "the sticker on the token")
-		if h.Site != "" {
-			line("site", quote(h.Site), "")
-		}
+		optional("token", h.Token, "the sticker on the token")
+		optional("site", h.Site, "")
 		line("custody", quote(h.Custody), map[string]string{
 			OnToken: "the key never leaves the token", BackedUp: "or on-token: the key never leaves the token",
+			Existing: "the key stays as it is",
 		}[h.Custody])
+		optional("keyid", h.KeyID, "")
+	}
+	for _, d := range p.Drops {
+		b.WriteString("\n[[drop]]\n")
+		line("keyid", quote(d.KeyID), "")
+		line("reason", quote(d.Reason), dropComments[d.Reason])
+		optional("name", d.Name, "whose it was")
+		optional("token", d.Token, "the sticker on the token")
 	}
 	for _, person := range p.Persons {
 		b.WriteString("\n[[person]]\n")
 		line("name", quote(person.Name), "")
 		line("role", quote(person.Role), "administrator, witness, scribe")
 	}
+	if p.follows() && len(p.Roles) < len(onlineRoles) {
+		b.WriteString("\n# An online role that has no table here stays as it is.\n")
+	}
 	for _, name := range onlineRoles {
-		role := p.Roles[name]
+		role, there := p.Roles[name]
+		if !there {
+			continue
+		}
 		fmt.Fprintf(&b, "\n[role.%s]\n", name)
 		line("threshold", fmt.Sprint(role.Threshold), "")
 		line("keys", quoteAll(role.Files), "")

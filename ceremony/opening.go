@@ -246,6 +246,9 @@ func (d *Desk) drill(ctx context.Context, a Attendant) error {
 	s := d.state
 	var choices, wanted []Choice
 	for _, h := range s.Plan.Holders {
+		if h.Custody == Existing {
+			continue // its backups, if any, are an earlier ceremony's
+		}
 		c := Choice{h.ID, h.Name}
 		choices = append(choices, c)
 		if state := s.Holders[h.ID]; state.Key.FoundOnLook && state.Key.Imported && !s.drilledOf(state) {

@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"rootceremony/ceremony/record"
 	"rootceremony/ceremony/tuf"
 	"rootceremony/keys"
 )
@@ -56,6 +57,9 @@ type Plan struct {
 	Reason  string
 	Trusted string
 	Earlier []string
+
+	Incident    record.Incident // Revoke: what has happened; "": not said
+	Compromised []string        // with record.RoleCompromised: which online roles
 
 	Root       RootPlan
 	Token      TokenPolicy

@@ -166,6 +166,20 @@ func (r *Resolved) Openers() int {
 	}
 }
 
+// tooFew tells whether fewer people than the threshold could sign by opening
+// backups. Those of keys that stay are none of this plan's: their holders come.
+func (r *Resolved) tooFew() bool {
+	q, most := r.Backup.Quorum, r.Threshold-1
+	if q > most {
+		return false
+	}
+	made, _ := r.names(OnToken, BackedUp)
+	if !r.Backup.Holders {
+		most -= q // who open, and are no holders
+	}
+	return len(made)+min(len(r.Holders)-len(made), most) >= r.Threshold
+}
+
 // checkQuorum refuses a quorum that cannot come together, that takes too many
 // files, or that lets fewer people sign than the threshold asks for.
 func (r *Resolved) checkQuorum() error {
@@ -180,7 +194,7 @@ func (r *Resolved) checkQuorum() error {
 		return fmt.Errorf("quorum %d is more than the recipients of a holder's backup, %d: no holder is a recipient of their own (hint: %s)", q, n, r.otherQuorum())
 	case q > n:
 		return fmt.Errorf("quorum %d is more than there are recipients, %d (hint: %s)", q, n, r.otherQuorum())
-	case q < r.Threshold:
+	case r.tooFew():
 		return fmt.Errorf("%s: the backup quorum (%d) is below the threshold (%d) (hint: %s)", r.byBackup().could(true), q, r.Threshold, r.otherQuorum())
 	case backup.Subsets(n, q) > backup.MaxSubsets:
 		return fmt.Errorf("quorum %d of %d recipients makes more than %d files for each secret (hint: %s)", q, n, backup.MaxSubsets, r.otherQuorum())

@@ -16,6 +16,7 @@ type PlanCheck struct {
 	Expires  string      `json:"expires"`
 	Days     int         `json:"days"` // until then, whole days
 	Roles    []RoleCheck `json:"roles"`
+	Rotation *Rotation   `json:"rotation,omitempty"` // nil for Create
 	Custody  Custody     `json:"custody"`
 	Budget   Budget      `json:"budget"`
 	Warnings []string    `json:"warnings"`
@@ -40,7 +41,7 @@ const (
 func CheckPlan(r *Resolved, now time.Time) *PlanCheck {
 	c := &PlanCheck{
 		Plan: r, Digest: r.Digest(), Expires: stamp(r.Expires), Days: int(r.Expires.Sub(now.Truncate(time.Second)) / (24 * time.Hour)),
-		Custody: r.Custody(), Budget: r.Budget(), Warnings: []string{}, now: now,
+		Rotation: r.Rotation(), Custody: r.Custody(), Budget: r.Budget(), Warnings: []string{}, now: now,
 	}
 	for _, name := range onlineRoles {
 		role := RoleCheck{Role: name, Threshold: r.roleIn(name).Threshold}
@@ -63,6 +64,9 @@ func CheckPlan(r *Resolved, now time.Time) *PlanCheck {
 			c.Warnings = append(c.Warnings, fmt.Sprintf("the witness %s is also a holder", p.Name))
 		}
 	}
+	if c.Rotation != nil {
+		c.Warnings = append(c.Warnings, c.Rotation.warnings...)
+	}
 	c.Warnings = append(append(c.Warnings, r.backupWarnings()...), r.earlierWarnings()...)
 	return c
 }
@@ -74,6 +78,9 @@ func (r *Resolved) backupWarnings() []string {
 	}
 	var warnings, quantum []string
 	outside := r.Backup.Recipients
+	if made, _ := r.names(OnToken, BackedUp); len(made) == 0 {
+		return []string{"[backup] is of no use: nobody makes a key"}
+	}
 	if len(outside) == 0 {
 		warnings = append(warnings, "all recipients are the holders' tokens, which travel together: one accident takes the keys and their backups (hint: a recipient outside of the room, such as a safe)")
 	}
@@ -120,6 +127,9 @@ func (r *Resolved) backupLines() []string {
 	if unsaved, _ := r.names(OnToken); len(unsaved) > 0 {
 		lines = append(lines, fmt.Sprintf("  only PUK and management key of %s: %s each", list(unsaved, "and"), map[bool]string{true: "1 file", false: fmt.Sprint(files, " files")}[files == 1]))
 	}
+	if kept, _ := r.names(Existing); len(kept) > 0 {
+		lines = append(lines, fmt.Sprintf("  nothing of %s, whose %s as they are", list(kept, "and"), map[bool]string{true: "key and token stay", false: "keys and tokens stay"}[len(kept) == 1]))
+	}
 	return lines
 }
 
@@ -135,6 +145,25 @@ func (b BackupRecipient) opensBy() string {
 	return string(r.Kind)
 }
 
+// signedBy is how many holders sign, and with what kind of keys and tokens.
+func (r *Resolved) signedBy() string {
+	signed := fmt.Sprintf("signed by %d of %d holders", r.Threshold, len(r.Holders))
+	tokens := fmt.Sprintf("%s keys; touch %s; firmware %s or newer", r.Token.Algorithm, r.Token.Touch, r.Token.MinFirmware)
+	stay := 0
+	for _, h := range r.Holders {
+		if h.Custody == Existing {
+			stay++
+		}
+	}
+	switch {
+	case stay == 0:
+		return signed + ", with " + tokens
+	case stay == len(r.Holders):
+		return signed + ", with the keys they have"
+	}
+	return signed + "; new ones with " + tokens
+}
+
 // Lines says the check to people.
 func (c *PlanCheck) Lines() []string {
 	r := c.Plan
@@ -144,8 +173,7 @@ func (c *PlanCheck) Lines() []string {
 	}
 	lines := []string{
 		fmt.Sprintf("%s: %s, %s", r.Name, r.Kind, what),
-		fmt.Sprintf("signed by %d of %d holders, with %s keys; touch %s; firmware %s or newer",
-			r.Threshold, len(r.Holders), r.Token.Algorithm, r.Token.Touch, r.Token.MinFirmware),
+		r.signedBy(),
 		fmt.Sprintf("expires %s, in %d days", r.Expires.Format("2006-01-02 15:04:05 UTC"), c.Days),
 		"consistent snapshots: " + map[bool]string{true: "yes", false: "no"}[r.ConsistentSnapshot],
 		"",
@@ -182,11 +210,28 @@ func (c *PlanCheck) Lines() []string {
 	if r.Backup != nil {
 		lines = append(lines, r.backupLines()...)
 	}
-	lines = append(append(lines, r.trustedLines(c.now)...), "", "online roles:")
+	if len(r.Drops) > 0 {
+		lines = append(lines, "", "dropped keys:")
+	}
+	for _, d := range r.Drops {
+		line := fmt.Sprintf("  %s (%s), %s", d.name(), d.ID, d.Reason)
+		if d.Token != "" {
+			line += ", token " + d.Token
+		}
+		lines = append(lines, line)
+	}
+	lines = append(lines, r.trustedLines(c.now)...)
+	if c.Rotation != nil {
+		for _, note := range c.Rotation.Notes {
+			lines = append(lines, "  "+note)
+		}
+		lines = append(lines, c.Rotation.Lines()...)
+	}
+	lines = append(lines, "", "online roles:")
 	for _, role := range c.Roles {
 		var short []string
 		for _, id := range role.KeyIDs {
-			short = append(short, id[:8])
+			short = append(short, fmt.Sprintf("%.8s", id))
 		}
 		lines = append(lines, fmt.Sprintf("  %s: %d of %d, key ids begin %s", role.Role, role.Threshold, len(short), strings.Join(short, ", ")))
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/pelletier/go-toml/v2"
 	"github.com/pelletier/go-toml/v2/unstable"
 
+	"rootceremony/ceremony/record"
 	"rootceremony/keys"
 )
 
@@ -47,6 +48,8 @@ func (p *Plan) decode() error {
 	p.Reason = top.text("reason")
 	p.Trusted = top.text("trusted")
 	p.Earlier = top.texts("earlier")
+	p.Incident = record.Incident(top.text("incident"))
+	p.Compromised = top.texts("compromised")
 
 	root := top.section("root")
 	p.Root = RootPlan{

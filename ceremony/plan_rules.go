@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/text/unicode/norm"
 
+	"rootceremony/ceremony/record"
 	"rootceremony/keys"
 )
 
@@ -36,6 +37,7 @@ func (p *Plan) rules() {
 	if p.Kind == Revoke {
 		p.missing("reason", p.Reason == "", `what has happened, as in reason = "the token A-01 was stolen"`)
 	}
+	p.incidentRules()
 	p.trustedRules()
 	p.tokenRules()
 	p.holderRules()
@@ -52,6 +54,54 @@ func (p *Plan) check(path, label, value string, wrong func(string) error) {
 	if err := wrong(value); err != nil {
 		p.fault(path, "%s %v", label, err)
 	}
+}
+
+// incidentRules checks what the plan says has happened.
+func (p *Plan) incidentRules() {
+	if !p.absent("incident") && !p.said["incident"] {
+		if err := checkIncident(p.Kind, p.Incident); err != nil {
+			p.fault("incident", "%v", err)
+		}
+	}
+	if !p.absent("compromised") {
+		if err := checkCompromised(p.Incident, p.Compromised); err != nil {
+			p.fault("compromised", "%v", err)
+		}
+	}
+}
+
+func checkIncident(kind string, i record.Incident) error {
+	switch {
+	case kind != Revoke:
+		return fmt.Errorf("incident is for %s: nothing has happened that calls for a %s", Revoke, kind)
+	case !i.Known():
+		return fmt.Errorf("incident %q is none of %s", i, knownIncidents())
+	}
+	return nil
+}
+
+func knownIncidents() string {
+	var all []string
+	for _, i := range record.Incidents {
+		all = append(all, string(i))
+	}
+	return strings.Join(all, ", ")
+}
+
+// checkCompromised holds the roles that an incident is about to its kind.
+func checkCompromised(i record.Incident, roles []string) error {
+	if i != record.RoleCompromised {
+		return fmt.Errorf("compromised goes with incident = %q: it names the online roles whose keys others may have", record.RoleCompromised)
+	}
+	for n, role := range roles {
+		if !slices.Contains(onlineRoles, role) || slices.Contains(roles[:n], role) {
+			return fmt.Errorf("compromised: %q is none of %s, or is there twice", role, strings.Join(onlineRoles, ", "))
+		}
+	}
+	if len(roles) == 0 {
+		return errors.New("compromised is empty (hint: leave it out where the roles are not known)")
+	}
+	return nil
 }
 
 func (p *Plan) rootRules() {

@@ -183,12 +183,12 @@ var badPlans = []struct {
 }{
 	{"unknown key", []string{"threshold = 3  ", "treshold = 3   "}, `7:1: unknown key "treshold" (hint: known here: threshold, expires, consistent_snapshot)
 6:2: threshold is missing (hint: how many holders must sign a root)`},
-	{"unknown key at the top", []string{"kind =", "colour = \"red\"\nkind ="}, `3:1: unknown key "colour" (hint: known here: kind, name, reason, trusted, earlier, root, token, backup, recipient, holder, person, drop, role)`},
-	{"unknown table", []string{"[backup]", "[backups]"}, `16:2: unknown key "backups" (hint: known here: kind, name, reason, trusted, earlier, root, token, backup, recipient, holder, person, drop, role)`},
+	{"unknown key at the top", []string{"kind =", "colour = \"red\"\nkind ="}, `3:1: unknown key "colour" (hint: known here: kind, name, reason, trusted, earlier, incident, compromised, root, token, backup, recipient, holder, person, drop, role)`},
+	{"unknown table", []string{"[backup]", "[backups]"}, `16:2: unknown key "backups" (hint: known here: kind, name, reason, trusted, earlier, incident, compromised, root, token, backup, recipient, holder, person, drop, role)`},
 	{"unknown role", []string{"[role.snapshot]", "[role.mirrors]\n[role.snapshot]"}, `57:7: unknown key "mirrors" (hint: known here: timestamp, snapshot, targets)`},
 	{"unknown key of a holder", []string{`token = "C-03"`, `token = "C-03"` + "\ncolour = 1"}, `34:1: unknown key "colour" (hint: known here: id, name, token, site, custody, keyid, spare)`},
 	{"unknown key in an inline table", []string{"[role.snapshot]\nthreshold = 1\nkeys = [\"keys/snapshot.pub\"]", "[role]\nsnapshot = {threshold = 1, keys = [\"keys/snapshot.pub\"], x = 2}"}, `58:58: unknown key "x" (hint: known here: threshold, keys)`},
-	{"unknown key with an escape", []string{"kind =", "\"\\u001b[31m\" = 1\nkind ="}, `3:1: unknown key "\x1b[31m" (hint: known here: kind, name, reason, trusted, earlier, root, token, backup, recipient, holder, person, drop, role)`},
+	{"unknown key with an escape", []string{"kind =", "\"\\u001b[31m\" = 1\nkind ="}, `3:1: unknown key "\x1b[31m" (hint: known here: kind, name, reason, trusted, earlier, incident, compromised, root, token, backup, recipient, holder, person, drop, role)`},
 	{"wrong case of a key", []string{"threshold = 3", "Threshold = 3"}, `7:1: wrong case: "Threshold" is written "threshold"`},
 	{"wrong case of a table", []string{"[token]", "[Token]"}, `11:2: wrong case: "Token" is written "token"`},
 	{"wrong case beside the right one", []string{"name = \"Example packages\"", "name = \"Example packages\"\nNAME = \"Other\""}, `5:1: wrong case: "NAME" is written "name"`},

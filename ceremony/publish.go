@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
+	"rootceremony/ceremony/record"
 	"rootceremony/ceremony/transcript"
 	"rootceremony/ceremony/tuf"
 	"rootceremony/keys"
@@ -44,13 +46,15 @@ func (d *Desk) publish(ctx context.Context, a Attendant) error {
 	if err != nil {
 		return err
 	}
-	facts := s.countFacts()
+	facts := s.CountFacts()
 	if len(chain) > 0 {
-		walked, err := walkClients(chain, text)
+		walked, err := WalkClients(chain, text)
 		if err != nil {
 			return err
 		}
-		facts = append(facts, Fact{"Clients", walked})
+		for _, line := range walked.Lines(true) {
+			facts = append(facts, Fact{"Clients", line})
+		}
 	}
 	title := fmt.Sprintf("Publish root v%d", s.Draft.Version)
 	err = a.Type(ctx, Prompt{ID: "publish", Final: true, Message: Message{Title: title,
@@ -65,10 +69,38 @@ func (d *Desk) publish(ctx context.Context, a Attendant) error {
 		ids = append(ids, sig.KeyID)
 	}
 	root := written{rootFile(s.Draft.Version), text}
-	if err := d.record(TypeRootPublished, "room", RootPublished{s.Draft.Version, s.Draft.Digest, root.file(), ids}); err != nil {
+	kit, err := s.kit(text)
+	if err != nil {
+		return err
+	}
+	event := RootPublished{s.Draft.Version, s.Draft.Digest, root.file(), ids, []File{}}
+	for _, file := range kit {
+		event.Kit = append(event.Kit, file.file())
+	}
+	if err := d.record(TypeRootPublished, "room", event); err != nil {
 		return err
 	}
 	return d.mend()
+}
+
+// kitName is how the files of the trust kit are called.
+var kitName = regexp.MustCompile(`^publish/trust/[A-Za-z][A-Za-z0-9.]*$`)
+
+// kit is what those need who ship the root inside an installer or a program.
+func (s *State) kit(root []byte) ([]written, error) {
+	facts := record.KitFacts{Project: s.Plan.Name, Root: root, First: s.Plan.Version}
+	if t := s.Plan.Trusted; t != nil {
+		facts.First = t.Versions[0].Version
+	}
+	made, err := record.Kit(facts)
+	if err != nil {
+		return nil, fmt.Errorf("the trust kit: %w", err)
+	}
+	var files []written
+	for _, f := range made {
+		files = append(files, written{PublishDir + "/trust/" + f.Name, f.Text})
+	}
+	return files, nil
 }
 
 // trustedFiles are the files of the trusted chain in the ceremony directory, as
@@ -89,17 +121,6 @@ func (d *Desk) trustedFiles() ([][]byte, error) {
 		files = append(files, text)
 	}
 	return files, nil
-}
-
-// walkClients walks a client from the first trusted root through to the new one.
-func walkClients(chain [][]byte, root []byte) (string, error) {
-	var c tuf.Chain
-	for _, text := range append(slices.Clone(chain), root) {
-		if _, err := c.Add(text); err != nil {
-			return "", fmt.Errorf("a client would not come to the new root: %w", err)
-		}
-	}
-	return fmt.Sprintf("every version of the trusted chain leads to the new root, in %d steps at most", len(chain)), nil
 }
 
 // verifyRoot reads a root file as a client does that trusts nothing else, and
@@ -132,7 +153,7 @@ func (d *Desk) seal(ctx context.Context, a Attendant) error {
 	exceptions := s.Exceptions // which others may record meanwhile
 	d.mu.Unlock()
 	err := a.Type(ctx, Prompt{ID: "seal", Final: true, Message: Message{Title: "Seal the ceremony",
-		Facts: append(append([]Fact{{"Published", s.Published.File.Name}}, s.countFacts()...), Fact{"Exceptions", fmt.Sprint(exceptions)}),
+		Facts: append(append([]Fact{{"Published", s.Published.File.Name}}, s.CountFacts()...), Fact{"Exceptions", fmt.Sprint(exceptions)}),
 		Text:  []string{text}},
 		Question: "To seal, type seal:"}, "seal")
 	if err != nil {
@@ -265,6 +286,7 @@ func (s *State) published() []File {
 		}
 	}
 	files = append(files, s.Published.File)
+	files = append(files, s.Published.Kit...)
 	if s.Sealed.Fuller != nil {
 		files = append(files, *s.Sealed.Fuller)
 	}
@@ -338,6 +360,16 @@ func (d *Desk) fromLog() ([]written, error) {
 			return nil, err
 		}
 		files = append(files, root)
+		kit, err := s.kit(root.text)
+		if err != nil {
+			return nil, err
+		}
+		for _, file := range kit {
+			// Another version of this program may have other words for it.
+			if slices.Contains(s.Published.Kit, file.file()) {
+				files = append(files, file)
+			}
+		}
 	}
 	if s.Sealed != nil && s.Sealed.Fuller != nil {
 		root, err := s.rootFile(s.Sealed.Fuller.Name, s.Sealed.KeyIDs)

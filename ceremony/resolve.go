@@ -11,6 +11,7 @@ import (
 	"slices"
 	"time"
 
+	"rootceremony/ceremony/record"
 	"rootceremony/ceremony/tuf"
 	"rootceremony/keys"
 )
@@ -32,6 +33,9 @@ type Resolved struct {
 	Kind       string `json:"kind"`        // Create, Rotate or Revoke
 	Name       string `json:"name"`
 	Reason     string `json:"reason,omitempty"`
+
+	Incident    record.Incident `json:"incident,omitempty"`    // Revoke: what has happened, where the plan says
+	Compromised []string        `json:"compromised,omitempty"` // online roles, with record.RoleCompromised
 
 	Version            int64     `json:"version"`           // of the root that will be made
 	Trusted            *Trusted  `json:"trusted,omitempty"` // what it follows; nil for Create
@@ -126,6 +130,9 @@ func (p *Plan) resolve(now time.Time) (*Resolved, error) {
 		Name:       p.Name,
 		Reason:     p.Reason,
 
+		Incident:    p.Incident,
+		Compromised: slices.Clone(p.Compromised),
+
 		Version:            1,
 		Threshold:          p.Root.Threshold,
 		Expires:            expires,
@@ -144,7 +151,7 @@ func (p *Plan) resolve(now time.Time) (*Resolved, error) {
 	if p.Chain != nil {
 		r.Trusted, r.Version = p.Chain.agreed(), p.Chain.Last.Root.Version+1
 	}
-	if r.Earlier, err = p.readEarlier(); err != nil {
+	if r.Earlier, err = p.readEarlier(now); err != nil {
 		return nil, err
 	}
 	if err := r.check(); err != nil {
@@ -229,6 +236,16 @@ func (r *Resolved) check() error {
 	}
 	if err := cmp.Or(checkName(r.Name), checkOptional(r.Reason)); err != nil {
 		return fmt.Errorf("name or reason %w", err)
+	}
+	if r.Incident != "" {
+		if err := checkIncident(r.Kind, r.Incident); err != nil {
+			return err
+		}
+	}
+	if r.Compromised != nil {
+		if err := checkCompromised(r.Incident, r.Compromised); err != nil {
+			return err
+		}
 	}
 	if r.Persons == nil {
 		return errors.New("persons is no list")
@@ -324,7 +341,7 @@ func (r *Resolved) checkTrusted() error {
 	if r.Version != root.Version+1 || r.Kind == Revoke && r.Reason == "" {
 		return fmt.Errorf("root version %d after version %d, or no reason for a revocation", r.Version, root.Version)
 	}
-	accounted, able := map[string]bool{}, 0
+	accounted, able := map[string]bool{}, map[string]bool{} // by id, and by value
 	account := func(id string) error {
 		if !slices.Contains(root.Roles[tuf.RoleRoot].KeyIDs, id) || accounted[id] {
 			return fmt.Errorf("the key %q is no root key of version %d, or is there twice", id, root.Version)
@@ -334,15 +351,15 @@ func (r *Resolved) checkTrusted() error {
 	}
 	for _, h := range r.Holders {
 		if h.Custody == Existing {
-			able++
 			if err := account(h.KeyID); err != nil {
 				return err
 			}
+			able[valueOf(root, h.KeyID)] = true
 		}
 	}
 	ids := map[string]bool{}
 	for _, h := range r.Holders {
-		ids[h.ID] = true
+		ids[h.ID], ids["token "+fold(h.Token)] = true, h.Token != ""
 	}
 	for _, d := range r.Drops {
 		if err := cmp.Or(checkKeyID(d.KeyID), checkDropReason(d.Reason), checkOptional(d.Name), account(d.KeyID)); err != nil {
@@ -351,19 +368,22 @@ func (r *Resolved) checkTrusted() error {
 		if err := checkSticker(d.Token); d.Token != "" && err != nil {
 			return fmt.Errorf("dropped key: %w", err)
 		}
+		if ids["token "+fold(d.Token)] {
+			return fmt.Errorf("dropped key: the token %q is also a holder's", d.Token)
+		}
 		if (d.ID != dropID(d.KeyID, 8) && d.ID != dropID(d.KeyID, maxID-len("old-"))) || checkID(d.ID) != nil || ids[d.ID] {
 			return fmt.Errorf("dropped key: the id %q is not one of this plan", d.ID)
 		}
 		ids[d.ID] = true
 		if d.Reason != Lost {
-			able++
+			able[valueOf(root, d.KeyID)] = true
 		}
 	}
 	if n := len(root.Roles[tuf.RoleRoot].KeyIDs); len(accounted) != n {
 		return fmt.Errorf("%d of the %d root keys of version %d are nobody's", n-len(accounted), n, root.Version)
 	}
-	if need := root.Roles[tuf.RoleRoot].Threshold; able < need {
-		return fmt.Errorf("%d keys of version %d are left that can sign, and %d must", able, root.Version, need)
+	if need := root.Roles[tuf.RoleRoot].Threshold; len(able) < need {
+		return fmt.Errorf("%d keys of version %d are left that can sign, and %d must", len(able), root.Version, need)
 	}
 	return nil
 }

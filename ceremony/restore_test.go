@@ -160,7 +160,7 @@ func (s *stage) copied(t *testing.T) *stage {
 		t.Fatal(err)
 	}
 	var err error
-	if again.drawer, err = virtual.OpenDrawer(again.tokens); err != nil {
+	if again.drawer, err = virtual.OpenDrawer(again.tokens()); err != nil {
 		t.Fatal(err)
 	}
 	return again

@@ -62,7 +62,7 @@ func members(t testing.TB, desk *ceremony.Desk) []member {
 func (s *stage) follow(plan string, stickers ...string) (*stage, *ceremony.Desk) {
 	t := s.t
 	t.Helper()
-	next := &stage{t: t, dir: t.TempDir(), drawer: s.drawer, tokens: s.tokens, real: s.real}
+	next := &stage{t: t, dir: t.TempDir(), drawer: s.drawer, shared: s.tokens(), real: s.real}
 	published, err := filepath.Glob(filepath.Join(s.dir, ceremony.PublishDir, "*.root.json"))
 	if err != nil || len(published) == 0 {
 		t.Fatal("nothing was published: ", err)
@@ -136,6 +136,36 @@ func TestRotation(t *testing.T) {
 	}
 	if chain := published(t, third.dir); len(chain) != 3 {
 		t.Fatalf("%d roots", len(chain))
+	}
+	for _, line := range desk.Status() {
+		t.Log(line)
+	}
+}
+
+// Backups of a new key are sealed for the holders whose keys stay, once their
+// tokens have shown that they open them.
+func TestRotationWithBackups(t *testing.T) {
+	first, desk := withBackups(t)
+	if err := runAll(desk, &ceremony.Script{}); err != nil {
+		t.Fatal(err)
+	}
+	people := members(t, desk)
+	people[4].drop = ceremony.Retired
+	safe := desk.State().Plan.Backup.Recipients[0]
+	plan := following(ceremony.Rotate, "", people...) + fmt.Sprintf("\n[[holder]]\nname = \"Farah Aziz\"\ntoken = \"F-06\"\ncustody = \"backed-up\"\n\n"+
+		"[backup]\nquorum = 3\nrecipients = [\"holders\", %q]\n\n[[recipient]]\nname = %[1]q\nage = %[2]q\n", safe.Name, safe.Age)
+	plan = strings.Replace(plan, "trusted =", fmt.Sprintf("earlier = [%q]\ntrusted =", first.dir), 1)
+	second, desk := first.follow(plan, "F-06")
+	identity := filepath.Join(ceremony.IdentitiesDir, safe.ID+".txt")
+	text, err := os.ReadFile(filepath.Join(first.dir, identity))
+	if err == nil {
+		err = transcript.WriteNew(filepath.Join(second.dir, identity), text, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := runAll(desk, &ceremony.Script{}); err != nil {
+		t.Fatal(err)
 	}
 	for _, line := range desk.Status() {
 		t.Log(line)

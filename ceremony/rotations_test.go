@@ -329,7 +329,7 @@ func (s *stage) signedElsewhere(a ceremony.Attendant, ids ...string) []byte {
 func (s *stage) duplicate() (*stage, *ceremony.Desk) {
 	t := s.t
 	t.Helper()
-	other := &stage{t: t, dir: t.TempDir(), drawer: s.drawer, tokens: s.tokens, real: s.real}
+	other := &stage{t: t, dir: t.TempDir(), drawer: s.drawer, shared: s.tokens(), real: s.real}
 	if err := os.CopyFS(other.dir, os.DirFS(s.dir)); err != nil {
 		t.Fatal(err)
 	}

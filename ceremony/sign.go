@@ -187,24 +187,8 @@ func (d *Desk) sign(ctx context.Context, a Attendant, id string) error {
 	if err != nil {
 		return err
 	}
-	return a.Tell(ctx, Message{Title: h.Holder.Name + ": signed", Facts: d.state.countFacts(),
+	return a.Tell(ctx, Message{Title: h.Holder.Name + ": signed", Facts: d.state.CountFacts(),
 		Text: []string{"The signature is verified and recorded. Put the token back into its bag."}})
-}
-
-// countFacts shows how many signatures there are of how many, for each root that
-// needs them.
-func (s *State) countFacts() []Fact {
-	var facts []Fact
-	for i, report := range s.Counts() {
-		label := "New root"
-		if s.Plan.Trusted == nil {
-			label = "Signatures"
-		} else if i == 0 {
-			label = "Old root"
-		}
-		facts = append(facts, Fact{label, report.Text(s.signerNames())})
-	}
-	return facts
 }
 
 // show looks at the token that holds a key of the trusted root, and records
@@ -317,7 +301,7 @@ func (d *Desk) typedWords(ctx context.Context, a Attendant, signer *HolderState)
 		return err
 	}
 	prompt := Prompt{ID: "sign.words " + h.ID, Final: true, Message: Message{Title: fmt.Sprintf("%s: sign root v%d", h.Name, d.state.Draft.Version),
-		Facts: []Fact{{"SHA-256", grouped(d.state.Draft.Digest)}, {"Counts for", d.state.countsFor(signer)}},
+		Facts: append([]Fact{{"SHA-256", grouped(d.state.Draft.Digest)}, {"Counts for", d.state.countsFor(signer)}}, d.state.CountFacts()...),
 		Text:  []string{"A signature cannot be taken back. Read the words from the second machine's screen, not from this one."}},
 		Question: "To sign, type " + which + " of the draft:"}
 	if !d.state.Reviewed.SecondMachine {

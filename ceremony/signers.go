@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"rootceremony/ceremony/transcript"
 	"rootceremony/ceremony/tuf"
@@ -122,22 +123,57 @@ func good(reports []tuf.Report) bool {
 	return !slices.ContainsFunc(reports, func(r tuf.Report) bool { return !r.Good() })
 }
 
-// countsText says the counts in words: "old root: 2 of 3, missing Alice, Chen or
-// Dana; new root: 1 of 3, missing ...".
-func (s *State) countsText() string {
-	text := ""
-	names := s.signerNames()
+// CountFacts say how many signatures there are of how many, for each root that
+// needs them, and who can still help.
+func (s *State) CountFacts() []Fact {
+	var facts []Fact
 	for i, report := range s.Counts() {
+		label := "New root"
 		if s.Plan.Trusted == nil {
-			return report.Text(names)
+			label = "Signatures"
+		} else if i == 0 {
+			label = "Old root"
 		}
-		if i == 0 {
-			text = "old root: " + report.Text(names)
-		} else {
-			text += "; new root: " + report.Text(names)
-		}
+		facts = append(facts, Fact{label, report.Text(s.signerNames())})
 	}
-	return text
+	if help := s.canHelp(); len(help) > 0 && s.Plan.Trusted != nil && !s.Enough() {
+		facts = append(facts, Fact{"Can help", strings.Join(help, ", ")})
+	}
+	return facts
+}
+
+// countsText is CountFacts in one line: "old root: 2 of 3: missing Alice or Chen;
+// new root: ...".
+func (s *State) countsText() string {
+	var parts []string
+	for _, f := range s.CountFacts() {
+		parts = append(parts, strings.ToLower(f.Label[:1])+f.Label[1:]+": "+f.Value)
+	}
+	return strings.Join(parts, "; ")
+}
+
+// canHelp are those whose signatures are still needed and can be had, and for
+// which root.
+func (s *State) canHelp() []string {
+	var names []string
+	for _, h := range s.signers() {
+		if s.signedDigest(h) != "" || !s.needed(h) {
+			continue
+		}
+		which := "both"
+		switch {
+		case h.Holder.Custody == Dropped && s.dropOf(h).Reason == Lost:
+			continue
+		case h.Holder.Custody == Dropped && s.dropOf(h).Reason == Stolen:
+			which = "old, if restored from its backup"
+		case h.Holder.Custody == Dropped:
+			which = "old"
+		case h.Holder.Custody != Existing:
+			which = "new"
+		}
+		names = append(names, fmt.Sprintf("%s (%s)", h.Holder.Name, which))
+	}
+	return names
 }
 
 // signerNames are what people call the signers, by key id.

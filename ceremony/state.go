@@ -50,19 +50,21 @@ type State struct {
 
 // HolderState is one holder's part of it.
 type HolderState struct {
-	Holder    Holder
-	Serial    uint32 // of the token in use; 0: none yet
-	Prepared  *Prepared
-	Partial   bool // the token must be wiped before it can be prepared
-	Locked    bool // the token has PUK and management key, which are backed up, and no root key
-	Stored    []*BackupStored
-	Key       *KeyMade
-	Proved    *KeyProved
-	Collected *Collected // made elsewhere; it counts once it is confirmed
-	Confirmed *Confirmed
-	Signature *SignatureMade
-	Head      *HeadSigned // the newest head the holder has signed
-	Open      *Intention
+	Holder     Holder
+	Serial     uint32 // of the token in use; 0: none yet
+	Prepared   *Prepared
+	Partial    bool // the token must be wiped before it can be prepared
+	Locked     bool // the token has PUK and management key, which are backed up, and no root key
+	Stored     []*BackupStored
+	Key        *KeyMade
+	Proved     *KeyProved
+	Collected  *Collected // made elsewhere; it counts once it is confirmed
+	Confirmed  *Confirmed
+	Signature  *SignatureMade
+	Retired    *TokenRetired // the token of a dropped key
+	NotRetired *NotRetired
+	Head       *HeadSigned // the newest head the holder has signed
+	Open       *Intention
 
 	// Replacement is the token that takes the place of this one, with the same
 	// root key, while that is being made. Former are the serials of those that
@@ -205,6 +207,12 @@ func (s *State) apply(e transcript.Event) error {
 		return s.signatureMade(e)
 	case TypeHeadSigned:
 		return s.headSigned(e)
+	case TypeRetireIntended:
+		return s.retireIntended(e)
+	case TypeRetired:
+		return s.retired(e)
+	case TypeNotRetired:
+		return s.notRetired(e)
 	case TypeHeadsWaived:
 		return s.headsWaived(e)
 	case TypeRootPublished:
@@ -734,7 +742,13 @@ func (s *State) rootPublished(e transcript.Event) error {
 	if err != nil {
 		return err
 	}
+	for _, f := range data.Kit {
+		if !kitName.MatchString(f.Name) {
+			return fmt.Errorf("the file %q is no part of the kit", f.Name)
+		}
+	}
 	s.Published = &data
+	s.Files = append(s.Files, data.Kit...)
 	if t := s.Plan.Trusted; t != nil {
 		for _, v := range t.Versions {
 			s.Files = append(s.Files, File{rootFile(v.Version), v.SHA256})

@@ -119,7 +119,11 @@ func (d *Desk) tasks() []Task {
 		tasks = append(tasks, Task{ID: "abandon", Group: GroupSign, Title: "Abandon the draft", State: Ready, Optional: true, Aside: true,
 			Reason: "it must not become a root", do: d.abandon})
 	}
-	return append(tasks, d.publishTask(), d.sealTask(), d.headsTask(), d.sumsTask())
+	tasks = append(tasks, d.publishTask())
+	for _, drop := range s.Plan.Drops {
+		tasks = append(tasks, d.retireTask(s.Holders[drop.ID]))
+	}
+	return append(tasks, d.sealTask(), d.headsTask(), d.sumsTask())
 }
 
 func doneIf(done bool) TaskState {
@@ -274,34 +278,33 @@ func (d *Desk) publishTask() Task {
 
 // tooFewText says how many signatures there are of how many.
 func (s *State) tooFewText() string {
-	var parts []string
-	for i, report := range s.Counts() {
-		which := ""
-		if s.Plan.Trusted != nil {
-			which = map[bool]string{true: "for the old root ", false: "for the new root "}[i == 0]
-		}
-		parts = append(parts, fmt.Sprintf("%s%d of %d signatures", which, report.Have, report.Need))
+	if s.Plan.Trusted != nil && s.Draft != nil {
+		return "waits for signatures: " + s.countsText()
 	}
-	if len(parts) == 0 {
-		return fmt.Sprintf("has 0 of %d signatures", s.Plan.Threshold)
-	}
-	return "has " + strings.Join(parts, " and ")
+	return fmt.Sprintf("has %d of %d signatures", len(s.Signatures()), s.Plan.Threshold)
 }
 
 // cannotHelp tells whether a signer's signature is not waited for: the roots for
 // which it would count have enough, or the plan says that the key cannot sign.
 func (s *State) cannotHelp(h *HolderState) bool {
-	for _, d := range s.Plan.Drops {
-		if d.ID == h.Holder.ID && (d.Reason == Lost || d.Reason == Stolen) {
+	if h.Holder.Custody == Dropped {
+		if reason := s.dropOf(h).Reason; reason == Lost || reason == Stolen {
 			return true
 		}
 	}
-	needed := false
+	return s.Root != nil && !s.needed(h)
+}
+
+// needed tells whether a signature of the holder would count for a root that has
+// too few yet.
+func (s *State) needed(h *HolderState) bool {
 	for _, report := range s.Counts() {
 		counts := slices.ContainsFunc(report.Keys, func(k tuf.KeyResult) bool { return k.KeyID == h.keyID() })
-		needed = needed || counts && !report.Good()
+		if counts && !report.Good() {
+			return true
+		}
 	}
-	return s.Root != nil && !needed
+	return false
 }
 
 func (d *Desk) sealTask() Task {
@@ -372,6 +375,14 @@ func (d *Desk) Status() []string {
 			line += " (" + t.Reason + ")"
 		}
 		lines = append(lines, line)
+	}
+	if d.state.Published == nil {
+		for _, fact := range d.state.CountFacts() {
+			lines = append(lines, strings.ToLower(fact.Label)+": "+fact.Value)
+		}
+	}
+	for _, ab := range d.state.Abandoned {
+		lines = append(lines, fmt.Sprintf("abandoned: draft %.8s, %d signatures: %s", ab.Draft.Digest, len(ab.Signed), ab.Why))
 	}
 	for _, name := range d.damaged {
 		lines = append(lines, "damaged: "+name+" is gone, or was changed after it was sealed: put it back from one of the copies")

@@ -189,6 +189,9 @@ func (p *Plan) trustedRules() {
 		p.check(path+".name", "name", d.Name, checkOptional)
 		if !p.absent(path + ".token") {
 			p.check(path+".token", "token", d.Token, checkSticker)
+			if i := slices.IndexFunc(p.Holders, func(h Holder) bool { return h.Token != "" && fold(h.Token) == fold(d.Token) }); i >= 0 {
+				p.fault(path+".token", "token %q is the sticker of %q already (hint: a new sticker for a new token; the old one signs before it is reset)", d.Token, p.Holders[i].Name)
+			}
 		}
 		d.ID = dropID(d.KeyID, 8)
 		if seen[d.ID] {
@@ -261,17 +264,17 @@ func (p *Plan) accountRules(root *tuf.Root) {
 		}
 		owner[id] = who
 	}
-	stays, lost := 0, 0
+	able := map[string]bool{} // by value: a key under two ids signs once
 	for i, h := range p.Holders {
 		if h.Custody == Existing {
 			claim(element("holder", i)+".keyid", h.KeyID, "that of "+quote(h.Name))
-			stays++
+			able[valueOf(root, h.KeyID)] = true
 		}
 	}
 	for i, d := range p.Drops {
 		claim(element("drop", i)+".keyid", d.KeyID, "dropped")
-		if d.Reason == Lost {
-			lost++
+		if d.Reason != Lost {
+			able[valueOf(root, d.KeyID)] = true
 		}
 	}
 	for _, id := range role.KeyIDs {
@@ -280,23 +283,34 @@ func (p *Plan) accountRules(root *tuf.Root) {
 			delete(p.said, "trusted") // each is said
 		}
 	}
-	if able := len(role.KeyIDs) - lost; able < role.Threshold && len(p.faults) == 0 {
-		p.fault(element("drop", 0), "version %d must be signed by %d of its keys to be followed, and with these drops only %d are left that can sign: no client would accept the new root (hint: where a backup opens, restore the key first and drop it as retired; where none does, only a new chain is left: rootceremony plan --kind revoke says how)",
-			root.Version, role.Threshold, able)
+	if len(able) < role.Threshold && len(p.faults) == 0 {
+		p.fault(element("drop", 0), "version %d must be signed by %d of its keys to be followed, and with these drops only %d can still sign: no client would accept the new root (hint: where a backup opens, restore the key first and drop it as retired; where none does, only a new chain is left: rootceremony plan --kind revoke says how)",
+			root.Version, role.Threshold, len(able))
 	}
 	if p.absent("root.threshold") {
 		p.Root.Threshold = role.Threshold
 		if n := len(p.Holders); role.Threshold > n && n > 0 {
 			p.fault("root", "threshold is %d as in version %d, but there are only %d holders then (hint: threshold = ..., with fewer)", role.Threshold, root.Version, n)
 		}
+		p.quorumRules() // which did not know the threshold before
 	}
 	if p.absent("root.consistent_snapshot") {
 		p.Root.ConsistentSnapshot = root.ConsistentSnapshot
+	}
+	gets := func(h Holder) bool { return h.Custody != Existing }
+	if len(p.Holders) > 0 && !slices.ContainsFunc(p.Holders, gets) && p.Backup.Quorum > 0 {
+		p.fault("backup", "[backup] is for new keys, and no holder of this plan gets one (hint: leave it out; the backups of keys that stay are those of earlier ceremonies)")
 	}
 	// The same key under two ids would count once here, and twice elsewhere.
 	if len(p.faults) == 0 {
 		p.duplicateRules(root, owner)
 	}
+}
+
+// valueOf names the key with an id of a root by what it is.
+func valueOf(root *tuf.Root, id string) string {
+	key, _ := root.Key(id)
+	return key.Value()
 }
 
 func (p *Plan) duplicateRules(root *tuf.Root, owner map[string]string) {

@@ -92,7 +92,7 @@ func (s *stage) openToken(sticker string) keys.Token {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	opener, err := virtual.Open(keys.Backend{Kind: virtual.Kind, Dir: s.tokens, Plugged: []uint32{serial}})
+	opener, err := virtual.Open(keys.Backend{Kind: virtual.Kind, Dir: s.tokens(), Plugged: []uint32{serial}})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -101,6 +101,13 @@ func (s *stage) openToken(sticker string) keys.Token {
 		s.t.Fatal(err)
 	}
 	return token
+}
+
+func (s *stage) tokens() string {
+	if s.shared != "" {
+		return s.shared
+	}
+	return filepath.Join(s.dir, filepath.FromSlash(ceremony.TokensDir))
 }
 
 // block spends all tries of a token's PIN.
@@ -123,7 +130,7 @@ func (s *stage) puk(sticker string) string {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	file, err := os.ReadFile(filepath.Join(s.tokens, fmt.Sprintf("%d.token", serial)))
+	file, err := os.ReadFile(filepath.Join(s.tokens(), fmt.Sprintf("%d.token", serial)))
 	if err != nil {
 		s.t.Fatal(err)
 	}

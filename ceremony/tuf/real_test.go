@@ -99,6 +99,14 @@ func checkReal(t *testing.T, data []byte, f *File) {
 	if err := next.Check(f.Root); err != nil {
 		t.Errorf("version %d: its successor: %v", f.Root.Version, err)
 	}
+	// Nor does it matter that its white space is ours then.
+	text, err := Assemble(next, nil, f.Root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := must(Parse(text)).Root.Check(f.Root); err != nil {
+		t.Errorf("version %d: its successor, read again: %v", f.Root.Version, err)
+	}
 }
 
 func TestRealDrafts(t *testing.T) {

@@ -105,7 +105,8 @@ func writtenSpec(s string) bool {
 
 // Check tells whether the root keeps to the profile that we write, and if not,
 // which rule it breaks. Keys and fields that one of the previous roots holds
-// in the same bytes may stay as they are; the version must follow on theirs.
+// in the same canonical bytes may stay as they are; the version must follow on
+// theirs.
 func (r *Root) Check(previous ...*Root) error {
 	if err := r.checkHead(previous); err != nil {
 		return err
@@ -165,9 +166,17 @@ func (r *Root) checkHead(previous []*Root) error {
 	return nil
 }
 
-// carries tells whether one of the roots holds the very same field.
+// carries tells whether one of the roots holds the very same field. White space
+// between tokens, which another program may have changed, is not signed.
 func carries(previous []*Root, fields func(*Root) []Field, f Field) bool {
-	return slices.ContainsFunc(previous, func(p *Root) bool { return slices.Contains(fields(p), f) })
+	same := func(o Field) bool { return o.Name == f.Name && canonicalText(o.Value) == canonicalText(f.Value) }
+	return slices.ContainsFunc(previous, func(p *Root) bool { return slices.ContainsFunc(fields(p), same) })
+}
+
+// carriesKey is carries for keys.
+func carriesKey(previous []*Root, k Key) bool {
+	same := func(o Key) bool { return o.ID == k.ID && canonicalText(o.object) == canonicalText(k.object) }
+	return slices.ContainsFunc(previous, func(p *Root) bool { return slices.ContainsFunc(p.Keys, same) })
 }
 
 func (r *Root) checkKeys(previous []*Root) error {
@@ -179,12 +188,11 @@ func (r *Root) checkKeys(previous []*Root) error {
 	}
 	ids, values := map[string]bool{}, map[string]string{}
 	for _, k := range r.Keys {
-		carried := slices.ContainsFunc(previous, func(p *Root) bool { return slices.Contains(p.Keys, k) })
 		other, twice := values[k.Value()]
 		switch {
 		case ids[k.ID]:
 			return fmt.Errorf("the key id %s stands twice in keys", printable(k.ID))
-		case !carried && !k.asWritten():
+		case !k.asWritten() && !carriesKey(previous, k):
 			return fmt.Errorf("key %s is not as we write keys: id = SHA-256 of a key object with keytype, scheme and keyval only", short(k.ID))
 		case twice:
 			return fmt.Errorf("the keys %s and %s are one and the same key", short(other), short(k.ID))

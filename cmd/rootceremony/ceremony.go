@@ -7,12 +7,15 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"rootceremony/ceremony"
 	"rootceremony/ceremony/transcript"
+	"rootceremony/ceremony/tuf"
 	"rootceremony/keys"
 	"rootceremony/keys/yubikey"
 	"rootceremony/ui"
@@ -84,13 +87,13 @@ func planCommand(args []string) error {
 	if onScreen(*plainly) {
 		return showUI(&ui.Room{Desk: &planDesk{dir: dir, kind: *kind}})
 	}
-	file := filepath.Join(dir, ceremony.PlanFile)
 	front, err := plain.New(os.Stdin, os.Stdout, plain.Options{Interview: true})
 	if err != nil {
 		return err
 	}
 	defer front.Close()
-	text, err := ceremony.Interview(context.Background(), front, dir, *kind, clock())
+	ctx := context.Background()
+	come, err := ceremony.Interview(ctx, front, dir, *kind, clock())
 	if errors.Is(err, ceremony.ErrLeft) || errors.Is(err, ceremony.ErrBack) {
 		fmt.Fprintln(os.Stderr, "rootceremony: left early; nothing was written")
 		return errUnfinished
@@ -98,10 +101,15 @@ func planCommand(args []string) error {
 	if err != nil {
 		return err
 	}
-	if err := transcript.WriteNew(file, text, 0o644); err != nil {
+	if err := come.Write(dir); err != nil {
 		return err
 	}
-	fmt.Fprintf(os.Stderr, "rootceremony: wrote %s (hint: rootceremony check %s says what it would make)\n", file, file)
+	if err := front.Tell(ctx, come.After); err != nil {
+		return err
+	}
+	for _, name := range slices.Sorted(maps.Keys(come.Files)) {
+		fmt.Fprintf(os.Stderr, "rootceremony: wrote %s\n", filepath.Join(dir, name))
+	}
 	return nil
 }
 
@@ -157,6 +165,7 @@ type ceremonyStatus struct {
 	Tasks      []ceremony.Task `json:"tasks"`
 	Signatures int             `json:"signatures"`
 	Threshold  int             `json:"threshold"`
+	Counts     []tuf.Report    `json:"counts,omitempty"` // for the trusted root, and for the new one
 	Exceptions int             `json:"exceptions"`
 	Published  string          `json:"published,omitempty"` // file in the directory
 }
@@ -183,6 +192,7 @@ func statusCommand(args []string) error {
 		status.Name, status.Kind, status.Digest = state.Plan.Name, state.Plan.Kind, state.Digest
 		status.Threshold, status.Signatures = state.Plan.Threshold, len(state.Signatures())
 	}
+	status.Counts = state.Counts()
 	if next, ok := desk.Next(); ok {
 		status.Next = next.ID
 	}

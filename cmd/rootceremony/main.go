@@ -31,6 +31,7 @@ const usage = `Usage:
                           [--attestation-root FILE] [--attestation-intermediates FILE]
     rootceremony enrol PLAN --holder NAME [--plain] [--tokens virtual|pcsc]
                           [--attestation-root FILE] [--attestation-intermediates FILE]
+    rootceremony sign FILE [--trusted PATH] [-o FILE] [--plain] [--rehearsal DIR]
     rootceremony collect DIR FILE... [--attestation-root FILE]
                           [--attestation-intermediates FILE]
     rootceremony restore DIR [--plain] [--attestation-root FILE]
@@ -54,7 +55,12 @@ the same on virtual tokens, with an example plan where none is given, or with
 identities of recipients that are no tokens are, as ID.txt. enrol prepares the token of a holder who
 is elsewhere, for the plan that the ceremony has agreed (its plan.resolved.json,
 or a plan.toml whose expiry is a date), in the folder enrolment-ID here; collect
-takes the file that it writes into the ceremony in DIR. restore has a quorum
+takes the file that it writes into the ceremony in DIR. sign has a holder who is
+elsewhere review root metadata that others have made, against their own trusted
+copy (--trusted: a root file, or a folder of N.root.json) or a SHA-256 that they
+know from elsewhere, and writes their signature to a file of its own (-o; else
+N.root.KEYID.json here), for collect; --rehearsal names the directory of a
+rehearsal, whose virtual tokens sign roots of rehearsals. restore has a quorum
 open a backup: it puts a lost token's root key on a fresh one, or sets a new PIN
 where the old one is forgotten. checkup has holders and recipients show, long
 before the next ceremony, that everything still works. token does one thing with one token:
@@ -92,6 +98,7 @@ var commands = map[string]func([]string) error{
 	"run":       runCommand,
 	"rehearse":  rehearseCommand,
 	"enrol":     enrolCommand,
+	"sign":      signCommand,
 	"collect":   collectCommand,
 	"restore":   restoreCommand,
 	"checkup":   checkupCommand,

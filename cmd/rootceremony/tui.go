@@ -143,16 +143,15 @@ func (p *planDesk) Exception(string, string, string) error { return errNotBegun 
 
 // Run asks for the plan and writes it.
 func (p *planDesk) Run(ctx context.Context, _ string, a ceremony.Attendant) error {
-	text, err := ceremony.Interview(ctx, a, p.dir, p.kind, clock())
+	come, err := ceremony.Interview(ctx, a, p.dir, p.kind, clock())
 	if err != nil {
 		return err
 	}
-	if err := transcript.WriteNew(p.file(), text, 0o644); err != nil {
+	if err := come.Write(p.dir); err != nil {
 		return err
 	}
 	p.done = true
-	return a.Tell(ctx, ceremony.Message{Title: "The plan is written", Facts: []ceremony.Fact{{Label: "File", Value: p.file()}},
-		Text: []string{"Have everybody read it before the day. rootceremony check " + p.file() + " says what it would make."}})
+	return a.Tell(ctx, come.After)
 }
 
 // statusLines say how far a ceremony is.

@@ -1,0 +1,712 @@
+package ceremony
+
+import (
+	"cmp"
+	"fmt"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"rootceremony/ceremony/record"
+	"rootceremony/ceremony/transcript"
+	"rootceremony/ceremony/tuf"
+	"rootceremony/keys"
+	"rootceremony/keys/backup"
+)
+
+// What haste is worth, as the last word to people who are about to act.
+const (
+	noRace     = "There is no race: fewer keys than the threshold sign nothing. Rested and rehearsed is better than tonight."
+	hurryRoles = "Here haste matters: the service that signs stops first. Metadata signed with the new keys goes live together with the new root, not before and not after."
+	hurryUsers = "Until the new root is published clients refuse all updates: hurry for them. It is no hole, and no clock is to be turned back."
+)
+
+// revoke asks what has happened, and leads to the shortest way out that is
+// safe: another root, no root at all, or the honest answer that no root helps.
+func (iv *interview) revoke() error {
+	p := &iv.plan
+	var choices []Choice
+	for _, i := range record.Incidents {
+		choices = append(choices, Choice{string(i), i.Label()})
+	}
+	what, err := iv.a.Choose(iv.ctx, Prompt{ID: "revoke.what", Message: Message{Title: "Emergency",
+		Text: []string{"Nothing is changed and nothing is signed here: the answers make a plan, which everybody can read first. Take your time."}},
+		Question: "What has happened?"}, choices)
+	if err != nil {
+		return err
+	}
+	if err := iv.happened(record.Incident(what)); err != nil {
+		return err
+	}
+	reason := map[record.Incident]string{record.TokenStolen: Stolen, record.HolderLeft: Compromised}[p.Incident]
+	if p.Incident == record.PINSeen {
+		if reason, err = iv.pinSeen(); err != nil || reason == "" {
+			return err
+		}
+	}
+	if err := iv.source(); err != nil {
+		return err
+	}
+	switch p.Incident {
+	case record.TokenLost, record.QuorumLost:
+		return iv.lost()
+	case record.RoleCompromised:
+		return iv.rolesCompromised()
+	case record.QuorumStolen:
+		return iv.noWay()
+	case record.RootExpired:
+		return iv.leaveOut(nil, "", nil)
+	}
+	return iv.inOtherHands(reason)
+}
+
+// happened takes note of an incident, and says what is known about such ones.
+func (iv *interview) happened(i record.Incident) error {
+	iv.plan.Incident = i
+	return iv.a.Tell(iv.ctx, Message{Title: i.Label(), Lines: i.Advice()})
+}
+
+// pinSeen asks where the token was. It returns why its key is to be dropped, or
+// nothing where another PIN is enough.
+func (iv *interview) pinSeen() (string, error) {
+	where, err := iv.a.Choose(iv.ctx, Prompt{ID: "revoke.pin", Question: "Where has the token been since then?"}, []Choice{
+		{"in-hand", "in its holder's hands, or locked away, all the time"},
+		{"out", "out of hand for a while, or nobody can tell; it is back now"},
+		{"gone", "it is gone"},
+	})
+	switch {
+	case err != nil:
+		return "", err
+	case where == "out":
+		return Compromised, nil
+	case where == "gone":
+		return Stolen, iv.happened(record.TokenStolen)
+	}
+	iv.out.After = Message{Title: "Change the PIN: no new root is needed", Text: []string{
+		"A PIN without its token signs nothing. The holder puts the token into a computer of their own, runs the first command, types the PIN that was seen, and twice a new one of 6 to 8 digits, with nobody watching.",
+		"If the holder does not know the PIN any more, the second command sets a new one with the PUK from the backup; it takes the folder of the ceremony that made the key. rootceremony checkup with the same folder shows that the new PIN works.",
+		"Nothing was written. " + noRace},
+		Lines: []string{"ykman piv access change-pin", "rootceremony restore DIR"}}
+	return "", nil
+}
+
+// source finds out what the next root follows, and who holds its keys.
+func (iv *interview) source() error {
+	err := iv.askEarlier("The folder of the ceremony that made the newest root? Names and backups are known from it.")
+	if err != nil {
+		return err
+	}
+	suggested := iv.newestChain()
+	_, err = ReadTrusted(iv.at(suggested))
+	switch {
+	case err == nil:
+		err = iv.takeChain(suggested)
+	case iv.plan.Incident == record.QuorumStolen: // of which no root follows
+		err = iv.maybeChain()
+	default:
+		err = iv.askChain(suggested)
+	}
+	if err != nil {
+		return err
+	}
+	if iv.chain != nil {
+		if err := iv.a.Tell(iv.ctx, iv.chainMessage()); err != nil {
+			return err
+		}
+	}
+	if iv.plan.Name != "" {
+		return nil
+	}
+	return iv.text("plan.name", &iv.plan.Name, "What is the project's name?", "", checkName)
+}
+
+// maybeChain is askChain where going on without is possible.
+func (iv *interview) maybeChain() error {
+	path := ""
+	err := iv.text("plan.trusted", &path, "Where are the published roots? The notice for users takes facts from them. "+iv.paths(), "not at hand", func(s string) error {
+		_, err := ReadTrusted(iv.at(s))
+		return err
+	})
+	if err != nil || path == "" {
+		return err
+	}
+	return iv.takeChain(path)
+}
+
+// pick asks for root keys of the trusted root, and returns their ids.
+func (iv *interview) pick(question string) ([]string, error) {
+	all := iv.oldKeys()
+	if len(all) == 1 {
+		return all, nil
+	}
+	m := Message{Title: "Which keys"}
+	for i, id := range all {
+		m.Lines = append(m.Lines, fmt.Sprintf("%3d  %s", i+1, iv.keyLabel(id)))
+	}
+	var picked []string
+	_, err := iv.a.Ask(iv.ctx, Prompt{ID: "revoke.which", Message: m, Question: question + " Its number, or several with commas"}, func(s string) error {
+		picked = nil
+		for _, word := range splitFiles(s) {
+			if err := numberFrom(word, 1, len(all)); err != nil {
+				return fmt.Errorf("%w in the list (hint: as in 2, or 2,3)", err)
+			}
+			n, _ := strconv.Atoi(word)
+			if slices.Contains(picked, all[n-1]) {
+				return fmt.Errorf("%d is there twice", n)
+			}
+			picked = append(picked, all[n-1])
+		}
+		return nil
+	})
+	return picked, err
+}
+
+// rest are the root keys but for some.
+func (iv *interview) rest(without []string) []string {
+	return slices.DeleteFunc(slices.Clone(iv.oldKeys()), func(id string) bool { return slices.Contains(without, id) })
+}
+
+// lost leads out of the loss of tokens that nobody else has: a backup brings a
+// key back, and a root without it does where enough are left to sign that.
+func (iv *interview) lost() error {
+	ids, err := iv.pick("Whose token is lost?")
+	if err != nil {
+		return err
+	}
+	rest, need := iv.rest(ids), iv.oldThreshold()
+	back, err := iv.lookForBackups(ids)
+	if err != nil {
+		return err
+	}
+	if len(rest) >= need {
+		iv.plan.Incident = record.TokenLost
+		if len(back) > 0 {
+			if back, err = iv.restoreOrDrop(ids, back); err != nil {
+				return err
+			}
+		}
+	} else if iv.plan.Incident == record.TokenLost {
+		if err := iv.happened(record.QuorumLost); err != nil {
+			return err
+		}
+	}
+	gone := slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return restores(back, id) })
+	switch {
+	case len(rest)+len(back) < need:
+		return iv.noWay()
+	case len(gone) == 0:
+		iv.restoreOnly(back)
+		return nil
+	}
+	return iv.leaveOut(gone, Lost, back)
+}
+
+// restoreOrDrop asks whether keys are restored that need not be, and returns
+// those that are.
+func (iv *interview) restoreOrDrop(ids []string, back []restorable) ([]restorable, error) {
+	restore := "restore the key from its backup, on a fresh token: no new root (recommended)"
+	if len(back) < len(ids) {
+		restore = fmt.Sprintf("restore %d of the %d keys from their backups; a new root drops the others", len(back), len(ids))
+	}
+	what, err := iv.a.Choose(iv.ctx, Prompt{ID: "revoke.restore", Message: Message{Title: "The shortest safe way",
+		Text: []string{"A token that is lost, and not stolen, is protected by its PIN. As its key can be restored, no root has to change now. If you are not sure that nobody has it, drop the key."}},
+		Question: "What is to be done?"}, []Choice{
+		{"restore", restore},
+		{"drop", "drop it all the same: a new root leaves it out"},
+	})
+	if what != "restore" {
+		back = nil
+	}
+	return back, err
+}
+
+func (iv *interview) restoreOnly(back []restorable) {
+	iv.out.After = Message{Title: "Restore from the backup: no new root is needed",
+		Text:  append(iv.openers(back), "Nothing was written: there is no plan to carry out. "+noRace, "When everybody has a token again, rootceremony checkup shows that all of it works."),
+		Lines: restoreCommands(back)}
+}
+
+// inOtherHands leads to a root without keys that somebody else may use.
+func (iv *interview) inOtherHands(reason string) error {
+	question := map[record.Incident]string{record.TokenStolen: "Whose token is it?", record.PINSeen: "Whose token is it?", record.HolderLeft: "Who has left?"}[iv.plan.Incident]
+	ids, err := iv.pick(question)
+	if err != nil {
+		return err
+	}
+	need := iv.oldThreshold()
+	if len(ids) >= need {
+		if err := iv.happened(record.QuorumStolen); err != nil {
+			return err
+		}
+		return iv.noWay()
+	}
+	able := len(iv.rest(ids))
+	if reason == Compromised {
+		able += len(ids) // their holders can sign, if they will
+	}
+	var back []restorable
+	if able < need {
+		if back, err = iv.lookForBackups(ids); err != nil {
+			return err
+		}
+	}
+	if able+len(back) < need {
+		if err := iv.happened(record.QuorumLost); err != nil {
+			return err
+		}
+		return iv.noWay()
+	}
+	return iv.leaveOut(ids, reason, back)
+}
+
+// leaveOut makes the plan of a root without some keys. Those that are restored
+// sign: for the old root alone where they are among the keys that are left out.
+func (iv *interview) leaveOut(ids []string, reason string, back []restorable) error {
+	p := &iv.plan
+	for _, id := range iv.oldKeys() {
+		h := iv.known[id]
+		if slices.Contains(ids, id) {
+			p.Drops = append(p.Drops, Drop{KeyID: id, Reason: reason, Name: h.Name, Token: h.Token})
+			continue
+		}
+		iv.stay(id, h)
+	}
+	if err := iv.enough(reason); err != nil {
+		return err
+	}
+	for _, name := range onlineRoles {
+		if _, changed := p.Roles[name]; changed || !slices.ContainsFunc(iv.roleKeys(name), func(k tuf.Key) bool { return slices.Contains(ids, k.ID) }) {
+			continue
+		}
+		if err := iv.a.Tell(iv.ctx, Message{Title: "Role " + name, Text: []string{fmt.Sprintf("The role %s has a key that is dropped as a root key. Its keys stay unless you name others, all of them.", name)}}); err != nil {
+			return err
+		}
+		if err := iv.otherKeys(name); err != nil {
+			return err
+		}
+	}
+	p.Reason = iv.usualReason(len(ids))
+	if err := iv.text("plan.reason", &p.Reason, "Reason, as the plan and the notice for users give it?", p.Reason, checkName); err != nil {
+		return err
+	}
+	p.Root.Expires = usualExpiry
+	r, err := iv.finish()
+	if err != nil {
+		return err
+	}
+	iv.after(r, back)
+	return nil
+}
+
+// enough asks for the threshold, or for fresh tokens, where so few keys are left
+// that the next loss locks everybody out.
+func (iv *interview) enough(reason string) error {
+	p := &iv.plan
+	have, need := len(p.Holders), iv.oldThreshold()
+	p.Root.Threshold = need
+	if have > need || len(p.Drops) == 0 {
+		return nil
+	}
+	lower := min(have, need-1)
+	var choices []Choice
+	if have == need {
+		choices = append(choices, Choice{"keep", fmt.Sprintf("all %d of %d must sign from now on: nobody may be missing", need, have)})
+	}
+	choices = append(choices, Choice{"fresh", fmt.Sprintf("still %d, and a fresh token with a new key for each that is dropped", need)})
+	if lower > 0 {
+		label := fmt.Sprintf("lower the threshold: any %d of %d sign from now on", lower, have)
+		if lower == 1 {
+			label += ", one person alone"
+		}
+		choices = append(choices, Choice{"lower", label})
+	}
+	what, err := iv.a.Choose(iv.ctx, Prompt{ID: "revoke.threshold", Message: Message{Title: "Who signs from now on", Text: []string{
+		fmt.Sprintf("Version %d wants %d signatures, and %d of its keys stay. This is about roots after the next one: the next one is signed by %d of the old keys in any case.", iv.chain.Last.Root.Version, need, have, need)}},
+		Question: "How many sign from now on?"}, choices)
+	if err != nil {
+		return err
+	}
+	if what == "lower" {
+		p.Root.Threshold = lower
+	}
+	if what != "fresh" {
+		return nil
+	}
+	p.Token = TokenPolicy{keys.Ed25519, keys.TouchAlways, firmware[keys.Ed25519].String()}
+	for _, d := range p.Drops {
+		name := d.Name
+		if reason == Compromised && p.Incident == record.HolderLeft {
+			name = "" // somebody else
+		}
+		if err := iv.holderNamed(len(p.Holders)+1, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// usualReason is the reason for a plan, without names: the notice gives it too.
+func (iv *interview) usualReason(n int) string {
+	tokens, were := "a token with a root key", "was"
+	if n > 1 {
+		tokens, were = fmt.Sprintf("%d tokens with root keys", n), "were"
+	}
+	switch root := iv.chain.Last.Root; iv.plan.Incident {
+	case record.PINSeen:
+		return "a PIN was seen, and " + tokens + " " + were + " out of hand"
+	case record.HolderLeft:
+		return "a holder of a root key left the project"
+	case record.RoleCompromised:
+		return "the online keys of " + listed(iv.plan.Compromised) + " were compromised"
+	case record.RootExpired:
+		if root.Expires.After(iv.now) {
+			return fmt.Sprintf("root version %d expires on %s", root.Version, root.Expires.UTC().Format("2006-01-02"))
+		}
+		return fmt.Sprintf("root version %d expired on %s", root.Version, root.Expires.UTC().Format("2006-01-02"))
+	case record.TokenStolen:
+		return tokens + " " + were + " stolen"
+	}
+	return tokens + " " + were + " lost"
+}
+
+// after says what the plan makes, and what to type next.
+func (iv *interview) after(r *Resolved, back []restorable) {
+	p := &iv.plan
+	m := &iv.out.After
+	m.Title = fmt.Sprintf("The plan of root version %d is written", r.Version)
+	var dropped, signs []string
+	for _, id := range iv.oldKeys() {
+		i := slices.IndexFunc(p.Drops, func(d Drop) bool { return d.KeyID == id })
+		if i >= 0 {
+			dropped = append(dropped, iv.keyLabel(id)+" ("+p.Drops[i].Reason+")")
+		}
+		if i < 0 || p.Drops[i].Reason == Compromised || restores(back, id) {
+			signs = append(signs, iv.who(id))
+		}
+	}
+	if len(dropped) > 0 {
+		m.Facts = append(m.Facts, Fact{"Drops", strings.Join(dropped, "; ")})
+	}
+	if len(p.Roles) > 0 {
+		m.Facts = append(m.Facts, Fact{"New keys for", listed(slices.DeleteFunc(slices.Clone(onlineRoles), func(name string) bool { _, there := p.Roles[name]; return !there }))})
+	}
+	m.Facts = append(m.Facts, Fact{"Signed by", fmt.Sprintf("%d of the old keys: %s", iv.oldThreshold(), listed(signs))},
+		Fact{"From then on", fmt.Sprintf("%d of %d", r.Threshold, len(r.Holders))}, Fact{"Expires", stamp(r.Expires)})
+	m.Text = nil
+	if len(back) > 0 {
+		m.Text = append(m.Text, "First restore the keys that backups bring back: without them too few can sign.")
+		m.Text = append(m.Text, iv.openers(back)...)
+	}
+	for _, warning := range r.earlierWarnings() {
+		m.Text = append(m.Text, capital(warning)+".")
+	}
+	haste := noRace
+	switch p.Incident {
+	case record.RoleCompromised:
+		haste = hurryRoles
+	case record.RootExpired:
+		haste = hurryUsers
+	}
+	m.Text = append(m.Text, haste, "Type next:")
+	m.Lines = append(restoreCommands(back), "rootceremony check "+iv.planFile(), "rootceremony rehearse --stand-in "+iv.planFile(), "rootceremony run "+iv.path)
+}
+
+// restorable is a lost root key that a backup brings back.
+type restorable struct {
+	id, dir string // of the ceremony that made the backup
+	quorum  int
+	who     []string // names of those who can open it together
+}
+
+func restores(back []restorable, id string) bool {
+	return slices.ContainsFunc(back, func(r restorable) bool { return r.id == id })
+}
+
+// restoreCommands are what people type to restore keys.
+func restoreCommands(back []restorable) []string {
+	var lines []string
+	for _, r := range back {
+		if line := "rootceremony restore " + r.dir; !slices.Contains(lines, line) {
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}
+
+// openers say who must come for each backup.
+func (iv *interview) openers(back []restorable) []string {
+	var lines []string
+	for _, r := range back {
+		lines = append(lines, fmt.Sprintf("%s: the backup is opened by any %d of %s.", iv.who(r.id), r.quorum, listed(r.who)))
+	}
+	return lines
+}
+
+// lookForBackups finds out which of the keys can be restored, and says so.
+func (iv *interview) lookForBackups(ids []string) ([]restorable, error) {
+	m := Message{Title: "Backups"}
+	var back []restorable
+	for _, id := range ids {
+		r, err := iv.backupOf(id, ids)
+		if err != nil {
+			m.Text = append(m.Text, fmt.Sprintf("%s: %v.", iv.who(id), err))
+			continue
+		}
+		back = append(back, r)
+	}
+	m.Text = append(m.Text, iv.openers(back)...)
+	return back, iv.a.Tell(iv.ctx, m)
+}
+
+// backupOf looks for the backup of a root key that opens without the holders of
+// the keys in gone. The error says why there is none.
+func (iv *interview) backupOf(id string, gone []string) (restorable, error) {
+	if len(iv.earlier) == 0 {
+		return restorable{}, fmt.Errorf("whether there is a backup of the key only the folder of an earlier ceremony tells, and none was named")
+	}
+	why := fmt.Errorf("there is no backup of the key in %s", listed(iv.plan.Earlier))
+	for _, desk := range iv.earlier {
+		s := desk.state
+		for planned, key := range s.RootKeys() {
+			made, err := tuf.NewKey(key)
+			b := s.Holders[planned].backup(keys.BackupKey)
+			if err != nil || made.ID != id || b == nil {
+				continue
+			}
+			r := restorable{id: id, dir: desk.dir, quorum: b.Quorum}
+			able := iv.ableToOpen(s, b, gone)
+			for _, who := range able {
+				r.who = append(r.who, s.recipientName(who))
+			}
+			switch {
+			case len(able) < b.Quorum:
+				why = fmt.Errorf("the backup wants %d of its recipients, and only %d can open it any more", b.Quorum, len(able))
+			case !desk.holdsFor(b, able):
+				why = fmt.Errorf("the files of the backup are gone or damaged (hint: put %s back from a copy)", filepath.Join(desk.dir, filepath.FromSlash(path.Dir(b.Files[0].Name))))
+			default:
+				return r, nil
+			}
+		}
+	}
+	return restorable{}, why
+}
+
+// ableToOpen are the recipients of a backup, by id, who still have what opens
+// it. Whoever has lost a key has lost the token.
+func (iv *interview) ableToOpen(s *State, b *BackupStored, gone []string) []string {
+	without := map[string]bool{}
+	for _, id := range gone {
+		without[fold(iv.known[id].Name)] = true
+	}
+	return slices.DeleteFunc(slices.Clone(b.Recipients), func(id string) bool {
+		return !s.opensStill(id, b) || without[fold(s.recipientName(id))]
+	})
+}
+
+// holdsFor tells whether a file of the backup that these recipients open is in
+// the directory, as it was recorded.
+func (d *Desk) holdsFor(b *BackupStored, able []string) bool {
+	return slices.ContainsFunc(b.Files, func(f File) bool {
+		layers, err := backup.Layers(path.Base(f.Name))
+		if err != nil || slices.ContainsFunc(layers, func(l backup.Layer) bool { return !slices.Contains(able, l.Who) }) {
+			return false
+		}
+		text, err := transcript.ReadFile(filepath.Join(d.dir, filepath.FromSlash(f.Name)))
+		return err == nil && digestOf(text) == f.SHA256
+	})
+}
+
+// roleKeys are the keys of a role in the trusted root.
+func (iv *interview) roleKeys(name string) []tuf.Key {
+	root := iv.chain.Last.Root
+	var all []tuf.Key
+	for _, id := range root.Roles[name].KeyIDs {
+		key, _ := root.Key(id)
+		all = append(all, key)
+	}
+	return all
+}
+
+// rolesCompromised gives new keys to the roles that others may sign for, and to
+// those that vouch for them, so that clients recover from a fast-forward too.
+func (iv *interview) rolesCompromised() error {
+	p := &iv.plan
+	var choices []Choice
+	for _, roles := range [][]string{{"timestamp"}, {"snapshot"}, {"targets"}, {"timestamp", "snapshot"}, {"timestamp", "targets"}, {"snapshot", "targets"}, {"timestamp", "snapshot", "targets"}} {
+		label := listed(roles)
+		if len(roles) == 1 {
+			label += " alone"
+		}
+		choices = append(choices, Choice{strings.Join(roles, "+"), label})
+	}
+	what, err := iv.a.Choose(iv.ctx, Prompt{ID: "revoke.roles", Question: "Which roles can others sign for?"}, choices)
+	if err != nil {
+		return err
+	}
+	drops := iv.compromise(strings.Split(what, "+"))
+	replaced := record.Replaced(p.Compromised)
+	slices.SortFunc(replaced, func(a, b string) int { return cmp.Compare(slices.Index(onlineRoles, a), slices.Index(onlineRoles, b)) })
+	m := Message{Title: "What is replaced", Text: []string{fmt.Sprintf("Compromised: %s. New keys for: %s. Together they make clients drop stored metadata that was counted up to shut them out.", listed(p.Compromised), listed(replaced))}}
+	if len(drops) > 0 {
+		m.Text = append(m.Text, fmt.Sprintf("%d of these keys are root keys as well, and are dropped there too.", len(drops)))
+	}
+	if err := iv.a.Tell(iv.ctx, m); err != nil {
+		return err
+	}
+	if len(drops) >= iv.oldThreshold() {
+		if err := iv.happened(record.QuorumStolen); err != nil {
+			return err
+		}
+		return iv.noWay()
+	}
+	if err := iv.newKeys(replaced); err != nil {
+		return err
+	}
+	return iv.leaveOut(drops, Compromised, nil)
+}
+
+// compromise notes which roles others can sign for: whoever has the key of one
+// has it for all that it serves. It returns the root keys among them.
+func (iv *interview) compromise(roles []string) (rootKeys []string) {
+	has := func(name string, of []string) bool {
+		return slices.ContainsFunc(iv.roleKeys(name), func(k tuf.Key) bool {
+			return slices.ContainsFunc(of, func(other string) bool {
+				return slices.ContainsFunc(iv.roleKeys(other), func(o tuf.Key) bool { return o.Value() == k.Value() })
+			})
+		})
+	}
+	for range onlineRoles { // a role that is added may bring another
+		roles = slices.DeleteFunc(slices.Clone(onlineRoles), func(name string) bool { return !slices.Contains(roles, name) && !has(name, roles) })
+	}
+	iv.plan.Compromised = roles
+	for _, k := range iv.roleKeys(tuf.RoleRoot) {
+		if slices.ContainsFunc(roles, func(name string) bool {
+			return slices.ContainsFunc(iv.roleKeys(name), func(o tuf.Key) bool { return o.Value() == k.Value() })
+		}) {
+			rootKeys = append(rootKeys, k.ID)
+		}
+	}
+	return rootKeys
+}
+
+// newKeys asks for the key files of roles that get new keys. Those at the usual
+// places are offered all at once.
+func (iv *interview) newKeys(roles []string) error {
+	usual := func(name string) string { return "keys/" + name + ".pub" }
+	fresh := func(s string) error { return iv.checkNew(s, roles) }
+	m := Message{Title: "New keys"}
+	offered := true
+	for _, name := range roles {
+		offered = offered && fresh(usual(name)) == nil && iv.chain.Last.Root.Roles[name].Threshold == 1
+		m.Lines = append(m.Lines, fmt.Sprintf("%-10s %s", name, usual(name)))
+	}
+	if offered {
+		m.Text = []string{"These files are in the plan's folder, and their keys are in no role that is replaced:"}
+		yes, err := iv.a.Confirm(iv.ctx, Prompt{ID: "revoke.keys", Message: m, Question: "Are these the new keys, made on a machine that the intruder never touched?"})
+		if err != nil {
+			return err
+		}
+		if yes {
+			for _, name := range roles {
+				if err := iv.roleOf(name, []string{usual(name)}); err != nil {
+					return err
+				}
+			}
+			return nil
+		}
+	}
+	for _, name := range roles {
+		role, enter, line := iv.chain.Last.Root.Roles[name], "", ""
+		if !offered && fresh(usual(name)) == nil {
+			line, enter = usual(name), usual(name)
+		}
+		question := fmt.Sprintf("Role %s (%d of %d keys sign for it now): file of its new public key in the plan's folder, or several with commas?", name, role.Threshold, len(role.KeyIDs))
+		if err := iv.text("plan.role."+name, &line, question, enter, fresh); err != nil {
+			return err
+		}
+		if err := iv.roleOf(name, splitFiles(line)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkNew is checkFiles for keys that no role that is replaced has now.
+func (iv *interview) checkNew(s string, replaced []string) error {
+	if err := iv.checkFiles(s); err != nil {
+		return err
+	}
+	for _, file := range splitFiles(s) {
+		key, err := readKeyFile(iv.dir, file)
+		if err != nil {
+			return err
+		}
+		for _, name := range append([]string{tuf.RoleRoot}, replaced...) {
+			if slices.ContainsFunc(iv.roleKeys(name), func(old tuf.Key) bool { return old.Value() == key.Value() }) {
+				return fmt.Errorf("key file %q holds the key that role %s has now, and a new one is wanted (hint: make it on a machine that the intruder never touched)", file, name)
+			}
+		}
+	}
+	return nil
+}
+
+// NoticeFile is the draft of a notice for users, where an interview writes one.
+const NoticeFile = "notice.md"
+
+// noWay is the honest answer: no root that clients accept mends this. What is
+// left is a new chain, to which every client is moved by hand, and the words
+// for users.
+func (iv *interview) noWay() error {
+	name, incident := iv.plan.Name, iv.plan.Incident
+	facts := record.NoticeFacts{Project: name, Incident: incident, Repin: true}
+	if iv.chain != nil {
+		root := iv.chain.Last.Root
+		facts.Old = record.RootFacts{Version: root.Version, Expires: root.Expires, Threshold: iv.oldThreshold(), Keys: len(iv.oldKeys())}
+		facts.Rehearsal = root.Rehearsal()
+	}
+	answer := "A threshold of keys may be in other hands. Whoever has them signs any root, as good as yours to every client: TUF cannot undo that, and nothing that this program signs can."
+	if incident == record.QuorumLost {
+		answer = "Too few keys are left to sign a root that clients accept, and no backup brings enough of them back. TUF cannot mend that, and nothing that this program signs can."
+	}
+	yes, err := iv.a.Confirm(iv.ctx, Prompt{ID: "revoke.anew", Message: Message{Title: "The honest answer", Text: []string{answer,
+		"What is left: a new chain, made in a ceremony with fresh tokens, and every client moved to it by hand. The words for users are drafted in any case."}},
+		Question: "Write the plan of the new chain now?"})
+	if err != nil {
+		return err
+	}
+	if yes {
+		iv.plan = Plan{Kind: Create, Name: name, Roles: map[string]RolePlan{}}
+		if err := iv.ask(); err != nil {
+			return err
+		}
+		r, err := iv.finish()
+		if err != nil {
+			return err
+		}
+		facts.New = record.RootFacts{Version: r.Version, Expires: r.Expires, Threshold: r.Threshold, Keys: len(r.Holders)}
+	}
+	notice := NoticeFile
+	for n := 2; iv.exists(notice); n++ {
+		notice = fmt.Sprintf("notice-%d.md", n)
+	}
+	iv.out.Files[notice] = record.Notice(facts)
+	iv.out.After = Message{Title: "What is left", Facts: []Fact{{"Notice", filepath.Join(iv.path, notice)}},
+		Text: []string{answer, "The notice is a draft: fill its gaps, have somebody else read it, and publish it on channels that nobody else controls."}}
+	m := &iv.out.After
+	if yes {
+		m.Facts = append(m.Facts, Fact{"Plan", iv.planFile()})
+		m.Text = append(m.Text, "After the ceremony publish/trust is the re-pinning kit: the new root with its digest and words, to be built into installers and compared over a second channel.")
+		m.Lines = []string{"rootceremony check " + iv.planFile(), "rootceremony run " + iv.path}
+	} else {
+		m.Text = append(m.Text, "The plan of the new chain can be written when you are ready; it is a ceremony like the first one.")
+		m.Lines = []string{"rootceremony plan --kind create " + iv.path}
+	}
+	if incident == record.QuorumLost {
+		m.Text = append(m.Text, "Nobody else can sign either: there is no race. Updates go on until the old root expires; use them to ship the new root.")
+	} else {
+		m.Text = append(m.Text, "Here haste matters: warn users today.")
+	}
+	return nil
+}

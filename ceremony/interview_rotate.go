@@ -1,0 +1,432 @@
+package ceremony
+
+import (
+	"cmp"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"rootceremony/ceremony/tuf"
+)
+
+// dropComments say in a plan.toml what the reasons mean.
+var dropComments = map[string]string{
+	Lost:        "nobody can sign with it",
+	Stolen:      "somebody else may have it",
+	Compromised: "somebody else may have it, and its holder too",
+	Retired:     "its holder has it, and nobody else",
+}
+
+// rotate asks for the plan of a root that follows a trusted one.
+func (iv *interview) rotate() error {
+	if err := iv.askEarlier("The folder of the ceremony that made the newest root, as it knows names and backups?"); err != nil {
+		return err
+	}
+	if err := iv.askChain(iv.newestChain()); err != nil {
+		return err
+	}
+	if err := iv.a.Tell(iv.ctx, iv.chainMessage()); err != nil {
+		return err
+	}
+	if err := iv.text("plan.name", &iv.plan.Name, "What is the project's name?", iv.plan.Name, checkName); err != nil {
+		return err
+	}
+	changes, err := iv.a.Confirm(iv.ctx, Prompt{ID: "plan.changes", Message: Message{Title: "What changes",
+		Text: []string{"Where nothing but the expiry changes, the new root is a renewal: the same keys, one version on."}},
+		Question: "Does anything but the expiry change?"})
+	if err != nil {
+		return err
+	}
+	for i, id := range iv.oldKeys() {
+		if err := iv.oldKey(i+1, id, changes); err != nil {
+			return err
+		}
+	}
+	if changes {
+		err = iv.changes()
+	} else {
+		iv.plan.Root.Threshold = iv.oldThreshold()
+		err = iv.expires()
+	}
+	if err != nil {
+		return err
+	}
+	_, err = iv.finish()
+	return err
+}
+
+// changes asks for all that can be new in a root but for the keys that stay.
+func (iv *interview) changes() error {
+	p := &iv.plan
+	able := len(p.Holders)
+	for _, d := range p.Drops {
+		if d.Reason != Lost {
+			able++
+		}
+	}
+	if need := iv.oldThreshold(); able < need {
+		return fmt.Errorf("version %d must be signed by %d of its keys, and with these drops only %d are left that can sign: no client would accept the new root (hint: rootceremony plan --kind revoke %s says what is left to do)",
+			iv.chain.Last.Root.Version, need, able, iv.path)
+	}
+	stay, count := len(p.Holders), 0
+	least := 0
+	if stay == 0 {
+		least = 1
+	}
+	if err := iv.number("plan.holders", &count, "How many new holders come?", least, maxAsked); err != nil {
+		return err
+	}
+	for range count {
+		if err := iv.holder(len(p.Holders) + 1); err != nil {
+			return err
+		}
+	}
+	if err := iv.threshold(); err != nil {
+		return err
+	}
+	if count > 0 {
+		if err := iv.backup(); err != nil {
+			return err
+		}
+	}
+	if err := iv.expires(); err != nil {
+		return err
+	}
+	if count > 0 {
+		if err := iv.touch(); err != nil {
+			return err
+		}
+	}
+	yes, err := iv.a.Confirm(iv.ctx, Prompt{ID: "plan.roles", Question: "Do keys of the online roles (timestamp, snapshot, targets) change?"})
+	if err != nil {
+		return err
+	}
+	if yes {
+		for _, role := range onlineRoles {
+			if err := iv.otherKeys(role); err != nil {
+				return err
+			}
+		}
+	}
+	return iv.witness()
+}
+
+// askEarlier asks for the folders of earlier ceremonies, and reads what they
+// know of root keys. None need be at hand.
+func (iv *interview) askEarlier(question string) error {
+	line := ""
+	err := iv.text("plan.earlier", &line, question+" "+iv.paths(), "none is at hand", func(s string) error {
+		_, err := iv.readEarlier(splitFiles(s))
+		return err
+	})
+	if err != nil || line == "" {
+		return err
+	}
+	iv.plan.Earlier = splitFiles(line)
+	if iv.earlier, err = iv.readEarlier(iv.plan.Earlier); err != nil {
+		return err
+	}
+	for i := range iv.plan.Earlier {
+		iv.plan.Earlier[i] = filepath.ToSlash(iv.plan.Earlier[i])
+	}
+	for _, desk := range iv.earlier {
+		for id, h := range desk.state.holdersByKey() {
+			if _, there := iv.known[id]; !there { // the first that is named is the newest
+				iv.known[id] = h
+			}
+		}
+	}
+	iv.plan.Name = iv.earlier[0].state.Plan.Name
+	return nil
+}
+
+// paths says from where people name a folder.
+func (iv *interview) paths() string { return "Its whole path, or as seen from " + iv.path }
+
+// at is a path that was typed: from the plan's folder, as the plan has it.
+func (iv *interview) at(path string) string {
+	if path = filepath.FromSlash(path); filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(iv.path, path)
+}
+
+func (iv *interview) readEarlier(paths []string) ([]*Desk, error) {
+	var all []*Desk
+	for _, path := range paths {
+		if err := checkShown(path, maxPathTyped); err != nil {
+			return nil, fmt.Errorf("the path %w", err)
+		}
+		desk, err := LookAt(iv.at(path))
+		if err == nil && desk.state.Plan == nil {
+			err = fmt.Errorf("%s: no plan was agreed in it", iv.at(path))
+		}
+		if err != nil {
+			return nil, fmt.Errorf("earlier ceremony: %w", err)
+		}
+		all = append(all, desk)
+	}
+	return all, nil
+}
+
+// maxPathTyped bounds a path that people type, in characters.
+const maxPathTyped = 1000
+
+// holdersByKey are the holders of a ceremony as they are now, by the id of
+// their root key.
+func (s *State) holdersByKey() map[string]Holder {
+	all := map[string]Holder{}
+	for _, planned := range s.Plan.Holders {
+		h := s.Holders[planned.ID]
+		id := planned.KeyID
+		if id == "" && h.Key != nil {
+			if key, err := tuf.NewKey(h.Key.Public); err == nil {
+				id = key.ID
+			}
+		}
+		if id != "" {
+			all[id] = h.Holder
+		}
+	}
+	return all
+}
+
+// newestChain names the chain to be taken where people say no other: in the
+// plan's folder, or what an earlier ceremony has published.
+func (iv *interview) newestChain() string {
+	newest, version := TrustedDir, int64(0)
+	candidates := []string{TrustedDir}
+	for _, dir := range iv.plan.Earlier {
+		candidates = append(candidates, dir+"/"+PublishDir)
+	}
+	for _, path := range candidates {
+		chain, err := ReadTrusted(iv.at(path))
+		switch {
+		case err != nil && path == TrustedDir && iv.exists(path):
+			return path // people are to see what is wrong with it
+		case err == nil && chain.Last.Root.Version > version:
+			newest, version = path, chain.Last.Root.Version
+		}
+	}
+	return newest
+}
+
+// askChain asks where the published roots are, and verifies them.
+func (iv *interview) askChain(suggested string) error {
+	question := "Where are the published roots: a folder of N.root.json, from the first to the newest, or one root file? " + iv.paths()
+	answer, err := iv.a.Ask(iv.ctx, Prompt{ID: "plan.trusted", Question: question + " (Enter: " + suggested + ")"}, func(s string) error {
+		path := cmp.Or(strings.TrimSpace(s), suggested)
+		if err := checkShown(path, maxPathTyped); err != nil {
+			return fmt.Errorf("the path %w", err)
+		}
+		_, err := ReadTrusted(iv.at(path))
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return iv.takeChain(cmp.Or(strings.TrimSpace(answer), suggested))
+}
+
+func (iv *interview) takeChain(path string) (err error) {
+	iv.plan.Trusted = filepath.ToSlash(path)
+	iv.chain, err = ReadTrusted(iv.at(path))
+	return err
+}
+
+// chainMessage says what the next root would follow.
+func (iv *interview) chainMessage() Message {
+	first, root := iv.chain.Steps[0], iv.chain.Last.Root
+	expires := stamp(root.Expires)
+	if !root.Expires.After(iv.now) {
+		expires += ", which is past: clients refuse updates until they have the next root"
+	}
+	m := Message{Title: "The trusted root", Facts: []Fact{
+		{"From", iv.at(iv.plan.Trusted)},
+		{"Versions", fmt.Sprintf("%d to %d, each verified by the one before", first.Version, root.Version)},
+		{"Expires", expires},
+		{"Root keys", fmt.Sprintf("%d, of which %d must sign", len(iv.oldKeys()), iv.oldThreshold())},
+	}, Text: []string{fmt.Sprintf("Version %d is taken on trust here; the ceremony asks for its SHA-256. Whether a version after %d was published, this computer cannot know: look where the roots are published.", first.Version, root.Version)}}
+	if first.Version == root.Version {
+		m.Facts[1].Value = fmt.Sprintf("%d alone", root.Version)
+	}
+	if root.Rehearsal() {
+		m.Facts = append(m.Facts, Fact{"Rehearsal", "yes: this root is from a rehearsal"})
+	}
+	for i, id := range iv.oldKeys() {
+		m.Lines = append(m.Lines, fmt.Sprintf("%3d  %s", i+1, iv.keyLabel(id)))
+	}
+	return m
+}
+
+// oldKeys are the root keys of the trusted root, by id.
+func (iv *interview) oldKeys() []string { return iv.chain.Last.Root.Roles[tuf.RoleRoot].KeyIDs }
+
+func (iv *interview) oldThreshold() int { return iv.chain.Last.Root.Roles[tuf.RoleRoot].Threshold }
+
+// keyLabel names a root key with all that is known of it.
+func (iv *interview) keyLabel(id string) string {
+	label := fmt.Sprintf("key %.8s", id)
+	h, ok := iv.known[id]
+	if !ok {
+		key, _ := iv.chain.Last.Root.Key(id)
+		return label + ", " + cmp.Or(string(key.Public.Algorithm), key.Type)
+	}
+	if h.Token != "" {
+		label = "token " + h.Token + ", " + label
+	}
+	return h.Name + ", " + label
+}
+
+// who is the holder of a root key, or the key where nobody knows.
+func (iv *interview) who(id string) string {
+	if h, ok := iv.known[id]; ok {
+		return h.Name
+	}
+	return fmt.Sprintf("Key %.8s", id)
+}
+
+// oldKey asks what becomes of the n-th root key, from 1. Where nothing changes
+// it stays, and only a name that is not known is asked for.
+func (iv *interview) oldKey(n int, id string, changes bool) error {
+	what := "stays"
+	if changes {
+		var err error
+		what, err = iv.a.Choose(iv.ctx, Prompt{ID: fmt.Sprint("plan.key ", n),
+			Message:  Message{Title: fmt.Sprintf("Root key %d of %d", n, len(iv.oldKeys())), Facts: []Fact{{"Key", iv.keyLabel(id)}, {"Key id", id}}},
+			Question: "What becomes of it?"}, []Choice{
+			{"stays", "it stays as it is"},
+			{Retired, "dropped: its holder leaves in peace, or gets another key"},
+			{Lost, "dropped: lost, nobody can sign with it"},
+			{Stolen, "dropped: stolen, somebody else may have it"},
+			{Compromised, "dropped: somebody else may use it, and its holder can still sign"},
+		})
+		if err != nil {
+			return err
+		}
+	}
+	h, known := iv.known[id]
+	if !known {
+		h = Holder{}
+		question, enter := fmt.Sprintf("%s: name of its holder?", capital(iv.keyLabel(id))), ""
+		if what != "stays" {
+			enter = "not known"
+		}
+		if err := iv.text(fmt.Sprint("plan.key.name ", n), &h.Name, question, enter, iv.freeName); err != nil {
+			return err
+		}
+		if what == "stays" && changes {
+			err := iv.text(fmt.Sprint("plan.key.token ", n), &h.Token, h.Name+": what is on the token's sticker?", "not known", iv.freeSticker)
+			if err != nil {
+				return err
+			}
+		}
+	}
+	if what != "stays" {
+		iv.plan.Drops = append(iv.plan.Drops, Drop{KeyID: id, Reason: what, Name: h.Name, Token: h.Token})
+		return nil
+	}
+	iv.stay(id, h)
+	return nil
+}
+
+// freeName refuses a name that a holder has already.
+func (iv *interview) freeName(s string) error {
+	if err := checkName(s); err != nil {
+		return err
+	}
+	if i := slices.IndexFunc(iv.plan.Holders, func(h Holder) bool { return fold(h.Name) == fold(s) }); i >= 0 {
+		return fmt.Errorf("%q is taken by holder %d", s, i+1)
+	}
+	return nil
+}
+
+func (iv *interview) freeSticker(s string) error {
+	if err := checkSticker(s); err != nil {
+		return err
+	}
+	if i := slices.IndexFunc(iv.plan.Holders, func(h Holder) bool { return fold(h.Token) == fold(s) }); i >= 0 {
+		return fmt.Errorf("%q is the sticker of holder %d", s, i+1)
+	}
+	return nil
+}
+
+// stay makes whoever has a root key its holder in the next root too. What would
+// be there twice is told apart by the key.
+func (iv *interview) stay(id string, h Holder) {
+	free := func(of func(Holder) string, s string) bool {
+		return !slices.ContainsFunc(iv.plan.Holders, func(o Holder) bool { return fold(of(o)) == fold(s) })
+	}
+	h.Custody, h.KeyID, h.Spare = Existing, id, false
+	h.Name = cmp.Or(h.Name, iv.who(id))
+	if !free(func(o Holder) string { return o.Name }, h.Name) {
+		h.Name = fmt.Sprintf("%.60s %.16s", h.Name, id)
+	}
+	first, _, _ := strings.Cut(h.Name, " ")
+	ids := []string{h.ID, slug(first), slug(h.Name), "key-" + strings.TrimPrefix(dropID(id, 8), "old-"), "key-" + strings.TrimPrefix(dropID(id, maxID-len("key-")), "old-")}
+	if first == "Key" && h.ID == "" { // nobody knows whose
+		ids = ids[2:]
+	}
+	h.ID = ids[len(ids)-1]
+	for _, made := range slices.Backward(ids) {
+		if checkID(made) == nil && free(func(o Holder) string { return o.ID }, made) {
+			h.ID = made
+		}
+	}
+	if h.Token != "" && !free(func(o Holder) string { return o.Token }, h.Token) {
+		h.Token = ""
+	}
+	iv.plan.Holders = append(iv.plan.Holders, h)
+}
+
+// threshold asks how many must sign the next root.
+func (iv *interview) threshold() error {
+	p := &iv.plan
+	most, before := len(p.Holders), iv.oldThreshold()
+	if most == 1 {
+		p.Root.Threshold = 1
+		return nil
+	}
+	question := fmt.Sprintf("How many of the %d must sign the next root? Version %d wants %d", most, iv.chain.Last.Root.Version, before)
+	text, enter := "", ""
+	if before <= most {
+		text, enter = fmt.Sprint(before), fmt.Sprintf("%d, as it is", before)
+	}
+	err := iv.text("plan.threshold", &text, question, enter, func(s string) error { return numberFrom(s, 1, most) })
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Sscan(text, &p.Root.Threshold)
+	return err
+}
+
+// otherKeys asks for the key files of an online role that may stay as it is.
+func (iv *interview) otherKeys(name string) error {
+	line := ""
+	question := fmt.Sprintf("Role %s: file of its new public key in the plan's folder, or several with commas?", name)
+	if err := iv.text("plan.role."+name, &line, question, "its keys stay", iv.checkFiles); err != nil || line == "" {
+		return err
+	}
+	return iv.roleOf(name, splitFiles(line))
+}
+
+// thresholdComment says beside the threshold what it was.
+func (iv *interview) thresholdComment() string {
+	if iv.chain == nil || !iv.plan.follows() {
+		return "holders who must sign"
+	}
+	if before := iv.oldThreshold(); before != iv.plan.Root.Threshold {
+		return fmt.Sprintf("holders who must sign; it was %d", before)
+	}
+	return "holders who must sign, as before"
+}
+
+// exists tells whether there is something in the plan's folder.
+func (iv *interview) exists(name string) bool {
+	_, err := os.Stat(iv.at(name))
+	return err == nil
+}
+
+func capital(s string) string { return strings.ToUpper(s[:1]) + s[1:] }

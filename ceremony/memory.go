@@ -1,0 +1,161 @@
+package ceremony
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"rootceremony/ceremony/transcript"
+)
+
+// A holder signs a version once: two roots of one version that both reach a
+// threshold split the world of clients. In the room the log sees to that. A
+// laptop on which roots are signed for ceremonies held elsewhere remembers, in
+// a file of one JSON object a line to which lines are only added, what its
+// tokens were asked to sign, before they are asked.
+
+// remembered is a line of that file.
+type remembered struct {
+	Version  int64     `json:"version"`
+	Digest   string    `json:"digest"`   // SHA-256 of what is signed
+	Previous string    `json:"previous"` // the same of the root before it; "": there is none, or it was not known
+	KeyID    string    `json:"keyid"`    // as tuf.NewKey has it, whatever the root calls the key
+	Time     time.Time `json:"time"`     // UTC, seconds
+	// NotSigned takes the last equal line back: the token is known to have
+	// signed nothing.
+	NotSigned bool `json:"not_signed,omitempty"`
+}
+
+func (r remembered) sameAct(other remembered) bool {
+	return r.Version == other.Version && r.Digest == other.Digest && r.Previous == other.Previous && r.KeyID == other.KeyID
+}
+
+// rivals tells whether two acts are signatures of one key under two roots that
+// claim the same place. A root before that is not known may be the same one.
+func (r remembered) rivals(other remembered) bool {
+	return r.Version == other.Version && r.KeyID == other.KeyID && r.Digest != other.Digest &&
+		(r.Previous == other.Previous || r.Previous == "" || other.Previous == "")
+}
+
+// signedTwice says that a key was asked before to sign another root of that
+// version.
+type signedTwice struct {
+	now, before remembered
+	file        string // that remembers
+}
+
+func (e *signedTwice) Error() string {
+	return fmt.Sprintf("this key was used on this laptop on %s to sign another root v%d, with the SHA-256 %.16s..., and this one has %.16s...; a holder signs a version once, as two roots of one version would split its users for good; nothing was signed "+
+		"(hint: ask the room which of the two lives; the signature of the other is collected or counted there, and somebody else signs this one; %s remembers it)",
+		stamp(e.before.Time), e.before.Version, e.before.Digest, e.now.Digest, e.file)
+}
+
+// mayAct tells why an act must not be, by what the file remembers; a
+// *signedTwice where it is a rival's.
+func mayAct(file string, act remembered) error {
+	return withMemory(file, func(memory *os.File, acts []remembered) error { return noRival(file, acts, act) })
+}
+
+// remember adds an act to the file, which is made where it is missing, and
+// syncs it. A rival's is refused with a *signedTwice.
+func remember(file string, act remembered) error {
+	return withMemory(file, func(memory *os.File, acts []remembered) error {
+		if err := noRival(file, acts, act); err != nil && !act.NotSigned {
+			return err
+		}
+		line, err := json.Marshal(act)
+		if err == nil {
+			_, err = memory.Write(append(line, '\n'))
+		}
+		return errors.Join(err, memory.Sync())
+	})
+}
+
+func noRival(file string, acts []remembered, act remembered) error {
+	if i := slices.IndexFunc(acts, act.rivals); i >= 0 {
+		return &signedTwice{act, acts[i], file}
+	}
+	return nil
+}
+
+// withMemory runs do with the file, positioned at its end, and the acts that
+// count, while no other process uses it.
+func withMemory(file string, do func(*os.File, []remembered) error) error {
+	err := transcript.MakeFolder(filepath.Dir(file))
+	if err != nil {
+		return fmt.Errorf("what is signed cannot be remembered: %w", err)
+	}
+	memory, err := os.OpenFile(file, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o600)
+	if err != nil {
+		return fmt.Errorf("what is signed cannot be remembered: %w", err)
+	}
+	defer memory.Close()
+	acts, whole, err := readMemory(memory)
+	if err == nil {
+		err = syncOf(filepath.Dir(file))
+	}
+	if err == nil {
+		// A line without its end was cut off before it was synced, and so
+		// before the token was asked.
+		err = memory.Truncate(whole)
+	}
+	if err == nil {
+		_, err = memory.Seek(whole, io.SeekStart)
+	}
+	if err != nil {
+		return fmt.Errorf("%s, which remembers what was signed here: %w", file, err)
+	}
+	return do(memory, acts)
+}
+
+// readMemory locks the file and reads the acts that were not taken back. whole
+// is where the last whole line ends.
+func readMemory(memory *os.File) (acts []remembered, whole int64, err error) {
+	if err := unix.Flock(int(memory.Fd()), unix.LOCK_EX); err != nil {
+		return nil, 0, err
+	}
+	text, err := io.ReadAll(memory)
+	if err != nil {
+		return nil, 0, err
+	}
+	for number := 1; ; number++ {
+		line, rest, ended := bytes.Cut(text, []byte{'\n'})
+		if !ended {
+			return acts, whole, nil
+		}
+		var act remembered
+		decoder := json.NewDecoder(bytes.NewReader(line))
+		decoder.DisallowUnknownFields()
+		if err := decoder.Decode(&act); err != nil || act.Version < 1 || act.Digest == "" || act.KeyID == "" {
+			return nil, 0, fmt.Errorf("line %d cannot be read, so it cannot be told what was signed before (hint: put the file back as it was)", number)
+		}
+		if !act.NotSigned {
+			acts = append(acts, act)
+		} else {
+			for i := len(acts) - 1; i >= 0; i-- {
+				if acts[i].sameAct(act) {
+					acts = slices.Delete(acts, i, i+1)
+					break
+				}
+			}
+		}
+		whole += int64(len(line)) + 1
+		text = rest
+	}
+}
+
+func syncOf(folder string) error {
+	dir, err := os.Open(folder)
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}

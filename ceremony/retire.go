@@ -1,0 +1,232 @@
+package ceremony
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"rootceremony/ceremony/transcript"
+	"rootceremony/keys"
+)
+
+const groupRetire = "Retire"
+
+// retireTask brings the token of a dropped key to its factory state, once the
+// root that does without it is published: clients and installers that still
+// trust an older root would follow it.
+func (d *Desk) retireTask(h *HolderState) Task {
+	s := d.state
+	t := Task{ID: "retire " + h.Holder.ID, Group: groupRetire, Title: h.Holder.Name, Optional: true,
+		State: doneIf(h.Retired != nil || h.NotRetired != nil), do: func(ctx context.Context, a Attendant) error { return d.retire(ctx, a, h) }}
+	switch {
+	case h.Retired != nil:
+		t.Reason = "reset"
+	case h.NotRetired != nil:
+		t.Reason = "not here: " + h.NotRetired.Why
+	case s.Published == nil:
+		t.block("waits for the root to be published")
+	case s.Sealed != nil:
+		t.block("the ceremony was sealed without it")
+	}
+	return t
+}
+
+// The ways in which a token is not at hand.
+const (
+	elsewhere = "its holder has it elsewhere, and resets it there"
+	gone      = "it is lost or stolen"
+	noToken   = "the key was on no token"
+)
+
+// retire resets the token of a dropped key before a witness.
+func (d *Desk) retire(ctx context.Context, a Attendant, h *HolderState) error {
+	title := h.Holder.Name + ": retire the token"
+	drop := d.state.dropOf(h)
+	choices := []Choice{{"here", "The token is here: reset it now"}, {"elsewhere", "Not here: " + elsewhere}, {"gone", "Not here: " + gone}, {"none", "There is none: " + noToken}}
+	switch {
+	case drop.Reason == Lost || drop.Reason == Stolen:
+		choices = []Choice{choices[2], choices[0], choices[1], choices[3]}
+	case drop.Token == "":
+		choices = []Choice{choices[3], choices[0], choices[1], choices[2]}
+	}
+	where := "here"
+	if h.Open == nil {
+		var err error
+		where, err = a.Choose(ctx, Prompt{ID: "retire.where " + h.Holder.ID, Message: Message{Title: title,
+			Facts: []Fact{{"Key", grouped(h.Holder.KeyID)}, {"Dropped as", drop.Reason}},
+			Text:  append([]string{"The key is no longer trusted by the new root. Whoever still trusts an older one follows it all the same: it should stop to exist."}, d.state.backupsToDestroy(drop)...)},
+			Question: "Where is its token?"}, choices)
+		if err != nil {
+			return err
+		}
+	}
+	if where != "here" {
+		why := map[string]string{"elsewhere": elsewhere, "gone": gone, "none": noToken}[where]
+		return d.record(TypeNotRetired, "room", NotRetired{h.Holder.ID, why})
+	}
+	info, err := d.tokenToRetire(ctx, a, h)
+	if err != nil {
+		return err
+	}
+	intention := int64(0)
+	if h.Open != nil {
+		intention = h.Open.Seq
+	}
+	if !info.Fresh() || h.Open == nil {
+		err := a.Type(ctx, Prompt{ID: "retire.serial " + h.Holder.ID, Final: true, Message: Message{Title: title,
+			Facts: append(tokenFacts(info, h.Holder), heldFacts(info)...), Text: []string{"Every PIV key on it is erased for good, also those that this ceremony knows nothing of."}},
+			Question: "To reset it, type its serial number without spaces:"}, fmt.Sprint(info.Serial))
+		if err != nil {
+			return err
+		}
+	}
+	if h.Open == nil {
+		if intention, err = d.intend(TypeRetireIntended, h.Holder.ID, RetireIntended{h.act(info.Serial), info.Keys}); err != nil {
+			return err
+		}
+	}
+	if !info.Fresh() {
+		err = d.withToken(ctx, info.Serial, func(s *keys.Session) error {
+			if err := s.Reset(); err != nil {
+				return err
+			}
+			info, err = s.Info()
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if !info.Fresh() {
+		return fmt.Errorf("token %s was reset and is still not as new (hint: destroy it, and take this task again as not here)", serialText(info.Serial))
+	}
+	witness, err := d.sawReset(ctx, a, title, info, h)
+	if err != nil {
+		return err
+	}
+	return d.record(TypeRetired, h.Holder.ID, TokenRetired{Result{h.act(info.Serial), intention}, witness, d.state.backupsToDestroy(drop)})
+}
+
+// tokenToRetire waits for the token that holds the dropped key, or for the one
+// whose reset was interrupted.
+func (d *Desk) tokenToRetire(ctx context.Context, a Attendant, h *HolderState) (keys.Info, error) {
+	fits := func(info keys.Info) error {
+		if h.Open != nil && h.Open.Type == TypeRetireIntended {
+			if info.Serial != h.Open.Serial {
+				return fmt.Errorf("token %s was being reset, and this is %s", serialText(h.Open.Serial), serialText(info.Serial))
+			}
+			return nil
+		}
+		if err := fitsSigning(h, info); err != nil {
+			return err
+		}
+		return d.state.stillTrusted(info)
+	}
+	there, err := d.waitForToken(ctx, a, h, "retire.token "+h.Holder.ID, fits)
+	if err != nil {
+		return keys.Info{}, err
+	}
+	for _, info := range there {
+		if err = fits(info); err == nil {
+			return info, nil
+		}
+	}
+	return keys.Info{}, err
+}
+
+// stillTrusted refuses a token with a key that the new root trusts.
+func (s *State) stillTrusted(info keys.Info) error {
+	for _, held := range info.Keys {
+		for _, k := range s.Root.Keys {
+			if k.Public == held.Public {
+				return fmt.Errorf("token %s also holds the key %.8s in slot %s, which the new root trusts; it is not reset (hint: move that key first, or leave the token as it is)", serialText(info.Serial), k.ID, held.Slot)
+			}
+		}
+	}
+	return nil
+}
+
+// sawReset has somebody who holds no key of it confirm the reset, by name.
+func (d *Desk) sawReset(ctx context.Context, a Attendant, title string, info keys.Info, h *HolderState) (string, error) {
+	var choices []Choice
+	for i, p := range d.state.Plan.Persons {
+		choices = append(choices, Choice{fmt.Sprintf("person-%d", i+1), p.Name + ", " + p.Role})
+	}
+	for _, other := range d.state.Plan.Holders {
+		if fold(other.Name) != fold(d.state.dropOf(h).Name) {
+			choices = append(choices, Choice{other.ID, other.Name})
+		}
+	}
+	key, err := a.Choose(ctx, Prompt{ID: "retire.witness " + h.Holder.ID, Final: true, Message: Message{Title: title,
+		Facts: []Fact{{"Serial", serialText(info.Serial)}, {"Read back", "as new: no key, the PIN of every new token"}}},
+		Question: "Who saw it, and confirms it?"}, choices)
+	if err != nil {
+		return "", err
+	}
+	return choices[slices.IndexFunc(choices, func(c Choice) bool { return c.Key == key })].Label, nil
+}
+
+// dropOf is the plan's entry for a dropped key.
+func (s *State) dropOf(h *HolderState) Drop {
+	i := slices.IndexFunc(s.Plan.Drops, func(d Drop) bool { return d.ID == h.Holder.ID })
+	return s.Plan.Drops[i]
+}
+
+// backupsToDestroy names the backups of a dropped key that are known of.
+func (s *State) backupsToDestroy(d Drop) []string {
+	lines := []string{}
+	for _, e := range s.Plan.Earlier {
+		for _, b := range e.Backups {
+			if d.Name != "" && fold(b.Holder) == fold(d.Name) {
+				lines = append(lines, fmt.Sprintf("Its backup of the ceremony %q is to be destroyed too, with all copies: the folder %s/ there, and on every medium.", e.Name, BackupsDir))
+			}
+		}
+	}
+	return lines
+}
+
+func (s *State) retireIntended(e transcript.Event) error {
+	var data RetireIntended
+	if err := read(e, &data); err != nil {
+		return err
+	}
+	h := s.Holders[data.Holder]
+	if h == nil || h.Holder.Custody != Dropped || h.Retired != nil || h.NotRetired != nil || s.Published == nil {
+		return errors.New("nothing is published, or this is no dropped key whose token is to be reset")
+	}
+	if h.Serial != data.Serial && h.Open == nil && s.HolderOf(data.Serial) == nil {
+		h.Serial = 0 // the key may lie on another token too
+	}
+	_, err := s.intend(e, data.Act, "")
+	return err
+}
+
+func (s *State) retired(e transcript.Event) error {
+	var data TokenRetired
+	if err := read(e, &data); err != nil {
+		return err
+	}
+	if data.Witness == "" || data.Backups == nil {
+		return errors.New("it names no witness, or no list of backups")
+	}
+	h, err := s.close(data.Result, TypeRetireIntended)
+	if err != nil {
+		return err
+	}
+	h.Retired, h.Prepared = &data, nil
+	return nil
+}
+
+func (s *State) notRetired(e transcript.Event) error {
+	var data NotRetired
+	if err := read(e, &data); err != nil {
+		return err
+	}
+	h := s.Holders[data.Holder]
+	if h == nil || h.Holder.Custody != Dropped || h.Retired != nil || h.NotRetired != nil || h.Open != nil || s.Published == nil || s.Sealed != nil || data.Why == "" {
+		return errors.New("nothing is published, or it is sealed, or this is no dropped key whose token is to be reset")
+	}
+	h.NotRetired = &data
+	return nil
+}

@@ -1,0 +1,67 @@
+package ceremony
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"rootceremony/keys"
+	"rootceremony/keys/secret"
+)
+
+// list returns the cards in the readers, those that cannot be used too.
+func (t Tokens) list(ctx context.Context) ([]keys.Info, error) {
+	session, err := t.Start(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer session.Close()
+	return session.List()
+}
+
+// usable leaves out the cards that cannot be used.
+func usable(there []keys.Info) []keys.Info {
+	return slices.DeleteFunc(slices.Clone(there), func(i keys.Info) bool { return i.Problem != "" })
+}
+
+// on runs do with a session of its own on the token with that serial.
+func (t Tokens) on(ctx context.Context, serial uint32, do func(*keys.Session) error) error {
+	session, err := t.Start(ctx)
+	if err != nil {
+		return err
+	}
+	defer session.Close()
+	if err := session.Select(serial); err != nil {
+		return err
+	}
+	return do(session)
+}
+
+// withPIN asks for a token's PIN until the token takes it, and runs do on the
+// token. The tries left are added to the facts of the prompt. blocked: none are
+// left, and nothing was done.
+func (t Tokens) withPIN(ctx context.Context, a Attendant, serial uint32, tries int, p Prompt, do func(*keys.Session, *secret.Buffer) error) (blocked bool, err error) {
+	facts := p.Facts
+	for tries > 0 {
+		p.Facts = append(slices.Clone(facts), Fact{"Tries", triesText(tries, "PIN")})
+		pin, err := a.AskSecret(ctx, p, checkPINLength)
+		if err != nil {
+			return false, err
+		}
+		defer pin.Wipe()
+		var wrong *keys.PINError
+		err = t.on(ctx, serial, func(s *keys.Session) error {
+			if err := s.CheckPIN(pin); err != nil {
+				errors.As(err, &wrong)
+				return err
+			}
+			return do(s, pin)
+		})
+		if wrong == nil {
+			return false, err
+		}
+		tries = wrong.TriesLeft
+		p.Text = []string{"The PIN was wrong."}
+	}
+	return true, nil
+}

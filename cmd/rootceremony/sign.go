@@ -1,0 +1,121 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"rootceremony/ceremony"
+	"rootceremony/keys"
+	"rootceremony/keys/virtual"
+	"rootceremony/ui"
+	"rootceremony/ui/plain"
+)
+
+// memoryFile is where this laptop remembers what was signed on it, in the state
+// folder.
+const memoryFile = "signed.jsonl"
+
+// signCommand reviews a root that was made elsewhere, and signs it.
+func signCommand(args []string) error {
+	flags := flag.NewFlagSet("sign", flag.ContinueOnError)
+	trusted := flags.String("trusted", "", "")
+	out := flags.String("o", "", "")
+	plainly := flags.Bool("plain", false, "")
+	rehearsal := flags.String("rehearsal", "", "")
+	operands, err := parse(flags, args, 1, 1, "one FILE")
+	if err != nil {
+		return err
+	}
+	state, err := stateFolder()
+	if err != nil {
+		return errors.New("there is no folder in which this laptop could remember what it has signed (hint: set HOME or XDG_STATE_HOME)")
+	}
+	set := ceremony.CountersignSettings{File: operands[0], Trusted: *trusted, Out: *out, Memory: filepath.Join(state, memoryFile),
+		Rehearsal: *rehearsal != "", Clock: clock}
+	if set.Rehearsal {
+		set.Tokens, err = tokensOf(*rehearsal)
+	}
+	if err != nil {
+		return err
+	}
+	signing, err := ceremony.OpenCountersigning(set)
+	if err != nil {
+		return err
+	}
+	if !set.Rehearsal {
+		tokens, err := genuine("")
+		if err != nil {
+			return err
+		}
+		signing.UseTokens(tokens)
+	}
+	if onScreen(*plainly) {
+		_, err = ui.Run(ui.Options{In: os.Stdin, Out: os.Stdout, Clock: clock,
+			Room: &ui.Room{Desk: signing, Tokens: signing.Tokens(), Rehearsal: set.Rehearsal, NoRecord: true}})
+		return signed(signing, err)
+	}
+	front, err := plain.New(os.Stdin, os.Stdout, plain.Options{Rehearsal: set.Rehearsal})
+	if err != nil {
+		return err
+	}
+	defer front.Close()
+	return signed(signing, front.Run(context.Background(), signing))
+}
+
+// signed says where the signature is, or that there is none.
+func signed(signing *ceremony.Countersigning, err error) error {
+	switch {
+	case signing.Written() != "":
+		fmt.Fprintf(os.Stderr, "rootceremony: the signature is in %s (hint: rootceremony collect DIR %[1]s takes it into the ceremony)\n", signing.Written())
+		return nil
+	case errors.Is(err, ceremony.ErrLeft):
+		fmt.Fprintln(os.Stderr, "rootceremony: left early; no signature was written (hint: the same command begins again)")
+		return errUnfinished
+	case err == nil:
+		return errUnfinished
+	}
+	return err
+}
+
+// tokensOf are the virtual tokens of the rehearsal, or the rehearsed enrolment,
+// in dir.
+func tokensOf(dir string) (ceremony.Tokens, error) {
+	there, err := ceremony.LookAt(dir)
+	if err != nil {
+		return ceremony.Tokens{}, err
+	}
+	if begun := there.State().Begun; begun == nil || !begun.Rehearsal || begun.Tokens != virtual.Kind {
+		return ceremony.Tokens{}, fmt.Errorf("%s is no rehearsal on virtual tokens, and no others sign roots of rehearsals (hint: name the directory that was given to rehearse, or enrolment-ID)", dir)
+	}
+	folder := filepath.Join(dir, filepath.FromSlash(ceremony.TokensDir))
+	drawer, err := virtual.OpenDrawer(folder)
+	if err != nil {
+		return ceremony.Tokens{}, err
+	}
+	program, err := sessionProgram()
+	if err != nil {
+		return ceremony.Tokens{}, err
+	}
+	stickers, err := drawer.Stickers()
+	if err != nil {
+		return ceremony.Tokens{}, err
+	}
+	backend := keys.Backend{Kind: virtual.Kind, Dir: folder}
+	return ceremony.Tokens{Stickers: stickers,
+		Start: func(ctx context.Context) (*keys.Session, error) { return program.Start(ctx, backend) },
+		Plug: func(stickers ...string) error {
+			backend.Plugged = nil
+			for _, sticker := range stickers {
+				serial, err := drawer.Serial(sticker)
+				if err != nil {
+					return err
+				}
+				backend.Plugged = append(backend.Plugged, serial)
+			}
+			return nil
+		}}, nil
+}
