@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -14,7 +15,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"rootceremony/ceremony/transcript"
 	"rootceremony/ceremony/tuf"
 	"rootceremony/keys"
 )
@@ -242,6 +245,8 @@ func TestBadAccounts(t *testing.T) {
 		{"a threshold above the holders", rotation(3, "Alice", "Bruno", "Chen-lost"), "5:13: threshold 3 is more than there are holders (2)"},
 		{"the old threshold above the holders", strings.Replace(rotation(2, "Alice", "Bruno-retired", "Chen-retired"), "threshold = 2\n", "", 1), "4:2: threshold is 2 as in version 2, but there are only 1 holders then (hint: threshold = ..., with fewer)"},
 		{"no reason", strings.Replace(renewal, `"rotate"`, `"revoke"`, 1), `1:1: reason is missing (hint: what has happened, as in reason = "the token A-01 was stolen")`},
+		{"a path in several lines", strings.Replace(renewal, `"trusted"`, "\"\"\"\ntrusted\"\"\"", 1), "3:11: trusted is a path in one line, between single quotes or double ones"},
+		{"a path that rings", strings.Replace(renewal, `"trusted"`, `"tru\u0007sted"`, 1), "3:11: trusted \"tru\\asted\" holds the character U+0007, which cannot be printed"},
 		{"no reason of a drop", strings.Replace(rotation(2, "Alice", "Bruno", "Chen-lost"), "reason = \"lost\"\n", "", 1), "15:3: reason is missing (hint: lost, stolen, compromised or retired)"},
 		{"another reason of a drop", rotation(2, "Alice", "Bruno", "Chen-eaten"), `18:10: reason "eaten" is none of lost, stolen, compromised, retired`},
 		{"a new key with an id", strings.Replace(renewal, `"existing"`, `"on-token"`, 1), nobody(alice) + "\n7:3: token is missing (hint: the sticker on the holder's token, as in token = \"A-01\")\n10:9: keyid is for custody \"existing\" only"},
@@ -301,6 +306,36 @@ func TestUnusualChains(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A plan that the log could not hold is refused while it is a plan.
+func TestChainTooLargeForTheLog(t *testing.T) {
+	for n, fits := range map[int]bool{500 << 10: true, 510 << 10: false} {
+		chain := chainOf(t, 2, 2, three...)
+		chain[1] = append(bytes.Repeat([]byte("\n"), n), chain[1]...)
+		p, dir, err := readRotation(t, rotation(2, three...), trustedFiles(chain))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := p.Resolve(planNow)
+		if !fits {
+			if pe := new(PlanError); !errors.As(err, &pe) || !strings.HasPrefix(err.Error(), filepath.Join(dir, PlanFile)+":3:11: the agreed plan would have 10") {
+				t.Errorf("%.300v", err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		log, err := transcript.Create(t.TempDir(), func() time.Time { return planNow })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := log.Append(TypePlanAgreed, "room", PlanAgreed{r.Digest(), r.JSON()}, nil); err != nil {
+			t.Error(err)
+		}
+		log.Close()
+	}
 }
 
 // Paths of the chain that lead out are replaced, and nothing else of the plan.
