@@ -175,8 +175,8 @@ func (r *Resolved) oldSigners() Signers {
 		case !twice:
 			at[key.Value()] = len(s.Keys)
 			s.Keys = append(s.Keys, k)
-		case s.Keys[i].Can == CanNot || k.Can == CanSign && s.Keys[i].Can == CanRestored:
-			s.Keys[i] = k
+		case k.Dropped == "" || s.Keys[i].Can == CanNot || k.Can == CanSign && s.Keys[i].Can == CanRestored:
+			s.Keys[i] = k // who can do more with it
 		}
 	}
 	return s

@@ -670,6 +670,89 @@ func TestRoleKeepsTheCarriedKey(t *testing.T) {
 	}
 }
 
+// resigned is a root file with other signatures, made by hand, as no root of
+// ours is like those of such tests.
+func resigned(t testing.TB, text string, names ...string) []byte {
+	t.Helper()
+	f, err := tuf.Parse([]byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	head, _, _ := strings.Cut(text, `"signatures"`)
+	_, tail, _ := strings.Cut(text, `"signed"`)
+	var list []string
+	for _, name := range names {
+		s := signed(f.Signed, name)
+		list = append(list, fmt.Sprintf(`{"keyid": %q, "sig": %q}`, s.KeyID, hex.EncodeToString(s.Sig)))
+	}
+	return []byte(head + `"signatures": [` + strings.Join(list, ",") + `], "signed"` + tail)
+}
+
+// A key that the trusted root has under two ids is one key: it stays once, and
+// signs once.
+func TestOneKeyUnderTwoIDs(t *testing.T) {
+	alias := strings.Repeat("a1", 32)
+	text := string(chainOf(t, 1, 2, three...)[0])
+	alice := mustKey(placeholder(keys.Ed25519, "Alice"))
+	text = changed(t, text, `"keys": {`, fmt.Sprintf(`"keys": {%q: %s,`, alias, alice.Object()))
+	at := strings.Index(text, `"root": {`)
+	text = text[:at] + changed(t, text[at:], `"keyids": [`, fmt.Sprintf(`"keyids": [%q,`, alias))
+	files := trustedFiles([][]byte{resigned(t, text, three...)})
+	double := fmt.Sprintf("[[holder]]\nname = \"Alias\"\nkeyid = %q\n", alias)
+	drop := func(reason string) string {
+		return fmt.Sprintf("[[drop]]\nkeyid = %q\nreason = %q\n", alias, reason)
+	}
+	_, dir, err := readRotation(t, rotation(2, three...)+double, files)
+	wantFaults(t, err, filepath.Join(dir, PlanFile), fmt.Sprintf("21:9: the keys %.8s and %.8s of version 1 are one and the same key (hint: drop one of the two)", idOf("Alice"), alias))
+	// Bruno and Chen are lost: Alice's key and its double are no two signers.
+	_, dir, err = readRotation(t, rotation(1, "Alice", "Bruno-lost", "Chen-lost")+drop(Retired), files)
+	if want := "version 1 must be signed by 2 of its keys to be followed, and with these drops only 1 can still sign: "; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("%v", err)
+	}
+	for _, reason := range []string{Retired, Lost} {
+		p, _, err := readRotation(t, rotation(2, three...)+drop(reason), files)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := p.Resolve(planNow)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := r.Rotation().Old.who(); got != "any 2 of Alice, Bruno or Chen" {
+			t.Errorf("%s: %s", reason, got)
+		}
+		if root, _ := drafted(t, r); len(root.Roles[tuf.RoleRoot].KeyIDs) != 3 {
+			t.Errorf("%v", root.Roles[tuf.RoleRoot])
+		}
+	}
+	// A resolved plan is held to the same.
+	p, _, err := readRotation(t, rotation(1, "Alice", "Bruno", "Chen-lost")+drop(Retired), files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := p.Resolve(planNow)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Holders = r.Holders[:1]
+	r.Drops = append(r.Drops, Drop{ID: dropID(idOf("Bruno"), 8), KeyID: idOf("Bruno"), Reason: Lost})
+	if _, err := ParseResolved(r.JSON()); err == nil || !strings.Contains(err.Error(), "1 keys of version 1 are left that can sign, and 2 must") {
+		t.Errorf("%v", err)
+	}
+}
+
+// The root of a rehearsal says so in the notes.
+func TestNotesOnARehearsal(t *testing.T) {
+	text := changed(t, string(chainOf(t, 1, 2, three...)[0]), `"consistent_snapshot"`, `"x-rehearsal": true, "consistent_snapshot"`)
+	r := resolvedRotation(t, rotation(2, three...), [][]byte{resigned(t, text, three...)})
+	if got := r.Rotation().Notes; !slices.Equal(got, []string{"it is the root of a rehearsal: a real ceremony refuses it"}) {
+		t.Errorf("%q", got)
+	}
+	if root, _ := drafted(t, r); root.Rehearsal() {
+		t.Error("the mark is carried over")
+	}
+}
+
 // Fields of a role that nobody knows stay with it; roles and keys that clients
 // need not read go, and are named.
 func TestWhatIsNotCarriedOver(t *testing.T) {
@@ -683,19 +766,7 @@ func TestWhatIsNotCarriedOver(t *testing.T) {
 		at := strings.Index(signedPart, fmt.Sprintf(`"%s": {`, role)) + len(role) + len(`"": {`)
 		signedPart = signedPart[:at] + fmt.Sprintf(`"x-of-%s": "kept",`, role) + signedPart[at:]
 	}
-	f, err := tuf.Parse([]byte(signedPart))
-	if err != nil {
-		t.Fatal(err)
-	}
-	// The signatures are made anew, by hand, as no root of ours has such fields.
-	head, _, _ := strings.Cut(signedPart, `"signatures"`)
-	_, tail, _ := strings.Cut(signedPart, `"signed"`)
-	list := []string{}
-	for _, name := range three {
-		s := signed(f.Signed, name)
-		list = append(list, fmt.Sprintf(`{"keyid": %q, "sig": %q}`, s.KeyID, hex.EncodeToString(s.Sig)))
-	}
-	old := []byte(head + `"signatures": [` + strings.Join(list, ",") + `], "signed"` + tail)
+	old := resigned(t, signedPart, three...)
 	r := resolvedRotation(t, rotation(2, three...), [][]byte{old})
 	root, file := drafted(t, r)
 	for _, role := range []string{tuf.RoleRoot, tuf.RoleSnapshot} {
