@@ -117,6 +117,7 @@ func TestWalkedLines(t *testing.T) {
 		{Walked{9, 11, 12}, true, "clients on versions 9 to 11 were walked up to 3 steps to version 12\nclients on versions before 9 were not looked at: the chain that was given begins there"},
 		{Walked{1, 32, 33}, true, "clients on versions 1 to 32 were walked up to 32 steps to version 33"},
 		{Walked{1, 33, 34}, true, "clients on versions 1 to 33 were walked up to 33 steps to version 34\nsome old clients take at most 32 versions in one update: from version 1 there are 33 (hint: let programs come with a newer root)"},
+		{Walked{1, 200, 201}, true, "clients on versions 1 to 200 were walked up to 200 steps to version 201\nsome old clients take at most 32 versions in one update: from version 1 there are 200 (hint: let programs come with a newer root)"},
 		{Walked{1, 201, 202}, true, "clients on versions 1 to 201 were walked up to 201 steps to version 202\nsome clients take at most 256 versions in one update: from version 1 there are 201 now (hint: let programs come with a newer root)"},
 		{Walked{1, 256, 257}, true, "clients on versions 1 to 256 were walked up to 256 steps to version 257\nsome clients take at most 256 versions in one update: from version 1 there are 256 now (hint: let programs come with a newer root)"},
 		{Walked{1, 257, 258}, true, "clients on versions 1 to 257 were walked up to 257 steps to version 258\nsome clients take at most 256 versions in one update: from version 1 there are 257, so programs must come with a newer root"},
@@ -316,6 +317,28 @@ one version suffices`, ""},
 	}
 	if r := resolvedExample(t); r.Rotation() != nil || CheckPlan(r, planNow).Rotation != nil {
 		t.Error("a first root follows one")
+	}
+}
+
+// When a version in between is worth a word, and whose old keys stay in it.
+func TestStepsOnlyWhereMostChanges(t *testing.T) {
+	four := []string{"Alice", "Bruno", "Chen", "Dana"}
+	for _, c := range []struct {
+		name      string
+		old       []string
+		threshold int
+		people    []string
+		first     string // empty: one version
+	}{
+		{"half of them", four, 3, []string{"Alice", "Bruno", "Emil+", "Farah+", "Chen-retired", "Dana-retired"}, ""},
+		{"enough stay", append(slices.Clone(four), "Emil"), 2, []string{"Alice", "Bruno", "Farah+", "Chen-retired", "Dana-retired", "Emil-retired"}, ""},
+		{"who gets a new key before who leaves", four, 2, []string{"Alice", "Dana+", "Emil+", "Bruno-retired", "Chen-retired", "Dana-retired"}, "version 3 with the new key of Emil, while Dana's old key stays"},
+	} {
+		r := resolvedRotation(t, rotation(c.threshold, c.people...), chainOf(t, 2, 2, c.old...))
+		first := append(r.Rotation().Steps.Versions, "")[0]
+		if c.threshold == 3 && strings.Contains(strings.Join(r.Rotation().Steps.Why, ""), "at once") || c.threshold != 3 && first != c.first {
+			t.Errorf("%s: %+v", c.name, r.Rotation().Steps)
+		}
 	}
 }
 
