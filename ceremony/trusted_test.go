@@ -331,7 +331,7 @@ func TestChainTooLargeForTheLog(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := log.Append(TypePlanAgreed, "room", PlanAgreed{r.Digest(), r.JSON()}, nil); err != nil {
+		if _, err := log.Append(TypePlanAgreed, "room", PlanAgreed{r.Digest(), r.JSON(), AnchorTyped}, nil); err != nil {
 			t.Error(err)
 		}
 		log.Close()
