@@ -161,6 +161,11 @@ var emergencies = []emergency{
 		putKey(t, dir, "keys/root.pub", "root 1")
 	}, script: with("role-compromised", "revoke.roles", "snapshot", "plan.role.timestamp", "\nkeys/timestamp.pub\nkeys/root.pub\nkeys/fresh.pub", "plan.role.snapshot", ""),
 		incident: record.RoleCompromised, roles: map[string]string{"timestamp": "new timestamp", "snapshot": "new snapshot"}, keys: 5, want: 3},
+	{name: "two keys sign for the role, and one would from now on", setup: func(t *testing.T, dir string) {
+		newChain(t, dir, 2, 3, nextYear, map[string][]string{"root": wordsOf("root", 5), "timestamp": wordsOf("timestamp", 2), "snapshot": {"snapshot"}, "targets": {"targets"}})
+		newOnline(t, dir)
+	}, script: with("role-compromised", "revoke.roles", "timestamp", "plan.role.timestamp", ""),
+		incident: record.RoleCompromised, roles: map[string]string{"timestamp": "new timestamp"}, keys: 5, want: 3, says: []string{"Role timestamp (2 of 2 keys sign for it now)"}},
 	{name: "a root key is an online key too", setup: func(t *testing.T, dir string) {
 		newChain(t, dir, 2, 3, nextYear, map[string][]string{"root": wordsOf("root", 5), "timestamp": {"timestamp"}, "snapshot": {"snapshot"}, "targets": {"root 4"}})
 		newOnline(t, dir)
