@@ -340,14 +340,25 @@ func legacy(t *testing.T) string {
 	return chain
 }
 
-// legacyPlan drops the RSA key, and has backups for a safe whose identity is
-// not here.
+// legacyPlan drops the RSA key, has backups for a safe whose identity is not
+// here, and gives Ben's root key the role snapshot too.
 func legacyPlan(t *testing.T) string {
 	safe, err := age.GenerateX25519Identity()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return oldPlan(t, legacy(t), fmt.Sprintf(`
+	chain := legacy(t)
+	trusted, err := ceremony.ReadTrusted(chain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	root := trusted.Last.Root
+	ben, _ := root.Key(root.Roles[tuf.RoleRoot].KeyIDs[2])
+	spki, err := ben.Public.SPKI()
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := oldPlan(t, chain, fmt.Sprintf(`
 holder = [{name = "Ada", keyid = "KEY-1"}, {name = "Ben", keyid = "KEY-2", token = "B-1"}, {name = "Cem", keyid = "KEY-3"}, {name = "Dan", token = "D-1", custody = "backed-up"}]
 [root]
 expires = "365d"
@@ -358,11 +369,16 @@ recipients = ["holders", "Real safe"]
 [[recipient]]
 name = "Real safe"
 age = %q
+[role.snapshot]
+threshold = 1
+keys = ["ben.pub"]
 [[drop]]
 keyid = "KEY-0"
 reason = "retired"
 name = "Eva"
 `, safe.Recipient()))
+	rewrite(t, filepath.Join(filepath.Dir(file), "ben.pub"), string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: spki})))
+	return file
 }
 
 func TestStandInLegacy(t *testing.T) {
