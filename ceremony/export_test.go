@@ -15,3 +15,6 @@ func OldKernel(t testing.TB) {
 
 // RehearsalPIN is the PIN that a scripted holder has.
 func RehearsalPIN(holder string) string { return rehearsalPIN(holder) }
+
+// Newcomer is who comes when what that plan has made is rotated.
+func Newcomer(r *Resolved, stickers []string) Holder { return r.newcomer(stickers) }
