@@ -216,13 +216,13 @@ func (d *desktop) write(name string, text []byte) string {
 	return path
 }
 
-const nextYear = 365 * 24 * time.Hour
+const inAYear = 365 * 24 * time.Hour
 
 // rotation lays out trusted/1.root.json, which has expired, and draft.json,
 // which drops the holder old, brings new, and is signed by nobody yet.
 func (d *desktop) rotation() (one, two *tuf.Root) {
 	one = d.root(1, noon.Add(-time.Hour), "both", "old", "p256")
-	two = d.root(2, noon.Add(nextYear), "both", "p256", "new")
+	two = d.root(2, noon.Add(inAYear), "both", "p256", "new")
 	d.file("trusted/1.root.json", one, nil, "both", "old")
 	d.file("draft.json", two, one)
 	return one, two
@@ -233,14 +233,14 @@ func (d *desktop) settings() ceremony.CountersignSettings {
 		Memory: filepath.Join(d.dir, "state", "signed.jsonl"), Tokens: d.tokens, Clock: clock}
 }
 
-// person signs with a token, and keeps what was shown.
-type person struct {
+// countersigner signs with a token, and keeps what was shown.
+type countersigner struct {
 	answered
 	shown strings.Builder
 }
 
-func (d *desktop) person(sticker string, answers ...string) *person {
-	p := &person{}
+func (d *desktop) person(sticker string, answers ...string) *countersigner {
+	p := &countersigner{}
 	p.Answers = map[string]string{"sign.token": sticker, "sign.pin": keys.DefaultPIN}
 	for i := 0; i < len(answers); i += 2 {
 		p.Answers[answers[i]] = answers[i+1]
@@ -394,12 +394,12 @@ func TestCountersignRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	three := d.root(3, noon.Add(nextYear), "both", "p256", "new")
-	four := d.root(4, noon.Add(nextYear), "both", "p256", "new")
-	other := d.root(2, noon.Add(2*nextYear), "both", "p256", "new")
-	rehearsed := d.root(2, noon.Add(nextYear), "both", "p256", "new")
+	three := d.root(3, noon.Add(inAYear), "both", "p256", "new")
+	four := d.root(4, noon.Add(inAYear), "both", "p256", "new")
+	other := d.root(2, noon.Add(2*inAYear), "both", "p256", "new")
+	rehearsed := d.root(2, noon.Add(inAYear), "both", "p256", "new")
 	rehearsed.SetRehearsal(true)
-	rehearsedOne := d.root(1, noon.Add(nextYear), "both", "old", "p256")
+	rehearsedOne := d.root(1, noon.Add(inAYear), "both", "old", "p256")
 	rehearsedOne.SetRehearsal(true)
 	expired := d.root(2, noon, "both", "p256", "new")
 	wrong := d.file("wrong.json", two, one, "both")
@@ -515,7 +515,7 @@ func TestCountersignByDigest(t *testing.T) {
 
 func TestCountersignFirstRoot(t *testing.T) {
 	d := newDesktop(t)
-	one := d.root(1, noon.Add(nextYear), "both", "old", "p256")
+	one := d.root(1, noon.Add(inAYear), "both", "old", "p256")
 	set := d.settings()
 	set.File, set.Trusted = d.file("1.json", one, nil), ""
 	digest := fmt.Sprintf("%x", sha256.Sum256(one.Canonical()))
@@ -563,14 +563,14 @@ func TestCountersignTokens(t *testing.T) {
 	if err := c.Run(t.Context(), "review", d.person("both")); err != nil {
 		t.Fatal(err)
 	}
-	touched := func(err error) *person {
+	touched := func(err error) *countersigner {
 		a := d.person("both")
 		a.touch = func() error { return err }
 		return a
 	}
 	for _, w := range []struct {
 		name string
-		a    *person
+		a    *countersigner
 		is   error
 		says string
 	}{
@@ -592,7 +592,7 @@ func TestCountersignTokens(t *testing.T) {
 		}
 	}
 	// A wrong PIN is asked for again, with the tries that are left.
-	a := &wrongPIN{person: d.person("both")}
+	a := &wrongPIN{countersigner: d.person("both")}
 	if err := c.Run(t.Context(), "sign", a); err != nil {
 		t.Fatal(err)
 	}
@@ -622,7 +622,7 @@ func TestCountersignTokens(t *testing.T) {
 
 // wrongPIN types one wrong PIN first.
 type wrongPIN struct {
-	*person
+	*countersigner
 	typed bool
 }
 
@@ -632,7 +632,7 @@ func (w *wrongPIN) AskSecret(ctx context.Context, p ceremony.Prompt, check func(
 		w.Answers["sign.pin"] = "000000"
 	}
 	w.typed = true
-	return w.person.AskSecret(ctx, p, check)
+	return w.countersigner.AskSecret(ctx, p, check)
 }
 
 // A holder signs a version once, also when the laptop or the token was cut off
@@ -642,7 +642,7 @@ func TestCountersignOnce(t *testing.T) {
 	one, _ := d.rotation()
 	set := d.settings()
 	other := set
-	other.File = d.file("other.json", d.root(2, noon.Add(2*nextYear), "both", "p256", "new"), one)
+	other.File = d.file("other.json", d.root(2, noon.Add(2*inAYear), "both", "p256", "new"), one)
 	other.Out = filepath.Join(d.dir, "other.signed.json")
 
 	// The token has signed; its process ended before it could say so.
@@ -655,7 +655,7 @@ func TestCountersignOnce(t *testing.T) {
 	if strings.Count(d.memory(), "\n") != 1 {
 		t.Fatalf("remembered:\n%s", d.memory())
 	}
-	refused := func(set ceremony.CountersignSettings, a *person, why string) {
+	refused := func(set ceremony.CountersignSettings, a *countersigner, why string) {
 		t.Helper()
 		_, err := d.signs(set, a)
 		if err == nil || !strings.Contains(err.Error(), "was used on this laptop on 2026-11-22T12:00:00Z to sign another root v2") {
@@ -789,7 +789,7 @@ func TestCountersignLegacy(t *testing.T) {
 	asItIs := func(s string) string { return s }
 	renamed := func(s string) string { return strings.ReplaceAll(s, d.holders["both"].ID, "both-as-it-was") }
 	one := d.legacy("trusted/1.root.json", d.root(1, noon.Add(time.Hour), "both", "old", "p256"), asItIs, "both", "p256")
-	two := d.legacy("draft.json", d.root(2, noon.Add(nextYear), "both", "old", "p256"), asItIs, "p256")
+	two := d.legacy("draft.json", d.root(2, noon.Add(inAYear), "both", "old", "p256"), asItIs, "p256")
 	set := d.settings()
 	a := d.person("both")
 	if _, err := d.signs(set, a); err != nil {
@@ -810,7 +810,7 @@ func TestCountersignLegacy(t *testing.T) {
 	}
 
 	one = d.legacy("renamed/1.root.json", d.root(1, noon.Add(time.Hour), "both", "old", "p256"), renamed, "both", "p256")
-	next := d.root(2, noon.Add(nextYear), "both", "new", "p256")
+	next := d.root(2, noon.Add(inAYear), "both", "new", "p256")
 	next.Roles[tuf.RoleTimestamp] = d.roles[tuf.RoleTimestamp]
 	for i, k := range next.Keys { // what is not the renamed key stays in its old object
 		if old, ok := one.Root.Key(k.ID); ok {

@@ -40,6 +40,9 @@ type Tokens struct {
 	// virtual tokens.
 	Plug     func(stickers ...string) error
 	Stickers []string
+	// StandInPIN is the PIN of the tokens that stand in for those of the trusted
+	// root, and have no holder who chose it; "": there are none.
+	StandInPIN string
 	// Identities is the folder in which a rehearsal finds the identities of
 	// recipients that are no tokens, as ID.txt; "": in its own directory.
 	Identities string

@@ -18,9 +18,10 @@ import (
 
 // What haste is worth, as the last word to people who are about to act.
 const (
-	noRace     = "There is no race: fewer keys than the threshold sign nothing. Rested and rehearsed is better than tonight."
-	hurryRoles = "Here haste matters: the service that signs stops first. Metadata signed with the new keys goes live together with the new root, not before and not after."
-	hurryUsers = "Until the new root is published clients refuse all updates: hurry for them. It is no hole, and no clock is to be turned back."
+	noRace      = "There is no race: fewer keys than the threshold sign nothing. Rested and rehearsed is better than tonight."
+	hurryRoles  = "Here haste matters: the service that signs stops first. Metadata signed with the new keys goes live together with the new root, not before and not after."
+	hurryQuorum = "Here haste matters: it is a race with whoever has the tokens. Warn users today; and if a root turns up that nobody of you has signed, only a new chain is left."
+	hurryUsers  = "Until the new root is published clients refuse all updates: hurry for them. It is no hole, and no clock is to be turned back."
 )
 
 // revoke asks what has happened, and leads to the shortest way out that is
@@ -94,12 +95,11 @@ func (iv *interview) pinSeen() (string, error) {
 
 // source finds out what the next root follows, and who holds its keys.
 func (iv *interview) source() error {
-	err := iv.askEarlier("The folder of the ceremony that made the newest root? Names and backups are known from it.")
-	if err != nil {
+	if err := iv.askEarlier(); err != nil {
 		return err
 	}
 	suggested := iv.newestChain()
-	_, err = ReadTrusted(iv.at(suggested))
+	_, err := ReadTrusted(iv.at(suggested))
 	switch {
 	case err == nil:
 		err = iv.takeChain(suggested)
@@ -125,7 +125,7 @@ func (iv *interview) source() error {
 // maybeChain is askChain where going on without is possible.
 func (iv *interview) maybeChain() error {
 	path := ""
-	err := iv.text("plan.trusted", &path, "Where are the published roots? The notice for users takes facts from them. "+iv.paths(), "not at hand", func(s string) error {
+	err := iv.prompt(iv.chainPrompt("not at hand"), &path, func(s string) error {
 		_, err := ReadTrusted(iv.at(s))
 		return err
 	})
@@ -235,14 +235,14 @@ func (iv *interview) inOtherHands(reason string) error {
 	if err != nil {
 		return err
 	}
-	need := iv.oldThreshold()
+	need, able := iv.oldThreshold(), len(iv.rest(ids))
 	if len(ids) >= need {
-		if err := iv.happened(record.QuorumStolen); err != nil {
+		if race, err := iv.raceOrAnew(able >= need); err != nil {
 			return err
+		} else if !race {
+			return iv.noWay()
 		}
-		return iv.noWay()
 	}
-	able := len(iv.rest(ids))
 	if reason == Compromised {
 		able += len(ids) // their holders can sign, if they will
 	}
@@ -259,6 +259,22 @@ func (iv *interview) inOtherHands(reason string) error {
 		return iv.noWay()
 	}
 	return iv.leaveOut(ids, reason, back)
+}
+
+// raceOrAnew asks what is to be done where a threshold of keys is in other
+// hands. Another root is a race, and one that is won where nobody knows the
+// PINs; there is none where the others, who are to sign, are not able to.
+func (iv *interview) raceOrAnew(able bool) (race bool, err error) {
+	if err := iv.happened(record.QuorumStolen); err != nil || !able {
+		return false, err
+	}
+	what, err := iv.a.Choose(iv.ctx, Prompt{ID: "revoke.quorum", Message: Message{Title: "A threshold of keys",
+		Text: []string{fmt.Sprintf("Version %d wants %d signatures, and that many of its keys are in other hands. A token signs nothing without its PIN: if the PINs are not known, the next root shuts these keys out. If they are, whoever has them can sign a root of their own, and no client can tell.", iv.chain.Last.Root.Version, iv.oldThreshold())}},
+		Question: "What is to be done?"}, []Choice{
+		{"anew", "a new chain: their PINs may be known, or they are people who left"},
+		{"race", "the next root without these keys, today: it is a race"},
+	})
+	return what == "race", err
 }
 
 // leaveOut makes the plan of a root without some keys. Those that are restored
@@ -365,7 +381,7 @@ func (iv *interview) usualReason(n int) string {
 			return fmt.Sprintf("root version %d expires on %s", root.Version, root.Expires.UTC().Format("2006-01-02"))
 		}
 		return fmt.Sprintf("root version %d expired on %s", root.Version, root.Expires.UTC().Format("2006-01-02"))
-	case record.TokenStolen:
+	case record.TokenStolen, record.QuorumStolen:
 		return tokens + " " + were + " stolen"
 	}
 	return tokens + " " + were + " lost"
@@ -392,7 +408,11 @@ func (iv *interview) after(r *Resolved, back []restorable) {
 	if len(p.Roles) > 0 {
 		m.Facts = append(m.Facts, Fact{"New keys for", listed(slices.DeleteFunc(slices.Clone(onlineRoles), func(name string) bool { _, there := p.Roles[name]; return !there }))})
 	}
-	m.Facts = append(m.Facts, Fact{"Signed by", fmt.Sprintf("%d of the old keys: %s", iv.oldThreshold(), listed(signs))},
+	signed := fmt.Sprintf("any %d of %s", iv.oldThreshold(), listed(signs))
+	if len(signs) == iv.oldThreshold() {
+		signed = listed(signs) + ": nobody may be missing"
+	}
+	m.Facts = append(m.Facts, Fact{"Signed by", signed},
 		Fact{"From then on", fmt.Sprintf("%d of %d", r.Threshold, len(r.Holders))}, Fact{"Expires", stamp(r.Expires)})
 	m.Text = nil
 	if len(back) > 0 {
@@ -406,6 +426,8 @@ func (iv *interview) after(r *Resolved, back []restorable) {
 	switch p.Incident {
 	case record.RoleCompromised:
 		haste = hurryRoles
+	case record.QuorumStolen:
+		haste = hurryQuorum
 	case record.RootExpired:
 		haste = hurryUsers
 	}
@@ -666,7 +688,7 @@ func (iv *interview) noWay() error {
 		facts.Old = record.RootFacts{Version: root.Version, Expires: root.Expires, Threshold: iv.oldThreshold(), Keys: len(iv.oldKeys())}
 		facts.Rehearsal = root.Rehearsal()
 	}
-	answer := "A threshold of keys may be in other hands. Whoever has them signs any root, as good as yours to every client: TUF cannot undo that, and nothing that this program signs can."
+	answer := "A threshold of keys may be in other hands. Whoever has them signs any root, as good as yours to every client: TUF cannot undo that, and nothing that this program signs can. (If tokens are gone and nobody knows their PINs, go back and say that tokens were stolen.)"
 	if incident == record.QuorumLost {
 		answer = "Too few keys are left to sign a root that clients accept, and no backup brings enough of them back. TUF cannot mend that, and nothing that this program signs can."
 	}

@@ -173,7 +173,11 @@ func (e *PlanError) Error() string {
 // ReadPlan reads a plan.toml and the key files it names. What is wrong with
 // the contents of either is a *PlanError that lists all of it; a plan that
 // cannot be read at all is another error.
-func ReadPlan(file string) (*Plan, error) {
+func ReadPlan(file string) (*Plan, error) { return readPlan(file, "") }
+
+// readPlan is ReadPlan for a plan that may follow on the chain in another
+// folder than it says.
+func readPlan(file, chain string) (*Plan, error) {
 	data, err := readSmall(file)
 	if err != nil {
 		return nil, err
@@ -188,7 +192,10 @@ func ReadPlan(file string) (*Plan, error) {
 	}
 	defer dir.Close()
 	p.readKeys(dir)
-	if p.Kind == Rotate || p.Kind == Revoke {
+	if p.follows() && chain != "" {
+		p.Trusted = chain
+	}
+	if p.follows() {
 		p.readTrusted()
 	}
 	return p, p.err()

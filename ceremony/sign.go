@@ -44,7 +44,7 @@ func (d *Desk) review(ctx context.Context, a Attendant) error {
 	if err != nil {
 		return err
 	}
-	if err := d.write(draft); err != nil {
+	if err := errors.Join(d.write(draft), d.writeNotice()); err != nil {
 		return err
 	}
 	command := "rootverify draft FILE"
@@ -68,7 +68,7 @@ func (d *Desk) review(ctx context.Context, a Attendant) error {
 		return err
 	}
 	second, err := a.Choose(ctx, Prompt{ID: "review.second", Final: true, Message: Message{Title: title,
-		Facts: append(d.digestFacts(), Fact{"File", draft.name}),
+		Facts: append(d.digestFacts(), d.draftFiles(draft.name)...),
 		Text: []string{"One laptop can lie. Carry the file to a second machine that was set up independently, and run there: " + command + ". " +
 			"It must show the same digest and the same words."}},
 		Question: "Is there a second machine?"},
@@ -90,6 +90,15 @@ func (d *Desk) review(ctx context.Context, a Attendant) error {
 		}
 	}
 	return d.record(TypeDraftReviewed, "room", DraftReviewed{s.Draft.Digest, second == "yes"})
+}
+
+// draftFiles are where the draft is, and the notice about it.
+func (d *Desk) draftFiles(draft string) []Fact {
+	facts := []Fact{{"File", draft}}
+	if d.state.Plan.Trusted != nil {
+		facts = append(facts, Fact{"For users", d.state.noticeFile() + ", the draft of a notice"})
+	}
+	return facts
 }
 
 func (d *Desk) withoutSecondMachine() error {

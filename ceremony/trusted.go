@@ -20,6 +20,10 @@ import (
 // TrustedDir is where a ceremony keeps the chain it starts from, as N.root.json.
 const TrustedDir = "trusted"
 
+// maxTrustedPath is how long the path of the trusted chain may be, in
+// characters.
+const maxTrustedPath = 1000
+
 // trustedFile is a root of the trusted chain in the ceremony directory.
 func trustedFile(version int64) string { return fmt.Sprintf("%s/%d.root.json", TrustedDir, version) }
 
@@ -176,7 +180,13 @@ func (p *Plan) trustedRules() {
 		}
 		return
 	}
-	p.missing("trusted", p.Trusted == "", `trusted = "trusted", the folder of the published roots, each as N.root.json`)
+	if !p.missing("trusted", p.Trusted == "", `trusted = "trusted", the folder of the published roots, each as N.root.json`) {
+		p.check("trusted", "trusted", p.Trusted, func(s string) error { return checkShown(s, maxTrustedPath) })
+		// PlanFiles puts another path in the place of this line's.
+		if at := p.Data[p.where["trusted"].value:]; bytes.HasPrefix(at, []byte(`"""`)) || bytes.HasPrefix(at, []byte("'''")) {
+			p.fault("trusted", "trusted is a path in one line, between single quotes or double ones")
+		}
+	}
 	seen := map[string]bool{}
 	for i := range p.Drops {
 		d, path := &p.Drops[i], element("drop", i)
@@ -336,10 +346,11 @@ func shortened(ids []string) []string {
 }
 
 // PlanFiles are the files that a plan is made of, by name in a directory of its
-// own: plan.toml, key files, and the trusted chain. A path that leads out of
-// the plan's folder to the chain is replaced, as the chain goes along.
+// own: plan.toml, key files, and the trusted chain. Where the plan names the
+// chain by another path that is replaced, as the chain goes along; earlier
+// ceremonies are named by their whole paths.
 func (p *Plan) PlanFiles() (map[string][]byte, error) {
-	files := map[string][]byte{PlanFile: p.Data}
+	files := map[string][]byte{}
 	for _, role := range p.Roles {
 		for _, name := range role.Files {
 			text, err := os.ReadFile(filepath.Join(filepath.Dir(p.File), name))
@@ -349,19 +360,12 @@ func (p *Plan) PlanFiles() (map[string][]byte, error) {
 			files[name] = text
 		}
 	}
+	files[PlanFile] = p.edited(p.moved())
 	if p.Chain == nil {
 		return files, nil
 	}
 	for i, text := range p.Chain.Files {
 		files[trustedFile(p.Chain.Steps[i].Version)] = text
-	}
-	if at := p.where["trusted"].value; p.Trusted != TrustedDir {
-		rest := p.Data[at:]
-		end := bytes.IndexByte(rest, '\n')
-		if end < 0 {
-			end = len(rest)
-		}
-		files[PlanFile] = slices.Concat(p.Data[:at], []byte(strconv.Quote(TrustedDir)), rest[end:])
 	}
 	return files, nil
 }

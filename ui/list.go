@@ -18,6 +18,7 @@ type list struct {
 	tasks  []ceremony.Task
 	next   string // id of the task to take now; "": nothing that is needed is left
 	needed bool   // next is not optional
+	then   func() (*Room, error)
 }
 
 // listOf asks the desk. Only the goroutine that runs tasks may, while one runs.
@@ -25,6 +26,9 @@ func listOf(d Desk) list {
 	l := list{header: d.Header(), tasks: d.Tasks()}
 	if next, ok := d.Next(); ok {
 		l.next, l.needed = next.ID, !next.Optional
+	}
+	if leading, ok := d.(Leading); ok {
+		l.then = leading.Then()
 	}
 	return l
 }
@@ -162,6 +166,8 @@ func (r *room) listFoot(columns int) []line {
 	case len(r.list.tasks) == 0:
 	case r.list.next == "" && slices.ContainsFunc(r.list.tasks, func(t ceremony.Task) bool { return t.State == ceremony.Blocked }):
 		add(strong, "No task can be done now; the list says what is not done. Enter leaves.")
+	case r.list.next == "" && r.list.then != nil:
+		add(strong, "The plan is ready. Enter goes on to its ceremony; Esc leaves that for later.")
 	case r.list.next == "":
 		add(strong, "Everything is done. Enter leaves.")
 	case !ok:
@@ -211,6 +217,9 @@ func (r *room) listKey(m *model, k tea.KeyMsg) tea.Cmd {
 // take begins the task under the cursor.
 func (r *room) take(m *model) tea.Cmd {
 	if r.list.next == "" && len(r.list.tasks) > 0 {
+		if m.start != nil && r.list.then != nil {
+			return m.goOn(r.list.then)
+		}
 		if m.start != nil {
 			return m.closeRoom()
 		}

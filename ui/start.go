@@ -23,6 +23,8 @@ var jobList = []job{
 		open: func(j Jobs, dir string) (*Room, error) { return j.Plan(dir) }},
 	{label: "Run a ceremony, or go on with one", question: "Folder of the ceremony",
 		open: func(j Jobs, dir string) (*Room, error) { return j.Run(dir) }},
+	{label: "Emergency: a token or a key is lost, stolen or seen", question: "Folder for the plan of the way out; make it first if there is none (nothing is written before the last answer)",
+		open: func(j Jobs, dir string) (*Room, error) { return j.Revoke(dir) }},
 	{label: "Restore from a backup: a token is lost, or a PIN forgotten", question: "Folder of the ceremony that made the backup",
 		open: func(j Jobs, dir string) (*Room, error) { return j.Restore(dir) }},
 	{label: "Check up: do tokens, PINs and backups still work?", question: "Folder of the ceremony",
@@ -80,6 +82,9 @@ func (s *start) update(m *model, msg tea.Msg) tea.Cmd {
 		if msg.err != nil {
 			s.said = msg.err.Error()
 			return nil
+		}
+		if msg.room == nil { // there is nothing to go on to
+			return s.look(m.jobs)
 		}
 		m.room = &room{Room: msg.room}
 		s.job, s.said = nil, ""

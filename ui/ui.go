@@ -40,6 +40,13 @@ type Desk interface {
 	Close() error
 }
 
+// Leading is a Desk that leads on to another room.
+type Leading interface {
+	// Then opens what comes once nothing that is needed is left; nil: nothing
+	// does.
+	Then() func() (*Room, error)
+}
+
 // Room is a ceremony that can be held. With Tokens.Plug nil and Tokens.Start
 // not, the readers are looked at between tasks.
 type Room struct {
@@ -53,6 +60,7 @@ type Room struct {
 type Jobs struct {
 	Rehearse func(dir string) (*Room, error) // "": a fresh folder
 	Plan     func(dir string) (*Room, error)
+	Revoke   func(dir string) (*Room, error)
 	Run      func(dir string) (*Room, error)
 	Restore  func(dir string) (*Room, error)
 	Checkup  func(dir string) (*Room, error)
@@ -181,6 +189,19 @@ func (m *model) outcome(o Options, err error) (*Room, error) {
 		err = ceremony.ErrLeft
 	}
 	return m.room.Room, err
+}
+
+// goOn leaves a room for the one it leads to.
+func (m *model) goOn(then func() (*Room, error)) tea.Cmd {
+	room := m.room.Room
+	m.room, m.start.busy = nil, true
+	return func() tea.Msg {
+		if err := room.Close(); err != nil {
+			return openedMsg{nil, err}
+		}
+		next, err := then()
+		return openedMsg{next, err}
+	}
 }
 
 // closeRoom goes back to the choice of a job.

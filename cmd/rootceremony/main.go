@@ -23,12 +23,13 @@ const version = "0.1"
 
 const usage = `Usage:
     rootceremony
-    rootceremony plan DIR [--kind create]
+    rootceremony plan DIR [--kind create|rotate|revoke] [--plain]
     rootceremony check PLAN [--json]
     rootceremony run DIR [--plain] [--attestation-intermediates FILE]
-    rootceremony rehearse [DIR] [--plan PLAN] [--plain] [--auto] [--answers FILE]
-                          [--identities DIR] [--tokens virtual|pcsc]
-                          [--attestation-root FILE] [--attestation-intermediates FILE]
+    rootceremony rehearse [DIR] [--plan PLAN] [--after DIR0] [--stand-in PLAN]
+                          [--plain] [--auto] [--answers FILE] [--identities DIR]
+                          [--tokens virtual|pcsc] [--attestation-root FILE]
+                          [--attestation-intermediates FILE]
     rootceremony enrol PLAN --holder NAME [--plain] [--tokens virtual|pcsc]
                           [--attestation-root FILE] [--attestation-intermediates FILE]
     rootceremony sign FILE [--trusted PATH] [-o FILE] [--plain] [--rehearsal DIR]
@@ -48,11 +49,17 @@ Without a command it opens the terminal UI, where one chooses what to do. plan,
 run and rehearse open it for what they do; with --plain, and where there is no
 terminal, they ask line by line.
 
-plan writes DIR/plan.toml by asking questions. check looks at a plan. run holds
+plan writes DIR/plan.toml by asking questions: for a first root, for the next
+one (--kind rotate), or for the way out of an emergency (--kind revoke), which
+may be that no new root is needed. check looks at a plan. run holds
 the ceremony of the plan in DIR, or goes on with it, on YubiKeys; rehearse does
 the same on virtual tokens, with an example plan where none is given, or with
 --tokens pcsc on those in the readers; --identities DIR is where the age
-identities of recipients that are no tokens are, as ID.txt. enrol prepares the token of a holder who
+identities of recipients that are no tokens are, as ID.txt. rehearse --after
+DIR0 rotates what the finished rehearsal in DIR0 has published, with copies of
+its tokens; without --plan one holder leaves and one comes. rehearse --stand-in
+PLAN rehearses a plan that follows on a real chain: other keys, on virtual
+tokens, stand in for every real one. enrol prepares the token of a holder who
 is elsewhere, for the plan that the ceremony has agreed (its plan.resolved.json,
 or a plan.toml whose expiry is a date), in the folder enrolment-ID here; collect
 takes the file that it writes into the ceremony in DIR. sign has a holder who is
@@ -72,6 +79,7 @@ in a ceremony directory or --record names one.
 Examples:
     $ rootceremony rehearse
     $ rootceremony rehearse --auto /tmp/first-try
+    $ rootceremony rehearse --after /tmp/first-try /tmp/rotation
     $ rootverify chain --rehearsal /tmp/first-try/publish
 
 Exit status: 0 done and good, 1 failed, 2 usage, 3 not finished yet.

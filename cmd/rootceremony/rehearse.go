@@ -35,7 +35,10 @@ func clock() time.Time { return time.Now() }
 // rehearseCommand holds a ceremony on virtual tokens, or goes on with one.
 func rehearseCommand(args []string) error {
 	flags := flag.NewFlagSet("rehearse", flag.ContinueOnError)
-	planFile := flags.String("plan", "", "")
+	var from beginning
+	flags.StringVar(&from.plan, "plan", "", "")
+	flags.StringVar(&from.after, "after", "", "")
+	flags.StringVar(&from.standIn, "stand-in", "", "")
 	auto := flags.Bool("auto", false, "")
 	answersFile := flags.String("answers", "", "")
 	identities := flags.String("identities", "", "")
@@ -49,6 +52,9 @@ func rehearseCommand(args []string) error {
 	}
 	if *answersFile != "" && !*auto {
 		return &usageError{"rehearse --answers goes with --auto"}
+	}
+	if from.standIn != "" && (from.after != "" || from.plan != "" || *kind == yubikey.Kind) {
+		return &usageError{"rehearse --stand-in goes without --plan and --after, and on virtual tokens"}
 	}
 	if *kind == "" && len(operands) == 1 {
 		*kind = heldOn(operands[0])
@@ -78,7 +84,7 @@ func rehearseCommand(args []string) error {
 	if err != nil {
 		return err
 	}
-	desk, err := openRehearsal(dir, *planFile, *identities, real)
+	desk, err := openRehearsal(dir, from, *identities, real)
 	if err != nil {
 		return err
 	}
@@ -87,7 +93,15 @@ func rehearseCommand(args []string) error {
 		if err := identitiesThere(desk, answers); err != nil {
 			return err
 		}
-		return runScript(context.Background(), desk, &ceremony.Script{Answers: answers})
+		laid, err := laidAnswers(dir)
+		if err != nil {
+			return err
+		}
+		maps.Copy(laid, answers)
+		return runScript(context.Background(), desk, &ceremony.Script{Answers: laid})
+	}
+	if err := sayStandIns(desk); err != nil {
+		return err
 	}
 	if onScreen(*plainly) {
 		return showUI(deskRoom(desk, true))
@@ -130,10 +144,14 @@ func rehearsalReaders(rootFile, intermediatesFile string) (ceremony.Tokens, erro
 	return tokens, err
 }
 
+// beginning is what a rehearsal is begun with: files and a directory that were
+// named, or nothing.
+type beginning struct{ plan, after, standIn string }
+
 // openRehearsal opens the rehearsal in dir, where needed with a plan, on real
 // tokens, or where that is nil with a drawer of virtual ones. identities is the
 // folder of the identities of recipients that are no tokens; "": in dir.
-func openRehearsal(dir, planFile, identities string, real *ceremony.Tokens) (*ceremony.Desk, error) {
+func openRehearsal(dir string, from beginning, identities string, real *ceremony.Tokens) (*ceremony.Desk, error) {
 	if identities != "" {
 		if info, err := os.Stat(identities); err != nil || !info.IsDir() {
 			return nil, fmt.Errorf("the folder of identities %s cannot be read: %w", identities, cmp.Or(err, error(unix.ENOTDIR)))
@@ -143,7 +161,7 @@ func openRehearsal(dir, planFile, identities string, real *ceremony.Tokens) (*ce
 	if real != nil {
 		kind = yubikey.Kind
 	}
-	files, err := rehearsalPlan(dir, planFile)
+	files, err := rehearsalPlan(dir, from, kind)
 	if err != nil {
 		return nil, err
 	}
@@ -157,7 +175,7 @@ func openRehearsal(dir, planFile, identities string, real *ceremony.Tokens) (*ce
 	if desk.State().Closed != nil {
 		return desk, nil
 	}
-	err = layOut(dir, files, planFile == "")
+	err = layOut(dir, files, from == beginning{})
 	if err != nil {
 		_ = desk.Close()
 		return nil, err
@@ -172,6 +190,9 @@ func openRehearsal(dir, planFile, identities string, real *ceremony.Tokens) (*ce
 		if err != nil {
 			_ = desk.Close()
 			return nil, err
+		}
+		if standsIn(dir) {
+			tokens.StandInPIN = ceremony.StandInPIN
 		}
 		real = &tokens
 	}
@@ -203,37 +224,54 @@ func identitiesThere(desk *ceremony.Desk, answers map[string]string) error {
 	return nil
 }
 
-// rehearsalPlan returns the files of the plan that are to be written to dir:
-// those of the plan given, or of the example, or none where dir has a plan. A
-// plan with faults is refused before anything is written.
-func rehearsalPlan(dir, planFile string) (map[string][]byte, error) {
+// rehearsalPlan returns the files that are to be written to dir: the plan that
+// was given, or made, or the example, with what belongs to it; none where dir
+// has a plan. A plan with faults is refused before anything is written.
+func rehearsalPlan(dir string, from beginning, kind string) (map[string][]byte, error) {
 	own := filepath.Join(dir, ceremony.PlanFile)
 	_, err := os.Lstat(own)
-	has := err == nil
-	switch {
-	case planFile == "" && !has:
-		return ceremony.ExamplePlan()
-	case planFile == "" && agreed(dir):
-		return nil, nil // the log has the plan
-	case has:
-		there, err := usablePlan(own)
-		if err != nil || planFile == "" {
-			return nil, err
+	has, given := err == nil, from != beginning{}
+	if !has && (!given || from.standIn != "") && heldOn(dir) != "" {
+		if _, err := os.Lstat(filepath.Join(dir, ceremony.TrustedDir)); err == nil {
+			return nil, fmt.Errorf("%s holds the beginning of a rehearsal that was cut short: a trusted chain, and no plan yet (hint: give --after again, or name another directory)", dir)
 		}
-		given, err := ceremony.ReadPlan(planFile)
+	}
+	switch {
+	case !given && !has:
+		return ceremony.ExamplePlan()
+	case !given && agreed(dir):
+		return nil, nil // the log has the plan
+	case !given:
+		_, err := usablePlan(own)
+		return nil, err
+	case from.standIn != "":
+		return standInFiles(dir, from.standIn)
+	}
+	var next *ceremony.Plan
+	var files func() (map[string][]byte, error)
+	if from.after != "" {
+		f, err := follow(from.after, from.plan, kind)
 		if err != nil {
 			return nil, err
 		}
-		if !samePlan(given, there) {
-			return nil, fmt.Errorf("%s has another plan already, or other key files (hint: leave --plan away to go on with it, or name another directory)", dir)
+		next, files = f.next, f.files
+	} else {
+		if next, err = usablePlan(from.plan); err != nil {
+			return nil, err
 		}
-		return nil, nil
+		files = next.PlanFiles
 	}
-	plan, err := usablePlan(planFile)
+	if !has {
+		return files()
+	}
+	there, err := usablePlan(own)
 	if err != nil {
 		return nil, err
 	}
-	return plan.PlanFiles()
+	if !samePlan(next, there) {
+		return nil, fmt.Errorf("%s has another plan already, or other key files (hint: leave --plan and --after away to go on with it, or name another directory)", dir)
+	}
+	return nil, nil
 }
 
 // usablePlan reads a plan that could be agreed now.
@@ -261,16 +299,20 @@ func agreed(dir string) bool {
 	return err == nil && desk.State().Plan != nil
 }
 
-// layOut writes the plan's files, the plan itself last. Identities are secrets
-// of the rehearsal.
+// layOut writes the plan's files: the trusted chain first, so that what was cut
+// short is seen, and the plan itself last. What is below rehearsal are its
+// secrets.
 func layOut(dir string, files map[string][]byte, example bool) error {
 	plan := files[ceremony.PlanFile]
-	for name, text := range files {
+	names := slices.Sorted(maps.Keys(files))
+	slices.Reverse(names)
+	for _, name := range names {
 		if name == ceremony.PlanFile {
 			continue
 		}
+		text := files[name]
 		mode := fs.FileMode(0o644)
-		secret := path.Dir(name) == ceremony.IdentitiesDir
+		secret := strings.HasPrefix(name, "rehearsal/")
 		if secret {
 			mode = 0o600
 		}
@@ -279,7 +321,7 @@ func layOut(dir string, files map[string][]byte, example bool) error {
 			// Of the example that an interrupted start has laid out: an
 			// identity goes on being that of its recipient.
 			err = nil
-			if secret {
+			if path.Dir(name) == ceremony.IdentitiesDir {
 				plan, err = withIdentityOf(filepath.Join(dir, filepath.FromSlash(name)), text, plan)
 			}
 		}
@@ -343,9 +385,27 @@ func virtualTokens(dir string, holders []ceremony.Holder) (ceremony.Tokens, erro
 			fresh++
 		}
 	}
-	for i := range fresh {
-		sticker := fmt.Sprintf("FRESH-%d", i+1)
+	for i := 1; fresh > 0; i++ {
+		sticker := fmt.Sprintf("FRESH-%d", i)
+		if serials[sticker] != 0 {
+			continue // a holder's, from an earlier rehearsal
+		}
 		if serials[sticker], err = drawer.Add(sticker, virtual.Options{}); err != nil {
+			return ceremony.Tokens{}, err
+		}
+		tokens.Stickers = append(tokens.Stickers, sticker)
+		fresh--
+	}
+	// Tokens of keys that are dropped, and others from earlier rehearsals.
+	there, err := drawer.Stickers()
+	if err != nil {
+		return ceremony.Tokens{}, err
+	}
+	for _, sticker := range there {
+		if serials[sticker] != 0 {
+			continue
+		}
+		if serials[sticker], err = drawer.Serial(sticker); err != nil {
 			return ceremony.Tokens{}, err
 		}
 		tokens.Stickers = append(tokens.Stickers, sticker)
@@ -430,15 +490,29 @@ func readAnswers(file string) (map[string]string, error) {
 	return answers, lines.Err()
 }
 
-// runScript takes every task in turn, with nobody at the keyboard.
+// runScript takes every task in turn, with nobody at the keyboard. A token for
+// which the root is too large does not sign, as on the day.
 func runScript(ctx context.Context, desk *ceremony.Desk, script *ceremony.Script) error {
+	tooLong := map[string]bool{}
 	for {
+		if err := collectStandIns(desk); err != nil {
+			return err
+		}
 		task, ok := desk.Next()
+		if ok && tooLong[task.ID] {
+			task, ok = nextBut(desk, tooLong)
+		}
 		if !ok {
 			break
 		}
 		before := desk.Head()
-		if err := desk.Run(ctx, task.ID, script); err != nil {
+		err := desk.Run(ctx, task.ID, script)
+		if errors.As(err, new(*keys.TooLongError)) {
+			report(fmt.Errorf("task %q: %w", task.ID, err))
+			tooLong[task.ID] = true
+			continue
+		}
+		if err != nil {
 			return fmt.Errorf("task %q: %w", task.ID, err)
 		}
 		if desk.Head() == before {
@@ -446,6 +520,16 @@ func runScript(ctx context.Context, desk *ceremony.Desk, script *ceremony.Script
 		}
 	}
 	return ended(desk)
+}
+
+// nextBut is the first task that can be taken, without those.
+func nextBut(desk *ceremony.Desk, without map[string]bool) (ceremony.Task, bool) {
+	tasks := desk.Tasks()
+	i := slices.IndexFunc(tasks, func(t ceremony.Task) bool { return t.State == ceremony.Ready && !t.Aside && !without[t.ID] })
+	if i < 0 {
+		return ceremony.Task{}, false
+	}
+	return tasks[i], true
 }
 
 // runPlain holds the ceremony line by line.
@@ -479,6 +563,9 @@ func leftDesk(desk *ceremony.Desk) error {
 		command = "the same command, in the same folder,"
 	}
 	fmt.Fprintf(os.Stderr, "rootceremony: left early; nothing is lost (hint: %s goes on)\n", command)
+	if err := sayStandIns(desk); err != nil {
+		return err
+	}
 	return errUnfinished
 }
 

@@ -251,7 +251,10 @@ func TestPlanOnScreen(t *testing.T) {
 		s.write(line[1] + "\r")
 	}
 	s.until("The plan is written")
-	s.until("Everything is done")
+	s.until("Can still be done: Check the plan")
+	s.write("\r")
+	s.until("What the plan makes")
+	s.reads("Everything is done", "Enter leaves")
 	s.write("\r")
 	if status := s.exit(); status != 0 {
 		t.Errorf("exit status %d", status)

@@ -29,7 +29,7 @@ func openUI() error {
 		return &usageError{fmt.Sprintf("no command is given, and the terminal UI cannot open: %v", err)}
 	}
 	room, err := ui.Run(ui.Options{In: os.Stdin, Out: os.Stdout, Clock: clock, Jobs: ui.Jobs{
-		Rehearse: rehearsalRoom, Plan: planRoom, Run: realRoom, Restore: restoreRoom, Checkup: checkupRoom, Status: statusLines, Recent: recentCeremonies}})
+		Rehearse: rehearsalRoom, Plan: planRoom, Revoke: revokeRoom, Run: realRoom, Restore: restoreRoom, Checkup: checkupRoom, Status: statusLines, Recent: recentCeremonies}})
 	if room == nil {
 		return err
 	}
@@ -85,7 +85,7 @@ func rehearsalRoom(dir string) (*ui.Room, error) {
 		}
 		real = &tokens
 	}
-	desk, err := openRehearsal(dir, "", "", real)
+	desk, err := openRehearsal(dir, beginning{}, "", real)
 	if err != nil {
 		return nil, err
 	}
@@ -103,33 +103,68 @@ func realRoom(dir string) (*ui.Room, error) {
 	return deskRoom(desk, false), nil
 }
 
-// planRoom is the interview for a plan in dir, as a ceremony of one task.
-func planRoom(dir string) (*ui.Room, error) {
+// planRoom is the interview for a plan in dir, as a ceremony of a few tasks.
+// What kind of plan it is, is asked too.
+func planRoom(dir string) (*ui.Room, error) { return interviewRoom(dir, "") }
+
+// revokeRoom is the interview of an emergency, which goes on to the ceremony.
+func revokeRoom(dir string) (*ui.Room, error) { return interviewRoom(dir, ceremony.Revoke) }
+
+func interviewRoom(dir, kind string) (*ui.Room, error) {
 	if err := planFree(dir); err != nil {
 		return nil, err
 	}
-	return &ui.Room{Desk: &planDesk{dir: dir, kind: ceremony.Create}, NoRecord: true}, nil
+	return &ui.Room{Desk: &planDesk{dir: dir, kind: kind, chosen: true}, NoRecord: true}, nil
 }
 
-// planDesk writes a plan.
+// planDesk writes a plan, and checks it.
 type planDesk struct {
-	dir, kind string
+	dir, kind string // kind "": it is asked
 	done      bool
+	planned   bool // a plan was written: in an emergency none may be needed
+	checked   bool
+	chosen    bool // on the first screen, from which one goes on
 }
 
 func (p *planDesk) file() string { return filepath.Join(p.dir, ceremony.PlanFile) }
 
 func (p *planDesk) Tasks() []ceremony.Task {
-	task := ceremony.Task{ID: "plan", Title: "Write the plan", State: ceremony.Ready}
-	if p.done {
-		task.State = ceremony.Done
+	state := func(done bool) ceremony.TaskState {
+		if done {
+			return ceremony.Done
+		}
+		return ceremony.Ready
 	}
-	return []ceremony.Task{task}
+	tasks := []ceremony.Task{{ID: "plan", Title: "Write the plan", State: state(p.done)}}
+	if p.kind == ceremony.Revoke {
+		tasks[0].Title = "Say what has happened"
+	}
+	if p.planned {
+		tasks = append(tasks, ceremony.Task{ID: "check", Title: "Check the plan", State: state(p.checked), Optional: true})
+	}
+	return tasks
 }
 
-func (p *planDesk) Next() (ceremony.Task, bool) { return p.Tasks()[0], !p.done }
+func (p *planDesk) Next() (ceremony.Task, bool) {
+	tasks := p.Tasks()
+	next := tasks[len(tasks)-1]
+	return next, next.State != ceremony.Done
+}
 
-func (p *planDesk) Header() string { return "a new plan in " + p.dir }
+// Then leads from an emergency's plan to its ceremony.
+func (p *planDesk) Then() func() (*ui.Room, error) {
+	if p.kind != ceremony.Revoke || !p.planned || !p.chosen {
+		return nil
+	}
+	return func() (*ui.Room, error) { return realRoom(p.dir) }
+}
+
+func (p *planDesk) Header() string {
+	if p.kind == ceremony.Revoke {
+		return "emergency: a plan in " + p.dir
+	}
+	return "a new plan in " + p.dir
+}
 
 func (p *planDesk) Dir() string { return p.dir }
 
@@ -141,17 +176,45 @@ func (p *planDesk) Note(string) error { return errNotBegun }
 
 func (p *planDesk) Exception(string, string, string) error { return errNotBegun }
 
-// Run asks for the plan and writes it.
-func (p *planDesk) Run(ctx context.Context, _ string, a ceremony.Attendant) error {
-	come, err := ceremony.Interview(ctx, a, p.dir, p.kind, clock())
+// Run asks for the plan and writes it, or checks it.
+func (p *planDesk) Run(ctx context.Context, id string, a ceremony.Attendant) error {
+	if id == "check" {
+		return p.check(ctx, a)
+	}
+	kind := p.kind
+	if kind == "" {
+		var err error
+		if kind, err = a.Choose(ctx, ceremony.Prompt{ID: "plan.kind", Question: "What is the plan for?"}, []ceremony.Choice{
+			{Key: ceremony.Create, Label: "a first root: people and keys are new"},
+			{Key: ceremony.Rotate, Label: "the next root: people, keys or the expiry change"},
+			{Key: ceremony.Revoke, Label: "an emergency: a token or a key is lost, stolen or seen"},
+		}); err != nil {
+			return err
+		}
+	}
+	come, err := ceremony.Interview(ctx, a, p.dir, kind, clock())
 	if err != nil {
 		return err
 	}
 	if err := come.Write(p.dir); err != nil {
 		return err
 	}
-	p.done = true
+	p.kind, p.done, p.planned = kind, true, come.Files[ceremony.PlanFile] != nil
 	return a.Tell(ctx, come.After)
+}
+
+// check says what the plan that was written would make.
+func (p *planDesk) check(ctx context.Context, a ceremony.Attendant) error {
+	plan, err := ceremony.ReadPlan(p.file())
+	if err != nil {
+		return err
+	}
+	resolved, err := plan.Resolve(clock())
+	if err != nil {
+		return err
+	}
+	p.checked = true
+	return a.Tell(ctx, ceremony.Message{Title: "What the plan makes", Lines: ceremony.CheckPlan(resolved, clock()).Lines()})
 }
 
 // statusLines say how far a ceremony is.

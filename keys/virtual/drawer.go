@@ -326,6 +326,28 @@ func (d *Drawer) Stickers() ([]string, error) {
 	return stickers, nil
 }
 
+// Contents reads the drawer in dir and leaves it as it is, without even a lock:
+// the stickers of its tokens, sorted, and its files by name, for a copy of it.
+// No other process may be using its tokens.
+func Contents(dir string) (stickers []string, files map[string][]byte, err error) {
+	d := &Drawer{dir: dir}
+	tokens, err := d.tokens()
+	if err != nil {
+		return nil, nil, err
+	}
+	names := []string{rootFile}
+	for _, st := range tokens {
+		stickers, names = append(stickers, st.Sticker), append(names, tokenFile(st.Serial))
+	}
+	files = map[string][]byte{}
+	for _, name := range names {
+		if files[name], err = os.ReadFile(filepath.Join(dir, name)); err != nil {
+			return nil, nil, err
+		}
+	}
+	return stickers, files, nil
+}
+
 // Serial is the serial of the token with this sticker.
 func (d *Drawer) Serial(sticker string) (uint32, error) {
 	tokens, err := d.tokens()

@@ -1,0 +1,221 @@
+package ceremony
+
+import (
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// AnswersFile is where a rehearsal keeps what its script answers, a line
+// "prompt id = answer" each, where tokens have PINs from before.
+const AnswersFile = "rehearsal/answers.txt"
+
+// Finished looks at a rehearsal that is to be followed on. Only one that has
+// published on tokens of that kind (keys.Backend) can be.
+func Finished(dir, tokens string) (*Desk, error) {
+	d, err := LookAt(dir)
+	if err != nil {
+		return nil, fmt.Errorf("nothing can follow on it: %w", err)
+	}
+	switch s := d.state; {
+	case s.Begun == nil:
+		return nil, fmt.Errorf("%s: no ceremony has begun in it (hint: rootceremony rehearse %s holds one)", dir, dir)
+	case !s.Begun.Rehearsal:
+		return nil, fmt.Errorf("%s is a real ceremony, whose tokens no rehearsal uses (hint: write the plan of the rotation, and rootceremony rehearse --stand-in PLAN rehearses it)", dir)
+	case s.Begun.Enrols != "":
+		return nil, fmt.Errorf("%s is an enrolment: nothing is published in it (hint: name the directory of the rehearsal that has collected it)", dir)
+	case s.Closed == nil:
+		return nil, fmt.Errorf("%s is not finished (hint: rootceremony rehearse %s goes on with it)", dir, dir)
+	case s.Begun.Tokens != tokens:
+		return nil, fmt.Errorf("%s was held on tokens of the kind %q, and its keys are on those (hint: --tokens %s)", dir, s.Begun.Tokens, s.Begun.Tokens)
+	}
+	return d, nil
+}
+
+// ReadPlanAfter reads a plan as ReadPlan does, but for the trusted chain: that
+// is the one this ceremony has published, whatever the plan's trusted says.
+func (d *Desk) ReadPlanAfter(file string) (*Plan, error) {
+	dir, err := filepath.Abs(d.path(PublishDir))
+	if err != nil {
+		return nil, err
+	}
+	p, err := readPlan(file, dir)
+	if err == nil && p.Chain == nil {
+		err = fmt.Errorf("%s is followed by a rotation or a revocation, and %s is of the kind %q", d.dir, file, p.Kind)
+	}
+	return p, err
+}
+
+// PlanAfter is the plan of a rotation of what this ceremony has published: the
+// last holder leaves, and another comes, who then stands first, so that one
+// rotation after the other replaces all of them. stickers are of tokens that
+// the newcomer's cannot have.
+func (d *Desk) PlanAfter(stickers []string) (*Plan, error) {
+	dir, err := filepath.Abs(d.dir)
+	if err != nil {
+		return nil, err
+	}
+	p, err := decodePlan(d.textAfter(dir, stickers), PlanFile)
+	if err != nil {
+		return nil, err
+	}
+	p.Trusted = filepath.Join(dir, PublishDir)
+	p.readTrusted()
+	return p, p.err()
+}
+
+// textAfter is the text of PlanAfter. dir is the whole path of this ceremony.
+func (d *Desk) textAfter(dir string, stickers []string) []byte {
+	s, r := d.state, d.state.Plan
+	var b strings.Builder
+	value := func(name, text string) {
+		if text != "" {
+			fmt.Fprintf(&b, "%s = %s\n", name, tomlText(text))
+		}
+	}
+	b.WriteString("# A rehearsal of a rotation: the last holder leaves, and another comes.\n\n")
+	value("kind", Rotate)
+	value("name", r.Name)
+	value("trusted", TrustedDir)
+	fmt.Fprintf(&b, "earlier = [%s]\n\n[root]\n", tomlText(dir))
+	value("expires", "365d")
+	b.WriteString("\n[token]\n")
+	value("algorithm", string(r.Token.Algorithm))
+	value("touch", string(r.Token.Touch))
+	value("min_firmware", r.Token.MinFirmware)
+	custody := OnToken
+	if r.Backup != nil {
+		custody = BackedUp
+		var names []string
+		if r.Backup.Holders {
+			names = append(names, tomlText(everyHolder))
+		}
+		for _, to := range r.Backup.Recipients {
+			names = append(names, tomlText(to.Name))
+		}
+		fmt.Fprintf(&b, "\n[backup]\nquorum = %d\nrecipients = [%s]\n", r.Backup.Quorum, strings.Join(names, ", "))
+		for _, to := range r.Backup.Recipients {
+			b.WriteString("\n[[recipient]]\n")
+			value("name", to.Name)
+			value("id", to.ID)
+			value("site", to.Site)
+			value("age", to.Age)
+			if to.Passphrase {
+				b.WriteString("passphrase = true\n")
+			}
+		}
+	}
+	came := r.newcomer(stickers)
+	b.WriteString("\n[[holder]]\n")
+	value("name", came.Name)
+	value("id", came.ID)
+	value("token", came.Token)
+	value("custody", custody)
+	last := len(r.Holders) - 1
+	for _, h := range r.Holders[:last] {
+		b.WriteString("\n[[holder]]\n")
+		value("name", h.Name)
+		value("id", h.ID)
+		value("token", s.Holders[h.ID].Holder.Token) // it may have been replaced
+		value("site", h.Site)
+		value("custody", Existing)
+		value("keyid", s.Holders[h.ID].keyID())
+	}
+	left := s.Holders[r.Holders[last].ID]
+	b.WriteString("\n[[drop]]\n")
+	value("keyid", left.keyID())
+	value("reason", Retired)
+	value("name", left.Holder.Name)
+	value("token", left.Holder.Token)
+	for _, person := range r.Persons {
+		b.WriteString("\n[[person]]\n")
+		value("name", person.Name)
+		value("role", person.Role)
+	}
+	return []byte(b.String())
+}
+
+// tomlText is a text in quotes. Names in plans can be printed, so that quotes
+// and backslashes are all that is escaped.
+func tomlText(s string) string {
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
+}
+
+// newcomers are who comes to rehearsals, after the five of the example.
+var newcomers = []string{"Farah Aziz", "Goran Ilic", "Hana Sato", "Ivo Petrov", "Jaya Rao", "Kofi Mensah", "Lena Vogel", "Mateo Rojas", "Nadia Haddad", "Omar Diallo",
+	"Priya Nair", "Quinn Doyle", "Rosa Lima", "Sven Dahl", "Tala Reyes", "Uma Joshi", "Viktor Hale", "Wen Zhou", "Ximena Paz", "Yusuf Kaya", "Zoe Brandt"}
+
+// newcomer is a holder whose name, id and sticker nobody has.
+func (r *Resolved) newcomer(stickers []string) Holder {
+	taken := map[string]bool{}
+	for _, sticker := range stickers {
+		taken["token "+fold(sticker)] = true
+	}
+	for _, h := range r.Holders {
+		taken["name "+fold(h.Name)], taken["id "+h.ID], taken["token "+fold(h.Token)] = true, true, true
+	}
+	for _, d := range r.Drops {
+		taken["name "+fold(d.Name)], taken["token "+fold(d.Token)] = true, true
+	}
+	for _, p := range r.Persons {
+		taken["name "+fold(p.Name)] = true
+	}
+	if r.Backup != nil {
+		for _, b := range r.Backup.Recipients {
+			taken["name "+fold(b.Name)], taken["id "+b.ID] = true, true
+		}
+	}
+	for i := 0; ; i++ {
+		n := i + 6 // as the example has five
+		h := Holder{Name: fmt.Sprintf("Holder %d", n), ID: fmt.Sprintf("holder-%d", n), Token: fmt.Sprintf("T-%02d", n)}
+		if i < len(newcomers) {
+			first, _, _ := strings.Cut(newcomers[i], " ")
+			h = Holder{Name: newcomers[i], ID: slug(first), Token: fmt.Sprintf("%c-%02d", first[0], n)}
+		}
+		if !taken["name "+fold(h.Name)] && !taken["id "+h.ID] && !taken["token "+fold(h.Token)] {
+			return h
+		}
+	}
+}
+
+// AnswersAfter is what the script of a rehearsal that follows on this one with
+// that plan answers: tokens keep the PINs that scripted holders have chosen
+// here, also where their holders have other ids there. laid are the answers
+// that this rehearsal has from before.
+func (d *Desk) AnswersAfter(p *Plan, laid map[string]string) map[string]string {
+	answers := map[string]string{}
+	there := map[string]string{} // by key id: the signer's id there
+	for _, h := range p.Holders {
+		if h.Custody == Existing {
+			there[h.KeyID] = h.ID
+		}
+	}
+	for _, drop := range p.Drops {
+		there[drop.KeyID] = drop.ID
+	}
+	for _, h := range d.state.Plan.Holders {
+		pin, isLaid := laid["holder.pin "+h.ID]
+		if !isLaid {
+			pin = rehearsalPIN(h.ID)
+		}
+		id := there[d.state.Holders[h.ID].keyID()]
+		if id == "" || pin == rehearsalPIN(id) {
+			continue
+		}
+		for _, prompt := range []string{"holder.pin ", "holder.pin.new ", "holder.pin.again "} {
+			answers[prompt+id] = pin
+		}
+	}
+	return answers
+}
+
+// AnswersText writes answers as an answers file.
+func AnswersText(answers map[string]string) []byte {
+	text := []byte("# What the script of this rehearsal answers: PINs that tokens have from before.\n")
+	for _, id := range slices.Sorted(maps.Keys(answers)) {
+		text = fmt.Appendf(text, "%s = %s\n", id, answers[id])
+	}
+	return text
+}

@@ -1,0 +1,466 @@
+package ceremony_test
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"rootceremony/ceremony"
+	"rootceremony/ceremony/record"
+	"rootceremony/ceremony/tuf"
+)
+
+// mostAnswers is how many answers an incident may take before its plan is
+// written: anchor and digest are confirmed, and the laptop is looked at, before
+// there is a draft, and that is to be ten answers in all.
+const mostAnswers = 7
+
+// emergency is a way through the interview of an emergency.
+type emergency struct {
+	name   string
+	setup  func(t *testing.T, dir string) // of a folder; nil: a chain of 2 versions, 3 of 5
+	script map[string]string
+	most   int // answers; 0: mostAnswers
+
+	noPlan   bool
+	create   bool              // the plan is of a new chain
+	incident record.Incident   // of the plan
+	drops    map[int]string    // reasons, by number of the key from 1
+	roles    map[string]string // the word of the new key, by role
+	keys     int               // of the next root
+	want     int               // its threshold
+	says     []string
+}
+
+// usual is a chain of 2 versions, 3 of 5, without an earlier ceremony, and new
+// online keys where people put them.
+func usual(t *testing.T, dir string) {
+	t.Helper()
+	newChain(t, dir, 2, 3, nextYear, usualRoles(5))
+	newOnline(t, dir)
+}
+
+func newOnline(t *testing.T, dir string) {
+	t.Helper()
+	for _, role := range []string{"timestamp", "snapshot", "targets"} {
+		putKey(t, dir, "keys/"+role+".pub", "new "+role)
+	}
+}
+
+// chainOf is a chain of n root keys, threshold of which sign.
+func chainOf(threshold, n int) func(*testing.T, string) {
+	return func(t *testing.T, dir string) {
+		t.Helper()
+		newChain(t, dir, 2, threshold, nextYear, usualRoles(n))
+		newOnline(t, dir)
+	}
+}
+
+// knownBy is an earlier ceremony beside the plan's folder, as "before". Its
+// chain is the one that is followed.
+func knownBy(damage ...string) func(*testing.T, string) {
+	return func(t *testing.T, dir string) {
+		t.Helper()
+		earlier, _ := earlierCeremony(t)
+		if err := os.CopyFS(filepath.Join(dir, "before"), os.DirFS(earlier)); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range damage {
+			if err := os.RemoveAll(filepath.Join(dir, "before", name)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// with is what an emergency is asked, with pairs of more or other answers.
+func with(what string, pairs ...string) map[string]string {
+	script := map[string]string{"revoke.what": what, "plan.earlier": "", "plan.name": "Example packages", "plan.reason": ""}
+	for pair := range slices.Chunk(pairs, 2) {
+		script[pair[0]] = pair[1]
+	}
+	return script
+}
+
+// before is with where the earlier ceremony is at hand.
+func before(what string, pairs ...string) map[string]string {
+	return with(what, append([]string{"plan.earlier", "before"}, pairs...)...)
+}
+
+// anew is the script of a new chain of two people.
+func anew(script map[string]string) map[string]string {
+	for id, answer := range map[string]string{
+		"revoke.anew": "yes", "plan.holders": "2", "plan.holder.name 1": "Farah Aziz", "plan.holder.token 1": "F-06", "plan.holder.site 1": "",
+		"plan.holder.name 2": "Gustav Holm", "plan.holder.token 2": "G-07", "plan.holder.site 2": "", "plan.threshold": "2", "plan.backup": "no",
+		"plan.expires": "", "plan.touch": "always", "plan.role.timestamp": "keys/timestamp.pub", "plan.role.snapshot": "", "plan.role.targets": "", "plan.witness": "",
+	} {
+		script[id] = answer
+	}
+	return script
+}
+
+var emergencies = []emergency{
+	{name: "token lost, backup safe", setup: knownBy(), script: before("token-lost", "revoke.which", "1", "revoke.restore", "restore"),
+		noPlan: true, says: []string{"Alice Costa: the backup is opened by any 3 of Bruno Ferraz, Chen Wei, Dana Okafor, Emil Novak and Bank safe.", "rootceremony restore DIR/before", "no new root is needed"}},
+	{name: "token lost, backup safe, dropped all the same", setup: knownBy(), script: before("token-lost", "revoke.which", "1", "revoke.restore", "drop"),
+		incident: record.TokenLost, drops: map[int]string{1: "lost"}, keys: 4, want: 3,
+		says: []string{"Drops: Alice Costa, token A-01, key ", "any 3 of Bruno Ferraz, Chen Wei, Dana Okafor and Emil Novak", "There is no race", "rootceremony check DIR/plan.toml", "rootceremony run DIR"}},
+	{name: "token lost, backup files gone", setup: knownBy("private"), script: before("token-lost", "revoke.which", "6\n0\n\n1,1\nAlice\n1"),
+		incident: record.TokenLost, drops: map[int]string{1: "lost"}, keys: 4, want: 3, says: []string{"Alice Costa: the files of the backup are gone or damaged (hint: put DIR/before/private/backups/alice/"}},
+	{name: "token lost, no backup known", script: with("token-lost", "revoke.which", "5"),
+		incident: record.TokenLost, drops: map[int]string{5: "lost"}, keys: 4, want: 3, says: []string{"only the folder of an earlier ceremony tells", "a token with a root key was lost"}},
+	{name: "two tokens lost, one backup gone", setup: knownBy("private/backups/alice"), script: before("token-lost", "revoke.which", "1, 2", "revoke.restore", "restore"),
+		incident: record.TokenLost, drops: map[int]string{1: "lost"}, keys: 4, want: 3, says: []string{"First restore the keys", "Bruno Ferraz: the backup is opened by any 3 of Chen Wei, Dana Okafor, Emil Novak and Bank safe"}},
+	{name: "two tokens lost, the rest must all sign", script: with("token-lost", "revoke.which", "1,2", "revoke.threshold", "keep"),
+		incident: record.TokenLost, drops: map[int]string{1: "lost", 2: "lost"}, keys: 3, want: 3, says: []string{"2 tokens with root keys were lost"}},
+	{name: "two tokens lost, the threshold is lowered", script: with("token-lost", "revoke.which", "1,2", "revoke.threshold", "lower"),
+		incident: record.TokenLost, drops: map[int]string{1: "lost", 2: "lost"}, keys: 3, want: 2},
+	{name: "token stolen", setup: knownBy(), script: before("token-stolen", "revoke.which", "2"),
+		incident: record.TokenStolen, drops: map[int]string{2: "stolen"}, keys: 4, want: 3, says: []string{"There is no race", "Drops: Bruno Ferraz, token B-02, key "}},
+	{name: "token stolen, nothing at hand", script: with("token-stolen", "revoke.which", "2", "plan.reason", "Bag taken at the airport"),
+		incident: record.TokenStolen, drops: map[int]string{2: "stolen"}, keys: 4, want: 3},
+	{name: "token stolen of 2 of 3, a fresh one takes its place", setup: chainOf(2, 3),
+		script:   with("token-stolen", "revoke.which", "3", "revoke.threshold", "fresh", "plan.holder.name 3", "Farah Aziz", "plan.holder.token 3", "F-06", "plan.holder.site 3", ""),
+		incident: record.TokenStolen, drops: map[int]string{3: "stolen"}, keys: 3, want: 2, most: 9},
+	{name: "two tokens stolen, fresh ones for the same people", setup: knownBy(),
+		script: before("token-stolen", "revoke.which", "1,5", "revoke.threshold", "fresh", "plan.holder.token 4", "b-02\nA-11", "plan.holder.site 4", "", "plan.holder.token 5", "E-15", "plan.holder.site 5", ""),
+		most:   9, incident: record.TokenStolen, drops: map[int]string{1: "stolen", 5: "stolen"}, keys: 5, want: 3},
+	{name: "two of five stolen", setup: knownBy(), script: before("token-stolen", "revoke.which", "1,2", "revoke.threshold", "keep"),
+		incident: record.TokenStolen, drops: map[int]string{1: "stolen", 2: "stolen"}, keys: 3, want: 3},
+	{name: "one stolen of all that must sign", setup: chainOf(3, 3), script: with("token-stolen", "revoke.which", "1", "revoke.anew", "no"),
+		noPlan: true, says: []string{"Too many keys are lost", "TUF cannot mend that", "rootceremony plan --kind create DIR"}},
+	{name: "PIN seen, token in hand", script: with("pin-seen", "revoke.pin", "in-hand"), noPlan: true, most: 2, says: []string{"ykman piv access change-pin", "no new root is needed"}},
+	{name: "PIN seen, token out of hand", script: with("pin-seen", "revoke.pin", "out", "revoke.which", "1"),
+		incident: record.PINSeen, drops: map[int]string{1: "compromised"}, keys: 4, want: 3, says: []string{"a PIN was seen"}},
+	{name: "PIN seen, token gone", setup: knownBy(), script: before("pin-seen", "revoke.pin", "gone", "revoke.which", "1"),
+		incident: record.TokenStolen, drops: map[int]string{1: "stolen"}, keys: 4, want: 3},
+	{name: "timestamp compromised", script: with("role-compromised", "revoke.roles", "timestamp", "revoke.keys", "yes"),
+		incident: record.RoleCompromised, roles: map[string]string{"timestamp": "new timestamp"}, keys: 5, want: 3, says: []string{"Here haste matters", "the online keys of timestamp were compromised"}},
+	{name: "snapshot compromised", script: with("role-compromised", "revoke.roles", "snapshot", "revoke.keys", "yes"),
+		incident: record.RoleCompromised, roles: map[string]string{"timestamp": "new timestamp", "snapshot": "new snapshot"}, keys: 5, want: 3},
+	{name: "targets compromised", script: with("role-compromised", "revoke.roles", "targets", "revoke.keys", "yes"),
+		incident: record.RoleCompromised, roles: map[string]string{"timestamp": "new timestamp", "snapshot": "new snapshot", "targets": "new targets"}, keys: 5, want: 3},
+	{name: "timestamp and targets compromised, files named", script: with("role-compromised", "revoke.roles", "timestamp+targets", "revoke.keys", "no",
+		"plan.role.timestamp", "keys/none.pub\n\nkeys/timestamp.pub", "plan.role.snapshot", "keys/snapshot.pub", "plan.role.targets", "keys/targets.pub"), most: 9,
+		incident: record.RoleCompromised, roles: map[string]string{"timestamp": "new timestamp", "snapshot": "new snapshot", "targets": "new targets"}, keys: 5, want: 3},
+	{name: "one online key for all", setup: func(t *testing.T, dir string) {
+		newChain(t, dir, 2, 3, nextYear, map[string][]string{"root": wordsOf("root", 5), "timestamp": {"one"}, "snapshot": {"one"}, "targets": {"one"}})
+		newOnline(t, dir)
+	}, script: with("role-compromised", "revoke.roles", "timestamp", "revoke.keys", "yes"),
+		incident: record.RoleCompromised, roles: map[string]string{"timestamp": "new timestamp", "snapshot": "new snapshot", "targets": "new targets"}, keys: 5, want: 3,
+		says: []string{"Compromised: timestamp, snapshot and targets."}},
+	{name: "the usual file has the old key", setup: func(t *testing.T, dir string) {
+		usual(t, dir)
+		putKey(t, dir, "keys/timestamp.pub", "timestamp")
+		putKey(t, dir, "keys/fresh.pub", "new timestamp")
+		putKey(t, dir, "keys/root.pub", "root 1")
+	}, script: with("role-compromised", "revoke.roles", "snapshot", "plan.role.timestamp", "\nkeys/timestamp.pub\nkeys/root.pub\nkeys/fresh.pub", "plan.role.snapshot", ""),
+		incident: record.RoleCompromised, roles: map[string]string{"timestamp": "new timestamp", "snapshot": "new snapshot"}, keys: 5, want: 3},
+	{name: "a root key is an online key too", setup: func(t *testing.T, dir string) {
+		newChain(t, dir, 2, 3, nextYear, map[string][]string{"root": wordsOf("root", 5), "timestamp": {"timestamp"}, "snapshot": {"snapshot"}, "targets": {"root 4"}})
+		newOnline(t, dir)
+	}, script: with("role-compromised", "revoke.roles", "targets", "revoke.keys", "yes"), drops: map[int]string{4: "compromised"},
+		incident: record.RoleCompromised, roles: map[string]string{"timestamp": "new timestamp", "snapshot": "new snapshot", "targets": "new targets"}, keys: 4, want: 3},
+	{name: "a stolen root key is an online key too", setup: func(t *testing.T, dir string) {
+		newChain(t, dir, 2, 3, nextYear, map[string][]string{"root": wordsOf("root", 5), "timestamp": {"timestamp"}, "snapshot": {"snapshot"}, "targets": {"root 4"}})
+		newOnline(t, dir)
+	}, script: with("token-stolen", "revoke.which", "4", "plan.role.targets", "keys/targets.pub"), drops: map[int]string{4: "stolen"},
+		incident: record.TokenStolen, roles: map[string]string{"targets": "new targets"}, keys: 4, want: 3},
+	{name: "the targets' keys are the root's", setup: func(t *testing.T, dir string) {
+		newChain(t, dir, 2, 3, nextYear, map[string][]string{"root": wordsOf("root", 5), "timestamp": {"timestamp"}, "snapshot": {"snapshot"}, "targets": wordsOf("root", 5)})
+	}, script: with("role-compromised", "revoke.roles", "targets", "revoke.anew", "no"), noPlan: true, says: []string{"A threshold of root keys may be in the hands of others"}},
+	{name: "holder left in anger", setup: knownBy(), script: before("holder-left", "revoke.which", "3"),
+		incident: record.HolderLeft, drops: map[int]string{3: "compromised"}, keys: 4, want: 3,
+		says: []string{`Of the earlier ceremony "Example packages": Chen Wei and Bank safe, who left, can still open`, "a holder of a root key left the project", "any 3 of Alice Costa, Bruno Ferraz, Chen Wei, Dana Okafor and Emil Novak"}},
+	{name: "holder left of 2 of 2", setup: chainOf(2, 2), script: with("holder-left", "revoke.which", "2", "revoke.threshold", "lower"),
+		incident: record.HolderLeft, drops: map[int]string{2: "compromised"}, keys: 1, want: 1, says: []string{"one person alone"}},
+	{name: "as many left as sign", setup: chainOf(2, 5), script: with("holder-left", "revoke.which", "1,2,3", "revoke.quorum", "anew", "revoke.anew", "no"), noPlan: true, says: []string{"TUF cannot undo that", "warn users today"}},
+	{name: "as many stolen as sign, without PINs", setup: chainOf(1, 3), script: with("token-stolen", "revoke.which", "1", "revoke.quorum", "race"),
+		incident: record.QuorumStolen, drops: map[int]string{1: "stolen"}, keys: 2, want: 1, says: []string{"it is a race"}},
+	{name: "as many stolen as sign, and too few others", script: with("token-stolen", "revoke.which", "1,2,3", "revoke.anew", "no"), noPlan: true, says: []string{"TUF cannot undo that"}},
+	{name: "quorum lost, all backups open", setup: knownBy(), script: before("quorum-lost", "revoke.which", "1,2,3"),
+		noPlan: true, says: []string{"Alice Costa: the backup is opened by any 3 of Dana Okafor, Emil Novak and Bank safe.", "rootceremony restore DIR/before"}},
+	{name: "quorum lost, two backups open", setup: knownBy("private/backups/chen"), script: before("quorum-lost", "revoke.which", "1,2,3"),
+		incident: record.QuorumLost, drops: map[int]string{3: "lost"}, keys: 4, want: 3, says: []string{"First restore the keys", "rootceremony restore DIR/before"}},
+	{name: "more lost than anybody opens backups for", setup: knownBy(), script: before("quorum-lost", "revoke.which", "1,2,3,4", "revoke.anew", "no"),
+		noPlan: true, says: []string{"Alice Costa: the backup wants 3 of its recipients, and only 2 can open it any more", "TUF cannot mend that"}},
+	{name: "quorum lost, no backups", script: with("quorum-lost", "revoke.which", "1,2,3", "revoke.anew", "no"),
+		noPlan: true, says: []string{"TUF cannot mend that", "The notice is a draft", "there is no race"}},
+	{name: "quorum lost, no backups, a new chain", script: anew(with("quorum-lost", "revoke.which", "1,2,3")), most: 20,
+		create: true, says: []string{"publish/trust is the re-pinning kit"}},
+	{name: "not that many are lost", script: with("quorum-lost", "revoke.which", "1"),
+		incident: record.TokenLost, drops: map[int]string{1: "lost"}, keys: 4, want: 3},
+	{name: "more lost than was said", script: with("token-lost", "revoke.which", "1,2,3", "revoke.anew", "no"),
+		noPlan: true, says: []string{"Too many keys are lost", "TUF cannot mend that"}},
+	{name: "threshold stolen", setup: knownBy(), script: before("quorum-stolen", "revoke.anew", "no"), noPlan: true, says: []string{"TUF cannot undo that"}},
+	{name: "threshold stolen, no chain at hand, a new one", setup: newOnline, script: anew(with("quorum-stolen", "plan.trusted", "nowhere\n")), most: 20,
+		create: true, says: []string{"TUF cannot undo that", "publish/trust is the re-pinning kit", "warn users today"}},
+	{name: "the only key is stolen", setup: chainOf(1, 1), script: with("token-stolen", "revoke.anew", "no"), noPlan: true, says: []string{"TUF cannot undo that"}},
+	{name: "root expired", setup: func(t *testing.T, dir string) {
+		newChain(t, dir, 2, 3, noon.AddDate(0, 0, -3), usualRoles(5))
+	}, script: with("root-expired"), incident: record.RootExpired, keys: 5, want: 3,
+		says: []string{"which is past: clients refuse updates", "root version 2 expired on 2026-11-19", "no clock is to be turned back"}},
+	{name: "root about to expire, chain named", setup: func(t *testing.T, dir string) {
+		newChain(t, dir, 2, 3, noon.AddDate(0, 0, 3), usualRoles(5))
+		if err := os.Rename(filepath.Join(dir, "trusted"), filepath.Join(dir, "roots")); err != nil {
+			t.Fatal(err)
+		}
+	}, script: with("root-expired", "plan.trusted", "\nroots"), incident: record.RootExpired, keys: 5, want: 3, says: []string{"root version 2 expires on 2026-11-25"}},
+}
+
+// Every incident ends in the right root, in another way out, or in the honest
+// answer; and takes few answers.
+func TestEmergencies(t *testing.T) {
+	for _, e := range emergencies {
+		t.Run(e.name, func(t *testing.T) {
+			dir := t.TempDir()
+			setup := e.setup
+			if setup == nil {
+				setup = usual
+			}
+			setup(t, dir)
+			a, come, err := interview(t, dir, ceremony.Revoke, e.script)
+			if err != nil {
+				t.Fatalf("%v\n%s", err, a.said.String())
+			}
+			t.Logf("answers: %d", len(a.asked))
+			most := e.most
+			if most == 0 {
+				most = mostAnswers
+			}
+			if len(a.asked) > most {
+				t.Errorf("%d answers: %v", len(a.asked), a.asked)
+			}
+			for _, line := range e.says {
+				if line = strings.ReplaceAll(line, "DIR", dir); !strings.Contains(a.said.String(), line) {
+					t.Errorf("nobody said %q:\n%s", line, a.said.String())
+				}
+			}
+			if len(come.After.Lines) == 0 || come.After.Title == "" {
+				t.Errorf("nobody says what to type next: %+v", come.After)
+			}
+			lines := 0
+			for _, answer := range e.script {
+				lines += strings.Count(answer, "\n")
+			}
+			if len(a.refused) != lines {
+				t.Errorf("refused:\n%s", strings.Join(a.refused, "\n"))
+			}
+			e.check(t, dir, come)
+			leaveEverywhere(t, freshLike(t, dir), ceremony.Revoke, e.script, a.asked)
+		})
+	}
+}
+
+func (e emergency) check(t *testing.T, dir string, come *ceremony.Interviewed) {
+	t.Helper()
+	if e.noPlan {
+		if come.Files[ceremony.PlanFile] != nil {
+			t.Errorf("a plan was written:\n%s", come.Files[ceremony.PlanFile])
+		}
+		return
+	}
+	r, root := drafted(t, dir)
+	if e.create {
+		if r.Kind != ceremony.Create || root.Version != 1 || len(root.Roles[tuf.RoleRoot].KeyIDs) != 2 || come.Files[ceremony.NoticeFile] == nil {
+			t.Errorf("%+v", root)
+		}
+		return
+	}
+	old, role := r.TrustedRoot(), root.Roles[tuf.RoleRoot]
+	if r.Kind != ceremony.Revoke || r.Incident != e.incident || r.Reason == "" || root.Version != old.Version+1 || role.Threshold != e.want || len(role.KeyIDs) != e.keys {
+		t.Errorf("incident %q, reason %q, version %d, %d of %d", r.Incident, r.Reason, root.Version, role.Threshold, len(role.KeyIDs))
+	}
+	drops := map[int]string{}
+	for _, d := range r.Drops {
+		drops[slices.Index(old.Roles[tuf.RoleRoot].KeyIDs, d.KeyID)+1] = d.Reason
+	}
+	if fmt.Sprint(drops) != fmt.Sprint(e.drops) && len(drops)+len(e.drops) > 0 {
+		t.Errorf("drops %v, want %v", drops, e.drops)
+	}
+	for n, id := range old.Roles[tuf.RoleRoot].KeyIDs {
+		if _, dropped := drops[n+1]; slices.Contains(role.KeyIDs, id) == dropped {
+			t.Errorf("key %d: in the root, and dropped: %v", n+1, dropped)
+		}
+	}
+	for _, name := range []string{"timestamp", "snapshot", "targets"} {
+		want := old.Roles[name].KeyIDs
+		if word := e.roles[name]; word != "" {
+			want = []string{tufKey(t, word).ID}
+		}
+		if got := root.Roles[name].KeyIDs; !slices.Equal(got, want) {
+			t.Errorf("role %s: %v, want %v", name, got, want)
+		}
+	}
+	if e.incident == record.RoleCompromised && !slices.Equal(record.Replaced(r.Compromised), record.Replaced(slicesOf(e.roles))) {
+		t.Errorf("compromised %v, replaced %v", r.Compromised, e.roles)
+	}
+}
+
+func slicesOf(roles map[string]string) []string {
+	var names []string
+	for name := range roles {
+		names = append(names, name)
+	}
+	return names
+}
+
+// Where all must sign and one token is stolen, the key that its backup brings
+// back signs once more, for the old root alone.
+func TestStolenTokenThatMustSign(t *testing.T) {
+	s, desk := withBackups(t, "threshold = 3 ", "threshold = 5 ", "quorum = 3 ", "quorum = 5 ")
+	if err := runAll(desk, &ceremony.Script{}); err != nil {
+		t.Fatal(err)
+	}
+	_ = desk.Close()
+	for _, way := range []string{"lower", "fresh"} {
+		dir := t.TempDir()
+		script := with("token-stolen", "plan.earlier", s.dir, "revoke.which", "1", "revoke.threshold", way, "plan.holder.token 5", "A-02", "plan.holder.site 5", "")
+		a, come, err := interview(t, dir, ceremony.Revoke, script)
+		if err != nil {
+			t.Fatalf("%v\n%s", err, a.said.String())
+		}
+		t.Logf("%s: answers: %d", way, len(a.asked))
+		if len(a.asked) > mostAnswers || come.After.Lines[0] != "rootceremony restore "+s.dir || !strings.Contains(a.said.String(), "Emil Novak: nobody may be missing") {
+			t.Errorf("asked %v\n%s", a.asked, a.said.String())
+		}
+		want := map[string]int{"lower": 4, "fresh": 5}[way]
+		r, root := drafted(t, dir)
+		if role := root.Roles[tuf.RoleRoot]; role.Threshold != want || len(role.KeyIDs) != want || len(r.Drops) != 1 || r.Drops[0].Reason != ceremony.Stolen || r.Drops[0].Name != "Alice Costa" {
+			t.Errorf("%s: %+v, drops %+v", way, role, r.Drops)
+		}
+	}
+	// The files of the backup are elsewhere: nobody can sign any more.
+	dir := t.TempDir()
+	if err := os.CopyFS(filepath.Join(dir, "before"), os.DirFS(s.dir)); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(filepath.Join(dir, "before/private")); err != nil {
+		t.Fatal(err)
+	}
+	a, come, err := interview(t, dir, ceremony.Revoke, before("token-stolen", "revoke.which", "1", "revoke.anew", "no"))
+	if err != nil || come.Files[ceremony.PlanFile] != nil || come.Files[ceremony.NoticeFile] == nil || !strings.Contains(a.said.String(), "TUF cannot mend that") {
+		t.Errorf("%v\n%s", err, a.said.String())
+	}
+}
+
+// The notice has the facts, and never replaces another one.
+func TestNoticeOfANewChain(t *testing.T) {
+	dir := t.TempDir()
+	usual(t, dir)
+	put(t, dir, "notice.md", []byte("mine"))
+	_, come, err := interview(t, dir, ceremony.Revoke, anew(with("quorum-lost", "revoke.which", "1,2,3")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	notice := come.Files["notice-2.md"]
+	for _, want := range []string{"Example packages: a new root of trust", "The chain of roots that ended with root version 2 is given up", "3 of 5 before, 2 of 2 from now", "[FILL IN:"} {
+		if !bytes.Contains(bytes.Join(bytes.Fields(notice), []byte(" ")), []byte(want)) {
+			t.Errorf("the notice does not say %q:\n%s", want, notice)
+		}
+	}
+	if mine, err := os.ReadFile(filepath.Join(dir, "notice.md")); err != nil || string(mine) != "mine" {
+		t.Errorf("the other notice: %q, %v", mine, err)
+	}
+}
+
+// A chain in the plan's folder that is not right is shown, and not passed over
+// for another.
+func TestEmergencyWithABrokenChain(t *testing.T) {
+	dir := t.TempDir()
+	knownBy()(t, dir)
+	put(t, dir, "trusted/1.root.json", []byte("{}"))
+	a, _, err := interview(t, dir, ceremony.Revoke, before("token-stolen", "plan.trusted", "\nbefore/publish", "revoke.which", "1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(a.refused) != 1 || !strings.Contains(a.refused[0], "trusted/1.root.json") {
+		t.Errorf("refused %q", a.refused)
+	}
+}
+
+// What the plan says of the incident is held to what there is.
+func TestIncidentInAPlan(t *testing.T) {
+	dir := t.TempDir()
+	usual(t, dir)
+	if _, _, err := interview(t, dir, ceremony.Revoke, with("role-compromised", "revoke.roles", "snapshot", "revoke.keys", "yes")); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, ceremony.PlanFile)
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ old, new, want string }{
+		{`"role-compromised"`, `"alien"`, `incident "alien" is none of token-lost, token-stolen,`},
+		{`"role-compromised"`, `1`, "incident must be a text in quotes"},
+		{`"role-compromised"`, `""`, `incident "" is none of`},
+		{`"role-compromised"`, `"token-lost"`, "compromised goes with incident"},
+		{`["snapshot"]`, `["root"]`, `compromised: "root" is none of timestamp, snapshot, targets`},
+		{`["snapshot"]`, `["snapshot", "snapshot"]`, "or is there twice"},
+		{`["snapshot"]`, `[]`, "compromised is empty"},
+		{`"revoke"`, `"rotate"`, "incident is for revoke: nothing has happened that calls for a rotate"},
+	} {
+		bad := strings.Replace(string(text), c.old, c.new, 1)
+		if bad == string(text) {
+			t.Errorf("no %q in\n%s", c.old, text)
+		}
+		put(t, dir, "bad.toml", []byte(bad))
+		if _, err := ceremony.ReadPlan(filepath.Join(dir, "bad.toml")); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", c.new, err, c.want)
+		}
+	}
+	r, _ := drafted(t, dir)
+	good := string(r.JSON())
+	for _, c := range []struct{ old, new, want string }{
+		{`"incident": "role-compromised"`, `"incident": "alien"`, "is none of token-lost"},
+		{`"kind": "revoke"`, `"kind": "rotate"`, "incident is for revoke"},
+		{"\"compromised\": [\n    \"snapshot\"\n  ]", `"compromised": []`, "compromised is empty"},
+		{"    \"snapshot\"\n", "    \"root\"\n", `"root" is none of`},
+	} {
+		bad := strings.Replace(good, c.old, c.new, 1)
+		if bad == good {
+			t.Errorf("no %q in\n%s", c.old, good)
+		}
+		if _, err := ceremony.ParseResolved([]byte(bad)); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", c.new, err, c.want)
+		}
+	}
+}
+
+// The chains of real projects take an emergency too: nobody could sign, and
+// everything up to it works.
+func TestEmergenciesOfRealChains(t *testing.T) {
+	for name, version := range map[string]int64{"sigstore": 16, "joomla-updates": 17} {
+		roots := filepath.Join("..", "..", "shared", "roots", name)
+		if _, err := os.Stat(roots); err != nil {
+			t.Skipf("no real chains here: %v", err)
+		}
+		roots, err := filepath.Abs(roots)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, script := range []map[string]string{
+			with("root-expired"),
+			with("token-stolen", "revoke.which", "1", "plan.role.targets", "", "plan.role.snapshot", "", "plan.role.timestamp", "", "revoke.threshold", "keep", "revoke.quorum", "race"),
+		} {
+			script["plan.trusted"] = roots
+			dir := t.TempDir()
+			start := time.Now()
+			a, _, err := interview(t, dir, ceremony.Revoke, script)
+			if err != nil {
+				t.Errorf("%s, %s: %v\n%s", name, script["revoke.what"], err, a.said.String())
+				continue
+			}
+			t.Logf("%s, %s: %d answers, %v", name, script["revoke.what"], len(a.asked), time.Since(start).Round(time.Millisecond))
+			if _, root := drafted(t, dir); root.Version != version {
+				t.Errorf("%s: version %d", name, root.Version)
+			}
+		}
+	}
+}

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"rootceremony/ceremony"
+	"rootceremony/ceremony/transcript"
+	"rootceremony/keys/virtual"
+	"rootceremony/keys/yubikey"
+)
+
+// followed is a finished rehearsal on which another one follows.
+type followed struct {
+	desk   *ceremony.Desk
+	tokens map[string][]byte // the files of its virtual tokens, by name; nil where they are real
+	next   *ceremony.Plan    // of the one that follows
+}
+
+// follow looks at the rehearsal in dir, and reads or makes the plan of the one
+// that is to follow. It changes nothing in dir.
+func follow(dir, planFile, kind string) (*followed, error) {
+	desk, err := ceremony.Finished(dir, kind)
+	if err != nil {
+		return nil, err
+	}
+	f := &followed{desk: desk}
+	var stickers []string
+	if kind != yubikey.Kind {
+		stickers, f.tokens, err = virtual.Contents(filepath.Join(dir, filepath.FromSlash(ceremony.TokensDir)))
+		if err != nil {
+			return nil, err
+		}
+	}
+	if planFile != "" {
+		f.next, err = desk.ReadPlanAfter(planFile)
+	} else {
+		f.next, err = desk.PlanAfter(stickers)
+	}
+	if err == nil {
+		_, err = f.next.Resolve(clock())
+	}
+	return f, err
+}
+
+// files are what the rehearsal that follows begins with: its plan, the chain,
+// and the tokens with their keys and PINs, and identities, as they are now.
+func (f *followed) files() (map[string][]byte, error) {
+	files, err := f.next.PlanFiles()
+	if err != nil {
+		return nil, err
+	}
+	identities := filepath.Join(f.desk.Dir(), filepath.FromSlash(ceremony.IdentitiesDir))
+	there, err := os.ReadDir(identities)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	for _, entry := range there {
+		if !entry.Type().IsRegular() || !strings.HasSuffix(entry.Name(), ".txt") {
+			continue
+		}
+		text, err := transcript.ReadFile(filepath.Join(identities, entry.Name()))
+		if err != nil {
+			return nil, err
+		}
+		files[ceremony.IdentitiesDir+"/"+entry.Name()] = text
+	}
+	if f.tokens == nil {
+		return files, nil
+	}
+	for name, file := range f.tokens {
+		files[ceremony.TokensDir+"/"+name] = file
+	}
+	laid, err := laidAnswers(f.desk.Dir())
+	if err != nil {
+		return nil, err
+	}
+	files[ceremony.AnswersFile] = ceremony.AnswersText(f.desk.AnswersAfter(f.next, laid))
+	return files, nil
+}
+
+// laidAnswers are the answers that a rehearsal's script has from before.
+func laidAnswers(dir string) (map[string]string, error) {
+	file := filepath.Join(dir, filepath.FromSlash(ceremony.AnswersFile))
+	if _, err := os.Lstat(file); errors.Is(err, fs.ErrNotExist) {
+		return map[string]string{}, nil
+	}
+	return readAnswers(file)
+}

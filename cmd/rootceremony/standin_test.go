@@ -1,0 +1,476 @@
+package main
+
+import (
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/sha512"
+	"crypto/x509"
+	"encoding/hex"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"filippo.io/age"
+
+	"rootceremony/ceremony"
+	"rootceremony/ceremony/tuf"
+	"rootceremony/keys"
+)
+
+// realRoots are real chains, which tests read where they are.
+const realRoots = "../../../shared/roots"
+
+// oldPlan is a plan in a folder of its own that follows on the chain in
+// another, with a rest: [root], [[holder]], [[drop]]. KEY-N is the id of the
+// N-th root key of its newest root, from 0.
+func oldPlan(t *testing.T, chain, rest string) string {
+	t.Helper()
+	trusted, err := ceremony.ReadTrusted(chain)
+	if os.IsNotExist(err) || err != nil && strings.Contains(err.Error(), "does not exist") {
+		t.Skipf("there are no real chains here: %v", err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, id := range trusted.Last.Root.Roles[tuf.RoleRoot].KeyIDs {
+		rest = strings.ReplaceAll(rest, fmt.Sprintf("KEY-%d", i), id)
+	}
+	if chain, err = filepath.Abs(chain); err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	file := filepath.Join(dir, ceremony.PlanFile)
+	text := fmt.Sprintf("kind = \"rotate\"\nname = \"Real packages\"\ntrusted = %q # the published chain\n%s", chain, rest)
+	write(t, file, text)
+	write(t, filepath.Join(dir, "online.pub"), "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a\n")
+	return file
+}
+
+func write(t *testing.T, file, text string) {
+	t.Helper()
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// rehearsed runs rootceremony rehearse to the end, with nobody at the keyboard.
+func rehearsed(t *testing.T, args ...string) string {
+	t.Helper()
+	out, err := exec.Command(program("rootceremony"), append([]string{"rehearse", "--auto"}, args...)...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return string(out)
+}
+
+// standInOf holds a rehearsal of the plan with stand-ins to the end, and
+// compares it to what the real day would make.
+func standInOf(t *testing.T, file string) (dir, said string) {
+	t.Helper()
+	dir = filepath.Join(t.TempDir(), "d")
+	said = rehearsed(t, "--stand-in", file, dir)
+	verified, err := exec.Command(program("rootverify"), "chain", "--rehearsal", filepath.Join(dir, "publish")).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, verified)
+	}
+	compareStandIn(t, file, dir)
+	return dir, said
+}
+
+func compareStandIn(t *testing.T, file, dir string) {
+	t.Helper()
+	real, err := usablePlan(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	agreed, err := real.Resolve(clock())
+	if err != nil {
+		t.Fatal(err)
+	}
+	desk, err := ceremony.LookAt(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := desk.State()
+	old, standIn := real.Chain.Last.Root, s.Plan.TrustedRoot()
+
+	if is, was := s.Plan.Budget(), agreed.Budget(); is.Bytes != was.Bytes+len(`"x-rehearsal":true,`) {
+		t.Errorf("the root has %d bytes, and on the day %d", is.Bytes, was.Bytes)
+	}
+	draft, err := agreed.Draft(s.RootKeys(), agreed.Expires)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, have := diffLines(old, draft), diffLines(standIn, s.Root)
+	if !slices.Equal(want, have) {
+		t.Errorf("the difference is\n%s\nand on the day it is\n%s", strings.Join(have, "\n"), strings.Join(want, "\n"))
+	}
+	if standIn.Version != old.Version || !standIn.Rehearsal() || standIn.SpecVersion != old.SpecVersion || len(standIn.Keys) != len(old.Keys) {
+		t.Errorf("version %d, rehearsal %v, spec_version %s, %d keys", standIn.Version, standIn.Rehearsal(), standIn.SpecVersion, len(standIn.Keys))
+	}
+	if standIn.Expires.After(old.Expires) || standIn.Expires.After(clock().AddDate(0, 0, 1)) {
+		t.Errorf("the stand-in root expires on %v, the real one on %v", standIn.Expires, old.Expires)
+	}
+	root := old.Roles[tuf.RoleRoot]
+	for _, name := range tuf.RoleNames {
+		was, is := old.Roles[name], standIn.Roles[name]
+		if is.Threshold != was.Threshold || len(is.KeyIDs) != len(was.KeyIDs) || !sameFields(is.Extra, was.Extra) {
+			t.Errorf("role %s: %+v, and really %+v", name, is, was)
+			continue
+		}
+		for i, id := range was.KeyIDs {
+			before, _ := old.Key(id)
+			now, _ := standIn.Key(is.KeyIDs[i])
+			ofRoot := slices.ContainsFunc(root.KeyIDs, func(id string) bool { k, _ := old.Key(id); return k.Value() == before.Value() })
+			if ofRoot == (now.Value() == before.Value()) {
+				t.Errorf("role %s, key %.8s: a root key %v, and stays %v", name, id, ofRoot, !ofRoot)
+			}
+			if now.Type != before.Type || now.Scheme != before.Scheme || len(now.Value()) != len(before.Value()) || !sameFields(now.Extra(), before.Extra()) {
+				t.Errorf("role %s, key %.8s: %s, and really %s", name, id, now.Object(), before.Object())
+			}
+			if j := slices.Index(root.KeyIDs, id); j >= 0 && standIn.Roles[tuf.RoleRoot].KeyIDs[j] != now.ID {
+				t.Errorf("role %s: another stand-in for %.8s than in root", name, id)
+			}
+		}
+	}
+}
+
+func sameFields(a, b []tuf.Field) bool {
+	values := func(fields []tuf.Field) map[string]string {
+		m := map[string]string{}
+		for _, f := range fields {
+			var v any
+			_ = json.Unmarshal([]byte(f.Value), &v)
+			if f.Name != "x-rehearsal" {
+				m[f.Name] = fmt.Sprint(v)
+			}
+		}
+		return m
+	}
+	return maps.Equal(values(a), values(b))
+}
+
+var keyIDText = regexp.MustCompile(`[0-9a-f]{8,64}`)
+
+// diffLines is what changes, without key ids and what the day it is decides.
+func diffLines(old, new *tuf.Root) []string {
+	var lines []string
+	for _, c := range tuf.Diff(old, new, clock(), nil) {
+		if c.What != "expires" {
+			lines = append(lines, keyIDText.ReplaceAllString(c.Text, "KEY"))
+		}
+	}
+	slices.Sort(lines)
+	return lines
+}
+
+const newHolders = `
+[[holder]]
+name = "Nora New"
+token = "N-1"
+
+[[holder]]
+name = "Otto New"
+token = "N-2"
+`
+
+// Joomla's root is too large for ed25519 tokens: its old keys sign with tools of
+// their own, one that has a sticker does not, and the new holders have P-256.
+func TestStandInJoomla(t *testing.T) {
+	t.Parallel()
+	file := oldPlan(t, filepath.Join(realRoots, "joomla-updates"), `
+[root]
+threshold = 2
+expires = "365d"
+[token]
+algorithm = "ecdsa-p256"
+[[holder]]
+name = "Stays"
+keyid = "KEY-0"
+[[holder]]
+name = "Has a token"
+id = "sticker"
+keyid = 'KEY-1' # literally
+token = "S-1"
+[[drop]]
+keyid = "KEY-2"
+reason = "retired"
+`+newHolders)
+	dir, said := standInOf(t, file)
+	if !strings.Contains(said, `task "sign sticker"`) || !strings.Contains(said, "published ") {
+		t.Error(said)
+	}
+	left, err := filepath.Glob(filepath.Join(dir, ceremony.StandInsDir, "*.root.json"))
+	if err != nil || len(left) != 2 {
+		t.Errorf("signed with their own tools: %v, %v", left, err)
+	}
+	// It goes on without its plan, and with it, and not with another.
+	rehearsed(t, dir)
+	rehearsed(t, "--stand-in", file, dir)
+	write(t, file, read(t, file)+"# edited\n")
+	out, err := exec.Command(program("rootceremony"), "rehearse", "--auto", "--stand-in", file, dir).CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "has another plan already") {
+		t.Errorf("%v: %s", err, out)
+	}
+	// What the rehearsal has published can be followed on.
+	rehearsed(t, "--after", dir, filepath.Join(t.TempDir(), "next"))
+}
+
+func read(t *testing.T, file string) string {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// Sigstore's root has expired, and its P-256 keys are also those of targets.
+func TestStandInSigstore(t *testing.T) {
+	t.Parallel()
+	chain := filepath.Join(realRoots, "sigstore")
+	roles := ""
+	for _, role := range []string{"timestamp", "snapshot", "targets"} {
+		roles += fmt.Sprintf("[role.%s]\nthreshold = 1\nkeys = [\"online.pub\"]\n", role)
+	}
+	drops := ""
+	for i, reason := range []string{"retired", "lost", "compromised", "retired", "stolen"} {
+		drops += fmt.Sprintf("[[drop]]\nkeyid = \"KEY-%d\"\nreason = %q\n", i, reason)
+	}
+	dir, _ := standInOf(t, oldPlan(t, chain, "[root]\nthreshold = 2\nexpires = \"365d\"\n"+roles+drops+newHolders))
+	desk, err := ceremony.LookAt(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := desk.State().Plan.Drops[0]; d.Token != "OLD-e71a54d5" {
+		t.Errorf("the token that stands in for e71a54d5 has the sticker %q", d.Token)
+	}
+	if d := desk.State().Plan.Drops[1]; d.Token != "" {
+		t.Errorf("a lost key has the token %q", d.Token)
+	}
+	// Nobody leaves: P-256 tokens sign whatever the size.
+	stay := ""
+	for i := range 5 {
+		stay += fmt.Sprintf("[[holder]]\nname = \"Holder %d\"\nkeyid = \"KEY-%d\"\n", i, i)
+	}
+	standInOf(t, oldPlan(t, chain, "[root]\nexpires = \"365d\"\n"+stay))
+}
+
+// legacy makes a chain of one root as old projects have them: RSA, P-384, a
+// P-256 key as a point in hex, ed25519 under an id that is no hash; fields of
+// their own everywhere; a root key in another role.
+func legacy(t *testing.T) string {
+	t.Helper()
+	made := map[string]crypto.Signer{}
+	object := func(private crypto.Signer, err error, keytype, scheme, format string, extra map[string]any) (string, map[string]any) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		der, err := x509.MarshalPKIXPublicKey(private.Public())
+		if err != nil {
+			t.Fatal(err)
+		}
+		value := string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
+		if format == "hex" {
+			public, err := keys.FromCrypto(private.Public())
+			if err != nil {
+				t.Fatal(err)
+			}
+			value = public.Hex
+		}
+		if format == "bare" {
+			value = strings.TrimSuffix(value, "\n")
+		}
+		o := map[string]any{"keytype": keytype, "scheme": scheme, "keyval": map[string]any{"public": value}}
+		maps.Copy(o, extra)
+		text, _ := json.Marshal(o)
+		var key tuf.Key
+		if err := json.Unmarshal(text, &key); err != nil {
+			t.Fatal(err)
+		}
+		made[key.ID] = private
+		return key.ID, o
+	}
+	big, err := rsa.GenerateKey(rand.Reader, 2048)
+	rsaID, rsaKey := object(big, err, "rsa", "rsassa-pss-sha256", "bare", map[string]any{"keyid_hash_algorithms": []string{"sha256"}})
+	p384, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	p384ID, p384Key := object(p384, err, "ecdsa", "ecdsa-sha2-nistp384", "pem", map[string]any{"x-owner": "<a & b>"})
+	p256, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	hexID, hexKey := object(p256, err, "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp256", "hex", nil)
+	_, edwards, err := ed25519.GenerateKey(nil)
+	edwardsID, edwardsKey := object(edwards, err, "ed25519", "ed25519", "hex", nil)
+	made["alice-2019"] = made[edwardsID]
+	_, online, err := ed25519.GenerateKey(nil)
+	onlineID, onlineKey := object(online, err, "ed25519", "ed25519", "hex", nil)
+
+	role := func(threshold int, ids ...string) map[string]any {
+		return map[string]any{"threshold": threshold, "keyids": ids}
+	}
+	targets := role(1, onlineID, hexID)
+	targets["x-days"] = 7
+	signed := map[string]any{"_type": "root", "spec_version": "1.0", "version": 41, "expires": "2030-01-02T03:04:05.5+01:00", "x-note": map[string]any{"a": []int{1}},
+		"keys":  map[string]any{rsaID: rsaKey, p384ID: p384Key, hexID: hexKey, "alice-2019": edwardsKey, onlineID: onlineKey},
+		"roles": map[string]any{"root": role(2, rsaID, p384ID, hexID, "alice-2019"), "timestamp": role(1, onlineID), "snapshot": role(1, onlineID), "targets": targets}}
+	file := map[string]any{"signed": signed, "signatures": []any{}}
+	text, _ := json.Marshal(file)
+	parsed, err := tuf.Parse(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wide, short := sha512.Sum384(parsed.Signed), sha256.Sum256(parsed.Signed)
+	one, err := ecdsa.SignASN1(rand.Reader, p384, wide[:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := rsa.SignPSS(rand.Reader, big, crypto.SHA256, short[:], nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file["signatures"] = []any{map[string]any{"keyid": p384ID, "sig": hex.EncodeToString(one)}, map[string]any{"keyid": rsaID, "sig": hex.EncodeToString(other)}}
+	text, _ = json.Marshal(file)
+	chain := filepath.Join(t.TempDir(), "41.root.json")
+	write(t, chain, string(text))
+	return chain
+}
+
+// legacyPlan drops the RSA key, and has backups for a safe whose identity is
+// not here.
+func legacyPlan(t *testing.T) string {
+	safe, err := age.GenerateX25519Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return oldPlan(t, legacy(t), fmt.Sprintf(`
+holder = [{name = "Ada", keyid = "KEY-1"}, {name = "Ben", keyid = "KEY-2", token = "B-1"}, {name = "Cem", keyid = "KEY-3"}, {name = "Dan", token = "D-1", custody = "backed-up"}]
+[root]
+expires = "365d"
+threshold = 3
+[backup]
+quorum = 3
+recipients = ["holders", "Real safe"]
+[[recipient]]
+name = "Real safe"
+age = %q
+[[drop]]
+keyid = "KEY-0"
+reason = "retired"
+name = "Eva"
+`, safe.Recipient()))
+}
+
+func TestStandInLegacy(t *testing.T) {
+	t.Parallel()
+	dir, _ := standInOf(t, legacyPlan(t))
+	desk, err := ceremony.LookAt(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := desk.State()
+	if got := s.Plan.Holders[2]; got.KeyID != "alice-2019" || got.Token != "OLD-alice-20" {
+		t.Errorf("a key whose id is no hash: %+v", got)
+	}
+	if n := len(s.Signatures()); n != 5 {
+		t.Errorf("%d signatures", n)
+	}
+	collected, _ := filepath.Glob(filepath.Join(dir, ceremony.StandInsDir, "old-*.42.root.json"))
+	if len(collected) != 1 {
+		t.Errorf("of the RSA key: %v", collected)
+	}
+}
+
+// People are told the tokens' PIN, and which files to collect.
+func TestStandInByHand(t *testing.T) {
+	file := legacyPlan(t)
+	plain := strings.NewReplacer(`, {name = "Dan", token = "D-1", custody = "backed-up"}`, "", "quorum = 3", "quorum = 0", `recipients = ["holders", "Real safe"]`, "").Replace(read(t, file))
+	write(t, file, plain)
+	dir := filepath.Join(t.TempDir(), "d")
+	desk, err := openRehearsal(dir, beginning{standIn: file}, "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if pin := desk.Tokens().StandInPIN; pin != ceremony.StandInPIN {
+		t.Errorf("the desk knows the PIN %q", pin)
+	}
+	for _, task := range []string{"preflight", "agree"} {
+		if err := desk.Run(context.Background(), task, &ceremony.Script{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if files, err := desk.SignAsStandIns(); err != nil || len(files) != 0 {
+		t.Errorf("before the review: %v, %v", files, err)
+	}
+	if err := desk.Run(context.Background(), "review", &ceremony.Script{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := desk.Close(); err != nil {
+		t.Fatal(err)
+	}
+	command := exec.Command(program("rootceremony"), "rehearse", "--plain", dir) // its input is at its end
+	out, _ := command.CombinedOutput()
+	said := string(out)
+	if command.ProcessState.ExitCode() != exitUnfinished || !strings.Contains(said, "the stand-in tokens' PIN is "+ceremony.StandInPIN) {
+		t.Fatalf("%s", said)
+	}
+	hint := regexp.MustCompile(`rootceremony (collect \S+ \S+\.42\.root\.json) takes it in`).FindStringSubmatch(said)
+	if hint == nil || !strings.Contains(said, "the own tool of Eva (old key) would write") {
+		t.Fatalf("%s", said)
+	}
+	out, err = exec.Command(program("rootceremony"), strings.Fields(hint[1])...).CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "Eva (old key): taken; it counts for the old root only") {
+		t.Errorf("%v: %s", err, out)
+	}
+	rehearsed(t, dir)
+}
+
+// What cannot be rehearsed with stand-ins is refused before anything is made.
+func TestStandInRefuses(t *testing.T) {
+	t.Parallel()
+	create := examplePlanFile(t)
+	done := filepath.Join(t.TempDir(), "done")
+	rehearsed(t, "--plan", onTokenPlanFile(t), done)
+	after := filepath.Join(t.TempDir(), "after")
+	rehearsed(t, "--after", done, after)
+	real := legacyPlan(t)
+	for _, c := range []struct {
+		args   []string
+		says   string
+		status int
+	}{
+		{[]string{"--stand-in", "nothing.toml"}, "nothing.toml: no such file", exitFailed},
+		{[]string{"--stand-in", create}, "starts from no root, so there is no key to stand in for", exitFailed},
+		{[]string{"--stand-in", filepath.Join(after, ceremony.PlanFile)}, "which was made in a rehearsal", exitFailed},
+		{[]string{"--stand-in", real, "--after", done}, "goes without --plan and --after", exitUsage},
+		{[]string{"--stand-in", real, "--plan", real}, "goes without --plan and --after", exitUsage},
+		{[]string{"--stand-in", real, "--tokens", "pcsc"}, "on virtual tokens", exitUsage},
+		{[]string{"--stand-in", real, done}, "has another plan already", exitFailed},
+		{[]string{"--after", done, "--tokens", "other"}, "is virtual or pcsc", exitUsage},
+	} {
+		dir := filepath.Join(t.TempDir(), "d")
+		args := append([]string{"rehearse", "--auto"}, c.args...)
+		if !slices.Contains(c.args, done) || slices.Contains(c.args, "--after") {
+			args = append(args, dir)
+		}
+		command := exec.Command(program("rootceremony"), args...)
+		out, _ := command.CombinedOutput()
+		if status := command.ProcessState.ExitCode(); status != c.status || !strings.Contains(string(out), c.says) {
+			t.Errorf("%v: status %d: %s", args, status, out)
+		}
+		if _, err := os.Lstat(dir); err == nil {
+			t.Errorf("%v: made %s", args, dir)
+		}
+	}
+}
