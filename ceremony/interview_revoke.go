@@ -699,7 +699,7 @@ func (iv *interview) noWay() error {
 		return err
 	}
 	if yes {
-		iv.plan = Plan{Kind: Create, Name: name, Roles: map[string]RolePlan{}}
+		iv.plan = Plan{Kind: Create, Name: name, Incident: incident, Roles: map[string]RolePlan{}}
 		if err := iv.ask(); err != nil {
 			return err
 		}

@@ -15,11 +15,14 @@ import (
 // fill its gaps in, so that the log does not vouch for it.
 func (s *State) noticeFile() string { return draftFolder(s.Draft.Digest) + "/notice.md" }
 
-// writeNotice writes the draft of a notice for users beside the draft of a root
-// that follows on a trusted one. One that is there stays: somebody may have
-// worked on it.
+// noticed tells whether users must hear of the root: it follows on one that they
+// trust, or on a chain that broke.
+func (s *State) noticed() bool { return s.Plan.Trusted != nil || s.Plan.Incident != "" }
+
+// writeNotice writes the draft of a notice for users beside the draft of the
+// root. One that is there stays: somebody may have worked on it.
 func (d *Desk) writeNotice() error {
-	if d.state.Plan.Trusted == nil {
+	if !d.state.noticed() {
 		return nil
 	}
 	err := transcript.WriteNew(d.path(d.state.noticeFile()), record.Notice(d.state.noticeFacts()), 0o644)
@@ -33,7 +36,11 @@ func (s *State) noticeFacts() record.NoticeFacts {
 	old, root := s.Plan.TrustedRoot(), s.Root
 	digest, _ := hex.DecodeString(s.Draft.Digest)
 	facts := record.NoticeFacts{Project: s.Plan.Name, Incident: s.Plan.Incident, Roles: s.Plan.Compromised, Reason: s.Plan.Reason,
-		Old: rootFacts(old), New: rootFacts(root), Digest: digest, Rehearsal: s.Plan.Rehearsal}
+		New: rootFacts(root), Digest: digest, Repin: s.Plan.repins(), Rehearsal: s.Plan.Rehearsal}
+	if old == nil {
+		return facts
+	}
+	facts.Old = rootFacts(old)
 	for _, d := range s.Plan.Drops {
 		facts.Dropped = append(facts.Dropped, record.DroppedKey{KeyID: d.KeyID, Reason: d.Reason})
 	}
@@ -49,6 +56,10 @@ func (s *State) noticeFacts() record.NoticeFacts {
 	}
 	return facts
 }
+
+// repins tells whether the root begins a new chain after one that broke, so that
+// every client must be moved to it by hand.
+func (r *Resolved) repins() bool { return r.Kind == Create && r.Incident != "" }
 
 func rootFacts(root *tuf.Root) record.RootFacts {
 	role := root.Roles[tuf.RoleRoot]

@@ -72,10 +72,12 @@ func (p *Plan) incidentRules() {
 
 func checkIncident(kind string, i record.Incident) error {
 	switch {
-	case kind != Revoke:
+	case kind == Rotate:
 		return fmt.Errorf("incident is for %s: nothing has happened that calls for a %s", Revoke, kind)
 	case !i.Known():
 		return fmt.Errorf("incident %q is none of %s", i, knownIncidents())
+	case kind == Create && !i.Breaks():
+		return fmt.Errorf("incident %q is for %s: a new chain is called for by %s and %s only", i, Revoke, record.QuorumLost, record.QuorumStolen)
 	}
 	return nil
 }

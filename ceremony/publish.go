@@ -88,7 +88,7 @@ var kitName = regexp.MustCompile(`^publish/trust/[A-Za-z][A-Za-z0-9.]*$`)
 
 // kit is what those need who ship the root inside an installer or a program.
 func (s *State) kit(root []byte) ([]written, error) {
-	facts := record.KitFacts{Project: s.Plan.Name, Root: root, First: s.Plan.Version}
+	facts := record.KitFacts{Project: s.Plan.Name, Root: root, First: s.Plan.Version, Repin: s.Plan.repins()}
 	if t := s.Plan.Trusted; t != nil {
 		facts.First = t.Versions[0].Version
 	}

@@ -39,7 +39,7 @@ type Resolved struct {
 	Name       string `json:"name"`
 	Reason     string `json:"reason,omitempty"`
 
-	Incident    record.Incident `json:"incident,omitempty"`    // Revoke: what has happened, where the plan says
+	Incident    record.Incident `json:"incident,omitempty"`    // Revoke: what has happened, where the plan says; Create: what broke the chain before
 	Compromised []string        `json:"compromised,omitempty"` // online roles, with record.RoleCompromised
 
 	Version            int64     `json:"version"`           // of the root that will be made

@@ -171,3 +171,35 @@ func TestRotationWithBackups(t *testing.T) {
 		t.Log(line)
 	}
 }
+
+// A chain that broke is followed by a new one, whose kit and notice say how
+// clients are moved to it by hand.
+func TestNewChainAfterABrokenOne(t *testing.T) {
+	for _, incident := range []string{"", "quorum-lost", "quorum-stolen"} {
+		edit := []string{}
+		if incident != "" {
+			edit = []string{`name = "Example packages"`, fmt.Sprintf("name = \"Example packages\"\nincident = %q", incident)}
+		}
+		s, desk := opened(t, edit...)
+		if err := runAll(desk, &ceremony.Script{}); err != nil {
+			t.Fatal(err)
+		}
+		kit, err := os.ReadFile(filepath.Join(s.dir, ceremony.PublishDir, "trust", "EMBED.md"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		notices, err := filepath.Glob(filepath.Join(s.dir, "metadata", "*", "notice.md"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again := strings.Contains(string(kit), "Re-pin"); again != (incident != "") || len(notices) != map[bool]int{true: 1, false: 0}[incident != ""] {
+			t.Errorf("%q: %d notices, re-pinning: %v\n%s", incident, len(notices), again, kit)
+		}
+		for _, notice := range notices {
+			text, err := os.ReadFile(notice)
+			if err != nil || !strings.Contains(string(text), "which you must install yourself") {
+				t.Errorf("%q: %v\n%s", incident, err, text)
+			}
+		}
+	}
+}

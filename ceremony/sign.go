@@ -95,7 +95,7 @@ func (d *Desk) review(ctx context.Context, a Attendant) error {
 // draftFiles are where the draft is, and the notice about it.
 func (d *Desk) draftFiles(draft string) []Fact {
 	facts := []Fact{{"File", draft}}
-	if d.state.Plan.Trusted != nil {
+	if d.state.noticed() {
 		facts = append(facts, Fact{"For users", d.state.noticeFile() + ", the draft of a notice"})
 	}
 	return facts
