@@ -22,7 +22,7 @@ func (d *Desk) abandon(ctx context.Context, a Attendant) error {
 	for {
 		var choices []Choice
 		for _, h := range s.signers() {
-			if h.Signature == nil && !slices.Contains(maybe, h.Holder.ID) {
+			if !s.hasSigned(h, s.Draft.Digest) && !slices.Contains(maybe, h.Holder.ID) {
 				choices = append(choices, Choice{h.Holder.ID, h.Holder.Name})
 			}
 		}

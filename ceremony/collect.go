@@ -37,22 +37,23 @@ func (d *Desk) collectRoot(data []byte) (*CollectedRoot, error) {
 	}
 	s := d.state
 	digest := digestOf(f.Signed)
-	root, abandoned, err := s.draftNamed(f, digest)
+	root, err := s.draftNamed(f, digest)
 	if err != nil {
 		return nil, err
 	}
-	taken := &CollectedRoot{Version: root.Version, Digest: digest, Abandoned: abandoned}
+	ab := s.abandoned(digest)
+	taken := &CollectedRoot{Version: root.Version, Digest: digest, Abandoned: ab != nil}
 	if len(f.Signatures) == 0 {
 		return nil, errors.New("there is no signature in it (hint: it is the draft as it was made here, or its copy: collect what the signer's program has written)")
 	}
 	for _, sig := range f.Signatures {
-		one, err := d.collectSignature(root, digest, sig, digestOf(data))
+		one, err := d.collectSignature(root, ab, digest, sig, digestOf(data))
 		if err != nil {
 			return nil, err
 		}
 		taken.Signatures = append(taken.Signatures, one)
 	}
-	if abandoned {
+	if ab != nil {
 		taken.Counts = "nothing of an abandoned draft is ever published"
 		if err := s.abandonedOpen(); err != nil {
 			taken.Counts = err.Error()
@@ -64,32 +65,31 @@ func (d *Desk) collectRoot(data []byte) (*CollectedRoot, error) {
 }
 
 // draftNamed finds the draft that a file is of.
-func (s *State) draftNamed(f *tuf.File, digest string) (root *tuf.Root, abandoned bool, err error) {
+func (s *State) draftNamed(f *tuf.File, digest string) (*tuf.Root, error) {
 	if s.Sealed != nil {
-		return nil, false, fmt.Errorf("root v%d is published and the ceremony is sealed: no signature is taken any more (hint: the root is good without it)", s.Draft.Version)
+		return nil, fmt.Errorf("root v%d is published and the ceremony is sealed: no signature is taken any more (hint: the root is good without it)", s.Draft.Version)
 	}
 	if s.Draft != nil && s.Draft.Digest == digest {
-		return s.Root, false, nil
+		return s.Root, nil
 	}
-	for _, ab := range s.Abandoned {
-		if ab.Draft.Digest == digest {
-			return ab.Root, true, nil
-		}
+	if ab := s.abandoned(digest); ab != nil {
+		return ab.Root, nil
 	}
 	if t := s.Plan.Trusted; t != nil && f.Root.Version <= t.newest().Version {
-		return nil, false, fmt.Errorf("it is root v%d, and the trusted root is v%d already: this ceremony makes v%d (hint: a signature for a root that is published changes nothing)", f.Root.Version, t.newest().Version, s.Plan.Version)
+		return nil, fmt.Errorf("it is root v%d, and the trusted root is v%d already: this ceremony makes v%d (hint: a signature for a root that is published changes nothing)", f.Root.Version, t.newest().Version, s.Plan.Version)
 	}
 	if s.Draft == nil {
-		return nil, false, fmt.Errorf("there is no draft yet for which it could be signed (hint: take the task Review root v%d first, and send that draft's file)", s.Plan.Version)
+		return nil, fmt.Errorf("there is no draft yet for which it could be signed (hint: take the task Review root v%d first, and send that draft's file)", s.Plan.Version)
 	}
-	return nil, false, fmt.Errorf("it is another draft: its SHA-256 is %.16s..., and the live one's %.16s... (hint: send %s of this directory, and have that signed)", digest, s.Draft.Digest, s.Draft.File.Name)
+	return nil, fmt.Errorf("it is another draft: its SHA-256 is %.16s..., and the live one's %.16s... (hint: send %s of this directory, and have that signed)", digest, s.Draft.Digest, s.Draft.File.Name)
 }
 
-// collectSignature takes one signature in, or says why not.
-func (d *Desk) collectSignature(root *tuf.Root, digest string, sig tuf.Signature, source string) (CollectedSignature, error) {
+// collectSignature takes one signature in, or says why not. ab is the draft it
+// is of, where that was abandoned.
+func (d *Desk) collectSignature(root *tuf.Root, ab *Abandoned, digest string, sig tuf.Signature, source string) (CollectedSignature, error) {
 	s := d.state
 	one := CollectedSignature{Name: fmt.Sprintf("key %.8s", sig.KeyID), KeyID: sig.KeyID}
-	h := s.signerWith(sig.KeyID)
+	h := s.signerOf(ab, sig.KeyID)
 	refuse := func(format string, args ...any) (CollectedSignature, error) {
 		one.Wrong, one.Text = true, fmt.Sprintf(format, args...)
 		return one, nil
@@ -112,10 +112,9 @@ func (d *Desk) collectSignature(root *tuf.Root, digest string, sig tuf.Signature
 		one.Text = "was there already"
 		return one, nil
 	}
-	if s.Draft != nil && digest == s.Draft.Digest {
-		if err := s.maySign(h); err != nil {
-			return refuse("%v", err)
-		}
+	var twice error
+	if ab == nil {
+		twice = s.maySign(h)
 	}
 	file, err := signatureFile(digest, h.Holder.ID, sig.KeyID, signature)
 	if err != nil {
@@ -125,30 +124,13 @@ func (d *Desk) collectSignature(root *tuf.Root, digest string, sig tuf.Signature
 	if err := d.record(TypeSigCollected, h.Holder.ID, collected); err != nil {
 		return one, err
 	}
-	one.Taken, one.Text = true, "taken; it counts for "+s.countsFor(h)
-	if s.Draft == nil || digest != s.Draft.Digest {
-		one.Text = "of an abandoned draft: counted, and never given out"
+	switch {
+	case ab != nil:
+		one.Taken, one.Text = true, "of an abandoned draft: counted, and never given out"
+	case twice != nil:
+		one.Wrong, one.Text = true, twice.Error()+"; it was kept, and does not count"
+	default:
+		one.Taken, one.Text = true, "taken; it counts for "+s.countsFor(h)
 	}
 	return one, d.write(file)
-}
-
-// signerWith is whose key has that id, or nil.
-func (s *State) signerWith(keyID string) *HolderState {
-	for _, h := range s.signers() {
-		if h.keyID() == keyID {
-			return h
-		}
-	}
-	return nil
-}
-
-// hasSigned tells whether there is a signature of a holder over a draft, live or
-// abandoned.
-func (s *State) hasSigned(h *HolderState, digest string) bool {
-	for _, made := range s.signatures {
-		if made.Holder == h.Holder.ID && made.Digest == digest {
-			return true
-		}
-	}
-	return false
 }

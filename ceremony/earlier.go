@@ -102,10 +102,17 @@ func (r *Resolved) earlierWarnings() []string {
 	}
 	var warnings []string
 	for _, e := range r.Earlier {
+		held := map[string]bool{}
+		for _, b := range e.Backups {
+			held[fold(b.Holder)] = true
+		}
 		byWhom := map[string][]string{} // the same sentence for several keys is said once
 		var order []string
 		for _, b := range e.Backups {
-			left := slices.DeleteFunc(slices.Clone(b.Recipients), func(name string) bool { return stays[fold(name)] })
+			left := slices.DeleteFunc(slices.Clone(b.Recipients), func(name string) bool {
+				// Without backups a plan names no recipients but its holders: the others have not left.
+				return stays[fold(name)] || r.Backup == nil && !held[fold(name)]
+			})
 			text := ""
 			switch {
 			case len(left) >= b.Quorum:

@@ -2,7 +2,11 @@ package ceremony
 
 import (
 	"errors"
+	"maps"
+	"slices"
 	"testing"
+
+	"rootceremony/ceremony/tuf"
 )
 
 // OldKernel has no numbers of mounts that are given out once, until the test
@@ -18,3 +22,37 @@ func RehearsalPIN(holder string) string { return rehearsalPIN(holder) }
 
 // Newcomer is who comes when what that plan has made is rotated.
 func Newcomer(r *Resolved, stickers []string) Holder { return r.newcomer(stickers) }
+// SignatureFile is the file of one signature, as an event names it.
+func SignatureFile(digest, holder, keyID, signature string) File {
+	file, err := signatureFile(digest, holder, keyID, signature)
+	if err != nil {
+		panic(err)
+	}
+	return file.file()
+}
+
+// DraftFile is the file of an unsigned root, as an event names it.
+func (s *State) DraftFile(root *tuf.Root) File {
+	file, err := s.draftFile(root)
+	if err != nil {
+		panic(err)
+	}
+	return file.file()
+}
+
+// Clone is the state to go on from in two ways: without a replacement.
+func (s *State) Clone() *State {
+	c := *s
+	c.Holders, c.Recipients, c.Abandoned = map[string]*HolderState{}, maps.Clone(s.Recipients), nil
+	for id, h := range s.Holders {
+		one := *h
+		c.Holders[id] = &one
+	}
+	for _, ab := range s.Abandoned {
+		one := *ab
+		one.Signed, one.Maybe = maps.Clone(ab.Signed), maps.Clone(ab.Maybe)
+		c.Abandoned = append(c.Abandoned, &one)
+	}
+	c.Files, c.signatures, c.heads = slices.Clone(s.Files), slices.Clone(s.signatures), slices.Clone(s.heads)
+	return &c
+}

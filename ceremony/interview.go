@@ -208,10 +208,16 @@ func (iv *interview) witness() error {
 // text asks for a line. An empty one leaves what is there, where enter says
 // what that means.
 func (iv *interview) text(id string, into *string, question, enter string, check func(string) error) error {
+	return iv.prompt(Prompt{ID: id, Enter: enter, Question: question}, into, check)
+}
+
+// prompt is text with more to read before the question.
+func (iv *interview) prompt(p Prompt, into *string, check func(string) error) error {
+	enter := p.Enter
 	if enter != "" {
-		question += " (Enter: " + enter + ")"
+		p.Question += " (Enter: " + enter + ")"
 	}
-	answer, err := iv.a.Ask(iv.ctx, Prompt{ID: id, Enter: enter, Question: question}, func(s string) error {
+	answer, err := iv.a.Ask(iv.ctx, p, func(s string) error {
 		if s = strings.TrimSpace(s); enter != "" && (s == "" || s == enter) {
 			return nil
 		}

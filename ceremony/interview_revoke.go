@@ -95,12 +95,11 @@ func (iv *interview) pinSeen() (string, error) {
 
 // source finds out what the next root follows, and who holds its keys.
 func (iv *interview) source() error {
-	err := iv.askEarlier("The folder of the ceremony that made the newest root? Names and backups are known from it.")
-	if err != nil {
+	if err := iv.askEarlier(); err != nil {
 		return err
 	}
 	suggested := iv.newestChain()
-	_, err = ReadTrusted(iv.at(suggested))
+	_, err := ReadTrusted(iv.at(suggested))
 	switch {
 	case err == nil:
 		err = iv.takeChain(suggested)
@@ -126,7 +125,7 @@ func (iv *interview) source() error {
 // maybeChain is askChain where going on without is possible.
 func (iv *interview) maybeChain() error {
 	path := ""
-	err := iv.text("plan.trusted", &path, "Where are the published roots? The notice for users takes facts from them. "+iv.paths(), "not at hand", func(s string) error {
+	err := iv.prompt(iv.chainPrompt("not at hand"), &path, func(s string) error {
 		_, err := ReadTrusted(iv.at(s))
 		return err
 	})
@@ -409,7 +408,11 @@ func (iv *interview) after(r *Resolved, back []restorable) {
 	if len(p.Roles) > 0 {
 		m.Facts = append(m.Facts, Fact{"New keys for", listed(slices.DeleteFunc(slices.Clone(onlineRoles), func(name string) bool { _, there := p.Roles[name]; return !there }))})
 	}
-	m.Facts = append(m.Facts, Fact{"Signed by", fmt.Sprintf("%d of the old keys: %s", iv.oldThreshold(), listed(signs))},
+	signed := fmt.Sprintf("any %d of %s", iv.oldThreshold(), listed(signs))
+	if len(signs) == iv.oldThreshold() {
+		signed = listed(signs) + ": nobody may be missing"
+	}
+	m.Facts = append(m.Facts, Fact{"Signed by", signed},
 		Fact{"From then on", fmt.Sprintf("%d of %d", r.Threshold, len(r.Holders))}, Fact{"Expires", stamp(r.Expires)})
 	m.Text = nil
 	if len(back) > 0 {

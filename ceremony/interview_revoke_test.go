@@ -109,7 +109,7 @@ var emergencies = []emergency{
 		noPlan: true, says: []string{"Alice Costa: the backup is opened by any 3 of Bruno Ferraz, Chen Wei, Dana Okafor, Emil Novak and Bank safe.", "rootceremony restore DIR/before", "no new root is needed"}},
 	{name: "token lost, backup safe, dropped all the same", setup: knownBy(), script: before("token-lost", "revoke.which", "1", "revoke.restore", "drop"),
 		incident: record.TokenLost, drops: map[int]string{1: "lost"}, keys: 4, want: 3,
-		says: []string{"Drops: Alice Costa, token A-01, key ", "3 of the old keys: Bruno Ferraz, Chen Wei, Dana Okafor and Emil Novak", "There is no race", "rootceremony check DIR/plan.toml", "rootceremony run DIR"}},
+		says: []string{"Drops: Alice Costa, token A-01, key ", "any 3 of Bruno Ferraz, Chen Wei, Dana Okafor and Emil Novak", "There is no race", "rootceremony check DIR/plan.toml", "rootceremony run DIR"}},
 	{name: "token lost, backup files gone", setup: knownBy("private"), script: before("token-lost", "revoke.which", "6\n0\n\n1,1\nAlice\n1"),
 		incident: record.TokenLost, drops: map[int]string{1: "lost"}, keys: 4, want: 3, says: []string{"Alice Costa: the files of the backup are gone or damaged (hint: put DIR/before/private/backups/alice/"}},
 	{name: "token lost, no backup known", script: with("token-lost", "revoke.which", "5"),
@@ -161,6 +161,11 @@ var emergencies = []emergency{
 		putKey(t, dir, "keys/root.pub", "root 1")
 	}, script: with("role-compromised", "revoke.roles", "snapshot", "plan.role.timestamp", "\nkeys/timestamp.pub\nkeys/root.pub\nkeys/fresh.pub", "plan.role.snapshot", ""),
 		incident: record.RoleCompromised, roles: map[string]string{"timestamp": "new timestamp", "snapshot": "new snapshot"}, keys: 5, want: 3},
+	{name: "two keys sign for the role, and one would from now on", setup: func(t *testing.T, dir string) {
+		newChain(t, dir, 2, 3, nextYear, map[string][]string{"root": wordsOf("root", 5), "timestamp": wordsOf("timestamp", 2), "snapshot": {"snapshot"}, "targets": {"targets"}})
+		newOnline(t, dir)
+	}, script: with("role-compromised", "revoke.roles", "timestamp", "plan.role.timestamp", ""),
+		incident: record.RoleCompromised, roles: map[string]string{"timestamp": "new timestamp"}, keys: 5, want: 3, says: []string{"Role timestamp (2 of 2 keys sign for it now)"}},
 	{name: "a root key is an online key too", setup: func(t *testing.T, dir string) {
 		newChain(t, dir, 2, 3, nextYear, map[string][]string{"root": wordsOf("root", 5), "timestamp": {"timestamp"}, "snapshot": {"snapshot"}, "targets": {"root 4"}})
 		newOnline(t, dir)
@@ -176,7 +181,7 @@ var emergencies = []emergency{
 	}, script: with("role-compromised", "revoke.roles", "targets", "revoke.anew", "no"), noPlan: true, says: []string{"A threshold of root keys may be in the hands of others"}},
 	{name: "holder left in anger", setup: knownBy(), script: before("holder-left", "revoke.which", "3"),
 		incident: record.HolderLeft, drops: map[int]string{3: "compromised"}, keys: 4, want: 3,
-		says: []string{`Of the earlier ceremony "Example packages": Chen Wei and Bank safe, who left, can still open`, "a holder of a root key left the project", "3 of the old keys: Alice Costa, Bruno Ferraz, Chen Wei, Dana Okafor and Emil Novak"}},
+		says: []string{`Of the earlier ceremony "Example packages": Chen Wei, who left, can still open`, "a holder of a root key left the project", "any 3 of Alice Costa, Bruno Ferraz, Chen Wei, Dana Okafor and Emil Novak"}},
 	{name: "holder left of 2 of 2", setup: chainOf(2, 2), script: with("holder-left", "revoke.which", "2", "revoke.threshold", "lower"),
 		incident: record.HolderLeft, drops: map[int]string{2: "compromised"}, keys: 1, want: 1, says: []string{"one person alone"}},
 	{name: "as many left as sign", setup: chainOf(2, 5), script: with("holder-left", "revoke.which", "1,2,3", "revoke.quorum", "anew", "revoke.anew", "no"), noPlan: true, says: []string{"TUF cannot undo that", "warn users today"}},
@@ -308,6 +313,45 @@ func slicesOf(roles map[string]string) []string {
 		names = append(names, name)
 	}
 	return names
+}
+
+// Where all must sign and one token is stolen, the key that its backup brings
+// back signs once more, for the old root alone.
+func TestStolenTokenThatMustSign(t *testing.T) {
+	s, desk := withBackups(t, "threshold = 3 ", "threshold = 5 ", "quorum = 3 ", "quorum = 5 ")
+	if err := runAll(desk, &ceremony.Script{}); err != nil {
+		t.Fatal(err)
+	}
+	_ = desk.Close()
+	for _, way := range []string{"lower", "fresh"} {
+		dir := t.TempDir()
+		script := with("token-stolen", "plan.earlier", s.dir, "revoke.which", "1", "revoke.threshold", way, "plan.holder.token 5", "A-02", "plan.holder.site 5", "")
+		a, come, err := interview(t, dir, ceremony.Revoke, script)
+		if err != nil {
+			t.Fatalf("%v\n%s", err, a.said.String())
+		}
+		t.Logf("%s: answers: %d", way, len(a.asked))
+		if len(a.asked) > mostAnswers || come.After.Lines[0] != "rootceremony restore "+s.dir || !strings.Contains(a.said.String(), "Emil Novak: nobody may be missing") {
+			t.Errorf("asked %v\n%s", a.asked, a.said.String())
+		}
+		want := map[string]int{"lower": 4, "fresh": 5}[way]
+		r, root := drafted(t, dir)
+		if role := root.Roles[tuf.RoleRoot]; role.Threshold != want || len(role.KeyIDs) != want || len(r.Drops) != 1 || r.Drops[0].Reason != ceremony.Stolen || r.Drops[0].Name != "Alice Costa" {
+			t.Errorf("%s: %+v, drops %+v", way, role, r.Drops)
+		}
+	}
+	// The files of the backup are elsewhere: nobody can sign any more.
+	dir := t.TempDir()
+	if err := os.CopyFS(filepath.Join(dir, "before"), os.DirFS(s.dir)); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(filepath.Join(dir, "before/private")); err != nil {
+		t.Fatal(err)
+	}
+	a, come, err := interview(t, dir, ceremony.Revoke, before("token-stolen", "revoke.which", "1", "revoke.anew", "no"))
+	if err != nil || come.Files[ceremony.PlanFile] != nil || come.Files[ceremony.NoticeFile] == nil || !strings.Contains(a.said.String(), "TUF cannot mend that") {
+		t.Errorf("%v\n%s", err, a.said.String())
+	}
 }
 
 // The notice has the facts, and never replaces another one.

@@ -21,7 +21,7 @@ var dropComments = map[string]string{
 
 // rotate asks for the plan of a root that follows a trusted one.
 func (iv *interview) rotate() error {
-	if err := iv.askEarlier("The folder of the ceremony that made the newest root, as it knows names and backups?"); err != nil {
+	if err := iv.askEarlier(); err != nil {
 		return err
 	}
 	if err := iv.askChain(iv.newestChain()); err != nil {
@@ -115,9 +115,10 @@ func (iv *interview) changes() error {
 
 // askEarlier asks for the folders of earlier ceremonies, and reads what they
 // know of root keys. None need be at hand.
-func (iv *interview) askEarlier(question string) error {
+func (iv *interview) askEarlier() error {
 	line := ""
-	err := iv.text("plan.earlier", &line, question+" "+iv.paths(), "none is at hand", func(s string) error {
+	err := iv.prompt(Prompt{ID: "plan.earlier", Enter: "not at hand", Question: "Folder of the ceremony that made the newest root?",
+		Message: Message{Title: "The last ceremony", Text: []string{"Its folder knows who holds which key, and which backups there are. " + iv.paths()}}}, &line, func(s string) error {
 		_, err := iv.readEarlier(splitFiles(s))
 		return err
 	})
@@ -143,7 +144,9 @@ func (iv *interview) askEarlier(question string) error {
 }
 
 // paths says from where people name a folder.
-func (iv *interview) paths() string { return "Its whole path, or as seen from " + iv.path }
+func (iv *interview) paths() string {
+	return "Paths count from the plan's folder, " + iv.path + ", or are whole ones."
+}
 
 // at is a path that was typed: from the plan's folder, as the plan has it.
 func (iv *interview) at(path string) string {
@@ -215,8 +218,9 @@ func (iv *interview) newestChain() string {
 
 // askChain asks where the published roots are, and verifies them.
 func (iv *interview) askChain(suggested string) error {
-	question := "Where are the published roots: a folder of N.root.json, from the first to the newest, or one root file? " + iv.paths()
-	answer, err := iv.a.Ask(iv.ctx, Prompt{ID: "plan.trusted", Enter: suggested, Question: question + " (Enter: " + suggested + ")"}, func(s string) error {
+	p := iv.chainPrompt(suggested)
+	p.Question += " (Enter: " + suggested + ")"
+	answer, err := iv.a.Ask(iv.ctx, p, func(s string) error {
 		path := cmp.Or(strings.TrimSpace(s), suggested)
 		if err := checkShown(path, maxPathTyped); err != nil {
 			return fmt.Errorf("the path %w", err)
@@ -228,6 +232,12 @@ func (iv *interview) askChain(suggested string) error {
 		return err
 	}
 	return iv.takeChain(cmp.Or(strings.TrimSpace(answer), suggested))
+}
+
+// chainPrompt is the question for the published roots.
+func (iv *interview) chainPrompt(enter string) Prompt {
+	return Prompt{ID: "plan.trusted", Enter: enter, Question: "Where are the published roots?",
+		Message: Message{Title: "The published roots", Text: []string{"A folder of N.root.json, from the first to the newest; or one root file. " + iv.paths()}}}
 }
 
 func (iv *interview) takeChain(path string) (err error) {

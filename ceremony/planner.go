@@ -175,8 +175,8 @@ func (r *Resolved) oldSigners() Signers {
 		case !twice:
 			at[key.Value()] = len(s.Keys)
 			s.Keys = append(s.Keys, k)
-		case s.Keys[i].Can == CanNot || k.Can == CanSign && s.Keys[i].Can == CanRestored:
-			s.Keys[i] = k
+		case k.Dropped == "" || s.Keys[i].Can == CanNot || k.Can == CanSign && s.Keys[i].Can == CanRestored:
+			s.Keys[i] = k // who can do more with it
 		}
 	}
 	return s
@@ -340,6 +340,9 @@ func (r *Resolved) steps(p *Rotation) (Steps, []string) {
 // urgentSteps is for when the loss of one more old key would be the end.
 func (r *Resolved) urgentSteps(p *Rotation, c changes, able int) (Steps, []string) {
 	why := fmt.Sprintf("only just enough keys of version %d can still sign (%d, and %d must): the loss of one more before the day leaves no way on", p.Old.Version, able, p.Old.Need)
+	if some := len(p.Old.names(CanRestored)); some > 0 && p.Restores == 0 {
+		why += " but to restore what is stolen"
+	}
 	if p.Restores > 0 {
 		why = fmt.Sprintf("%d of the stolen keys (%s) must sign for version %d: restore so many from their backups first, or no version can be made", p.Restores, list(p.Old.names(CanRestored), "and"), p.Old.Version)
 	}

@@ -117,6 +117,7 @@ func TestWalkedLines(t *testing.T) {
 		{Walked{9, 11, 12}, true, "clients on versions 9 to 11 were walked up to 3 steps to version 12\nclients on versions before 9 were not looked at: the chain that was given begins there"},
 		{Walked{1, 32, 33}, true, "clients on versions 1 to 32 were walked up to 32 steps to version 33"},
 		{Walked{1, 33, 34}, true, "clients on versions 1 to 33 were walked up to 33 steps to version 34\nsome old clients take at most 32 versions in one update: from version 1 there are 33 (hint: let programs come with a newer root)"},
+		{Walked{1, 200, 201}, true, "clients on versions 1 to 200 were walked up to 200 steps to version 201\nsome old clients take at most 32 versions in one update: from version 1 there are 200 (hint: let programs come with a newer root)"},
 		{Walked{1, 201, 202}, true, "clients on versions 1 to 201 were walked up to 201 steps to version 202\nsome clients take at most 256 versions in one update: from version 1 there are 201 now (hint: let programs come with a newer root)"},
 		{Walked{1, 256, 257}, true, "clients on versions 1 to 256 were walked up to 256 steps to version 257\nsome clients take at most 256 versions in one update: from version 1 there are 256 now (hint: let programs come with a newer root)"},
 		{Walked{1, 257, 258}, true, "clients on versions 1 to 257 were walked up to 257 steps to version 258\nsome clients take at most 256 versions in one update: from version 1 there are 257, so programs must come with a newer root"},
@@ -268,7 +269,7 @@ new root, version 3: any 2 of Alice, Bruno or Chen
 Bruno's old key must be restored from a backup to sign: stolen
 no token is named for Alice and Chen: signed with a tool of their own, and collected
 new keys are made by Bruno and Chen, here or enrolled elsewhere before
-one version suffices`, `only just enough keys of version 2 can still sign (2, and 2 must): the loss of one more before the day leaves no way on (hint: hold the ceremony soon)
+one version suffices`, `only just enough keys of version 2 can still sign (2, and 2 must): the loss of one more before the day leaves no way on but to restore what is stolen (hint: hold the ceremony soon)
 whoever has Bruno's old key and Chen's old key (stolen or compromised) can sign a root after version 2 alone: clients that meet that one first follow it, and no new version calls them back (hint: rootceremony plan --kind revoke says what is left to do)`},
 		{"a threshold above the tokens there are", three, 2, 4, append(slices.Clone(three), "Dana+", "Emil+"), `
 old root, version 2: any 2 of Alice, Bruno or Chen
@@ -316,6 +317,28 @@ one version suffices`, ""},
 	}
 	if r := resolvedExample(t); r.Rotation() != nil || CheckPlan(r, planNow).Rotation != nil {
 		t.Error("a first root follows one")
+	}
+}
+
+// When a version in between is worth a word, and whose old keys stay in it.
+func TestStepsOnlyWhereMostChanges(t *testing.T) {
+	four := []string{"Alice", "Bruno", "Chen", "Dana"}
+	for _, c := range []struct {
+		name      string
+		old       []string
+		threshold int
+		people    []string
+		first     string // empty: one version
+	}{
+		{"half of them", four, 3, []string{"Alice", "Bruno", "Emil+", "Farah+", "Chen-retired", "Dana-retired"}, ""},
+		{"enough stay", append(slices.Clone(four), "Emil"), 2, []string{"Alice", "Bruno", "Farah+", "Chen-retired", "Dana-retired", "Emil-retired"}, ""},
+		{"who gets a new key before who leaves", four, 2, []string{"Alice", "Dana+", "Emil+", "Bruno-retired", "Chen-retired", "Dana-retired"}, "version 3 with the new key of Emil, while Dana's old key stays"},
+	} {
+		r := resolvedRotation(t, rotation(c.threshold, c.people...), chainOf(t, 2, 2, c.old...))
+		first := append(r.Rotation().Steps.Versions, "")[0]
+		if c.threshold == 3 && strings.Contains(strings.Join(r.Rotation().Steps.Why, ""), "at once") || c.threshold != 3 && first != c.first {
+			t.Errorf("%s: %+v", c.name, r.Rotation().Steps)
+		}
 	}
 }
 
@@ -490,5 +513,122 @@ func TestBudgetOfKeysThatStay(t *testing.T) {
 	want := fmt.Sprintf("a new key for everybody who keeps an old one saves %d bytes", large.size()-small)
 	if got := large.shrink(Budget{Bytes: large.size(), Limit: maxTokenMessage}); !slices.Contains(got, want) {
 		t.Errorf("%q, want %s", got, want)
+	}
+}
+
+// All that check says of a revocation.
+func TestCheckOfARevocation(t *testing.T) {
+	text := strings.Replace(rotation(2, "Alice", "Bruno", "Dana+", "Chen-stolen"), "rotate\"", "revoke\"\nreason = \"a theft\"", 1)
+	text = strings.Replace(text, `"on-token"`, "\"backed-up\"\nsite = \"Lagos\"", 1) + "token = \"C-03\"\n[backup]\nquorum = 2\nrecipients = [\"holders\", \"Bank safe\"]\n" +
+		"[[recipient]]\nname = \"Bank safe\"\nage = \"" + safeAge + "\"\n"
+	chain := chainOf(t, 3, 2, three...)
+	r := resolvedRotation(t, text, chain)
+	want := fmt.Sprintf(`Example packages: revoke, root v4
+signed by 2 of 3 holders; new ones with ed25519 keys; touch always; firmware 5.7.0 or newer
+expires 2027-11-23 00:00:00 UTC, in 365 days
+consistent snapshots: yes
+
+who must come:
+  Alice (alice), keeps the key %.8s
+  Bruno (bruno), keeps the key %.8s
+  Dana (dana), token T-2, backed-up, Lagos
+  Bank safe (bank-safe), recipient of backups, age1
+
+backups:
+  any 2 of 3 open a holder's backup: the token of every other holder and Bank safe
+  root key, PUK and management key of Dana: 6 files each
+  nothing of Alice and Bruno, whose keys and tokens stay as they are
+
+dropped keys:
+  Chen (old-%.8s), stolen, token C-03
+
+trusted root:
+  versions 1 to 3 were verified, each by the one before
+  version 1 is taken on trust; its SHA-256 is %s
+  whether a newer one was published, this laptop cannot know: look where it is published
+
+who must sign:
+  old root, version 3: any 2 of Alice, Bruno or Chen (restored)
+  new root, version 4: any 2 of Alice, Bruno or Dana
+  2 people suffice for both: a key that is in both counts for both
+  Chen's old key must be restored from a backup to sign: stolen
+  no token is named for Alice and Bruno: signed with a tool of their own, and collected
+  new keys are made by Dana, here or enrolled elsewhere before
+
+versions:
+  one version suffices
+  clients on versions 1 to 3 walk up to 3 steps to version 4, once that is signed
+
+online roles:
+  timestamp: 1 of 1, key ids begin %.8s
+  snapshot: 1 of 1, key ids begin %.8s
+  targets: 1 of 1, key ids begin %.8s
+
+digest: %s
+
+custody:
+  any 2 of Alice, Bruno or Dana could sign, with their tokens and PINs
+  any 2 of Alice, Bruno, Dana or Bank safe could open the key backups and, together with any one of Alice or Bruno and their tokens and PINs, sign
+  losing the tokens of both Alice and Bruno locks the project out: this plan makes no backup of these keys
+  losing the tokens and identities of any 3 of Alice, Bruno, Dana or Bank safe locks the project out: no quorum is left to open the backups
+  the keys of Alice and Bruno stay: backups, if there are any, are of earlier ceremonies and not counted here
+  no site is known for Alice, Bruno and Bank safe: the analysis of sites is without them
+  warning: two losses lock the project out (hint: more holders, or more recipients than the quorum)
+  root metadata: 1851 bytes to sign, of 3000 at most
+  with these online keys, 7 holders would fit
+
+warning: no witness is named: nobody but the holders confirms what happened
+warning: only just enough keys of version 3 can still sign (2, and 2 must): the loss of one more before the day leaves no way on but to restore what is stolen (hint: hold the ceremony soon)`,
+		idOf("Alice"), idOf("Bruno"), idOf("Chen"), grouped(digestOf(chain[0])), idOf("timestamp"), idOf("snapshot"), idOf("targets"), grouped(r.Digest()))
+	if got := strings.Join(CheckPlan(r, planNow).Lines(), "\n"); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+// What check says of renewals of real chains.
+func TestCheckOfRealChains(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		newest int
+		kept   int
+		want   []string
+	}{
+		{"joomla-updates", 16, 3, []string{
+			"signed by 1 of 3 holders, with the keys they have",
+			"  versions 1 to 16 were verified, each by the one before",
+			"  18 keys are carried over in a notation that new keys do not have, as their ids hang on it",
+			"  old root, version 16: any one of A, B or C",
+			"  1 person suffices for both: a key that is in both counts for both",
+			"  no token is named for A, B and C: signed with a tool of their own, and collected",
+			"  one version suffices",
+			"  clients on versions 1 to 16 walk up to 16 steps to version 17, once that is signed",
+			"  root metadata: 6592 bytes to sign, of 50000 at most",
+		}},
+		{"sigstore", 15, 5, []string{
+			"signed by 3 of 5 holders, with the keys they have",
+			"  version 15 expired on 2026-11-20T13:58:18Z: clients refuse updates until they have the next one",
+			"  6 keys are carried over in a notation that new keys do not have, as their ids hang on it: 0c87432c, 183e64f3, 22f4caec, 61643838, a687e5bf and e71a54d5",
+			`  2 fields that the specification does not name are carried over: "x-tuf-on-ci-expiry-period" and "x-tuf-on-ci-signing-period"`,
+			"  new root, version 16: any 3 of A, B, C, D or E",
+			"  3 people suffice for both: a key that is in both counts for both",
+			"  clients on versions 1 to 15 walk up to 15 steps to version 16, once that is signed",
+			"  root metadata: 3725 bytes to sign, of 50000 at most",
+		}},
+	} {
+		dir, last := realChain(t, c.name, c.newest)
+		p, err := realPlan(t, dir, "[root]\nexpires = \"365d\"\n", last, c.kept, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := p.Resolve(planNow)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines := CheckPlan(r, planNow).Lines()
+		for _, want := range c.want {
+			if !slices.Contains(lines, want) {
+				t.Errorf("%s: no %q in\n%s", c.name, want, strings.Join(lines, "\n"))
+			}
+		}
 	}
 }

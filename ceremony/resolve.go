@@ -12,12 +12,17 @@ import (
 	"time"
 
 	"rootceremony/ceremony/record"
+	"rootceremony/ceremony/transcript"
 	"rootceremony/ceremony/tuf"
 	"rootceremony/keys"
 )
 
 // resolvedFormat is the format of plan.resolved.json that is written and read.
 const resolvedFormat = 1
+
+// maxResolved is the largest plan.resolved.json, in bytes: one that fits a line
+// of the log, with what stands around it.
+const maxResolved = transcript.MaxLine - 4<<10
 
 // minClock is a moment before which no ceremony of this version can be: a
 // clock that says less is wrong.
@@ -157,6 +162,9 @@ func (p *Plan) resolve(now time.Time) (*Resolved, error) {
 	if err := r.check(); err != nil {
 		return nil, fmt.Errorf("%s: %w", p.File, err)
 	}
+	if n := len(r.JSON()); n > maxResolved {
+		return nil, p.refuse("trusted", fmt.Errorf("the agreed plan would have %d bytes, over %d: it names every version of the chain and holds the newest root (hint: give a later part of the chain)", n, maxResolved))
+	}
 	return r, nil
 }
 
@@ -206,8 +214,8 @@ func (r *Resolved) Digest() string {
 // JSON writes for a plan that Resolve could have returned; whether the expiry
 // has passed is not its concern.
 func ParseResolved(data []byte) (*Resolved, error) {
-	if len(data) > 4*maxPlan {
-		return nil, fmt.Errorf("resolved plan: over %d bytes", 4*maxPlan)
+	if len(data) > maxResolved {
+		return nil, fmt.Errorf("resolved plan: over %d bytes", maxResolved)
 	}
 	var r Resolved
 	if err := json.Unmarshal(data, &r); err != nil {

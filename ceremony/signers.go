@@ -20,6 +20,8 @@ type Abandoned struct {
 	Why    string
 	Signed map[string]string // its signatures in hex, by key id
 	Maybe  map[string]string // key ids of those who may have signed it elsewhere, by signer's id
+
+	signers map[string]string // ids of signers by key id: whoever starts over later has another key then
 }
 
 // trustedSigners gives a state to each key of the trusted root: to the holders
@@ -237,6 +239,10 @@ func (s *State) abandonedOpen() error {
 		}
 		switch {
 		case good(tallies(ab.Root, s.Plan.previous(), signed)):
+			if s.Published != nil {
+				return fmt.Errorf("the abandoned draft %.8s has all its signatures too: there are two roots of version %d now (hint: see that this one is never published, and find out who signed both)",
+					ab.Draft.Digest, ab.Draft.Version)
+			}
 			return fmt.Errorf("the abandoned draft %.8s has all its signatures: it is root v%d, and another one of that version would part the clients for good (hint: keep its signatures safe; for other contents hold a ceremony that follows on it)",
 				ab.Draft.Digest, ab.Draft.Version)
 		case good(tallies(ab.Root, s.Plan.previous(), append(signed, maybe...))):
@@ -269,6 +275,36 @@ func (s *State) verifySigned(root *tuf.Root, keyID, signature string) error {
 	return key.Verify(root.Canonical(), raw)
 }
 
+// abandoned is the abandoned draft with that digest, or nil.
+func (s *State) abandoned(digest string) *Abandoned {
+	for _, ab := range s.Abandoned {
+		if ab.Draft.Digest == digest {
+			return ab
+		}
+	}
+	return nil
+}
+
+// signerOf is whose key has that id, or nil: the key that a signer has now, or
+// for an abandoned draft had then.
+func (s *State) signerOf(ab *Abandoned, keyID string) *HolderState {
+	if ab != nil {
+		return s.Holders[ab.signers[keyID]]
+	}
+	for _, h := range s.signers() {
+		if h.keyID() == keyID {
+			return h
+		}
+	}
+	return nil
+}
+
+// hasSigned tells whether there is a signature of a holder over a draft, live or
+// abandoned.
+func (s *State) hasSigned(h *HolderState, digest string) bool {
+	return slices.ContainsFunc(s.signatures, func(made *SignatureMade) bool { return made.Holder == h.Holder.ID && made.Digest == digest })
+}
+
 func (s *State) draftAbandoned(e transcript.Event) error {
 	var data DraftAbandoned
 	if err := read(e, &data); err != nil {
@@ -286,12 +322,16 @@ func (s *State) draftAbandoned(e transcript.Event) error {
 	if data.Why == "" || data.Maybe == nil {
 		return errors.New("it does not say why, or who may have signed elsewhere")
 	}
-	ab := &Abandoned{Draft: s.Draft, Root: s.Root, Why: data.Why, Signed: map[string]string{}, Maybe: map[string]string{}}
+	ab := &Abandoned{Draft: s.Draft, Root: s.Root, Why: data.Why, Signed: map[string]string{}, Maybe: map[string]string{}, signers: map[string]string{}}
+	for _, made := range s.signatures { // also one that did not count, as its signer had signed another draft
+		if made.Digest == data.Digest {
+			ab.Signed[made.KeyID] = made.Signature
+		}
+	}
 	for _, h := range s.signers() {
-		switch {
-		case h.Signature != nil && h.Signature.Digest == data.Digest:
-			ab.Signed[h.Signature.KeyID] = h.Signature.Signature
-		case h.Open != nil && h.Open.Type == TypeSignatureIntended || slices.Contains(data.Maybe, h.Holder.ID):
+		ab.signers[h.keyID()] = h.Holder.ID
+		begun := h.Open != nil && h.Open.Type == TypeSignatureIntended && h.Open.Digest == data.Digest
+		if ab.Signed[h.keyID()] == "" && (begun || slices.Contains(data.Maybe, h.Holder.ID)) {
 			ab.Maybe[h.Holder.ID] = h.keyID()
 		}
 	}
@@ -343,8 +383,9 @@ func (s *State) signatureCollected(e transcript.Event) error {
 	if err := read(e, &data); err != nil {
 		return err
 	}
-	h := s.Holders[data.Holder]
-	if h == nil || h.keyID() != data.KeyID {
+	ab := s.abandoned(data.Digest)
+	h := s.signerOf(ab, data.KeyID)
+	if h == nil || h.Holder.ID != data.Holder {
 		return fmt.Errorf("%q is no signer with the key %.8s", data.Holder, data.KeyID)
 	}
 	if s.Sealed != nil {
@@ -357,35 +398,34 @@ func (s *State) signatureCollected(e transcript.Event) error {
 	if err != nil {
 		return err
 	}
-	for _, ab := range s.Abandoned {
-		if ab.Draft.Digest != data.Digest {
-			continue
-		}
-		if ab.Signed[data.KeyID] != "" {
-			return fmt.Errorf("%s has signed that draft already", h.Holder.Name)
-		}
+	if s.hasSigned(h, data.Digest) {
+		return fmt.Errorf("%s has signed that draft already", h.Holder.Name)
+	}
+	if ab != nil {
 		if err := s.verifySigned(ab.Root, data.KeyID, data.Signature); err != nil {
 			return err
 		}
 		ab.Signed[data.KeyID] = data.Signature
 		delete(ab.Maybe, data.Holder)
-		s.signatures = append(s.signatures, data.made())
 		if h.Signature == nil {
 			h.Signature = data.made()
 		}
+		s.signatures = append(s.signatures, data.made())
 		return s.wrote(data.File, file)
 	}
 	if s.Draft == nil || data.Digest != s.Draft.Digest || data.Version != s.Draft.Version {
 		return errors.New("it is not of the live draft, nor of an abandoned one")
 	}
-	if err := s.maySign(h); err != nil {
-		return err
-	}
 	if err := s.verifySigned(s.Root, data.KeyID, data.Signature); err != nil {
 		return err
 	}
-	h.Signature = data.made()
-	s.signatures = append(s.signatures, h.Signature)
+	// Whoever may not sign has done so all the same: it does not count for this
+	// draft, and is remembered in case this one is abandoned too.
+	made := data.made()
+	if s.maySign(h) == nil {
+		h.Signature = made
+	}
+	s.signatures = append(s.signatures, made)
 	return s.wrote(data.File, file)
 }
 

@@ -611,6 +611,9 @@ func (s *State) draftMade(e transcript.Event) error {
 		return fmt.Errorf("the agreed plan and the keys make version %d with digest %s, not version %d with %s",
 			root.Version, digest, data.Version, data.Digest)
 	}
+	if s.abandoned(data.Digest) != nil {
+		return fmt.Errorf("it would be the abandoned draft %.8s again, and what was abandoned never becomes a root (hint: a holder who starts over makes it another one; for another plan, hold another ceremony in another directory)", data.Digest)
+	}
 	file, err := s.draftFile(root)
 	if err != nil {
 		return err
@@ -639,6 +642,9 @@ func (s *State) signatureIntended(e transcript.Event) error {
 	if s.Reviewed == nil || s.Draft.Digest != data.Digest {
 		return errors.New("that is not the reviewed draft")
 	}
+	if err := s.abandonedOpen(); err != nil {
+		return err
+	}
 	h, err := s.intend(e, data.Act, data.Digest)
 	if err != nil {
 		return err
@@ -651,12 +657,21 @@ func (s *State) signatureMade(e transcript.Event) error {
 	if err := read(e, &data); err != nil {
 		return err
 	}
-	h, err := s.close(data.Result, TypeSignatureIntended)
+	h, err := s.holder(data.Act)
 	if err != nil {
+		return err
+	}
+	if h.Open != nil && h.Open.Digest != data.Digest {
+		return errors.New("another draft was to be signed")
+	}
+	if h, err = s.close(data.Result, TypeSignatureIntended); err != nil {
 		return err
 	}
 	if s.Draft == nil || data.Digest != s.Draft.Digest || data.KeyID != h.keyID() {
 		return errors.New("it is not a signature of the reviewed draft by this holder's key")
+	}
+	if err := s.maySign(h); err != nil {
+		return err
 	}
 	if err := s.verifySigned(s.Root, data.KeyID, data.Signature); err != nil {
 		return err

@@ -1,6 +1,7 @@
 package ceremony
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -251,8 +252,8 @@ func (d *Desk) signTask(h *HolderState) Task {
 		t.block("the ceremony was sealed without it")
 	}
 	if s.Draft != nil && t.State != Done {
-		if err := s.maySign(h); err != nil {
-			t.block(err.Error())
+		if err := cmp.Or(s.maySign(h), s.abandonedOpen()); err != nil {
+			t.block(oneLine(err.Error()))
 		}
 	}
 	if h.Holder.Custody == Dropped && t.State == Ready {
@@ -269,6 +270,8 @@ func (d *Desk) publishTask() Task {
 	t := Task{ID: "publish", Title: "Verify and publish", State: doneIf(s.Published != nil), do: d.publish}
 	if !s.Enough() {
 		t.block(s.tooFewText())
+	} else if err := s.abandonedOpen(); err != nil {
+		t.block(oneLine(err.Error()))
 	}
 	return t
 }

@@ -1,6 +1,7 @@
 package ceremony
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -18,6 +19,10 @@ import (
 
 // TrustedDir is where a ceremony keeps the chain it starts from, as N.root.json.
 const TrustedDir = "trusted"
+
+// maxTrustedPath is how long the path of the trusted chain may be, in
+// characters.
+const maxTrustedPath = 1000
 
 // trustedFile is a root of the trusted chain in the ceremony directory.
 func trustedFile(version int64) string { return fmt.Sprintf("%s/%d.root.json", TrustedDir, version) }
@@ -175,7 +180,13 @@ func (p *Plan) trustedRules() {
 		}
 		return
 	}
-	p.missing("trusted", p.Trusted == "", `trusted = "trusted", the folder of the published roots, each as N.root.json`)
+	if !p.missing("trusted", p.Trusted == "", `trusted = "trusted", the folder of the published roots, each as N.root.json`) {
+		p.check("trusted", "trusted", p.Trusted, func(s string) error { return checkShown(s, maxTrustedPath) })
+		// PlanFiles puts another path in the place of this line's.
+		if at := p.Data[p.where["trusted"].value:]; bytes.HasPrefix(at, []byte(`"""`)) || bytes.HasPrefix(at, []byte("'''")) {
+			p.fault("trusted", "trusted is a path in one line, between single quotes or double ones")
+		}
+	}
 	seen := map[string]bool{}
 	for i := range p.Drops {
 		d, path := &p.Drops[i], element("drop", i)

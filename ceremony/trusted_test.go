@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -14,7 +15,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"rootceremony/ceremony/transcript"
 	"rootceremony/ceremony/tuf"
 	"rootceremony/keys"
 )
@@ -242,6 +245,8 @@ func TestBadAccounts(t *testing.T) {
 		{"a threshold above the holders", rotation(3, "Alice", "Bruno", "Chen-lost"), "5:13: threshold 3 is more than there are holders (2)"},
 		{"the old threshold above the holders", strings.Replace(rotation(2, "Alice", "Bruno-retired", "Chen-retired"), "threshold = 2\n", "", 1), "4:2: threshold is 2 as in version 2, but there are only 1 holders then (hint: threshold = ..., with fewer)"},
 		{"no reason", strings.Replace(renewal, `"rotate"`, `"revoke"`, 1), `1:1: reason is missing (hint: what has happened, as in reason = "the token A-01 was stolen")`},
+		{"a path in several lines", strings.Replace(renewal, `"trusted"`, "\"\"\"\ntrusted\"\"\"", 1), "3:11: trusted is a path in one line, between single quotes or double ones"},
+		{"a path that rings", strings.Replace(renewal, `"trusted"`, `"tru\u0007sted"`, 1), "3:11: trusted \"tru\\asted\" holds the character U+0007, which cannot be printed"},
 		{"no reason of a drop", strings.Replace(rotation(2, "Alice", "Bruno", "Chen-lost"), "reason = \"lost\"\n", "", 1), "15:3: reason is missing (hint: lost, stolen, compromised or retired)"},
 		{"another reason of a drop", rotation(2, "Alice", "Bruno", "Chen-eaten"), `18:10: reason "eaten" is none of lost, stolen, compromised, retired`},
 		{"a new key with an id", strings.Replace(renewal, `"existing"`, `"on-token"`, 1), nobody(alice) + "\n7:3: token is missing (hint: the sticker on the holder's token, as in token = \"A-01\")\n10:9: keyid is for custody \"existing\" only"},
@@ -301,6 +306,36 @@ func TestUnusualChains(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A plan that the log could not hold is refused while it is a plan.
+func TestChainTooLargeForTheLog(t *testing.T) {
+	for n, fits := range map[int]bool{500 << 10: true, 510 << 10: false} {
+		chain := chainOf(t, 2, 2, three...)
+		chain[1] = append(bytes.Repeat([]byte("\n"), n), chain[1]...)
+		p, dir, err := readRotation(t, rotation(2, three...), trustedFiles(chain))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := p.Resolve(planNow)
+		if !fits {
+			if pe := new(PlanError); !errors.As(err, &pe) || !strings.HasPrefix(err.Error(), filepath.Join(dir, PlanFile)+":3:11: the agreed plan would have 10") {
+				t.Errorf("%.300v", err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		log, err := transcript.Create(t.TempDir(), func() time.Time { return planNow })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := log.Append(TypePlanAgreed, "room", PlanAgreed{r.Digest(), r.JSON(), AnchorTyped}, nil); err != nil {
+			t.Error(err)
+		}
+		log.Close()
+	}
 }
 
 // Paths of the chain that lead out are replaced, and nothing else of the plan.
@@ -636,6 +671,89 @@ func TestRoleKeepsTheCarriedKey(t *testing.T) {
 	}
 }
 
+// resigned is a root file with other signatures, made by hand, as no root of
+// ours is like those of such tests.
+func resigned(t testing.TB, text string, names ...string) []byte {
+	t.Helper()
+	f, err := tuf.Parse([]byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	head, _, _ := strings.Cut(text, `"signatures"`)
+	_, tail, _ := strings.Cut(text, `"signed"`)
+	var list []string
+	for _, name := range names {
+		s := signed(f.Signed, name)
+		list = append(list, fmt.Sprintf(`{"keyid": %q, "sig": %q}`, s.KeyID, hex.EncodeToString(s.Sig)))
+	}
+	return []byte(head + `"signatures": [` + strings.Join(list, ",") + `], "signed"` + tail)
+}
+
+// A key that the trusted root has under two ids is one key: it stays once, and
+// signs once.
+func TestOneKeyUnderTwoIDs(t *testing.T) {
+	alias := strings.Repeat("a1", 32)
+	text := string(chainOf(t, 1, 2, three...)[0])
+	alice := mustKey(placeholder(keys.Ed25519, "Alice"))
+	text = changed(t, text, `"keys": {`, fmt.Sprintf(`"keys": {%q: %s,`, alias, alice.Object()))
+	at := strings.Index(text, `"root": {`)
+	text = text[:at] + changed(t, text[at:], `"keyids": [`, fmt.Sprintf(`"keyids": [%q,`, alias))
+	files := trustedFiles([][]byte{resigned(t, text, three...)})
+	double := fmt.Sprintf("[[holder]]\nname = \"Alias\"\nkeyid = %q\n", alias)
+	drop := func(reason string) string {
+		return fmt.Sprintf("[[drop]]\nkeyid = %q\nreason = %q\n", alias, reason)
+	}
+	_, dir, err := readRotation(t, rotation(2, three...)+double, files)
+	wantFaults(t, err, filepath.Join(dir, PlanFile), fmt.Sprintf("21:9: the keys %.8s and %.8s of version 1 are one and the same key (hint: drop one of the two)", idOf("Alice"), alias))
+	// Bruno and Chen are lost: Alice's key and its double are no two signers.
+	_, dir, err = readRotation(t, rotation(1, "Alice", "Bruno-lost", "Chen-lost")+drop(Retired), files)
+	if want := "version 1 must be signed by 2 of its keys to be followed, and with these drops only 1 can still sign: "; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("%v", err)
+	}
+	for _, reason := range []string{Retired, Lost} {
+		p, _, err := readRotation(t, rotation(2, three...)+drop(reason), files)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := p.Resolve(planNow)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := r.Rotation().Old.who(); got != "any 2 of Alice, Bruno or Chen" {
+			t.Errorf("%s: %s", reason, got)
+		}
+		if root, _ := drafted(t, r); len(root.Roles[tuf.RoleRoot].KeyIDs) != 3 {
+			t.Errorf("%v", root.Roles[tuf.RoleRoot])
+		}
+	}
+	// A resolved plan is held to the same.
+	p, _, err := readRotation(t, rotation(1, "Alice", "Bruno", "Chen-lost")+drop(Retired), files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := p.Resolve(planNow)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Holders = r.Holders[:1]
+	r.Drops = append(r.Drops, Drop{ID: dropID(idOf("Bruno"), 8), KeyID: idOf("Bruno"), Reason: Lost})
+	if _, err := ParseResolved(r.JSON()); err == nil || !strings.Contains(err.Error(), "1 keys of version 1 are left that can sign, and 2 must") {
+		t.Errorf("%v", err)
+	}
+}
+
+// The root of a rehearsal says so in the notes.
+func TestNotesOnARehearsal(t *testing.T) {
+	text := changed(t, string(chainOf(t, 1, 2, three...)[0]), `"consistent_snapshot"`, `"x-rehearsal": true, "consistent_snapshot"`)
+	r := resolvedRotation(t, rotation(2, three...), [][]byte{resigned(t, text, three...)})
+	if got := r.Rotation().Notes; !slices.Equal(got, []string{"it is the root of a rehearsal: a real ceremony refuses it"}) {
+		t.Errorf("%q", got)
+	}
+	if root, _ := drafted(t, r); root.Rehearsal() {
+		t.Error("the mark is carried over")
+	}
+}
+
 // Fields of a role that nobody knows stay with it; roles and keys that clients
 // need not read go, and are named.
 func TestWhatIsNotCarriedOver(t *testing.T) {
@@ -649,19 +767,7 @@ func TestWhatIsNotCarriedOver(t *testing.T) {
 		at := strings.Index(signedPart, fmt.Sprintf(`"%s": {`, role)) + len(role) + len(`"": {`)
 		signedPart = signedPart[:at] + fmt.Sprintf(`"x-of-%s": "kept",`, role) + signedPart[at:]
 	}
-	f, err := tuf.Parse([]byte(signedPart))
-	if err != nil {
-		t.Fatal(err)
-	}
-	// The signatures are made anew, by hand, as no root of ours has such fields.
-	head, _, _ := strings.Cut(signedPart, `"signatures"`)
-	_, tail, _ := strings.Cut(signedPart, `"signed"`)
-	list := []string{}
-	for _, name := range three {
-		s := signed(f.Signed, name)
-		list = append(list, fmt.Sprintf(`{"keyid": %q, "sig": %q}`, s.KeyID, hex.EncodeToString(s.Sig)))
-	}
-	old := []byte(head + `"signatures": [` + strings.Join(list, ",") + `], "signed"` + tail)
+	old := resigned(t, signedPart, three...)
 	r := resolvedRotation(t, rotation(2, three...), [][]byte{old})
 	root, file := drafted(t, r)
 	for _, role := range []string{tuf.RoleRoot, tuf.RoleSnapshot} {

@@ -1,9 +1,13 @@
 package ui
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
+
+	"rootceremony/ceremony"
 )
 
 // TestLongStatus reads a status of long lines to its end.
@@ -67,4 +71,83 @@ func TestNoRecord(t *testing.T) {
 		}
 		s.says("nothing is recorded before", true)
 	}
+}
+
+// leadingDesk is a desk that leads on to what then opens.
+type leadingDesk struct {
+	*desk
+	then   func() (*Room, error)
+	closed int
+}
+
+func (d *leadingDesk) Then() func() (*Room, error) { return d.then }
+func (d *leadingDesk) Close() error                { d.closed++; return nil }
+
+// TestEmergencyGoesOn goes from the first screen through an emergency's task to
+// the ceremony that it leads to; where it leads to none, back to the start.
+func TestEmergencyGoesOn(t *testing.T) {
+	begin := func(then func() (*Room, error)) (*stage, *leadingDesk) {
+		t.Helper()
+		d := &leadingDesk{desk: &desk{header: "emergency", tasks: []ceremony.Task{{ID: "plan", Title: "Say what has happened", State: ceremony.Ready}},
+			do: map[string]func(context.Context, ceremony.Attendant) error{"plan": func(context.Context, ceremony.Attendant) error { return nil }}}, then: then}
+		folder := ""
+		s := newStage(t, Options{Jobs: Jobs{Recent: func() []Recent { return nil }, Revoke: func(dir string) (*Room, error) { folder = dir; return &Room{Desk: d, NoRecord: true}, nil }}})
+		s.until("the list", func() bool { return s.m.start.listed })
+		s.settle()
+		for range len(jobList) {
+			if strings.Contains(s.m.View(), "> Emergency: a token or a key is lost, stolen or seen") {
+				break
+			}
+			s.press("\x1b[B")
+		}
+		s.press("\n")
+		s.settle()
+		s.press("\n") // without a folder
+		s.settle()
+		s.says("a folder is needed", true)
+		s.press("/new")
+		s.press("\n")
+		s.settle()
+		s.says("Next: Say what has happened", true)
+		if folder != "/new" {
+			t.Errorf("folder %q", folder)
+		}
+		s.press("\n")
+		s.until("the task has ended", func() bool { return s.m.room.run == nil && s.m.room.list.next == "" })
+		s.settle()
+		return s, d
+	}
+	next := newDesk(nil)
+	s, d := begin(func() (*Room, error) { return &Room{Desk: next}, nil })
+	s.says("Enter goes on to its ceremony", true)
+	s.press("\n")
+	s.settle()
+	s.says("Next: Holders: Alice Costa", true)
+	if d.closed != 1 {
+		t.Errorf("closed %d times", d.closed)
+	}
+	s.close()
+
+	s, _ = begin(func() (*Room, error) { return nil, errors.New("no reader is here") })
+	s.press("\n")
+	s.settle()
+	s.says("What is to be done?", true)
+	s.says("no reader is here", true)
+	s.close()
+
+	s, _ = begin(func() (*Room, error) { return &Room{Desk: next}, nil })
+	s.press("\x1b") // not now
+	s.settle()
+	s.says("What is to be done?", true)
+	s.close()
+
+	s, d = begin(nil)
+	s.says("Everything is done. Enter leaves.", true)
+	s.press("\n")
+	s.settle()
+	s.says("What is to be done?", true)
+	if d.closed != 1 {
+		t.Errorf("closed %d times", d.closed)
+	}
+	s.close()
 }

@@ -254,7 +254,7 @@ func TestPlanOnScreen(t *testing.T) {
 	s.until("Can still be done: Check the plan")
 	s.write("\r")
 	s.until("What the plan makes")
-	s.until("Everything is done")
+	s.reads("Everything is done", "Enter leaves")
 	s.write("\r")
 	if status := s.exit(); status != 0 {
 		t.Errorf("exit status %d", status)

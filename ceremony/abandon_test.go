@@ -1,0 +1,230 @@
+package ceremony_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"rootceremony/ceremony"
+	"rootceremony/ceremony/tuf"
+)
+
+// noting is a Script that remembers what there was to choose from.
+type noting struct {
+	ceremony.Script
+	choices map[string][]string // keys, by the prompt's id
+}
+
+func (n *noting) Choose(ctx context.Context, p ceremony.Prompt, choices []ceremony.Choice) (string, error) {
+	n.choices[p.ID] = nil
+	for _, c := range choices {
+		n.choices[p.ID] = append(n.choices[p.ID], c.Key)
+	}
+	return n.Script.Choose(ctx, p, choices)
+}
+
+// abandon gives the live draft up, and returns who could be named.
+func (g *gathering) abandon(t testing.TB, desk *ceremony.Desk, elsewhere string) []string {
+	t.Helper()
+	a := &noting{ceremony.Script{Answers: maps.Clone(g.script.Answers)}, map[string][]string{}}
+	a.Answers["abandon.why"] = "a test"
+	if elsewhere != "" {
+		a.Answers["abandon.elsewhere 1"] = elsewhere
+	}
+	if err := desk.Run(t.Context(), "abandon", a); err != nil {
+		t.Fatal(err)
+	}
+	return a.choices["abandon.elsewhere 1"]
+}
+
+// farahStartsOver gives Farah's key up, and makes and reviews another draft.
+func (g *gathering) farahStartsOver(t testing.TB, desk *ceremony.Desk) {
+	t.Helper()
+	a := &ceremony.Script{Answers: maps.Clone(g.script.Answers)}
+	a.Answers["restart.who"], a.Answers["restart.why"] = "farah", "a test"
+	for _, id := range []string{"restart", "enrol farah", "review"} {
+		if err := desk.Run(t.Context(), id, a); err != nil {
+			t.Fatalf("%s: %v", id, err)
+		}
+	}
+}
+
+func taskOf(t testing.TB, desk *ceremony.Desk, id string) ceremony.Task {
+	t.Helper()
+	for _, task := range desk.Tasks() {
+		if task.ID == id {
+			return task
+		}
+	}
+	return ceremony.Task{ID: id, State: "not there"}
+}
+
+func (g *gathering) collect(t testing.TB, desk *ceremony.Desk, ids ...string) *ceremony.CollectedRoot {
+	t.Helper()
+	var last *ceremony.CollectedRoot
+	for _, id := range ids {
+		collected, err := desk.Collect(g.files[id])
+		if err != nil {
+			t.Fatal(err)
+		}
+		last = collected.Root
+	}
+	return last
+}
+
+// A draft that could be completed elsewhere is the last one of its version.
+func TestDraftThatSomebodyMayHaveCompleted(t *testing.T) {
+	g := newGathering(t)
+	chen := g.signers[2]
+	_, desk := g.duplicate()
+	g.collect(t, desk, "alice", chen)
+	offered := g.abandon(t, desk, "bruno")
+	if slices.Contains(offered, "alice") || slices.Contains(offered, chen) || len(offered) != 5 { // Bruno, Dana, Emil, Farah, nobody
+		t.Errorf("offered: %v", offered)
+	}
+	review := taskOf(t, desk, "review")
+	if review.State != ceremony.Blocked || !strings.Contains(review.Reason, "could still be completed with signatures that Bruno Ferraz may have made elsewhere") {
+		t.Errorf("%+v", review)
+	}
+	// It stays so when he says that he did, and when the program starts anew.
+	collected := g.collect(t, desk, "bruno")
+	if !collected.Abandoned || !strings.Contains(collected.Counts, "has all its signatures: it is root v2") {
+		t.Errorf("%+v", collected)
+	}
+	desk.Close()
+	again, err := (&stage{t: t, dir: desk.Dir(), drawer: g.drawer, shared: g.tokens()}).open(clock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.Close()
+	if review := taskOf(t, again, "review"); review.State != ceremony.Blocked || !strings.Contains(review.Reason, "has all its signatures") {
+		t.Errorf("%+v", review)
+	}
+}
+
+// Another draft is made once a holder starts over, and whoever signed the first
+// one signs nothing more of this version. Nothing of an abandoned draft gets out.
+func TestAnotherDraft(t *testing.T) {
+	g := newGathering(t)
+	chen, dana := g.signers[2], g.signers[3]
+	there, desk := g.duplicate()
+	g.collect(t, desk, "alice", chen)
+	g.abandon(t, desk, "")
+	err := desk.Run(t.Context(), "review", g.script)
+	if err == nil || !strings.Contains(err.Error(), "and what was abandoned never becomes a root (hint: a holder who starts over makes it another one") {
+		t.Errorf("the same draft again: %v", err)
+	}
+	g.farahStartsOver(t, desk)
+	for _, id := range []string{"alice", chen} {
+		if sign := taskOf(t, desk, "sign "+id); sign.State != ceremony.Blocked || !strings.Contains(sign.Reason, "has signed the abandoned draft") {
+			t.Errorf("%+v", sign)
+		}
+	}
+	// A second time it can be said of Alice too that she may have signed.
+	_, third := there.duplicate()
+	if offered := g.abandon(t, third, "alice"); !slices.Contains(offered, "alice") || !slices.Contains(offered, chen) || len(offered) != 7 {
+		t.Errorf("offered: %v", offered)
+	}
+	third.Close()
+	// What comes late of the first draft is counted, also by a key that Farah has
+	// no more.
+	_, late := there.duplicate()
+	if one := g.collect(t, late, "farah").Signatures[0]; !one.Taken || one.Name != "Farah Aziz" {
+		t.Errorf("%+v", one)
+	}
+	if sign := taskOf(t, late, "sign farah"); sign.State != ceremony.Blocked || !strings.Contains(sign.Reason, "Farah Aziz has signed the abandoned draft") {
+		t.Errorf("Farah signs twice: %+v", sign)
+	}
+	collected := g.collect(t, late, dana)
+	for _, id := range []string{"sign bruno", "publish"} {
+		if task := taskOf(t, late, id); task.State != ceremony.Blocked {
+			t.Errorf("%+v", task)
+		}
+	}
+	if !strings.Contains(collected.Counts, "has all its signatures: it is root v2, and another one of that version would part the clients for good") {
+		t.Error(collected.Counts)
+	}
+	late.Close()
+
+	emil := desk.State().Plan.Drops[2].ID
+	for _, id := range []string{"bruno", dana, emil, "farah"} {
+		if err := desk.Run(t.Context(), "sign "+id, g.script); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if task := taskOf(t, desk, "abandon"); task.State != "not there" {
+		t.Errorf("a root can be abandoned: %+v", task)
+	}
+	if err := desk.Run(t.Context(), "publish", g.script); err != nil {
+		t.Fatal(err)
+	}
+	if task := taskOf(t, desk, "abandon"); task.State != "not there" {
+		t.Errorf("a published root can be abandoned: %+v", task)
+	}
+	if collected := g.collect(t, desk, "farah", dana); !strings.Contains(collected.Counts, "has all its signatures too: there are two roots of version 2 now") {
+		t.Errorf("%+v", collected)
+	}
+	if err := runAll(desk, g.script); err != nil {
+		t.Fatal(err)
+	}
+	f, err := tuf.Parse(published(t, there.dir)[1])
+	if err != nil || len(f.Signatures) != 4 {
+		t.Errorf("%v, %d signatures", err, len(f.Signatures))
+	}
+	given, err := tuf.Parse(g.files["all"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := 0
+	err = filepath.WalkDir(filepath.Join(there.dir, ceremony.PublishDir), func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		files++
+		text, err := os.ReadFile(name)
+		for _, sig := range given.Signatures {
+			if bytes.Contains(text, []byte(hex.EncodeToString(sig.Sig))) {
+				t.Errorf("%s holds a signature of the abandoned draft", name)
+			}
+		}
+		return err
+	})
+	if err != nil || files < 4 {
+		t.Errorf("%d files: %v", files, err)
+	}
+}
+
+// Whoever signed an abandoned draft, and another one elsewhere all the same, is
+// not counted for that, and remembered in case it is abandoned too.
+func TestTwoDraftsSignedByOne(t *testing.T) {
+	g := newGathering(t)
+	there, desk := g.duplicate()
+	g.abandon(t, desk, "")
+	g.farahStartsOver(t, desk)
+	again := there.signedElsewhere(g.script, "alice", "bruno")
+	g.collect(t, desk, "alice") // of the first draft
+	collected, err := desk.Collect(again)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, sig := range collected.Root.Signatures {
+		if alice := sig.Name == "Alice Costa"; sig.Wrong != alice || sig.Taken == alice || alice && !strings.Contains(sig.Text, "nobody signs two drafts of one version; it was kept, and does not count") {
+			t.Errorf("%+v", sig)
+		}
+	}
+	if counts := desk.State().Counts(); counts[0].Have != 1 || counts[1].Have != 1 {
+		t.Errorf("%+v", counts)
+	}
+	g.abandon(t, desk, "")
+	ab := desk.State().Abandoned
+	if len(ab) != 2 || len(ab[0].Signed) != 1 || len(ab[1].Signed) != 2 {
+		t.Errorf("%d abandoned: %+v", len(ab), ab)
+	}
+}

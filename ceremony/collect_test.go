@@ -1,0 +1,447 @@
+package ceremony_test
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/theupdateframework/go-tuf/v2/metadata"
+
+	"rootceremony/ceremony"
+	"rootceremony/ceremony/transcript"
+	"rootceremony/ceremony/tuf"
+)
+
+// gathering is a rotation before its signatures: Alice and Bruno stay, Chen,
+// Dana and Emil are dropped, Farah comes. Three sign for the old root, two for
+// the new one.
+type gathering struct {
+	*stage
+	desk    *ceremony.Desk
+	script  *ceremony.Script
+	signers []string          // ids of five of them, all but Emil
+	files   map[string][]byte // of their signatures, which were made in a copy of the directory
+	copy    *stage
+}
+
+func newGathering(t testing.TB) *gathering {
+	t.Helper()
+	first, desk := opened(t)
+	if err := runAll(desk, &ceremony.Script{}); err != nil {
+		t.Fatal(err)
+	}
+	people := members(t, desk)
+	people[2].drop, people[3].drop, people[4].drop = ceremony.Retired, ceremony.Compromised, ceremony.Retired
+	people = append(people, member{name: "Farah Aziz", token: "F-06"})
+	g := &gathering{script: &ceremony.Script{Answers: map[string]string{}}, files: map[string][]byte{}}
+	g.stage, g.desk = first.follow(following(ceremony.Rotate, "[root]\nexpires = \"365d\"\nthreshold = 2\n", people...), "F-06")
+	runToSigning(t, g.desk, g.script)
+	g.signers = []string{"alice", "bruno"}
+	for _, d := range g.desk.State().Plan.Drops {
+		g.script.Answers["holder.pin "+d.ID] = ceremony.RehearsalPIN(idOf(d.Name))
+		if d.Name != "Emil Novak" {
+			g.signers = append(g.signers, d.ID)
+		}
+	}
+	g.signers = append(g.signers, "farah")
+	there, away := g.duplicate()
+	g.copy = there
+	for _, id := range g.signers {
+		if err := away.Run(t.Context(), "sign "+id, g.script); err != nil {
+			t.Fatal(err)
+		}
+		g.files[id] = assembled(t, away, id)
+	}
+	g.files["all"] = assembled(t, away, g.signers...)
+	if err := away.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := g.desk.Close(); err != nil { // its directory is copied for each try
+		t.Fatal(err)
+	}
+	return g
+}
+
+// collected collects files in a copy of the directory, each of them as it
+// should be taken, and returns the root that is published then.
+func (g *gathering) collected(t testing.TB, files ...[]byte) []byte {
+	t.Helper()
+	g.t = t
+	there, desk := g.duplicate()
+	defer desk.Close()
+	defer os.RemoveAll(there.dir)
+	seen := map[string]bool{}
+	for _, text := range files {
+		collected, err := desk.Collect(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, sig := range collected.Root.Signatures {
+			if sig.Wrong || sig.Taken == seen[sig.KeyID] || sig.Taken == strings.Contains(sig.Text, "was there already") {
+				t.Errorf("%+v, though taken before: %v", sig, seen[sig.KeyID])
+			}
+			seen[sig.KeyID] = true
+		}
+	}
+	if err := desk.Run(t.Context(), "publish", g.script); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(filepath.Join(there.dir, ceremony.PublishDir, "2.root.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+// orders are all orders of a list.
+func orders(list []string) [][]string {
+	if len(list) < 2 {
+		return [][]string{list}
+	}
+	var all [][]string
+	for i, first := range list {
+		for _, rest := range orders(slices.Concat(list[:i], list[i+1:])) {
+			all = append(all, append([]string{first}, rest...))
+		}
+	}
+	return all
+}
+
+// Whatever order signatures come in, and however often, and in whose files: the
+// same root is published.
+func TestSignaturesInAllOrders(t *testing.T) {
+	g := newGathering(t)
+	want := g.collected(t, g.files["all"])
+	f, err := tuf.Parse(want)
+	if err != nil || len(f.Signatures) != 5 {
+		t.Fatalf("%v, %d signatures", err, len(f.Signatures))
+	}
+	same := func(name string, files ...[]byte) {
+		t.Helper()
+		if got := g.collected(t, files...); !bytes.Equal(got, want) {
+			t.Errorf("%s: another root was published:\n%s", name, got)
+		}
+	}
+	all := orders(g.signers)
+	if len(all) != 120 {
+		t.Fatal(len(all))
+	}
+	if testing.Short() {
+		all = all[:10]
+	}
+	for _, order := range all {
+		var files [][]byte
+		for _, id := range order {
+			files = append(files, g.files[id], g.files[id])
+		}
+		same(strings.Join(order, ", "), files...)
+	}
+	// Partly signed roots, of several signers, that overlap.
+	_, copied := g.copy.duplicate()
+	defer copied.Close()
+	merged := func(ids ...string) []byte { return assembled(t, copied, ids...) }
+	s := g.signers
+	same("merged files", merged(s[0], s[1], s[2]), merged(s[2], s[3]), merged(s[4], s[0]), merged(s...))
+	same("merged and single files", g.files[s[3]], merged(s[3], s[4]), g.files[s[4]], merged(s[0], s[1], s[2]))
+	// As other tools write them: in another order of members, with other spaces,
+	// placeholders, upper-case hex.
+	same("compact", rewritten(t, g.files["all"], func(text []byte) []byte {
+		var b bytes.Buffer
+		if err := json.Compact(&b, text); err != nil {
+			t.Fatal(err)
+		}
+		return b.Bytes()
+	}))
+	same("as go-tuf writes it", goTUFWrites(t, g.files["all"]), goTUFWrites(t, g.files[s[2]]))
+	same("upper case", rewritten(t, g.files["all"], func(text []byte) []byte {
+		for _, sig := range f.Signatures {
+			lower := hex.EncodeToString(sig.Sig)
+			text = bytes.ReplaceAll(text, []byte(lower), bytes.ToUpper([]byte(lower)))
+		}
+		return text
+	}))
+	placeholders := rewritten(t, g.files[s[0]], func(text []byte) []byte {
+		more := ""
+		for _, sig := range f.Signatures {
+			if !bytes.Contains(text, []byte(`"keyid": "`+sig.KeyID)) {
+				more += fmt.Sprintf(`{"keyid": %q, "sig": ""},`, sig.KeyID)
+			}
+		}
+		return bytes.Replace(text, []byte(`"signatures": [`), []byte(`"signatures": [`+more), 1)
+	})
+	_, desk := g.duplicate()
+	defer desk.Close()
+	collected, err := desk.Collect(placeholders)
+	if err != nil {
+		t.Fatal(err)
+	}
+	empty, taken := 0, 0
+	for _, sig := range collected.Root.Signatures {
+		if sig.Taken {
+			taken++
+		}
+		if strings.Contains(sig.Text, "empty placeholder") && !sig.Wrong {
+			empty++
+		}
+	}
+	if taken != 1 || empty != 4 {
+		t.Errorf("%d taken, %d empty: %+v", taken, empty, collected.Root.Signatures)
+	}
+}
+
+// rewritten is a file with other bytes, and the same meaning.
+func rewritten(t testing.TB, text []byte, change func([]byte) []byte) []byte {
+	t.Helper()
+	changed := change(bytes.Clone(text))
+	if bytes.Equal(changed, text) {
+		t.Fatal("nothing was changed")
+	}
+	if _, err := tuf.Parse(changed); err != nil {
+		t.Fatal(err)
+	}
+	return changed
+}
+
+func goTUFWrites(t testing.TB, text []byte) []byte {
+	t.Helper()
+	return rewritten(t, text, func(text []byte) []byte {
+		root, err := metadata.Root().FromBytes(text)
+		if err == nil {
+			text, err = root.ToBytes(true)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text
+	})
+}
+
+// A signature that comes after the root is published, and before the seal, makes
+// the fuller file; after the seal none is taken.
+func TestSignaturesThatComeLate(t *testing.T) {
+	g := newGathering(t)
+	there, desk := g.duplicate()
+	s := g.signers
+	for _, id := range []string{s[0], s[1], s[2]} { // Alice, Bruno, Chen: 3 of 3, and 2 of 2
+		if _, err := desk.Collect(g.files[id]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := desk.Run(t.Context(), "publish", g.script); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := desk.Collect(g.files["all"]); err != nil {
+		t.Fatal(err)
+	}
+	if err := desk.Run(t.Context(), "seal", g.script); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string][]byte{"2.root.json": nil, "fuller/2.root.json": g.files["all"]} {
+		text, err := os.ReadFile(filepath.Join(there.dir, ceremony.PublishDir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err := tuf.Parse(text)
+		if err != nil || want == nil && len(f.Signatures) != 3 || want != nil && !bytes.Equal(text, want) {
+			t.Errorf("%s: %v, %d signatures", name, err, len(f.Signatures))
+		}
+	}
+	_, err := desk.Collect(g.files[s[0]])
+	if err == nil || !strings.Contains(err.Error(), "root v2 is published and the ceremony is sealed: no signature is taken any more") {
+		t.Errorf("after the seal: %v", err)
+	}
+}
+
+// What is refused, with what is said.
+func TestSignaturesThatAreRefused(t *testing.T) {
+	g := newGathering(t)
+	f, err := tuf.Parse(g.files["alice"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	alice, signature := f.Signatures[0].KeyID, hex.EncodeToString(f.Signatures[0].Sig)
+	replaced := func(old, new string) []byte {
+		text := bytes.ReplaceAll(g.files["alice"], []byte(old), []byte(new))
+		if bytes.Equal(text, g.files["alice"]) {
+			t.Fatalf("there is no %s", old)
+		}
+		return text
+	}
+	stranger := ed25519.NewKeyFromSeed(bytes.Repeat([]byte{9}, 32))
+	byStranger := hex.EncodeToString(ed25519.Sign(stranger, f.Signed))
+	_, desk := g.duplicate()
+	lines := len(events(t, desk.Dir()))
+	unsigned, err := os.ReadFile(filepath.Join(desk.Dir(), filepath.FromSlash(desk.State().Draft.File.Name)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := f.Root.Next()
+	other.Version, other.Expires = f.Root.Version, f.Root.Expires.AddDate(0, 0, 1)
+	previous, err := os.ReadFile(filepath.Join(desk.Dir(), ceremony.TrustedDir, "1.root.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, err := tuf.Parse(previous)
+	if err != nil {
+		t.Fatal(err)
+	}
+	another, err := tuf.Assemble(other, nil, first.Root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		file []byte
+		want string
+	}{
+		"the draft itself":     {unsigned, "there is no signature in it"},
+		"another draft":        {another, "it is another draft: its SHA-256 is "},
+		"the trusted root":     {previous, "it is root v1, and the trusted root is v1 already: this ceremony makes v2"},
+		"doubled":              {replaced(`"signatures": [`, fmt.Sprintf(`"signatures": [{"keyid": %q, "sig": %q},`, alice, signature)), "signatures list the key id "},
+		"cut off":              {replaced(signature, signature[:100]), "has 50 bytes"},
+		"not what was written": {replaced(`"expires": "20`, `"expires": "30`), "it is another draft"},
+	} {
+		if _, err := desk.Collect(c.file); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", name, err, c.want)
+		}
+	}
+	for name, c := range map[string]struct {
+		file []byte
+		want string
+	}{
+		"a stranger's":                       {replaced(fmt.Sprintf(`"keyid": %q,`+"\n      \"sig\": %q", alice, signature), fmt.Sprintf(`"keyid": %q, "sig": %q`, strings.Repeat("ab", 32), byStranger)), "is no root key of the old root or of the new one"},
+		"a stranger as Alice":                {replaced(signature, byStranger), "the signature is wrong"},
+		"of the file, not of what is signed": {replaced(signature, hex.EncodeToString(ed25519.Sign(stranger, unsigned))), "the signature is wrong"},
+		"a changed byte":                     {replaced(signature, "00"+signature[2:]), "the signature is wrong"},
+	} {
+		collected, err := desk.Collect(c.file)
+		if err != nil || len(collected.Root.Signatures) != 1 {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if one := collected.Root.Signatures[0]; !one.Wrong || one.Taken || !strings.Contains(one.Text, c.want) {
+			t.Errorf("%s: %+v, want %q", name, one, c.want)
+		}
+	}
+	if got := len(events(t, desk.Dir())); got != lines {
+		t.Errorf("%d events were recorded", got-lines)
+	}
+	// What is good in a file is taken, whatever else is in it.
+	mixed := bytes.Replace(g.files["all"], []byte(signature), []byte(byStranger), 1)
+	collected, err := desk.Collect(mixed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, one := range collected.Root.Signatures {
+		if one.Wrong != (one.KeyID == alice) || one.Taken == one.Wrong {
+			t.Errorf("%+v", one)
+		}
+	}
+}
+
+// Two copies of the directory go on by themselves, and each collects what was
+// signed at the other: both publish the same root.
+func TestSignaturesOfTwoCopies(t *testing.T) {
+	g := newGathering(t)
+	one, here := g.duplicate()
+	two, there := g.duplicate()
+	sign := func(desk *ceremony.Desk, ids ...string) []byte {
+		for _, id := range ids {
+			if err := desk.Run(t.Context(), "sign "+id, g.script); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return assembled(t, desk, ids...)
+	}
+	desk := map[*stage]*ceremony.Desk{one: here, two: there}
+	first, second := sign(here, g.signers[:2]...), sign(there, g.signers[2:]...)
+	var roots [][]byte
+	for s, other := range map[*stage][]byte{one: second, two: first} {
+		collected, err := desk[s].Collect(other)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, sig := range collected.Root.Signatures {
+			if !sig.Taken {
+				t.Errorf("%+v", sig)
+			}
+		}
+		if err := desk[s].Run(t.Context(), "publish", g.script); err != nil {
+			t.Fatal(err)
+		}
+		text, err := os.ReadFile(filepath.Join(s.dir, ceremony.PublishDir, "2.root.json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		roots = append(roots, text)
+	}
+	if !bytes.Equal(roots[0], roots[1]) || !bytes.Equal(roots[0], g.files["all"]) {
+		t.Error("two roots were published")
+	}
+}
+
+// Dropped keys count for the old root alone, however many of them sign.
+func TestDroppedKeysCountForTheOldRoot(t *testing.T) {
+	g := newGathering(t)
+	_, desk := g.duplicate()
+	var said string
+	for _, id := range g.signers {
+		if !strings.HasPrefix(id, "old-") {
+			continue
+		}
+		collected, err := desk.Collect(g.files[id])
+		if err != nil || !strings.Contains(collected.Root.Signatures[0].Text, "it counts for the old root only") {
+			t.Fatalf("%v: %+v", err, collected)
+		}
+		said = collected.Root.Counts
+	}
+	if err := desk.Run(t.Context(), "sign "+desk.State().Plan.Drops[2].ID, g.script); err != nil {
+		t.Fatal(err)
+	}
+	if counts := desk.State().Counts(); counts[0].Have != 3 || counts[1].Have != 0 || desk.State().Enough() {
+		t.Errorf("%+v", counts)
+	}
+	if !strings.Contains(said, "old root: 2 of 3") || !strings.Contains(said, "new root: 0 of 2") {
+		t.Error(said)
+	}
+	if err := desk.Run(t.Context(), "publish", g.script); err == nil || !strings.Contains(err.Error(), "new root: 0 of 2: missing Alice Costa, Bruno Ferraz or Farah Aziz") {
+		t.Errorf("published: %v", err)
+	}
+}
+
+// Before there is anything to sign, nothing is taken.
+func TestSignaturesThatComeEarly(t *testing.T) {
+	g := newGathering(t)
+	early := &stage{t: t, dir: t.TempDir(), drawer: g.drawer, shared: g.tokens()}
+	for _, name := range []string{ceremony.PlanFile, ceremony.TrustedDir + "/1.root.json"} {
+		text, err := os.ReadFile(filepath.Join(g.dir, filepath.FromSlash(name)))
+		if err == nil {
+			err = transcript.WriteWithin(early.dir, name, text, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	desk, err := early.open(clock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = desk.Close() })
+	if _, err := desk.Collect(g.files["alice"]); err == nil || !strings.Contains(err.Error(), "the plan is not agreed yet") {
+		t.Errorf("before the plan: %v", err)
+	}
+	for _, id := range []string{"preflight", "agree"} {
+		if err := desk.Run(t.Context(), id, g.script); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := desk.Collect(g.files["alice"]); err == nil || !strings.Contains(err.Error(), "there is no draft yet") {
+		t.Errorf("before the draft: %v", err)
+	}
+}
