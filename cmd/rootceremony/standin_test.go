@@ -299,9 +299,9 @@ func legacy(t *testing.T) string {
 		return key.ID, o
 	}
 	big, err := rsa.GenerateKey(rand.Reader, 2048)
-	rsaID, rsaKey := object(big, err, "rsa", "rsassa-pss-sha256", "bare", map[string]any{"keyid_hash_algorithms": []string{"sha256"}})
+	rsaID, rsaKey := object(big, err, "rsa", "rsassa-pss-sha256", "pem", map[string]any{"keyid_hash_algorithms": []string{"sha256"}})
 	p384, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
-	p384ID, p384Key := object(p384, err, "ecdsa", "ecdsa-sha2-nistp384", "pem", map[string]any{"x-owner": "<a & b>"})
+	p384ID, p384Key := object(p384, err, "ecdsa", "ecdsa-sha2-nistp384", "bare", map[string]any{"x-owner": "<a & b>"})
 	p256, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	hexID, hexKey := object(p256, err, "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp256", "hex", nil)
 	_, edwards, err := ed25519.GenerateKey(nil)
