@@ -180,13 +180,10 @@ func (r *Resolved) newcomer(stickers []string) Holder {
 	}
 }
 
-// AnswersAfter is what the script of a rehearsal that follows on this one with
-// that plan answers: tokens keep the PINs that scripted holders have chosen
-// here, also where their holders have other ids there. laid are the answers
-// that this rehearsal has from before.
-func (d *Desk) AnswersAfter(p *Plan, laid map[string]string) map[string]string {
-	answers := map[string]string{}
-	there := map[string]string{} // by key id: the signer's id there
+// SignersAfter are the ids of the holders here in the plan of a rehearsal that
+// follows on this one, by their ids here: also of those whose keys it drops.
+func (d *Desk) SignersAfter(p *Plan) map[string]string {
+	there := map[string]string{} // by key id
 	for _, h := range p.Holders {
 		if h.Custody == Existing {
 			there[h.KeyID] = h.ID
@@ -195,17 +192,31 @@ func (d *Desk) AnswersAfter(p *Plan, laid map[string]string) map[string]string {
 	for _, drop := range p.Drops {
 		there[drop.KeyID] = drop.ID
 	}
+	ids := map[string]string{}
 	for _, h := range d.state.Plan.Holders {
-		pin, isLaid := laid["holder.pin "+h.ID]
-		if !isLaid {
-			pin = rehearsalPIN(h.ID)
+		if id := there[d.state.Holders[h.ID].keyID()]; id != "" {
+			ids[h.ID] = id
 		}
-		id := there[d.state.Holders[h.ID].keyID()]
-		if id == "" || pin == rehearsalPIN(id) {
+	}
+	return ids
+}
+
+// AnswersAfter is what the script of a rehearsal with that plan answers: tokens
+// keep the PINs that scripted holders have chosen here, also where their
+// holders have other ids there. laid are the answers that this rehearsal has
+// from before.
+func (d *Desk) AnswersAfter(p *Plan, laid map[string]string) map[string]string {
+	answers := map[string]string{}
+	for was, is := range d.SignersAfter(p) {
+		pin, isLaid := laid["holder.pin "+was]
+		if !isLaid {
+			pin = rehearsalPIN(was)
+		}
+		if pin == rehearsalPIN(is) {
 			continue
 		}
 		for _, prompt := range []string{"holder.pin ", "holder.pin.new ", "holder.pin.again "} {
-			answers[prompt+id] = pin
+			answers[prompt+is] = pin
 		}
 	}
 	return answers

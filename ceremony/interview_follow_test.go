@@ -170,6 +170,9 @@ func newChain(t testing.TB, dir string, versions, threshold int, expires time.Ti
 	root := &tuf.Root{Version: 1, SpecVersion: tuf.SpecVersion, Expires: expires, ConsistentSnapshot: true, Roles: map[string]tuf.Role{}}
 	for _, name := range tuf.RoleNames {
 		role := tuf.Role{Threshold: 1}
+		if len(roles[name]) == 2 {
+			role.Threshold = 2
+		}
 		if name == tuf.RoleRoot {
 			role.Threshold = threshold
 		}

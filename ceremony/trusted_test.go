@@ -354,8 +354,8 @@ func TestPlanFilesOfARotation(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		trusted, _, _ = strings.Cut(trusted, " ") // what stands behind it stays
-		before, rest, _ := strings.Cut(text, trusted)
+		value, _, _ := strings.Cut(trusted, " ")
+		before, rest, _ := strings.Cut(text, value)
 		if plan := string(got[PlanFile]); plan != text && plan != before+`"trusted"`+rest {
 			t.Errorf("%s:\n%s", trusted, plan)
 		}

@@ -47,7 +47,8 @@ func follow(dir, planFile, kind string) (*followed, error) {
 }
 
 // files are what the rehearsal that follows begins with: its plan, the chain,
-// and the tokens with their keys and PINs, and identities, as they are now.
+// identities, the virtual tokens as they are now, and the PINs that a script
+// has given to those, or to real ones.
 func (f *followed) files() (map[string][]byte, error) {
 	files, err := f.next.PlanFiles()
 	if err != nil {
@@ -68,8 +69,13 @@ func (f *followed) files() (map[string][]byte, error) {
 		}
 		files[ceremony.IdentitiesDir+"/"+entry.Name()] = text
 	}
-	if f.tokens == nil {
-		return files, nil
+	for was, is := range f.desk.SignersAfter(f.next) { // stand-ins that are on no token
+		key, err := transcript.ReadFile(filepath.Join(f.desk.Dir(), filepath.FromSlash(ceremony.StandInsDir), was+".pem"))
+		if err == nil {
+			files[ceremony.StandInsDir+"/"+is+".pem"] = key
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
 	}
 	for name, file := range f.tokens {
 		files[ceremony.TokensDir+"/"+name] = file

@@ -138,8 +138,14 @@ func collectStandIns(desk *ceremony.Desk) error {
 		if err != nil {
 			return err
 		}
-		if _, err := desk.Collect(text); err != nil {
+		taken, err := desk.Collect(text)
+		if err != nil {
 			return fmt.Errorf("%s: %w", f.File, err)
+		}
+		for _, sig := range taken.Root.Signatures {
+			if !sig.Taken {
+				return fmt.Errorf("%s: %s: %s", f.File, sig.Name, sig.Text)
+			}
 		}
 	}
 	return nil

@@ -55,16 +55,9 @@ func oldPlan(t *testing.T, chain, rest string) string {
 	dir := t.TempDir()
 	file := filepath.Join(dir, ceremony.PlanFile)
 	text := fmt.Sprintf("kind = \"rotate\"\nname = \"Real packages\"\ntrusted = %q # the published chain\n%s", chain, rest)
-	write(t, file, text)
-	write(t, filepath.Join(dir, "online.pub"), "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a\n")
+	rewrite(t, file, text)
+	rewrite(t, filepath.Join(dir, "online.pub"), "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a\n")
 	return file
-}
-
-func write(t *testing.T, file, text string) {
-	t.Helper()
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
 }
 
 // rehearsed runs rootceremony rehearse to the end, with nobody at the keyboard.
@@ -221,7 +214,7 @@ reason = "retired"
 	// It goes on without its plan, and with it, and not with another.
 	rehearsed(t, dir)
 	rehearsed(t, "--stand-in", file, dir)
-	write(t, file, read(t, file)+"# edited\n")
+	rewrite(t, file, read(t, file)+"# edited\n")
 	out, err := exec.Command(program("rootceremony"), "rehearse", "--auto", "--stand-in", file, dir).CombinedOutput()
 	if err == nil || !strings.Contains(string(out), "has another plan already") {
 		t.Errorf("%v: %s", err, out)
@@ -343,18 +336,29 @@ func legacy(t *testing.T) string {
 	file["signatures"] = []any{map[string]any{"keyid": p384ID, "sig": hex.EncodeToString(one)}, map[string]any{"keyid": rsaID, "sig": hex.EncodeToString(other)}}
 	text, _ = json.Marshal(file)
 	chain := filepath.Join(t.TempDir(), "41.root.json")
-	write(t, chain, string(text))
+	rewrite(t, chain, string(text))
 	return chain
 }
 
-// legacyPlan drops the RSA key, and has backups for a safe whose identity is
-// not here.
+// legacyPlan drops the RSA key, has backups for a safe whose identity is not
+// here, and gives Ben's root key the role snapshot too.
 func legacyPlan(t *testing.T) string {
 	safe, err := age.GenerateX25519Identity()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return oldPlan(t, legacy(t), fmt.Sprintf(`
+	chain := legacy(t)
+	trusted, err := ceremony.ReadTrusted(chain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	root := trusted.Last.Root
+	ben, _ := root.Key(root.Roles[tuf.RoleRoot].KeyIDs[2])
+	spki, err := ben.Public.SPKI()
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := oldPlan(t, chain, fmt.Sprintf(`
 holder = [{name = "Ada", keyid = "KEY-1"}, {name = "Ben", keyid = "KEY-2", token = "B-1"}, {name = "Cem", keyid = "KEY-3"}, {name = "Dan", token = "D-1", custody = "backed-up"}]
 [root]
 expires = "365d"
@@ -365,11 +369,16 @@ recipients = ["holders", "Real safe"]
 [[recipient]]
 name = "Real safe"
 age = %q
+[role.snapshot]
+threshold = 1
+keys = ["ben.pub"]
 [[drop]]
 keyid = "KEY-0"
 reason = "retired"
 name = "Eva"
 `, safe.Recipient()))
+	rewrite(t, filepath.Join(filepath.Dir(file), "ben.pub"), string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: spki})))
+	return file
 }
 
 func TestStandInLegacy(t *testing.T) {
@@ -395,8 +404,8 @@ func TestStandInLegacy(t *testing.T) {
 // People are told the tokens' PIN, and which files to collect.
 func TestStandInByHand(t *testing.T) {
 	file := legacyPlan(t)
-	plain := strings.NewReplacer(`, {name = "Dan", token = "D-1", custody = "backed-up"}`, "", "quorum = 3", "quorum = 0", `recipients = ["holders", "Real safe"]`, "").Replace(read(t, file))
-	write(t, file, plain)
+	plain := strings.NewReplacer(`, {name = "Dan", token = "D-1", custody = "backed-up"}`, "", "quorum = 3", "quorum = 0", `recipients = ["holders", "Real safe"]`, "", "[[recipient]]\nname = \"Real safe\"\n", "", "age = ", "# age = ").Replace(read(t, file))
+	rewrite(t, file, plain)
 	dir := filepath.Join(t.TempDir(), "d")
 	desk, err := openRehearsal(dir, beginning{standIn: file}, "", nil)
 	if err != nil {
