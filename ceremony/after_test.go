@@ -81,7 +81,7 @@ func TestPlanFilesMoved(t *testing.T) {
 	dir := filepath.Dir(first.dir)
 	text := following(ceremony.Rotate, "", members(t, desk)...)
 	here := filepath.Base(first.dir)
-	for _, trusted := range []string{`"` + here + `/publish"`, `'` + here + `/publish' # "here"`, `"""` + here + `/publish"""`, `"./` + here + `/\u0070ublish"`} {
+	for _, trusted := range []string{`"` + here + `/publish"`, `'` + here + `/publish' # "here"`, `"./` + here + `/\u0070ublish"`} {
 		file := filepath.Join(dir, "moved.toml")
 		edited := strings.Replace(text, `trusted = "trusted"`, "trusted = "+trusted+"\nearlier = [ './"+here+"', # relative\n \""+first.dir+"\"]", 1)
 		if err := os.WriteFile(file, []byte(edited), 0o600); err != nil {

@@ -509,7 +509,7 @@ func (r *Resolved) trustedNotes() []string {
 	}
 	slices.Sort(roles)
 	for _, f := range draft.Extra {
-		if !r.Rehearsal || slices.Contains(old.Extra, f) {
+		if slices.Contains(old.Extra, f) && !strings.EqualFold(f.Name, "x-rehearsal") {
 			fields = append(fields, fmt.Sprintf("%q", f.Name))
 		}
 	}
@@ -566,7 +566,7 @@ func (p *Rotation) Lines() []string {
 		lines = append(lines, fmt.Sprintf("  no token is named for %s: signed with a tool of their own, and collected", list(tools, "and")))
 	}
 	if makes := p.New.makes(); len(makes) > 0 {
-		lines = append(lines, fmt.Sprintf("  new keys are made by %s, here or enrolled elsewhere before", list(makes, "and")))
+		lines = append(lines, fmt.Sprintf("  new keys are made by %s", list(makes, "and")))
 	}
 	lines = append(lines, "", "versions:")
 	if len(p.Steps.Why) == 0 {

@@ -198,28 +198,28 @@ old root, version 2: any 2 of Alice, Bruno or Chen (drops)
 new root, version 3: any 2 of Alice, Bruno or Dana
 2 people suffice for both: a key that is in both counts for both
 no token is named for Alice, Bruno and Chen: signed with a tool of their own, and collected
-new keys are made by Dana, here or enrolled elsewhere before
+new keys are made by Dana
 one version suffices`, ""},
 		{"a new token for the same person", three, 2, 2, []string{"Alice", "Bruno", "Chen+", "Chen-compromised"}, `
 old root, version 2: any 2 of Alice, Bruno or Chen (drops)
 new root, version 3: any 2 of Alice, Bruno or Chen
 2 people suffice for both: a key that is in both counts for both
 no token is named for Alice, Bruno and Chen: signed with a tool of their own, and collected
-new keys are made by Chen, here or enrolled elsewhere before
+new keys are made by Chen
 one version suffices`, ""},
 		{"two with new tokens, who sign for both", []string{"Alice", "Bruno"}, 2, 2, []string{"Alice+", "Bruno+", "Alice-retired", "Bruno-retired"}, `
 old root, version 2: both Alice (drops) and Bruno (drops)
 new root, version 3: both Alice and Bruno
 2 people suffice for both: a key that is in both counts for both
 no token is named for Alice and Bruno: signed with a tool of their own, and collected
-new keys are made by Alice and Bruno, here or enrolled elsewhere before
+new keys are made by Alice and Bruno
 one version suffices`, ""},
 		{"all get new tokens", five, 3, 3, []string{"Alice+", "Bruno+", "Chen+", "Dana+", "Emil+", "Alice-retired", "Bruno-retired", "Chen-retired", "Dana-retired", "Emil-retired"}, `
 old root, version 2: any 3 of Alice (drops), Bruno (drops), Chen (drops), Dana (drops) or Emil (drops)
 new root, version 3: any 3 of Alice, Bruno, Chen, Dana or Emil
 3 people suffice for both: a key that is in both counts for both
 no token is named for Alice, Bruno, Chen, Dana and Emil: signed with a tool of their own, and collected
-new keys are made by Alice, Bruno, Chen, Dana and Emil, here or enrolled elsewhere before
+new keys are made by Alice, Bruno, Chen, Dana and Emil
 two versions are wiser than one:
 - all root keys change at once: if the new tokens have a fault, nobody can sign the version after
 1. version 3 with the new keys of Dana and Emil, while Alice's old key, Bruno's old key and Chen's old key stay
@@ -229,7 +229,7 @@ old root, version 2: any 2 of Alice, Bruno (drops) or Chen (drops)
 new root, version 3: any 2 of Alice, Dana or Emil
 3 people suffice for both: a key that is in both counts for both
 no token is named for Alice, Bruno and Chen: signed with a tool of their own, and collected
-new keys are made by Dana and Emil, here or enrolled elsewhere before
+new keys are made by Dana and Emil
 two versions are wiser than one:
 - most root keys change at once: if the new tokens have a fault, nobody can sign the version after
 1. version 3 with the new keys of Dana and Emil, while Bruno's old key stays
@@ -241,7 +241,7 @@ new root, version 3: any 3 of Alice, Bruno, Chen, Dana or Emil
 nobody can sign with Dana's old key: lost
 nobody can sign with Emil's old key: lost
 no token is named for Alice, Bruno and Chen: signed with a tool of their own, and collected
-new keys are made by Dana and Emil, here or enrolled elsewhere before
+new keys are made by Dana and Emil
 two versions are wiser than one:
 - only just enough keys of version 2 can still sign (3, and 3 must): the loss of one more before the day leaves no way on
 1. version 3 as soon as can be, with only the keys of Alice, Bruno and Chen and a threshold of 2: nobody has to make a key for it
@@ -260,7 +260,7 @@ new root, version 3: any 2 of Alice, Dana or Emil
 Bruno's old key must be restored from a backup to sign: stolen
 nobody can sign with Chen's old key: lost
 no token is named for Alice: signed with a tool of their own, and collected
-new keys are made by Dana and Emil, here or enrolled elsewhere before
+new keys are made by Dana and Emil
 one version suffices`, "1 of the stolen keys (Bruno) must sign for version 2: restore so many from their backups first, or no version can be made (hint: hold the ceremony soon)"},
 		{"a threshold of thieves", three, 2, 2, []string{"Alice", "Bruno+", "Chen+", "Bruno-stolen", "Chen-compromised"}, `
 old root, version 2: any 2 of Alice, Bruno (restored) or Chen (drops)
@@ -268,7 +268,7 @@ new root, version 3: any 2 of Alice, Bruno or Chen
 2 people suffice for both: a key that is in both counts for both
 Bruno's old key must be restored from a backup to sign: stolen
 no token is named for Alice and Chen: signed with a tool of their own, and collected
-new keys are made by Bruno and Chen, here or enrolled elsewhere before
+new keys are made by Bruno and Chen
 one version suffices`, `only just enough keys of version 2 can still sign (2, and 2 must): the loss of one more before the day leaves no way on but to restore what is stolen (hint: hold the ceremony soon)
 whoever has Bruno's old key and Chen's old key (stolen or compromised) can sign a root after version 2 alone: clients that meet that one first follow it, and no new version calls them back (hint: rootceremony plan --kind revoke says what is left to do)`},
 		{"a threshold above the tokens there are", three, 2, 4, append(slices.Clone(three), "Dana+", "Emil+"), `
@@ -276,7 +276,7 @@ old root, version 2: any 2 of Alice, Bruno or Chen
 new root, version 3: any 4 of Alice, Bruno, Chen, Dana or Emil
 4 people suffice for both: a key that is in both counts for both
 no token is named for Alice, Bruno and Chen: signed with a tool of their own, and collected
-new keys are made by Dana and Emil, here or enrolled elsewhere before
+new keys are made by Dana and Emil
 two versions are wiser than one:
 - the threshold rises to 4, and only 3 of its tokens exist yet: one new token that fails holds everything up
 1. version 3 with the new keys of Dana and Emil, and a threshold of 2 as now
@@ -286,7 +286,7 @@ old root, version 2: Alice (drops)
 new root, version 3: any 2 of Alice, Bruno or Chen
 2 people suffice for both: a key that is in both counts for both
 no token is named for Alice: signed with a tool of their own, and collected
-new keys are made by Alice, Bruno and Chen, here or enrolled elsewhere before
+new keys are made by Alice, Bruno and Chen
 one version suffices`, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -553,7 +553,7 @@ who must sign:
   2 people suffice for both: a key that is in both counts for both
   Chen's old key must be restored from a backup to sign: stolen
   no token is named for Alice and Bruno: signed with a tool of their own, and collected
-  new keys are made by Dana, here or enrolled elsewhere before
+  new keys are made by Dana
 
 versions:
   one version suffices

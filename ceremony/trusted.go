@@ -72,6 +72,17 @@ func ReadTrusted(path string) (*TrustedChain, error) {
 	return c, nil
 }
 
+// Real tells why no real ceremony can follow on a chain: a root of it was made
+// in a rehearsal.
+func (c *TrustedChain) Real() error {
+	for _, step := range c.Steps {
+		if step.Rehearsal {
+			return fmt.Errorf("version %d of the trusted chain was made in a rehearsal: nothing real follows on it (hint: rootceremony rehearse --plan holds a rehearsal of it; for the real one, put the published roots into %s)", step.Version, TrustedDir)
+		}
+	}
+	return nil
+}
+
 var rootName = regexp.MustCompile(`^([0-9]{1,16})\.root\.json$`)
 
 // versionNamed is the version in a file name as N.root.json has it.

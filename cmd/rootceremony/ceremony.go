@@ -52,7 +52,11 @@ func openReal(dir, intermediates string) (*ceremony.Desk, error) {
 	}
 	file := filepath.Join(dir, ceremony.PlanFile)
 	if !agreed(dir) {
-		if _, err := usablePlan(file); err != nil {
+		plan, err := usablePlan(file)
+		if err == nil && plan.Chain != nil {
+			err = plan.Chain.Real()
+		}
+		if err != nil {
 			return nil, err
 		}
 	}

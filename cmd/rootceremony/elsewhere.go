@@ -49,6 +49,9 @@ func enrolCommand(args []string) error {
 	if err != nil {
 		return err
 	}
+	if holder.Custody == ceremony.Existing {
+		return fmt.Errorf("the key of %s stays as it is, so there is nothing to enrol (hint: it is needed to sign: rootceremony sign FILE signs elsewhere)", holder.Name)
+	}
 	if *kind == "" {
 		*kind = heldOn(enrolmentDir(holder))
 	}
