@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 
@@ -418,21 +419,7 @@ func TestDroppedKeysCountForTheOldRoot(t *testing.T) {
 // Before there is anything to sign, nothing is taken.
 func TestSignaturesThatComeEarly(t *testing.T) {
 	g := newGathering(t)
-	early := &stage{t: t, dir: t.TempDir(), drawer: g.drawer, shared: g.tokens()}
-	for _, name := range []string{ceremony.PlanFile, ceremony.TrustedDir + "/1.root.json"} {
-		text, err := os.ReadFile(filepath.Join(g.dir, filepath.FromSlash(name)))
-		if err == nil {
-			err = transcript.WriteWithin(early.dir, name, text, 0o600)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	desk, err := early.open(clock)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = desk.Close() })
+	desk := g.anew(clock)
 	if _, err := desk.Collect(g.files["alice"]); err == nil || !strings.Contains(err.Error(), "the plan is not agreed yet") {
 		t.Errorf("before the plan: %v", err)
 	}
@@ -444,4 +431,27 @@ func TestSignaturesThatComeEarly(t *testing.T) {
 	if _, err := desk.Collect(g.files["alice"]); err == nil || !strings.Contains(err.Error(), "there is no draft yet") {
 		t.Errorf("before the draft: %v", err)
 	}
+}
+
+// anew is a directory with the same plan and the same trusted root, in which
+// nothing has begun.
+func (s *stage) anew(clock func() time.Time) *ceremony.Desk {
+	t := s.t
+	t.Helper()
+	again := &stage{t: t, dir: t.TempDir(), drawer: s.drawer, shared: s.tokens()}
+	for _, name := range []string{ceremony.PlanFile, ceremony.TrustedDir + "/1.root.json"} {
+		text, err := os.ReadFile(filepath.Join(s.dir, filepath.FromSlash(name)))
+		if err == nil {
+			err = transcript.WriteWithin(again.dir, name, text, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	desk, err := again.open(clock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = desk.Close() })
+	return desk
 }

@@ -526,3 +526,36 @@ func TestNoTwoDraftsOfOneVersion(t *testing.T) {
 		})
 	}
 }
+
+// A signature that was begun and has no result may have been made: its signer
+// counts as named, and what was begun is no way to sign another draft.
+func TestInterruptedSignatureOfAnAbandonedDraft(t *testing.T) {
+	w := newWorld(t, 0, 2, 2, ceremony.OnToken, ceremony.OnToken)
+	n := w.first()
+	if err := w.make(n, -1); err != nil {
+		t.Fatal(err)
+	}
+	on := ceremony.Act{Holder: w.ids[0], Serial: n.state.Holders[w.ids[0]].Serial}
+	keyID, _, _ := w.signature(n, 0, 0)
+	w.must(n, ceremony.TypeSignatureIntended, ceremony.SignatureIntended{Act: on, Version: 1, Digest: n.tries[0].digest, KeyID: keyID})
+	intention := n.seq
+	if err := w.abandon(n, 0); err != nil {
+		t.Fatal(err)
+	}
+	if maybe := n.state.Abandoned[0].Maybe; len(maybe) != 1 || maybe[w.ids[0]] != keyID {
+		t.Errorf("who may have signed: %v", maybe)
+	}
+	n.tries[0].maybe = 1
+	if err := w.make(n, 1); err != nil {
+		t.Fatal(err)
+	}
+	keyID, signature, file := w.signature(n, 1, 0)
+	forged := ceremony.SignatureMade{Result: ceremony.Result{Act: on, Intention: intention}, Version: 1, Digest: n.tries[1].digest, KeyID: keyID, Signature: signature, File: file}
+	if err := n.clone().apply(ceremony.TypeSignatureMade, forged); err == nil || !strings.Contains(err.Error(), "may have signed the abandoned draft") {
+		t.Errorf("signed by what was begun for another draft: %v", err)
+	}
+	w.must(n, ceremony.TypeSettled, ceremony.Settled{Result: forged.Result, Found: "nothing", State: ceremony.SettledNothing})
+	if err := w.signHere(n, 0); err == nil {
+		t.Error("signed twice")
+	}
+}

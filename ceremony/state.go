@@ -657,14 +657,8 @@ func (s *State) signatureMade(e transcript.Event) error {
 	if err := read(e, &data); err != nil {
 		return err
 	}
-	h, err := s.holder(data.Act)
+	h, err := s.close(data.Result, TypeSignatureIntended)
 	if err != nil {
-		return err
-	}
-	if h.Open != nil && h.Open.Digest != data.Digest {
-		return errors.New("another draft was to be signed")
-	}
-	if h, err = s.close(data.Result, TypeSignatureIntended); err != nil {
 		return err
 	}
 	if s.Draft == nil || data.Digest != s.Draft.Digest || data.KeyID != h.keyID() {

@@ -41,23 +41,117 @@ func TestKilledAtRandomMoments(t *testing.T) {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
 			t.Parallel()
 			random := rand.New(rand.NewPCG(uint64(started.UnixNano()), uint64(i)))
-			killUntilDone(t, random, length)
+			dir := filepath.Join(t.TempDir(), "d")
+			killUntilDone(t, random, length, dir, func() *exec.Cmd { return rehearse(dir) }, checkStored)
+			checkPublished(t, dir)
 		})
 	}
 }
 
-func rehearse(dir string) *exec.Cmd {
-	command := exec.Command(program("rootceremony"), "rehearse", "--auto", dir)
+// TestKilledWhatFollows kills a rotation and a revocation that follow on a
+// rehearsal, in the same way.
+func TestKilledWhatFollows(t *testing.T) {
+	trials := 30
+	if testing.Short() {
+		trials = 4
+	}
+	first := filepath.Join(t.TempDir(), "first")
+	if out, err := rehearse(first).CombinedOutput(); err != nil {
+		t.Fatalf("%s%v", out, err)
+	}
+	revoke := revocation(t, first)
+	for name, plan := range map[string][]string{ceremony.Rotate: nil, ceremony.Revoke: {"--plan", revoke}} {
+		follow := func(dir string) *exec.Cmd {
+			return ownGroup(append(append([]string{"rehearse", "--auto", "--after", first}, plan...), dir)...)
+		}
+		started := time.Now()
+		if out, err := follow(filepath.Join(t.TempDir(), "whole")).CombinedOutput(); err != nil {
+			t.Fatalf("%s%v", out, err)
+		}
+		length := time.Since(started)
+		for i := range trials {
+			t.Run(fmt.Sprint(name, " ", i), func(t *testing.T) {
+				t.Parallel()
+				random := rand.New(rand.NewPCG(uint64(started.UnixNano()), uint64(i)))
+				dir := filepath.Join(t.TempDir(), "d")
+				killUntilDone(t, random, length, dir, func() *exec.Cmd { return follow(dir) }, func(*testing.T, string, []byte) {})
+				checkFollowed(t, dir, name)
+			})
+		}
+	}
+}
+
+// revocation is a plan without Emil, whose token was stolen, and with Farah.
+func revocation(t *testing.T, first string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(first, transcript.FileName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	events, _, _, err := transcript.Read(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	state, err := ceremony.Fold(events)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan := fmt.Sprintf("kind = %q\nname = %q\nreason = \"the token E-05 was stolen\"\ntrusted = %q\n[root]\nexpires = \"365d\"\n", ceremony.Revoke, state.Plan.Name, filepath.Join(first, ceremony.PublishDir))
+	for _, h := range state.Plan.Holders {
+		key, err := tuf.NewKey(state.Holders[h.ID].Key.Public)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if h.ID == "emil" {
+			plan += fmt.Sprintf("[[drop]]\nkeyid = %q\nreason = %q\nname = %q\ntoken = %q\n", key.ID, ceremony.Stolen, h.Name, h.Token)
+			continue
+		}
+		plan += fmt.Sprintf("[[holder]]\nname = %q\ntoken = %q\nkeyid = %q\n", h.Name, h.Token, key.ID)
+	}
+	plan += "[[holder]]\nname = \"Farah Aziz\"\ntoken = \"F-06\"\n"
+	file := filepath.Join(t.TempDir(), ceremony.PlanFile)
+	if err := os.WriteFile(file, []byte(plan), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// checkFollowed looks at what a finished rehearsal leaves that followed on
+// another.
+func checkFollowed(t *testing.T, dir, kind string) {
+	t.Helper()
+	state, signatures := checkEnded(t, dir)
+	if state.Plan.Kind != kind || state.Plan.Version != 2 || len(state.Plan.Drops) != 1 {
+		t.Errorf("%s of version %d, %d dropped", state.Plan.Kind, state.Plan.Version, len(state.Plan.Drops))
+	}
+	for who, n := range signatures {
+		if n != 1 {
+			t.Errorf("%s has %d signatures in the log", who, n)
+		}
+	}
+	if counts := state.Counts(); !counts[0].Good() || !counts[1].Good() || len(signatures) < counts[0].Need {
+		t.Errorf("%+v", counts)
+	}
+	if out, err := exec.Command(program("rootverify"), "chain", "--rehearsal", filepath.Join(dir, "publish")).CombinedOutput(); err != nil || !bytes.Contains(out, []byte("version 2: signed for version 1 by ")) {
+		t.Errorf("%v: %s", err, out)
+	}
+}
+
+func rehearse(dir string) *exec.Cmd { return ownGroup("rehearse", "--auto", dir) }
+
+// ownGroup is the program in a process group of its own.
+func ownGroup(args ...string) *exec.Cmd {
+	command := exec.Command(program("rootceremony"), args...)
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	return command
 }
 
-// killUntilDone kills the first run for sure, and later ones half of the time.
-func killUntilDone(t *testing.T, random *rand.Rand, length time.Duration) {
-	dir := filepath.Join(t.TempDir(), "d")
+// killUntilDone kills the first run for sure, and later ones half of the time,
+// and checks the directory and its log after each.
+func killUntilDone(t *testing.T, random *rand.Rand, length time.Duration, dir string, start func() *exec.Cmd, check func(t *testing.T, dir string, log []byte)) {
 	var recorded []byte
 	for run := 0; ; run++ {
-		command := rehearse(dir)
+		command := start()
 		var out bytes.Buffer
 		command.Stdout, command.Stderr = &out, &out
 		if err := command.Start(); err != nil {
@@ -70,16 +164,15 @@ func killUntilDone(t *testing.T, random *rand.Rand, length time.Duration) {
 		}
 		err := command.Wait()
 		recorded = checkNothingLost(t, dir, recorded)
-		checkStored(t, dir, recorded)
+		check(t, dir, recorded)
 		if status, ok := err.(*exec.ExitError); ok && status.Sys().(syscall.WaitStatus).Signaled() {
 			continue
 		}
 		if err != nil {
 			t.Fatalf("run %d: %v\n%s", run, err, &out)
 		}
-		break
+		return
 	}
-	checkPublished(t, dir)
 }
 
 // checkNothingLost compares the log to what was recorded before: all that was
@@ -151,8 +244,26 @@ func checkStored(t *testing.T, dir string, log []byte) {
 	}
 }
 
-// checkPublished looks at everything a finished rehearsal leaves.
+// checkPublished looks at everything a finished rehearsal leaves, in which all
+// have signed.
 func checkPublished(t *testing.T, dir string) {
+	t.Helper()
+	state, signatures := checkEnded(t, dir)
+	for _, h := range state.Plan.Holders {
+		if signatures[h.ID] != 1 {
+			t.Errorf("%s has %d signatures in the log", h.Name, signatures[h.ID])
+		}
+	}
+	threshold, all := state.Plan.Threshold, len(state.Plan.Holders)
+	checkRoot(t, filepath.Join(dir, "publish", "1.root.json"), threshold)
+	if all > threshold {
+		checkRoot(t, filepath.Join(dir, "publish", "fuller", "1.root.json"), all)
+	}
+}
+
+// checkEnded looks at what every finished rehearsal leaves, and returns how often
+// each has signed.
+func checkEnded(t *testing.T, dir string) (*ceremony.State, map[string]int) {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(dir, transcript.FileName))
 	if err != nil {
@@ -172,18 +283,10 @@ func checkPublished(t *testing.T, dir string) {
 			signatures[e.By]++
 		}
 	}
-	for _, h := range state.Plan.Holders {
-		if signatures[h.ID] != 1 {
-			t.Errorf("%s has %d signatures in the log", h.Name, signatures[h.ID])
+	for _, h := range state.Holders {
+		if h.Open != nil {
+			t.Errorf("what was intended for %s has no result: %+v", h.Holder.Name, h.Open)
 		}
-		if open := state.Holders[h.ID].Open; open != nil {
-			t.Errorf("what was intended for %s has no result: %+v", h.Name, open)
-		}
-	}
-	threshold, all := state.Plan.Threshold, len(state.Plan.Holders)
-	checkRoot(t, filepath.Join(dir, "publish", "1.root.json"), threshold)
-	if all > threshold {
-		checkRoot(t, filepath.Join(dir, "publish", "fuller", "1.root.json"), all)
 	}
 	sums := exec.Command("sha256sum", "--check", "--strict", "--quiet", "SHA256SUMS")
 	sums.Dir = filepath.Join(dir, "publish")
@@ -202,6 +305,7 @@ func checkPublished(t *testing.T, dir string) {
 	if err != nil {
 		t.Error(err)
 	}
+	return state, signatures
 }
 
 func checkRoot(t *testing.T, name string, signatures int) {
