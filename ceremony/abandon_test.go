@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/hex"
+	"fmt"
 	"io/fs"
 	"maps"
 	"os"
@@ -227,4 +228,47 @@ func TestTwoDraftsSignedByOne(t *testing.T) {
 	if len(ab) != 2 || len(ab[0].Signed) != 1 || len(ab[1].Signed) != 2 {
 		t.Errorf("%d abandoned: %+v", len(ab), ab)
 	}
+}
+
+// What was signed in a ceremony that came to nothing binds the next one for the
+// same version.
+func TestAnotherDirectoryForTheSameVersion(t *testing.T) {
+	first, desk := opened(t)
+	if err := runAll(desk, &ceremony.Script{}); err != nil {
+		t.Fatal(err)
+	}
+	people := members(t, desk)
+	aborted, desk := first.follow(following(ceremony.Rotate, "", people...))
+	runTo(t, desk, "sign alice")
+	plan := strings.Replace(following(ceremony.Rotate, "[root]\nexpires = \"2028-01-01T00:00:00Z\"", people...), "trusted =", fmt.Sprintf("earlier = [%q]\ntrusted =", aborted.dir), 1)
+	refused := func(want string) {
+		t.Helper()
+		next, _ := first.follow(plan)
+		read, err := ceremony.ReadPlan(filepath.Join(next.dir, ceremony.PlanFile))
+		if err == nil {
+			_, err = read.Resolve(noon)
+		}
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Fatalf("%v, not %q", err, want)
+		}
+	}
+	refused("it has a live draft of root v2")
+	for _, task := range []string{"sign alice", "abandon"} {
+		answers := map[string]string{"abandon.why": "a wrong date", "abandon.elsewhere 1": "bruno"}
+		if err := desk.Run(t.Context(), task, &ceremony.Script{Answers: answers}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	next, desk := first.follow(plan)
+	runTo(t, desk, "sign chen")
+	for _, id := range []string{"alice", "bruno"} {
+		if err := desk.Run(t.Context(), "sign "+id, &ceremony.Script{}); err == nil || !strings.Contains(err.Error(), "in an earlier ceremony") {
+			t.Errorf("%s: %v", id, err)
+		}
+	}
+	if err := runAll(desk, &ceremony.Script{}); err != nil {
+		t.Fatal(err)
+	}
+	plan = strings.Replace(plan, aborted.dir, next.dir, 1)
+	refused("it has published root v2")
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 	"time"
@@ -17,6 +18,9 @@ type Earlier struct {
 	Name    string          `json:"name"`
 	Head    string          `json:"head"` // SHA-256 of the last line of its log that was read
 	Backups []EarlierBackup `json:"backups"`
+	// Signed are the ids of keys that have signed, or may have, an abandoned
+	// draft of the version that is planned now.
+	Signed []string `json:"signed,omitempty"`
 }
 
 // EarlierBackup is the backup of one root key of an earlier ceremony.
@@ -46,6 +50,9 @@ func (p *Plan) readEarlier(now time.Time) ([]Earlier, error) {
 		}
 		s := desk.state
 		e := Earlier{Name: s.Plan.Name, Head: desk.looked.Hash, Backups: []EarlierBackup{}}
+		if e.Signed, err = p.sameVersion(s); err != nil {
+			return nil, p.refuse(element("earlier", i), fmt.Errorf("%s: %w", dir, err))
+		}
 		for _, h := range s.Plan.Holders {
 			b := s.Holders[h.ID].backup(keys.BackupKey)
 			if b == nil {
@@ -64,6 +71,40 @@ func (p *Plan) readEarlier(now time.Time) ([]Earlier, error) {
 	return all, nil
 }
 
+// sameVersion looks at an earlier ceremony that was to make the very version
+// that is planned now: it must have come to nothing, and whoever has signed
+// there does not sign here.
+func (p *Plan) sameVersion(s *State) ([]string, error) {
+	if p.Chain == nil || s.Plan.Trusted == nil || s.Plan.Trusted.newest() != p.Chain.agreed().newest() {
+		return nil, nil
+	}
+	switch {
+	case s.Published != nil:
+		return nil, fmt.Errorf("it has published root v%d, and this plan would make another one (hint: put that one into the trusted chain, and follow on it)", s.Plan.Version)
+	case s.Draft != nil:
+		return nil, fmt.Errorf("it has a live draft of root v%d, and this plan would make another one (hint: go on with it, or abandon its draft there first)", s.Plan.Version)
+	}
+	if err := s.abandonedOpen(); err != nil {
+		return nil, err
+	}
+	signed := map[string]bool{}
+	for _, ab := range s.Abandoned {
+		for id := range ab.Signed {
+			signed[id] = true
+		}
+		for _, id := range ab.Maybe {
+			signed[id] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(signed)), nil
+}
+
+// signedEarlier tells whether a key has signed, or may have, an abandoned draft
+// of this version in an earlier ceremony.
+func (r *Resolved) signedEarlier(keyID string) bool {
+	return slices.ContainsFunc(r.Earlier, func(e Earlier) bool { return slices.Contains(e.Signed, keyID) })
+}
+
 // checkEarlier holds what a resolved plan says of earlier ceremonies, which may
 // come from a hostile file, to what can be shown.
 func (r *Resolved) checkEarlier() error {
@@ -74,6 +115,11 @@ func (r *Resolved) checkEarlier() error {
 		}
 		if err := checkName(e.Name); err != nil {
 			return fmt.Errorf("earlier ceremony: name %w", err)
+		}
+		for _, id := range e.Signed {
+			if err := checkKeyID(id); err != nil {
+				return fmt.Errorf("earlier ceremony %q: key id %w", e.Name, err)
+			}
 		}
 		for _, b := range e.Backups {
 			err := checkName(b.Holder)

@@ -157,7 +157,7 @@ func (s *State) countsText() string {
 func (s *State) canHelp() []string {
 	var names []string
 	for _, h := range s.signers() {
-		if s.signedDigest(h) != "" || !s.needed(h) {
+		if s.signedDigest(h) != "" || s.Plan.signedEarlier(h.keyID()) || !s.needed(h) {
 			continue
 		}
 		which := "both"
@@ -214,6 +214,9 @@ func (s *State) signedDigest(h *HolderState) string {
 // maySign tells why a holder may not sign the live draft: everybody signs a
 // version once.
 func (s *State) maySign(h *HolderState) error {
+	if s.Plan.signedEarlier(h.keyID()) {
+		return fmt.Errorf("%s has signed, or may have, an abandoned draft of version %d in an earlier ceremony, and nobody signs two drafts of one version", h.Holder.Name, s.Plan.Version)
+	}
 	switch digest := s.signedDigest(h); {
 	case digest == "":
 		return nil
@@ -251,7 +254,7 @@ func (s *State) abandonedOpen() error {
 				who = append(who, s.Holders[id].Holder.Name)
 			}
 			slices.Sort(who)
-			return fmt.Errorf("the abandoned draft %.8s could still be completed with signatures that %s may have made elsewhere: no other draft of version %d is made (hint: agree on that draft after all, in another directory with the same plan, or wait until its version is published and rotate from there)",
+			return fmt.Errorf("the abandoned draft %.8s could still be completed with signatures that %s may have made elsewhere: no other draft of version %d is made (hint: have them send what they have signed, and collect it; once it is complete it is the root, and another rotation follows on it)",
 				ab.Draft.Digest, listed(who), ab.Draft.Version)
 		}
 	}
