@@ -22,6 +22,7 @@ func RehearsalPIN(holder string) string { return rehearsalPIN(holder) }
 
 // Newcomer is who comes when what that plan has made is rotated.
 func Newcomer(r *Resolved, stickers []string) Holder { return r.newcomer(stickers) }
+
 // SignatureFile is the file of one signature, as an event names it.
 func SignatureFile(digest, holder, keyID, signature string) File {
 	file, err := signatureFile(digest, holder, keyID, signature)
