@@ -244,15 +244,19 @@ func (h *HolderState) stickerIn() string {
 }
 
 // ofHolder picks the token that can be the holder's: the one with the serial
-// number that is known; else those that are nobody's; else any, to say what is
-// wrong with it.
+// number that is known; else those that are nobody's, in the trusted root too;
+// else any, to say what is wrong with it.
 func (d *Desk) ofHolder(there []keys.Info, state *HolderState) []keys.Info {
+	trusted := func(k keys.SlotKey) bool {
+		_, is := d.state.Plan.trustedKey(k.Public)
+		return is
+	}
 	var own, nobodys []keys.Info
 	for _, i := range there {
 		switch owner := d.state.HolderOf(i.Serial); {
 		case owner == state, state.ofTrusted() && fitsSigning(state, i) == nil:
 			own = append(own, i)
-		case owner == nil && state.Serial == 0:
+		case owner == nil && state.Serial == 0 && !slices.ContainsFunc(i.Keys, trusted):
 			nobodys = append(nobodys, i)
 		}
 	}
