@@ -397,5 +397,8 @@ func (r *Resolved) trustedLines(now time.Time) []string {
 	if !root.Expires.After(now) {
 		lines = append(lines, fmt.Sprintf("  version %d expired on %s: clients refuse updates until they have the next one", last.Version, stamp(root.Expires)))
 	}
+	if root.Expires.After(now.AddDate(0, 0, maxDays)) {
+		lines = append(lines, fmt.Sprintf("  version %d expires on %s, which is more than %d days ahead: is this computer's clock right? it says %s", last.Version, stamp(root.Expires), maxDays, stamp(now)))
+	}
 	return append(lines, "  whether a newer one was published, this laptop cannot know: look where it is published")
 }

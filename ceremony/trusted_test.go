@@ -297,6 +297,15 @@ func TestUnusualChains(t *testing.T) {
 			t.Fatalf("%v\n%s", err, files[PlanFile])
 		}
 	})
+	t.Run("a clock long before the trusted root's time", func(t *testing.T) {
+		r := resolvedRotation(t, text, chain)
+		for years, want := range map[int]bool{0: false, -11: true} {
+			lines := strings.Join(CheckPlan(r, planNow.AddDate(years, 0, 0)).Lines(), "\n")
+			if strings.Contains(lines, "more than 3650 days ahead: is this computer's clock right?") != want {
+				t.Errorf("%d years:\n%s", years, lines)
+			}
+		}
+	})
 	t.Run("expired", func(t *testing.T) {
 		r := resolvedRotation(t, text, chain)
 		for days, want := range map[int]bool{29: false, 32: true} {
