@@ -488,7 +488,7 @@ func TestRotateInterviewRefuses(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	said := strings.Join(a.refused, "\n")
-	for _, want := range []string{"forged/3.root.json", "gap has a gap: after 1.root.json comes 3.root.json", "cannot be printed"} {
+	for _, want := range []string{"forged/3.root.json", "gap: 2.root.json is missing, though 3.root.json is there", "cannot be printed"} {
 		if !strings.Contains(said, want) {
 			t.Errorf("nobody said %q:\n%s", want, said)
 		}

@@ -215,7 +215,7 @@ func (p *Plan) custodyRules(h *Holder, path string) {
 	default:
 		p.fault(path+".custody", "custody %q is none of %s, %s, %s", h.Custody, OnToken, BackedUp, Existing)
 	}
-	if h.KeyID != "" && h.Custody != Existing && p.said[path+".custody"] == false {
+	if h.KeyID != "" && h.Custody != Existing && !p.said[path+".custody"] {
 		p.fault(path+".keyid", "keyid is for custody %q only", Existing)
 	}
 	if h.Spare && h.Custody != BackedUp {

@@ -90,15 +90,6 @@ func (s *stage) follow(plan string, stickers ...string) (*stage, *ceremony.Desk)
 	return next, desk
 }
 
-// pins are the PINs of tokens whose keys are dropped: they are their holders'.
-func pins(desk *ceremony.Desk, ids map[string]string) map[string]string {
-	answers := map[string]string{}
-	for old, id := range ids {
-		answers["holder.pin "+old] = ceremony.RehearsalPIN(id)
-	}
-	return answers
-}
-
 // published is the chain that a ceremony has published.
 func published(t testing.TB, dir string) [][]byte {
 	t.Helper()

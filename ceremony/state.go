@@ -112,6 +112,50 @@ func (s *State) Apply(e transcript.Event) error {
 	return nil
 }
 
+// applied says what each type of event does to the state, once the plan is
+// agreed.
+var applied = map[string]func(*State, transcript.Event) error{
+	TypeWipeIntended:      (*State).wipeIntended,
+	TypeWiped:             (*State).wiped,
+	TypePrepareIntended:   (*State).prepareIntended,
+	TypePrepared:          (*State).prepared,
+	TypeKeyIntended:       (*State).keyIntended,
+	TypeRecipientProved:   (*State).recipientProved,
+	TypeBackupStored:      (*State).backupStored,
+	TypeReplacementBegun:  (*State).replacementBegun,
+	TypeReplacementGiven:  (*State).replacementGivenUp,
+	TypeSpareUsed:         (*State).spareUsed,
+	TypeCheckupPassed:     (*State).checkupPassed,
+	TypeCheckupDone:       (*State).checkupDone,
+	TypeDrillDone:         (*State).drillDone,
+	TypeCopiesWritten:     (*State).copiesWritten,
+	TypeCopiesRead:        (*State).copiesRead,
+	TypeKeyMade:           (*State).keyMade,
+	TypeKeyProved:         (*State).keyProved,
+	TypeUnblockIntended:   (*State).unblockIntended,
+	TypeUnblocked:         (*State).unblocked,
+	TypeSettled:           (*State).settled,
+	TypeStartedOver:       (*State).startedOver,
+	TypeCollected:         (*State).collected,
+	TypeConfirmed:         (*State).confirmed,
+	TypeHandedOver:        (*State).handedOver,
+	TypeDraftMade:         (*State).draftMade,
+	TypeDraftReviewed:     (*State).draftReviewed,
+	TypeDraftAbandoned:    (*State).draftAbandoned,
+	TypeTokenShown:        (*State).tokenShown,
+	TypeSigCollected:      (*State).signatureCollected,
+	TypeSignatureIntended: (*State).signatureIntended,
+	TypeSignatureMade:     (*State).signatureMade,
+	TypeHeadSigned:        (*State).headSigned,
+	TypeRetireIntended:    (*State).retireIntended,
+	TypeRetired:           (*State).retired,
+	TypeNotRetired:        (*State).notRetired,
+	TypeHeadsWaived:       (*State).headsWaived,
+	TypeRootPublished:     (*State).rootPublished,
+	TypeSealed:            (*State).sealed,
+	TypeClosed:            (*State).closed,
+}
+
 func (s *State) apply(e transcript.Event) error {
 	if s.Begun == nil && e.Type != TypeBegun && e.Type != transcript.TypeSetAside {
 		return errors.New("the ceremony has not begun")
@@ -142,87 +186,11 @@ func (s *State) apply(e transcript.Event) error {
 	if s.Closed != nil && !afterTheDay[e.Type] {
 		return errors.New("the ceremony is closed")
 	}
-	switch e.Type {
-	case TypeWipeIntended:
-		return s.wipeIntended(e)
-	case TypeWiped:
-		return s.wiped(e)
-	case TypePrepareIntended:
-		return s.prepareIntended(e)
-	case TypePrepared:
-		return s.prepared(e)
-	case TypeKeyIntended:
-		return s.keyIntended(e)
-	case TypeRecipientProved:
-		return s.recipientProved(e)
-	case TypeBackupStored:
-		return s.backupStored(e)
-	case TypeReplacementBegun:
-		return s.replacementBegun(e)
-	case TypeReplacementGiven:
-		return s.replacementGivenUp(e)
-	case TypeSpareUsed:
-		return s.spareUsed(e)
-	case TypeCheckupPassed:
-		return s.checkupPassed(e)
-	case TypeCheckupDone:
-		return s.checkupDone(e)
-	case TypeDrillDone:
-		return s.drillDone(e)
-	case TypeCopiesWritten:
-		return s.copiesWritten(e)
-	case TypeCopiesRead:
-		return s.copiesRead(e)
-	case TypeKeyMade:
-		return s.keyMade(e)
-	case TypeKeyProved:
-		return s.keyProved(e)
-	case TypeUnblockIntended:
-		return s.unblockIntended(e)
-	case TypeUnblocked:
-		return s.unblocked(e)
-	case TypeSettled:
-		return s.settled(e)
-	case TypeStartedOver:
-		return s.startedOver(e)
-	case TypeCollected:
-		return s.collected(e)
-	case TypeConfirmed:
-		return s.confirmed(e)
-	case TypeHandedOver:
-		return s.handedOver(e)
-	case TypeDraftMade:
-		return s.draftMade(e)
-	case TypeDraftReviewed:
-		return s.draftReviewed(e)
-	case TypeDraftAbandoned:
-		return s.draftAbandoned(e)
-	case TypeTokenShown:
-		return s.tokenShown(e)
-	case TypeSigCollected:
-		return s.signatureCollected(e)
-	case TypeSignatureIntended:
-		return s.signatureIntended(e)
-	case TypeSignatureMade:
-		return s.signatureMade(e)
-	case TypeHeadSigned:
-		return s.headSigned(e)
-	case TypeRetireIntended:
-		return s.retireIntended(e)
-	case TypeRetired:
-		return s.retired(e)
-	case TypeNotRetired:
-		return s.notRetired(e)
-	case TypeHeadsWaived:
-		return s.headsWaived(e)
-	case TypeRootPublished:
-		return s.rootPublished(e)
-	case TypeSealed:
-		return s.sealed(e)
-	case TypeClosed:
-		return s.closed(e)
+	apply, known := applied[e.Type]
+	if !known {
+		return errors.New("an event of this type is not known to this version")
 	}
-	return errors.New("an event of this type is not known to this version")
+	return apply(s, e)
 }
 
 // read decodes an event's data strictly.

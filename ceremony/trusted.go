@@ -7,9 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -46,15 +44,16 @@ func ReadTrusted(path string) (*TrustedChain, error) {
 	if err != nil {
 		return nil, err
 	}
-	names := []string{path}
+	files := []tuf.RootFile{{Name: path}}
 	if info.IsDir() {
-		if names, err = rootNames(path); err != nil {
-			return nil, err
+		if files, err = tuf.RootFiles(path); err != nil {
+			return nil, errors.New(oneLine(err.Error()))
 		}
 	}
 	c := &TrustedChain{}
 	var chain tuf.Chain
-	for _, name := range names {
+	for _, file := range files {
+		name := file.Name
 		text, err := transcript.ReadFile(name)
 		if err != nil {
 			return nil, err
@@ -63,7 +62,7 @@ func ReadTrusted(path string) (*TrustedChain, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w (hint: it is not the root that this project has published, or one before it is not; get the chain again from where you trust it)", name, err)
 		}
-		if says, _ := versionNamed(filepath.Base(name)); info.IsDir() && says != step.Version {
+		if file.Version > 0 && file.Version != step.Version {
 			return nil, fmt.Errorf("%s holds version %d (hint: name each file after its version)", name, step.Version)
 		}
 		c.Files, c.Steps = append(c.Files, text), append(c.Steps, step)
@@ -81,49 +80,6 @@ func (c *TrustedChain) Real() error {
 		}
 	}
 	return nil
-}
-
-var rootName = regexp.MustCompile(`^([0-9]{1,16})\.root\.json$`)
-
-// versionNamed is the version in a file name as N.root.json has it.
-func versionNamed(name string) (int64, bool) {
-	m := rootName.FindStringSubmatch(name)
-	if m == nil || strings.HasPrefix(m[1], "0") {
-		return 0, false
-	}
-	version, err := strconv.ParseInt(m[1], 10, 64)
-	return version, err == nil
-}
-
-// rootNames are the files N.root.json in a folder, in order of version. Other
-// files are not looked at.
-func rootNames(dir string) ([]string, error) {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return nil, err
-	}
-	var versions []int64
-	for _, e := range entries {
-		version, ok := versionNamed(e.Name())
-		if !ok && rootName.MatchString(e.Name()) {
-			return nil, fmt.Errorf("%s: the version in the name begins with 0, as no client asks for it (hint: name it without)", filepath.Join(dir, e.Name()))
-		}
-		if ok {
-			versions = append(versions, version)
-		}
-	}
-	if len(versions) == 0 {
-		return nil, fmt.Errorf("%s holds no N.root.json (hint: put the published roots there, from the first to the newest)", dir)
-	}
-	slices.Sort(versions)
-	var names []string
-	for i, v := range versions {
-		if i > 0 && v != versions[i-1]+1 {
-			return nil, fmt.Errorf("%s has a gap: after %d.root.json comes %d.root.json (hint: get version %d from where the roots are published)", dir, versions[i-1], v, versions[i-1]+1)
-		}
-		names = append(names, filepath.Join(dir, fmt.Sprintf("%d.root.json", v)))
-	}
-	return names, nil
 }
 
 // Trusted is the trusted chain in an agreed plan.

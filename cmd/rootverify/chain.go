@@ -2,17 +2,13 @@ package main
 
 import (
 	"bufio"
-	"cmp"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"os"
-	"path/filepath"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -95,7 +91,7 @@ func (v *verdict) walk(names []string, anchor string, rehearsal bool, show func(
 	contents := func(yield func([]byte) bool) {
 		for _, file := range files {
 			var data []byte
-			if data, unreadable = read(file.name); unreadable != nil || !yield(data) {
+			if data, unreadable = read(file.Name); unreadable != nil || !yield(data) {
 				return
 			}
 		}
@@ -106,14 +102,14 @@ func (v *verdict) walk(names []string, anchor string, rehearsal bool, show func(
 		if i == 0 {
 			v.first, v.SHA256, v.anchored = step.Version, step.SHA256, anchor != ""
 			if anchor != "" && step.SHA256 != "" && step.SHA256 != anchor {
-				return fmt.Errorf("%s: its SHA-256 is %s, not the trusted %s\nhint: the first file must be the very root that the trusted digest was published for", file.name, step.SHA256, anchor)
+				return fmt.Errorf("%s: its SHA-256 is %s, not the trusted %s\nhint: the first file must be the very root that the trusted digest was published for", file.Name, step.SHA256, anchor)
 			}
 			v.Trusted = anchor != "" && step.SHA256 == anchor
 		}
 		switch {
 		case err != nil:
-		case file.version > 0 && file.version != step.Version:
-			err = fmt.Errorf("the name says version %d, the content version %d", file.version, step.Version)
+		case file.Version > 0 && file.Version != step.Version:
+			err = fmt.Errorf("the name says version %d, the content version %d", file.Version, step.Version)
 		case step.Rehearsal && !rehearsal:
 			err = errRehearsal
 		}
@@ -122,7 +118,7 @@ func (v *verdict) walk(names []string, anchor string, rehearsal bool, show func(
 			show(step, err == nil)
 		}
 		if err != nil {
-			return fmt.Errorf("%s: %w", file.name, err)
+			return fmt.Errorf("%s: %w", file.Name, err)
 		}
 		i++
 	}
@@ -132,67 +128,23 @@ func (v *verdict) walk(names []string, anchor string, rehearsal bool, show func(
 	return c.End(v.At)
 }
 
-// rootFile is a file of a chain; version is what its name promises, or 0.
-type rootFile struct {
-	name    string
-	version int64
-}
-
 // list resolves the operands to files, in the order of the chain.
-func list(names []string) ([]rootFile, error) {
-	var files []rootFile
+func list(names []string) ([]tuf.RootFile, error) {
+	var files []tuf.RootFile
 	for _, name := range names {
 		info, err := os.Stat(name)
 		if err != nil {
 			return nil, err
 		}
 		if !info.IsDir() {
-			files = append(files, rootFile{name: name})
+			files = append(files, tuf.RootFile{Name: name})
 			continue
 		}
-		inside, err := folder(name)
+		inside, err := tuf.RootFiles(name)
 		if err != nil {
 			return nil, err
 		}
 		files = append(files, inside...)
-	}
-	return files, nil
-}
-
-var numbered = regexp.MustCompile(`^([0-9]+)\.root\.json$`)
-
-// folder returns the N.root.json in a folder by number. There must be no gap.
-func folder(dir string) ([]rootFile, error) {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return nil, err
-	}
-	var files []rootFile
-	for _, entry := range entries {
-		match := numbered.FindStringSubmatch(entry.Name())
-		if match == nil {
-			continue
-		}
-		path := filepath.Join(dir, entry.Name())
-		n, err := strconv.ParseInt(match[1], 10, 64)
-		if err != nil || n < 1 || n > tuf.MaxVersion || strconv.FormatInt(n, 10) != match[1] {
-			return nil, fmt.Errorf("%s: %s is not how a version is written", path, match[1])
-		}
-		if info, err := os.Stat(path); err != nil {
-			return nil, err
-		} else if !info.Mode().IsRegular() {
-			return nil, fmt.Errorf("%s: not a file", path)
-		}
-		files = append(files, rootFile{path, n})
-	}
-	if len(files) == 0 {
-		return nil, fmt.Errorf("%s: no root metadata in this folder\nhint: the files are named 1.root.json, 2.root.json and so on", dir)
-	}
-	slices.SortFunc(files, func(a, b rootFile) int { return cmp.Compare(a.version, b.version) })
-	for i := 1; i < len(files); i++ {
-		if want := files[i-1].version + 1; files[i].version != want {
-			return nil, fmt.Errorf("%s: %d.root.json is missing, though %d.root.json is there", dir, want, files[i].version)
-		}
 	}
 	return files, nil
 }
