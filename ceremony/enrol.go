@@ -445,20 +445,26 @@ func (d *Desk) wipeIfNeeded(ctx context.Context, a Attendant, h *HolderState, in
 	if err != nil {
 		return info, err
 	}
-	err = d.withToken(ctx, info.Serial, func(s *keys.Session) error {
+	if info, err = d.reset(ctx, info.Serial); err != nil {
+		return info, err
+	}
+	return info, d.record(TypeWiped, h.Holder.ID, Result{on, intention})
+}
+
+// reset brings a token to its factory state, and reads that back.
+func (d *Desk) reset(ctx context.Context, serial uint32) (keys.Info, error) {
+	var info keys.Info
+	err := d.withToken(ctx, serial, func(s *keys.Session) (err error) {
 		if err := s.Reset(); err != nil {
 			return err
 		}
 		info, err = s.Info()
 		return err
 	})
-	if err != nil {
-		return info, err
+	if err == nil && !info.Fresh() {
+		err = fmt.Errorf("token %s was reset and is still not as new (hint: use another token, and destroy this one)", serialText(serial))
 	}
-	if !info.Fresh() {
-		return info, fmt.Errorf("token %s was reset and is still not as new (hint: use another token)", serialText(info.Serial))
-	}
-	return info, d.record(TypeWiped, h.Holder.ID, Result{on, intention})
+	return info, err
 }
 
 func heldFacts(info keys.Info) []Fact {
@@ -560,36 +566,6 @@ func (d *Desk) prepare(ctx context.Context, a Attendant, s *keys.Session, h *Hol
 		return err
 	}
 	return d.record(TypePrepared, h.Holder.ID, Prepared{Result{on, intention}, made.Authentication, made.Age, append(authentication, age...)})
-}
-
-// meet has a holder whose key stays show that their token opens backups: those
-// of new keys are sealed for it too.
-func (d *Desk) meet(ctx context.Context, a Attendant, h *HolderState) error {
-	there, err := d.waitForToken(ctx, a, h, "holder.token "+h.Holder.ID, func(info keys.Info) error { return fitsSigning(h, info) })
-	if err != nil {
-		return err
-	}
-	info, err := withRootKey(h, there)
-	if err != nil {
-		return err
-	}
-	if err := d.settle(ctx, a, h, info); err != nil {
-		return err
-	}
-	if err := d.show(ctx, a, h, info); err != nil {
-		return err
-	}
-	if h.Prepared == nil || h.Prepared.Age == (keys.PublicKey{}) {
-		return fmt.Errorf("token %s of %s has no key in 82 that it can attest: it cannot open backups (hint: a plan whose backups are for other recipients than the holders, or a new key for %s)", serialText(info.Serial), h.Holder.Name, h.Holder.Name)
-	}
-	return d.withPIN(ctx, a, h, info.PINTries, func(s *keys.Session, pin *secret.Buffer) error {
-		if d.state.Recipients[h.Holder.ID] == nil {
-			if err := d.proveToken(ctx, a, s, h, pin); err != nil {
-				return err
-			}
-		}
-		return d.signHead(ctx, s, h, pin)
-	})
 }
 
 // minFirmware is the oldest that a plan accepts; ReadPlan has checked its form.

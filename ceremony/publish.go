@@ -233,18 +233,8 @@ func (s *State) headSigners() []*HolderState {
 }
 
 func (d *Desk) headBy(ctx context.Context, a Attendant, h *HolderState) error {
-	there, err := d.waitForToken(ctx, a, h, "heads.token "+h.Holder.ID, func(info keys.Info) error { return fitsSigning(h, info) })
+	info, err := d.tokenWithKey(ctx, a, h, "heads.token "+h.Holder.ID)
 	if err != nil {
-		return err
-	}
-	info, err := withRootKey(h, there)
-	if err != nil {
-		return err
-	}
-	if err := d.settle(ctx, a, h, info); err != nil {
-		return err
-	}
-	if err := d.show(ctx, a, h, info); err != nil {
 		return err
 	}
 	if h.Prepared == nil {

@@ -43,69 +43,59 @@ const (
 func (d *Desk) retire(ctx context.Context, a Attendant, h *HolderState) error {
 	title := h.Holder.Name + ": retire the token"
 	drop := d.state.dropOf(h)
-	choices := []Choice{{"here", "The token is here: reset it now"}, {"elsewhere", "Not here: " + elsewhere}, {"gone", "Not here: " + gone}, {"none", "There is none: " + noToken}}
-	switch {
-	case drop.Reason == Lost || drop.Reason == Stolen:
-		choices = []Choice{choices[2], choices[0], choices[1], choices[3]}
-	case drop.Token == "":
-		choices = []Choice{choices[3], choices[0], choices[1], choices[2]}
+	why, err := d.notHere(ctx, a, title, h, drop)
+	if err != nil {
+		return err
 	}
-	where := "here"
-	if h.Open == nil {
-		var err error
-		where, err = a.Choose(ctx, Prompt{ID: "retire.where " + h.Holder.ID, Message: Message{Title: title,
-			Facts: []Fact{{"Key", grouped(h.Holder.KeyID)}, {"Dropped as", drop.Reason}},
-			Text:  append([]string{"The key is no longer trusted by the new root. Whoever still trusts an older one follows it all the same: it should stop to exist."}, d.state.backupsToDestroy(drop)...)},
-			Question: "Where is its token?"}, choices)
-		if err != nil {
-			return err
-		}
-	}
-	if where != "here" {
-		why := map[string]string{"elsewhere": elsewhere, "gone": gone, "none": noToken}[where]
+	if why != "" {
 		return d.record(TypeNotRetired, "room", NotRetired{h.Holder.ID, why})
 	}
 	info, err := d.tokenToRetire(ctx, a, h)
 	if err != nil {
 		return err
 	}
-	intention := int64(0)
-	if h.Open != nil {
-		intention = h.Open.Seq
-	}
-	if !info.Fresh() || h.Open == nil {
+	if h.Open == nil {
 		err := a.Type(ctx, Prompt{ID: "retire.serial " + h.Holder.ID, Final: true, Message: Message{Title: title,
 			Facts: append(tokenFacts(info, h.Holder), heldFacts(info)...), Text: []string{"Every PIV key on it is erased for good, also those that this ceremony knows nothing of."}},
 			Question: "To reset it, type its serial number without spaces:"}, fmt.Sprint(info.Serial))
 		if err != nil {
 			return err
 		}
-	}
-	if h.Open == nil {
-		if intention, err = d.intend(TypeRetireIntended, h.Holder.ID, RetireIntended{h.act(info.Serial), info.Keys}); err != nil {
+		if _, err := d.intend(TypeRetireIntended, h.Holder.ID, RetireIntended{h.act(info.Serial), info.Keys}); err != nil {
 			return err
 		}
 	}
+	intention := h.Open.Seq
 	if !info.Fresh() {
-		err = d.withToken(ctx, info.Serial, func(s *keys.Session) error {
-			if err := s.Reset(); err != nil {
-				return err
-			}
-			info, err = s.Info()
-			return err
-		})
-		if err != nil {
+		if info, err = d.reset(ctx, info.Serial); err != nil {
 			return err
 		}
-	}
-	if !info.Fresh() {
-		return fmt.Errorf("token %s was reset and is still not as new (hint: destroy it, and take this task again as not here)", serialText(info.Serial))
 	}
 	witness, err := d.sawReset(ctx, a, title, info, h)
 	if err != nil {
 		return err
 	}
 	return d.record(TypeRetired, h.Holder.ID, TokenRetired{Result{h.act(info.Serial), intention}, witness, d.state.backupsToDestroy(drop)})
+}
+
+// notHere asks where the token of a dropped key is: "" means here.
+func (d *Desk) notHere(ctx context.Context, a Attendant, title string, h *HolderState, drop Drop) (string, error) {
+	choices := []Choice{{"here", "The token is here: reset it now"}, {"elsewhere", "Not here: " + elsewhere}, {"gone", "Not here: " + gone}, {"none", "There is none: " + noToken}}
+	switch {
+	case h.Open != nil: // of a reset, or of a signature, that was interrupted
+	case drop.Reason == Lost || drop.Reason == Stolen:
+		choices = []Choice{choices[2], choices[0], choices[1], choices[3]}
+	case drop.Token == "":
+		choices = []Choice{choices[3], choices[0], choices[1], choices[2]}
+	}
+	text := []string{"The key is no longer trusted by the new root. Whoever still trusts an older one follows it all the same: it should stop to exist."}
+	if h.Open != nil {
+		text = append(text, "An earlier step with its token was interrupted.")
+	}
+	where, err := a.Choose(ctx, Prompt{ID: "retire.where " + h.Holder.ID, Message: Message{Title: title,
+		Facts: []Fact{{"Key", grouped(h.Holder.KeyID)}, {"Dropped as", drop.Reason}}, Text: append(text, d.state.backupsToDestroy(drop)...)},
+		Question: "Where is its token?"}, choices)
+	return map[string]string{"elsewhere": elsewhere, "gone": gone, "none": noToken}[where], err
 }
 
 // tokenToRetire waits for the token that holds the dropped key, or for the one
@@ -128,9 +118,13 @@ func (d *Desk) tokenToRetire(ctx context.Context, a Attendant, h *HolderState) (
 		return keys.Info{}, err
 	}
 	for _, info := range there {
-		if err = fits(info); err == nil {
-			return info, nil
+		if err = fits(info); err != nil {
+			continue
 		}
+		if h.Open != nil && h.Open.Type != TypeRetireIntended {
+			err = d.settle(ctx, a, h, info)
+		}
+		return info, err
 	}
 	return keys.Info{}, err
 }
@@ -224,9 +218,9 @@ func (s *State) notRetired(e transcript.Event) error {
 		return err
 	}
 	h := s.Holders[data.Holder]
-	if h == nil || h.Holder.Custody != Dropped || h.Retired != nil || h.NotRetired != nil || h.Open != nil || s.Published == nil || s.Sealed != nil || data.Why == "" {
+	if h == nil || h.Holder.Custody != Dropped || h.Retired != nil || h.NotRetired != nil || s.Published == nil || s.Sealed != nil || data.Why == "" {
 		return errors.New("nothing is published, or it is sealed, or this is no dropped key whose token is to be reset")
 	}
-	h.NotRetired = &data
+	h.NotRetired, h.Open = &data, nil
 	return nil
 }

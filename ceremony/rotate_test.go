@@ -10,6 +10,7 @@ import (
 	"rootceremony/ceremony"
 	"rootceremony/ceremony/transcript"
 	"rootceremony/ceremony/tuf"
+	"rootceremony/keys"
 )
 
 // member is one line of people in a plan that follows on an earlier root.
@@ -193,4 +194,81 @@ func TestNewChainAfterABrokenOne(t *testing.T) {
 			}
 		}
 	}
+}
+
+// retiring is a rotation that drops Emil's and Dana's keys, published, with the
+// drops still to be retired.
+func retiring(t *testing.T) (*stage, *ceremony.Desk, []string) {
+	t.Helper()
+	first, desk := opened(t)
+	if err := runAll(desk, &ceremony.Script{}); err != nil {
+		t.Fatal(err)
+	}
+	people := members(t, desk)
+	people[3].drop, people[4].drop = ceremony.Compromised, ceremony.Retired
+	second, desk := first.follow(following(ceremony.Rotate, "", people...))
+	runTo(t, desk, "publish")
+	if err := desk.Run(t.Context(), "publish", &ceremony.Script{}); err != nil {
+		t.Fatal(err)
+	}
+	return second, desk, []string{"retire old-" + people[3].key[:8], "retire old-" + people[4].key[:8]}
+}
+
+func TestRetire(t *testing.T) {
+	s, desk, tasks := retiring(t)
+	old := strings.TrimPrefix(tasks[0], "retire ")
+	// Another token than that of the key is refused, and nothing is done to it.
+	err := desk.Run(t.Context(), tasks[0], &ceremony.Script{Answers: map[string]string{"retire.token " + old: "A-01"}})
+	if err == nil || !strings.Contains(err.Error(), "does not hold the key") {
+		t.Fatal(err)
+	}
+	if keys := s.slots("A-01"); len(keys) != 3 {
+		t.Fatalf("A-01 has %d keys", len(keys))
+	}
+	// The witness is somebody else, and the reset is not forgotten before.
+	err = desk.Run(t.Context(), tasks[0], &ceremony.Script{Answers: map[string]string{"retire.witness " + old: "dana"}})
+	if err == nil || !strings.Contains(err.Error(), "not one of the choices") {
+		t.Fatal(err)
+	}
+	if keys := s.slots("D-04"); len(keys) != 0 {
+		t.Fatalf("D-04 has %d keys", len(keys))
+	}
+	desk.Close()
+	desk, err = s.open(clock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer desk.Close()
+	tokens := desk.Tokens()
+	tokens.Stickers = allStickers
+	desk.UseTokens(tokens)
+	if err := desk.Run(t.Context(), tasks[0], &ceremony.Script{Answers: map[string]string{"retire.witness " + old: "bruno"}}); err != nil {
+		t.Fatal(err)
+	}
+	if done := desk.State().Holders[old].Retired; done == nil || done.Witness != "Bruno Ferraz" {
+		t.Fatalf("%+v", done)
+	}
+	// One that is not here is recorded as that.
+	old = strings.TrimPrefix(tasks[1], "retire ")
+	if err := desk.Run(t.Context(), tasks[1], &ceremony.Script{Answers: map[string]string{"retire.where " + old: "elsewhere"}}); err != nil {
+		t.Fatal(err)
+	}
+	if keys := s.slots("E-05"); len(keys) != 3 || desk.State().Holders[old].NotRetired == nil {
+		t.Fatalf("E-05 has %d keys", len(keys))
+	}
+	if err := runAll(desk, &ceremony.Script{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// slots are the keys on a token.
+func (s *stage) slots(sticker string) []keys.SlotKey {
+	s.t.Helper()
+	token := s.openToken(sticker)
+	defer token.Close()
+	info, err := token.Info()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return info.Keys
 }

@@ -170,18 +170,8 @@ func (d *Desk) sign(ctx context.Context, a Attendant, id string) error {
 	if err := d.state.maySign(h); err != nil {
 		return err
 	}
-	there, err := d.waitForToken(ctx, a, h, "sign.token "+id, func(info keys.Info) error { return fitsSigning(h, info) })
+	info, err := d.tokenWithKey(ctx, a, h, "sign.token "+id)
 	if err != nil {
-		return err
-	}
-	info, err := withRootKey(h, there)
-	if err != nil {
-		return err
-	}
-	if err := d.settle(ctx, a, h, info); err != nil {
-		return err
-	}
-	if err := d.show(ctx, a, h, info); err != nil {
 		return err
 	}
 	if err := d.typedWords(ctx, a, h); err != nil {
@@ -200,63 +190,6 @@ func (d *Desk) sign(ctx context.Context, a Attendant, id string) error {
 		Text: []string{"The signature is verified and recorded. Put the token back into its bag."}})
 }
 
-// show looks at the token that holds a key of the trusted root, and records
-// which one it is, and what it has besides to sign the log with and to open
-// backups. Such tokens may be old: what they lack they lack.
-func (d *Desk) show(ctx context.Context, a Attendant, h *HolderState, info keys.Info) error {
-	if !h.ofTrusted() || h.Serial == info.Serial && h.Prepared != nil {
-		return nil
-	}
-	if owner := d.state.HolderOf(info.Serial); owner != nil && owner != h {
-		return fmt.Errorf("token %s is %s's in this ceremony (hint: insert the one that holds the key %.8s)", serialText(info.Serial), owner.Holder.Name, h.Holder.KeyID)
-	}
-	slot, err := rootSlot(h, info)
-	if err != nil {
-		return err
-	}
-	shown := TokenShown{Act: h.act(info.Serial), Slot: slot, Firmware: info.Firmware, FormFactor: info.FormFactor, Evidence: []File{}}
-	var lacks []string
-	err = d.withToken(ctx, info.Serial, func(s *keys.Session) error {
-		for _, other := range []struct {
-			slot   keys.Slot
-			touch  keys.Touch
-			public **keys.PublicKey
-		}{{keys.SlotAuthentication, keys.TouchNever, &shown.Authentication}, {keys.SlotAge, keys.TouchAlways, &shown.Age}} {
-			key, there := info.Key(other.slot)
-			if !there {
-				lacks = append(lacks, fmt.Sprintf("no key in slot %s", other.slot))
-				continue
-			}
-			files, err := d.attested(s, info.Serial, other.slot, key.Public, other.touch)
-			if errors.As(err, new(*keys.AttestationError)) || errors.As(err, new(*keys.NoKeyError)) {
-				lacks = append(lacks, fmt.Sprintf("a key in slot %s that it cannot attest", other.slot))
-				continue
-			}
-			if err != nil {
-				return err
-			}
-			public := key.Public
-			*other.public = &public
-			shown.Evidence = append(shown.Evidence, files...)
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	if h.Serial == info.Serial && shown.Authentication == nil && shown.Age == nil {
-		return nil // it was looked at before
-	}
-	if shown.Authentication == nil {
-		err := a.Tell(ctx, Message{Title: h.Holder.Name + ": the token", Facts: append([]Fact{{"Key", fmt.Sprintf("%.8s, slot %s", h.Holder.KeyID, slot)}}, tokenFacts(info, h.Holder)...),
-			Text: []string{"It has " + strings.Join(lacks, ", and ") + ": it signs the root, and not the log."}})
-		if err != nil {
-			return err
-		}
-	}
-	return d.record(TypeTokenShown, h.Holder.ID, shown)
-}
-
 func fitsSigning(h *HolderState, info keys.Info) error {
 	if !h.ofTrusted() && info.Serial != h.Serial {
 		return fmt.Errorf("%s's token has the serial number %s, this one %s (hint: insert the token with the sticker %s)",
@@ -264,17 +197,6 @@ func fitsSigning(h *HolderState, info keys.Info) error {
 	}
 	_, err := rootSlot(h, info)
 	return err
-}
-
-// withRootKey picks the token that holds the root key, where several are there.
-func withRootKey(h *HolderState, there []keys.Info) (keys.Info, error) {
-	var err error
-	for _, info := range there {
-		if err = fitsSigning(h, info); err == nil {
-			return info, nil
-		}
-	}
-	return keys.Info{}, err
 }
 
 // rootSlot finds the holder's root key by its public key: it may have been
