@@ -130,6 +130,28 @@ func (s *screen) write(keys string) {
 	}
 }
 
+// presses presses Enter until the terminal shows what is looked for: a key that
+// comes too early does not count.
+func (s *screen) presses(what string) {
+	s.t.Helper()
+	for range 30 {
+		s.write("\r")
+		late := time.After(600 * time.Millisecond)
+		for waiting := true; waiting; {
+			text, changed, _ := s.text()
+			if strings.Contains(text, what) {
+				return
+			}
+			select {
+			case <-changed:
+			case <-late:
+				waiting = false
+			}
+		}
+	}
+	s.until(what)
+}
+
 // exit waits for the end and returns the exit status.
 func (s *screen) exit() int {
 	s.t.Helper()
@@ -304,7 +326,7 @@ func (r *people) hold(s *screen) {
 		select {
 		case <-changed:
 			repeated = 0
-		case <-time.After(300 * time.Millisecond): // a key that came too early does not count
+		case <-time.After(600 * time.Millisecond): // a key that came too early does not count
 			repeated++
 		case <-late:
 			s.t.Fatalf("the ceremony does not go on:\n%s", text)
