@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"rootceremony/ceremony"
 	"rootceremony/ceremony/tuf"
@@ -271,4 +272,44 @@ func TestAnotherDirectoryForTheSameVersion(t *testing.T) {
 	}
 	plan = strings.Replace(plan, aborted.dir, next.dir, 1)
 	refused("it has published root v2")
+}
+
+// A draft that was abandoned by mistake, or that nothing else can follow, is
+// taken up again: a renewal makes no other one.
+func TestAbandonedDraftTakenUpAgain(t *testing.T) {
+	first, desk := opened(t)
+	if err := runAll(desk, &ceremony.Script{}); err != nil {
+		t.Fatal(err)
+	}
+	soon := noon.Add(20 * time.Hour).UTC().Format(time.RFC3339)
+	s, desk := first.follow(following(ceremony.Rotate, fmt.Sprintf("[root]\nexpires = %q", soon), members(t, desk)...))
+	runTo(t, desk, "sign bruno")
+	digest := desk.State().Draft.Digest
+	abandon := &ceremony.Script{Answers: map[string]string{"abandon.why": "a mistake", "abandon.elsewhere 1": "chen"}}
+	said := ""
+	abandon.Say = func(m ceremony.Message) { said += strings.Join(m.Text, "\n") }
+	if err := desk.Run(t.Context(), "abandon", abandon); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(said, "No holder of this plan gets a new key") {
+		t.Errorf("not told that this plan makes no other draft: %s", said)
+	}
+	if next, ok := desk.Next(); ok {
+		t.Errorf("%s is next, and nothing can be done but to take it up again", next.ID)
+	}
+	if status := strings.Join(desk.Status(), "\n"); !strings.Contains(status, "make the abandoned draft again") {
+		t.Error(status)
+	}
+	if err := desk.Run(t.Context(), "resume "+digest[:8], &ceremony.Script{Answers: map[string]string{"resume.why": "it was right"}}); err != nil {
+		t.Fatal(err)
+	}
+	if state := desk.State(); state.Draft == nil || state.Draft.Digest != digest || state.Reviewed != nil || len(state.Signatures()) != 1 {
+		t.Fatalf("%+v", state.Draft)
+	}
+	if err := runAll(desk, &ceremony.Script{}); err != nil {
+		t.Fatal(err)
+	}
+	if chain := published(t, s.dir); len(chain) != 2 {
+		t.Fatalf("%d roots", len(chain))
+	}
 }

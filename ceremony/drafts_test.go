@@ -57,6 +57,7 @@ type try struct {
 	root                  *tuf.Root
 	keys                  []ed25519.PrivateKey
 	known, counted, maybe uint
+	before                uint // who may have signed it when it was abandoned before
 }
 
 // node is what has happened so far.
@@ -382,9 +383,31 @@ func (w *world) abandon(n *node, maybe uint) error {
 	err := n.apply(ceremony.TypeDraftAbandoned, data)
 	w.check(n, "abandon", !n.published && !w.complete(t.counted) && t.known&maybe == 0, err)
 	if err == nil {
-		t.maybe, n.live = maybe, false
+		t.maybe, t.before, n.live = maybe|t.before&^t.known, 0, false
 	}
 	return err
+}
+
+// resume takes an abandoned draft up again: only where no other one has, or may
+// have, a signature, and the keys are as they were.
+func (w *world) resume(n *node, draft int) error {
+	t := n.tries[draft]
+	wanted := !n.live && !n.published
+	for i, other := range n.tries {
+		wanted = wanted && (i == draft || other.known|other.maybe == 0)
+	}
+	for i, s := range w.signers {
+		wanted = wanted && (s.old() || t.keys[i].Equal(w.key(n, i)))
+	}
+	err := n.apply(ceremony.TypeDraftResumed, ceremony.DraftResumed{Digest: t.digest, Why: "a test"})
+	w.check(n, "resume", wanted, err)
+	if err != nil {
+		return err
+	}
+	w.must(n, ceremony.TypeDraftReviewed, ceremony.DraftReviewed{Digest: t.digest})
+	t.counted, t.before, t.maybe = t.known, t.maybe, 0
+	n.tries, n.live = append(slices.Delete(n.tries, draft, draft+1), t), true
+	return nil
 }
 
 func (w *world) publish(n *node) error {
@@ -421,7 +444,7 @@ func (w *world) publish(n *node) error {
 func (w *world) mark(n *node) string {
 	var b strings.Builder
 	for _, t := range n.tries {
-		fmt.Fprintf(&b, "%.8s known %b counted %b maybe %b; ", t.digest, t.known, t.counted, t.maybe)
+		fmt.Fprintf(&b, "%.8s known %b counted %b maybe %b %b; ", t.digest, t.known, t.counted, t.maybe, t.before)
 	}
 	fmt.Fprint(&b, n.live, n.published, n.late, n.begun)
 	for _, id := range w.ids {
@@ -442,7 +465,7 @@ func (w *world) walk(n *node) {
 	w.seen[mark] = true
 	complete := 0
 	for i, t := range n.tries {
-		if w.complete(t.known | t.maybe&^t.known) {
+		if w.complete(t.known | t.maybe | t.before) {
 			complete++
 		}
 		if n.published && i == len(n.tries)-1 && !w.complete(t.counted) {
@@ -465,6 +488,9 @@ func (w *world) walk(n *node) {
 		for i := range w.signers {
 			next(func(c *node) error { return w.collect(c, draft, i) })
 		}
+	}
+	for draft := range n.abandonedTries() {
+		next(func(c *node) error { return w.resume(c, draft) })
 	}
 	if !n.live {
 		if len(n.tries) == w.drafts {
@@ -517,7 +543,7 @@ func TestNoTwoDraftsOfOneVersion(t *testing.T) {
 			w := newWorld(t, c.old, c.new, c.drafts, c.kinds...)
 			w.walk(w.first())
 			t.Logf("%d states, %v", len(w.seen), w.happened)
-			for _, what := range []string{"make", "make refused", "sign", "sign refused", "collect", "abandon", "abandon refused", "publish", "publish refused",
+			for _, what := range []string{"make", "make refused", "sign", "sign refused", "collect", "abandon", "abandon refused", "publish", "publish refused", "resume", "resume refused",
 				"two complete, by somebody who was not named"} {
 				if w.happened[what] == 0 {
 					t.Errorf("never: %s", what)

@@ -41,6 +41,7 @@ const (
 	TypeDraftMade         = "draft.made"
 	TypeDraftReviewed     = "draft.reviewed"
 	TypeDraftAbandoned    = "draft.abandoned"
+	TypeDraftResumed      = "draft.resumed"
 	TypeTokenShown        = "token.shown"
 	TypeSignatureIntended = "signature.intended"
 	TypeSignatureMade     = "signature.made"
@@ -349,6 +350,12 @@ type DraftAbandoned struct {
 	Digest string   `json:"digest"`
 	Why    string   `json:"why"`
 	Maybe  []string `json:"maybe"`
+}
+
+// DraftResumed makes an abandoned draft the live one again. It is reviewed anew.
+type DraftResumed struct {
+	Digest string `json:"digest"`
+	Why    string `json:"why"`
 }
 
 // TokenShown: a token that holds a key of the trusted root was looked at. It may

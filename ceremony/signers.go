@@ -136,7 +136,7 @@ func (s *State) CountFacts() []Fact {
 		}
 		facts = append(facts, Fact{label, report.Text(s.signerNames())})
 	}
-	if help := s.canHelp(); len(help) > 0 && s.Plan.Trusted != nil && !s.Enough() {
+	if help := s.canHelp(); len(help) > 0 && s.Draft != nil && s.Plan.Trusted != nil && !s.Enough() && s.abandonedOpen() == nil {
 		facts = append(facts, Fact{"Can help", strings.Join(help, ", ")})
 	}
 	return facts
@@ -157,7 +157,7 @@ func (s *State) countsText() string {
 func (s *State) canHelp() []string {
 	var names []string
 	for _, h := range s.signers() {
-		if s.signedDigest(h) != "" || s.Plan.signedEarlier(h.keyID()) || !s.needed(h) {
+		if s.maySign(h) != nil || !s.needed(h) {
 			continue
 		}
 		which := "both"
@@ -198,7 +198,8 @@ func (s *State) countsFor(h *HolderState) string {
 	return "the new root"
 }
 
-// signed is what a holder has signed of this version, by digest; "" nothing.
+// signedDigest is the draft of this version that a holder has signed, or may
+// have; "" none.
 func (s *State) signedDigest(h *HolderState) string {
 	if h.Signature != nil {
 		return h.Signature.Digest
@@ -220,7 +221,7 @@ func (s *State) maySign(h *HolderState) error {
 	switch digest := s.signedDigest(h); {
 	case digest == "":
 		return nil
-	case digest == s.Draft.Digest:
+	case s.Draft != nil && digest == s.Draft.Digest:
 		return fmt.Errorf("%s has signed version %d already", h.Holder.Name, s.Draft.Version)
 	case h.Signature == nil:
 		return fmt.Errorf("%s may have signed the abandoned draft %.8s elsewhere, and nobody signs two drafts of one version", h.Holder.Name, digest)
@@ -246,7 +247,7 @@ func (s *State) abandonedOpen() error {
 				return fmt.Errorf("the abandoned draft %.8s has all its signatures too: there are two roots of version %d now (hint: see that this one is never published, and find out who signed both)",
 					ab.Draft.Digest, ab.Draft.Version)
 			}
-			return fmt.Errorf("the abandoned draft %.8s has all its signatures: it is root v%d, and another one of that version would part the clients for good (hint: keep its signatures safe; for other contents hold a ceremony that follows on it)",
+			return fmt.Errorf("the abandoned draft %.8s has all its signatures: it is root v%d, and another one of that version would part the clients for good (hint: take it up again and publish it; for other contents hold a ceremony that follows on it)",
 				ab.Draft.Digest, ab.Draft.Version)
 		case good(tallies(ab.Root, s.Plan.previous(), append(signed, maybe...))):
 			var who []string
@@ -338,13 +339,18 @@ func (s *State) draftAbandoned(e transcript.Event) error {
 			ab.Maybe[h.Holder.ID] = h.keyID()
 		}
 	}
+	for id, keyID := range s.resumed {
+		if ab.Signed[keyID] == "" {
+			ab.Maybe[id] = keyID
+		}
+	}
 	for _, id := range data.Maybe {
 		if ab.Maybe[id] == "" {
 			return fmt.Errorf("%q has signed it here, or is no signer", id)
 		}
 	}
 	s.Abandoned = append(s.Abandoned, ab)
-	s.Draft, s.Root, s.Reviewed = nil, nil, nil
+	s.Draft, s.Root, s.Reviewed, s.resumed = nil, nil, nil, nil
 	return nil
 }
 

@@ -43,9 +43,10 @@ type State struct {
 
 	HeadsWaived bool // nobody could sign the sealed log
 
-	signatures []*SignatureMade // all of them, those of abandoned drafts too
-	heads      []string         // heads[n] is the hash of line n; heads[0] of the empty log
-	previous   string           // type of the newest event
+	resumed    map[string]string // who may have signed the live draft elsewhere, when it was abandoned before
+	signatures []*SignatureMade  // all of them, those of abandoned drafts too
+	heads      []string          // heads[n] is the hash of line n; heads[0] of the empty log
+	previous   string            // type of the newest event
 }
 
 // HolderState is one holder's part of it.
@@ -141,6 +142,7 @@ var applied = map[string]func(*State, transcript.Event) error{
 	TypeHandedOver:        (*State).handedOver,
 	TypeDraftMade:         (*State).draftMade,
 	TypeDraftReviewed:     (*State).draftReviewed,
+	TypeDraftResumed:      (*State).draftResumed,
 	TypeDraftAbandoned:    (*State).draftAbandoned,
 	TypeTokenShown:        (*State).tokenShown,
 	TypeSigCollected:      (*State).signatureCollected,

@@ -119,6 +119,11 @@ func (d *Desk) tasks() []Task {
 		tasks = append(tasks, Task{ID: "abandon", Group: GroupSign, Title: "Abandon the draft", State: Ready, Optional: true, Aside: true,
 			Reason: "it must not become a root", do: d.abandon})
 	}
+	for _, ab := range s.Abandoned {
+		if s.resumable(ab) == nil {
+			tasks = append(tasks, d.resumeTask(ab))
+		}
+	}
 	tasks = append(tasks, d.publishTask())
 	for _, drop := range s.Plan.Drops {
 		tasks = append(tasks, d.retireTask(s.Holders[drop.ID]))
@@ -233,6 +238,9 @@ func (d *Desk) reviewTask() Task {
 	}
 	if err := s.abandonedOpen(); err != nil {
 		t.block("waits: " + oneLine(err.Error()))
+	}
+	if err := s.anotherDraft(); err != nil {
+		t.block("waits: " + err.Error())
 	}
 	if lost := s.tooFew(""); len(lost) > 0 {
 		t.block("too few are left to open the backups of " + listed(lost) + ": take the task Start a holder over for them")

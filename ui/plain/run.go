@@ -117,7 +117,7 @@ func taskLines(tasks []ceremony.Task, next string) []string {
 		if group != "" {
 			indent = "  "
 		}
-		if t.Optional && t.Group == ceremony.GroupSign && t.State == ceremony.Ready {
+		if t.Optional && !t.Aside && t.Group == ceremony.GroupSign && t.State == ceremony.Ready {
 			title += ", if they still can"
 		}
 		if t.Reason != "" && (group == "" || t.Reason != waits) {
