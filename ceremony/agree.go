@@ -122,19 +122,15 @@ func (d *Desk) agree(ctx context.Context, a Attendant) error {
 	if err != nil {
 		return err
 	}
-	files := []written{{ResolvedFile, resolved.JSON()}}
-	for i, text := range chain {
-		files = append(files, written{trustedFile(resolved.Trusted.Versions[i].Version), text})
-	}
-	for _, file := range files[1:] { // which the log alone cannot make again
-		if err := d.write(file); err != nil {
+	for i, text := range chain { // which the log alone cannot make again
+		if err := d.write(written{trustedFile(resolved.Trusted.Versions[i].Version), text}); err != nil {
 			return err
 		}
 	}
 	if err := d.record(TypePlanAgreed, "room", PlanAgreed{digest, resolved.JSON(), anchor}); err != nil {
 		return err
 	}
-	return d.write(files[0])
+	return d.write(written{ResolvedFile, resolved.JSON()})
 }
 
 // anchorOf has people say that the first root of the chain is their project's

@@ -278,9 +278,9 @@ func (p *Plan) accountRules(root *tuf.Root) {
 	if len(p.Holders) > 0 && !slices.ContainsFunc(p.Holders, gets) && p.Backup.Quorum > 0 {
 		p.fault("backup", "[backup] is for new keys, and no holder of this plan gets one (hint: leave it out; the backups of keys that stay are those of earlier ceremonies)")
 	}
-	// The same key under two ids would count once here, and twice elsewhere.
+	// A root that we write has no key twice.
 	if len(p.faults) == 0 {
-		p.duplicateRules(root, owner)
+		p.duplicateRules(root)
 	}
 }
 
@@ -290,7 +290,7 @@ func valueOf(root *tuf.Root, id string) string {
 	return key.Value()
 }
 
-func (p *Plan) duplicateRules(root *tuf.Root, owner map[string]string) {
+func (p *Plan) duplicateRules(root *tuf.Root) {
 	ids := map[string]string{}
 	for i, h := range p.Holders {
 		key, _ := root.Key(h.KeyID)
