@@ -174,6 +174,12 @@ func (d *Desk) sign(ctx context.Context, a Attendant, id string) error {
 	if err != nil {
 		return err
 	}
+	if d.state.Plan.Trusted != nil {
+		err := a.Tell(ctx, Message{Title: fmt.Sprintf("%s signs for %s", h.Holder.Name, d.state.countsFor(h)), Facts: d.state.CountFacts()})
+		if err != nil {
+			return err
+		}
+	}
 	if err := d.typedWords(ctx, a, h); err != nil {
 		return err
 	}
@@ -232,7 +238,7 @@ func (d *Desk) typedWords(ctx context.Context, a Attendant, signer *HolderState)
 		return err
 	}
 	prompt := Prompt{ID: "sign.words " + h.ID, Final: true, Message: Message{Title: fmt.Sprintf("%s: sign root v%d", h.Name, d.state.Draft.Version),
-		Facts: append([]Fact{{"SHA-256", grouped(d.state.Draft.Digest)}, {"Counts for", d.state.countsFor(signer)}}, d.state.CountFacts()...),
+		Facts: []Fact{{"SHA-256", grouped(d.state.Draft.Digest)}},
 		Text:  []string{"A signature cannot be taken back. Read the words from the second machine's screen, not from this one."}},
 		Question: "To sign, type " + which + " of the draft:"}
 	if !d.state.Reviewed.SecondMachine {

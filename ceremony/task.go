@@ -286,8 +286,8 @@ func (d *Desk) publishTask() Task {
 
 // tooFewText says how many signatures there are of how many.
 func (s *State) tooFewText() string {
-	if s.Plan.Trusted != nil && s.Draft != nil {
-		return "waits for signatures: " + s.countsText()
+	if counts := s.Counts(); len(counts) == 2 {
+		return fmt.Sprintf("waits for signatures: has %d of %d for the old root, and %d of %d for the new one", counts[0].Have, counts[0].Need, counts[1].Have, counts[1].Need)
 	}
 	return fmt.Sprintf("has %d of %d signatures", len(s.Signatures()), s.Plan.Threshold)
 }
