@@ -211,3 +211,57 @@ func TestEmergencyInPlainMode(t *testing.T) {
 		}
 	}
 }
+
+// From the incident to a draft that can be signed, every answer counted: those
+// of the interview, and those of the ceremony with its list of tasks.
+func TestFromIncidentToDraftInPlainMode(t *testing.T) {
+	t.Parallel()
+	first, next, folder := filepath.Join(t.TempDir(), "first"), filepath.Join(t.TempDir(), "next"), t.TempDir()
+	if out, err := exec.Command(program("rootceremony"), "rehearse", "--auto", first).CombinedOutput(); err != nil {
+		t.Fatalf("%s%v", out, err)
+	}
+	said := []string{"token-stolen", first, "2", ""}
+	count, keys := len(said), len(strings.Join(said, "\n"))+1
+	plan := exec.Command(program("rootceremony"), "plan", "--kind", "revoke", "--plain", folder)
+	plan.Stdin = strings.NewReader(strings.Join(said, "\n") + "\n")
+	if out, err := plan.CombinedOutput(); err != nil {
+		t.Fatalf("%s%v", out, err)
+	}
+	r := &room{t: t, dir: next, args: []string{"--after", first, "--plan", filepath.Join(folder, ceremony.PlanFile)}}
+	r.start()
+	for {
+		question, err := r.prompt()
+		if err != nil {
+			t.Fatalf("it has ended before there was a draft:\n%s", &r.all)
+		}
+		desk, err := ceremony.LookAt(next)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if desk.State().Draft != nil {
+			break
+		}
+		right := "confirmed"
+		if !strings.Contains(question, "How do you know it?") {
+			right, _ = r.rightAnswer(question)
+		}
+		count, keys = count+1, keys+len(right)+1
+		r.answer(right + "\r")
+	}
+	r.answer(":quit\r")
+	r.end()
+	t.Logf("from the incident to the draft: %d answers, %d keystrokes (%d of them a path)", count, keys, len(first))
+	if count > 10 {
+		t.Errorf("%d answers are more than 10", count)
+	}
+	desk, err := ceremony.LookAt(next)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if drops := desk.State().Plan.Drops; len(drops) != 1 || drops[0].Name != "Bruno Ferraz" || drops[0].Reason != ceremony.Stolen {
+		t.Errorf("%+v", drops)
+	}
+	if notices, err := filepath.Glob(filepath.Join(next, "metadata", "*", "notice.md")); err != nil || len(notices) != 1 {
+		t.Errorf("%v %v", notices, err)
+	}
+}
