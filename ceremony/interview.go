@@ -36,6 +36,7 @@ type interview struct {
 	chain   *TrustedChain     // Rotate, Revoke: what the next root follows
 	earlier []*Desk           // ceremonies that know its keys
 	known   map[string]Holder // what they know, by key id
+	missing []string          // heads of those that are not at hand
 }
 
 // Interviewed is what an interview has come to.
