@@ -777,7 +777,7 @@ func (iv *interview) checkNew(s string, replaced []string) error {
 		return err
 	}
 	for _, file := range splitFiles(s) {
-		key, err := readKeyFile(iv.dir, file)
+		key, err := iv.readKey(file)
 		if err != nil {
 			return err
 		}

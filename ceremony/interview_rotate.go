@@ -2,6 +2,7 @@ package ceremony
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -150,6 +151,9 @@ func (iv *interview) know(desk *Desk) {
 
 // paths says from where people name a folder.
 func (iv *interview) paths() string {
+	if !iv.exists("") {
+		return "The plan's folder, " + iv.path + ", is not there yet, and is made in the end: type whole paths."
+	}
 	return "Paths count from the plan's folder, " + iv.path + ", or are whole ones."
 }
 
@@ -221,9 +225,16 @@ func (iv *interview) newestChain() string {
 // askChain asks where the published roots are, and verifies them.
 func (iv *interview) askChain(suggested string) error {
 	p := iv.chainPrompt(suggested)
-	p.Question += " (Enter: " + suggested + ")"
+	if suggested == TrustedDir && !iv.exists("") {
+		p.Enter, suggested = "", ""
+	} else {
+		p.Question += " (Enter: " + suggested + ")"
+	}
 	answer, err := iv.a.Ask(iv.ctx, p, func(s string) error {
 		path := cmp.Or(strings.TrimSpace(s), suggested)
+		if path == "" {
+			return errors.New("a path is needed, as there is no plan's folder with the roots yet")
+		}
 		if err := checkShown(path, maxPathTyped); err != nil {
 			return fmt.Errorf("the path %w", err)
 		}
