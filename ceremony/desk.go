@@ -59,7 +59,8 @@ type Desk struct {
 	only     func() []Task   // what this desk does, where it is not the whole ceremony
 	done     bool            // that it did
 	looked   transcript.Head // of LookAt: what was read
-	lookedAt time.Time       // and when its last line was written
+	lookedAt time.Time       // when its last line was written
+	hadHeads []string        // and the heads that it had before
 	damaged  []string        // backup files that are gone or changed, by name
 
 	mu    sync.Mutex
@@ -236,8 +237,8 @@ func LookAt(dir string) (*Desk, error) {
 		return nil, fmt.Errorf("%s: %w", dir, err)
 	}
 	d := &Desk{dir: dir, state: state, looked: head}
-	if len(events) > 0 {
-		d.lookedAt = events[len(events)-1].Time
+	for _, e := range events {
+		d.lookedAt, d.hadHeads = e.Time, append(d.hadHeads, e.Prev)
 	}
 	return d, nil
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"rootceremony/ceremony/transcript"
 	"rootceremony/keys"
 )
 
@@ -33,25 +34,23 @@ type EarlierBackup struct {
 // readEarlier reads the directories of earlier ceremonies that a plan names,
 // relative to its folder.
 func (p *Plan) readEarlier(now time.Time) ([]Earlier, error) {
-	var all []Earlier
-	for i, dir := range p.Earlier {
-		if !filepath.IsAbs(dir) {
-			dir = filepath.Join(filepath.Dir(p.File), filepath.FromSlash(dir))
-		}
-		desk, err := LookAt(dir)
-		if err == nil && desk.state.Plan == nil {
-			err = fmt.Errorf("%s: no plan was agreed in it", dir)
-		}
-		if err == nil && now.Before(desk.lookedAt.Add(-time.Minute)) {
-			return nil, p.refuse(element("earlier", i), fmt.Errorf("this computer's clock says %s, and the log of the earlier ceremony was written on until %s (hint: set the clock, and compare it with another one)", stamp(now), stamp(desk.lookedAt)))
-		}
+	var all, before []Earlier
+	var read []*Desk
+	for i, dir := range p.earlierDirs() {
+		desk, err := lookEarlier(dir, now)
 		if err != nil {
-			return nil, p.refuse(element("earlier", i), fmt.Errorf("earlier ceremony: %w (hint: name its directory, by its whole path or from this plan's folder)", err))
+			return nil, p.refuse(element("earlier", i), err)
 		}
 		s := desk.state
 		e := Earlier{Name: s.Plan.Name, Head: desk.looked.Hash, Backups: []EarlierBackup{}}
 		if e.Signed, err = p.sameVersion(s); err != nil {
 			return nil, p.refuse(element("earlier", i), fmt.Errorf("%s: %w", dir, err))
+		}
+		for _, old := range s.Plan.Earlier {
+			if !p.sameChain(s) { // who has signed another version than this one may sign here
+				old.Signed = nil
+			}
+			before = append(before, old)
 		}
 		for _, h := range s.Plan.Holders {
 			b := s.Holders[h.ID].backup(keys.BackupKey)
@@ -66,16 +65,78 @@ func (p *Plan) readEarlier(now time.Time) ([]Earlier, error) {
 			}
 			e.Backups = append(e.Backups, one)
 		}
-		all = append(all, e)
+		all, read = append(all, e), append(read, desk)
+	}
+	// What those have read of ceremonies before them holds on: the plan need not
+	// name these too. Where it does, they were read again.
+	for _, old := range before {
+		again := slices.ContainsFunc(read, func(d *Desk) bool { return d.hadHead(old.Head) })
+		if !again && !slices.ContainsFunc(all, func(e Earlier) bool { return e.Head == old.Head }) {
+			all = append(all, old)
+		}
 	}
 	return all, nil
+}
+
+// earlierDirs are the directories of the earlier ceremonies that a plan names.
+func (p *Plan) earlierDirs() []string {
+	dirs := slices.Clone(p.Earlier)
+	for i, dir := range dirs {
+		if !filepath.IsAbs(dir) {
+			dirs[i] = filepath.Join(filepath.Dir(p.File), filepath.FromSlash(dir))
+		}
+	}
+	return dirs
+}
+
+// earlierDirs are the directories that the plan in the ceremony's own names now.
+// The text may have changed since it was agreed: whether they are those earlier
+// ceremonies, their logs tell.
+func (d *Desk) earlierDirs() []string {
+	file := filepath.Join(d.dir, PlanFile)
+	text, err := transcript.ReadFile(file)
+	if err != nil {
+		return nil
+	}
+	p, err := decodePlan(text, file)
+	if err != nil {
+		return nil
+	}
+	return p.earlierDirs()
+}
+
+// lookEarlier looks at the directory of an earlier ceremony, which has agreed on
+// its plan before now.
+func lookEarlier(dir string, now time.Time) (*Desk, error) {
+	desk, err := LookAt(dir)
+	if err == nil && desk.state.Plan == nil {
+		err = fmt.Errorf("%s: no plan was agreed in it", dir)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("earlier ceremony: %w (hint: name its directory, by its whole path or from this plan's folder)", err)
+	}
+	if now.Before(desk.lookedAt.Add(-time.Minute)) {
+		return nil, fmt.Errorf("this computer's clock says %s, and the log of the earlier ceremony was written on until %s (hint: set the clock, and compare it with another one)", stamp(now), stamp(desk.lookedAt))
+	}
+	return desk, nil
+}
+
+// hadHead tells whether the log that was looked at has, or once had, a head.
+func (d *Desk) hadHead(head string) bool {
+	return d.looked.Hash == head || slices.Contains(d.hadHeads, head)
+}
+
+// sameChain tells whether a ceremony was to follow the very root that this plan
+// follows.
+func (p *Plan) sameChain(s *State) bool {
+	return p.Chain != nil && s.Plan.Trusted != nil && s.Plan.Trusted.newest() == p.Chain.agreed().newest()
 }
 
 // sameVersion looks at an earlier ceremony that was to make the very version
 // that is planned now: it must have come to nothing, and whoever has signed
 // there does not sign here.
 func (p *Plan) sameVersion(s *State) ([]string, error) {
-	if p.Chain == nil || s.Plan.Trusted == nil || s.Plan.Trusted.newest() != p.Chain.agreed().newest() {
+	if !p.sameChain(s) {
 		return nil, nil
 	}
 	switch {

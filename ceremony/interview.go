@@ -3,7 +3,9 @@ package ceremony
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -13,6 +15,7 @@ import (
 	"time"
 
 	"rootceremony/ceremony/transcript"
+	"rootceremony/ceremony/tuf"
 	"rootceremony/keys"
 )
 
@@ -27,8 +30,8 @@ const maxAskedRecipients = 20
 type interview struct {
 	ctx  context.Context
 	a    Attendant
-	path string // of the plan's folder
-	dir  *os.Root
+	path string   // of the plan's folder
+	dir  *os.Root // that folder; nil while it is not there
 	now  time.Time
 	plan Plan
 	out  Interviewed
@@ -36,6 +39,7 @@ type interview struct {
 	chain   *TrustedChain     // Rotate, Revoke: what the next root follows
 	earlier []*Desk           // ceremonies that know its keys
 	known   map[string]Holder // what they know, by key id
+	missing []string          // heads of those that are not at hand
 }
 
 // Interviewed is what an interview has come to.
@@ -48,7 +52,8 @@ type Interviewed struct {
 }
 
 // Interview asks for a plan. Its text has comments, and ReadPlan accepts it in
-// dir, where the key files are already. What is not asked has its default and
+// dir, where the key files are already; for a root that follows another there
+// need be no dir yet. What is not asked has its default and
 // can be changed in the text. Errors of the Attendant (ErrBack, ErrLeft) are
 // returned as they are.
 func Interview(ctx context.Context, a Attendant, dir, kind string, now time.Time) (*Interviewed, error) {
@@ -58,19 +63,51 @@ func Interview(ctx context.Context, a Attendant, dir, kind string, now time.Time
 	if kinds[kind] == nil {
 		return nil, fmt.Errorf("kind %q is none of %s, %s, %s", kind, Create, Rotate, Revoke)
 	}
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		return nil, fmt.Errorf("folder of the plan: %w", err)
+	err := iv.openFolder()
+	if errors.Is(err, fs.ErrNotExist) && kind != Create { // it may need no key files: Write makes it
+		err = nil
 	}
-	defer root.Close()
-	iv.dir = root
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if iv.dir != nil {
+			_ = iv.dir.Close()
+		}
+	}()
 	if err := kinds[kind](); err != nil {
 		return nil, err
 	}
 	return &iv.out, nil
 }
 
-// Write writes the files into dir. None is ever replaced.
+// openFolder opens the plan's folder, if it is not open.
+func (iv *interview) openFolder() error {
+	if iv.dir != nil {
+		return nil
+	}
+	root, err := os.OpenRoot(iv.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("the plan's folder %s: %w (hint: make it, and put the public keys of the online roles into it, for instance as keys/timestamp.pub)", iv.path, fs.ErrNotExist)
+	}
+	if err != nil {
+		return fmt.Errorf("folder of the plan: %w", err)
+	}
+	iv.dir = root
+	return nil
+}
+
+// readKey reads a key file in the plan's folder, which people may make while
+// they are asked.
+func (iv *interview) readKey(file string) (tuf.Key, error) {
+	if err := iv.openFolder(); err != nil {
+		return tuf.Key{}, err
+	}
+	return readKeyFile(iv.dir, file)
+}
+
+// Write writes the files into dir, and makes it where it is not there. No file
+// is ever replaced.
 func (i *Interviewed) Write(dir string) error {
 	for _, name := range slices.Sorted(maps.Keys(i.Files)) {
 		if err := transcript.WriteNew(filepath.Join(dir, name), i.Files[name], 0o644); err != nil {
@@ -458,7 +495,7 @@ func (iv *interview) checkFiles(s string) error {
 		if err := checkKeyFile(file); err != nil {
 			return fmt.Errorf("key file %w", err)
 		}
-		key, err := readKeyFile(iv.dir, file)
+		key, err := iv.readKey(file)
 		if err != nil {
 			return err
 		}

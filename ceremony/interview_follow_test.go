@@ -497,3 +497,46 @@ func TestRotateInterviewRefuses(t *testing.T) {
 		t.Error("a plan was written")
 	}
 }
+
+// A root that follows another needs no folder before its plan: the last answer
+// makes it. A first root needs the keys in it.
+func TestPlanInAFolderThatIsNotThere(t *testing.T) {
+	chain := t.TempDir()
+	newChain(t, chain, 2, 3, nextYear, usualRoles(5))
+	newOnline(t, chain)
+	trusted := filepath.Join(chain, "trusted")
+	for kind, script := range map[string]map[string]string{
+		ceremony.Revoke: with("token-stolen", "plan.trusted", "\ntrusted\n"+trusted, "revoke.which", "2"),
+		ceremony.Rotate: {"plan.earlier": "", "plan.trusted": "\ntrusted\n" + trusted, "plan.name": "Example", "plan.changes": "no", "plan.expires": "",
+			"plan.key.name 1": "A", "plan.key.name 2": "B", "plan.key.name 3": "C", "plan.key.name 4": "D", "plan.key.name 5": "E"},
+	} {
+		dir := filepath.Join(t.TempDir(), "new", "folder")
+		a, _, err := interview(t, dir, kind, script)
+		if err != nil {
+			t.Fatalf("%s: %v\n%s", kind, err, a.said.String())
+		}
+		if _, root := drafted(t, dir); root.Version != 3 {
+			t.Errorf("%s: version %d", kind, root.Version)
+		}
+		if !strings.Contains(a.said.String(), "is made in the end: type whole paths") || strings.Contains(a.said.String(), "(Enter: trusted)") {
+			t.Errorf("%s:\n%s", kind, a.said.String())
+		}
+		none := filepath.Join(t.TempDir(), "none")
+		if _, _, err := interview(t, none, kind, map[string]string{}); !errors.Is(err, ceremony.ErrLeft) {
+			t.Errorf("%s: %v", kind, err)
+		}
+		if _, err := os.Stat(none); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s: leaving made the folder: %v", kind, err)
+		}
+	}
+	dir := filepath.Join(t.TempDir(), "new")
+	a, _, err := interview(t, dir, ceremony.Create, nil)
+	if err == nil || !strings.Contains(err.Error(), "hint: make it, and put the public keys") || len(a.asked) > 0 {
+		t.Errorf("%v, asked %v", err, a.asked)
+	}
+	// Key files are asked for, and there is no folder for them.
+	script := with("role-compromised", "plan.trusted", trusted, "revoke.roles", "timestamp", "plan.role.timestamp", "keys/timestamp.pub")
+	if a, _, err = interview(t, dir, ceremony.Revoke, script); err == nil || !strings.Contains(err.Error(), "hint: make it, and put the public keys") {
+		t.Errorf("%v\n%s", err, a.said.String())
+	}
+}

@@ -2,6 +2,7 @@ package ceremony
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"path"
 	"path/filepath"
@@ -195,7 +196,7 @@ func (iv *interview) lost() error {
 	gone := slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return restores(back, id) })
 	switch {
 	case len(rest)+len(back) < need:
-		return iv.noWay()
+		return iv.tooFew(gone)
 	case len(gone) == 0:
 		iv.restoreOnly(back)
 		return nil
@@ -256,7 +257,7 @@ func (iv *interview) inOtherHands(reason string) error {
 		if err := iv.happened(record.QuorumLost); err != nil {
 			return err
 		}
-		return iv.noWay()
+		return iv.tooFew(ids)
 	}
 	return iv.leaveOut(ids, reason, back)
 }
@@ -468,6 +469,9 @@ func (iv *interview) openers(back []restorable) []string {
 
 // lookForBackups finds out which of the keys can be restored, and says so.
 func (iv *interview) lookForBackups(ids []string) ([]restorable, error) {
+	if err := iv.findMakers(ids); err != nil {
+		return nil, err
+	}
 	m := Message{Title: "Backups"}
 	var back []restorable
 	for _, id := range ids {
@@ -485,34 +489,131 @@ func (iv *interview) lookForBackups(ids []string) ([]restorable, error) {
 // backupOf looks for the backup of a root key that opens without the holders of
 // the keys in gone. The error says why there is none.
 func (iv *interview) backupOf(id string, gone []string) (restorable, error) {
-	if len(iv.earlier) == 0 {
-		return restorable{}, fmt.Errorf("whether there is a backup of the key only the folder of an earlier ceremony tells, and none was named")
+	desk := iv.makerOf(id)
+	if desk == nil {
+		return restorable{}, errors.New("whether there is a backup of the key is not known here: only the folder of the ceremony that made it tells, and that is not at hand")
 	}
-	why := fmt.Errorf("there is no backup of the key in %s", listed(iv.plan.Earlier))
-	for _, desk := range iv.earlier {
-		s := desk.state
-		for planned, key := range s.RootKeys() {
-			made, err := tuf.NewKey(key)
-			b := s.Holders[planned].backup(keys.BackupKey)
-			if err != nil || made.ID != id || b == nil {
+	s := desk.state
+	b := s.Holders[s.holdersByKey()[id].ID].backup(keys.BackupKey)
+	if b == nil {
+		return restorable{}, fmt.Errorf("the key was made in %s, without a backup", desk.dir)
+	}
+	r := restorable{id: id, dir: desk.dir, quorum: b.Quorum}
+	able := iv.ableToOpen(s, b, gone)
+	for _, who := range able {
+		r.who = append(r.who, s.recipientName(who))
+	}
+	switch {
+	case len(able) < b.Quorum:
+		return r, fmt.Errorf("the backup wants %d of its recipients, and only %d can open it any more", b.Quorum, len(able))
+	case !desk.holdsFor(b, able):
+		return r, fmt.Errorf("the files of the backup are gone or damaged (hint: put %s back from a copy)", filepath.Join(desk.dir, filepath.FromSlash(path.Dir(b.Files[0].Name))))
+	}
+	return r, nil
+}
+
+// makerOf is the ceremony that made a root key, if it is at hand. Only that one
+// can have backups of it.
+func (iv *interview) makerOf(id string) *Desk {
+	i := slices.IndexFunc(iv.earlier, func(d *Desk) bool {
+		h, there := d.state.holdersByKey()[id]
+		return there && h.Custody != Existing
+	})
+	if i < 0 {
+		return nil
+	}
+	return iv.earlier[i]
+}
+
+// unmade are the keys that no ceremony at hand has made.
+func (iv *interview) unmade(ids []string) []string {
+	return slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return iv.makerOf(id) != nil })
+}
+
+// findMakers looks for the ceremonies that made these keys, going back from
+// those at hand to the ones that they were planned with. It asks for a folder
+// that has backups and is no longer where it was.
+func (iv *interview) findMakers(ids []string) error {
+	for i := 0; i < len(iv.earlier); i++ { // it grows
+		desk := iv.earlier[i]
+		for _, e := range desk.state.Plan.Earlier {
+			have := func(d *Desk) bool { return d.hadHead(e.Head) }
+			if len(iv.unmade(ids)) == 0 {
+				return nil
+			}
+			if slices.ContainsFunc(iv.earlier, have) || slices.Contains(iv.missing, e.Head) {
 				continue
 			}
-			r := restorable{id: id, dir: desk.dir, quorum: b.Quorum}
-			able := iv.ableToOpen(s, b, gone)
-			for _, who := range able {
-				r.who = append(r.who, s.recipientName(who))
+			found, err := iv.findEarlier(desk, e)
+			if err != nil {
+				return err
 			}
-			switch {
-			case len(able) < b.Quorum:
-				why = fmt.Errorf("the backup wants %d of its recipients, and only %d can open it any more", b.Quorum, len(able))
-			case !desk.holdsFor(b, able):
-				why = fmt.Errorf("the files of the backup are gone or damaged (hint: put %s back from a copy)", filepath.Join(desk.dir, filepath.FromSlash(path.Dir(b.Files[0].Name))))
-			default:
-				return r, nil
+			if found == nil {
+				iv.missing = append(iv.missing, e.Head)
+				continue
 			}
+			iv.earlier = append(iv.earlier, found)
+			iv.know(found)
 		}
 	}
-	return restorable{}, why
+	return nil
+}
+
+// findEarlier looks where the plan of a ceremony has an earlier one, and asks
+// for it where it has backups: nil where it is not at hand.
+func (iv *interview) findEarlier(desk *Desk, e Earlier) (*Desk, error) {
+	for _, dir := range desk.earlierDirs() {
+		if found, err := lookEarlier(dir, iv.now); err == nil && found.hadHead(e.Head) {
+			return found, nil
+		}
+	}
+	if len(e.Backups) == 0 {
+		return nil, nil
+	}
+	var found *Desk
+	line := ""
+	err := iv.prompt(Prompt{ID: fmt.Sprint("plan.earlier ", len(iv.missing)+len(iv.earlier)+1), Enter: "not at hand", Question: fmt.Sprintf("The folder of the ceremony %q, with %d backups?", e.Name, len(e.Backups)),
+		Message: Message{Title: "An earlier ceremony", Facts: []Fact{{"Ceremony", e.Name}, {"Planned with it", desk.dir}, {"Head of its log", grouped(e.Head)}},
+			Text: []string{"It made keys that are trusted still, and it is not where the later one had it. " + iv.paths()}}}, &line, func(s string) error {
+		dirs, err := iv.readEarlier([]string{s})
+		if err == nil && !dirs[0].hadHead(e.Head) {
+			err = fmt.Errorf("%s is another ceremony: its log never had the head %.16s", iv.at(s), e.Head)
+		}
+		if err == nil {
+			found = dirs[0]
+		}
+		return err
+	})
+	return found, err
+}
+
+// tooFew is the way on where too few keys are left to sign. That no backup
+// mends that is certain only where the ceremonies that made the lost keys were
+// looked at.
+func (iv *interview) tooFew(ids []string) error {
+	unmade := iv.unmade(ids)
+	if len(unmade) == 0 {
+		return iv.noWay()
+	}
+	var whose []string
+	for _, id := range unmade {
+		whose = append(whose, iv.keyLabel(id))
+	}
+	text := []string{"Too few keys are left to sign a root that clients accept, unless backups bring some back. Whether there are backups is not known here: look at the folders of the ceremonies that made these keys first, on every laptop, medium and safe where a copy may be.",
+		"The folder to begin with is that of the ceremony that made the newest root: it knows the others."}
+	what, err := iv.a.Choose(iv.ctx, Prompt{ID: "revoke.unknown", Message: Message{Title: "Backups are not known of", Text: text, Lines: whose}, Question: "Are there backups of these keys?"}, []Choice{
+		{"look", "perhaps: look for the folders first, and write nothing now"},
+		{"none", "surely none: the keys were made without any"},
+	})
+	switch {
+	case err != nil:
+		return err
+	case what == "none":
+		return iv.noWay()
+	}
+	iv.out.After = Message{Title: "Look for backups first", Text: append(text, "Nothing was written. "+noRace, "With the folders at hand type this again:"),
+		Lines: []string{"rootceremony plan --kind revoke " + iv.path}}
+	return nil
 }
 
 // ableToOpen are the recipients of a backup, by id, who still have what opens
@@ -522,8 +623,23 @@ func (iv *interview) ableToOpen(s *State, b *BackupStored, gone []string) []stri
 	for _, id := range gone {
 		without[fold(iv.known[id].Name)] = true
 	}
+	for id, h := range s.holdersByKey() {
+		if iv.tokenGone(id) {
+			without[fold(h.Name)] = true
+		}
+	}
 	return slices.DeleteFunc(slices.Clone(b.Recipients), func(id string) bool {
 		return !s.opensStill(id, b) || without[fold(s.recipientName(id))]
+	})
+}
+
+// tokenGone tells whether a later ceremony has dropped a root key whose token is
+// gone, or was reset.
+func (iv *interview) tokenGone(id string) bool {
+	return slices.ContainsFunc(iv.earlier, func(d *Desk) bool {
+		return slices.ContainsFunc(d.state.Plan.Drops, func(drop Drop) bool {
+			return drop.KeyID == id && (drop.Reason == Lost || drop.Reason == Stolen || d.state.Holders[drop.ID].Retired != nil)
+		})
 	})
 }
 
@@ -661,7 +777,7 @@ func (iv *interview) checkNew(s string, replaced []string) error {
 		return err
 	}
 	for _, file := range splitFiles(s) {
-		key, err := readKeyFile(iv.dir, file)
+		key, err := iv.readKey(file)
 		if err != nil {
 			return err
 		}

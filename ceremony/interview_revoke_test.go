@@ -80,7 +80,7 @@ func knownBy(damage ...string) func(*testing.T, string) {
 
 // with is what an emergency is asked, with pairs of more or other answers.
 func with(what string, pairs ...string) map[string]string {
-	script := map[string]string{"revoke.what": what, "plan.earlier": "", "plan.name": "Example packages", "plan.reason": ""}
+	script := map[string]string{"revoke.what": what, "plan.earlier": "", "plan.name": "Example packages", "plan.reason": "", "revoke.unknown": "none"}
 	for pair := range slices.Chunk(pairs, 2) {
 		script[pair[0]] = pair[1]
 	}
@@ -113,7 +113,7 @@ var emergencies = []emergency{
 	{name: "token lost, backup files gone", setup: knownBy("private"), script: before("token-lost", "revoke.which", "6\n0\n\n1,1\nAlice\n1"),
 		incident: record.TokenLost, drops: map[int]string{1: "lost"}, keys: 4, want: 3, says: []string{"Alice Costa: the files of the backup are gone or damaged (hint: put DIR/before/private/backups/alice/"}},
 	{name: "token lost, no backup known", script: with("token-lost", "revoke.which", "5"),
-		incident: record.TokenLost, drops: map[int]string{5: "lost"}, keys: 4, want: 3, says: []string{"only the folder of an earlier ceremony tells", "a token with a root key was lost"}},
+		incident: record.TokenLost, drops: map[int]string{5: "lost"}, keys: 4, want: 3, says: []string{"only the folder of the ceremony that made it tells", "a token with a root key was lost"}},
 	{name: "two tokens lost, one backup gone", setup: knownBy("private/backups/alice"), script: before("token-lost", "revoke.which", "1, 2", "revoke.restore", "restore"),
 		incident: record.TokenLost, drops: map[int]string{1: "lost"}, keys: 4, want: 3, says: []string{"First restore the keys", "Bruno Ferraz: the backup is opened by any 3 of Chen Wei, Dana Okafor, Emil Novak and Bank safe"}},
 	{name: "two tokens lost, the rest must all sign", script: with("token-lost", "revoke.which", "1,2", "revoke.threshold", "keep"),
@@ -196,7 +196,7 @@ var emergencies = []emergency{
 		noPlan: true, says: []string{"Alice Costa: the backup wants 3 of its recipients, and only 2 can open it any more", "TUF cannot mend that"}},
 	{name: "quorum lost, no backups", script: with("quorum-lost", "revoke.which", "1,2,3", "revoke.anew", "no"),
 		noPlan: true, says: []string{"TUF cannot mend that", "The notice is a draft", "there is no race"}},
-	{name: "quorum lost, no backups, a new chain", script: anew(with("quorum-lost", "revoke.which", "1,2,3")), most: 20,
+	{name: "quorum lost, no backups, a new chain", script: anew(with("quorum-lost", "revoke.which", "1,2,3")), most: 21,
 		create: true, says: []string{"publish/trust is the re-pinning kit"}},
 	{name: "not that many are lost", script: with("quorum-lost", "revoke.which", "1"),
 		incident: record.TokenLost, drops: map[int]string{1: "lost"}, keys: 4, want: 3},
@@ -351,6 +351,77 @@ func TestStolenTokenThatMustSign(t *testing.T) {
 	a, come, err := interview(t, dir, ceremony.Revoke, before("token-stolen", "revoke.which", "1", "revoke.anew", "no"))
 	if err != nil || come.Files[ceremony.PlanFile] != nil || come.Files[ceremony.NoticeFile] == nil || !strings.Contains(a.said.String(), "TUF cannot mend that") {
 		t.Errorf("%v\n%s", err, a.said.String())
+	}
+}
+
+// After a rotation the backups of keys that stay are in the ceremony before it,
+// to which the newest one leads.
+func TestBackupsOfTheCeremonyBefore(t *testing.T) {
+	first, second, desk := rotatedWithBackups(t)
+	_ = desk.Close()
+	ask := func(script map[string]string) (*person, *ceremony.Interviewed, string) {
+		t.Helper()
+		dir := t.TempDir()
+		script["plan.earlier"] = second.dir
+		a, come, err := interview(t, dir, ceremony.Revoke, script)
+		if err != nil {
+			t.Fatalf("%v\n%s", err, a.said.String())
+		}
+		return a, come, dir
+	}
+	said := func(a *person, want string) {
+		t.Helper()
+		if !strings.Contains(a.said.String(), want) {
+			t.Errorf("nobody said %q:\n%s", want, a.said.String())
+		}
+	}
+	restores := func(come *ceremony.Interviewed, from string) {
+		t.Helper()
+		if len(come.After.Lines) == 0 || come.After.Lines[0] != "rootceremony restore "+from {
+			t.Errorf("type %q", come.After.Lines)
+		}
+	}
+	// Alice's key is the first in the root, Farah's the fifth.
+	a, come, _ := ask(with("token-lost", "revoke.which", "1", "revoke.restore", "restore"))
+	restores(come, first.dir)
+	said(a, "Alice Costa: the backup is opened by any 3 of Bruno Ferraz, Chen Wei, Dana Okafor and Bank safe.") // Emil's token was reset
+
+	lost := func(pairs ...string) map[string]string {
+		return with("quorum-lost", append([]string{"revoke.which", "1,5", "revoke.restore", "restore", "revoke.threshold", "keep"}, pairs...)...)
+	}
+	_, come, _ = ask(lost())
+	if slices.Sort(come.After.Lines); !slices.Equal(come.After.Lines, slices.Sorted(slices.Values([]string{"rootceremony restore " + first.dir, "rootceremony restore " + second.dir}))) {
+		t.Errorf("type %q", come.After.Lines)
+	}
+	// Both are in the plan after that, though it names the newer one alone.
+	_, _, dir := ask(with("token-stolen", "revoke.which", "2"))
+	if r, _ := drafted(t, dir); len(r.Earlier) != 2 || len(r.Earlier[0].Backups) != 1 || len(r.Earlier[1].Backups) != 5 {
+		t.Errorf("earlier: %+v", r.Earlier)
+	}
+
+	// The first one has been moved: it is asked for, by what its log says.
+	moved := filepath.Join(t.TempDir(), "moved")
+	if err := os.Rename(first.dir, moved); err != nil {
+		t.Fatal(err)
+	}
+	a, come, _ = ask(with("token-lost", "revoke.which", "1", "revoke.restore", "restore", "plan.earlier 2", second.dir+"\nnowhere\n"+moved))
+	restores(come, moved)
+	if len(a.refused) != 2 || !strings.Contains(a.refused[0], "another ceremony") {
+		t.Errorf("refused %q", a.refused)
+	}
+	said(a, `The folder of the ceremony "Example packages", with 5 backups?`)
+	// It is not at hand: that there are no backups is never said.
+	script := with("quorum-lost", "revoke.which", "1,2,3", "plan.earlier 2", "", "revoke.unknown", "look")
+	a, come, _ = ask(script)
+	said(a, "Whether there are backups is not known here: look at the folders")
+	if text := a.said.String(); len(come.Files) != 0 || strings.Contains(text, "TUF cannot mend that") || strings.Contains(text, "no backup brings") {
+		t.Errorf("files %v\n%s", come.Files, text)
+	}
+	// A backup that is known of in the newest one is looked for nowhere else.
+	a, come, _ = ask(with("token-lost", "revoke.which", "5", "revoke.restore", "restore"))
+	restores(come, second.dir)
+	if slices.Contains(a.asked, "plan.earlier 2") {
+		t.Errorf("asked %q", a.asked)
 	}
 }
 

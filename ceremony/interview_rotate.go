@@ -2,6 +2,7 @@ package ceremony
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -118,7 +119,7 @@ func (iv *interview) changes() error {
 func (iv *interview) askEarlier() error {
 	line := ""
 	err := iv.prompt(Prompt{ID: "plan.earlier", Enter: "not at hand", Question: "Folder of the ceremony that made the newest root?",
-		Message: Message{Title: "The last ceremony", Text: []string{"Its folder knows who holds which key, and which backups there are. " + iv.paths()}}}, &line, func(s string) error {
+		Message: Message{Title: "The last ceremony", Text: []string{"Its folder knows who holds which key, and which backups there are. Several folders may be typed, with commas, the newest first. " + iv.paths()}}}, &line, func(s string) error {
 		_, err := iv.readEarlier(splitFiles(s))
 		return err
 	})
@@ -133,18 +134,26 @@ func (iv *interview) askEarlier() error {
 		iv.plan.Earlier[i] = filepath.ToSlash(iv.plan.Earlier[i])
 	}
 	for _, desk := range iv.earlier {
-		for id, h := range desk.state.holdersByKey() {
-			if _, there := iv.known[id]; !there { // the first that is named is the newest
-				iv.known[id] = h
-			}
-		}
+		iv.know(desk)
 	}
 	iv.plan.Name = iv.earlier[0].state.Plan.Name
 	return nil
 }
 
+// know takes note of who holds which key. What was known before is newer.
+func (iv *interview) know(desk *Desk) {
+	for id, h := range desk.state.holdersByKey() {
+		if _, there := iv.known[id]; !there {
+			iv.known[id] = h
+		}
+	}
+}
+
 // paths says from where people name a folder.
 func (iv *interview) paths() string {
+	if !iv.exists("") {
+		return "The plan's folder, " + iv.path + ", is not there yet, and is made in the end: type whole paths."
+	}
 	return "Paths count from the plan's folder, " + iv.path + ", or are whole ones."
 }
 
@@ -162,12 +171,9 @@ func (iv *interview) readEarlier(paths []string) ([]*Desk, error) {
 		if err := checkShown(path, maxPathTyped); err != nil {
 			return nil, fmt.Errorf("the path %w", err)
 		}
-		desk, err := LookAt(iv.at(path))
-		if err == nil && desk.state.Plan == nil {
-			err = fmt.Errorf("%s: no plan was agreed in it", iv.at(path))
-		}
+		desk, err := lookEarlier(iv.at(path), iv.now)
 		if err != nil {
-			return nil, fmt.Errorf("earlier ceremony: %w", err)
+			return nil, err
 		}
 		all = append(all, desk)
 	}
@@ -219,9 +225,16 @@ func (iv *interview) newestChain() string {
 // askChain asks where the published roots are, and verifies them.
 func (iv *interview) askChain(suggested string) error {
 	p := iv.chainPrompt(suggested)
-	p.Question += " (Enter: " + suggested + ")"
+	if suggested == TrustedDir && !iv.exists("") {
+		p.Enter, suggested = "", ""
+	} else {
+		p.Question += " (Enter: " + suggested + ")"
+	}
 	answer, err := iv.a.Ask(iv.ctx, p, func(s string) error {
 		path := cmp.Or(strings.TrimSpace(s), suggested)
+		if path == "" {
+			return errors.New("a path is needed, as there is no plan's folder with the roots yet")
+		}
 		if err := checkShown(path, maxPathTyped); err != nil {
 			return fmt.Errorf("the path %w", err)
 		}

@@ -23,7 +23,7 @@ var jobList = []job{
 		open: func(j Jobs, dir string) (*Room, error) { return j.Plan(dir) }},
 	{label: "Run a ceremony, or go on with one", question: "Folder of the ceremony",
 		open: func(j Jobs, dir string) (*Room, error) { return j.Run(dir) }},
-	{label: "Emergency: a token or a key is lost, stolen or seen", question: "Folder for the plan of the way out; make it first if there is none (nothing is written before the last answer)",
+	{label: "Emergency: a token or a key is lost, stolen or seen", question: "Folder for the plan of the way out (it is made with the last answer, if there is none; before that nothing is written)",
 		open: func(j Jobs, dir string) (*Room, error) { return j.Revoke(dir) }},
 	{label: "Restore from a backup: a token is lost, or a PIN forgotten", question: "Folder of the ceremony that made the backup",
 		open: func(j Jobs, dir string) (*Room, error) { return j.Restore(dir) }},

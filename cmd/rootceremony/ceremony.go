@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
 	"io"
 	"maps"
 	"os"
@@ -85,7 +86,7 @@ func planCommand(args []string) error {
 		return err
 	}
 	dir := operands[0]
-	if err := planFree(dir); err != nil {
+	if err := planFree(dir, *kind); err != nil {
 		return err
 	}
 	if onScreen(*plainly) {
@@ -117,11 +118,18 @@ func planCommand(args []string) error {
 	return nil
 }
 
-// planFree tells why no plan can be written in dir.
-func planFree(dir string) error {
-	if info, err := os.Stat(dir); err != nil {
+// planFree tells why no plan of a kind can be written in dir. One that follows a
+// root needs no folder: it is made with the plan. kind "" is not known yet.
+func planFree(dir, kind string) error {
+	info, err := os.Stat(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && kind != ceremony.Create:
+		return nil
+	case errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("%s does not exist (hint: make it, and put the public keys of the online roles into it, for instance as keys/timestamp.pub)", dir)
-	} else if !info.IsDir() {
+	case err != nil:
+		return err
+	case !info.IsDir():
 		return fmt.Errorf("%s is a file (hint: name a directory)", dir)
 	}
 	file := filepath.Join(dir, ceremony.PlanFile)

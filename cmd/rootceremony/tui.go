@@ -111,7 +111,7 @@ func planRoom(dir string) (*ui.Room, error) { return interviewRoom(dir, "") }
 func revokeRoom(dir string) (*ui.Room, error) { return interviewRoom(dir, ceremony.Revoke) }
 
 func interviewRoom(dir, kind string) (*ui.Room, error) {
-	if err := planFree(dir); err != nil {
+	if err := planFree(dir, kind); err != nil {
 		return nil, err
 	}
 	return &ui.Room{Desk: &planDesk{dir: dir, kind: kind, chosen: true}, NoRecord: true}, nil
