@@ -232,6 +232,24 @@ func read(t *testing.T, file string) string {
 	return string(text)
 }
 
+// The shortest plan, a renewal, names no token: whoever signs does so with a tool
+// of their own, and nobody can sign the log.
+func TestStandInRenewal(t *testing.T) {
+	t.Parallel()
+	stay := ""
+	for i, name := range []string{"Ann", "Ben", "Cyd"} {
+		stay += fmt.Sprintf("[[holder]]\nname = %q\nkeyid = \"KEY-%d\"\n", name, i)
+	}
+	dir, _ := standInOf(t, oldPlan(t, filepath.Join(realRoots, "joomla-updates"), "[root]\nexpires = \"365d\"\n"+stay))
+	desk, err := ceremony.LookAt(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := desk.State(); s.Closed == nil || !s.HeadsWaived || s.Exceptions == 0 || len(s.Signatures()) != 3 {
+		t.Errorf("closed %v, heads waived %v, %d exceptions, %d signatures", s.Closed, s.HeadsWaived, s.Exceptions, len(s.Signatures()))
+	}
+}
+
 // Sigstore's root has expired, and its P-256 keys are also those of targets.
 func TestStandInSigstore(t *testing.T) {
 	t.Parallel()
