@@ -279,6 +279,21 @@ func TestStandInSigstore(t *testing.T) {
 		stay += fmt.Sprintf("[[holder]]\nname = \"Holder %d\"\nkeyid = \"KEY-%d\"\n", i, i)
 	}
 	standInOf(t, oldPlan(t, chain, "[root]\nexpires = \"365d\"\n"+stay))
+	// Its natural rotation: who is dropped as a root key stays one of targets.
+	stay = ""
+	for i := range 3 {
+		stay += fmt.Sprintf("[[holder]]\nname = \"Holder %d\"\nkeyid = \"KEY-%d\"\n", i, i)
+	}
+	stay += "[[holder]]\nname = \"Holder 3\"\ntoken = \"N-1\"\n[[drop]]\nname = \"Holder 3\"\nkeyid = \"KEY-3\"\nreason = \"retired\"\n[[drop]]\nkeyid = \"KEY-4\"\nreason = \"lost\"\n"
+	dir, _ = standInOf(t, oldPlan(t, chain, "[root]\nexpires = \"365d\"\n[token]\nalgorithm = \"ecdsa-p256\"\n"+stay))
+	if desk, err = ceremony.LookAt(dir); err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range desk.State().Plan.Drops {
+		if h := desk.State().Holders[d.ID]; h.Retired != nil || h.NotRetired == nil || h.NotRetired.Why != "the key stays in use for the role targets" {
+			t.Errorf("%s: %+v, %+v", d.ID, h.Retired, h.NotRetired)
+		}
+	}
 }
 
 // legacy makes a chain of one root as old projects have them: RSA, P-384, a
