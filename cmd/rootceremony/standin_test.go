@@ -23,6 +23,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"filippo.io/age"
 
@@ -428,7 +429,7 @@ func TestStandInLegacy(t *testing.T) {
 	if n := len(s.Signatures()); n != 5 {
 		t.Errorf("%d signatures", n)
 	}
-	collected, _ := filepath.Glob(filepath.Join(dir, ceremony.StandInsDir, "old-*.42.root.json"))
+	collected, _ := filepath.Glob(filepath.Join(dir, ceremony.StandInsDir, "old-*.42.*.root.json"))
 	if len(collected) != 1 {
 		t.Errorf("of the RSA key: %v", collected)
 	}
@@ -467,7 +468,26 @@ func TestStandInByHand(t *testing.T) {
 	if command.ProcessState.ExitCode() != exitUnfinished || !strings.Contains(said, "the stand-in tokens' PIN is "+ceremony.StandInPIN) {
 		t.Fatalf("%s", said)
 	}
-	hint := regexp.MustCompile(`rootceremony (collect \S+ \S+\.42\.root\.json) takes it in`).FindStringSubmatch(said)
+	// What they have signed of a draft that is abandoned is told of no more.
+	if desk, err = openRehearsal(dir, beginning{}, "", nil); err != nil {
+		t.Fatal(err)
+	}
+	for _, task := range []string{"abandon", "review"} {
+		if err := desk.Run(context.Background(), task, &ceremony.Script{Answers: map[string]string{"abandon.why": "a test"}}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(1100 * time.Millisecond) // the next draft expires later
+	}
+	abandoned, live := desk.State().Abandoned[0].Draft.Digest[:8], desk.State().Draft.Digest[:8]
+	if err := desk.Close(); err != nil {
+		t.Fatal(err)
+	}
+	command = exec.Command(program("rootceremony"), "rehearse", "--plain", dir)
+	out, _ = command.CombinedOutput()
+	if said = string(out); strings.Contains(said, abandoned) || !strings.Contains(said, live+".root.json") {
+		t.Fatalf("%s", said)
+	}
+	hint := regexp.MustCompile(`rootceremony (collect \S+ \S+\.42\.[0-9a-f]{8}\.root\.json) takes it in`).FindStringSubmatch(said)
 	if hint == nil || !strings.Contains(said, "the own tool of Eva (old key) would write") {
 		t.Fatalf("%s", said)
 	}
