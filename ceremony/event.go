@@ -418,7 +418,7 @@ type TokenRetired struct {
 	Backups []string `json:"backups"` // what was said to be destroyed besides
 }
 
-// NotRetired: the token of a dropped key is not at hand.
+// NotRetired: the token of a dropped key is not at hand, or not to be reset.
 type NotRetired struct {
 	Holder string `json:"holder"`
 	Why    string `json:"why"`

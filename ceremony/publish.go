@@ -184,13 +184,17 @@ const nobodyElse = "."
 func (d *Desk) heads(ctx context.Context, a Attendant) error {
 	for {
 		var choices []Choice
-		for _, h := range d.state.headSigners() {
+		likely, others := d.state.headSigners()
+		for _, h := range likely {
 			choices = append(choices, Choice{h.Holder.ID, h.Holder.Name + h.stickerHint()})
 		}
 		if d.state.sealedHead() {
 			choices = append(choices, Choice{nobodyElse, "Nobody else"})
 		} else if d.state.Plan.Trusted != nil {
 			choices = append(choices, Choice{"none", "Nobody here can: go on without, as an exception"})
+		}
+		for _, h := range others {
+			choices = append(choices, Choice{h.Holder.ID, fmt.Sprintf("%s, with the token that holds the key %.8s", h.Holder.Name, h.keyID())})
 		}
 		who, err := a.Choose(ctx, Prompt{ID: "heads.who", Message: Message{Title: "Sign the log",
 			Text: []string{"Whoever signs the log now vouches that it is the record of this day: nobody can change it later without being found out. One holder is enough, more are better."}},
@@ -210,26 +214,30 @@ func (d *Desk) heads(ctx context.Context, a Attendant) error {
 		if err := d.headBy(ctx, a, d.state.Holders[who]); err != nil {
 			return err
 		}
-		if len(d.state.headSigners()) == 0 {
+		if likely, others := d.state.headSigners(); len(likely)+len(others) == 0 {
 			return nil
 		}
 	}
 }
 
 // headSigners are those who can still sign the sealed log: first those of whose
-// tokens it is known that they can.
-func (s *State) headSigners() []*HolderState {
-	var known, perhaps []*HolderState
+// tokens it is known that they can, then those with a token that was not looked
+// at. The others may have none, or one that has no key for it.
+func (s *State) headSigners() (likely, others []*HolderState) {
+	var perhaps []*HolderState
 	for _, h := range s.signers() {
 		switch {
 		case h.hasSigned(s.SealedAt):
 		case h.Prepared != nil:
-			known = append(known, h)
-		case h.Holder.Custody == Existing:
+			likely = append(likely, h)
+		case h.Holder.Custody != Existing:
+		case h.Holder.Token != "" && h.Serial == 0 && h.Key.Public.Algorithm != "":
 			perhaps = append(perhaps, h)
+		default:
+			others = append(others, h)
 		}
 	}
-	return append(known, perhaps...)
+	return append(likely, perhaps...), others
 }
 
 func (d *Desk) headBy(ctx context.Context, a Attendant, h *HolderState) error {

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"rootceremony/ceremony/transcript"
+	"rootceremony/ceremony/tuf"
 	"rootceremony/keys"
 )
 
@@ -23,17 +24,41 @@ func (d *Desk) retireTask(h *HolderState) Task {
 	case h.Retired != nil:
 		t.Reason = "reset"
 	case h.NotRetired != nil:
-		t.Reason = "not here: " + h.NotRetired.Why
+		t.Reason = "not reset: " + h.NotRetired.Why
 	case s.Published == nil:
 		t.block("waits for the root to be published")
 	case s.Sealed != nil:
 		t.block("the ceremony was sealed without it")
+	case len(s.rolesOf(h)) > 0:
+		t.Reason = s.inUse(h)
 	}
 	return t
 }
 
-// The ways in which a token is not at hand.
+// rolesOf are the roles of the new root that a dropped key has still, by its
+// value: a root key may also be one of targets, for example.
+func (s *State) rolesOf(h *HolderState) []string {
+	was, _ := s.Plan.TrustedRoot().Key(h.Holder.KeyID)
+	var roles []string
+	for _, name := range tuf.RoleNames {
+		for _, id := range s.Root.Roles[name].KeyIDs {
+			if key, _ := s.Root.Key(id); key.Value() == was.Value() && !slices.Contains(roles, name) {
+				roles = append(roles, name)
+			}
+		}
+	}
+	return roles
+}
+
+// inUse says why the token of such a key is not reset.
+func (s *State) inUse(h *HolderState) string {
+	roles := s.rolesOf(h)
+	return fmt.Sprintf("the key stays in use for the role%s %s", map[bool]string{true: "s"}[len(roles) > 1], listed(roles))
+}
+
+// Why a token is not reset, where it could be.
 const (
+	another   = "another key on it stays in use"
 	elsewhere = "its holder has it elsewhere, and resets it there"
 	gone      = "it is lost or stolen"
 	noToken   = "the key was on no token"
@@ -43,7 +68,7 @@ const (
 func (d *Desk) retire(ctx context.Context, a Attendant, h *HolderState) error {
 	title := h.Holder.Name + ": retire the token"
 	drop := d.state.dropOf(h)
-	why, err := d.notHere(ctx, a, title, h, drop)
+	why, err := d.notReset(ctx, a, title, h, drop)
 	if err != nil {
 		return err
 	}
@@ -78,16 +103,28 @@ func (d *Desk) retire(ctx context.Context, a Attendant, h *HolderState) error {
 	return d.record(TypeRetired, h.Holder.ID, TokenRetired{Result{h.act(info.Serial), intention}, witness, d.state.backupsToDestroy(drop)})
 }
 
-// notHere asks where the token of a dropped key is: "" means here.
-func (d *Desk) notHere(ctx context.Context, a Attendant, title string, h *HolderState, drop Drop) (string, error) {
-	choices := []Choice{{"here", "The token is here: reset it now"}, {"elsewhere", "Not here: " + elsewhere}, {"gone", "Not here: " + gone}, {"none", "There is none: " + noToken}}
+// notReset tells why the token of a dropped key is not reset: the new root has
+// the key in another role, or people say where the token is. "" means here.
+func (d *Desk) notReset(ctx context.Context, a Attendant, title string, h *HolderState, drop Drop) (string, error) {
+	if len(d.state.rolesOf(h)) > 0 {
+		why := d.state.inUse(h)
+		return why, a.Tell(ctx, Message{Title: title, Facts: []Fact{{"Key", grouped(h.Holder.KeyID)}, {"Dropped as", drop.Reason}},
+			Text: []string{"It is a root key no more, but " + why + ": its token is not reset. That is recorded."}})
+	}
+	choices := []Choice{{"here", "The token is here: reset it now"}, {"elsewhere", "Not here: " + elsewhere}, {"gone", "Not here: " + gone}, {"none", "There is none: " + noToken},
+		{"another", "Not to be reset: " + another}}
+	first := "here"
 	switch {
 	case h.Open != nil: // of a reset, or of a signature, that was interrupted
 	case drop.Reason == Lost || drop.Reason == Stolen:
-		choices = []Choice{choices[2], choices[0], choices[1], choices[3]}
+		first = "gone"
 	case drop.Token == "":
-		choices = []Choice{choices[3], choices[0], choices[1], choices[2]}
+		first = "none"
+	case h.Key.Public.Algorithm == "": // no token that this program knows signs with it
+		first = "elsewhere"
 	}
+	i := slices.IndexFunc(choices, func(c Choice) bool { return c.Key == first })
+	choices = slices.Insert(slices.Delete(slices.Clone(choices), i, i+1), 0, choices[i])
 	text := []string{"The key is no longer trusted by the new root. Whoever still trusts an older one follows it all the same: it should stop to exist."}
 	if h.Open != nil {
 		text = append(text, "An earlier step with its token was interrupted.")
@@ -95,7 +132,7 @@ func (d *Desk) notHere(ctx context.Context, a Attendant, title string, h *Holder
 	where, err := a.Choose(ctx, Prompt{ID: "retire.where " + h.Holder.ID, Message: Message{Title: title,
 		Facts: []Fact{{"Key", grouped(h.Holder.KeyID)}, {"Dropped as", drop.Reason}}, Text: append(text, d.state.backupsToDestroy(drop)...)},
 		Question: "Where is its token?"}, choices)
-	return map[string]string{"elsewhere": elsewhere, "gone": gone, "none": noToken}[where], err
+	return map[string]string{"elsewhere": elsewhere, "gone": gone, "none": noToken, "another": another}[where], err
 }
 
 // tokenToRetire waits for the token that holds the dropped key, or for the one
@@ -134,7 +171,7 @@ func (s *State) stillTrusted(info keys.Info) error {
 	for _, held := range info.Keys {
 		for _, k := range s.Root.Keys {
 			if k.Public == held.Public {
-				return fmt.Errorf("token %s also holds the key %.8s in slot %s, which the new root trusts; it is not reset (hint: move that key first, or leave the token as it is)", serialText(info.Serial), k.ID, held.Slot)
+				return fmt.Errorf("token %s also holds the key %.8s in slot %s, which the new root trusts; it is not reset (hint: take the task again, and say that another key on it stays in use)", serialText(info.Serial), k.ID, held.Slot)
 			}
 		}
 	}
@@ -186,7 +223,7 @@ func (s *State) retireIntended(e transcript.Event) error {
 		return err
 	}
 	h := s.Holders[data.Holder]
-	if h == nil || h.Holder.Custody != Dropped || h.Retired != nil || h.NotRetired != nil || s.Published == nil {
+	if h == nil || h.Holder.Custody != Dropped || h.Retired != nil || h.NotRetired != nil || s.Published == nil || len(s.rolesOf(h)) > 0 {
 		return errors.New("nothing is published, or this is no dropped key whose token is to be reset")
 	}
 	if h.Serial != data.Serial && h.Open == nil && s.HolderOf(data.Serial) == nil {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -267,6 +268,67 @@ func TestRetire(t *testing.T) {
 	if err := runAll(desk, &ceremony.Script{}); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// A key that the new root has in another role stays on its token, and so does
+// another key that it trusts.
+func TestRetireWhatStaysInUse(t *testing.T) {
+	first, desk := opened(t)
+	if err := runAll(desk, &ceremony.Script{}); err != nil {
+		t.Fatal(err)
+	}
+	people := members(t, desk)
+	people[3].drop, people[4].drop = ceremony.Retired, ceremony.Retired
+	head := "[role.targets]\nthreshold = 1\nkeys = [\"keys/dana.pub\"]\n[role.snapshot]\nthreshold = 1\nkeys = [\"keys/emil.pub\"]\n"
+	second, desk := first.follow(following(ceremony.Rotate, head, people...))
+	for name, slot := range map[string]keys.SlotKey{"dana": slotKey(first.slots("D-04"), keys.SlotRoot), "emil": slotKey(first.slots("E-05"), keys.SlotAuthentication)} {
+		if err := transcript.WriteNew(filepath.Join(second.dir, "keys", name+".pub"), []byte(slot.Public.Hex+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	dana, emil := "old-"+people[3].key[:8], "old-"+people[4].key[:8]
+	runTo(t, desk, "retire "+dana)
+	err := desk.Run(t.Context(), "retire "+emil, &ceremony.Script{})
+	if err == nil || !strings.Contains(err.Error(), "which the new root trusts") {
+		t.Fatal(err)
+	}
+	if err := desk.Run(t.Context(), "retire "+emil, &ceremony.Script{Answers: map[string]string{"retire.where " + emil: "another"}}); err != nil {
+		t.Fatal(err)
+	}
+	second.plugged = []string{} // no token is asked for
+	if err := desk.Run(t.Context(), "retire "+dana, &ceremony.Script{Answers: map[string]string{"retire.token " + dana: "none"}}); err != nil {
+		t.Fatal(err)
+	}
+	s := desk.State()
+	if s.Holders[dana].NotRetired == nil || s.Holders[dana].NotRetired.Why != "the key stays in use for the role targets" || s.Holders[emil].NotRetired.Why != "another key on it stays in use" {
+		t.Errorf("%+v, %+v", s.Holders[dana].NotRetired, s.Holders[emil].NotRetired)
+	}
+	if err := runAll(desk, &ceremony.Script{}); err != nil {
+		t.Fatal(err)
+	}
+	if d, e := second.slots("D-04"), second.slots("E-05"); len(d) != 3 || len(e) != 3 {
+		t.Errorf("%d and %d keys are left", len(d), len(e))
+	}
+	// Nor does the log take that one is about to be erased.
+	state := &ceremony.State{}
+	for _, e := range events(t, second.dir) {
+		if e.Type == ceremony.TypeNotRetired && strings.Contains(string(e.Data), dana) {
+			break
+		}
+		if err := state.Apply(e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	serial := state.Holders[dana].Serial
+	data := fmt.Sprintf(`{"holder":%q,"serial":%d,"held":[]}`, dana, serial)
+	err = state.Apply(transcript.Event{Seq: 1, Type: ceremony.TypeRetireIntended, Data: []byte(data)})
+	if err == nil || !strings.Contains(err.Error(), "no dropped key whose token is to be reset") {
+		t.Error(err)
+	}
+}
+
+func slotKey(there []keys.SlotKey, slot keys.Slot) keys.SlotKey {
+	return there[slices.IndexFunc(there, func(k keys.SlotKey) bool { return k.Slot == slot })]
 }
 
 // slots are the keys on a token.

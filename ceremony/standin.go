@@ -33,7 +33,8 @@ import (
 )
 
 // StandInsDir is where a rehearsal with stand-ins keeps the keys that are on no
-// token, as ID.pem, and what is signed with them, as ID.N.root.json.
+// token, as ID.pem, and what is signed with them, as
+// ID.N.DIGEST8.root.json, where those 8 digits begin the draft's SHA-256.
 const StandInsDir = "rehearsal/stand-ins"
 
 // StandInPIN is the PIN of all tokens that stand in for real ones: it protects
@@ -459,7 +460,7 @@ type StandInFile struct {
 
 // SignAsStandIns signs the draft, once it is reviewed, with the stand-ins that
 // are on no token, as their holders' own tools would: each writes a root file,
-// which is to be collected. It returns those that are not.
+// which is to be collected. It returns those of the live draft that are not.
 func (d *Desk) SignAsStandIns() ([]StandInFile, error) {
 	s := d.state
 	if s.Reviewed == nil || s.Draft == nil || s.Sealed != nil {
@@ -474,7 +475,7 @@ func (d *Desk) SignAsStandIns() ([]StandInFile, error) {
 		if err != nil {
 			return nil, err
 		}
-		file := StandInFile{h.Holder.Name, d.path(fmt.Sprintf("%s/%s.%d.root.json", StandInsDir, h.Holder.ID, s.Draft.Version))}
+		file := StandInFile{h.Holder.Name, d.path(fmt.Sprintf("%s/%s.%d.%.8s.root.json", StandInsDir, h.Holder.ID, s.Draft.Version, s.Draft.Digest))}
 		files = append(files, file)
 		if _, err := os.Lstat(file.File); err == nil {
 			continue // signed before

@@ -23,6 +23,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"filippo.io/age"
 
@@ -232,6 +233,24 @@ func read(t *testing.T, file string) string {
 	return string(text)
 }
 
+// The shortest plan, a renewal, names no token: whoever signs does so with a tool
+// of their own, and nobody can sign the log.
+func TestStandInRenewal(t *testing.T) {
+	t.Parallel()
+	stay := ""
+	for i, name := range []string{"Ann", "Ben", "Cyd"} {
+		stay += fmt.Sprintf("[[holder]]\nname = %q\nkeyid = \"KEY-%d\"\n", name, i)
+	}
+	dir, _ := standInOf(t, oldPlan(t, filepath.Join(realRoots, "joomla-updates"), "[root]\nexpires = \"365d\"\n"+stay))
+	desk, err := ceremony.LookAt(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := desk.State(); s.Closed == nil || !s.HeadsWaived || s.Exceptions == 0 || len(s.Signatures()) != 3 {
+		t.Errorf("closed %v, heads waived %v, %d exceptions, %d signatures", s.Closed, s.HeadsWaived, s.Exceptions, len(s.Signatures()))
+	}
+}
+
 // Sigstore's root has expired, and its P-256 keys are also those of targets.
 func TestStandInSigstore(t *testing.T) {
 	t.Parallel()
@@ -261,6 +280,21 @@ func TestStandInSigstore(t *testing.T) {
 		stay += fmt.Sprintf("[[holder]]\nname = \"Holder %d\"\nkeyid = \"KEY-%d\"\n", i, i)
 	}
 	standInOf(t, oldPlan(t, chain, "[root]\nexpires = \"365d\"\n"+stay))
+	// Its natural rotation: who is dropped as a root key stays one of targets.
+	stay = ""
+	for i := range 3 {
+		stay += fmt.Sprintf("[[holder]]\nname = \"Holder %d\"\nkeyid = \"KEY-%d\"\n", i, i)
+	}
+	stay += "[[holder]]\nname = \"Holder 3\"\ntoken = \"N-1\"\n[[drop]]\nname = \"Holder 3\"\nkeyid = \"KEY-3\"\nreason = \"retired\"\n[[drop]]\nkeyid = \"KEY-4\"\nreason = \"lost\"\n"
+	dir, _ = standInOf(t, oldPlan(t, chain, "[root]\nexpires = \"365d\"\n[token]\nalgorithm = \"ecdsa-p256\"\n"+stay))
+	if desk, err = ceremony.LookAt(dir); err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range desk.State().Plan.Drops {
+		if h := desk.State().Holders[d.ID]; h.Retired != nil || h.NotRetired == nil || h.NotRetired.Why != "the key stays in use for the role targets" {
+			t.Errorf("%s: %+v, %+v", d.ID, h.Retired, h.NotRetired)
+		}
+	}
 }
 
 // legacy makes a chain of one root as old projects have them: RSA, P-384, a
@@ -395,7 +429,7 @@ func TestStandInLegacy(t *testing.T) {
 	if n := len(s.Signatures()); n != 5 {
 		t.Errorf("%d signatures", n)
 	}
-	collected, _ := filepath.Glob(filepath.Join(dir, ceremony.StandInsDir, "old-*.42.root.json"))
+	collected, _ := filepath.Glob(filepath.Join(dir, ceremony.StandInsDir, "old-*.42.*.root.json"))
 	if len(collected) != 1 {
 		t.Errorf("of the RSA key: %v", collected)
 	}
@@ -434,7 +468,26 @@ func TestStandInByHand(t *testing.T) {
 	if command.ProcessState.ExitCode() != exitUnfinished || !strings.Contains(said, "the stand-in tokens' PIN is "+ceremony.StandInPIN) {
 		t.Fatalf("%s", said)
 	}
-	hint := regexp.MustCompile(`rootceremony (collect \S+ \S+\.42\.root\.json) takes it in`).FindStringSubmatch(said)
+	// What they have signed of a draft that is abandoned is told of no more.
+	if desk, err = openRehearsal(dir, beginning{}, "", nil); err != nil {
+		t.Fatal(err)
+	}
+	for _, task := range []string{"abandon", "review"} {
+		if err := desk.Run(context.Background(), task, &ceremony.Script{Answers: map[string]string{"abandon.why": "a test"}}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(1100 * time.Millisecond) // the next draft expires later
+	}
+	abandoned, live := desk.State().Abandoned[0].Draft.Digest[:8], desk.State().Draft.Digest[:8]
+	if err := desk.Close(); err != nil {
+		t.Fatal(err)
+	}
+	command = exec.Command(program("rootceremony"), "rehearse", "--plain", dir)
+	out, _ = command.CombinedOutput()
+	if said = string(out); strings.Contains(said, abandoned) || !strings.Contains(said, live+".root.json") {
+		t.Fatalf("%s", said)
+	}
+	hint := regexp.MustCompile(`rootceremony (collect \S+ \S+\.42\.[0-9a-f]{8}\.root\.json) takes it in`).FindStringSubmatch(said)
 	if hint == nil || !strings.Contains(said, "the own tool of Eva (old key) would write") {
 		t.Fatalf("%s", said)
 	}
