@@ -22,8 +22,10 @@ type CollectedRoot struct {
 	Version    int64
 	Digest     string
 	Abandoned  bool // the file is of a draft that was abandoned
+	Rival      bool // it is another root of this version, and people here have signed it
 	Signatures []CollectedSignature
 	Counts     string // how many signatures there are now, of how many
+	Alarm      string // what nobody must overlook; "": nothing
 }
 
 // collectRoot takes the signatures of a root file into the ceremony: one that
@@ -37,11 +39,16 @@ func (d *Desk) collectRoot(data []byte) (*CollectedRoot, error) {
 	}
 	s := d.state
 	digest := digestOf(f.Signed)
-	root, err := s.draftNamed(f, digest)
-	if err != nil {
-		return nil, err
-	}
 	ab := s.abandoned(digest)
+	root := s.Root
+	switch live := s.Draft != nil && s.Draft.Digest == digest; {
+	case live && s.Sealed != nil:
+		return nil, fmt.Errorf("root v%d is published and the ceremony is sealed: no signature is taken any more (hint: the root is good without it)", s.Draft.Version)
+	case !live && (ab == nil || s.Sealed != nil):
+		return d.collectRival(f, digestOf(data))
+	case !live:
+		root = ab.Root
+	}
 	taken := &CollectedRoot{Version: root.Version, Digest: digest, Abandoned: ab != nil}
 	if len(f.Signatures) == 0 {
 		return nil, errors.New("there is no signature in it (hint: it is the draft as it was made here, or its copy: collect what the signer's program has written)")
@@ -62,26 +69,6 @@ func (d *Desk) collectRoot(data []byte) (*CollectedRoot, error) {
 	}
 	taken.Counts = s.countsText()
 	return taken, nil
-}
-
-// draftNamed finds the draft that a file is of.
-func (s *State) draftNamed(f *tuf.File, digest string) (*tuf.Root, error) {
-	if s.Sealed != nil {
-		return nil, fmt.Errorf("root v%d is published and the ceremony is sealed: no signature is taken any more (hint: the root is good without it)", s.Draft.Version)
-	}
-	if s.Draft != nil && s.Draft.Digest == digest {
-		return s.Root, nil
-	}
-	if ab := s.abandoned(digest); ab != nil {
-		return ab.Root, nil
-	}
-	if t := s.Plan.Trusted; t != nil && f.Root.Version <= t.newest().Version {
-		return nil, fmt.Errorf("it is root v%d, and the trusted root is v%d already: this ceremony makes v%d (hint: a signature for a root that is published changes nothing)", f.Root.Version, t.newest().Version, s.Plan.Version)
-	}
-	if s.Draft == nil {
-		return nil, fmt.Errorf("there is no draft yet for which it could be signed (hint: take the task Review root v%d first, and send that draft's file)", s.Plan.Version)
-	}
-	return nil, fmt.Errorf("it is another draft: its SHA-256 is %.16s..., and the live one's %.16s... (hint: send %s of this directory, and have that signed)", digest, s.Draft.Digest, s.Draft.File.Name)
 }
 
 // collectSignature takes one signature in, or says why not. ab is the draft it

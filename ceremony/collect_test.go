@@ -285,6 +285,7 @@ func TestSignaturesThatAreRefused(t *testing.T) {
 	}
 	other := f.Root.Next()
 	other.Version, other.Expires = f.Root.Version, f.Root.Expires.AddDate(0, 0, 1)
+	other.SetRehearsal(true)
 	previous, err := os.ReadFile(filepath.Join(desk.Dir(), ceremony.TrustedDir, "1.root.json"))
 	if err != nil {
 		t.Fatal(err)

@@ -157,11 +157,16 @@ func (p *Plan) sameVersion(s *State) ([]string, error) {
 			signed[id] = true
 		}
 	}
+	for _, r := range s.Rivals {
+		for _, id := range r.By {
+			signed[s.Holders[id].keyID()] = true
+		}
+	}
 	return slices.Sorted(maps.Keys(signed)), nil
 }
 
 // signedEarlier tells whether a key has signed, or may have, an abandoned draft
-// of this version in an earlier ceremony.
+// of this version, or another root, in an earlier ceremony.
 func (r *Resolved) signedEarlier(keyID string) bool {
 	return slices.ContainsFunc(r.Earlier, func(e Earlier) bool { return slices.Contains(e.Signed, keyID) })
 }

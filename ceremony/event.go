@@ -46,6 +46,7 @@ const (
 	TypeSignatureIntended = "signature.intended"
 	TypeSignatureMade     = "signature.made"
 	TypeSigCollected      = "signature.collected"
+	TypeSigRival          = "signature.rival"
 	TypeHeadSigned        = "head.signed"
 	TypeHeadsWaived       = "heads.waived"
 	TypeRootPublished     = "root.published"
@@ -381,6 +382,20 @@ type SignatureCollected struct {
 	Signature string `json:"signature"`
 	Source    string `json:"source"`
 	File      File   `json:"file"`
+}
+
+// SignatureRival is a signature over another root of the version that is made
+// here. Holder is the id of the signer, and "" for a key that only that root
+// itself names. Signed is the canonical signed part of that root, in the first
+// such event of a digest. Source is the SHA-256 of the file that it came in.
+type SignatureRival struct {
+	Holder    string `json:"holder"`
+	Version   int64  `json:"version"`
+	Digest    string `json:"digest"`
+	KeyID     string `json:"key_id"`
+	Signature string `json:"signature"`
+	Source    string `json:"source"`
+	Signed    string `json:"signed,omitempty"`
 }
 
 // HeadSigned: the holder's key in 9a has signed a head of this log.

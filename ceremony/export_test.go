@@ -44,7 +44,7 @@ func (s *State) DraftFile(root *tuf.Root) File {
 // Clone is the state to go on from in two ways: without a replacement.
 func (s *State) Clone() *State {
 	c := *s
-	c.Holders, c.Recipients, c.Abandoned = map[string]*HolderState{}, maps.Clone(s.Recipients), nil
+	c.Holders, c.Recipients, c.Abandoned, c.Rivals = map[string]*HolderState{}, maps.Clone(s.Recipients), nil, slices.Clone(s.Rivals)
 	for id, h := range s.Holders {
 		one := *h
 		c.Holders[id] = &one
@@ -53,6 +53,10 @@ func (s *State) Clone() *State {
 		one := *ab
 		one.Signed, one.Maybe = maps.Clone(ab.Signed), maps.Clone(ab.Maybe)
 		c.Abandoned = append(c.Abandoned, &one)
+	}
+	for i, r := range s.Rivals {
+		one := *r
+		c.Rivals[i] = &one
 	}
 	c.Files, c.signatures, c.heads = slices.Clone(s.Files), slices.Clone(s.signatures), slices.Clone(s.heads)
 	return &c

@@ -139,6 +139,9 @@ func (s *State) CountFacts() []Fact {
 	if help := s.canHelp(); len(help) > 0 && s.Draft != nil && s.Plan.Trusted != nil && !s.Enough() && s.abandonedOpen() == nil {
 		facts = append(facts, Fact{"Can help", strings.Join(help, ", ")})
 	}
+	for _, r := range s.rivals() {
+		facts = append(facts, Fact{"Another root", fmt.Sprintf("%s signed %.8s", listed(s.calledBy(r.By)), r.Digest)})
+	}
 	return facts
 }
 
@@ -209,6 +212,9 @@ func (s *State) signedDigest(h *HolderState) string {
 			return ab.Draft.Digest
 		}
 	}
+	if r := s.rivalOf(h); r != nil {
+		return r.Digest
+	}
 	return ""
 }
 
@@ -217,6 +223,9 @@ func (s *State) signedDigest(h *HolderState) string {
 func (s *State) maySign(h *HolderState) error {
 	if s.Plan.signedEarlier(h.keyID()) {
 		return fmt.Errorf("%s has signed, or may have, an abandoned draft of version %d in an earlier ceremony, and nobody signs two drafts of one version", h.Holder.Name, s.Plan.Version)
+	}
+	if r := s.rivalOf(h); r != nil {
+		return fmt.Errorf("%s has signed another root of version %d, %.8s, and nobody signs two roots of one version", h.Holder.Name, s.Plan.Version, r.Digest)
 	}
 	switch digest := s.signedDigest(h); {
 	case digest == "":
@@ -230,9 +239,15 @@ func (s *State) maySign(h *HolderState) error {
 	}
 }
 
-// abandonedOpen tells which abandoned draft could still become a root, with the
-// signatures that exist or may exist.
+// abandonedOpen tells which other root of this version there is, or which
+// abandoned draft could still become one, with the signatures that exist or may
+// exist.
 func (s *State) abandonedOpen() error {
+	for _, r := range s.rivals() {
+		if r.Complete {
+			return s.secondRoot(r)
+		}
+	}
 	for _, ab := range s.Abandoned {
 		var signed, maybe []string
 		for id := range ab.Signed {

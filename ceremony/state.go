@@ -25,6 +25,7 @@ type State struct {
 	Draft      *DraftMade // the live one
 	Root       *tuf.Root  // what the draft says, once there is one
 	Abandoned  []*Abandoned
+	Rivals     []*Rival // other roots of this version, which signers have signed
 	Reviewed   *DraftReviewed
 	Published  *RootPublished
 	Sealed     *Sealed
@@ -146,6 +147,7 @@ var applied = map[string]func(*State, transcript.Event) error{
 	TypeDraftAbandoned:    (*State).draftAbandoned,
 	TypeTokenShown:        (*State).tokenShown,
 	TypeSigCollected:      (*State).signatureCollected,
+	TypeSigRival:          (*State).signatureRival,
 	TypeSignatureIntended: (*State).signatureIntended,
 	TypeSignatureMade:     (*State).signatureMade,
 	TypeHeadSigned:        (*State).headSigned,

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -252,6 +253,9 @@ func rootCollected(file string, root *ceremony.CollectedRoot) error {
 	if root.Abandoned {
 		draft += ", which was abandoned"
 	}
+	if root.Rival {
+		draft = fmt.Sprintf("ANOTHER ROOT v%d, SHA-256 %s", root.Version, root.Digest)
+	}
 	lines := []string{file + ": " + draft}
 	wrong := 0
 	for _, sig := range root.Signatures {
@@ -262,6 +266,9 @@ func rootCollected(file string, root *ceremony.CollectedRoot) error {
 	}
 	if err := printLines(append(lines, "  "+root.Counts)); err != nil {
 		return err
+	}
+	if root.Alarm != "" {
+		return errors.New(root.Alarm)
 	}
 	if wrong > 0 {
 		return fmt.Errorf("%d of %d signatures in it were not taken", wrong, len(root.Signatures))
