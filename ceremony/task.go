@@ -236,10 +236,7 @@ func (d *Desk) reviewTask() Task {
 	if s.Plan.Backup != nil && (!s.drilled() || !s.copiedEnough()) {
 		t.block("waits for the drill and the copies of the backups")
 	}
-	if err := s.abandonedOpen(); err != nil {
-		t.block("waits: " + oneLine(err.Error()))
-	}
-	if err := s.anotherDraft(); err != nil {
+	if err := cmp.Or(s.abandonedOpen(), s.anotherDraft()); err != nil {
 		t.block("waits: " + err.Error())
 	}
 	if lost := s.tooFew(""); len(lost) > 0 {
