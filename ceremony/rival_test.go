@@ -29,12 +29,18 @@ func (g *gathering) elsewhere(t testing.TB) *ceremony.Desk {
 	for _, d := range s.Plan.Drops {
 		people = append(people, member{name: d.Name, token: d.Token, key: d.KeyID})
 	}
+	return g.planned(t, following(ceremony.Rotate, "", people...))
+}
+
+// planned is a directory of the same project with a plan, before anybody signs.
+func (g *gathering) planned(t testing.TB, plan string) *ceremony.Desk {
+	t.Helper()
 	other := &stage{t: t, dir: t.TempDir(), drawer: g.drawer, shared: g.tokens()}
 	trusted, err := os.ReadFile(filepath.Join(g.dir, ceremony.TrustedDir, "1.root.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, text := range map[string][]byte{ceremony.TrustedDir + "/1.root.json": trusted, ceremony.PlanFile: []byte(following(ceremony.Rotate, "", people...))} {
+	for name, text := range map[string][]byte{ceremony.TrustedDir + "/1.root.json": trusted, ceremony.PlanFile: []byte(plan)} {
 		if err := transcript.WriteWithin(other.dir, name, text, 0o600); err != nil {
 			t.Fatal(err)
 		}
