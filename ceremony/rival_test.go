@@ -283,3 +283,21 @@ func TestRootsOfStrangers(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// A root of a rehearsal is none of a real ceremony.
+func TestRehearsalsRootInARealCeremony(t *testing.T) {
+	s := newStage(t)
+	s.real = true
+	_, desk := s.opened()
+	runToSigning(t, desk, &ceremony.Script{Answers: map[string]string{"preflight.failed": "waive", "preflight.why": "it is a test"}})
+	root := desk.State().Root.Next()
+	root.Version = 1
+	root.SetRehearsal(true)
+	text, err := tuf.Assemble(root, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := desk.Collect(text); err == nil || !strings.Contains(err.Error(), "it is a root of a rehearsal, and this is a real ceremony") {
+		t.Error(err)
+	}
+}
