@@ -1,9 +1,12 @@
 package ceremony
 
 import (
+	"bytes"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"rootceremony/ceremony/tuf"
 )
@@ -15,6 +18,7 @@ type CollectedSignature struct {
 	Taken bool   // it is new, and counts
 	Text  string // one line about it
 	Wrong bool   // it is not good, or must not be taken
+	Alarm string // why there should be no such signature, though it was taken
 }
 
 // CollectedRoot tells what Collect has taken of a root file.
@@ -37,6 +41,12 @@ func (d *Desk) collectRoot(data []byte) (*CollectedRoot, error) {
 	if err != nil {
 		return nil, err
 	}
+	return d.collectParsed(f, digestOf(data))
+}
+
+// collectParsed is collectRoot of a file that was read. Source is the SHA-256 of
+// the file in which its signatures came.
+func (d *Desk) collectParsed(f *tuf.File, source string) (*CollectedRoot, error) {
 	s := d.state
 	digest := digestOf(f.Signed)
 	ab := s.abandoned(digest)
@@ -45,7 +55,7 @@ func (d *Desk) collectRoot(data []byte) (*CollectedRoot, error) {
 	case live && s.Sealed != nil:
 		return nil, fmt.Errorf("root v%d is published and the ceremony is sealed: no signature is taken any more (hint: the root is good without it)", s.Draft.Version)
 	case !live && (ab == nil || s.Sealed != nil):
-		return d.collectRival(f, digestOf(data))
+		return d.collectRival(f, source)
 	case !live:
 		root = ab.Root
 	}
@@ -54,9 +64,12 @@ func (d *Desk) collectRoot(data []byte) (*CollectedRoot, error) {
 		return nil, errors.New("there is no signature in it (hint: it is the draft as it was made here, or its copy: collect what the signer's program has written)")
 	}
 	for _, sig := range f.Signatures {
-		one, err := d.collectSignature(root, ab, digest, sig, digestOf(data))
+		one, err := d.collectSignature(root, ab, digest, sig, source)
 		if err != nil {
 			return nil, err
+		}
+		if one.Alarm != "" {
+			taken.Alarm = fmt.Sprintf("%s: %s", one.Name, one.Alarm)
 		}
 		taken.Signatures = append(taken.Signatures, one)
 	}
@@ -69,6 +82,82 @@ func (d *Desk) collectRoot(data []byte) (*CollectedRoot, error) {
 	}
 	taken.Counts = s.countsText()
 	return taken, nil
+}
+
+// collectSignatureFile takes the file of one signature: keyid and sig, as they
+// lie in metadata. It does not say what was signed, so that it must be good for
+// the live draft, or for an abandoned one.
+func (d *Desk) collectSignatureFile(data []byte) (*CollectedRoot, error) {
+	s := d.state
+	var roots []*tuf.Root
+	if s.Draft != nil {
+		roots = append(roots, s.Root)
+	}
+	for _, ab := range s.Abandoned {
+		roots = append(roots, ab.Root)
+	}
+	if len(roots) == 0 {
+		return nil, fmt.Errorf("there is no draft yet for which it could be signed (hint: take the task Review root v%d first)", s.Plan.Version)
+	}
+	keyID := ""
+	for _, root := range roots {
+		f, err := withSignatures(root.Canonical(), data)
+		if err != nil {
+			return nil, err
+		}
+		sig := f.Signatures[0]
+		keyID = sig.KeyID
+		if s.verifySigned(root, keyID, hex.EncodeToString(sig.Sig)) == nil {
+			return d.collectParsed(f, digestOf(data))
+		}
+	}
+	return nil, fmt.Errorf("it is no good signature by a key %.8s, neither of the live draft nor of an abandoned one (hint: the file does not say what it signs: collect the root file or the folder that it comes from)", keyID)
+}
+
+// withSignatures is a signed part with the signatures of such files.
+func withSignatures(signed []byte, files ...[]byte) (*tuf.File, error) {
+	for _, file := range files {
+		if !json.Valid(file) {
+			return nil, errors.New("the signature file is no JSON, or cut off (hint: have it sent again)")
+		}
+	}
+	text := slices.Concat([]byte(`{"signatures":[`), bytes.Join(files, []byte(",")), []byte(`],"signed":`), signed, []byte("}"))
+	return tuf.Parse(text)
+}
+
+// The kinds of files that are collected.
+const (
+	enrolmentKind = "enrolment"
+	rootKind      = "root"
+	signatureKind = "signature"
+)
+
+// kindOf tells what a file is by the members of its JSON object; "" with an
+// error where it is nothing that is collected. A file that is cut off is what
+// its beginning says.
+func kindOf(data []byte) (string, error) {
+	var names []string
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	token, err := decoder.Token()
+	for err == nil && token == json.Delim('{') && decoder.More() {
+		var name json.Token
+		if name, err = decoder.Token(); err == nil {
+			names = append(names, fmt.Sprint(name))
+			err = decoder.Decode(new(json.RawMessage))
+		}
+	}
+	has := func(name string) bool { return slices.Contains(names, name) }
+	switch {
+	case has("format"):
+		return enrolmentKind, nil
+	case has("signed") && (has("signatures") || err != nil), has("signatures") && err != nil:
+		return rootKind, nil // the reader of root files says where it ends
+	case has("keyid") && has("sig"):
+		return signatureKind, nil
+	case len(bytes.TrimSpace(data)) == 0:
+		return "", errors.New("it is empty")
+	}
+	return "", errors.New(`it is no enrolment file (with "format"), no root file (with "signed" and "signatures") and no signature file (with "keyid" and "sig") (hint: rootceremony enrol, sign and run write them)`)
 }
 
 // collectSignature takes one signature in, or says why not. ab is the draft it
@@ -107,6 +196,9 @@ func (d *Desk) collectSignature(root *tuf.Root, ab *Abandoned, digest string, si
 	if err != nil {
 		return one, err
 	}
+	if one.Alarm, err = d.shouldNotSign(h, source); err != nil {
+		return one, err
+	}
 	collected := SignatureCollected{h.Holder.ID, root.Version, digest, sig.KeyID, signature, source, file.file()}
 	if err := d.record(TypeSigCollected, h.Holder.ID, collected); err != nil {
 		return one, err
@@ -119,5 +211,28 @@ func (d *Desk) collectSignature(root *tuf.Root, ab *Abandoned, digest string, si
 	default:
 		one.Taken, one.Text = true, "taken; it counts for "+s.countsFor(h)
 	}
+	if one.Alarm != "" {
+		one.Text = one.Alarm + "; " + one.Text
+	}
 	return one, d.write(file)
+}
+
+// shouldNotSign records, before it is taken, that a signature came by a key with
+// which nobody should be able to sign, and says so; "" where there is nothing to
+// say. A stolen key whose token was shown here was restored from its backup.
+func (d *Desk) shouldNotSign(h *HolderState, source string) (string, error) {
+	if h.Holder.Custody != Dropped {
+		return "", nil
+	}
+	said, expected := "", ""
+	switch reason := d.state.dropOf(h).Reason; {
+	case reason == Lost:
+		said, expected = "SOMEBODY HAS THIS KEY: the plan says it is lost", "nobody can sign with the lost key"
+	case reason == Stolen && h.Serial == 0:
+		said, expected = "the plan says it is stolen: whoever has it may have signed this", "nobody signs with the stolen key before it is restored from its backup"
+	default:
+		return "", nil
+	}
+	return said, d.Exception(fmt.Sprintf("%s %.8s of %s", expected, h.Holder.KeyID, h.Holder.Name),
+		fmt.Sprintf("a signature by it came in the file with SHA-256 %s", source), "it was kept, and counts for the old root only")
 }

@@ -348,43 +348,169 @@ func TestSignaturesThatAreRefused(t *testing.T) {
 }
 
 // Two copies of the directory go on by themselves, and each collects what was
-// signed at the other: both publish the same root.
+// signed at the other, as it lies there: both publish the same root.
 func TestSignaturesOfTwoCopies(t *testing.T) {
 	g := newGathering(t)
-	one, here := g.duplicate()
-	two, there := g.duplicate()
-	sign := func(desk *ceremony.Desk, ids ...string) []byte {
-		for _, id := range ids {
-			if err := desk.Run(t.Context(), "sign "+id, g.script); err != nil {
+	for _, way := range []string{"folder", "files"} {
+		one, here := g.duplicate()
+		two, there := g.duplicate()
+		for desk, ids := range map[*ceremony.Desk][]string{here: g.signers[:2], there: g.signers[2:]} {
+			for _, id := range ids {
+				if err := desk.Run(t.Context(), "sign "+id, g.script); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		here.Close()
+		for _, s := range []*stage{one, two} { // as it was before the other one collects
+			if err := os.CopyFS(s.dir+".then", os.DirFS(s.dir)); err != nil {
 				t.Fatal(err)
 			}
 		}
-		return assembled(t, desk, ids...)
-	}
-	desk := map[*stage]*ceremony.Desk{one: here, two: there}
-	first, second := sign(here, g.signers[:2]...), sign(there, g.signers[2:]...)
-	var roots [][]byte
-	for s, other := range map[*stage][]byte{one: second, two: first} {
-		collected, err := desk[s].Collect(other)
+		here, err := one.open(clock)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, sig := range collected.Root.Signatures {
-			if !sig.Taken {
-				t.Errorf("%+v", sig)
+		desks := map[*stage]*ceremony.Desk{one: here, two: there}
+		var roots [][]byte
+		for s, other := range map[*stage]*stage{one: two, two: one} {
+			desk := desks[s]
+			want := len(desk.State().Signatures())
+			if way == "folder" {
+				taken, err := desk.CollectFolder(other.dir + ".then")
+				if err != nil || !strings.Contains(taken.Text, "a copy of this ceremony's directory, which went on by itself: only its signatures are taken") || len(taken.Parts) != 5-want {
+					t.Fatalf("%v: %+v", err, taken)
+				}
+				for _, part := range taken.Parts {
+					if part.Err != nil || part.Root == nil || len(part.Root.Signatures) != 1 || !part.Root.Signatures[0].Taken || part.Root.Alarm != "" {
+						t.Errorf("%+v", part)
+					}
+				}
+				if taken, err = desk.CollectFolder(other.dir + ".then"); err != nil || taken.Parts[0].Root.Signatures[0].Taken {
+					t.Errorf("a second time: %v: %+v", err, taken)
+				}
+			} else {
+				files, _ := filepath.Glob(filepath.Join(other.dir+".then", "metadata", "*", "*.sig.json"))
+				if len(files) != 5-want {
+					t.Fatalf("%v", files)
+				}
+				for _, name := range files {
+					text, err := os.ReadFile(name)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if collected, err := desk.Collect(text); err != nil || !collected.Root.Signatures[0].Taken {
+						t.Errorf("%v: %+v", err, collected)
+					}
+				}
 			}
+			if err := desk.Run(t.Context(), "publish", g.script); err != nil {
+				t.Fatal(err)
+			}
+			text, err := os.ReadFile(filepath.Join(s.dir, ceremony.PublishDir, "2.root.json"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			roots = append(roots, text)
 		}
-		if err := desk[s].Run(t.Context(), "publish", g.script); err != nil {
-			t.Fatal(err)
+		if !bytes.Equal(roots[0], roots[1]) || !bytes.Equal(roots[0], g.files["all"]) {
+			t.Errorf("%s: two roots were published", way)
 		}
-		text, err := os.ReadFile(filepath.Join(s.dir, ceremony.PublishDir, "2.root.json"))
+	}
+}
+
+// What is in a folder besides, and what is no folder to collect.
+func TestFoldersThatAreCollected(t *testing.T) {
+	g := newGathering(t)
+	away := g.elsewhere(t)
+	g.signs(t, away, "alice")
+	there, desk := g.duplicate()
+	taken, err := desk.CollectFolder(away.Dir())
+	if err != nil || !strings.Contains(taken.Text, "another ceremony") || len(taken.Parts) != 1 || taken.Parts[0].Root == nil || !strings.Contains(taken.Parts[0].Root.Alarm, "is signed by Alice Costa") {
+		t.Errorf("%v: %+v", err, taken)
+	}
+	if _, err := desk.CollectFolder(there.dir); err == nil || !strings.Contains(err.Error(), "the directory of this ceremony itself") {
+		t.Error(err)
+	}
+	if _, err := desk.CollectFolder(t.TempDir()); err == nil || !strings.Contains(err.Error(), "of folders only ceremony directories are collected") {
+		t.Error(err)
+	}
+	// A draft without signatures, and signatures without their draft.
+	copied, _ := g.duplicate()
+	taken, err = desk.CollectFolder(copied.dir)
+	if err != nil || len(taken.Parts) != 1 || !strings.Contains(taken.Parts[0].Skipped, "there is no signature in it") {
+		t.Errorf("%v: %+v", err, taken)
+	}
+	sig, _ := filepath.Glob(filepath.Join(g.copy.dir, "metadata", "*", "alice.*.sig.json"))
+	text, err := os.ReadFile(sig[0])
+	if err == nil {
+		err = transcript.WriteWithin(copied.dir, "metadata/00000000/alice.sig.json", text, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	taken, err = desk.CollectFolder(copied.dir)
+	if err != nil || len(taken.Parts) != 2 || !strings.Contains(taken.Parts[0].Skipped, "the draft is not in it") {
+		t.Errorf("%v: %+v", err, taken)
+	}
+	// The file of a signature over something else.
+	f, err := tuf.Parse(assembled(t, away, "alice"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := fmt.Appendf(nil, `{"keyid": %q, "sig": "%x"}`, f.Signatures[0].KeyID, f.Signatures[0].Sig)
+	for name, c := range map[string]struct {
+		file []byte
+		want string
+	}{
+		"over another root": {other, "neither of the live draft nor of an abandoned one"},
+		"cut off":           {other[:len(other)-1], "no JSON, or cut off"},
+		"two in one":        {append(slices.Clone(text), text...), "no JSON, or cut off"},
+		"something else":    {[]byte(`{"a": "\"signatures\" rootceremony enrolment"}`), `no enrolment file (with "format"), no root file (with "signed" and "signatures") and no signature file (with "keyid" and "sig")`},
+		"a list":            {[]byte(`["format", "signed"]`), "no enrolment file (with"},
+		"a root, cut off":   {g.files["all"][:len(g.files["all"])/2], "line "},
+		"signed alone":      {[]byte(`{"signed": {}}`), "no enrolment file (with"},
+	} {
+		if _, err := desk.Collect(c.file); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", name, err, c.want)
+		}
+	}
+}
+
+// A signature by a key that nobody should have is valid, and says that the plan
+// is wrong.
+func TestSignaturesByLostAndStolenKeys(t *testing.T) {
+	g := newGathering(t)
+	var people []member
+	s := g.desk.State()
+	for _, h := range s.Plan.Holders[:2] {
+		people = append(people, member{name: h.Name, token: h.Token, key: h.KeyID})
+	}
+	for i, d := range s.Plan.Drops {
+		people = append(people, member{name: d.Name, token: d.Token, key: d.KeyID, drop: []string{ceremony.Lost, ceremony.Stolen, ceremony.Retired}[i]})
+	}
+	desk := g.planned(t, following(ceremony.Rotate, "[root]\nexpires = \"365d\"\nthreshold = 2\n", people...))
+	there := &stage{t: t, dir: desk.Dir(), drawer: g.drawer, shared: g.tokens()}
+	for i, want := range []string{"SOMEBODY HAS THIS KEY: the plan says it is lost", "the plan says it is stolen: whoever has it may have signed this", ""} {
+		id := s.Plan.Drops[i].ID
+		file := there.signedElsewhere(g.script, id)
+		exceptions := desk.State().Exceptions
+		collected, err := desk.Collect(file)
 		if err != nil {
 			t.Fatal(err)
 		}
-		roots = append(roots, text)
-	}
-	if !bytes.Equal(roots[0], roots[1]) || !bytes.Equal(roots[0], g.files["all"]) {
-		t.Error("two roots were published")
+		one := collected.Root.Signatures[0]
+		if !one.Taken || !strings.Contains(one.Text, "it counts for the old root only") || !strings.HasPrefix(one.Text, want) ||
+			one.Alarm != want || (collected.Root.Alarm != "") != (want != "") || (desk.State().Exceptions > exceptions) != (want != "") {
+			t.Errorf("%d: %+v, %d exceptions more", i, collected.Root, desk.State().Exceptions-exceptions)
+		}
+		if got := desk.State().Counts()[0].Have; got != i+1 {
+			t.Errorf("%d signatures count for the old root", got)
+		}
+		exceptions = desk.State().Exceptions
+		if again, err := desk.Collect(file); err != nil || again.Root.Alarm != "" || desk.State().Exceptions != exceptions {
+			t.Errorf("again: %v: %+v", err, again)
+		}
 	}
 }
 

@@ -146,7 +146,7 @@ func parseEnrolment(data []byte) (*enrolment, error) {
 
 // CollectedFile tells what Collect has taken in, or had already.
 type CollectedFile struct {
-	Root    *CollectedRoot // of a root file; the rest is then zero
+	Root    *CollectedRoot // of signatures; the rest is then zero
 	Holder  Holder
 	Serial  uint32
 	Already bool     // the same file was collected before
@@ -154,15 +154,22 @@ type CollectedFile struct {
 }
 
 // Collect takes a file that was made elsewhere into the ceremony: an enrolment,
-// or a root file with signatures. What does not fit is refused, and changes
+// a root file with signatures, or the file of one signature. What does not fit is refused, and changes
 // nothing.
 func (d *Desk) Collect(data []byte) (*CollectedFile, error) {
 	if d.state.Plan == nil {
 		return nil, errors.New("the plan is not agreed yet, so nothing can be collected for it (hint: check the laptop and agree the plan first)")
 	}
-	if !bytes.Contains(data[:min(len(data), 200)], []byte("rootceremony enrolment")) && bytes.Contains(data, []byte(`"signatures"`)) {
-		root, err := d.collectRoot(data)
+	var root *CollectedRoot
+	switch kind, err := kindOf(data); kind {
+	case rootKind:
+		root, err = d.collectRoot(data)
 		return &CollectedFile{Root: root}, err
+	case signatureKind:
+		root, err = d.collectSignatureFile(data)
+		return &CollectedFile{Root: root}, err
+	case "":
+		return nil, err
 	}
 	e, err := parseEnrolment(data)
 	if err != nil {

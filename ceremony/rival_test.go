@@ -29,12 +29,18 @@ func (g *gathering) elsewhere(t testing.TB) *ceremony.Desk {
 	for _, d := range s.Plan.Drops {
 		people = append(people, member{name: d.Name, token: d.Token, key: d.KeyID})
 	}
+	return g.planned(t, following(ceremony.Rotate, "", people...))
+}
+
+// planned is a directory of the same project with a plan, before anybody signs.
+func (g *gathering) planned(t testing.TB, plan string) *ceremony.Desk {
+	t.Helper()
 	other := &stage{t: t, dir: t.TempDir(), drawer: g.drawer, shared: g.tokens()}
 	trusted, err := os.ReadFile(filepath.Join(g.dir, ceremony.TrustedDir, "1.root.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, text := range map[string][]byte{ceremony.TrustedDir + "/1.root.json": trusted, ceremony.PlanFile: []byte(following(ceremony.Rotate, "", people...))} {
+	for name, text := range map[string][]byte{ceremony.TrustedDir + "/1.root.json": trusted, ceremony.PlanFile: []byte(plan)} {
 		if err := transcript.WriteWithin(other.dir, name, text, 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -275,5 +281,23 @@ func TestRootsOfStrangers(t *testing.T) {
 	real := bytes.Replace(file(stranger), []byte(`,"x-rehearsal":true`), nil, 1)
 	if _, err := desk.Collect(real); err == nil || !strings.Contains(err.Error(), "it is a real root, and this is a rehearsal") {
 		t.Errorf("%v", err)
+	}
+}
+
+// A root of a rehearsal is none of a real ceremony.
+func TestRehearsalsRootInARealCeremony(t *testing.T) {
+	s := newStage(t)
+	s.real = true
+	_, desk := s.opened()
+	runToSigning(t, desk, &ceremony.Script{Answers: map[string]string{"preflight.failed": "waive", "preflight.why": "it is a test"}})
+	root := desk.State().Root.Next()
+	root.Version = 1
+	root.SetRehearsal(true)
+	text, err := tuf.Assemble(root, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := desk.Collect(text); err == nil || !strings.Contains(err.Error(), "it is a root of a rehearsal, and this is a real ceremony") {
+		t.Error(err)
 	}
 }

@@ -226,6 +226,9 @@ func openCollector(dir, rootFile, intermediatesFile string) (*ceremony.Desk, err
 }
 
 func collectFile(desk *ceremony.Desk, file string) error {
+	if info, err := os.Stat(file); err == nil && info.IsDir() {
+		return collectFolder(desk, file)
+	}
 	text, err := transcript.ReadFile(file)
 	if err != nil {
 		return err
@@ -245,6 +248,41 @@ func collectFile(desk *ceremony.Desk, file string) error {
 		lines = append(lines, "  "+said)
 	}
 	return printLines(lines)
+}
+
+// collectFolder takes the signatures in a ceremony directory, and says what
+// became of all that lies there.
+func collectFolder(desk *ceremony.Desk, dir string) error {
+	taken, err := desk.CollectFolder(dir)
+	if err != nil {
+		return err
+	}
+	if err := printLines([]string{dir + ": " + taken.Text}); err != nil {
+		return err
+	}
+	refused, found := 0, 0
+	for _, part := range taken.Parts {
+		switch {
+		case part.Root != nil:
+			found++
+			err = rootCollected(part.File, part.Root)
+		case part.Err != nil:
+			err = part.Err
+		default:
+			err = printLines([]string{part.File + ": " + part.Skipped})
+		}
+		if err != nil {
+			report(fmt.Errorf("%s: %w", part.File, err))
+			refused++
+		}
+	}
+	switch {
+	case refused > 0:
+		return fmt.Errorf("%d things in it need a look", refused)
+	case found == 0:
+		return errors.New("there is no signature in it of a draft of this ceremony")
+	}
+	return nil
 }
 
 // rootCollected says what became of every signature in a root file.

@@ -62,7 +62,8 @@ PLAN rehearses a plan that follows on a real chain: other keys, on virtual
 tokens, stand in for every real one. enrol prepares the token of a holder who
 is elsewhere, for the plan that the ceremony has agreed (its plan.resolved.json,
 or a plan.toml whose expiry is a date), in the folder enrolment-ID here; collect
-takes the file that it writes into the ceremony in DIR. sign has a holder who is
+takes the file that it writes into the ceremony in DIR, and signatures: root
+files, *.sig.json, and all in a copy of the directory that went on by itself. sign has a holder who is
 elsewhere review root metadata that others have made, against their own trusted
 copy (--trusted: a root file, or a folder of N.root.json) or a SHA-256 that they
 know from elsewhere, and writes their signature to a file of its own (-o; else
