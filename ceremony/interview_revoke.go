@@ -313,7 +313,11 @@ func (iv *interview) leaveOut(ids []string, reason string, back []restorable) er
 	if err != nil {
 		return err
 	}
+	facts := r.noticeFacts()
+	facts.Rehearsal = iv.chain.Last.Root.Rehearsal()
+	notice := iv.notice(facts)
 	iv.after(r, back)
+	iv.out.After.Facts = append(iv.out.After.Facts, Fact{"Notice", notice + ", a draft for users: fill its gaps and warn them as early as you can"})
 	return nil
 }
 
@@ -793,6 +797,16 @@ func (iv *interview) checkNew(s string, replaced []string) error {
 // NoticeFile is the draft of a notice for users, where an interview writes one.
 const NoticeFile = "notice.md"
 
+// notice drafts the notice for users, beside the plan, and returns its path.
+func (iv *interview) notice(facts record.NoticeFacts) string {
+	name := NoticeFile
+	for n := 2; iv.exists(name); n++ {
+		name = fmt.Sprintf("notice-%d.md", n)
+	}
+	iv.out.Files[name] = record.Notice(facts)
+	return filepath.Join(iv.path, name)
+}
+
 // noWay is the honest answer: no root that clients accept mends this. What is
 // left is a new chain, to which every client is moved by hand, and the words
 // for users.
@@ -825,12 +839,7 @@ func (iv *interview) noWay() error {
 		}
 		facts.New = record.RootFacts{Version: r.Version, Expires: r.Expires, Threshold: r.Threshold, Keys: len(r.Holders)}
 	}
-	notice := NoticeFile
-	for n := 2; iv.exists(notice); n++ {
-		notice = fmt.Sprintf("notice-%d.md", n)
-	}
-	iv.out.Files[notice] = record.Notice(facts)
-	iv.out.After = Message{Title: "What is left", Facts: []Fact{{"Notice", filepath.Join(iv.path, notice)}},
+	iv.out.After = Message{Title: "What is left", Facts: []Fact{{"Notice", iv.notice(facts)}},
 		Text: []string{answer, "The notice is a draft: fill its gaps, have somebody else read it, and publish it on channels that nobody else controls."}}
 	m := &iv.out.After
 	if yes {
