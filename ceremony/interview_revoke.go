@@ -539,16 +539,24 @@ func (iv *interview) unmade(ids []string) []string {
 // that has backups and is no longer where it was.
 func (iv *interview) findMakers(ids []string) error {
 	for i := 0; i < len(iv.earlier); i++ { // it grows
-		desk := iv.earlier[i]
-		for _, e := range desk.state.Plan.Earlier {
-			have := func(d *Desk) bool { return d.hadHead(e.Head) }
+		for _, dir := range iv.earlier[i].earlierDirs() {
+			// Whatever the plan's text has become: what it leads to is known by its log.
+			found, err := lookEarlier(dir, iv.now)
+			if err == nil && !iv.have(found.looked.Hash) && slices.ContainsFunc(iv.earlier[i].state.Plan.Earlier, func(e Earlier) bool { return found.hadHead(e.Head) }) {
+				iv.earlier = append(iv.earlier, found)
+				iv.know(found)
+			}
+		}
+	}
+	for i := 0; i < len(iv.earlier); i++ {
+		for _, e := range iv.earlier[i].state.Plan.Earlier {
 			if len(iv.unmade(ids)) == 0 {
 				return nil
 			}
-			if slices.ContainsFunc(iv.earlier, have) || slices.Contains(iv.missing, e.Head) {
+			if iv.have(e.Head) || slices.Contains(iv.missing, e.Head) {
 				continue
 			}
-			found, err := iv.findEarlier(desk, e)
+			found, err := iv.askFor(iv.earlier[i], e)
 			if err != nil {
 				return err
 			}
@@ -563,14 +571,14 @@ func (iv *interview) findMakers(ids []string) error {
 	return nil
 }
 
-// findEarlier looks where the plan of a ceremony has an earlier one, and asks
-// for it where it has backups: nil where it is not at hand.
-func (iv *interview) findEarlier(desk *Desk, e Earlier) (*Desk, error) {
-	for _, dir := range desk.earlierDirs() {
-		if found, err := lookEarlier(dir, iv.now); err == nil && found.hadHead(e.Head) {
-			return found, nil
-		}
-	}
+// have tells whether the ceremony whose log has, or had, a head is at hand.
+func (iv *interview) have(head string) bool {
+	return slices.ContainsFunc(iv.earlier, func(d *Desk) bool { return d.hadHead(head) })
+}
+
+// askFor asks for a ceremony that is not where the plan of a later one has it,
+// if it has backups: nil where it is not at hand.
+func (iv *interview) askFor(desk *Desk, e Earlier) (*Desk, error) {
 	if len(e.Backups) == 0 {
 		return nil, nil
 	}
