@@ -91,6 +91,9 @@ func (b Budget) text() string {
 	if b.Limit < maxRoot {
 		t = fmt.Sprintf("the root would have %d bytes: over the %d that an ed25519 token signs", b.Bytes, b.Limit)
 	}
+	if b.MostHolders == 0 {
+		t += ", and with these online keys no holder fits"
+	}
 	if len(b.Advice) > 0 {
 		t += " (hint: " + strings.Join(b.Advice, "; or ") + ")"
 	}
@@ -145,10 +148,7 @@ func (r *Resolved) shrink(b Budget) []string {
 			advice = append(advice, fmt.Sprintf("a new key for everybody who keeps an old one saves %d bytes", n))
 		}
 	}
-	switch most := b.MostHolders; {
-	case most == 0:
-		advice = append(advice, "with these online keys no holder fits")
-	case most < len(r.Holders):
+	if most := b.MostHolders; most > 0 && most < len(r.Holders) {
 		advice = append(advice, fmt.Sprintf("with these online keys %d holders fit", most))
 	}
 	return append(advice, r.otherTokens(b)...)

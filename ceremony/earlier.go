@@ -50,7 +50,7 @@ func (p *Plan) readEarlier(now time.Time) ([]Earlier, error) {
 			if !p.sameChain(s) { // who has signed another version than this one may sign here
 				old.Signed = nil
 			}
-			before = append(before, old)
+			before = append(before, s.sinceThen(old))
 		}
 		for _, h := range s.Plan.Holders {
 			b := s.Holders[h.ID].backup(keys.BackupKey)
@@ -76,6 +76,20 @@ func (p *Plan) readEarlier(now time.Time) ([]Earlier, error) {
 		}
 	}
 	return all, nil
+}
+
+// sinceThen is an earlier ceremony without the recipients of backups whose
+// tokens were reset in this one.
+func (s *State) sinceThen(e Earlier) Earlier {
+	e.Backups = slices.Clone(e.Backups)
+	for i, b := range e.Backups {
+		e.Backups[i].Recipients = slices.DeleteFunc(slices.Clone(b.Recipients), func(name string) bool {
+			return slices.ContainsFunc(s.Plan.Drops, func(d Drop) bool {
+				return d.Name != "" && fold(d.Name) == fold(name) && s.Holders[d.ID].Retired != nil
+			})
+		})
+	}
+	return e
 }
 
 // earlierDirs are the directories of the earlier ceremonies that a plan names.
@@ -200,7 +214,7 @@ func (r *Resolved) checkEarlier() error {
 	return nil
 }
 
-// earlierWarnings says what people who left can still open: the root keys of
+// earlierWarnings says what people without a key can still open: the root keys of
 // earlier ceremonies, for clients that trust an older root.
 func (r *Resolved) earlierWarnings() []string {
 	stays := map[string]bool{}
@@ -228,9 +242,9 @@ func (r *Resolved) earlierWarnings() []string {
 			text := ""
 			switch {
 			case len(left) >= b.Quorum:
-				text = fmt.Sprintf("%s, who left, can still open the backup", Group{Any: b.Quorum, Of: left})
+				text = fmt.Sprintf("%s, with no key in this plan, can still open", Group{Any: b.Quorum, Of: left})
 			case len(left) > 0:
-				text = fmt.Sprintf("%s, who left, can still open the backup together with %d of those who stay", counted(left, "and", "people"), b.Quorum-len(left))
+				text = fmt.Sprintf("%s, with no key in this plan, can still open, together with %d of those who stay,", counted(left, "and", "people"), b.Quorum-len(left))
 			default:
 				continue
 			}
@@ -240,7 +254,7 @@ func (r *Resolved) earlierWarnings() []string {
 			byWhom[text] = append(byWhom[text], b.Holder)
 		}
 		for _, text := range order {
-			warnings = append(warnings, fmt.Sprintf("of the earlier ceremony %q: %s of the root key of %s", e.Name, text, counted(byWhom[text], "and", "holders")))
+			warnings = append(warnings, fmt.Sprintf("of the earlier ceremony %q: %s the backup of the root key of %s", e.Name, text, counted(byWhom[text], "and", "holders")))
 		}
 	}
 	return warnings

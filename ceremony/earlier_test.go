@@ -11,7 +11,7 @@ import (
 	"rootceremony/ceremony"
 )
 
-// The check of a plan says what people who left can still open.
+// The check of a plan says what people without a key can still open.
 func TestEarlierCeremonies(t *testing.T) {
 	s, desk := withBackups(t)
 	runTo(t, desk, "review")
@@ -56,10 +56,10 @@ func TestEarlierCeremonies(t *testing.T) {
 	}{
 		{nil, nil},
 		{[]string{"Alice Costa"}, nil},
-		{[]string{"Bruno Ferraz"}, []string{`of the earlier ceremony "Example packages": Bruno Ferraz, who left, can still open the backup together with 2 of those who stay of the root key of Alice Costa, Chen Wei, Dana Okafor and Emil Novak`}},
+		{[]string{"Bruno Ferraz"}, []string{`of the earlier ceremony "Example packages": Bruno Ferraz, with no key in this plan, can still open, together with 2 of those who stay, the backup of the root key of Alice Costa, Chen Wei, Dana Okafor and Emil Novak`}},
 		{[]string{"Bruno Ferraz", "Chen Wei", "Dana Okafor"}, []string{
-			`of the earlier ceremony "Example packages": all of Bruno Ferraz, Chen Wei and Dana Okafor, who left, can still open the backup of the root key of Alice Costa and Emil Novak`,
-			`of the earlier ceremony "Example packages": Chen Wei and Dana Okafor, who left, can still open the backup together with 1 of those who stay of the root key of Bruno Ferraz`}},
+			`of the earlier ceremony "Example packages": all of Bruno Ferraz, Chen Wei and Dana Okafor, with no key in this plan, can still open the backup of the root key of Alice Costa and Emil Novak`,
+			`of the earlier ceremony "Example packages": Chen Wei and Dana Okafor, with no key in this plan, can still open, together with 1 of those who stay, the backup of the root key of Bruno Ferraz`}},
 	} {
 		got, err := check(s.dir, c.gone...)
 		if err != nil {
@@ -73,7 +73,7 @@ func TestEarlierCeremonies(t *testing.T) {
 				t.Errorf("without %v: %q, want %q", c.gone, got.Warnings, want)
 			}
 		}
-		if said := strings.Count(strings.Join(got.Warnings, "\n"), "who left"); c.want == nil && said > 0 {
+		if said := strings.Count(strings.Join(got.Warnings, "\n"), "no key in this plan"); c.want == nil && said > 0 {
 			t.Errorf("without %v: %q", c.gone, got.Warnings)
 		}
 	}

@@ -45,8 +45,8 @@ type interview struct {
 // Interviewed is what an interview has come to.
 type Interviewed struct {
 	// Files are to be written in the plan's folder, where there are none of
-	// their names. Without a PlanFile no root has to be made, and After says
-	// what is to be done instead.
+	// their names. Without a PlanFile no root has to be made, or none can yet,
+	// and After says what is to be done instead.
 	Files map[string][]byte
 	After Message // what people do now
 }
@@ -75,7 +75,7 @@ func Interview(ctx context.Context, a Attendant, dir, kind string, now time.Time
 			_ = iv.dir.Close()
 		}
 	}()
-	if err := kinds[kind](); err != nil {
+	if err := kinds[kind](); err != nil && !errors.Is(err, errKept) {
 		return nil, err
 	}
 	return &iv.out, nil
@@ -129,9 +129,34 @@ func (iv *interview) create() error {
 // planFile is the plan, as people name it in commands.
 func (iv *interview) planFile() string { return filepath.Join(iv.path, PlanFile) }
 
-// finish holds the plan to the rules of all plans, and puts it with what the
-// interview has come to.
+// DraftFile is what was typed, where it makes no plan yet.
+const DraftFile = "plan.draft.toml"
+
+// errKept ends an interview whose plan breaks a rule, with what was typed in a
+// DraftFile.
+var errKept = errors.New("no plan yet")
+
+// finish puts the plan with what the interview has come to, or what was typed
+// where it makes no plan.
 func (iv *interview) finish() (*Resolved, error) {
+	r, err := iv.makePlan()
+	if err == nil || errors.Is(err, ErrBack) || errors.Is(err, ErrLeft) || iv.ctx.Err() != nil {
+		return r, err
+	}
+	name := DraftFile
+	for n := 2; iv.exists(name); n++ {
+		name = fmt.Sprintf("plan.draft-%d.toml", n)
+	}
+	file := filepath.Join(iv.path, name)
+	iv.out.Files = map[string][]byte{name: iv.toml()}
+	iv.out.After = Message{Title: "There is no plan yet", Facts: []Fact{{"What was typed", file}},
+		Text:  []string{"What was typed makes no plan: " + err.Error() + ".", "Nothing that was typed is lost. Change it in that file until this command finds it right, and then rename the file to " + PlanFile + ":"},
+		Lines: []string{"rootceremony check " + file}}
+	return nil, errKept
+}
+
+// makePlan holds the plan to the rules of all plans.
+func (iv *interview) makePlan() (*Resolved, error) {
 	p, err := iv.read()
 	if err != nil {
 		return nil, err
@@ -537,7 +562,7 @@ func (iv *interview) otherAlgorithm(b Budget) error {
 		return err
 	}
 	if !yes {
-		return fmt.Errorf("no plan: %s", b.text())
+		return errors.New(b.text())
 	}
 	iv.plan.Token.Algorithm = keys.P256
 	iv.plan.Token.MinFirmware = firmware[keys.P256].String()

@@ -340,6 +340,7 @@ func TestRenewal(t *testing.T) {
 	script := map[string]string{
 		"plan.earlier": "nowhere\n", "plan.trusted": "elsewhere\nkeys\n", "plan.name": "\nExample packages", "plan.changes": "no",
 		"plan.key.name 1": "\nAlice", "plan.key.name 2": "alice\nBruno", "plan.key.name 3": "陈伟", "plan.key.name 4": "Dana Okafor", "plan.key.name 5": "Dana Silva",
+		"plan.key.token 1": "", "plan.key.token 2": "B-02", "plan.key.token 3": "b-02\n", "plan.key.token 4": "none", "plan.key.token 5": "E-05",
 		"plan.expires": "yesterday\n",
 	}
 	put(t, dir, "keys/none", nil)
@@ -347,7 +348,7 @@ func TestRenewal(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, a.said.String())
 	}
-	if len(a.asked) != 10 || len(a.refused) != 1+2+1+1+1+1 {
+	if len(a.asked) != 15 || len(a.refused) != 1+2+1+1+1+1+1 {
 		t.Errorf("asked %v, refused:\n%s", a.asked, strings.Join(a.refused, "\n"))
 	}
 	for _, want := range []string{"1 to 3, each verified by the one before", "2027-11-22T12:00:00Z", "5, of which 3 must sign", fmt.Sprintf("key %.8s, ed25519", ids[4])} {
@@ -364,7 +365,7 @@ func TestRenewal(t *testing.T) {
 	for _, h := range r.Holders {
 		holders = append(holders, h.ID+" "+h.Token)
 	}
-	if !slices.Equal(holders, []string{"alice ", "bruno ", fmt.Sprintf("key-%.8s ", ids[2]), "dana ", "dana-silva "}) {
+	if !slices.Equal(holders, []string{"alice ", "bruno B-02", fmt.Sprintf("key-%.8s ", ids[2]), "dana ", "dana-silva E-05"}) {
 		t.Errorf("holders %q", holders)
 	}
 	leaveEverywhere(t, freshLike(t, dir), ceremony.Rotate, script, a.asked)
@@ -508,7 +509,8 @@ func TestPlanInAFolderThatIsNotThere(t *testing.T) {
 	for kind, script := range map[string]map[string]string{
 		ceremony.Revoke: with("token-stolen", "plan.trusted", "\ntrusted\n"+trusted, "revoke.which", "2"),
 		ceremony.Rotate: {"plan.earlier": "", "plan.trusted": "\ntrusted\n" + trusted, "plan.name": "Example", "plan.changes": "no", "plan.expires": "",
-			"plan.key.name 1": "A", "plan.key.name 2": "B", "plan.key.name 3": "C", "plan.key.name 4": "D", "plan.key.name 5": "E"},
+			"plan.key.name 1": "A", "plan.key.name 2": "B", "plan.key.name 3": "C", "plan.key.name 4": "D", "plan.key.name 5": "E",
+			"plan.key.token 1": "", "plan.key.token 2": "", "plan.key.token 3": "", "plan.key.token 4": "", "plan.key.token 5": ""},
 	} {
 		dir := filepath.Join(t.TempDir(), "new", "folder")
 		a, _, err := interview(t, dir, kind, script)

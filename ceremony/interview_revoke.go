@@ -313,7 +313,11 @@ func (iv *interview) leaveOut(ids []string, reason string, back []restorable) er
 	if err != nil {
 		return err
 	}
+	facts := r.noticeFacts()
+	facts.Rehearsal = iv.chain.Last.Root.Rehearsal()
+	notice := iv.notice(facts)
 	iv.after(r, back)
+	iv.out.After.Facts = append(iv.out.After.Facts, Fact{"Notice", notice + ", a draft for users: fill its gaps and warn them as early as you can"})
 	return nil
 }
 
@@ -535,16 +539,24 @@ func (iv *interview) unmade(ids []string) []string {
 // that has backups and is no longer where it was.
 func (iv *interview) findMakers(ids []string) error {
 	for i := 0; i < len(iv.earlier); i++ { // it grows
-		desk := iv.earlier[i]
-		for _, e := range desk.state.Plan.Earlier {
-			have := func(d *Desk) bool { return d.hadHead(e.Head) }
+		for _, dir := range iv.earlier[i].earlierDirs() {
+			// Whatever the plan's text has become: what it leads to is known by its log.
+			found, err := lookEarlier(dir, iv.now)
+			if err == nil && !iv.have(found.looked.Hash) && slices.ContainsFunc(iv.earlier[i].state.Plan.Earlier, func(e Earlier) bool { return found.hadHead(e.Head) }) {
+				iv.earlier = append(iv.earlier, found)
+				iv.know(found)
+			}
+		}
+	}
+	for i := 0; i < len(iv.earlier); i++ {
+		for _, e := range iv.earlier[i].state.Plan.Earlier {
 			if len(iv.unmade(ids)) == 0 {
 				return nil
 			}
-			if slices.ContainsFunc(iv.earlier, have) || slices.Contains(iv.missing, e.Head) {
+			if iv.have(e.Head) || slices.Contains(iv.missing, e.Head) {
 				continue
 			}
-			found, err := iv.findEarlier(desk, e)
+			found, err := iv.askFor(iv.earlier[i], e)
 			if err != nil {
 				return err
 			}
@@ -559,14 +571,14 @@ func (iv *interview) findMakers(ids []string) error {
 	return nil
 }
 
-// findEarlier looks where the plan of a ceremony has an earlier one, and asks
-// for it where it has backups: nil where it is not at hand.
-func (iv *interview) findEarlier(desk *Desk, e Earlier) (*Desk, error) {
-	for _, dir := range desk.earlierDirs() {
-		if found, err := lookEarlier(dir, iv.now); err == nil && found.hadHead(e.Head) {
-			return found, nil
-		}
-	}
+// have tells whether the ceremony whose log has, or had, a head is at hand.
+func (iv *interview) have(head string) bool {
+	return slices.ContainsFunc(iv.earlier, func(d *Desk) bool { return d.hadHead(head) })
+}
+
+// askFor asks for a ceremony that is not where the plan of a later one has it,
+// if it has backups: nil where it is not at hand.
+func (iv *interview) askFor(desk *Desk, e Earlier) (*Desk, error) {
 	if len(e.Backups) == 0 {
 		return nil, nil
 	}
@@ -793,6 +805,16 @@ func (iv *interview) checkNew(s string, replaced []string) error {
 // NoticeFile is the draft of a notice for users, where an interview writes one.
 const NoticeFile = "notice.md"
 
+// notice drafts the notice for users, beside the plan, and returns its path.
+func (iv *interview) notice(facts record.NoticeFacts) string {
+	name := NoticeFile
+	for n := 2; iv.exists(name); n++ {
+		name = fmt.Sprintf("notice-%d.md", n)
+	}
+	iv.out.Files[name] = record.Notice(facts)
+	return filepath.Join(iv.path, name)
+}
+
 // noWay is the honest answer: no root that clients accept mends this. What is
 // left is a new chain, to which every client is moved by hand, and the words
 // for users.
@@ -825,12 +847,7 @@ func (iv *interview) noWay() error {
 		}
 		facts.New = record.RootFacts{Version: r.Version, Expires: r.Expires, Threshold: r.Threshold, Keys: len(r.Holders)}
 	}
-	notice := NoticeFile
-	for n := 2; iv.exists(notice); n++ {
-		notice = fmt.Sprintf("notice-%d.md", n)
-	}
-	iv.out.Files[notice] = record.Notice(facts)
-	iv.out.After = Message{Title: "What is left", Facts: []Fact{{"Notice", filepath.Join(iv.path, notice)}},
+	iv.out.After = Message{Title: "What is left", Facts: []Fact{{"Notice", iv.notice(facts)}},
 		Text: []string{answer, "The notice is a draft: fill its gaps, have somebody else read it, and publish it on channels that nobody else controls."}}
 	m := &iv.out.After
 	if yes {

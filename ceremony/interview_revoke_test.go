@@ -181,7 +181,7 @@ var emergencies = []emergency{
 	}, script: with("role-compromised", "revoke.roles", "targets", "revoke.anew", "no"), noPlan: true, says: []string{"A threshold of root keys may be in the hands of others"}},
 	{name: "holder left in anger", setup: knownBy(), script: before("holder-left", "revoke.which", "3"),
 		incident: record.HolderLeft, drops: map[int]string{3: "compromised"}, keys: 4, want: 3,
-		says: []string{`Of the earlier ceremony "Example packages": Chen Wei, who left, can still open`, "a holder of a root key left the project", "any 3 of Alice Costa, Bruno Ferraz, Chen Wei, Dana Okafor and Emil Novak"}},
+		says: []string{`Of the earlier ceremony "Example packages": Chen Wei, with no key in this plan, can still open`, "a holder of a root key left the project", "any 3 of Alice Costa, Bruno Ferraz, Chen Wei, Dana Okafor and Emil Novak"}},
 	{name: "holder left of 2 of 2", setup: chainOf(2, 2), script: with("holder-left", "revoke.which", "2", "revoke.threshold", "lower"),
 		incident: record.HolderLeft, drops: map[int]string{2: "compromised"}, keys: 1, want: 1, says: []string{"one person alone"}},
 	{name: "as many left as sign", setup: chainOf(2, 5), script: with("holder-left", "revoke.which", "1,2,3", "revoke.quorum", "anew", "revoke.anew", "no"), noPlan: true, says: []string{"TUF cannot undo that", "warn users today"}},
@@ -269,6 +269,9 @@ func (e emergency) check(t *testing.T, dir string, come *ceremony.Interviewed) {
 			t.Errorf("a plan was written:\n%s", come.Files[ceremony.PlanFile])
 		}
 		return
+	}
+	if notice := come.Files[ceremony.NoticeFile]; !bytes.Contains(notice, []byte("## What you must do")) {
+		t.Errorf("the notice:\n%s", notice)
 	}
 	r, root := drafted(t, dir)
 	if e.create {
@@ -395,7 +398,7 @@ func TestBackupsOfTheCeremonyBefore(t *testing.T) {
 	}
 	// Both are in the plan after that, though it names the newer one alone.
 	_, _, dir := ask(with("token-stolen", "revoke.which", "2"))
-	if r, _ := drafted(t, dir); len(r.Earlier) != 2 || len(r.Earlier[0].Backups) != 1 || len(r.Earlier[1].Backups) != 5 {
+	if r, _ := drafted(t, dir); len(r.Earlier) != 2 || len(r.Earlier[0].Backups) != 1 || len(r.Earlier[1].Backups) != 5 || slices.Contains(r.Earlier[1].Backups[0].Recipients, "Emil Novak") {
 		t.Errorf("earlier: %+v", r.Earlier)
 	}
 
@@ -442,6 +445,26 @@ func TestNoticeOfANewChain(t *testing.T) {
 	}
 	if mine, err := os.ReadFile(filepath.Join(dir, "notice.md")); err != nil || string(mine) != "mine" {
 		t.Errorf("the other notice: %q, %v", mine, err)
+	}
+}
+
+// The notice beside a revocation's plan has what the plan knows.
+func TestNoticeOfARevocation(t *testing.T) {
+	dir := t.TempDir()
+	usual(t, dir)
+	put(t, dir, "keys/targets.pub", []byte("no key"))
+	a, come, err := interview(t, dir, ceremony.Revoke, with("role-compromised", "revoke.roles", "snapshot", "revoke.keys", "yes"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	notice := string(bytes.Join(bytes.Fields(come.Files[ceremony.NoticeFile]), []byte(" ")))
+	for _, want := range []string{"Root version 3 follows on root version 2.", "3 of 5 before, 3 of 5 from now on", "Roles whose keys are compromised: snapshot.", "Other keys sign for timestamp and snapshot.", "[FILL IN: digest and words"} {
+		if !strings.Contains(notice, want) {
+			t.Errorf("the notice does not say %q:\n%s", want, notice)
+		}
+	}
+	if !strings.Contains(a.said.String(), filepath.Join(dir, ceremony.NoticeFile)) {
+		t.Errorf("nobody said where the notice is:\n%s", a.said.String())
 	}
 }
 

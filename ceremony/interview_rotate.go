@@ -312,7 +312,7 @@ func (iv *interview) who(id string) string {
 }
 
 // oldKey asks what becomes of the n-th root key, from 1. Where nothing changes
-// it stays, and only a name that is not known is asked for.
+// it stays, and only a name and a sticker that are not known are asked for.
 func (iv *interview) oldKey(n int, id string, changes bool) error {
 	what := "stays"
 	if changes {
@@ -340,8 +340,8 @@ func (iv *interview) oldKey(n int, id string, changes bool) error {
 		if err := iv.text(fmt.Sprint("plan.key.name ", n), &h.Name, question, enter, iv.freeName); err != nil {
 			return err
 		}
-		if what == "stays" && changes {
-			err := iv.text(fmt.Sprint("plan.key.token ", n), &h.Token, h.Name+": what is on the token's sticker?", "not known", iv.freeSticker)
+		if what == "stays" {
+			err := iv.text(fmt.Sprint("plan.key.token ", n), &h.Token, h.Name+": what is on the token's sticker?", "none", iv.freeSticker)
 			if err != nil {
 				return err
 			}

@@ -237,8 +237,23 @@ func TestInterviewTooLarge(t *testing.T) {
 		script[fmt.Sprint("plan.holder.site ", i)] = ""
 	}
 	script["plan.ecdsa"] = "no"
-	if _, err := interviewed(&answers{t: t, script: script}, dir); err == nil || !strings.Contains(err.Error(), "3161 bytes") {
-		t.Errorf("no: %v", err)
+	// What was typed is kept, and is no plan: neither is any other file touched.
+	for _, name := range []string{DraftFile, "plan.draft-2.toml"} {
+		come, err := Interview(t.Context(), &answers{t: t, script: script}, dir, Create, planNow)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := come.Write(dir); err != nil {
+			t.Fatal(err)
+		}
+		if len(come.Files) != 1 || come.Files[name] == nil || !strings.Contains(strings.Join(come.After.Text, " "), "3161 bytes") || come.After.Lines[0] != "rootceremony check "+filepath.Join(dir, name) {
+			t.Errorf("%v: %+v", come.Files, come.After)
+		}
+		if p, err := ReadPlan(filepath.Join(dir, name)); err != nil {
+			t.Error(err)
+		} else if _, err := p.Resolve(planNow); err == nil || !strings.Contains(err.Error(), "3161 bytes") || len(p.Holders) != 8 {
+			t.Errorf("%d holders: %v", len(p.Holders), err)
+		}
 	}
 	script["plan.ecdsa"] = "yes"
 	text, err := interviewed(&answers{t: t, script: script}, dir)

@@ -32,25 +32,41 @@ func (d *Desk) writeNotice() error {
 	return err
 }
 
+// noticeFacts is what a ceremony knows for the notice of its live draft.
 func (s *State) noticeFacts() record.NoticeFacts {
-	old, root := s.Plan.TrustedRoot(), s.Root
-	digest, _ := hex.DecodeString(s.Draft.Digest)
-	facts := record.NoticeFacts{Project: s.Plan.Name, Incident: s.Plan.Incident, Roles: s.Plan.Compromised, Reason: s.Plan.Reason,
-		New: rootFacts(root), Digest: digest, Repin: s.Plan.repins(), Rehearsal: s.Plan.Rehearsal}
+	facts := s.Plan.noticeFacts()
+	facts.New = rootFacts(s.Root)
+	facts.Digest, _ = hex.DecodeString(s.Draft.Digest)
+	old := s.Plan.TrustedRoot()
 	if old == nil {
 		return facts
 	}
-	facts.Old = rootFacts(old)
-	for _, d := range s.Plan.Drops {
-		facts.Dropped = append(facts.Dropped, record.DroppedKey{KeyID: d.KeyID, Reason: d.Reason})
-	}
-	for _, id := range root.Roles[tuf.RoleRoot].KeyIDs {
+	for _, id := range s.Root.Roles[tuf.RoleRoot].KeyIDs {
 		if !slices.Contains(old.Roles[tuf.RoleRoot].KeyIDs, id) {
 			facts.Added = append(facts.Added, id)
 		}
 	}
+	return facts
+}
+
+// noticeFacts is what a plan knows for a notice before there is a draft.
+func (r *Resolved) noticeFacts() record.NoticeFacts {
+	facts := record.NoticeFacts{Project: r.Name, Incident: r.Incident, Roles: r.Compromised, Reason: r.Reason, Repin: r.repins(), Rehearsal: r.Rehearsal,
+		New: record.RootFacts{Version: r.Version, Expires: r.Expires, Threshold: r.Threshold, Keys: len(r.Holders)}}
+	old := r.TrustedRoot()
+	if old == nil {
+		return facts
+	}
+	facts.Old = rootFacts(old)
+	for _, d := range r.Drops {
+		facts.Dropped = append(facts.Dropped, record.DroppedKey{KeyID: d.KeyID, Reason: d.Reason})
+	}
 	for _, name := range onlineRoles {
-		if !slices.Equal(old.Roles[name].KeyIDs, root.Roles[name].KeyIDs) {
+		var ids []string
+		for _, key := range r.roleIn(name).Keys {
+			ids = append(ids, key.ID)
+		}
+		if !slices.Equal(old.Roles[name].KeyIDs, ids) {
 			facts.Changed = append(facts.Changed, name)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	tea "github.com/charmbracelet/bubbletea"
 
 	"rootceremony/ceremony"
+	"rootceremony/ui/show"
 )
 
 // prompt is a question while it is on the screen.
@@ -179,23 +180,36 @@ func (p *prompt) refusal() string {
 	return ""
 }
 
-// list shows the choices, those around the cursor where they are many. What
+// list shows the choices, those around the cursor where they are many. A label
+// that is too long for its line goes on below it; where there is no room for
+// that, only the one at the cursor does, and the others end with dots. What
 // cannot be answered yet is not offered.
 func (p *prompt) list(m *model, open bool, columns, rows int) []line {
+	labels, total := make([][]string, len(p.choices)), 0
+	for i, c := range p.choices {
+		labels[i] = wrap(c.Label, columns-2)
+		total += len(labels[i])
+	}
 	var lines []line
-	from := min(max(0, p.cursor-rows/2), max(0, len(p.choices)-rows))
-	for i := from; i < len(p.choices) && len(lines) < rows; i++ {
+	from := 0
+	for i, parts := range labels {
 		mark, l := "  ", plain
 		if i == p.cursor {
 			mark, l = m.glyphs.here+" ", accent
+			from = max(len(lines)-rows/2, len(lines)+len(parts)-rows)
+		} else if total > rows && len(parts) > 1 {
+			parts = []string{show.Truncate(parts[0], columns-5) + "..."}
 		}
-		shown := line{{mark + set(l, p.choices[i].Label)[0].text, l}}.fit(columns)
-		if !open {
-			shown = nil
+		for _, part := range parts {
+			shown := line{{mark + set(l, part)[0].text, l}}.fit(columns)
+			if !open {
+				shown = nil
+			}
+			lines, mark = append(lines, shown), "  "
 		}
-		lines = append(lines, shown)
 	}
-	return lines
+	from = max(0, min(from, len(lines)-rows))
+	return lines[from:min(len(lines), from+rows)]
 }
 
 // progress is a bar that moves while something is waited for.
