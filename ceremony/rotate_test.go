@@ -1,6 +1,7 @@
 package ceremony_test
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -195,6 +196,63 @@ func TestNewChainAfterABrokenOne(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A file that was changed after it was recorded is named, and what to do about
+// it, before the draft is signed as after the end.
+func TestChangedAfterItWasRecorded(t *testing.T) {
+	first, desk := opened(t)
+	if err := runAll(desk, &ceremony.Script{}); err != nil {
+		t.Fatal(err)
+	}
+	s, desk := first.follow(following(ceremony.Rotate, "", members(t, desk)...))
+	changed := func(patterns ...string) {
+		t.Helper()
+		desk.Close()
+		for _, pattern := range patterns {
+			files, err := filepath.Glob(filepath.Join(s.dir, pattern))
+			if err != nil || len(files) == 0 {
+				t.Fatalf("%s: %v", pattern, err)
+			}
+			for _, file := range files {
+				text, err := os.ReadFile(file)
+				if err == nil {
+					err = os.WriteFile(file, append(slices.Clip(text), '\n'), 0o600)
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				name, _ := filepath.Rel(s.dir, file)
+				is, was := sha256.Sum256(append(slices.Clip(text), '\n')), sha256.Sum256(text)
+				_, err = s.open(clock)
+				want := fmt.Sprintf("its SHA-256 is %x, and was %x (hint: put it back from ", is, was)
+				if err == nil || !strings.Contains(err.Error(), name+" was changed after it was ") || !strings.Contains(err.Error(), want) {
+					t.Errorf("%v\nwant %s", err, want)
+				}
+				if err := os.WriteFile(file, text, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if desk, err := s.open(clock); err != nil {
+			t.Fatal(err)
+		} else {
+			desk.Close()
+		}
+	}
+	runTo(t, desk, "review")
+	changed("trusted/1.root.json")
+	desk, err := s.open(clock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tokens := desk.Tokens()
+	tokens.Stickers = allStickers
+	desk.UseTokens(tokens)
+	if err := runAll(desk, &ceremony.Script{}); err != nil {
+		t.Fatal(err)
+	}
+	changed("trusted/1.root.json", "publish/*.root.json", "publish/trust/*", "publish/SHA256SUMS", "metadata/*/*.root.unsigned.json", "metadata/*/*.sig.json")
 }
 
 // retiring is a rotation that drops Emil's and Dana's keys, published, with the
