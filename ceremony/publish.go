@@ -391,11 +391,19 @@ func (d *Desk) mend() error {
 		return err
 	}
 	for _, file := range files {
+		there, err := transcript.ReadFile(d.path(file.name))
+		if err == nil && !bytes.Equal(there, file.text) {
+			return changedError(file.name, digestOf(there), digestOf(file.text))
+		}
 		if err := d.write(file); err != nil {
 			return err
 		}
 	}
 	return d.CheckFiles()
+}
+
+func changedError(name, is, was string) error {
+	return fmt.Errorf("%s was changed after it was recorded: its SHA-256 is %s, and was %s (hint: put it back from a copy of the directory)", name, is, was)
 }
 
 // CheckFiles compares the files of the directory to what the log says of them.
@@ -414,7 +422,7 @@ func (d *Desk) CheckFiles() error {
 			return fmt.Errorf("a file that the log vouches for cannot be read: %w (hint: put it back from a copy of the directory)", err)
 		}
 		if digest := digestOf(text); digest != f.SHA256 {
-			return fmt.Errorf("%s was changed after it was recorded: its SHA-256 is %s, and was %s (hint: put it back from a copy of the directory)", f.Name, digest, f.SHA256)
+			return changedError(f.Name, digest, f.SHA256)
 		}
 	}
 	return nil

@@ -139,10 +139,10 @@ func (d *Desk) notReset(ctx context.Context, a Attendant, title string, h *Holde
 // whose reset was interrupted.
 func (d *Desk) tokenToRetire(ctx context.Context, a Attendant, h *HolderState) (keys.Info, error) {
 	fits := func(info keys.Info) error {
+		if h.Open != nil && info.Serial != h.Open.Serial {
+			return fmt.Errorf("a step with token %s was interrupted, and this is %s (hint: insert the former; where it is lost or broken, take the task again, and say so)", serialText(h.Open.Serial), serialText(info.Serial))
+		}
 		if h.Open != nil && h.Open.Type == TypeRetireIntended {
-			if info.Serial != h.Open.Serial {
-				return fmt.Errorf("token %s was being reset, and this is %s", serialText(h.Open.Serial), serialText(info.Serial))
-			}
 			return nil
 		}
 		if err := fitsSigning(h, info); err != nil {

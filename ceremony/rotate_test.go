@@ -1,6 +1,7 @@
 package ceremony_test
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -205,16 +206,73 @@ func TestNewChainAfterABrokenOne(t *testing.T) {
 	}
 }
 
-// retiring is a rotation that drops Emil's and Dana's keys, published, with the
+// A file that was changed after it was recorded is named, and what to do about
+// it, before the draft is signed as after the end.
+func TestChangedAfterItWasRecorded(t *testing.T) {
+	first, desk := opened(t)
+	if err := runAll(desk, &ceremony.Script{}); err != nil {
+		t.Fatal(err)
+	}
+	s, desk := first.follow(following(ceremony.Rotate, "", members(t, desk)...))
+	changed := func(patterns ...string) {
+		t.Helper()
+		desk.Close()
+		for _, pattern := range patterns {
+			files, err := filepath.Glob(filepath.Join(s.dir, pattern))
+			if err != nil || len(files) == 0 {
+				t.Fatalf("%s: %v", pattern, err)
+			}
+			for _, file := range files {
+				text, err := os.ReadFile(file)
+				if err == nil {
+					err = os.WriteFile(file, append(slices.Clip(text), '\n'), 0o600)
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				name, _ := filepath.Rel(s.dir, file)
+				is, was := sha256.Sum256(append(slices.Clip(text), '\n')), sha256.Sum256(text)
+				_, err = s.open(clock)
+				want := fmt.Sprintf("its SHA-256 is %x, and was %x (hint: put it back from ", is, was)
+				if err == nil || !strings.Contains(err.Error(), name+" was changed after it was ") || !strings.Contains(err.Error(), want) {
+					t.Errorf("%v\nwant %s", err, want)
+				}
+				if err := os.WriteFile(file, text, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if desk, err := s.open(clock); err != nil {
+			t.Fatal(err)
+		} else {
+			desk.Close()
+		}
+	}
+	runTo(t, desk, "review")
+	changed("trusted/1.root.json")
+	desk, err := s.open(clock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tokens := desk.Tokens()
+	tokens.Stickers = allStickers
+	desk.UseTokens(tokens)
+	if err := runAll(desk, &ceremony.Script{}); err != nil {
+		t.Fatal(err)
+	}
+	changed("trusted/1.root.json", "publish/*.root.json", "publish/trust/*", "publish/SHA256SUMS", "metadata/*/*.root.unsigned.json", "metadata/*/*.sig.json")
+}
+
+// retiring is a rotation that drops Dana's and Emil's keys, published, with the
 // drops still to be retired.
-func retiring(t *testing.T) (*stage, *ceremony.Desk, []string) {
+func retiring(t *testing.T, dana, emil string) (*stage, *ceremony.Desk, []string) {
 	t.Helper()
 	first, desk := opened(t)
 	if err := runAll(desk, &ceremony.Script{}); err != nil {
 		t.Fatal(err)
 	}
 	people := members(t, desk)
-	people[3].drop, people[4].drop = ceremony.Compromised, ceremony.Retired
+	people[3].drop, people[4].drop = dana, emil
 	second, desk := first.follow(following(ceremony.Rotate, "", people...))
 	runTo(t, desk, "publish")
 	if err := desk.Run(t.Context(), "publish", &ceremony.Script{}); err != nil {
@@ -224,7 +282,7 @@ func retiring(t *testing.T) (*stage, *ceremony.Desk, []string) {
 }
 
 func TestRetire(t *testing.T) {
-	s, desk, tasks := retiring(t)
+	s, desk, tasks := retiring(t, ceremony.Compromised, ceremony.Retired)
 	old := strings.TrimPrefix(tasks[0], "retire ")
 	// Another token than that of the key is refused, and nothing is done to it.
 	err := desk.Run(t.Context(), tasks[0], &ceremony.Script{Answers: map[string]string{"retire.token " + old: "A-01"}})
@@ -267,6 +325,130 @@ func TestRetire(t *testing.T) {
 	}
 	if err := runAll(desk, &ceremony.Script{}); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// Nobody waits for a token that is lost, or that somebody else has.
+func TestRetireWhatIsGone(t *testing.T) {
+	s, desk, tasks := retiring(t, ceremony.Lost, ceremony.Stolen)
+	s.plugged = []string{}
+	for _, task := range tasks {
+		if err := desk.Run(t.Context(), task, &ceremony.Script{}); err != nil {
+			t.Fatal(err)
+		}
+		if h := desk.State().Holders[strings.TrimPrefix(task, "retire ")]; h.NotRetired == nil || h.NotRetired.Why != "it is lost or stolen" {
+			t.Errorf("%s: %+v", task, h.NotRetired)
+		}
+	}
+	if d, e := s.slots("D-04"), s.slots("E-05"); len(d) != 3 || len(e) != 3 {
+		t.Errorf("%d and %d keys are left", len(d), len(e))
+	}
+	if err := runAll(desk, &ceremony.Script{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A token can break while it is reset.
+func TestRetireABrokenToken(t *testing.T) {
+	s, desk, tasks := retiring(t, ceremony.Compromised, ceremony.Retired)
+	old := strings.TrimPrefix(tasks[0], "retire ")
+	err := desk.Run(t.Context(), tasks[0], &ceremony.Script{Answers: map[string]string{"retire.witness " + old: "dana"}})
+	if err == nil || desk.State().Holders[old].Open == nil {
+		t.Fatal(err)
+	}
+	before := desk.Head()
+	err = desk.Run(t.Context(), tasks[0], &ceremony.Script{Answers: map[string]string{"retire.token " + old: "E-05"}})
+	if err == nil || !strings.Contains(err.Error(), "a step with token "+s.serialText("D-04")+" was interrupted") {
+		t.Fatal(err)
+	}
+	if keys := s.slots("E-05"); len(keys) != 3 {
+		t.Fatalf("E-05 has %d keys", len(keys))
+	}
+	if desk.Head().Seq > before.Seq+1 { // that the task failed
+		t.Errorf("from line %d to %d", before.Seq, desk.Head().Seq)
+	}
+	if err := desk.Run(t.Context(), tasks[0], &ceremony.Script{Answers: map[string]string{"retire.where " + old: "gone"}}); err != nil {
+		t.Fatal(err)
+	}
+	if h := desk.State().Holders[old]; h.NotRetired == nil || h.Retired != nil || h.Open != nil {
+		t.Errorf("%+v", h)
+	}
+	if err := runAll(desk, &ceremony.Script{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// serialText is how a token's serial number is shown.
+func (s *stage) serialText(sticker string) string {
+	serial, err := s.drawer.Serial(sticker)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return keys.SerialText(serial)
+}
+
+// A signature that was interrupted, by a key that is dropped, is settled before
+// its token is reset. A second token with the same key is reset in the place of
+// the one that has signed, but not while that is to be settled.
+func TestRetireWhoHasSigned(t *testing.T) {
+	for _, interrupted := range []bool{false, true} {
+		first, desk := withBackups(t, `token = "A-01"`, "token = \"A-01\"\nspare = true")
+		if err := runAll(desk, &ceremony.Script{}); err != nil {
+			t.Fatal(err)
+		}
+		spare := desk.State().Holders["alice"].Spare.Holder.Token
+		people := members(t, desk)
+		people[0].drop = ceremony.Retired
+		s, desk := first.follow(following(ceremony.Rotate, "", people...))
+		old := "old-" + people[0].key[:8]
+		script := &ceremony.Script{Answers: map[string]string{"holder.pin " + old: ceremony.RehearsalPIN("alice")}}
+		runToSigning(t, desk, script)
+		if interrupted {
+			s.die = "before Sign"
+		}
+		err := desk.Run(t.Context(), "sign "+old, script)
+		s.die = ""
+		if (err != nil) != interrupted || (desk.State().Holders[old].Open != nil) != interrupted {
+			t.Fatal(err)
+		}
+		for task, ok := desk.Next(); ok && task.ID != "retire "+old; task, ok = desk.Next() {
+			if err := desk.Run(t.Context(), task.ID, script); err != nil {
+				t.Fatalf("%s: %v", task.ID, err)
+			}
+			if task.ID == "publish" {
+				break
+			}
+		}
+		want, kept := spare, "A-01"
+		if interrupted {
+			err := desk.Run(t.Context(), "retire "+old, &ceremony.Script{Answers: map[string]string{"retire.token " + old: spare}})
+			if err == nil || !strings.Contains(err.Error(), "a step with token "+s.serialText("A-01")+" was interrupted") {
+				t.Fatal(err)
+			}
+			want, kept = "A-01", spare
+		}
+		if err := desk.Run(t.Context(), "retire "+old, &ceremony.Script{Answers: map[string]string{"retire.token " + old: want}}); err != nil {
+			t.Fatal(err)
+		}
+		serial, err := s.drawer.Serial(want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h := desk.State().Holders[old]
+		if h.Retired == nil || h.Retired.Serial != serial || h.Open != nil || len(s.slots(want)) != 0 || len(s.slots(kept)) == 0 {
+			t.Errorf("interrupted %v: %+v, %d keys and %d", interrupted, h.Retired, len(s.slots(want)), len(s.slots(kept)))
+		}
+		var types []string
+		for _, e := range events(t, s.dir) {
+			types = append(types, e.Type)
+		}
+		settled, intended := slices.Index(types, ceremony.TypeSettled), slices.Index(types, ceremony.TypeRetireIntended)
+		if (settled >= 0) != interrupted || settled > intended {
+			t.Errorf("interrupted %v: settled %d, intended %d", interrupted, settled, intended)
+		}
+		if err := runAll(desk, &ceremony.Script{}); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
