@@ -40,7 +40,7 @@ type CountersignSettings struct {
 	File    string // root metadata, partly signed or not at all
 	Trusted string // the signer's own copy: a root file, or a folder of N.root.json; "": none
 	Out     string // the signature file to write; "": N.root.KEYID8.json in this folder
-	Memory  string // the file that remembers what was signed on this laptop
+	Memory  string // the file that remembers what was signed on this laptop, in the room too
 	// Rehearsal is for roots of rehearsals, and for no others. Their tokens are
 	// virtual.
 	Rehearsal bool

@@ -174,6 +174,9 @@ func (d *Desk) sign(ctx context.Context, a Attendant, id string) error {
 	if err != nil {
 		return err
 	}
+	if err := d.mayAct(h); err != nil {
+		return err
+	}
 	if err := d.typedWords(ctx, a, h); err != nil {
 		return err
 	}
@@ -263,20 +266,27 @@ func twoWords(digest string) (which, typed string, err error) {
 	return fmt.Sprintf("words %d and %d", i+1, j+1), words[i] + " " + words[j], nil
 }
 
-// signDraft announces the signature, has the token make it, verifies and
-// records it, and writes its file.
+// signDraft remembers and announces the signature, has the token make it,
+// verifies and records it, and writes its file.
 func (d *Desk) signDraft(ctx context.Context, a Attendant, s *keys.Session, h *HolderState, pin *secret.Buffer) error {
 	draft := d.state.Draft
 	on := h.act(h.Serial)
-	intention, err := d.intend(TypeSignatureIntended, h.Holder.ID, SignatureIntended{on, draft.Version, draft.Digest, h.keyID()})
+	forget, err := d.rememberAct(h)
 	if err != nil {
 		return err
+	}
+	intention, err := d.intend(TypeSignatureIntended, h.Holder.ID, SignatureIntended{on, draft.Version, draft.Digest, h.keyID()})
+	if err != nil {
+		return errors.Join(err, forget())
 	}
 	signature, err := d.tokenSigns(ctx, a, s, h, pin, d.state.Root.Canonical(), fmt.Sprintf("sign root v%d", draft.Version))
 	if errors.Is(err, keys.ErrNotTouched) {
 		// What is known not to have happened needs no looking at the token.
 		settled := d.record(TypeSettled, h.Holder.ID, Settled{Result{on, intention}, "the token was not touched in time, and signed nothing", SettledNothing})
-		return errors.Join(err, settled)
+		return errors.Join(err, settled, forget())
+	}
+	if errors.As(err, new(*keys.TooLongError)) {
+		return errors.Join(err, forget())
 	}
 	if err != nil {
 		return err

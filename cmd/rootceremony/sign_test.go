@@ -121,6 +121,13 @@ func TestSignARehearsalElsewhere(t *testing.T) {
 			t.Errorf("%q was not said:\n%s", part, &r.all)
 		}
 	}
+	remembered, err := os.ReadFile(filepath.Join(dir, "rehearsal", "signed.jsonl"))
+	if lines := strings.Split(string(remembered), "\n"); err != nil || len(lines) != 5 || !strings.Contains(lines[3], digest) {
+		t.Errorf("three have signed in the room, and one here, and remembered is %v\n%s", err, remembered)
+	}
+	if _, err := os.Stat(filepath.Join(r.folder, "state")); err == nil {
+		t.Error("a rehearsal is remembered among what is real")
+	}
 	made, _ := filepath.Glob(filepath.Join(r.folder, "*.json"))
 	if len(made) != 1 || !strings.HasPrefix(filepath.Base(made[0]), "rehearsal.1.root.") {
 		t.Fatalf("made %v", made)
@@ -145,7 +152,7 @@ func TestSignARehearsalElsewhere(t *testing.T) {
 			t.Errorf("sign %s: status %d: %s", c.args, status, out)
 		}
 	}
-	command := exec.Command(program("rootceremony"), "sign", draft, "--rehearsal", dir)
+	command := exec.Command(program("rootceremony"), "sign", draft)
 	command.Env = []string{}
 	if out, _ := command.CombinedOutput(); !strings.Contains(string(out), "set HOME or XDG_STATE_HOME") {
 		t.Errorf("without a folder: %s", out)
