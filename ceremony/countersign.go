@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -108,10 +109,28 @@ func (c *Countersigning) sound() error {
 			}
 		}
 	}
-	if before == nil && root.Version > 1 {
+	for _, name := range slices.Sorted(maps.Keys(root.Roles)) {
+		ids := map[string]string{} // by value
+		for _, id := range root.Roles[name].KeyIDs {
+			key, _ := root.Key(id)
+			if other, twice := ids[key.Value()]; twice {
+				return fmt.Errorf("the role %s lists one key under two ids, %s and %s: clients that count ids let its holder sign for two, and others do not (hint: do not sign it; tell those who made it)",
+					tuf.Clean(name), shortID(other), shortID(id))
+			}
+			ids[key.Value()] = id
+		}
+	}
+	return nil
+}
+
+// otherwise notes where the draft is not as we write roots: what other tools
+// write may differ, and is no worse for it.
+func (c *Countersigning) otherwise() []string {
+	before := c.old()
+	if before == nil && c.draft.Root.Version > 1 {
 		// What a root carries from the one before may look otherwise than what
 		// we write; without that one, everything may be carried.
-		carrier := *root
+		carrier := *c.draft.Root
 		carrier.Version--
 		before = &carrier
 	}
@@ -119,14 +138,10 @@ func (c *Countersigning) sound() error {
 	if before != nil {
 		previous = append(previous, before)
 	}
-	err := root.Check(previous...)
-	if err == nil {
-		return nil
+	if err := c.draft.Root.Check(previous...); err != nil {
+		return []string{"note: not as rootceremony writes roots: " + err.Error()}
 	}
-	for _, note := range tuf.Notes(c.draft.Findings) {
-		err = fmt.Errorf("%w\nnote: %s", err, note)
-	}
-	return fmt.Errorf("it is outside of what all clients are known to accept: %w", err)
+	return nil
 }
 
 func (c *Countersigning) unexpired() error {
@@ -245,7 +260,7 @@ func (c *Countersigning) signedSoFar(by *tuf.Root) string {
 // lines are what changes, or where that is not known what the root says.
 func (c *Countersigning) lines() []string {
 	if c.own == nil && c.draft.Root.Version > 1 {
-		return tuf.Show(c.draft, c.set.Clock(), nil)
+		return append(tuf.Show(c.draft, c.set.Clock(), nil), c.otherwise()...)
 	}
 	var lines []string
 	for _, change := range tuf.Diff(c.old(), c.draft.Root, c.set.Clock(), nil) {
@@ -254,7 +269,7 @@ func (c *Countersigning) lines() []string {
 	for _, note := range tuf.Notes(c.draft.Findings) {
 		lines = append(lines, "note: "+note)
 	}
-	return lines
+	return append(lines, c.otherwise()...)
 }
 
 // signer is a key on a token that is there, and counts for one of the roots.

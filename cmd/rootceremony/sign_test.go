@@ -73,6 +73,7 @@ func unsignedRehearsal(t *testing.T) (dir, draft, digest string) {
 func TestSignARehearsalElsewhere(t *testing.T) {
 	t.Parallel()
 	dir, draft, digest := unsignedRehearsal(t)
+	inTheRoom, _ := os.ReadFile(filepath.Join(dir, "rehearsal", "signed.jsonl"))
 	r := signing(t, draft, "--rehearsal", dir)
 	// It can be left at each question, and by the end of the input; nothing is
 	// signed then.
@@ -122,8 +123,8 @@ func TestSignARehearsalElsewhere(t *testing.T) {
 		}
 	}
 	remembered, err := os.ReadFile(filepath.Join(dir, "rehearsal", "signed.jsonl"))
-	if lines := strings.Split(string(remembered), "\n"); err != nil || len(lines) != 5 || !strings.Contains(lines[3], digest) {
-		t.Errorf("three have signed in the room, and one here, and remembered is %v\n%s", err, remembered)
+	if err != nil || len(inTheRoom) == 0 || !bytes.HasPrefix(remembered, inTheRoom) || !strings.Contains(string(remembered[len(inTheRoom):]), digest) {
+		t.Errorf("signed in the room and here, and remembered is %v\n%s", err, remembered)
 	}
 	if _, err := os.Stat(filepath.Join(r.folder, "state")); err == nil {
 		t.Error("a rehearsal is remembered among what is real")
