@@ -82,7 +82,7 @@ func (d *Desk) review(ctx context.Context, a Attendant) error {
 		return err
 	}
 	if !right {
-		return fmt.Errorf("root v%d was not accepted; nothing is signed (hint: the agreed plan decides what it says: abandon the draft if a holder is to start over; for another plan, hold another ceremony)", s.Draft.Version)
+		return fmt.Errorf("root v%d was not accepted; nothing is signed (hint: the agreed plan decides what it says: abandon the draft if a holder is to start over, or to hold another ceremony with another plan; whoever has signed this version, or may have, signs no other root of it)", s.Draft.Version)
 	}
 	if second == "no" {
 		if err := d.withoutSecondMachine(); err != nil {
@@ -143,7 +143,7 @@ func (d *Desk) makeDraft() error {
 func (d *Desk) unexpired() error {
 	expires := d.state.Draft.Expires
 	if now := d.clock(); !now.Before(expires) {
-		return fmt.Errorf("root v%d expired on %s, and it is %s now: no client would accept it (hint: if the clock is right, hold another ceremony in another directory; a rehearsal's root lives a day)",
+		return fmt.Errorf("root v%d expired on %s, and it is %s now: no client would accept it (hint: if the clock is right, hold another ceremony in another directory, in which whoever has signed this version signs no other root of it; a rehearsal's root lives a day)",
 			d.state.Draft.Version, stamp(expires), stamp(now))
 	}
 	return nil

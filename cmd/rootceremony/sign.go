@@ -62,7 +62,7 @@ func signCommand(args []string) error {
 			Room: &ui.Room{Desk: signing, Tokens: signing.Tokens(), Rehearsal: set.Rehearsal, NoRecord: true}})
 		return signed(signing, err)
 	}
-	front, err := plain.New(os.Stdin, os.Stdout, plain.Options{Rehearsal: set.Rehearsal})
+	front, err := plain.New(os.Stdin, os.Stdout, plain.Options{Rehearsal: set.Rehearsal, NoRecord: true})
 	if err != nil {
 		return err
 	}

@@ -100,6 +100,9 @@ func TestSignARehearsalElsewhere(t *testing.T) {
 		if status := r.end(); status != exitUnfinished || !strings.Contains(r.all.String(), "left early; no signature was written") {
 			t.Fatalf("left at %q: status %d:\n%s", last[0], status, &r.all)
 		}
+		if shown := strings.Join(strings.Fields(r.all.String()), " "); strings.Contains(shown, "recorded") || !strings.Contains(shown, "Nothing is kept of what was answered: the next start begins again.") {
+			t.Errorf("left at %q:\n%s", last[0], &r.all)
+		}
 		if made, _ := filepath.Glob(filepath.Join(r.folder, "*.json")); made != nil {
 			t.Fatalf("left at %q: made %v", last[0], made)
 		}
