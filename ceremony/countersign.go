@@ -32,7 +32,7 @@ type Countersigning struct {
 
 	compared bool   // the digest was typed from a second channel
 	reviewed bool   // the people said that it is right
-	second   bool   // somebody else's screen shows the same words
+	second   bool   // somebody else's screen shows the same words, and they are read there
 	written  string // the signature file
 }
 
@@ -167,18 +167,17 @@ func (c *Countersigning) review(ctx context.Context, a Attendant) error {
 	if err := a.Tell(ctx, Message{Title: title, Facts: c.facts(), Lines: c.lines()}); err != nil {
 		return err
 	}
-	c.second = c.compared
 	accepted := Prompt{ID: "sign.right", Final: true, Message: Message{Title: title, Facts: digestFacts(c.digest())},
 		Question: "Have you read it, and is it what you want to sign?"}
 	if !c.compared {
-		answer, err := a.Choose(ctx, Prompt{ID: "sign.second", Final: true, Message: Message{Title: title, Facts: digestFacts(c.digest()),
-			Text: []string{"One laptop can lie. Compare the words on another way: a second machine shows them with rootverify draft, and the room can read them out to a voice that you know."}},
+		second, err := askSecond(ctx, a, Prompt{ID: "sign.second", Message: Message{Title: title, Facts: digestFacts(c.digest()),
+			Text: []string{"Compare the words on another way: a second machine shows them with rootverify draft, and the room can read them out to a voice that you know."}},
 			Question: "Are they the same words there?"},
-			[]Choice{{"yes", "Yes, and I will read them from there"}, {"no", "There is no other way: go on with this screen alone"}})
+			"Yes, and I will read them from there", "There is no other way: go on with this screen alone")
 		if err != nil {
 			return err
 		}
-		c.second, accepted.Facts = answer == "yes", nil // they were shown
+		c.second, accepted.Facts = second, nil // they were shown
 	}
 	right, err := a.Confirm(ctx, accepted)
 	if err != nil {
@@ -493,24 +492,12 @@ func (c *Countersigning) countsFor(k signer) string {
 	return fmt.Sprintf("root v%d", new)
 }
 
-// typedWords asks for two words of the digest, chosen by the tool. Where they
-// can be read elsewhere, they are not shown.
+// typedWords asks for two of the draft's words. Who has typed the digest may
+// read them here.
 func (c *Countersigning) typedWords(ctx context.Context, a Attendant, k signer) error {
-	which, words, err := twoWords(c.digest())
-	if err != nil {
-		return err
-	}
-	p := Prompt{ID: "sign.words", Final: true, Message: Message{Title: "Sign " + c.named(),
-		Facts: []Fact{{"Token", serialText(k.token.Serial) + ", slot " + k.slot.String()}, {"Key", shortID(k.ids[0]) + ", " + string(k.public.Algorithm)}, {"Counts for", c.countsFor(k)}},
-		Text:  []string{"A signature cannot be taken back."}},
-		Question: "To sign, type " + which + " of the draft:"}
-	if c.second && !c.compared {
-		p.Text[0] += " Read the words where you compared them, not from this screen."
-		p.Facts = append(p.Facts, Fact{"SHA-256", grouped(c.digest())})
-	} else {
-		p.Facts = append(p.Facts, digestFacts(c.digest())...)
-	}
-	return a.Type(ctx, p, words)
+	return askWords(ctx, a, Prompt{ID: "sign.words", Message: Message{Title: "Sign " + c.named(),
+		Facts: []Fact{{"Token", serialText(k.token.Serial) + ", slot " + k.slot.String()}, {"Key", shortID(k.ids[0]) + ", " + string(k.public.Algorithm)}, {"Counts for", c.countsFor(k)}}}},
+		c.digest(), c.second)
 }
 
 // fileFor is where the signature goes.

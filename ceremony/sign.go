@@ -67,12 +67,12 @@ func (d *Desk) review(ctx context.Context, a Attendant) error {
 	if err := a.Tell(ctx, Message{Title: title, Lines: lines}); err != nil {
 		return err
 	}
-	second, err := a.Choose(ctx, Prompt{ID: "review.second", Final: true, Message: Message{Title: title,
+	second, err := askSecond(ctx, a, Prompt{ID: "review.second", Message: Message{Title: title,
 		Facts: append(d.digestFacts(), d.draftFiles(draft.name)...),
-		Text: []string{"One laptop can lie. Carry the file to a second machine that was set up independently, and run there: " + command + ". " +
+		Text: []string{"Carry the file to a second machine that was set up independently, and run there: " + command + ". " +
 			"It must show the same digest and the same words."}},
 		Question: "Is there a second machine?"},
-		[]Choice{{"yes", "Yes, and it shows the same words"}, {"no", "No: go on without one, as an exception"}})
+		"Yes, and it shows the same words", "No: go on without one, as an exception")
 	if err != nil {
 		return err
 	}
@@ -84,12 +84,12 @@ func (d *Desk) review(ctx context.Context, a Attendant) error {
 	if !right {
 		return fmt.Errorf("root v%d was not accepted; nothing is signed (hint: the agreed plan decides what it says: abandon the draft if a holder is to start over, or to hold another ceremony with another plan; whoever has signed this version, or may have, signs no other root of it)", s.Draft.Version)
 	}
-	if second == "no" {
+	if !second {
 		if err := d.withoutSecondMachine(); err != nil {
 			return err
 		}
 	}
-	return d.record(TypeDraftReviewed, "room", DraftReviewed{s.Draft.Digest, second == "yes"})
+	return d.record(TypeDraftReviewed, "room", DraftReviewed{s.Draft.Digest, second})
 }
 
 // draftFiles are where the draft is, and the notice about it.
@@ -226,23 +226,42 @@ func (h *HolderState) stickerHint() string {
 	return ", sticker " + h.Holder.Token
 }
 
-// typedWords asks the signer for two of the digest's words, chosen by the
-// tool. They are not shown here: they stand on the second machine's screen.
+// typedWords asks the signer for two of the draft's words.
 func (d *Desk) typedWords(ctx context.Context, a Attendant, signer *HolderState) error {
 	h := signer.Holder
-	which, words, err := twoWords(d.state.Draft.Digest)
+	facts := []Fact{{"Counts for", d.state.countsFor(signer)}}
+	if d.state.Reviewed.SecondMachine {
+		facts = append(facts, d.state.CountFacts()...)
+	}
+	title := fmt.Sprintf("%s: sign root v%d", h.Name, d.state.Draft.Version)
+	return askWords(ctx, a, Prompt{ID: "sign.words " + h.ID, Message: Message{Title: title, Facts: facts}}, d.state.Draft.Digest, d.state.Reviewed.SecondMachine)
+}
+
+// askWords asks for two words of the digest of what is to be signed, chosen by
+// the tool. Where a second machine, or people, have them, they are not shown. p
+// has the rest of what is shown.
+func askWords(ctx context.Context, a Attendant, p Prompt, digest string, second bool) error {
+	which, words, err := twoWords(digest)
 	if err != nil {
 		return err
 	}
-	prompt := Prompt{ID: "sign.words " + h.ID, Final: true, Message: Message{Title: fmt.Sprintf("%s: sign root v%d", h.Name, d.state.Draft.Version),
-		Facts: append([]Fact{{"SHA-256", grouped(d.state.Draft.Digest)}, {"Counts for", d.state.countsFor(signer)}}, d.state.CountFacts()...),
-		Text:  []string{"A signature cannot be taken back. Read the words from the second machine's screen, not from this one."}},
-		Question: "To sign, type " + which + " of the draft:"}
-	if !d.state.Reviewed.SecondMachine {
-		prompt.Facts = d.digestFacts()
-		prompt.Text = []string{"A signature cannot be taken back. There is no second machine, which is recorded: read the words from this screen."}
+	p.Final, p.Question = true, "To sign, type "+which+" of the draft:"
+	if second {
+		p.Facts = append([]Fact{{"SHA-256", grouped(digest)}}, p.Facts...)
+		p.Text = []string{"A signature cannot be taken back. Read the words where you compared them, such as on the second machine, not from this screen."}
+	} else {
+		p.Facts = append(p.Facts, digestFacts(digest)...)
+		p.Text = []string{"A signature cannot be taken back. Nothing else shows the words: read them from this screen."}
 	}
-	return a.Type(ctx, prompt, words)
+	return a.Type(ctx, p, words)
+}
+
+// askSecond asks whether something else than this laptop shows the same words;
+// how to make it do so, and what no means, p and no say.
+func askSecond(ctx context.Context, a Attendant, p Prompt, yes, no string) (bool, error) {
+	p.Final, p.Text = true, []string{"One laptop can lie. " + strings.Join(p.Text, " ")}
+	answer, err := a.Choose(ctx, p, []Choice{{"yes", yes}, {"no", no}})
+	return answer == "yes", err
 }
 
 // twoWords chooses two of a digest's words, and says which: "words 3 and 17".
