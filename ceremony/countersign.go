@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -31,7 +32,7 @@ type Countersigning struct {
 
 	compared bool   // the digest was typed from a second channel
 	reviewed bool   // the people said that it is right
-	second   bool   // somebody else's screen shows the same words
+	second   bool   // somebody else's screen shows the same words, and they are read there
 	written  string // the signature file
 }
 
@@ -40,7 +41,7 @@ type CountersignSettings struct {
 	File    string // root metadata, partly signed or not at all
 	Trusted string // the signer's own copy: a root file, or a folder of N.root.json; "": none
 	Out     string // the signature file to write; "": N.root.KEYID8.json in this folder
-	Memory  string // the file that remembers what was signed on this laptop
+	Memory  string // the file that remembers what was signed on this laptop, in the room too
 	// Rehearsal is for roots of rehearsals, and for no others. Their tokens are
 	// virtual.
 	Rehearsal bool
@@ -108,10 +109,28 @@ func (c *Countersigning) sound() error {
 			}
 		}
 	}
-	if before == nil && root.Version > 1 {
+	for _, name := range slices.Sorted(maps.Keys(root.Roles)) {
+		ids := map[string]string{} // by value
+		for _, id := range root.Roles[name].KeyIDs {
+			key, _ := root.Key(id)
+			if other, twice := ids[key.Value()]; twice {
+				return fmt.Errorf("the role %s lists one key under two ids, %s and %s: clients that count ids let its holder sign for two, and others do not (hint: do not sign it; tell those who made it)",
+					tuf.Clean(name), shortID(other), shortID(id))
+			}
+			ids[key.Value()] = id
+		}
+	}
+	return nil
+}
+
+// otherwise notes where the draft is not as we write roots: what other tools
+// write may differ, and is no worse for it.
+func (c *Countersigning) otherwise() []string {
+	before := c.old()
+	if before == nil && c.draft.Root.Version > 1 {
 		// What a root carries from the one before may look otherwise than what
 		// we write; without that one, everything may be carried.
-		carrier := *root
+		carrier := *c.draft.Root
 		carrier.Version--
 		before = &carrier
 	}
@@ -119,14 +138,10 @@ func (c *Countersigning) sound() error {
 	if before != nil {
 		previous = append(previous, before)
 	}
-	err := root.Check(previous...)
-	if err == nil {
-		return nil
+	if err := c.draft.Root.Check(previous...); err != nil {
+		return []string{"note: not as rootceremony writes roots: " + err.Error()}
 	}
-	for _, note := range tuf.Notes(c.draft.Findings) {
-		err = fmt.Errorf("%w\nnote: %s", err, note)
-	}
-	return fmt.Errorf("it is outside of what all clients are known to accept: %w", err)
+	return nil
 }
 
 func (c *Countersigning) unexpired() error {
@@ -152,18 +167,17 @@ func (c *Countersigning) review(ctx context.Context, a Attendant) error {
 	if err := a.Tell(ctx, Message{Title: title, Facts: c.facts(), Lines: c.lines()}); err != nil {
 		return err
 	}
-	c.second = c.compared
 	accepted := Prompt{ID: "sign.right", Final: true, Message: Message{Title: title, Facts: digestFacts(c.digest())},
 		Question: "Have you read it, and is it what you want to sign?"}
 	if !c.compared {
-		answer, err := a.Choose(ctx, Prompt{ID: "sign.second", Final: true, Message: Message{Title: title, Facts: digestFacts(c.digest()),
-			Text: []string{"One laptop can lie. Compare the words on another way: a second machine shows them with rootverify draft, and the room can read them out to a voice that you know."}},
+		second, err := askSecond(ctx, a, Prompt{ID: "sign.second", Message: Message{Title: title, Facts: digestFacts(c.digest()),
+			Text: []string{"Compare the words on another way: a second machine shows them with rootverify draft, and the room can read them out to a voice that you know."}},
 			Question: "Are they the same words there?"},
-			[]Choice{{"yes", "Yes, and I will read them from there"}, {"no", "There is no other way: go on with this screen alone"}})
+			"Yes, and I will read them from there", "There is no other way: go on with this screen alone")
 		if err != nil {
 			return err
 		}
-		c.second, accepted.Facts = answer == "yes", nil // they were shown
+		c.second, accepted.Facts = second, nil // they were shown
 	}
 	right, err := a.Confirm(ctx, accepted)
 	if err != nil {
@@ -245,7 +259,7 @@ func (c *Countersigning) signedSoFar(by *tuf.Root) string {
 // lines are what changes, or where that is not known what the root says.
 func (c *Countersigning) lines() []string {
 	if c.own == nil && c.draft.Root.Version > 1 {
-		return tuf.Show(c.draft, c.set.Clock(), nil)
+		return append(tuf.Show(c.draft, c.set.Clock(), nil), c.otherwise()...)
 	}
 	var lines []string
 	for _, change := range tuf.Diff(c.old(), c.draft.Root, c.set.Clock(), nil) {
@@ -254,7 +268,7 @@ func (c *Countersigning) lines() []string {
 	for _, note := range tuf.Notes(c.draft.Findings) {
 		lines = append(lines, "note: "+note)
 	}
-	return lines
+	return append(lines, c.otherwise()...)
 }
 
 // signer is a key on a token that is there, and counts for one of the roots.
@@ -478,24 +492,12 @@ func (c *Countersigning) countsFor(k signer) string {
 	return fmt.Sprintf("root v%d", new)
 }
 
-// typedWords asks for two words of the digest, chosen by the tool. Where they
-// can be read elsewhere, they are not shown.
+// typedWords asks for two of the draft's words. Who has typed the digest may
+// read them here.
 func (c *Countersigning) typedWords(ctx context.Context, a Attendant, k signer) error {
-	which, words, err := twoWords(c.digest())
-	if err != nil {
-		return err
-	}
-	p := Prompt{ID: "sign.words", Final: true, Message: Message{Title: "Sign " + c.named(),
-		Facts: []Fact{{"Token", serialText(k.token.Serial) + ", slot " + k.slot.String()}, {"Key", shortID(k.ids[0]) + ", " + string(k.public.Algorithm)}, {"Counts for", c.countsFor(k)}},
-		Text:  []string{"A signature cannot be taken back."}},
-		Question: "To sign, type " + which + " of the draft:"}
-	if c.second && !c.compared {
-		p.Text[0] += " Read the words where you compared them, not from this screen."
-		p.Facts = append(p.Facts, Fact{"SHA-256", grouped(c.digest())})
-	} else {
-		p.Facts = append(p.Facts, digestFacts(c.digest())...)
-	}
-	return a.Type(ctx, p, words)
+	return askWords(ctx, a, Prompt{ID: "sign.words", Message: Message{Title: "Sign " + c.named(),
+		Facts: []Fact{{"Token", serialText(k.token.Serial) + ", slot " + k.slot.String()}, {"Key", shortID(k.ids[0]) + ", " + string(k.public.Algorithm)}, {"Counts for", c.countsFor(k)}}}},
+		c.digest(), c.second)
 }
 
 // fileFor is where the signature goes.

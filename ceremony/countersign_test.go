@@ -9,10 +9,12 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -406,6 +408,10 @@ func TestCountersignRefuses(t *testing.T) {
 	wrongText, _ := os.ReadFile(wrong)
 	sig := fmt.Sprintf("%x", d.parsed(wrong).Signatures[0].Sig)
 	d.write("wrong.json", bytes.Replace(wrongText, []byte(sig), []byte(strings.Repeat("ab", 64)), 1))
+	id := d.holders["both"].ID
+	object, _ := json.Marshal(d.holders["both"].Key)
+	again := bytes.Replace(draft, []byte(`"keys": {`), fmt.Appendf(nil, `"keys": {"both-again": %s,`, object), 1)
+	again = regexp.MustCompile(`("keyids": \[\s*(?:"\w+",\s*)*"`+id+`")`).ReplaceAll(again, []byte(`$1, "both-again"`))
 	second := map[string]string{"1": d.file("published/1.root.json", one, nil, "both", "old"), "2": d.file("published/2.root.json", two, one, "both", "p256")}
 	for _, c := range []struct {
 		name string
@@ -418,10 +424,13 @@ func TestCountersignRefuses(t *testing.T) {
 		{"no rehearsal", func(s *ceremony.CountersignSettings) { s.Rehearsal = true }, "is no root of a rehearsal"},
 		{"expired", func(s *ceremony.CountersignSettings) { s.File = d.file("expired.json", expired, one) }, "no client would accept it"},
 		{"wrong signature", func(s *ceremony.CountersignSettings) { s.File = wrong }, "the signature by " + d.holders["both"].ID[:8] + " in it is wrong"},
-		{"profile", func(s *ceremony.CountersignSettings) {
-			s.File = d.write("profile.json", bytes.Replace(draft, []byte(`"spec_version": "1.0.34"`), []byte(`"spec_version": "1.1.0"`), 1))
-		}, `outside of what all clients are known to accept: spec_version "1.1.0"`},
-		{"profile without a copy", func(s *ceremony.CountersignSettings) {
+		{"specification", func(s *ceremony.CountersignSettings) {
+			s.File = d.write("specification.json", bytes.Replace(draft, []byte(`"spec_version": "1.0.34"`), []byte(`"spec_version": "2.0.0"`), 1))
+		}, `only major version 1 of the specification is known`},
+		{"a key under two ids", func(s *ceremony.CountersignSettings) {
+			s.File = d.write("twice.json", again)
+		}, "the role root lists one key under two ids, "},
+		{"a threshold that cannot be reached", func(s *ceremony.CountersignSettings) {
 			s.File, s.Trusted = d.write("fields.json", bytes.Replace(draft, []byte(`"threshold": 2`), []byte(`"threshold": 4`), 1)), ""
 		}, "threshold"},
 		{"no copy", func(s *ceremony.CountersignSettings) { s.Trusted = filepath.Join(d.dir, "nowhere") }, "no such file"},
@@ -826,5 +835,84 @@ func TestCountersignLegacy(t *testing.T) {
 	file = d.parsed(set.Out)
 	if file.Report(one.Root).Have != 1 || file.Report(next).Have != 1 || len(file.Signatures) != 2 {
 		t.Errorf("a key with two names: %+v", file.Signatures)
+	}
+}
+
+// A root that tuf-on-ci has made, with its fields, its placeholders and its
+// spec_version, is signed as it is.
+func TestCountersignOfAnotherTool(t *testing.T) {
+	d := newDesktop(t)
+	other := strings.NewReplacer(`"spec_version": "1.0.34"`, `"spec_version": "1.0", "x-tuf-on-ci-expiry-period": 182, "x-tuf-on-ci-signing-period": 35`,
+		`"keytype": "ed25519"`, `"keytype": "ed25519", "x-tuf-on-ci-keyowner": "@somebody"`)
+	made := func(s string) string { return other.Replace(s) }
+	one := d.legacy("trusted/1.root.json", d.root(1, noon.Add(time.Hour), "both", "old", "p256"), made, "both", "p256")
+	two := d.legacy("draft.json", d.root(2, noon.Add(inAYear), "both", "new", "p256"), made)
+	var placeholders []string
+	for _, holder := range []string{"both", "new", "p256", "old"} {
+		placeholders = append(placeholders, fmt.Sprintf(`{"keyid": %q, "sig": ""}`, d.holders[holder].ID))
+	}
+	set := d.settings()
+	text, err := os.ReadFile(set.File)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.write("draft.json", bytes.Replace(text, []byte(`"signatures": []`), []byte(`"signatures": [`+strings.Join(placeholders, ", ")+`]`), 1))
+	for holder, counts := range map[string][2]int{"both": {1, 1}, "old": {1, 0}, "new": {0, 1}} {
+		for _, trusted := range []string{set.Trusted, ""} {
+			if trusted == "" && holder == "old" {
+				continue
+			}
+			set := set
+			set.Trusted, set.Out = trusted, filepath.Join(t.TempDir(), "out.json")
+			a := d.person(holder, "sign.digest", fmt.Sprintf("%x", two.Digest()))
+			if _, err := d.signs(set, a); err != nil {
+				t.Fatalf("%s, %q: %v", holder, trusted, err)
+			}
+			file := d.parsed(set.Out)
+			if !bytes.Equal(file.Signed, two.Signed) || file.Report(one.Root).Have != counts[0] || file.Report(two.Root).Have != counts[1] || len(file.Signatures) != 1 {
+				t.Errorf("%s: %+v", holder, file.Signatures)
+			}
+			for _, note := range []string{"spec_version is 1.0; roots we write say 1.0.x", `note: not as rootceremony writes roots: spec_version "1.0"`, "empty placeholder", "x-tuf-on-ci-expiry-period"} {
+				if said := strings.Count(a.shown.String(), note); said == 0 || said > 1 && strings.Contains(note, "spec_version") {
+					t.Errorf("%s, %q: %q was not said once:\n%s", holder, trusted, note, &a.shown)
+				}
+			}
+		}
+	}
+}
+
+// Every root of the real chains can be reviewed over the one before, up to the
+// token.
+func TestCountersignRealChains(t *testing.T) {
+	for _, chain := range []struct {
+		folder string
+		newest int
+	}{{"joomla-updates", 16}, {"sigstore", 15}} {
+		for version := 2; version <= chain.newest; version++ {
+			file := func(n int) string {
+				return filepath.Join("../../shared/roots", chain.folder, fmt.Sprintf("%d.root.json", n))
+			}
+			if _, err := os.Stat(file(version)); err != nil {
+				t.Skipf("the real chains are not here: %v", err)
+			}
+			d := &desktop{t: t, dir: t.TempDir()}
+			before := d.parsed(file(version)).Root.Expires.Add(-time.Hour)
+			c, err := ceremony.OpenCountersigning(ceremony.CountersignSettings{File: file(version), Trusted: file(version - 1), Clock: func() time.Time { return before }})
+			// Two were published with a signature that was left from another draft.
+			if wrong := chain.folder == "joomla-updates" && (version == 2 || version == 11); wrong || err != nil {
+				if !wrong || err == nil || !strings.Contains(err.Error(), "in it is wrong") {
+					t.Errorf("%s: %v", file(version), err)
+				}
+				continue
+			}
+			a := d.person("")
+			err = c.Run(t.Context(), "review", a)
+			if next, _ := c.Next(); err != nil || next.ID != "sign" {
+				t.Errorf("%s: %v, then %s", file(version), err, next.ID)
+			}
+			if chain.folder == "joomla-updates" && version == 16 && !strings.Contains(a.shown.String(), `note: not as rootceremony writes roots: spec_version "1.0"`) {
+				t.Errorf("%s: no note:\n%s", file(version), &a.shown)
+			}
+		}
 	}
 }

@@ -63,6 +63,7 @@ type stage struct {
 	real    bool     // not a rehearsal, though on virtual tokens
 	safes   map[string]age.Identity
 	die     string // where the next sessions' child ends, of mortal
+	memory  string // what this laptop remembers of what was signed; "": nothing
 	shared  string // the folder of an earlier ceremony's tokens, which are used on
 }
 
@@ -101,7 +102,7 @@ func newStageOf(t testing.TB, plan string) *stage {
 
 // open opens the desk; the tokens named are added to the drawer.
 func (s *stage) open(clock func() time.Time, stickers ...string) (*ceremony.Desk, error) {
-	desk, err := ceremony.OpenDesk(s.dir, ceremony.Settings{Program: "test", Clock: clock, Rehearsal: !s.real})
+	desk, err := ceremony.OpenDesk(s.dir, ceremony.Settings{Program: "test", Clock: clock, Rehearsal: !s.real, Memory: s.memory})
 	if err != nil {
 		return nil, err
 	}

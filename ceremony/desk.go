@@ -24,6 +24,11 @@ const (
 	ResolvedFile = "plan.resolved.json"
 	PublishDir   = "publish"
 	TokensDir    = "rehearsal/tokens"
+	// MemoryFile remembers what the tokens of a rehearsal were asked to sign.
+	// It is the rehearsal's own, so that rehearsals do not bar one another; two
+	// copies of one directory do not know of each other, which only a
+	// rehearsal may leave so.
+	MemoryFile = "rehearsal/signed.jsonl"
 )
 
 // Tokens is where tokens are plugged in.
@@ -53,6 +58,7 @@ type Tokens struct {
 type Desk struct {
 	dir      string
 	program  string // name and version, for the log
+	memory   string // Settings.Memory
 	clock    func() time.Time
 	tokens   Tokens
 	enrols   *Resolved       // the plan of an enrolment
@@ -74,6 +80,10 @@ type Settings struct {
 	Clock     func() time.Time
 	Rehearsal bool
 	Tokens    string // keys.Backend kind
+	// Memory is the file that remembers what was signed on this laptop, as in
+	// CountersignSettings; "": a desk that signs no root, or remembers nothing
+	// beyond its log.
+	Memory string
 	// Enrols makes the desk one holder's enrolment for a ceremony that is held
 	// elsewhere: the holder's id, and the plan that the ceremony has agreed.
 	Enrols string
@@ -96,7 +106,7 @@ func OpenDesk(dir string, set Settings) (*Desk, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", dir, err)
 	}
-	d := &Desk{dir: dir, program: set.Program, clock: set.Clock, log: log, enrols: set.Plan}
+	d := &Desk{dir: dir, program: set.Program, memory: set.Memory, clock: set.Clock, log: log, enrols: set.Plan}
 	opened := false
 	defer func() {
 		if !opened {

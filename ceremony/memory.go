@@ -14,13 +14,14 @@ import (
 	"golang.org/x/sys/unix"
 
 	"rootceremony/ceremony/transcript"
+	"rootceremony/ceremony/tuf"
 )
 
 // A holder signs a version once: two roots of one version that both reach a
-// threshold split the world of clients. In the room the log sees to that. A
-// laptop on which roots are signed for ceremonies held elsewhere remembers, in
-// a file of one JSON object a line to which lines are only added, what its
-// tokens were asked to sign, before they are asked.
+// threshold split the world of clients. A ceremony's log sees to that within
+// its directory. A laptop remembers, for all ceremonies that are held on it or
+// elsewhere, in a file of one JSON object a line to which lines are only added,
+// what tokens were asked to sign on it, before they are asked.
 
 // remembered is a line of that file.
 type remembered struct {
@@ -62,6 +63,55 @@ func (e *signedTwice) Error() string {
 // *signedTwice where it is a rival's.
 func mayAct(file string, act remembered) error {
 	return withMemory(file, func(memory *os.File, acts []remembered) error { return noRival(file, acts, act) })
+}
+
+// act is what is remembered of a holder's signature under the live draft.
+func (d *Desk) act(h *HolderState) (remembered, error) {
+	key, err := tuf.NewKey(h.Key.Public)
+	if err != nil {
+		return remembered{}, fmt.Errorf("the key of %s: %w", h.Holder.Name, err)
+	}
+	act := remembered{Version: d.state.Draft.Version, Digest: d.state.Draft.Digest, KeyID: key.ID, Time: d.clock().UTC().Truncate(time.Second)}
+	if before := d.state.Plan.trusted; before != nil {
+		act.Previous = digestOf(before.Signed)
+	}
+	return act, nil
+}
+
+// mayAct tells why a holder must not sign the live draft, by what this laptop
+// remembers.
+func (d *Desk) mayAct(h *HolderState) error {
+	if d.memory == "" {
+		return nil
+	}
+	act, err := d.act(h)
+	if err == nil {
+		err = mayAct(d.memory, act)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", h.Holder.Name, err)
+	}
+	return nil
+}
+
+// rememberAct remembers that a holder's token is about to sign the live draft.
+// What it returns takes that back, where the token is known to have signed
+// nothing.
+func (d *Desk) rememberAct(h *HolderState) (forget func() error, err error) {
+	if d.memory == "" {
+		return func() error { return nil }, nil
+	}
+	act, err := d.act(h)
+	if err == nil {
+		err = remember(d.memory, act)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", h.Holder.Name, err)
+	}
+	return func() error {
+		act.NotSigned = true
+		return remember(d.memory, act)
+	}, nil
 }
 
 // remember adds an act to the file, which is made where it is missing, and

@@ -65,7 +65,7 @@ func members(t testing.TB, desk *ceremony.Desk) []member {
 func (s *stage) follow(plan string, stickers ...string) (*stage, *ceremony.Desk) {
 	t := s.t
 	t.Helper()
-	next := &stage{t: t, dir: t.TempDir(), drawer: s.drawer, shared: s.tokens(), real: s.real}
+	next := &stage{t: t, dir: t.TempDir(), drawer: s.drawer, shared: s.tokens(), real: s.real, memory: s.memory}
 	published, err := filepath.Glob(filepath.Join(s.dir, ceremony.PublishDir, "*.root.json"))
 	if err != nil || len(published) == 0 {
 		t.Fatal("nothing was published: ", err)

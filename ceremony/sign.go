@@ -67,12 +67,12 @@ func (d *Desk) review(ctx context.Context, a Attendant) error {
 	if err := a.Tell(ctx, Message{Title: title, Lines: lines}); err != nil {
 		return err
 	}
-	second, err := a.Choose(ctx, Prompt{ID: "review.second", Final: true, Message: Message{Title: title,
+	second, err := askSecond(ctx, a, Prompt{ID: "review.second", Message: Message{Title: title,
 		Facts: append(d.digestFacts(), d.draftFiles(draft.name)...),
-		Text: []string{"One laptop can lie. Carry the file to a second machine that was set up independently, and run there: " + command + ". " +
+		Text: []string{"Carry the file to a second machine that was set up independently, and run there: " + command + ". " +
 			"It must show the same digest and the same words."}},
 		Question: "Is there a second machine?"},
-		[]Choice{{"yes", "Yes, and it shows the same words"}, {"no", "No: go on without one, as an exception"}})
+		"Yes, and it shows the same words", "No: go on without one, as an exception")
 	if err != nil {
 		return err
 	}
@@ -82,14 +82,14 @@ func (d *Desk) review(ctx context.Context, a Attendant) error {
 		return err
 	}
 	if !right {
-		return fmt.Errorf("root v%d was not accepted; nothing is signed (hint: the agreed plan decides what it says: abandon the draft if a holder is to start over; for another plan, hold another ceremony)", s.Draft.Version)
+		return fmt.Errorf("root v%d was not accepted; nothing is signed (hint: the agreed plan decides what it says: abandon the draft if a holder is to start over, or to hold another ceremony with another plan; whoever has signed this version, or may have, signs no other root of it)", s.Draft.Version)
 	}
-	if second == "no" {
+	if !second {
 		if err := d.withoutSecondMachine(); err != nil {
 			return err
 		}
 	}
-	return d.record(TypeDraftReviewed, "room", DraftReviewed{s.Draft.Digest, second == "yes"})
+	return d.record(TypeDraftReviewed, "room", DraftReviewed{s.Draft.Digest, second})
 }
 
 // draftFiles are where the draft is, and the notice about it.
@@ -143,7 +143,7 @@ func (d *Desk) makeDraft() error {
 func (d *Desk) unexpired() error {
 	expires := d.state.Draft.Expires
 	if now := d.clock(); !now.Before(expires) {
-		return fmt.Errorf("root v%d expired on %s, and it is %s now: no client would accept it (hint: if the clock is right, hold another ceremony in another directory; a rehearsal's root lives a day)",
+		return fmt.Errorf("root v%d expired on %s, and it is %s now: no client would accept it (hint: if the clock is right, hold another ceremony in another directory, in which whoever has signed this version signs no other root of it; a rehearsal's root lives a day)",
 			d.state.Draft.Version, stamp(expires), stamp(now))
 	}
 	return nil
@@ -174,13 +174,16 @@ func (d *Desk) sign(ctx context.Context, a Attendant, id string) error {
 	if err != nil {
 		return err
 	}
+	if err := d.mayAct(h); err != nil {
+		return err
+	}
 	if d.state.Plan.Trusted != nil {
 		err := a.Tell(ctx, Message{Title: fmt.Sprintf("%s signs for %s", h.Holder.Name, d.state.countsFor(h)), Facts: d.state.CountFacts()})
 		if err != nil {
 			return err
 		}
 	}
-	if err := d.typedWords(ctx, a, h); err != nil {
+	if err := d.typedWords(ctx, a, h.Holder); err != nil {
 		return err
 	}
 	err = d.withPIN(ctx, a, h, info.PINTries, func(s *keys.Session, pin *secret.Buffer) error {
@@ -229,23 +232,37 @@ func (h *HolderState) stickerHint() string {
 	return ", sticker " + h.Holder.Token
 }
 
-// typedWords asks the signer for two of the digest's words, chosen by the
-// tool. They are not shown here: they stand on the second machine's screen.
-func (d *Desk) typedWords(ctx context.Context, a Attendant, signer *HolderState) error {
-	h := signer.Holder
-	which, words, err := twoWords(d.state.Draft.Digest)
+// typedWords asks the signer for two of the draft's words.
+func (d *Desk) typedWords(ctx context.Context, a Attendant, h Holder) error {
+	title := fmt.Sprintf("%s: sign root v%d", h.Name, d.state.Draft.Version)
+	return askWords(ctx, a, Prompt{ID: "sign.words " + h.ID, Message: Message{Title: title}}, d.state.Draft.Digest, d.state.Reviewed.SecondMachine)
+}
+
+// askWords asks for two words of the digest of what is to be signed, chosen by
+// the tool. Where a second machine, or people, have them, they are not shown. p
+// has the rest of what is shown.
+func askWords(ctx context.Context, a Attendant, p Prompt, digest string, second bool) error {
+	which, words, err := twoWords(digest)
 	if err != nil {
 		return err
 	}
-	prompt := Prompt{ID: "sign.words " + h.ID, Final: true, Message: Message{Title: fmt.Sprintf("%s: sign root v%d", h.Name, d.state.Draft.Version),
-		Facts: []Fact{{"SHA-256", grouped(d.state.Draft.Digest)}},
-		Text:  []string{"A signature cannot be taken back. Read the words from the second machine's screen, not from this one."}},
-		Question: "To sign, type " + which + " of the draft:"}
-	if !d.state.Reviewed.SecondMachine {
-		prompt.Facts = d.digestFacts()
-		prompt.Text = []string{"A signature cannot be taken back. There is no second machine, which is recorded: read the words from this screen."}
+	p.Final, p.Question = true, "To sign, type "+which+" of the draft:"
+	if second {
+		p.Facts = append([]Fact{{"SHA-256", grouped(digest)}}, p.Facts...)
+		p.Text = []string{"A signature cannot be taken back. Read the words where you compared them, such as on the second machine, not from this screen."}
+	} else {
+		p.Facts = append(p.Facts, digestFacts(digest)...)
+		p.Text = []string{"A signature cannot be taken back. Nothing else shows the words: read them from this screen."}
 	}
-	return a.Type(ctx, prompt, words)
+	return a.Type(ctx, p, words)
+}
+
+// askSecond asks whether something else than this laptop shows the same words;
+// how to make it do so, and what no means, p and no say.
+func askSecond(ctx context.Context, a Attendant, p Prompt, yes, no string) (bool, error) {
+	p.Final, p.Text = true, []string{"One laptop can lie. " + strings.Join(p.Text, " ")}
+	answer, err := a.Choose(ctx, p, []Choice{{"yes", yes}, {"no", no}})
+	return answer == "yes", err
 }
 
 // twoWords chooses two of a digest's words, and says which: "words 3 and 17".
@@ -269,20 +286,27 @@ func twoWords(digest string) (which, typed string, err error) {
 	return fmt.Sprintf("words %d and %d", i+1, j+1), words[i] + " " + words[j], nil
 }
 
-// signDraft announces the signature, has the token make it, verifies and
-// records it, and writes its file.
+// signDraft remembers and announces the signature, has the token make it,
+// verifies and records it, and writes its file.
 func (d *Desk) signDraft(ctx context.Context, a Attendant, s *keys.Session, h *HolderState, pin *secret.Buffer) error {
 	draft := d.state.Draft
 	on := h.act(h.Serial)
-	intention, err := d.intend(TypeSignatureIntended, h.Holder.ID, SignatureIntended{on, draft.Version, draft.Digest, h.keyID()})
+	forget, err := d.rememberAct(h)
 	if err != nil {
 		return err
+	}
+	intention, err := d.intend(TypeSignatureIntended, h.Holder.ID, SignatureIntended{on, draft.Version, draft.Digest, h.keyID()})
+	if err != nil {
+		return errors.Join(err, forget())
 	}
 	signature, err := d.tokenSigns(ctx, a, s, h, pin, d.state.Root.Canonical(), fmt.Sprintf("sign root v%d", draft.Version))
 	if errors.Is(err, keys.ErrNotTouched) {
 		// What is known not to have happened needs no looking at the token.
 		settled := d.record(TypeSettled, h.Holder.ID, Settled{Result{on, intention}, "the token was not touched in time, and signed nothing", SettledNothing})
-		return errors.Join(err, settled)
+		return errors.Join(err, settled, forget())
+	}
+	if errors.As(err, new(*keys.TooLongError)) {
+		return errors.Join(err, forget())
 	}
 	if err != nil {
 		return err

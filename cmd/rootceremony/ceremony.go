@@ -68,7 +68,11 @@ func openReal(dir, intermediates string) (*ceremony.Desk, error) {
 	if err != nil {
 		return nil, err
 	}
-	desk, err := ceremony.OpenDesk(dir, ceremony.Settings{Program: "rootceremony " + version, Clock: clock, Tokens: yubikey.Kind})
+	memory, err := memoryFile()
+	if err != nil {
+		return nil, err
+	}
+	desk, err := ceremony.OpenDesk(dir, ceremony.Settings{Program: "rootceremony " + version, Clock: clock, Tokens: yubikey.Kind, Memory: memory})
 	if err != nil {
 		return nil, err
 	}

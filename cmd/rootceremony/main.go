@@ -162,10 +162,26 @@ func run(args []string) error {
 	}
 	err := command(args[1:])
 	if errors.Is(err, flag.ErrHelp) {
-		fmt.Print(usage)
+		fmt.Printf("%s: in short\n%s\n%s", args[0], synopsis(args[0]), usage)
 		return nil
 	}
 	return err
+}
+
+// synopsis are the lines of the usage that say how a command is called.
+func synopsis(command string) string {
+	const begin = "    rootceremony"
+	var own strings.Builder
+	is := false
+	for line := range strings.Lines(usage) {
+		if strings.HasPrefix(line, begin) || !strings.HasPrefix(line, "     ") {
+			is = strings.HasPrefix(line, begin+" "+command+" ")
+		}
+		if is {
+			own.WriteString(line)
+		}
+	}
+	return own.String()
 }
 
 func exitStatus(err error) int {

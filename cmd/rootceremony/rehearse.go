@@ -168,7 +168,8 @@ func openRehearsal(dir string, from beginning, identities string, real *ceremony
 	if err := transcript.MakeFolder(dir); err != nil {
 		return nil, err
 	}
-	desk, err := ceremony.OpenDesk(dir, ceremony.Settings{Program: "rootceremony " + version, Clock: clock, Rehearsal: true, Tokens: kind})
+	desk, err := ceremony.OpenDesk(dir, ceremony.Settings{Program: "rootceremony " + version, Clock: clock, Rehearsal: true, Tokens: kind,
+		Memory: filepath.Join(dir, filepath.FromSlash(ceremony.MemoryFile))})
 	if err != nil {
 		return nil, err
 	}

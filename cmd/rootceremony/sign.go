@@ -15,9 +15,15 @@ import (
 	"rootceremony/ui/plain"
 )
 
-// memoryFile is where this laptop remembers what was signed on it, in the state
-// folder.
-const memoryFile = "signed.jsonl"
+// memoryFile is where this laptop remembers what real tokens have signed on it:
+// one file for every ceremony, in the state folder.
+func memoryFile() (string, error) {
+	state, err := stateFolder()
+	if err != nil {
+		return "", errors.New("there is no folder in which this laptop could remember what it has signed (hint: set HOME or XDG_STATE_HOME)")
+	}
+	return filepath.Join(state, "signed.jsonl"), nil
+}
 
 // signCommand reviews a root that was made elsewhere, and signs it.
 func signCommand(args []string) error {
@@ -30,14 +36,12 @@ func signCommand(args []string) error {
 	if err != nil {
 		return err
 	}
-	state, err := stateFolder()
-	if err != nil {
-		return errors.New("there is no folder in which this laptop could remember what it has signed (hint: set HOME or XDG_STATE_HOME)")
-	}
-	set := ceremony.CountersignSettings{File: operands[0], Trusted: *trusted, Out: *out, Memory: filepath.Join(state, memoryFile),
-		Rehearsal: *rehearsal != "", Clock: clock}
+	set := ceremony.CountersignSettings{File: operands[0], Trusted: *trusted, Out: *out, Rehearsal: *rehearsal != "", Clock: clock}
 	if set.Rehearsal {
+		set.Memory = filepath.Join(*rehearsal, filepath.FromSlash(ceremony.MemoryFile))
 		set.Tokens, err = tokensOf(*rehearsal)
+	} else {
+		set.Memory, err = memoryFile()
 	}
 	if err != nil {
 		return err
@@ -58,7 +62,7 @@ func signCommand(args []string) error {
 			Room: &ui.Room{Desk: signing, Tokens: signing.Tokens(), Rehearsal: set.Rehearsal, NoRecord: true}})
 		return signed(signing, err)
 	}
-	front, err := plain.New(os.Stdin, os.Stdout, plain.Options{Rehearsal: set.Rehearsal})
+	front, err := plain.New(os.Stdin, os.Stdout, plain.Options{Rehearsal: set.Rehearsal, NoRecord: true})
 	if err != nil {
 		return err
 	}

@@ -73,6 +73,7 @@ func unsignedRehearsal(t *testing.T) (dir, draft, digest string) {
 func TestSignARehearsalElsewhere(t *testing.T) {
 	t.Parallel()
 	dir, draft, digest := unsignedRehearsal(t)
+	inTheRoom, _ := os.ReadFile(filepath.Join(dir, "rehearsal", "signed.jsonl"))
 	r := signing(t, draft, "--rehearsal", dir)
 	// It can be left at each question, and by the end of the input; nothing is
 	// signed then.
@@ -99,6 +100,9 @@ func TestSignARehearsalElsewhere(t *testing.T) {
 		if status := r.end(); status != exitUnfinished || !strings.Contains(r.all.String(), "left early; no signature was written") {
 			t.Fatalf("left at %q: status %d:\n%s", last[0], status, &r.all)
 		}
+		if shown := strings.Join(strings.Fields(r.all.String()), " "); strings.Contains(shown, "recorded") || !strings.Contains(shown, "Nothing is kept of what was answered: the next start begins again.") {
+			t.Errorf("left at %q:\n%s", last[0], &r.all)
+		}
 		if made, _ := filepath.Glob(filepath.Join(r.folder, "*.json")); made != nil {
 			t.Fatalf("left at %q: made %v", last[0], made)
 		}
@@ -120,6 +124,13 @@ func TestSignARehearsalElsewhere(t *testing.T) {
 		if !strings.Contains(shown, part) {
 			t.Errorf("%q was not said:\n%s", part, &r.all)
 		}
+	}
+	remembered, err := os.ReadFile(filepath.Join(dir, "rehearsal", "signed.jsonl"))
+	if err != nil || len(inTheRoom) == 0 || !bytes.HasPrefix(remembered, inTheRoom) || !strings.Contains(string(remembered[len(inTheRoom):]), digest) {
+		t.Errorf("signed in the room and here, and remembered is %v\n%s", err, remembered)
+	}
+	if _, err := os.Stat(filepath.Join(r.folder, "state")); err == nil {
+		t.Error("a rehearsal is remembered among what is real")
 	}
 	made, _ := filepath.Glob(filepath.Join(r.folder, "*.json"))
 	if len(made) != 1 || !strings.HasPrefix(filepath.Base(made[0]), "rehearsal.1.root.") {
@@ -145,7 +156,7 @@ func TestSignARehearsalElsewhere(t *testing.T) {
 			t.Errorf("sign %s: status %d: %s", c.args, status, out)
 		}
 	}
-	command := exec.Command(program("rootceremony"), "sign", draft, "--rehearsal", dir)
+	command := exec.Command(program("rootceremony"), "sign", draft)
 	command.Env = []string{}
 	if out, _ := command.CombinedOutput(); !strings.Contains(string(out), "set HOME or XDG_STATE_HOME") {
 		t.Errorf("without a folder: %s", out)

@@ -43,6 +43,7 @@ type Notebook interface {
 type Options struct {
 	Rehearsal bool     // every block says so
 	Interview bool     // questions alone: no list of tasks, and no record
+	NoRecord  bool     // tasks, and no record: the next start begins again
 	Notebook  Notebook // nil where nothing is recorded
 }
 
@@ -368,9 +369,12 @@ func (f *Front) outcome(err error) error {
 // leave says why the program ends here, and that it can be gone on with.
 func (f *Front) leave(why string) error {
 	f.left = true
-	if f.opts.Interview {
+	switch {
+	case f.opts.Interview:
 		why += " Nothing was written."
-	} else {
+	case f.opts.NoRecord:
+		why += " Nothing is kept of what was answered: the next start begins again."
+	default:
 		why += " Nothing is lost: what was recorded stays recorded, and the next start goes on from there."
 	}
 	_ = f.write("\n" + paragraph(why))

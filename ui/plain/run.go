@@ -46,8 +46,11 @@ func (f *Front) Run(ctx context.Context, desk Desk) error {
 		case errors.Is(err, ceremony.ErrBack):
 			err = f.write("\n" + paragraph("Back at the list of tasks."))
 		default:
-			err = f.write("\n" + paragraph("The task has stopped: "+err.Error()) +
-				paragraph("What was recorded stays recorded, and the task can be taken again."))
+			again := "What was recorded stays recorded, and the task can be taken again."
+			if f.opts.NoRecord {
+				again = "The task can be taken again."
+			}
+			err = f.write("\n" + paragraph("The task has stopped: "+err.Error()) + paragraph(again))
 		}
 		if err != nil {
 			return err

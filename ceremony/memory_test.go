@@ -1,0 +1,111 @@
+package ceremony_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"rootceremony/ceremony"
+	"rootceremony/keys"
+)
+
+// A key signs one root of a version on one laptop, in whatever ceremony, and in
+// the room as for others elsewhere.
+func TestSignOnceOnOneLaptop(t *testing.T) {
+	first := newStage(t)
+	first.real, first.memory = true, filepath.Join(t.TempDir(), "state", "signed.jsonl")
+	_, desk := first.opened()
+	waive := &ceremony.Script{Answers: map[string]string{"preflight.failed": "waive", "preflight.why": "it is a test"}}
+	if err := runAll(desk, waive); err != nil {
+		t.Fatal(err)
+	}
+	people := members(t, desk)
+	dirA, a := first.follow(following(ceremony.Rotate, "", people...))
+	dirB, b := first.follow(following(ceremony.Rotate, "[root]\nexpires = \"2028-01-01T00:00:00Z\"", people...))
+	for _, desk := range []*ceremony.Desk{a, b} {
+		if err := desk.Run(t.Context(), "preflight", waive); err != nil {
+			t.Fatal(err)
+		}
+		runTo(t, desk, "sign alice")
+	}
+	draft := func(s *stage) string {
+		files, _ := filepath.Glob(filepath.Join(s.dir, "metadata", "*", "2.root.unsigned.json"))
+		if len(files) != 1 {
+			t.Fatalf("drafts: %v", files)
+		}
+		return files[0]
+	}
+	elsewhere := func(s *stage, desk *ceremony.Desk, holder, sticker string) error {
+		out := filepath.Join(t.TempDir(), "out.json")
+		c, err := ceremony.OpenCountersigning(ceremony.CountersignSettings{File: draft(s), Trusted: filepath.Join(s.dir, ceremony.TrustedDir), Out: out,
+			Memory: first.memory, Tokens: desk.Tokens(), Clock: clock})
+		if err != nil {
+			t.Fatal(err)
+		}
+		script := &ceremony.Script{Answers: map[string]string{"sign.token": sticker, "sign.pin": ceremony.RehearsalPIN(holder)}}
+		for _, task := range []string{"review", "sign"} {
+			if err := c.Run(t.Context(), task, script); err != nil {
+				if _, there := os.Stat(out); there == nil {
+					t.Errorf("%s has signed, and then: %v", holder, err)
+				}
+				return err
+			}
+		}
+		return nil
+	}
+	inTheRoom := func(desk *ceremony.Desk, holder string, a ceremony.Attendant) error {
+		return desk.Run(t.Context(), "sign "+holder, a)
+	}
+	refused := func(err error, why string) {
+		t.Helper()
+		if err == nil || !strings.Contains(err.Error(), "this key was used on this laptop on 2026-11-22T12:00:00Z to sign another root v2") {
+			t.Errorf("%s: %v", why, err)
+		}
+	}
+	good := func(err error, why string) {
+		t.Helper()
+		if err != nil {
+			t.Errorf("%s: %v", why, err)
+		}
+	}
+	good(inTheRoom(a, "alice", &ceremony.Script{}), "the first root, in the room")
+	refused(elsewhere(dirB, b, "alice", "A-01"), "the other, elsewhere")
+	refused(inTheRoom(b, "alice", &ceremony.Script{Answers: map[string]string{"sign.words alice": "not asked for"}}), "the other, in another room")
+	if sigs := b.State().Signatures(); len(sigs) != 0 {
+		t.Errorf("signed: %+v", sigs)
+	}
+	good(elsewhere(dirA, a, "alice", "A-01"), "the same root elsewhere")
+
+	good(elsewhere(dirB, b, "bruno", "B-02"), "another key, elsewhere")
+	refused(inTheRoom(a, "bruno", &ceremony.Script{}), "the other, in the room")
+	good(inTheRoom(b, "bruno", &ceremony.Script{}), "the same root in the room")
+
+	// What is known not to have been signed is no obstacle.
+	untouched := &answered{touch: func() error { return keys.ErrNotTouched }}
+	if err := inTheRoom(a, "chen", untouched); !errors.Is(err, keys.ErrNotTouched) {
+		t.Fatal(err)
+	}
+	good(elsewhere(dirB, b, "chen", "C-03"), "after nothing was signed")
+
+	// What may have been signed is.
+	dirA.die = "after Sign"
+	if err := inTheRoom(a, "dana", &ceremony.Script{}); !errors.As(err, new(*keys.EndedError)) {
+		t.Fatal(err)
+	}
+	dirA.die = ""
+	refused(elsewhere(dirB, b, "dana", "D-04"), "after the token's process ended")
+	good(inTheRoom(a, "dana", &ceremony.Script{}), "the same root again")
+
+	// Where nothing can be remembered, nothing is signed.
+	if err := os.WriteFile(first.memory, []byte("{}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := inTheRoom(b, "emil", &ceremony.Script{}); err == nil || !strings.Contains(err.Error(), "line 1 cannot be read") {
+		t.Errorf("with a damaged memory: %v", err)
+	}
+	if sigs := b.State().Signatures(); len(sigs) != 1 {
+		t.Errorf("signed: %+v", sigs)
+	}
+}
