@@ -34,7 +34,7 @@ func realChain(t testing.TB, name string, newest int) (dir string, last *tuf.Fil
 	}
 	text, err := os.ReadFile(filepath.Join(dir, fmt.Sprintf("%d.root.json", newest)))
 	if err != nil {
-		t.Skipf("the real chains are not here: %v", err)
+		t.Skipf("no real chains at ../shared/roots beside the repository: %v", err)
 	}
 	last, err = tuf.Parse(text)
 	if err != nil {

@@ -42,7 +42,7 @@ func oldPlan(t *testing.T, chain, rest string) string {
 	t.Helper()
 	trusted, err := ceremony.ReadTrusted(chain)
 	if os.IsNotExist(err) || err != nil && strings.Contains(err.Error(), "does not exist") {
-		t.Skipf("there are no real chains here: %v", err)
+		t.Skipf("no real chains at ../shared/roots beside the repository: %v", err)
 	}
 	if err != nil {
 		t.Fatal(err)
