@@ -224,7 +224,7 @@ func TestPublishIsWhatTheLogSays(t *testing.T) {
 	if err := os.WriteFile(root, []byte(`{"evil":true}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := desk.Run(t.Context(), "sums", &ceremony.Script{}); err == nil || !strings.Contains(err.Error(), "another content") {
+	if err := desk.Run(t.Context(), "sums", &ceremony.Script{}); err == nil || !strings.Contains(err.Error(), "publish/1.root.json was changed after it was recorded") {
 		t.Errorf("with another root: %v", err)
 	}
 	if err := os.WriteFile(root, good, 0o600); err != nil {

@@ -38,7 +38,15 @@ func TestCollectSignatures(t *testing.T) {
 	}
 	sum := file.Digest()
 	digest := hex.EncodeToString(sum[:])
-	r := signing(t, other, "--rehearsal", dir)
+	// The same tokens on a laptop that does not know what they have signed.
+	apart := filepath.Join(t.TempDir(), "apart")
+	if err := os.CopyFS(apart, os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(apart, filepath.FromSlash(ceremony.MemoryFile))); err != nil {
+		t.Fatal(err)
+	}
+	r := signing(t, other, "--rehearsal", apart)
 	r.start()
 	r.says([2]string{"Next: Review root v1", ""}, [2]string{"first 32 hex digits", digest[:32]}, [2]string{"To go on, type: ", "Nothing but my ears vouches for this root"}, [2]string{"Have you read it", "yes"},
 		[2]string{"Next: Sign root v1", ""}, [2]string{"Insert your token", "A-01"}, [2]string{"To sign, type words", "words"}, [2]string{"The PIN of your token", autoPIN("alice")}, [2]string{"Touch the token now", ""})
