@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"rootceremony/keys"
 )
 
 // AnswersFile is where a rehearsal keeps what its script answers, a line
@@ -57,17 +59,29 @@ func (d *Desk) PlanAfter(stickers []string) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := decodePlan(d.textAfter(dir, stickers), PlanFile)
-	if err != nil {
-		return nil, err
+	read := func(policy TokenPolicy) (*Plan, error) {
+		p, err := decodePlan(d.textAfter(dir, stickers, policy), PlanFile)
+		if err != nil {
+			return nil, err
+		}
+		p.Trusted = filepath.Join(dir, PublishDir)
+		p.readTrusted()
+		return p, p.err()
 	}
-	p.Trusted = filepath.Join(dir, PublishDir)
-	p.readTrusted()
-	return p, p.err()
+	policy := d.state.Plan.Token
+	p, err := read(policy)
+	if err != nil || policy.Algorithm != keys.Ed25519 {
+		return p, err
+	}
+	// Who comes needs another kind of token where the root is too large for one.
+	if r, err := p.resolve(d.lookedAt); err != nil || !r.Budget().Refused {
+		return p, err
+	}
+	return read(TokenPolicy{keys.P256, policy.Touch, firmware[keys.P256].String()})
 }
 
 // textAfter is the text of PlanAfter. dir is the whole path of this ceremony.
-func (d *Desk) textAfter(dir string, stickers []string) []byte {
+func (d *Desk) textAfter(dir string, stickers []string, policy TokenPolicy) []byte {
 	s, r := d.state, d.state.Plan
 	var b strings.Builder
 	value := func(name, text string) {
@@ -82,9 +96,9 @@ func (d *Desk) textAfter(dir string, stickers []string) []byte {
 	fmt.Fprintf(&b, "earlier = [%s]\n\n[root]\n", tomlText(dir))
 	value("expires", "365d")
 	b.WriteString("\n[token]\n")
-	value("algorithm", string(r.Token.Algorithm))
-	value("touch", string(r.Token.Touch))
-	value("min_firmware", r.Token.MinFirmware)
+	value("algorithm", string(policy.Algorithm))
+	value("touch", string(policy.Touch))
+	value("min_firmware", policy.MinFirmware)
 	custody := OnToken
 	if r.Backup != nil {
 		custody = BackedUp

@@ -524,3 +524,24 @@ func (s *stage) slots(sticker string) []keys.SlotKey {
 	}
 	return info.Keys
 }
+
+// A lost key that signs all the same shows that the plan is wrong, which the
+// record says.
+func TestLostKeySignsInTheRoom(t *testing.T) {
+	first, desk := opened(t)
+	if err := runAll(desk, &ceremony.Script{}); err != nil {
+		t.Fatal(err)
+	}
+	people := members(t, desk)
+	people[4].drop = ceremony.Lost
+	_, desk = first.follow(following(ceremony.Rotate, "", people...))
+	runTo(t, desk, "sign alice")
+	old := "old-" + people[4].key[:8]
+	script := &ceremony.Script{Answers: map[string]string{"holder.pin " + old: ceremony.RehearsalPIN("emil")}}
+	if err := desk.Run(t.Context(), "sign "+old, script); err != nil {
+		t.Fatal(err)
+	}
+	if counts := desk.State().Counts(); desk.State().Exceptions != 1 || counts[0].Have != 1 || counts[1].Have != 0 {
+		t.Errorf("%d exceptions, %+v", desk.State().Exceptions, counts)
+	}
+}

@@ -177,6 +177,13 @@ func (d *Desk) sign(ctx context.Context, a Attendant, id string) error {
 	if err := d.mayAct(h); err != nil {
 		return err
 	}
+	if h.Holder.Custody == Dropped && d.state.dropOf(h).Reason == Lost {
+		err := d.Exception(fmt.Sprintf("nobody can sign with the lost key %.8s of %s", h.Holder.KeyID, h.Holder.Name),
+			fmt.Sprintf("token %s is here, and holds it", serialText(info.Serial)), "it signs, and counts for the old root only")
+		if err != nil {
+			return err
+		}
+	}
 	if d.state.Plan.Trusted != nil {
 		err := a.Tell(ctx, Message{Title: fmt.Sprintf("%s signs for %s", h.Holder.Name, d.state.countsFor(h)), Facts: d.state.CountFacts()})
 		if err != nil {
