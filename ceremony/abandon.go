@@ -9,14 +9,14 @@ import (
 	"rootceremony/ceremony/transcript"
 )
 
-// abandon gives the live draft up, for good. What was signed of it stays
+// abandon gives the live draft up. What was signed of it stays
 // signed: people say who else may have signed it, and no other draft of this
 // version is made while this one could still become a root.
 func (d *Desk) abandon(ctx context.Context, a Attendant) error {
 	s := d.state
 	title := fmt.Sprintf("Abandon the draft of root v%d", s.Draft.Version)
 	why, err := a.Ask(ctx, Prompt{ID: "abandon.why", Message: Message{Title: title, Facts: append(s.CountFacts(), d.digestFacts()...),
-		Text: []string{"An abandoned draft is never published, and its signatures are never given out. Who has signed it signs no other draft of this version."}},
+		Text: []string{"An abandoned draft is not published, and its signatures are not given out, unless it is taken up again, which is possible only while no other draft has a signature. Who has signed it signs no other draft of this version."}},
 		Question: "Why must it not become a root?"}, notEmpty)
 	if err != nil {
 		return err

@@ -120,7 +120,7 @@ func TestAnotherDraft(t *testing.T) {
 	g.collect(t, desk, "alice", chen)
 	g.abandon(t, desk, "")
 	err := desk.Run(t.Context(), "review", g.script)
-	if err == nil || !strings.Contains(err.Error(), "and what was abandoned never becomes a root (hint: a holder who starts over makes it another one") {
+	if err == nil || !strings.Contains(err.Error(), "made as if it had never been abandoned (hint: take that one up again; a holder who starts over makes it another one") {
 		t.Errorf("the same draft again: %v", err)
 	}
 	g.farahStartsOver(t, desk)
@@ -311,5 +311,35 @@ func TestAbandonedDraftTakenUpAgain(t *testing.T) {
 	}
 	if chain := published(t, s.dir); len(chain) != 2 {
 		t.Fatalf("%d roots", len(chain))
+	}
+}
+
+// Where too few are left who have signed nothing, that is said before, and no
+// draft is made that could not be signed.
+func TestTooFewForAnotherDraft(t *testing.T) {
+	g := newGathering(t)
+	there, desk := g.duplicate()
+	g.collect(t, desk, "alice", "bruno") // of the new root only Farah is left
+	digest := desk.State().Draft.Digest
+	said := ""
+	g.script.Say = func(m ceremony.Message) { said += strings.Join(m.Text, "\n") }
+	g.script.Answers["abandon.why"], g.script.Answers["resume.why"] = "a mistake", "it was right"
+	if err := desk.Run(t.Context(), "abandon", g.script); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(said, "Then too few are left to sign another one") {
+		t.Errorf("not said before: %s", said)
+	}
+	if review := taskOf(t, desk, "review"); review.State != ceremony.Blocked || !strings.Contains(review.Reason, "too few are left who have signed no draft of this version") {
+		t.Errorf("%+v", review)
+	}
+	if err := desk.Run(t.Context(), "resume "+digest[:8], g.script); err != nil {
+		t.Fatal(err)
+	}
+	if err := runAll(desk, g.script); err != nil {
+		t.Fatal(err)
+	}
+	if chain := published(t, there.dir); len(chain) != 2 {
+		t.Errorf("%d roots", len(chain))
 	}
 }

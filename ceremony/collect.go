@@ -35,7 +35,7 @@ type CollectedRoot struct {
 // collectRoot takes the signatures of a root file into the ceremony: one that
 // was signed elsewhere with this program, or with another one. Its signed bytes
 // must be those of the live draft, or of an abandoned one, whose signatures are
-// counted and never exported.
+// counted, and not exported while it is abandoned.
 func (d *Desk) collectRoot(data []byte) (*CollectedRoot, error) {
 	f, err := tuf.Parse(data)
 	if err != nil {
@@ -74,7 +74,7 @@ func (d *Desk) collectParsed(f *tuf.File, source string) (*CollectedRoot, error)
 		taken.Signatures = append(taken.Signatures, one)
 	}
 	if ab != nil {
-		taken.Counts = "nothing of an abandoned draft is ever published"
+		taken.Counts = "nothing of a draft is published while it is abandoned"
 		if err := s.abandonedOpen(); err != nil {
 			taken.Counts = err.Error()
 		}
@@ -205,7 +205,7 @@ func (d *Desk) collectSignature(root *tuf.Root, ab *Abandoned, digest string, si
 	}
 	switch {
 	case ab != nil:
-		one.Taken, one.Text = true, "of an abandoned draft: counted, and never given out"
+		one.Taken, one.Text = true, "of an abandoned draft: counted, and not given out"
 	case twice != nil:
 		one.Wrong, one.Text = true, twice.Error()+"; it was kept, and does not count"
 	default:

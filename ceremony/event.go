@@ -346,7 +346,7 @@ type SignatureMade struct {
 }
 
 // DraftAbandoned gives the live draft up. Its signatures stay in the log and are
-// never exported. Maybe are the ids of those who may have signed it elsewhere.
+// not exported, unless it is resumed. Maybe are the ids of those who may have signed it elsewhere.
 type DraftAbandoned struct {
 	Digest string   `json:"digest"`
 	Why    string   `json:"why"`

@@ -584,7 +584,7 @@ func (s *State) draftMade(e transcript.Event) error {
 			root.Version, digest, data.Version, data.Digest)
 	}
 	if s.abandoned(data.Digest) != nil {
-		return fmt.Errorf("it would be the abandoned draft %.8s again, and what was abandoned never becomes a root (hint: a holder who starts over makes it another one; for another plan, hold another ceremony in another directory)", data.Digest)
+		return fmt.Errorf("it would be the abandoned draft %.8s again, made as if it had never been abandoned (hint: take that one up again; a holder who starts over makes it another one; for another plan, hold another ceremony in another directory)", data.Digest)
 	}
 	file, err := s.draftFile(root)
 	if err != nil {
