@@ -545,3 +545,29 @@ func TestLostKeySignsInTheRoom(t *testing.T) {
 		t.Errorf("%d exceptions, %+v", desk.State().Exceptions, counts)
 	}
 }
+
+// Whose token was reset is not asked to sign the log with it.
+func TestRetiredTokenSignsNoLog(t *testing.T) {
+	first, desk := opened(t)
+	if err := runAll(desk, &ceremony.Script{}); err != nil {
+		t.Fatal(err)
+	}
+	people := members(t, desk)
+	people[4].drop = ceremony.Retired
+	_, desk = first.follow(following(ceremony.Rotate, "", people...))
+	old := "old-" + people[4].key[:8]
+	a := &noting{ceremony.Script{Answers: map[string]string{"holder.pin " + old: ceremony.RehearsalPIN("emil")}}, map[string][]string{}}
+	runTo(t, desk, "sign alice")
+	if err := desk.Run(t.Context(), "sign "+old, a); err != nil {
+		t.Fatal(err)
+	}
+	if desk.State().Holders[old].Prepared == nil {
+		t.Fatal("it was not seen that the token could sign the log")
+	}
+	if err := runAll(desk, a); err != nil {
+		t.Fatal(err)
+	}
+	if offered := a.choices["heads.who"]; len(offered) == 0 || slices.Contains(offered, old) || desk.State().Holders[old].Retired == nil {
+		t.Errorf("offered: %v", offered)
+	}
+}
