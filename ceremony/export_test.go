@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"rootceremony/ceremony/transcript"
 	"rootceremony/ceremony/tuf"
 )
 
@@ -61,3 +62,14 @@ func (s *State) Clone() *State {
 	c.Files, c.signatures, c.heads = slices.Clone(s.Files), slices.Clone(s.signatures), slices.Clone(s.heads)
 	return &c
 }
+
+// EventTypes are all that a log may hold but for what opening it records.
+func EventTypes() []string {
+	return append(slices.Sorted(maps.Keys(applied)), TypeBegun, TypeContinued, TypeTaskFailed, TypeNote, TypeException, TypePreflight, TypePlanAgreed)
+}
+
+// FailingDesk is a desk in that state, with a log that takes no more.
+func FailingDesk(s *State, log *transcript.Log) *Desk { return &Desk{state: s, log: log} }
+
+// Record is what tasks do.
+func (d *Desk) Record(kind, by string, data any) error { return d.record(kind, by, data) }
