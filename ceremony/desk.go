@@ -371,8 +371,11 @@ func (d *Desk) Run(ctx context.Context, id string, a Attendant) (err error) {
 	failure := TaskFailed{Task: id}
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("the program has a fault (%v); what was recorded before it is safe", p)
-			failure.Stack = string(debug.Stack())
+			err = &fault{p, debug.Stack()}
+		}
+		if f := new(fault); errors.As(err, &f) {
+			err = fmt.Errorf("%w; what was recorded before it is safe", err)
+			failure.Stack = string(f.stack)
 		}
 		if err == nil || errors.Is(err, ErrBack) || errors.Is(err, ErrLeft) || ctx.Err() != nil {
 			return
