@@ -123,7 +123,7 @@ func TestHostileEventsAreRefused(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for range 100 {
+		for range 300 {
 			s := base.Clone()
 			for seq := int64(begin) + 1; ; seq++ { // for as long as they are taken
 				kind := rapid.SampledFrom(ceremony.EventTypes()).Draw(t, "kind")
