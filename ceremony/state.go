@@ -249,10 +249,12 @@ func (s *State) mayBeAbout(custodies []string, e transcript.Event) error {
 		return fmt.Errorf("the plan has no holder %q", data.Holder)
 	case only != "" && only != data.Holder:
 		return fmt.Errorf("this is the enrolment of %s alone", only)
-	case !slices.Contains(custodies, h.Holder.Custody) && h.ofTrusted():
-		return fmt.Errorf("the key of %s was made before this ceremony, and the event is about one that is made in it", h.Holder.Name)
 	case !slices.Contains(custodies, h.Holder.Custody):
-		return fmt.Errorf("the key of %s is made in this ceremony, and the event is about one of the trusted root", h.Holder.Name)
+		when := "is made in this ceremony"
+		if h.ofTrusted() {
+			when = "was made before this ceremony"
+		}
+		return fmt.Errorf("no event of this type is about %s, whose key %s", h.Holder.Name, when)
 	}
 	return nil
 }
