@@ -12,6 +12,7 @@
 //	      hex; 64 zeros in the first line
 //	sum   SHA-256 of this line's bytes before the text `,"sum":`, likewise
 //
+// A line has at most 1 MiB, and a log 64 MiB.
 // A line ends with one line feed (0x0a). Each line therefore vouches for
 // itself by sum and for all before it by prev; the hash of the last line, the
 // head, stands for the whole log.
