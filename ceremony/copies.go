@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -17,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"rootceremony/ceremony/transcript"
+	"rootceremony/plainfile"
 )
 
 // mediaNeeded is on how many removable media the backups are to lie before
@@ -351,7 +353,7 @@ func syncFolder(name string) error {
 func compareCopies(medium string, files []written) error {
 	for _, f := range files {
 		name := filepath.Join(medium, filepath.FromSlash(f.name))
-		if file, err := os.Open(name); err == nil {
+		if file, err := plainfile.Open(name, os.O_RDONLY, math.MaxInt64); err == nil {
 			_ = unix.Fadvise(int(file.Fd()), 0, 0, unix.FADV_DONTNEED)
 			_ = file.Close()
 		}

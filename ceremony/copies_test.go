@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"rootceremony/ceremony"
 	"rootceremony/ceremony/transcript"
 	"rootceremony/keys/virtual"
@@ -189,6 +191,16 @@ func TestCopiesThatAreDamaged(t *testing.T) {
 		}
 	})); err == nil {
 		t.Error("a plan that is cut off is not found")
+	}
+	other := t.TempDir()
+	err := desk.Run(t.Context(), "copies", whileOut(other, func() {
+		name := filepath.Join(s.folderOn(other), ceremony.PlanFile)
+		if err := errors.Join(os.Remove(name), unix.Mkfifo(name, 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}))
+	if err == nil || !strings.Contains(err.Error(), "the copy cannot be read back") || !strings.Contains(err.Error(), "a pipe") {
+		t.Errorf("a pipe in the place of a copy: %v", err)
 	}
 	if err := desk.Run(t.Context(), "copies", whileOut(medium, func() {})); err != nil {
 		t.Fatal(err)

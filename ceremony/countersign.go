@@ -17,6 +17,7 @@ import (
 	"rootceremony/ceremony/tuf"
 	"rootceremony/keys"
 	"rootceremony/keys/secret"
+	"rootceremony/plainfile"
 )
 
 // Countersigning is what a holder does who is elsewhere: on a laptop of their
@@ -58,7 +59,7 @@ const comparedDigits = 32
 // OpenCountersigning reads the root and the signer's own copy, and tells why the
 // root must not be signed whoever holds which token. Nothing is written.
 func OpenCountersigning(set CountersignSettings) (*Countersigning, error) {
-	text, err := readLinked(set.File)
+	text, err := plainfile.Read(set.File, tuf.MaxSize)
 	if err != nil {
 		return nil, err
 	}
@@ -515,7 +516,7 @@ func (c *Countersigning) fileFor(k signer) string {
 // isThere tells whether the file holds a good signature of this key already. A
 // file with another content is an error, before anything is asked.
 func (c *Countersigning) isThere(name string, k signer) (bool, error) {
-	text, err := readLinked(name)
+	text, err := plainfile.Read(name, tuf.MaxSize)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}

@@ -304,7 +304,7 @@ func (d *Desk) recorded(kind, by string, data any) (transcript.Event, error) {
 }
 
 // refold brings the state back to what the log says. A task that is running
-// keeps the holders it knows.
+// keeps the holders it knows, and their other tokens.
 func (d *Desk) refold() error {
 	state, err := Fold(d.log.Events())
 	if err != nil {
@@ -312,12 +312,33 @@ func (d *Desk) refold() error {
 	}
 	for id, h := range d.state.Holders {
 		if again := state.Holders[id]; again != nil {
-			*h = *again
+			h.become(again)
 			state.Holders[id] = h
 		}
 	}
 	*d.state = *state
 	return nil
+}
+
+// become makes a holder what another one is, and each token beside the holder's
+// what the other one's is. All of them stay where they are known.
+func (h *HolderState) become(other *HolderState) {
+	replacement, spare := h.Replacement, h.Spare
+	*h = *other
+	h.Replacement, h.Spare = replacement.besides(h, other.Replacement), spare.besides(h, other.Spare)
+}
+
+// besides makes a token, which may be nil, what another one is beside own.
+func (h *HolderState) besides(own, other *HolderState) *HolderState {
+	switch {
+	case other == nil:
+		return nil
+	case h == nil:
+		h = other
+	}
+	*h = *other
+	h.replaces = own
+	return h
 }
 
 // intend records an intention, once there is room for its result too, and
@@ -350,8 +371,11 @@ func (d *Desk) Run(ctx context.Context, id string, a Attendant) (err error) {
 	failure := TaskFailed{Task: id}
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("the program has a fault (%v); what was recorded before it is safe", p)
-			failure.Stack = string(debug.Stack())
+			err = &fault{p, debug.Stack()}
+		}
+		if f := new(fault); errors.As(err, &f) {
+			err = fmt.Errorf("%w; what was recorded before it is safe", err)
+			failure.Stack = string(f.stack)
 		}
 		if err == nil || errors.Is(err, ErrBack) || errors.Is(err, ErrLeft) || ctx.Err() != nil {
 			return

@@ -182,6 +182,9 @@ func (d *Desk) Collect(data []byte) (*CollectedFile, error) {
 	if err != nil {
 		return nil, fmt.Errorf("its log: %w", err)
 	}
+	if err := d.agreedHere(events); err != nil {
+		return nil, err
+	}
 	there, err := Fold(events)
 	if err != nil {
 		return nil, fmt.Errorf("its log: %w", err)
@@ -234,18 +237,38 @@ func (d *Desk) wouldTake(collected Collected) error {
 	if err != nil {
 		return err
 	}
-	return again.collected(transcript.Event{Type: TypeCollected, Data: data})
+	return again.apply(transcript.Event{Type: TypeCollected, Data: data})
+}
+
+// agreedHere refuses the log of an enrolment for another plan, before anything
+// in it is looked at that its plan gives a meaning.
+func (d *Desk) agreedHere(events []transcript.Event) error {
+	agreed := false
+	for _, e := range events {
+		if e.Type != TypePlanAgreed {
+			continue
+		}
+		var data PlanAgreed
+		if err := read(e, &data); err != nil {
+			return fmt.Errorf("its log: line %d: %w", e.Seq, err)
+		}
+		if data.Digest != d.state.Digest {
+			return fmt.Errorf("it was made for the plan with the digest %.8s..., and the agreed one is %.8s... (hint: send plan.resolved.json of this directory, and have it made again)", data.Digest, d.state.Digest)
+		}
+		agreed = true
+	}
+	if !agreed {
+		return errors.New("its log is not that of a holder's enrolment")
+	}
+	return nil
 }
 
 // fitsCollection finds whose enrolment it is, and tells why it cannot be taken
 // in.
 func (d *Desk) fitsCollection(e *enrolment, there *State, head transcript.Head) (*HolderState, error) {
 	s := d.state
-	switch {
-	case there.Begun == nil || there.Begun.Enrols == "" || there.Begun.Enrols != e.Holder || there.Plan == nil:
+	if there.Begun.Enrols == "" || there.Begun.Enrols != e.Holder {
 		return nil, errors.New("its log is not that of a holder's enrolment")
-	case there.Digest != s.Digest:
-		return nil, fmt.Errorf("it was made for the plan with the digest %.8s..., and the agreed one is %.8s... (hint: send plan.resolved.json of this directory, and have it made again)", there.Digest, s.Digest)
 	}
 	h, from := s.Holders[e.Holder], there.Holders[e.Holder]
 	if from.Proved == nil || !from.hasSigned(head.Seq-1) {

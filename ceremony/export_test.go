@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"rootceremony/ceremony/transcript"
 	"rootceremony/ceremony/tuf"
 )
 
@@ -41,13 +42,13 @@ func (s *State) DraftFile(root *tuf.Root) File {
 	return file.file()
 }
 
-// Clone is the state to go on from in two ways: without a replacement.
+// Clone is the state to go on from in two ways.
 func (s *State) Clone() *State {
 	c := *s
 	c.Holders, c.Recipients, c.Abandoned, c.Rivals = map[string]*HolderState{}, maps.Clone(s.Recipients), nil, slices.Clone(s.Rivals)
+	c.Written, c.Passed = maps.Clone(s.Written), maps.Clone(s.Passed)
 	for id, h := range s.Holders {
-		one := *h
-		c.Holders[id] = &one
+		c.Holders[id] = h.clone(nil)
 	}
 	for _, ab := range s.Abandoned {
 		one := *ab
@@ -61,3 +62,35 @@ func (s *State) Clone() *State {
 	c.Files, c.signatures, c.heads = slices.Clone(s.Files), slices.Clone(s.signatures), slices.Clone(s.heads)
 	return &c
 }
+
+func (h *HolderState) clone(own *HolderState) *HolderState {
+	if h == nil {
+		return nil
+	}
+	c := *h
+	if h.Open != nil {
+		open := *h.Open
+		c.Open = &open
+	}
+	c.Stored, c.Former, c.stickers = slices.Clone(h.Stored), slices.Clone(h.Former), slices.Clone(h.stickers)
+	c.Replacement, c.Spare, c.replaces = h.Replacement.clone(&c), h.Spare.clone(&c), own
+	return &c
+}
+
+// EventTypes are all that a log may hold but for what opening it records.
+func EventTypes() []string {
+	return append(slices.Sorted(maps.Keys(rules)), TypeBegun, TypeContinued, TypeTaskFailed, TypeNote, TypeException, TypePreflight, TypePlanAgreed)
+}
+
+// FaultAt gives the program a fault at a kind of event, until the test ends.
+func FaultAt(t testing.TB, kind string) {
+	right := rules[kind]
+	rules[kind] = rule{func(*State, transcript.Event) error { panic("a test") }, right.about}
+	t.Cleanup(func() { rules[kind] = right })
+}
+
+// FailingDesk is a desk in that state, with a log that takes no more.
+func FailingDesk(s *State, log *transcript.Log) *Desk { return &Desk{state: s, log: log} }
+
+// Record is what tasks do.
+func (d *Desk) Record(kind, by string, data any) error { return d.record(kind, by, data) }

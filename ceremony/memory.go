@@ -15,6 +15,7 @@ import (
 
 	"rootceremony/ceremony/transcript"
 	"rootceremony/ceremony/tuf"
+	"rootceremony/plainfile"
 )
 
 // A holder signs a version once: two roots of one version that both reach a
@@ -129,6 +130,9 @@ func remember(file string, act remembered) error {
 	})
 }
 
+// maxMemory is the largest file that remembers, in bytes: over 40,000 acts.
+const maxMemory = 16 << 20
+
 func noRival(file string, acts []remembered, act remembered) error {
 	if i := slices.IndexFunc(acts, act.rivals); i >= 0 {
 		return &signedTwice{act, acts[i], file}
@@ -143,7 +147,7 @@ func withMemory(file string, do func(*os.File, []remembered) error) error {
 	if err != nil {
 		return fmt.Errorf("what is signed cannot be remembered: %w", err)
 	}
-	memory, err := os.OpenFile(file, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o600)
+	memory, err := plainfile.Open(file, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, maxMemory)
 	if err != nil {
 		return fmt.Errorf("what is signed cannot be remembered: %w", err)
 	}
@@ -172,7 +176,7 @@ func readMemory(memory *os.File) (acts []remembered, whole int64, err error) {
 	if err := unix.Flock(int(memory.Fd()), unix.LOCK_EX); err != nil {
 		return nil, 0, err
 	}
-	text, err := io.ReadAll(memory)
+	text, err := plainfile.Contents(memory, maxMemory)
 	if err != nil {
 		return nil, 0, err
 	}

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"rootceremony/ceremony"
 	"rootceremony/keys"
 )
@@ -107,5 +109,33 @@ func TestSignOnceOnOneLaptop(t *testing.T) {
 	}
 	if sigs := b.State().Signatures(); len(sigs) != 1 {
 		t.Errorf("signed: %+v", sigs)
+	}
+}
+
+// What lies in the place of the memory, and is none, lets nobody sign, and
+// nobody wait.
+func TestMemoryThatIsNoFile(t *testing.T) {
+	d := newDesktop(t)
+	d.rotation()
+	set := d.settings()
+	for kind, lay := range map[string]func() error{
+		"a pipe":             func() error { return unix.Mkfifo(set.Memory, 0o600) },
+		"a folder":           func() error { return os.Mkdir(set.Memory, 0o700) },
+		"a device":           func() error { return os.Symlink("/dev/zero", set.Memory) },
+		"too many levels of": func() error { return os.Symlink("elsewhere", set.Memory) },
+		"has more than 16777216 bytes": func() error {
+			return errors.Join(os.WriteFile(set.Memory, nil, 0o600), os.Truncate(set.Memory, 300<<30))
+		},
+	} {
+		if err := errors.Join(os.RemoveAll(set.Memory), os.MkdirAll(filepath.Dir(set.Memory), 0o700), lay()); err != nil {
+			t.Fatal(err)
+		}
+		c, err := d.signs(set, d.person("both"))
+		if err == nil || !strings.Contains(err.Error(), kind) || !strings.Contains(err.Error(), set.Memory) {
+			t.Errorf("%s: %v", kind, err)
+		}
+		if c != nil && c.Written() != "" {
+			t.Errorf("%s: signed", kind)
+		}
 	}
 }

@@ -6,11 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 
-	"rootceremony/ceremony/transcript"
 	"rootceremony/ceremony/tuf"
+	"rootceremony/plainfile"
 )
 
 // ownCopy is the chain of roots that a signer trusts already, up to the one
@@ -36,7 +35,7 @@ func readOwnCopy(path string, draft *tuf.File, draftName string, rehearsal bool)
 	version := draft.Root.Version
 	var chain tuf.Chain
 	for _, f := range files {
-		text, err := readLinked(f.Name)
+		text, err := plainfile.Read(f.Name, tuf.MaxSize)
 		if err != nil {
 			return nil, err
 		}
@@ -98,13 +97,4 @@ func ownFiles(path, draftName string) ([]tuf.RootFile, error) {
 		there, err := os.Stat(f.Name)
 		return err == nil && os.SameFile(there, draft)
 	}), nil
-}
-
-// readLinked reads a file that a link may lead to.
-func readLinked(name string) ([]byte, error) {
-	real, err := filepath.EvalSymlinks(name)
-	if err != nil {
-		return nil, err
-	}
-	return transcript.ReadFile(real)
 }

@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,6 +15,7 @@ import (
 	"rootceremony/ceremony/record"
 	"rootceremony/ceremony/tuf"
 	"rootceremony/keys"
+	"rootceremony/plainfile"
 )
 
 // maxPlan is the largest plan file that is read, in bytes.
@@ -178,9 +178,9 @@ func ReadPlan(file string) (*Plan, error) { return readPlan(file, "") }
 // readPlan is ReadPlan for a plan that may follow on the chain in another
 // folder than it says.
 func readPlan(file, chain string) (*Plan, error) {
-	data, err := readSmall(file)
+	data, err := plainfile.Read(file, maxPlan)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("plan: %w", err)
 	}
 	p, err := decodePlan(data, file)
 	if err != nil {
@@ -223,26 +223,6 @@ func decodePlan(data []byte, file string) (*Plan, error) {
 	}
 	p.rules()
 	return p, nil
-}
-
-// readSmall reads a regular file of at most maxPlan bytes and a byte more, and
-// never waits for one that is a pipe.
-func readSmall(file string) ([]byte, error) {
-	f, err := os.OpenFile(file, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, fmt.Errorf("plan: %w", err)
-	}
-	defer f.Close()
-	if info, err := f.Stat(); err != nil {
-		return nil, fmt.Errorf("plan: %w", err)
-	} else if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("plan: %s is not a regular file (hint: name the plan.toml itself)", file)
-	}
-	data, err := io.ReadAll(io.LimitReader(f, maxPlan+1))
-	if err != nil {
-		return nil, fmt.Errorf("plan: %w", err)
-	}
-	return data, nil
 }
 
 // err returns what is wrong so far, in order of position.
@@ -337,17 +317,9 @@ func readKeyFile(dir *os.Root, file string) (tuf.Key, error) {
 		return tuf.Key{}, wrong(err)
 	}
 	defer f.Close()
-	if info, err := f.Stat(); err != nil {
-		return tuf.Key{}, wrong(err)
-	} else if !info.Mode().IsRegular() {
-		return tuf.Key{}, wrong(errors.New("not a regular file"))
-	}
-	data, err := io.ReadAll(io.LimitReader(f, maxKeyFile+1))
+	data, err := plainfile.Contents(f, maxKeyFile)
 	if err != nil {
 		return tuf.Key{}, wrong(err)
-	}
-	if len(data) > maxKeyFile {
-		return tuf.Key{}, wrong(fmt.Errorf("over %d bytes: not a public key", maxKeyFile))
 	}
 	key, err := tuf.ParseKeyFile(data)
 	if err == nil {

@@ -504,8 +504,8 @@ func TestBadKeyFiles(t *testing.T) {
 		want string // what the fault of keys/targets.pub holds
 	}{
 		{"missing", os.Remove, "no such file (hint: put it there; the name counts from the plan's folder)"},
-		{"a folder", func(f string) error { return errors.Join(os.Remove(f), os.Mkdir(f, 0o700)) }, "not a regular file"},
-		{"a pipe", func(f string) error { return errors.Join(os.Remove(f), syscall.Mkfifo(f, 0o600)) }, "not a regular file"},
+		{"a folder", func(f string) error { return errors.Join(os.Remove(f), os.Mkdir(f, 0o700)) }, "not a plain file"},
+		{"a pipe", func(f string) error { return errors.Join(os.Remove(f), syscall.Mkfifo(f, 0o600)) }, "not a plain file"},
 		{"a link out of the folder", func(f string) error {
 			outside := filepath.Join(t.TempDir(), "k.pub")
 			return errors.Join(os.WriteFile(outside, good, 0o600), os.Remove(f), os.Symlink(outside, f))
@@ -516,7 +516,7 @@ func TestBadKeyFiles(t *testing.T) {
 		{"empty", func(f string) error { return os.WriteFile(f, nil, 0o600) }, "empty"},
 		{"text", func(f string) error { return os.WriteFile(f, []byte("hello"), 0o600) }, "no public key"},
 		{"an SSH key", func(f string) error { return os.WriteFile(f, []byte("ssh-ed25519 AAAA"), 0o600) }, "SSH public key (hint:"},
-		{"huge", func(f string) error { return os.WriteFile(f, bytes.Repeat([]byte("a"), maxKeyFile+1), 0o600) }, "over 65536 bytes"},
+		{"huge", func(f string) error { return os.WriteFile(f, bytes.Repeat([]byte("a"), maxKeyFile+1), 0o600) }, "more than 65536 bytes"},
 		{"a key object in another notation", func(f string) error {
 			return os.WriteFile(f, []byte(`{"keytype":"ed25519","scheme":"ed25519","keyid_hash_algorithms":["sha256"],"keyval":{"public":"`+hexKey+`"}}`), 0o600)
 		}, "fields or a notation that new roots do not take"},
@@ -591,9 +591,9 @@ func TestPlanFileItself(t *testing.T) {
 		t.Fatal(err)
 	}
 	for file, want := range map[string]string{
-		big:                          "over 262144 bytes",
-		dir:                          "not a regular file",
-		pipe:                         "not a regular file",
+		big:                          "more than 262144 bytes",
+		dir:                          "not a plain file",
+		pipe:                         "not a plain file",
 		filepath.Join(dir, "a.b"):    "no such file",
 		filepath.Join(big, "p.toml"): "not a directory",
 	} {

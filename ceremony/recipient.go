@@ -7,15 +7,16 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 
 	"rootceremony/ceremony/transcript"
 	"rootceremony/keys"
 	"rootceremony/keys/backup"
 	"rootceremony/keys/secret"
+	"rootceremony/plainfile"
 )
 
 // IdentitiesDir is where a rehearsal keeps the identities of recipients that
@@ -321,8 +322,7 @@ func readSecret(name string) (*secret.Buffer, error) {
 	if name == "" {
 		return nil, errors.New("name the file")
 	}
-	// Opening a pipe would wait for whoever writes into it.
-	file, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	file, err := plainfile.Open(name, os.O_RDONLY, math.MaxInt64)
 	if err != nil {
 		return nil, err
 	}
@@ -331,8 +331,6 @@ func readSecret(name string) (*secret.Buffer, error) {
 	switch {
 	case err != nil:
 		return nil, err
-	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("%s is not a plain file", name)
 	case info.Size() == 0 || info.Size() > maxIdentity:
 		return nil, fmt.Errorf("%s has %d bytes: no identity file (hint: choose the one with the line AGE-SECRET-KEY-1...)", name, info.Size())
 	}

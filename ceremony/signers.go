@@ -418,6 +418,9 @@ func (s *State) signatureCollected(e transcript.Event) error {
 	if s.Begun.Enrols != "" {
 		return errors.New("an enrolment takes no signatures")
 	}
+	if ab == nil && (s.Draft == nil || data.Digest != s.Draft.Digest || data.Version != s.Draft.Version) {
+		return errors.New("it is not of the live draft, nor of an abandoned one")
+	}
 	file, err := signatureFile(data.Digest, data.Holder, data.KeyID, data.Signature)
 	if err != nil {
 		return err
@@ -436,9 +439,6 @@ func (s *State) signatureCollected(e transcript.Event) error {
 		}
 		s.signatures = append(s.signatures, data.made())
 		return s.wrote(data.File, file)
-	}
-	if s.Draft == nil || data.Digest != s.Draft.Digest || data.Version != s.Draft.Version {
-		return errors.New("it is not of the live draft, nor of an abandoned one")
 	}
 	if err := s.verifySigned(s.Root, data.KeyID, data.Signature); err != nil {
 		return err

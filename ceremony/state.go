@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"slices"
 
 	"rootceremony/ceremony/transcript"
@@ -114,53 +115,82 @@ func (s *State) Apply(e transcript.Event) error {
 	return nil
 }
 
-// applied says what each type of event does to the state, once the plan is
-// agreed.
-var applied = map[string]func(*State, transcript.Event) error{
-	TypeWipeIntended:      (*State).wipeIntended,
-	TypeWiped:             (*State).wiped,
-	TypePrepareIntended:   (*State).prepareIntended,
-	TypePrepared:          (*State).prepared,
-	TypeKeyIntended:       (*State).keyIntended,
-	TypeRecipientProved:   (*State).recipientProved,
-	TypeBackupStored:      (*State).backupStored,
-	TypeReplacementBegun:  (*State).replacementBegun,
-	TypeReplacementGiven:  (*State).replacementGivenUp,
-	TypeSpareUsed:         (*State).spareUsed,
-	TypeCheckupPassed:     (*State).checkupPassed,
-	TypeCheckupDone:       (*State).checkupDone,
-	TypeDrillDone:         (*State).drillDone,
-	TypeCopiesWritten:     (*State).copiesWritten,
-	TypeCopiesRead:        (*State).copiesRead,
-	TypeKeyMade:           (*State).keyMade,
-	TypeKeyProved:         (*State).keyProved,
-	TypeUnblockIntended:   (*State).unblockIntended,
-	TypeUnblocked:         (*State).unblocked,
-	TypeSettled:           (*State).settled,
-	TypeStartedOver:       (*State).startedOver,
-	TypeCollected:         (*State).collected,
-	TypeConfirmed:         (*State).confirmed,
-	TypeHandedOver:        (*State).handedOver,
-	TypeDraftMade:         (*State).draftMade,
-	TypeDraftReviewed:     (*State).draftReviewed,
-	TypeDraftResumed:      (*State).draftResumed,
-	TypeDraftAbandoned:    (*State).draftAbandoned,
-	TypeTokenShown:        (*State).tokenShown,
-	TypeSigCollected:      (*State).signatureCollected,
-	TypeSigRival:          (*State).signatureRival,
-	TypeSignatureIntended: (*State).signatureIntended,
-	TypeSignatureMade:     (*State).signatureMade,
-	TypeHeadSigned:        (*State).headSigned,
-	TypeRetireIntended:    (*State).retireIntended,
-	TypeRetired:           (*State).retired,
-	TypeNotRetired:        (*State).notRetired,
-	TypeHeadsWaived:       (*State).headsWaived,
-	TypeRootPublished:     (*State).rootPublished,
-	TypeSealed:            (*State).sealed,
-	TypeClosed:            (*State).closed,
+// rule is what a type of event does to the state, and whom it may be about: the
+// custodies of the holders that its data may name, by the member "holder". An
+// event that names none has no list.
+type rule struct {
+	apply func(*State, transcript.Event) error
+	about []string
 }
 
-func (s *State) apply(e transcript.Event) error {
+// The holders that an event can be about. "" stands for nobody.
+var (
+	newKeys        = []string{OnToken, BackedUp} // made in this ceremony, or in an enrolment for it
+	droppedKeys    = []string{Dropped}
+	trustedKeys    = []string{Existing, Dropped} // made before it
+	everyKey       = []string{OnToken, BackedUp, Existing, Dropped}
+	everyKeyOrNone = append([]string{""}, everyKey...)
+)
+
+// rules are those of all types of events that follow on an agreed plan.
+var rules = map[string]rule{
+	TypeWipeIntended:      {(*State).wipeIntended, newKeys},
+	TypeWiped:             {(*State).wiped, newKeys},
+	TypePrepareIntended:   {(*State).prepareIntended, newKeys},
+	TypePrepared:          {(*State).prepared, newKeys},
+	TypeKeyIntended:       {(*State).keyIntended, newKeys},
+	TypeRecipientProved:   {(*State).recipientProved, nil},
+	TypeBackupStored:      {(*State).backupStored, newKeys},
+	TypeReplacementBegun:  {(*State).replacementBegun, newKeys},
+	TypeReplacementGiven:  {(*State).replacementGivenUp, newKeys},
+	TypeSpareUsed:         {(*State).spareUsed, newKeys},
+	TypeCheckupPassed:     {(*State).checkupPassed, nil},
+	TypeCheckupDone:       {(*State).checkupDone, nil},
+	TypeDrillDone:         {(*State).drillDone, newKeys},
+	TypeCopiesWritten:     {(*State).copiesWritten, nil},
+	TypeCopiesRead:        {(*State).copiesRead, nil},
+	TypeKeyMade:           {(*State).keyMade, newKeys},
+	TypeKeyProved:         {(*State).keyProved, newKeys},
+	TypeUnblockIntended:   {(*State).unblockIntended, everyKey},
+	TypeUnblocked:         {(*State).unblocked, everyKey},
+	TypeSettled:           {(*State).settled, everyKey},
+	TypeStartedOver:       {(*State).startedOver, newKeys},
+	TypeCollected:         {(*State).collected, newKeys},
+	TypeConfirmed:         {(*State).confirmed, newKeys},
+	TypeHandedOver:        {(*State).handedOver, nil},
+	TypeDraftMade:         {(*State).draftMade, nil},
+	TypeDraftReviewed:     {(*State).draftReviewed, nil},
+	TypeDraftResumed:      {(*State).draftResumed, nil},
+	TypeDraftAbandoned:    {(*State).draftAbandoned, nil},
+	TypeTokenShown:        {(*State).tokenShown, trustedKeys},
+	TypeSigCollected:      {(*State).signatureCollected, everyKey},
+	TypeSigRival:          {(*State).signatureRival, everyKeyOrNone},
+	TypeSignatureIntended: {(*State).signatureIntended, everyKey},
+	TypeSignatureMade:     {(*State).signatureMade, everyKey},
+	TypeHeadSigned:        {(*State).headSigned, everyKey},
+	TypeRetireIntended:    {(*State).retireIntended, droppedKeys},
+	TypeRetired:           {(*State).retired, droppedKeys},
+	TypeNotRetired:        {(*State).notRetired, droppedKeys},
+	TypeHeadsWaived:       {(*State).headsWaived, nil},
+	TypeRootPublished:     {(*State).rootPublished, nil},
+	TypeSealed:            {(*State).sealed, nil},
+	TypeClosed:            {(*State).closed, nil},
+}
+
+// fault is a panic as an error.
+type fault struct {
+	value any
+	stack []byte
+}
+
+func (f *fault) Error() string { return fmt.Sprintf("the program has a fault (%v)", f.value) }
+
+func (s *State) apply(e transcript.Event) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = &fault{p, debug.Stack()}
+		}
+	}()
 	if s.Begun == nil && e.Type != TypeBegun && e.Type != transcript.TypeSetAside {
 		return errors.New("the ceremony has not begun")
 	}
@@ -190,11 +220,43 @@ func (s *State) apply(e transcript.Event) error {
 	if s.Closed != nil && !afterTheDay[e.Type] {
 		return errors.New("the ceremony is closed")
 	}
-	apply, known := applied[e.Type]
+	rule, known := rules[e.Type]
 	if !known {
 		return errors.New("an event of this type is not known to this version")
 	}
-	return apply(s, e)
+	if err := s.mayBeAbout(rule.about, e); err != nil {
+		return err
+	}
+	return rule.apply(s, e)
+}
+
+// mayBeAbout holds the holder that an event names to those that its type may.
+func (s *State) mayBeAbout(custodies []string, e transcript.Event) error {
+	if custodies == nil {
+		return nil
+	}
+	var data struct {
+		Holder string `json:"holder"`
+	}
+	if err := json.Unmarshal(e.Data, &data); err != nil {
+		return err
+	}
+	h := s.Holders[data.Holder]
+	switch only := s.Begun.Enrols; {
+	case data.Holder == "" && slices.Contains(custodies, ""):
+		return nil
+	case h == nil:
+		return fmt.Errorf("the plan has no holder %q", data.Holder)
+	case only != "" && only != data.Holder:
+		return fmt.Errorf("this is the enrolment of %s alone", only)
+	case !slices.Contains(custodies, h.Holder.Custody):
+		when := "is made in this ceremony"
+		if h.ofTrusted() {
+			when = "was made before this ceremony"
+		}
+		return fmt.Errorf("no event of this type is about %s, whose key %s", h.Holder.Name, when)
+	}
+	return nil
 }
 
 // read decodes an event's data strictly.
@@ -261,21 +323,15 @@ func (s *State) planAgreed(e transcript.Event) error {
 			s.Files = append(s.Files, File{trustedFile(v.Version), v.SHA256})
 		}
 	}
-	if only := s.Begun.Enrols; only != "" && s.Holders[only] == nil {
-		return fmt.Errorf("the plan has no holder %q", only)
+	if only := s.Begun.Enrols; only != "" && (s.Holders[only] == nil || s.Holders[only].ofTrusted()) {
+		return fmt.Errorf("the plan has no holder %q whose key is to be made", only)
 	}
 	return nil
 }
 
-// holder finds whose token an event is about.
+// holder finds whose token an event is about, which mayBeAbout has let pass.
 func (s *State) holder(on Act) (*HolderState, error) {
 	h := s.Holders[on.Holder]
-	if h == nil {
-		return nil, fmt.Errorf("the plan has no holder %q", on.Holder)
-	}
-	if only := s.Begun.Enrols; only != "" && only != on.Holder {
-		return nil, fmt.Errorf("this is the enrolment of %s alone", only)
-	}
 	if on.Replacement {
 		own := h
 		if h = own.Replacement; own.Spare != nil && own.Spare.Serial == on.Serial {

@@ -13,6 +13,7 @@ import (
 
 	"rootceremony/ceremony/transcript"
 	"rootceremony/ceremony/tuf"
+	"rootceremony/plainfile"
 )
 
 // TrustedDir is where a ceremony keeps the chain it starts from, as N.root.json.
@@ -320,7 +321,7 @@ func (p *Plan) PlanFiles() (map[string][]byte, error) {
 	files := map[string][]byte{}
 	for _, role := range p.Roles {
 		for _, name := range role.Files {
-			text, err := os.ReadFile(filepath.Join(filepath.Dir(p.File), name))
+			text, err := plainfile.Read(filepath.Join(filepath.Dir(p.File), name), maxKeyFile)
 			if err != nil {
 				return nil, err
 			}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -13,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"rootceremony/plainfile"
 )
 
 // Log is an open log. One process has it at a time. It is not safe for use by
@@ -30,6 +31,10 @@ type Log struct {
 // reserve is how much room on the disk is kept for the log, in bytes, so that
 // the result of an action can be recorded when its intention could.
 const reserve = 256 << 10
+
+// maxLog is how large the log may become, in bytes: the largest file of a
+// ceremony directory that ReadFile reads.
+const maxLog = 64 << 20
 
 // ErrInUse says that another process has the log open.
 var ErrInUse = errors.New("another rootceremony works in this directory (hint: finish or leave that one first)")
@@ -50,7 +55,7 @@ func Open(dir string, clock func() time.Time) (*Log, error) {
 
 func open(dir string, clock func() time.Time, flag int) (*Log, error) {
 	name := filepath.Join(dir, FileName)
-	file, err := openRegular(name, os.O_RDWR|flag)
+	file, err := openOwn(name, os.O_RDWR|flag, maxLog)
 	if errors.Is(err, fs.ErrNotExist) && flag == 0 {
 		return nil, ErrNone
 	}
@@ -65,41 +70,25 @@ func open(dir string, clock func() time.Time, flag int) (*Log, error) {
 	return l, nil
 }
 
-// openRegular opens a file that is one: no link to somewhere else, and nothing
-// that waits for a writer.
-func openRegular(name string, flag int) (*os.File, error) {
-	file, err := os.OpenFile(name, flag|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o600)
+// openOwn opens a plain file of the ceremony directory, with the flags of
+// os.OpenFile: no link to somewhere else.
+func openOwn(name string, flag int, most int64) (*os.File, error) {
+	file, err := plainfile.Open(name, flag|unix.O_NOFOLLOW, most)
 	if errors.Is(err, unix.ELOOP) {
 		return nil, fmt.Errorf("%s is a link to another file (hint: a ceremony directory holds plain files only)", name)
 	}
-	if err != nil {
-		return nil, err
-	}
-	info, err := file.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = fmt.Errorf("%s is not a plain file", name)
-	}
-	if err != nil {
-		_ = file.Close()
-		return nil, err
-	}
-	return file, nil
+	return file, err
 }
 
 // ReadFile returns the bytes of a file of the ceremony directory, or of its
 // log: a plain file of at most 64 MiB.
 func ReadFile(name string) ([]byte, error) {
-	const most = 64 << 20
-	file, err := openRegular(name, os.O_RDONLY)
+	file, err := openOwn(name, os.O_RDONLY, maxLog)
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
-	text, err := io.ReadAll(io.LimitReader(file, most+1))
-	if err == nil && len(text) > most {
-		err = fmt.Errorf("%s is larger than %d bytes", name, most)
-	}
-	return text, err
+	return plainfile.Contents(file, maxLog)
 }
 
 func (l *Log) load() error {
@@ -112,7 +101,7 @@ func (l *Log) load() error {
 	if err := syncFolder(l.dir); err != nil {
 		return err
 	}
-	text, err := io.ReadAll(l.file)
+	text, err := plainfile.Contents(l.file, maxLog)
 	if err != nil {
 		return err
 	}
@@ -221,6 +210,9 @@ func (l *Log) write(p []byte) error {
 	if l.failed != nil {
 		return l.failed
 	}
+	if l.size+int64(len(p)) > maxLog {
+		return fmt.Errorf("%s would have more than the %d bytes that it may have", FileName, maxLog)
+	}
 	_, err := l.file.WriteAt(p, l.size)
 	if err != nil {
 		if cut := l.file.Truncate(l.size); cut != nil {
@@ -241,6 +233,9 @@ func (l *Log) write(p []byte) error {
 // where there is none: to be called before what must be recorded afterwards.
 // File systems that cannot keep room are taken as they are.
 func (l *Log) KeepRoom() error {
+	if l.size+reserve > maxLog {
+		return fmt.Errorf("%s has %d bytes, and with the %d to come it would have more than the %d that it may have (hint: go on in another directory, with a plan that names this one under earlier)", FileName, l.size, reserve, maxLog)
+	}
 	err := unix.Fallocate(int(l.file.Fd()), unix.FALLOC_FL_KEEP_SIZE, l.size, reserve)
 	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
 		return writeError(&fs.PathError{Op: "write", Path: l.file.Name(), Err: err})

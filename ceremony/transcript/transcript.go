@@ -12,6 +12,7 @@
 //	      hex; 64 zeros in the first line
 //	sum   SHA-256 of this line's bytes before the text `,"sum":`, likewise
 //
+// A line has at most 1 MiB, and a log 64 MiB.
 // A line ends with one line feed (0x0a). Each line therefore vouches for
 // itself by sum and for all before it by prev; the hash of the last line, the
 // head, stands for the whole log.
@@ -158,12 +159,12 @@ func Read(log []byte) (events []Event, head Head, tail []byte, err error) {
 		return nil, head, nil, &BrokenError{1, "this is not a log of a ceremony"}
 	}
 	for number := 1; len(log) > 0; number++ {
-		line, rest, ended := bytes.Cut(log, []byte{'\n'})
+		line, rest, _ := bytes.Cut(log, []byte{'\n'})
+		if len(line) > MaxLine {
+			return nil, head, nil, &BrokenError{number, "it is too long"}
+		}
 		if len(rest) == 0 && !whole(line) && !holdsWhole(line) {
 			return events, head, log, nil
-		}
-		if !ended && len(line) > MaxLine {
-			return nil, head, nil, &BrokenError{number, "it is too long"}
 		}
 		event, err := decode(line, head)
 		if err != nil {
@@ -189,13 +190,16 @@ func begins(log []byte) bool {
 // changed.
 func holdsWhole(line []byte) bool {
 	mark := []byte(`,"sum":"`)
+	sum, hashed := sha256.New(), 0 // of what stands before each mark: no byte is hashed twice
 	for at := 0; ; {
 		i := bytes.Index(line[at:], mark)
 		if i < 0 {
 			return false
 		}
 		at += i
-		if end := at + sumLength; end < len(line) && whole(line[:end]) {
+		sum.Write(line[hashed:at])
+		hashed = at
+		if end := at + sumLength; end < len(line) && string(line[at:end]) == fmt.Sprintf(`,"sum":"%x"}`, sum.Sum(nil)) {
 			return true
 		}
 		at += len(mark)

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -339,4 +340,51 @@ func FuzzRead(f *testing.F) {
 			t.Errorf("head %v after %d events", head, len(events))
 		}
 	})
+}
+
+// A log that was made to keep its reader busy is refused, or its end set aside,
+// as fast as any other of its size: no byte is hashed once for each mark of a
+// sum.
+func TestLogThatIsAllMarks(t *testing.T) {
+	_, text := made(t, 1)
+	first := `{"seq":2,"time":"2026-11-22T10:00:00Z","type":"note","by":"room","data":{"text":"`
+	mark := `,"sum":"` + strings.Repeat("0", 64) + `"}`
+	line := first + strings.Repeat(mark, (MaxLine-len(first))/len(mark))
+	if events, _, tail, err := Read(append(slices.Clone(text), line...)); err != nil || len(events) != 1 || string(tail) != line {
+		t.Errorf("%d events, %d bytes set aside, %v", len(events), len(tail), err)
+	}
+	// What no program has written is no torn line.
+	for _, end := range []string{"", "\n"} {
+		long := append(slices.Clone(text), line+mark+end...)
+		var broken *BrokenError
+		if _, _, _, err := Read(long); !errors.As(err, &broken) || broken.Line != 2 || broken.Reason != "it is too long" {
+			t.Errorf("%v", err)
+		}
+	}
+}
+
+// A log that no reader would take any more is not written, and what has a result
+// is not begun shortly before that.
+func TestLogOfTheLargestSize(t *testing.T) {
+	log, err := Create(t.TempDir(), clock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	if log.size = maxLog - reserve; log.KeepRoom() != nil {
+		t.Error(log.KeepRoom())
+	}
+	if log.size++; log.KeepRoom() == nil {
+		t.Error("there is no room for a result")
+	}
+	if _, err := log.Append("note", "room", said{}, nil); err != nil {
+		t.Error(err)
+	}
+	log.size = maxLog - 100
+	if _, err := log.Append("note", "room", said{}, nil); err == nil || !strings.Contains(err.Error(), "more than the 67108864 bytes that it may have") {
+		t.Error(err)
+	}
+	if info, err := log.file.Stat(); err != nil || info.Size() > maxLog {
+		t.Errorf("%d bytes, %v", info.Size(), err)
+	}
 }

@@ -39,7 +39,7 @@ func RootFiles(dir string) ([]RootFile, error) {
 		if info, err := os.Stat(path); err != nil {
 			return nil, err
 		} else if !info.Mode().IsRegular() {
-			return nil, fmt.Errorf("%s: not a file", path)
+			return nil, fmt.Errorf("%s: not a plain file", path)
 		}
 		files = append(files, RootFile{path, n})
 	}

@@ -27,6 +27,7 @@ import (
 	"rootceremony/keys/virtual"
 	"rootceremony/keys/yubico"
 	"rootceremony/keys/yubikey"
+	"rootceremony/plainfile"
 	"rootceremony/ui/plain"
 )
 
@@ -461,6 +462,9 @@ func recipientsPlanned(desk *ceremony.Desk) ([]ceremony.BackupRecipient, error) 
 	return plan.Backup.Recipients, nil
 }
 
+// maxAnswers is the largest file of answers that is read, in bytes.
+const maxAnswers = 1 << 20
+
 // readAnswers reads lines "prompt id = answer"; empty lines and those that
 // begin with # do not count.
 func readAnswers(file string) (map[string]string, error) {
@@ -468,12 +472,11 @@ func readAnswers(file string) (map[string]string, error) {
 	if file == "" {
 		return answers, nil
 	}
-	text, err := os.Open(file)
+	text, err := plainfile.Read(file, maxAnswers)
 	if err != nil {
 		return nil, err
 	}
-	defer text.Close()
-	lines := bufio.NewScanner(text)
+	lines := bufio.NewScanner(bytes.NewReader(text))
 	for number := 1; lines.Scan(); number++ {
 		line := strings.TrimSpace(lines.Text())
 		if line == "" || strings.HasPrefix(line, "#") {

@@ -14,6 +14,7 @@ import (
 	"rootceremony/ceremony"
 	"rootceremony/ceremony/transcript"
 	"rootceremony/keys/yubikey"
+	"rootceremony/plainfile"
 	"rootceremony/ui"
 )
 
@@ -249,6 +250,9 @@ const recentFile = "recent"
 // maxRecent is how many are remembered, and shown.
 const maxRecent = 5
 
+// maxRecentFile bounds the list, in bytes: paths are no longer than 4096.
+const maxRecentFile = 64 << 10
+
 // remember puts dir at the head of the list. The list is a convenience: where
 // it cannot be written, nothing is said.
 func remember(dir string) {
@@ -264,11 +268,16 @@ func remember(dir string) {
 	if os.MkdirAll(state, 0o700) != nil {
 		return
 	}
-	_ = os.WriteFile(filepath.Join(state, recentFile), []byte(strings.Join(list[:min(len(list), maxRecent)], "\n")+"\n"), 0o600)
+	file, err := plainfile.Open(filepath.Join(state, recentFile), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, maxRecentFile)
+	if err != nil {
+		return
+	}
+	_, _ = file.WriteString(strings.Join(list[:min(len(list), maxRecent)], "\n") + "\n")
+	_ = file.Close()
 }
 
 func remembered(state string) []string {
-	text, err := os.ReadFile(filepath.Join(state, recentFile))
+	text, err := plainfile.Read(filepath.Join(state, recentFile), maxRecentFile)
 	if err != nil {
 		return nil
 	}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"rootceremony/ceremony/tuf"
+	"rootceremony/plainfile"
 )
 
 const usage = `Usage:
@@ -141,19 +142,7 @@ func timeFlag(at *time.Time) func(string) error {
 	}
 }
 
-// read returns a file's bytes, one more than allowed at most: Parse refuses it
-// then.
-func read(name string) ([]byte, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, tuf.MaxSize+1))
-	if err != nil {
-		return nil, err
-	}
-	return data, nil
-}
+// read returns the bytes of a root file.
+func read(name string) ([]byte, error) { return plainfile.Read(name, tuf.MaxSize) }
 
 var errRehearsal = errors.New("it was made in a rehearsal and is not for production\nhint: --rehearsal accepts it all the same")

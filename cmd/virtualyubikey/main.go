@@ -16,6 +16,7 @@ import (
 	"syscall"
 
 	"rootceremony/keys/virtual"
+	"rootceremony/plainfile"
 )
 
 const usage = `Usage:
@@ -201,7 +202,7 @@ func plugIn(ctx context.Context, args []string, stdin io.Reader, stdout, stderr 
 // writeRoot writes a certificate into a file that is not there yet.
 func writeRoot(path string, root *x509.Certificate) error {
 	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: root.Raw})
-	if have, err := os.ReadFile(path); err == nil && string(have) == string(text) {
+	if have, err := plainfile.Read(path, int64(len(text))); err == nil && string(have) == string(text) {
 		return nil
 	}
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"rootceremony/keys"
+	"rootceremony/plainfile"
 )
 
 // Kind is the keys.Backend kind of virtual tokens.
@@ -95,7 +96,7 @@ func (d *Drawer) clean() error {
 
 // openRoot reads the drawer's attestation root, or makes it.
 func openRoot(path string) (*attestationRoot, *x509.Certificate, error) {
-	file, err := os.ReadFile(path)
+	file, err := plainfile.Read(path, maxFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		root, err := newAttestationRoot()
 		if err != nil {
@@ -341,7 +342,7 @@ func Contents(dir string) (stickers []string, files map[string][]byte, err error
 	}
 	files = map[string][]byte{}
 	for _, name := range names {
-		if files[name], err = os.ReadFile(filepath.Join(dir, name)); err != nil {
+		if files[name], err = plainfile.Read(filepath.Join(dir, name), maxFile); err != nil {
 			return nil, nil, err
 		}
 	}

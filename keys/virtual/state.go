@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"rootceremony/keys"
+	"rootceremony/plainfile"
 )
 
 // A token's file, and that of the drawer's attestation root, has three lines:
@@ -120,14 +121,15 @@ func damaged(path string, err error) error {
 	return fmt.Errorf("virtual token file %s is damaged: %w (hint: restore the file from a copy, or begin a new rehearsal)", path, err)
 }
 
+// maxFile is the largest file of a drawer that is read, in bytes.
+const maxFile = 1 << 20
+
 // load reads a token's file.
 func load(path string) (*state, error) {
-	if info, err := os.Lstat(path); err != nil {
-		return nil, err
-	} else if !info.Mode().IsRegular() {
-		return nil, damaged(path, errors.New("it is not a plain file"))
+	if info, err := os.Lstat(path); err == nil && info.Mode()&os.ModeSymlink != 0 {
+		return nil, damaged(path, errors.New("it is a link to another file"))
 	}
-	file, err := os.ReadFile(path)
+	file, err := plainfile.Read(path, maxFile)
 	if err != nil {
 		return nil, err
 	}

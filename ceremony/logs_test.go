@@ -1,0 +1,192 @@
+package ceremony_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"rootceremony/ceremony"
+	"rootceremony/ceremony/transcript"
+	"rootceremony/keys"
+	"rootceremony/keys/virtual"
+)
+
+// wholeLogs are the logs of ceremonies in which, between them, every kind of
+// event happens, with every kind of holder. They are made once.
+func wholeLogs(t *testing.T) map[string][]byte {
+	t.Helper()
+	if madeLogs == nil {
+		logs := map[string][]byte{"backups": backupsLog(t), "rotation": rotationLog(t)}
+		logs["elsewhere"], logs["enrolment"] = elsewhereLogs(t)
+		seen := map[string]bool{}
+		for _, log := range logs {
+			all, _, _, err := transcript.Read(log)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, e := range all {
+				seen[e.Type] = true
+			}
+		}
+		for _, kind := range ceremony.EventTypes() {
+			if !seen[kind] {
+				t.Errorf("in no ceremony %s happens", kind)
+			}
+		}
+		madeLogs = logs
+	}
+	return madeLogs
+}
+
+var madeLogs map[string][]byte
+
+// backupsLog is a ceremony with backups, in which tokens are wiped, cut off,
+// lost, unblocked and replaced, and one with a spare.
+func backupsLog(t *testing.T) []byte {
+	t.Helper()
+	s, desk := withBackups(t, `token = "A-01"`, "token = \"A-01\"\nspare = true")
+	stickers := slices.Clone(desk.Tokens().Stickers)
+	for _, more := range []string{"FRESH-3", "FRESH-4", "FRESH-5"} {
+		if _, err := s.drawer.Add(more, virtual.Options{}); err != nil {
+			t.Fatal(err)
+		}
+		stickers = append(stickers, more)
+	}
+	tokens := desk.Tokens()
+	tokens.Stickers = stickers
+	desk.UseTokens(tokens)
+	run := func(desk *ceremony.Desk, id string, answers map[string]string) {
+		t.Helper()
+		if err := desk.Run(t.Context(), id, &ceremony.Script{Answers: answers}); err != nil {
+			t.Fatalf("%s: %v", id, err)
+		}
+	}
+
+	runTo(t, desk, "enrol alice")
+	used, wrong := s.openToken("A-01"), newSecret(t, "000001")
+	for range 3 {
+		if err := used.VerifyPIN(wrong); !errors.As(err, new(*keys.PINError)) {
+			t.Fatal(err)
+		}
+		if err := used.Unblock(wrong, wrong); !errors.As(err, new(*keys.PINError)) {
+			t.Fatal(err)
+		}
+	}
+	used.Close()
+	run(desk, "enrol alice", nil)
+	startOver(t, desk)
+	runTo(t, desk, "key alice")
+	s.die = "after ChangePUK"
+	if err := desk.Run(t.Context(), "key alice", &ceremony.Script{}); err == nil {
+		t.Fatal("not cut off")
+	}
+	s.die = ""
+	runTo(t, desk, "review")
+	if err := desk.Note("the kettle is broken"); err != nil {
+		t.Fatal(err)
+	}
+	lost := quorum(map[string]string{"restore.whose": "dana", "restore.what": "key", "restore.sticker": "FRESH-2", "open.who 1": "nobody"})
+	if err := desk.Run(t.Context(), "restore", &ceremony.Script{Answers: lost}); err == nil {
+		t.Fatal("opened by nobody")
+	}
+	run(desk, "restore", quorum(map[string]string{"restore.whose": "dana", "restore.goon dana": "give-up", "restore.what": "key", "restore.sticker": "FRESH-3"}, "alice", "chen", "emil"))
+	s.block("B-02")
+	run(desk, "restore", quorum(map[string]string{"restore.whose": "bruno", "restore.what": "pin"}, "alice", "bank-safe", "emil"))
+	if err := runAll(desk, &ceremony.Script{}); err != nil {
+		t.Fatal(err)
+	}
+
+	desk = s.only(t, desk, (*ceremony.Desk).OnlyRestore)
+	run(desk, "restore", map[string]string{"restore.whose": "alice", "restore.what": "spare"})
+	desk = s.only(t, desk, (*ceremony.Desk).OnlyRestore)
+	tokens = desk.Tokens()
+	tokens.Stickers = stickers
+	desk.UseTokens(tokens)
+	run(desk, "restore", quorum(map[string]string{"restore.whose": "emil", "restore.what": "key", "restore.sticker": "FRESH-4"}, "bruno", "chen", "bank-safe"))
+	desk = s.only(t, desk, (*ceremony.Desk).OnlyCheckup)
+	run(desk, "checkup chen", nil)
+	run(desk, "checkup end", nil)
+	return logOf(t, s.dir)
+}
+
+// rotationLog is a rotation with keys that stay, go and come, a draft that is
+// abandoned and taken up again, and another root of the same version.
+func rotationLog(t *testing.T) []byte {
+	t.Helper()
+	g := newGathering(t)
+	away := g.signs(t, g.elsewhere(t), "alice")
+	there, desk := g.duplicate()
+	tokens := desk.Tokens()
+	tokens.Stickers = append(slices.Clone(allStickers), "F-06")
+	desk.UseTokens(tokens)
+	if _, err := desk.Collect(away); err != nil {
+		t.Fatal(err)
+	}
+	chen, dana := g.signers[2], g.signers[3]
+	g.collect(t, desk, chen)
+	g.abandon(t, desk, "bruno")
+	g.collect(t, desk, "bruno")
+	digest := desk.State().Abandoned[0].Draft.Digest
+	answers := map[string]string{"resume.why": "a test", "heads.who": "none",
+		"retire.where " + chen: "here", "retire.where " + dana: "elsewhere"}
+	for id, answer := range g.script.Answers {
+		answers[id] = answer
+	}
+	a := &ceremony.Script{Answers: answers}
+	for _, id := range []string{"resume " + digest[:8], "review", "sign " + dana, "sign farah", "publish", "retire " + chen, "retire " + dana} {
+		if err := desk.Run(t.Context(), id, a); err != nil {
+			t.Fatalf("%s: %v", id, err)
+		}
+	}
+	if err := runAll(desk, a); err != nil {
+		t.Fatal(err)
+	}
+	return logOf(t, there.dir)
+}
+
+// elsewhereLogs are a ceremony in which two enrol elsewhere, and the log that
+// one of them hands over.
+func elsewhereLogs(t *testing.T) (ceremonys, enrolment []byte) {
+	t.Helper()
+	s, desk := opened(t)
+	emil := goAway(t, s, desk, "emil")
+	if _, err := desk.Collect(emil.enrolled()); err != nil {
+		t.Fatal(err)
+	}
+	runTo(t, desk, "sign alice")
+	return logOf(t, s.dir), logOf(t, emil.dir)
+}
+
+// lines are the events of a log, each with the log as it was before.
+func lines(t *testing.T, log []byte) (all []transcript.Event, before [][]byte) {
+	t.Helper()
+	all, _, tail, err := transcript.Read(log)
+	if err != nil || tail != nil {
+		t.Fatalf("%v, tail %q", err, tail)
+	}
+	at := 0
+	for line := range strings.Lines(string(log)) {
+		before = append(before, log[:at])
+		at += len(line)
+	}
+	return all, before
+}
+
+// full is a log with those lines that takes no more.
+func full(t *testing.T, dir string, log []byte) *transcript.Log {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(dir, transcript.FileName), log, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l, err := transcript.Create(dir, clock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
