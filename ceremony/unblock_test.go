@@ -123,6 +123,19 @@ func (s *stage) block(sticker string) {
 	}
 }
 
+// blockPUK spends all tries of a token's PUK.
+func (s *stage) blockPUK(sticker string) {
+	s.t.Helper()
+	token := s.openToken(sticker)
+	defer token.Close()
+	wrong := newSecret(s.t, "00000001")
+	for range 5 {
+		if err := token.Unblock(wrong, wrong); !errors.As(err, new(*keys.PINError)) {
+			s.t.Fatal(err)
+		}
+	}
+}
+
 // puk reads a token's PUK where only a virtual one has it.
 func (s *stage) puk(sticker string) string {
 	s.t.Helper()
