@@ -92,7 +92,7 @@ func (d *Desk) byTypedPUK(ctx context.Context, a Attendant, h *HolderState, info
 		}
 	}()
 	text := []string{"The PUK has 6 to 8 characters. It is not the PIN. Too many wrong ones block it for good."}
-	for tries := info.PUKTries; tries > 0; {
+	for tries := info.PUKTries; tries != 0; {
 		puk, err := a.AskSecret(ctx, Prompt{ID: "holder.puk " + h.Holder.ID, Message: Message{Title: title, Facts: pukFacts(h, tries), Text: text},
 			Question: "Type the PUK of the token " + h.Holder.Token + ":"}, checkPUK)
 		if err != nil {
@@ -168,7 +168,10 @@ func pukFacts(h *HolderState, tries int) []Fact {
 
 // triesText says how many wrong PINs, or PUKs, a token still takes.
 func triesText(tries int, name string) string {
-	if tries == 1 {
+	switch tries {
+	case keys.TriesUnknown:
+		return "not told by its firmware"
+	case 1:
 		return fmt.Sprintf("1 left: one more wrong %s blocks it", name)
 	}
 	return fmt.Sprintf("%d left", tries)
@@ -177,7 +180,7 @@ func triesText(tries int, name string) string {
 // blockedPIN is the error of a token that takes no PIN any more, and has no way
 // out; puk says why.
 func (d *Desk) blockedPIN(h *HolderState, puk string) error {
-	way := "this token signs no more; the others go on, and " + h.otherToken()
+	way := "the others go on without it; " + h.otherToken()
 	if d.state.Draft == nil {
 		way = "take the task Start a holder over, and then enrol again: the token is wiped, or another is used"
 	}
