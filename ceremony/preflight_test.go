@@ -201,7 +201,7 @@ func TestPreflight(t *testing.T) {
 		t.Fatal(err)
 	}
 	seen := map[string]string{}
-	for _, f := range Preflight(t.Context(), dir, planNow, nil) {
+	for _, f := range Preflight(t.Context(), dir, planNow, true, nil) {
 		seen[f.ID] += f.Text
 	}
 	for _, id := range []string{"network", "remote", "swap", "cores", "tracer", "memory", "clock", "recorder", "apdu", "folder"} {
@@ -219,7 +219,7 @@ func TestPreflight(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	last := Preflight(t.Context(), file, planNow, nil)
+	last := Preflight(t.Context(), file, planNow, true, nil)
 	if f := last[len(last)-1]; f.Level != LevelFail || f.Text != fmt.Sprintf("%s: not a folder", file) {
 		t.Errorf("%+v", f)
 	}

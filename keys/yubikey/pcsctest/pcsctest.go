@@ -153,8 +153,16 @@ func port(reader int) int { return firstPort + 2*reader }
 // socket is where pcscd listens.
 func (s *Service) socket() string { return filepath.Join(s.Dir, "run/pcscd/pcscd.comm") }
 
-// Env is what a process needs in its environment to speak to this pcscd.
+// Env is what a process needs in its environment to speak to this pcscd; of the
+// program itself only a rehearsal goes by it.
 func (s *Service) Env() []string { return []string{"PCSCLITE_CSOCK_NAME=" + s.socket()} }
+
+// Within begins a command line that finds this pcscd at its own place, in a
+// mount namespace of its own: the program and its arguments follow. It is for
+// programs that take no other place from the environment.
+func (s *Service) Within() []string {
+	return []string{"unshare", "--map-root-user", "--mount", "sh", "-c", `mount --bind "$0" /run && exec "$@"`, filepath.Join(s.Dir, "run")}
+}
 
 // await waits until pcscd answers.
 func (s *Service) await(t testing.TB) {
