@@ -120,7 +120,7 @@ func (d *Desk) checkupToken(ctx context.Context, a Attendant, c checked) error {
 	title, text := c.name+": all is well", []string{"The token is there with its root key, takes the PIN, and its other keys work. Put it back into its bag."}
 	if pukBlocked {
 		title = c.name + ": the PUK is blocked"
-		text = append(text, "But its PUK has no tries left, so no PUK sets a new PIN on it, whoever has it or opens its backup. "+d.state.withoutPUK(c))
+		text = append(text, "But its PUK has no tries left: nobody can set a new PIN on this token, not even with a backup of the PUK. "+d.state.withoutPUK(c))
 	}
 	return a.Tell(ctx, Message{Title: title, Text: text})
 }

@@ -217,6 +217,6 @@ func (d *Desk) blockedPUK(h *HolderState, info keys.Info) error {
 	if info.PINTries > 1 {
 		tries = fmt.Sprintf("%d tries", info.PINTries)
 	}
-	return fmt.Errorf("the PUK of %s's token has no tries left, so no backup of it sets a new PIN (hint: its PIN still has %s, and is perhaps remembered; if not, %s)",
+	return fmt.Errorf("the PUK of %s's token has no tries left, so no backup of it sets a new PIN (hint: its PIN still has %s, and may be remembered; if not, %s)",
 		h.Holder.Name, tries, h.otherToken())
 }
