@@ -17,7 +17,7 @@ func (d *Desk) preflight(ctx context.Context, a Attendant) error {
 		if d.tokens.Plug != nil { // virtual
 			start = nil
 		}
-		findings := Preflight(ctx, d.dir, d.clock(), start)
+		findings := Preflight(ctx, d.dir, d.clock(), d.state.Begun.Rehearsal, start)
 		if err := a.Tell(ctx, Message{Title: "Check the laptop", Facts: findingFacts(findings)}); err != nil {
 			return err
 		}

@@ -86,7 +86,8 @@ func (d *Desk) checkupTasks() []Task {
 
 // checkupToken has a holder prove token and PIN: the key in 82 opens a test
 // file, and the one in 9a signs the head of the log, but for a spare token,
-// which signs no heads. The root key signs nothing.
+// which signs no heads. The root key signs nothing. A PUK without tries does
+// not keep the token from passing, and is a finding.
 func (d *Desk) checkupToken(ctx context.Context, a Attendant, c checked) error {
 	h := c.token
 	there, err := d.waitForToken(ctx, a, h, "checkup.token "+c.id, func(info keys.Info) error { return fitsSigning(h, info) })
@@ -96,6 +97,7 @@ func (d *Desk) checkupToken(ctx context.Context, a Attendant, c checked) error {
 	if err := d.settle(ctx, a, h, there[0]); err != nil {
 		return err
 	}
+	pukBlocked := there[0].PUKTries == 0 && !h.nobodyHasPUK()
 	err = d.withPIN(ctx, a, h, there[0].PINTries, func(s *keys.Session, pin *secret.Buffer) error {
 		want, answer, err := d.tokenOpensTest(ctx, a, s, h, pin)
 		if err != nil {
@@ -104,7 +106,7 @@ func (d *Desk) checkupToken(ctx context.Context, a Attendant, c checked) error {
 		if string(answer) != want {
 			return fmt.Errorf("what the token of %s opened is not what was sealed (hint: do not rely on this token; restore its key to another)", h.Holder.Name)
 		}
-		if err := d.record(TypeCheckupPassed, h.Holder.ID, CheckupPassed{h.Holder.ID, h.Serial, want}); err != nil {
+		if err := d.record(TypeCheckupPassed, h.Holder.ID, CheckupPassed{Who: h.Holder.ID, Serial: h.Serial, Answer: want, PUKBlocked: pukBlocked}); err != nil {
 			return err
 		}
 		if c.id != c.who {
@@ -115,7 +117,17 @@ func (d *Desk) checkupToken(ctx context.Context, a Attendant, c checked) error {
 	if err != nil {
 		return err
 	}
-	return a.Tell(ctx, Message{Title: c.name + ": all is well", Text: []string{"The token is there with its root key, takes the PIN, and its other keys work. Put it back into its bag."}})
+	title, text := c.name+": all is well", []string{"The token is there with its root key, takes the PIN, and its other keys work. Put it back into its bag."}
+	if pukBlocked {
+		title = c.name + ": the PUK is blocked"
+		text = append(text, "But its PUK has no tries left: nobody can set a new PIN on this token, not even with a backup of the PUK. "+d.state.withoutPUK(c))
+	}
+	return a.Tell(ctx, Message{Title: title, Text: text})
+}
+
+// withoutPUK is what to do about a token that takes no PUK.
+func (s *State) withoutPUK(c checked) string {
+	return fmt.Sprintf("If the PIN of %s is forgotten or blocked, the key on the token can sign no more. Do not wait for that: %s.", c.name, s.Holders[c.who].otherToken())
 }
 
 // checkupRecipient has a recipient who is no holder open a test file again.
@@ -162,8 +174,12 @@ func (d *Desk) recipientPassed(ctx context.Context, a Attendant, r BackupRecipie
 // root's expiry.
 func (d *Desk) checkupEnd(ctx context.Context, a Attendant) error {
 	s := d.state
-	var missing, names []string
+	var missing, names, blocked, text []string
 	for _, c := range s.checkedUp() {
+		if s.PUKBlocked[c.key()] {
+			blocked = append(blocked, c.id)
+			text = append(text, fmt.Sprintf("The token of %s works, but its PUK has no tries left. %s", c.name, s.withoutPUK(c)))
+		}
 		if !s.Passed[c.key()] {
 			missing, names = append(missing, c.id), append(names, c.name)
 		}
@@ -174,19 +190,21 @@ func (d *Desk) checkupEnd(ctx context.Context, a Attendant) error {
 	}
 	now := d.clock().UTC().Truncate(time.Second)
 	next := now.Add(expires.Sub(now) / 2).Truncate(24 * time.Hour)
-	text := "Everybody came, and everything works."
-	if len(names) > 0 {
-		text = listed(names) + " did not come. What nobody has tried may not work on the day it is needed: have them come soon."
+	switch {
+	case len(names) > 0:
+		text = append(text, listed(names)+" did not come. What nobody has tried may not work on the day it is needed: have them come soon.")
+	case len(blocked) == 0:
+		text = append(text, "Everybody came, and everything works.")
 	}
 	if !expires.After(now) {
 		next = now
-		text += " The root has expired: rotate it now."
+		text = append(text, "The root has expired: rotate it now.")
 	}
-	if err := d.record(TypeCheckupDone, "room", CheckupDone{append([]string{}, missing...), next}); err != nil {
+	if err := d.record(TypeCheckupDone, "room", CheckupDone{Missing: append([]string{}, missing...), PUKBlocked: blocked, Next: next}); err != nil {
 		return err
 	}
 	d.done = true
-	return a.Tell(ctx, Message{Title: "The check-up has ended", Facts: []Fact{{"Next one", next.Format("2006-01-02")}, {"Root expires", expires.Format("2006-01-02")}}, Text: []string{text}})
+	return a.Tell(ctx, Message{Title: "The check-up has ended", Facts: []Fact{{"Next one", next.Format("2006-01-02")}, {"Root expires", expires.Format("2006-01-02")}}, Text: text})
 }
 
 func (s *State) checkupPassed(e transcript.Event) error {
@@ -205,6 +223,7 @@ func (s *State) checkupPassed(e transcript.Event) error {
 		return fmt.Errorf("%s has no token %d in use", all[0].name, data.Serial)
 	}
 	s.Passed[passedKey(data.Who, data.Serial)] = true
+	s.PUKBlocked[passedKey(data.Who, data.Serial)] = data.PUKBlocked
 	return nil
 }
 
@@ -217,8 +236,11 @@ func (s *State) checkupDone(e transcript.Event) error {
 		if slices.Contains(data.Missing, c.id) == s.Passed[c.key()] {
 			return fmt.Errorf("the list of those who did not come is wrong about %q", c.id)
 		}
+		if slices.Contains(data.PUKBlocked, c.id) != s.PUKBlocked[c.key()] {
+			return fmt.Errorf("the list of blocked PUKs is wrong about %q", c.id)
+		}
 	}
 	s.Checkups = append(s.Checkups, &data)
-	s.Passed = map[string]bool{}
+	s.Passed, s.PUKBlocked = map[string]bool{}, map[string]bool{}
 	return nil
 }

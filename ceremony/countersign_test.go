@@ -156,9 +156,9 @@ func (d *desktop) start(ctx context.Context) (*keys.Session, error) {
 		}
 		backend.Plugged = append(backend.Plugged, serial)
 	}
-	program := keys.Program{Path: os.Args[0], Args: []string{"token-session"}}
+	program := keys.Program{Args: []string{"token-session"}}
 	if d.die != "" {
-		program.Env = append(os.Environ(), dieAt+"="+d.die)
+		program.Env = []string{dieAt + "=" + d.die}
 	}
 	return program.Start(ctx, backend)
 }

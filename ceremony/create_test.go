@@ -62,9 +62,10 @@ type stage struct {
 	plugged []string // stickers
 	real    bool     // not a rehearsal, though on virtual tokens
 	safes   map[string]age.Identity
-	die     string // where the next sessions' child ends, of mortal
-	memory  string // what this laptop remembers of what was signed; "": nothing
-	shared  string // the folder of an earlier ceremony's tokens, which are used on
+	die     string   // where the next sessions' child ends, of mortal
+	env     []string // more for the sessions' children
+	memory  string   // what this laptop remembers of what was signed; "": nothing
+	shared  string   // the folder of an earlier ceremony's tokens, which are used on
 }
 
 // newStage has a plan without backups. edit changes it.
@@ -145,9 +146,9 @@ func (s *stage) start(ctx context.Context) (*keys.Session, error) {
 		}
 		backend.Plugged = append(backend.Plugged, serial)
 	}
-	program := keys.Program{Path: os.Args[0], Args: []string{"token-session"}}
+	program := keys.Program{Args: []string{"token-session"}, Env: s.env}
 	if s.die != "" {
-		program.Env = append(os.Environ(), dieAt+"="+s.die)
+		program.Env = append([]string{dieAt + "=" + s.die}, s.env...)
 	}
 	return program.Start(ctx, backend)
 }

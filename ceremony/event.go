@@ -218,12 +218,16 @@ type CheckupPassed struct {
 	Who    string `json:"who"` // id
 	Serial uint32 `json:"serial,omitempty"`
 	Answer string `json:"answer,omitempty"` // SHA-256 of what was in the test file
+
+	// PUKBlocked: the token's PUK has no tries left, though somebody has it.
+	PUKBlocked bool `json:"puk_blocked,omitempty"`
 }
 
 // CheckupDone ends a check-up.
 type CheckupDone struct {
-	Missing []string  `json:"missing"` // ids of those who did not come
-	Next    time.Time `json:"next"`
+	Missing    []string  `json:"missing"`               // ids of those who did not come
+	PUKBlocked []string  `json:"puk_blocked,omitempty"` // ids of those whose token takes no PUK
+	Next       time.Time `json:"next"`
 }
 
 // CopiesWritten: the backups were written to a removable medium. To go on

@@ -207,7 +207,7 @@ func TestRecipientsOfAllKinds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+	t.Setenv("PATH", dir+":"+os.Getenv("PATH")) // test files are sealed in this process
 	hybrid, err := age.GenerateHybridIdentity()
 	if err != nil {
 		t.Fatal(err)
@@ -217,7 +217,9 @@ func TestRecipientsOfAllKinds(t *testing.T) {
 		"[[recipient]]\nname = \"PQ\"\nage = %q\n\n[[recipient]]\nname = \"Words\"\npassphrase = true\n\n[[recipient]]\nname = \"Plug\"\nage = %q\n\n[[holder]]\nname = \"Alice",
 		hybrid.Recipient(), plugin.EncodeRecipient("rctest", data)))
 	files["pq"], files["plug"] = hybrid.String()+"\n", plugin.EncodeIdentity("rctest", data)+"\n"
-	s, desk := newStageOf(t, keep(plan, 2)).withSafes(identities, files).opened()
+	s := newStageOf(t, keep(plan, 2)).withSafes(identities, files)
+	s.env = []string{"PATH=" + dir}
+	s, desk := s.opened()
 	runTasks(t, desk, &ceremony.Script{}, "preflight", "agree", "enrol alice", "enrol bruno")
 	for id, c := range map[string]struct{ first, again, want string }{
 		"empty":     {"", "", "is empty"},

@@ -46,6 +46,7 @@ func (f Finding) Line() string {
 type laptop struct {
 	proc     fs.FS // /proc
 	env      func(string) string
+	environ  []string // "NAME=value"
 	network  []networkInterface
 	noNet    error // why nothing is known about the network
 	dumpable bool  // whether the kernel may dump this process
@@ -71,17 +72,18 @@ type folder struct {
 
 // Preflight looks for what would be wrong with this laptop and with dir, the
 // directory of the ceremony, which must exist. start begins a session with the
-// tokens in this laptop's readers; where it is nil, tokens are virtual, and
-// smart cards are not looked for. It changes nothing.
-func Preflight(ctx context.Context, dir string, now time.Time, start func(context.Context) (*keys.Session, error)) []Finding {
+// tokens in this laptop's readers, in a rehearsal with RehearsalEnvironment;
+// where it is nil, tokens are virtual, and smart cards are not looked for. It
+// changes nothing.
+func Preflight(ctx context.Context, dir string, now time.Time, rehearsal bool, start func(context.Context) (*keys.Session, error)) []Finding {
 	dumpable, _, _ := syscall.RawSyscall(syscall.SYS_PRCTL, syscall.PR_GET_DUMPABLE, 0, 0)
 	network, err := networkInterfaces()
 	l := laptop{
-		proc: os.DirFS("/proc"), env: os.Getenv, network: network, noNet: err,
+		proc: os.DirFS("/proc"), env: os.Getenv, environ: os.Environ(), network: network, noNet: err,
 		dumpable: dumpable != 0, now: now, folder: lookAt(dir),
 	}
 	if start != nil {
-		l.cards = lookAtCards(ctx, start)
+		l.cards = lookAtCards(ctx, rehearsal, start)
 	}
 	return l.findings()
 }
@@ -135,6 +137,7 @@ func (l laptop) findings() []Finding {
 	} {
 		all = append(all, look())
 	}
+	all = append(all, l.findVariables()...)
 	if l.cards != nil {
 		all = append(all, l.cards.findService())
 		if l.cards.err == nil {
@@ -260,6 +263,46 @@ func (l laptop) findClock() Finding {
 		return Finding{id, LevelFail, "the clock is wrong: it says " + says, advice}
 	}
 	return Finding{id, LevelOK, "the clock says " + says + "; offline nothing corrects it, so compare it", ""}
+}
+
+// strangers are variables, by how their names begin, with which PINs come into
+// other hands, and how. The first that fits counts.
+var strangers = []struct{ begins, how string }{
+	{"LD_", "with it the system's loader can put other code into this program, which then sees every PIN"},
+	{socketVariable, "it names another socket than pcscd's, and what listens there would get every PIN"},
+	{"PCSCLITE_", "it changes what the smart-card library does, through which every PIN passes"},
+	{"LIBPCSCLITE_", "it has another smart-card library loaded, which would get every PIN"},
+}
+
+// findVariables looks for them, and does not say what they are set to: findings
+// go into the record.
+func (l laptop) findVariables() []Finding {
+	const id = "variables"
+	var all []Finding
+	for _, entry := range l.environ {
+		name, _, _ := strings.Cut(entry, "=")
+		for _, s := range strangers {
+			if strings.HasPrefix(name, s.begins) {
+				all = append(all, Finding{id, LevelFail, name + " is set: " + s.how, "find out who set it, unset " + name + ", and start again"})
+				break
+			}
+		}
+	}
+	if all == nil {
+		all = []Finding{{id, LevelOK, "nothing in the environment leads PINs elsewhere", ""}}
+	}
+	return all
+}
+
+// SafeEnvironment tells why nobody should type a PIN into this process, for what
+// has no Preflight.
+func SafeEnvironment() error {
+	for _, f := range (laptop{environ: os.Environ()}).findVariables() {
+		if f.Level == LevelFail {
+			return fmt.Errorf("%s (hint: %s)", f.Text, f.Advice)
+		}
+	}
+	return nil
 }
 
 // findRecorder looks for what keeps a copy of everything on the screen.

@@ -34,6 +34,7 @@ Max locked memory         8388608              8388608              bytes
 			"sys/kernel/core_pattern": "core\n",
 		}),
 		env:      func(string) string { return "" },
+		environ:  []string{"HOME=/root", "OLD_LD_PRELOAD=x", "TERM=linux"},
 		network:  []networkInterface{{name: "eth0"}},
 		dumpable: true,
 		now:      planNow,
@@ -65,6 +66,9 @@ func TestPreflightFinds(t *testing.T) {
 	}
 	without := func(name string) func(*laptop) {
 		return func(l *laptop) { delete(l.proc.(fstest.MapFS), name) }
+	}
+	set := func(entries ...string) func(*laptop) {
+		return func(l *laptop) { l.environ = append(l.environ, entries...) }
 	}
 	env := func(name string) func(*laptop) {
 		return func(l *laptop) {
@@ -116,6 +120,10 @@ func TestPreflightFinds(t *testing.T) {
 		{"script", proc("20/status", "Name:\tscript\nPPid:\t10\n"), "warn  recorder   script records this terminal (hint: end it, unless the recording is planned; never record what is typed)"},
 		{"tmux", env("TMUX"), "warn  recorder   the terminal runs inside tmux, which keeps what was shown and can be watched (hint: use a terminal of its own)"},
 		{"screen", env("STY"), "warn  recorder   the terminal runs inside screen, which keeps what was shown and can be watched (hint: use a terminal of its own)"},
+		{"LD_PRELOAD", set("LD_PRELOAD=/tmp/x.so"), "fail  variables  LD_PRELOAD is set: with it the system's loader can put other code into this program, which then sees every PIN (hint: find out who set it, unset LD_PRELOAD, and start again)"},
+		{"its relatives", set("LD_LIBRARY_PATH=", "LD_AUDIT=/tmp/x.so"), "fail  variables  LD_LIBRARY_PATH is set: with it the system's loader can put other code into this program, which then sees every PIN (hint: find out who set it, unset LD_LIBRARY_PATH, and start again)\nfail  variables  LD_AUDIT is set: with it the system's loader can put other code into this program, which then sees every PIN (hint: find out who set it, unset LD_AUDIT, and start again)"},
+		{"a socket", set("PCSCLITE_CSOCK_NAME=/tmp/relay"), "fail  variables  PCSCLITE_CSOCK_NAME is set: it names another socket than pcscd's, and what listens there would get every PIN (hint: find out who set it, unset PCSCLITE_CSOCK_NAME, and start again)"},
+		{"another smart-card library", set("PCSCLITE_DEBUG=0", "LIBPCSCLITE_DELEGATE=/tmp/x.so"), "fail  variables  PCSCLITE_DEBUG is set: it changes what the smart-card library does, through which every PIN passes (hint: find out who set it, unset PCSCLITE_DEBUG, and start again)\nfail  variables  LIBPCSCLITE_DELEGATE is set: it has another smart-card library loaded, which would get every PIN (hint: find out who set it, unset LIBPCSCLITE_DELEGATE, and start again)"},
 		{"a circle of processes", proc("10/status", "Name:\tgetty\nPPid:\t20\n"), ""},
 		{"pcscd --apdu", proc("30/cmdline", "/usr/sbin/pcscd\x00--foreground\x00--apdu\x00"), "fail  apdu       pcscd prints every command to a token, PINs included (hint: start it without --apdu)"},
 		{"pcscd -fa", proc("30/cmdline", "pcscd\x00-fa\x00"), "fail  apdu       pcscd prints every command to a token, PINs included (hint: start it without --apdu)"},
@@ -201,7 +209,7 @@ func TestPreflight(t *testing.T) {
 		t.Fatal(err)
 	}
 	seen := map[string]string{}
-	for _, f := range Preflight(t.Context(), dir, planNow, nil) {
+	for _, f := range Preflight(t.Context(), dir, planNow, true, nil) {
 		seen[f.ID] += f.Text
 	}
 	for _, id := range []string{"network", "remote", "swap", "cores", "tracer", "memory", "clock", "recorder", "apdu", "folder"} {
@@ -219,7 +227,7 @@ func TestPreflight(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	last := Preflight(t.Context(), file, planNow, nil)
+	last := Preflight(t.Context(), file, planNow, true, nil)
 	if f := last[len(last)-1]; f.Level != LevelFail || f.Text != fmt.Sprintf("%s: not a folder", file) {
 		t.Errorf("%+v", f)
 	}

@@ -408,6 +408,9 @@ func (d *Desk) restorePIN(ctx context.Context, a Attendant, h *HolderState) erro
 	if err := d.settle(ctx, a, h, there[0]); err != nil {
 		return err
 	}
+	if there[0].PUKTries == 0 {
+		return d.blockedPUK(h, there[0])
+	}
 	pin, err := d.byQuorum(ctx, a, h, there[0])
 	if err != nil {
 		return err

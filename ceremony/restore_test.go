@@ -301,6 +301,106 @@ func TestCheckup(t *testing.T) {
 	}
 }
 
+// A token whose PUK has no tries left passes, and is a finding: a PIN that is
+// forgotten then stays so. Where nobody has the PUK nothing is lost with it.
+func TestCheckupFindsBlockedPUKs(t *testing.T) {
+	for name, c := range map[string]struct {
+		stage func() (*stage, *ceremony.Desk)
+		says  string // "": all is well
+	}{
+		"backed-up key": {func() (*stage, *ceremony.Desk) { return withBackups(t) }, "rootceremony restore"},
+		"key on the token, PUK kept": {func() (*stage, *ceremony.Desk) {
+			return withBackups(t, `custody = "backed-up"`, `custody = "on-token"`)
+		}, "plan a rotation"},
+		"key on the token, nobody's PUK": {func() (*stage, *ceremony.Desk) { return opened(t) }, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, desk := c.stage()
+			if err := runAll(desk, &ceremony.Script{}); err != nil {
+				t.Fatal(err)
+			}
+			again := s.only(t, desk, (*ceremony.Desk).OnlyCheckup)
+			s.blockPUK("B-02")
+			for _, task := range again.Tasks() {
+				a := &typing{}
+				if err := again.Run(t.Context(), task.ID, a); err != nil {
+					t.Fatalf("%s: %v", task.ID, err)
+				}
+				finding := (task.ID == "checkup bruno" || task.ID == "checkup end") && c.says != ""
+				for _, want := range []string{"PUK", c.says} {
+					if finding && !a.saw(want) {
+						t.Errorf("%s: nobody was told %q: %q", task.ID, want, a.said)
+					}
+				}
+				if finding == (a.saw("all is well") || a.saw("everything works")) {
+					t.Errorf("%s: %q", task.ID, a.said)
+				}
+				if a.saw("reset") || a.saw("wipe") {
+					t.Errorf("%s advises to erase the token: %q", task.ID, a.said)
+				}
+			}
+			done := again.State().Checkups[0]
+			if len(done.Missing) != 0 || (len(done.PUKBlocked) == 1) != (c.says != "") {
+				t.Errorf("recorded: %+v", done)
+			}
+			if _, err := ceremony.Fold(events(t, s.dir)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// Where the PUK has no tries left its backup sets no PIN: that is said as soon
+// as the token is there, before a PIN is chosen and anybody comes to open it.
+func TestRestoreSaysThatThePUKIsBlocked(t *testing.T) {
+	for name, c := range map[string]struct {
+		edit []string
+		pin  bool // blocked too
+		want []string
+	}{
+		"backed-up key":                {nil, false, []string{"its PIN still has 5 tries", "on a fresh token"}},
+		"backed-up key, no PIN":        {nil, true, []string{"on a fresh token"}},
+		"key on the token":             {[]string{`custody = "backed-up"`, `custody = "on-token"`}, false, []string{"its PIN still has 5 tries", "rotation"}},
+		"key on the token, and no PIN": {[]string{`custody = "backed-up"`, `custody = "on-token"`}, true, []string{"rotation"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, desk := withBackups(t, c.edit...)
+			if err := runAll(desk, &ceremony.Script{}); err != nil {
+				t.Fatal(err)
+			}
+			again := s.only(t, desk, (*ceremony.Desk).OnlyRestore)
+			s.blockPUK("B-02")
+			if c.pin {
+				s.block("B-02")
+			}
+			a := &typing{Script: ceremony.Script{Answers: map[string]string{"restore.whose": "bruno", "restore.what": "pin"}}}
+			before := len(events(t, s.dir))
+			err := again.Run(t.Context(), "restore", a)
+			if err == nil {
+				t.Fatal("restored")
+			}
+			for _, want := range append(c.want, "PUK", "Bruno Ferraz") {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("%v: not %q", err, want)
+				}
+			}
+			for _, never := range []string{"reset", "wipe", "wiped", "start over", "insert"} {
+				if strings.Contains(err.Error(), never) {
+					t.Errorf("%v: advises to %s", err, never)
+				}
+			}
+			for _, id := range a.asked {
+				if strings.HasPrefix(id, "holder.pin") || strings.HasPrefix(id, "open.") {
+					t.Errorf("asked %s", id)
+				}
+			}
+			if after := events(t, s.dir)[before:]; len(after) != 1 || after[0].Type != ceremony.TypeTaskFailed {
+				t.Errorf("recorded: %+v", after)
+			}
+		})
+	}
+}
+
 // One backup file that is gone or changed keeps nobody from the others.
 func TestDamagedBackups(t *testing.T) {
 	s, desk := withBackups(t)

@@ -23,6 +23,23 @@ import (
 // a token session. Preflight knows the sessions of other ceremonies by it.
 const SessionArgument = "token-session"
 
+// socketVariable names a socket to the smart-card library, in the place of
+// pcscd's own.
+const (
+	socketVariable = "PCSCLITE_CSOCK_NAME"
+	pcscdSocket    = "/run/pcscd/pcscd.comm"
+)
+
+// RehearsalEnvironment is what token sessions of a rehearsal get beside
+// keys.Environment: its tokens may be virtual ones, in readers of a pcscd that
+// listens elsewhere.
+func RehearsalEnvironment() []string {
+	if socket := os.Getenv(socketVariable); socket != "" {
+		return []string{socketVariable + "=" + socket}
+	}
+	return nil
+}
+
 // smartCards is what is known about pcscd and what is in its readers.
 type smartCards struct {
 	version string      // of the installed pcscd; empty: unknown
@@ -38,11 +55,13 @@ const cardsWait = 20 * time.Second
 
 var errSlowCards = fmt.Errorf("the smart cards did not answer within %v (hint: pull the tokens out, systemctl restart pcscd, and look again)", cardsWait)
 
-func lookAtCards(ctx context.Context, start func(context.Context) (*keys.Session, error)) *smartCards {
+func lookAtCards(ctx context.Context, rehearsal bool, start func(context.Context) (*keys.Session, error)) *smartCards {
 	ctx, cancel := context.WithTimeoutCause(ctx, cardsWait, errSlowCards)
 	defer cancel()
-	// The environment variable is the smart-card library's own.
-	c := &smartCards{version: pcscdVersion(ctx), socket: cmp.Or(os.Getenv("PCSCLITE_CSOCK_NAME"), "/run/pcscd/pcscd.comm")}
+	c := &smartCards{version: pcscdVersion(ctx), socket: pcscdSocket}
+	if rehearsal {
+		c.socket = cmp.Or(os.Getenv(socketVariable), pcscdSocket)
+	}
 	session, err := start(ctx)
 	if err != nil {
 		c.err = err

@@ -41,6 +41,7 @@ type State struct {
 	Written    map[string]*CopiesWritten // by the medium's id; "": going on without
 	Copies     []*CopiesRead
 	Passed     map[string]bool // by checked.key, in the check-up that is going on
+	PUKBlocked map[string]bool // of those: with a PUK that has no tries left
 	Checkups   []*CheckupDone
 
 	HeadsWaived bool // nobody could sign the sealed log
@@ -313,7 +314,7 @@ func (s *State) planAgreed(e transcript.Event) error {
 	}
 	s.Plan, s.Digest, s.Anchor = plan, data.Digest, data.Anchor
 	s.Holders, s.Recipients, s.Written = map[string]*HolderState{}, map[string]*RecipientProved{}, map[string]*CopiesWritten{}
-	s.Passed = map[string]bool{}
+	s.Passed, s.PUKBlocked = map[string]bool{}, map[string]bool{}
 	for _, h := range plan.Holders {
 		s.Holders[h.ID] = &HolderState{Holder: h}
 	}

@@ -92,7 +92,7 @@ func (d *Desk) byTypedPUK(ctx context.Context, a Attendant, h *HolderState, info
 		}
 	}()
 	text := []string{"The PUK has 6 to 8 characters. It is not the PIN. Too many wrong ones block it for good."}
-	for tries := info.PUKTries; tries > 0; {
+	for tries := info.PUKTries; tries != 0; {
 		puk, err := a.AskSecret(ctx, Prompt{ID: "holder.puk " + h.Holder.ID, Message: Message{Title: title, Facts: pukFacts(h, tries), Text: text},
 			Question: "Type the PUK of the token " + h.Holder.Token + ":"}, checkPUK)
 		if err != nil {
@@ -168,7 +168,10 @@ func pukFacts(h *HolderState, tries int) []Fact {
 
 // triesText says how many wrong PINs, or PUKs, a token still takes.
 func triesText(tries int, name string) string {
-	if tries == 1 {
+	switch tries {
+	case keys.TriesUnknown:
+		return "not told by its firmware"
+	case 1:
 		return fmt.Sprintf("1 left: one more wrong %s blocks it", name)
 	}
 	return fmt.Sprintf("%d left", tries)
@@ -177,21 +180,43 @@ func triesText(tries int, name string) string {
 // blockedPIN is the error of a token that takes no PIN any more, and has no way
 // out; puk says why.
 func (d *Desk) blockedPIN(h *HolderState, puk string) error {
-	return &blockedPIN{h.Holder.Name, puk, d.state.Draft == nil}
+	way := "the others go on without it; " + h.otherToken()
+	if d.state.Draft == nil {
+		way = "take the task Start a holder over, and then enrol again: the token is wiped, or another is used"
+	}
+	return &blockedPIN{h.Holder.Name, puk, way}
 }
 
 type blockedPIN struct {
 	holder string
 	puk    string // "nobody has its PUK"
-	early  bool   // the holder can still start over
+	way    string // what to do now
 }
 
 func (e *blockedPIN) Error() string {
-	way := "the others go on; this token signs no more"
-	if e.early {
-		way = "take the task Start a holder over, and then enrol again: the token is wiped, or another is used"
-	}
-	return fmt.Sprintf("the PIN of %s's token is blocked: no tries are left, and %s (hint: %s)", e.holder, e.puk, way)
+	return fmt.Sprintf("the PIN of %s's token is blocked: no tries are left, and %s (hint: %s)", e.holder, e.puk, e.way)
 }
 
 func (e *blockedPIN) Unwrap() error { return &keys.PINError{} }
+
+// otherToken is the way out of a token on which no PUK sets a PIN any more.
+func (h *HolderState) otherToken() string {
+	if h.backup(keys.BackupKey) != nil {
+		return "rootceremony restore puts its key on a fresh token"
+	}
+	return "plan a rotation that replaces its key"
+}
+
+// blockedPUK is the error of a token whose PUK has no tries left, where a new
+// PIN was to be set by it.
+func (d *Desk) blockedPUK(h *HolderState, info keys.Info) error {
+	if info.PINTries == 0 {
+		return d.blockedPIN(h, "its PUK is blocked too")
+	}
+	tries := "1 try"
+	if info.PINTries > 1 {
+		tries = fmt.Sprintf("%d tries", info.PINTries)
+	}
+	return fmt.Errorf("the PUK of %s's token has no tries left, so no backup of it sets a new PIN (hint: its PIN still has %s, and may be remembered; if not, %s)",
+		h.Holder.Name, tries, h.otherToken())
+}

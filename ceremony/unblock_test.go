@@ -3,6 +3,7 @@ package ceremony_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -118,6 +119,19 @@ func (s *stage) block(sticker string) {
 	wrong := newSecret(s.t, "000001")
 	for range 5 {
 		if err := token.VerifyPIN(wrong); !errors.As(err, new(*keys.PINError)) {
+			s.t.Fatal(err)
+		}
+	}
+}
+
+// blockPUK spends all tries of a token's PUK.
+func (s *stage) blockPUK(sticker string) {
+	s.t.Helper()
+	token := s.openToken(sticker)
+	defer token.Close()
+	wrong := newSecret(s.t, "00000001")
+	for range 5 {
+		if err := token.Unblock(wrong, wrong); !errors.As(err, new(*keys.PINError)) {
 			s.t.Fatal(err)
 		}
 	}
@@ -327,6 +341,50 @@ func TestBlockedPUK(t *testing.T) {
 		t.Fatal(err)
 	}
 	checkSigned(t, s.dir, 5)
+}
+
+// Firmware that does not tell the tries of the PUK has not said that it is
+// blocked: whoever has the PUK of such a token, whose key stays, is asked for it.
+func TestBlockedPINOfOldFirmware(t *testing.T) {
+	first, desk := opened(t)
+	if err := runAll(desk, &ceremony.Script{}); err != nil {
+		t.Fatal(err)
+	}
+	serial := desk.State().Holders["alice"].Serial
+	s, desk := first.follow(following(ceremony.Rotate, "[root]\nexpires = \"2028-01-01T00:00:00Z\"", members(t, desk)...))
+	runTo(t, desk, "sign alice")
+	s.block("A-01")
+	puk := s.puk("A-01")
+	s.becomesOld(serial)
+	a := &typing{Script: ceremony.Script{Answers: typesNewPIN}, secrets: map[string][]string{"holder.puk alice": {"70503070", puk}}}
+	if err := desk.Run(t.Context(), "sign alice", a); err != nil {
+		t.Fatal(err)
+	}
+	if !a.saw("PUK tries: not told by its firmware") || !a.saw("PUK tries: 4 left") || a.saw("-1") {
+		t.Errorf("%q", a.said)
+	}
+	if desk.State().Holders["alice"].Signature == nil {
+		t.Error("not signed")
+	}
+}
+
+// becomesOld gives a token a firmware without GET METADATA.
+func (s *stage) becomesOld(serial uint32) {
+	s.t.Helper()
+	name := filepath.Join(s.tokens(), fmt.Sprintf("%d.token", serial))
+	text, err := os.ReadFile(name)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	lines := bytes.SplitAfter(text, []byte("\n"))
+	old := bytes.Replace(lines[1], []byte(`"firmware":{"Major":5,"Minor":7,"Patch":4}`), []byte(`"firmware":{"Major":5,"Minor":2,"Patch":7}`), 1)
+	if bytes.Equal(old, lines[1]) {
+		s.t.Fatalf("no firmware in %.200s", old)
+	}
+	body := append(lines[0], old...)
+	if err := os.WriteFile(name, fmt.Appendf(body, "%x\n", sha256.Sum256(body)), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
 }
 
 // Where nobody has the PUK nobody is asked for it, and who has it may keep it

@@ -391,7 +391,7 @@ func prepared(t testing.TB, p keys.Program, b keys.Backend, serial uint32) (*key
 // listed is what a token says while another session has it.
 func listed(t testing.TB, b keys.Backend, serial uint32) keys.Info {
 	t.Helper()
-	s, err := program(t).Start(t.Context(), b)
+	s, err := program().Start(t.Context(), b)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -445,7 +445,7 @@ func TestBackedUp(t *testing.T) {
 			}
 			b.Plugged = append(b.Plugged, spare)
 			record := filepath.Join(t.TempDir(), "record")
-			s, _ := prepared(t, program(t, "RECORD="+record), b, serial)
+			s, _ := prepared(t, program("RECORD="+record), b, serial)
 			before := listed(t, b, serial)
 			kept := newSafe(t)
 			order := keys.RootKeyOrder{
@@ -549,7 +549,7 @@ func TestBackedUp(t *testing.T) {
 func TestStoreFails(t *testing.T) {
 	for _, failing := range []string{keys.BackupToken, keys.BackupKey} {
 		_, serial, b := drawer(t, virtual.Options{})
-		s, _ := prepared(t, program(t), b, serial)
+		s, _ := prepared(t, program(), b, serial)
 		before := listed(t, b, serial)
 		kept, full := newSafe(t), errors.New("the disk is full")
 		order := keys.RootKeyOrder{Algorithm: keys.Ed25519, Touch: keys.TouchAlways, From: keys.FromSession, Seal: kept.seal("")}
@@ -565,7 +565,7 @@ func TestStoreFails(t *testing.T) {
 		if _, err := s.Info(); err == nil {
 			t.Errorf("%s: the session goes on", failing)
 		}
-		s = start(t, program(t), b, serial)
+		s = start(t, program(), b, serial)
 		if info, err := s.Info(); err != nil || !reflect.DeepEqual(info, before) {
 			t.Errorf("%s: %+v became %+v, %v", failing, before, info, err)
 		}
@@ -581,7 +581,7 @@ func TestStoreFails(t *testing.T) {
 // goes on.
 func TestRefusedOrders(t *testing.T) {
 	_, serial, b := drawer(t, virtual.Options{})
-	s, _ := prepared(t, program(t), b, serial)
+	s, _ := prepared(t, program(), b, serial)
 	before, err := s.Info()
 	if err != nil {
 		t.Fatal(err)
@@ -618,7 +618,7 @@ func TestRefusedOrders(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	s = start(t, program(t, "NOBACKUPS=1"), b, serial)
+	s = start(t, program("NOBACKUPS=1"), b, serial)
 	if _, err := s.MakeRootKey(good, kept.store); err == nil || !strings.Contains(err.Error(), "seals no backups") {
 		t.Errorf("without a sealer: %v", err)
 	}
@@ -626,7 +626,7 @@ func TestRefusedOrders(t *testing.T) {
 		t.Errorf("without an unsealer: %v", err)
 	}
 	// Who seals must store.
-	s = start(t, program(t), b, closed(t, s, serial))
+	s = start(t, program(), b, closed(t, s, serial))
 	if _, err := s.MakeRootKey(good, nil); err == nil || !strings.Contains(err.Error(), "makes no sense") {
 		t.Errorf("without a store: %v", err)
 	}
@@ -665,7 +665,7 @@ func TestSweep(t *testing.T) {
 // cutShort makes a root key with a fault; false: it was made before that came.
 func cutShort(t *testing.T, from keys.Origin, fault string) bool {
 	_, serial, b := drawer(t, virtual.Options{Button: virtual.ButtonAuto})
-	s, _ := prepared(t, program(t), b, serial)
+	s, _ := prepared(t, program(), b, serial)
 	before, err := s.Info()
 	if err != nil {
 		t.Fatal(err)
@@ -673,7 +673,7 @@ func cutShort(t *testing.T, from keys.Origin, fault string) bool {
 	_ = s.Close()
 	kept := newSafe(t)
 	order := keys.RootKeyOrder{Algorithm: keys.Ed25519, Touch: keys.TouchAlways, From: from, Seal: kept.seal("")}
-	s, failed := program(t, "DIE="+fault).Start(t.Context(), b)
+	s, failed := program("DIE="+fault).Start(t.Context(), b)
 	var public keys.PublicKey
 	if failed == nil {
 		if failed = s.Select(serial); failed == nil {
@@ -685,7 +685,7 @@ func cutShort(t *testing.T, from keys.Origin, fault string) bool {
 		t.Errorf("%s: %v", fault, failed)
 	}
 
-	s = start(t, program(t), b, serial)
+	s = start(t, program(), b, serial)
 	info, err := s.Info()
 	if err != nil {
 		t.Fatal(err)
@@ -747,7 +747,7 @@ func TestGoOnWithAnotherPUK(t *testing.T) {
 	_, serial, b := drawer(t, virtual.Options{})
 	var attempts []*safe
 	for range 2 {
-		s := start(t, program(t), b, serial)
+		s := start(t, program(), b, serial)
 		if err := s.Reset(); err != nil {
 			t.Fatal(err)
 		}
@@ -756,14 +756,14 @@ func TestGoOnWithAnotherPUK(t *testing.T) {
 		}
 		kept := newSafe(t)
 		order := keys.RootKeyOrder{Algorithm: keys.Ed25519, Touch: keys.TouchAlways, From: keys.FromToken, Seal: kept.seal("")}
-		s = start(t, program(t, "DIE=remove-after:3"), b, closed(t, s, serial)) // Info, Info, the PUK
+		s = start(t, program("DIE=remove-after:3"), b, closed(t, s, serial)) // Info, Info, the PUK
 		if _, err := s.MakeRootKey(order, kept.store); !errors.Is(err, keys.ErrRemoved) {
 			t.Fatal(err)
 		}
 		closed(t, s, serial)
 		attempts = append(attempts, kept)
 	}
-	s := start(t, program(t), b, serial)
+	s := start(t, program(), b, serial)
 	before, err := s.Info()
 	if err != nil || before.PUKDefault || !before.ManagementDefault {
 		t.Fatalf("%+v, %v", before, err)
@@ -792,7 +792,7 @@ func TestOpenBackup(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.Plugged = append(b.Plugged, fresh)
-	s, made := prepared(t, program(t), b, serial)
+	s, made := prepared(t, program(), b, serial)
 	kept := newSafe(t)
 	passphrase := pin(t, "correct horse battery staple")
 	order := keys.RootKeyOrder{
@@ -802,7 +802,7 @@ func TestOpenBackup(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s = start(t, program(t), b, closed(t, s, serial))
+	s = start(t, program(), b, closed(t, s, serial))
 	identity := pin(t, kept.identity.String())
 	key, token := kept.files[keys.BackupKey], kept.files[keys.BackupToken]
 	forToken := sealForToken(t, made.Age, kept.open(t, keys.BackupKey))
@@ -891,7 +891,7 @@ func TestOpenBackup(t *testing.T) {
 // Texts that are not ours are refused, and nothing of them is shown.
 func TestOpenedTexts(t *testing.T) {
 	_, serial, b := drawer(t, virtual.Options{})
-	s := start(t, program(t), b, serial)
+	s := start(t, program(), b, serial)
 	kept := newSafe(t)
 	_, private, err := newKeyPair()
 	if err != nil {

@@ -38,9 +38,9 @@ type PINError struct {
 }
 
 func (e *PINError) Error() string {
-	name, way := "PIN", "unblock it with the PUK if a backup keeps that, or reset the token, which erases its keys"
+	name, way := "PIN", "its keys are still there: whoever has the PUK, or a backup of it, can have a new PIN set"
 	if e.PUK {
-		name, way = "PUK", "reset the token, which erases its keys"
+		name, way = "PUK", "the PIN has tries of its own, and still works while it has: keep it well, as no PUK sets another"
 	}
 	switch e.TriesLeft {
 	case 0:

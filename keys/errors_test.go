@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"strings"
 	"testing"
 
 	"rootceremony/keys"
@@ -51,6 +52,19 @@ func TestErrorTexts(t *testing.T) {
 	} {
 		if c.err.Error() != c.want {
 			t.Errorf("got  %s\nwant %s", c.err, c.want)
+		}
+	}
+}
+
+// No text about a blocked PIN or PUK advises to erase a token: the one may
+// still be there when the other is spent, and the keys are.
+func TestBlockedIsNoReasonToErase(t *testing.T) {
+	for _, puk := range []bool{false, true} {
+		for tries := range 3 {
+			text := (&keys.PINError{PUK: puk, TriesLeft: tries}).Error()
+			if strings.Contains(text, "reset") || strings.Contains(text, "erase") || strings.Contains(text, "wipe") {
+				t.Error(text)
+			}
 		}
 	}
 }

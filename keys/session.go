@@ -27,15 +27,23 @@ type Backend struct {
 }
 
 // Program starts the child processes of sessions: the path and the arguments
-// of a program that calls Serve with its standard input and output. Env is its
-// environment; nil: this process's own. Silence is how long a child may say
-// nothing while it is asked for something; 0: 20 seconds.
+// of a program that calls Serve with its standard input and output. Path "" is
+// the program that runs, whatever lies on the disk in its place by now. A child
+// gets Environment and Env, and nothing of this process's own environment.
+// Silence is how long a child may say nothing while it is asked for something;
+// 0: 20 seconds.
 type Program struct {
 	Path    string
 	Args    []string
 	Env     []string
 	Silence time.Duration
 }
+
+// Environment is what every child gets. It holds PINs and seeds, so nobody's
+// variables load code into it (LD_PRELOAD), lead it to another smart-card
+// service (PCSCLITE_CSOCK_NAME) or have it print what it does (GODEBUG). Age's
+// plugins are looked for in PATH, and inherit it.
+var Environment = []string{"PATH=/usr/local/bin:/usr/bin:/bin"}
 
 // silence is far longer than any command of a token takes, or a look at ten.
 const silence = 20 * time.Second
@@ -96,8 +104,11 @@ func (p Program) Start(ctx context.Context, b Backend) (*Session, error) {
 		return nil, fmt.Errorf("start a token session: %w", err)
 	}
 	s := &Session{ctx: ctx, in: in, frames: make(chan frame, 4), ended: make(chan struct{}), quiet: cmp.Or(p.Silence, silence)}
-	s.cmd = exec.Command(p.Path, p.Args...)
-	s.cmd.Env = p.Env
+	// The link in /proc is to the running file itself, also once that has no
+	// name any more.
+	s.cmd = exec.Command(cmp.Or(p.Path, "/proc/self/exe"), p.Args...)
+	s.cmd.Args[0] = cmp.Or(p.Path, os.Args[0]) // for people who look at processes
+	s.cmd.Env = slices.Concat(Environment, p.Env)
 	s.cmd.Stdin, s.cmd.Stdout, s.cmd.Stderr = childIn, childOut, &s.stderr
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	s.cmd.WaitDelay = time.Second // for grandchildren that keep stderr open

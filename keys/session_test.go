@@ -56,7 +56,7 @@ func TestMain(m *testing.M) {
 		case "hold-token":
 			holdToken(os.Args[2], os.Args[3])
 		case "deaf-parent":
-			_, err := keys.Program{Path: os.Args[0], Args: []string{"deaf", os.Args[2]}}.Start(context.Background(), keys.Backend{})
+			_, err := keys.Program{Args: []string{"deaf", os.Args[2]}}.Start(context.Background(), keys.Backend{})
 			panic(err)
 		case "deaf":
 			fifo, err := os.OpenFile(os.Args[2], os.O_WRONLY, 0)
@@ -78,12 +78,8 @@ func mustCreate(path string) *os.File {
 	return f
 }
 
-func program(t testing.TB, env ...string) keys.Program {
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return keys.Program{Path: self, Args: []string{"token-session"}, Env: append(os.Environ(), env...)}
+func program(env ...string) keys.Program {
+	return keys.Program{Args: []string{"token-session"}, Env: env}
 }
 
 // drawer returns a drawer with one token, and a backend in which it is plugged.
@@ -138,7 +134,7 @@ func enrol(t testing.TB, s *keys.Session, holderPIN *secret.Buffer) (keys.Prepar
 
 func TestEnrolAndSign(t *testing.T) {
 	d, serial, b := drawer(t, virtual.Options{})
-	s := start(t, program(t), b, serial)
+	s := start(t, program(), b, serial)
 	listed, err := s.List()
 	if err != nil || len(listed) != 1 || listed[0].Serial != serial || !listed[0].Fresh() || listed[0].Reader != "Virtual reader" {
 		t.Fatalf("list: %+v, %v", listed, err)
@@ -210,7 +206,7 @@ func TestEnrolAndSign(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	s = start(t, program(t), b, serial)
+	s = start(t, program(), b, serial)
 	if again, err := s.Info(); err != nil || !slices.Equal(again.Keys, want) {
 		t.Errorf("in the next session: %+v, %v", again, err)
 	}
@@ -218,7 +214,7 @@ func TestEnrolAndSign(t *testing.T) {
 
 func TestRefusals(t *testing.T) {
 	_, serial, b := drawer(t, virtual.Options{})
-	s := start(t, program(t), b, serial)
+	s := start(t, program(), b, serial)
 	holderPIN, wrong := pin(t, "482913"), pin(t, "111111")
 
 	if _, err := s.MakeRootKey(keys.RootKeyOrder{Algorithm: keys.Ed25519, Touch: keys.TouchAlways, From: keys.FromToken}, nil); !is[*keys.NotFreshError](err) {
@@ -300,7 +296,7 @@ func TestRefusals(t *testing.T) {
 // What would be refused at the end is refused before anything is changed.
 func TestOldFirmware(t *testing.T) {
 	_, serial, b := drawer(t, virtual.Options{Firmware: keys.Firmware{Major: 5, Minor: 4, Patch: 3}})
-	s := start(t, program(t), b, serial)
+	s := start(t, program(), b, serial)
 	prepared, err := s.Prepare(pin(t, "482913"))
 	if err != nil || prepared.Authentication.Algorithm != keys.P256 {
 		t.Fatalf("prepared %+v, %v", prepared, err)
@@ -335,7 +331,7 @@ func TestOldFirmware(t *testing.T) {
 func TestECDH(t *testing.T) {
 	_, serial, b := drawer(t, virtual.Options{})
 	record := filepath.Join(t.TempDir(), "record")
-	s := start(t, program(t, "RECORD="+record), b, serial)
+	s := start(t, program("RECORD="+record), b, serial)
 	holderPIN := pin(t, "482913")
 	prepared, _ := enrol(t, s, holderPIN)
 	peer, err := ecdh.P256().GenerateKey(rand.Reader)
@@ -405,7 +401,7 @@ func TestECDH(t *testing.T) {
 
 func TestKilledDuringECDH(t *testing.T) {
 	_, serial, b := drawer(t, virtual.Options{})
-	s := start(t, program(t), b, serial)
+	s := start(t, program(), b, serial)
 	holderPIN := pin(t, "482913")
 	prepared, _ := enrol(t, s, holderPIN)
 	point, err := hex.DecodeString(prepared.Age.Hex)
@@ -432,8 +428,8 @@ func is[E error](err error) bool {
 // has ended.
 func TestInUse(t *testing.T) {
 	_, serial, b := drawer(t, virtual.Options{})
-	first := start(t, program(t), b, serial)
-	second, err := program(t).Start(t.Context(), b)
+	first := start(t, program(), b, serial)
+	second, err := program().Start(t.Context(), b)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -452,7 +448,7 @@ func TestInUse(t *testing.T) {
 // The answer ends the context of touch.
 func TestTouchEndsWithAnswer(t *testing.T) {
 	_, serial, b := drawer(t, virtual.Options{Button: virtual.ButtonAuto})
-	s := start(t, program(t), b, serial)
+	s := start(t, program(), b, serial)
 	holderPIN := pin(t, "482913")
 	_, root := enrol(t, s, holderPIN)
 	message := []byte("m")
@@ -470,7 +466,7 @@ func TestTouchEndsWithAnswer(t *testing.T) {
 
 func TestTouchFails(t *testing.T) {
 	_, serial, b := drawer(t, virtual.Options{})
-	s := start(t, program(t), b, serial)
+	s := start(t, program(), b, serial)
 	holderPIN := pin(t, "482913")
 	enrol(t, s, holderPIN)
 	left := errors.New("left")
@@ -481,12 +477,12 @@ func TestTouchFails(t *testing.T) {
 	if _, err := s.Info(); err == nil {
 		t.Error("the session goes on")
 	}
-	start(t, program(t), b, serial) // the token is free
+	start(t, program(), b, serial) // the token is free
 }
 
 func TestCancelDuringTouch(t *testing.T) {
 	_, serial, b := drawer(t, virtual.Options{})
-	s := start(t, program(t), b, serial)
+	s := start(t, program(), b, serial)
 	holderPIN := pin(t, "482913")
 	enrol(t, s, holderPIN)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -498,13 +494,13 @@ func TestCancelDuringTouch(t *testing.T) {
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("sign: %v", err)
 	}
-	start(t, program(t), b, serial)
+	start(t, program(), b, serial)
 }
 
 // Cancelling ends the wait too when whoever asks for the touch has said yes.
 func TestCancelAfterTouch(t *testing.T) {
 	_, serial, b := drawer(t, virtual.Options{Button: virtual.ButtonDead})
-	s := start(t, program(t), b, serial)
+	s := start(t, program(), b, serial)
 	holderPIN := pin(t, "482913")
 	enrol(t, s, holderPIN)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -520,7 +516,7 @@ func TestCancelAfterTouch(t *testing.T) {
 
 func TestKilledDuringSign(t *testing.T) {
 	_, serial, b := drawer(t, virtual.Options{})
-	s := start(t, program(t), b, serial)
+	s := start(t, program(), b, serial)
 	holderPIN := pin(t, "482913")
 	enrol(t, s, holderPIN)
 	_, err := s.Sign(t.Context(), keys.SlotRoot, holderPIN, []byte("m"), func(ctx context.Context) error {
@@ -537,7 +533,7 @@ func TestKilledDuringSign(t *testing.T) {
 	if _, err := s.Info(); err == nil {
 		t.Error("the session goes on")
 	}
-	next := start(t, program(t), b, serial)
+	next := start(t, program(), b, serial)
 	if info, err := next.Info(); err != nil || len(info.Keys) != 3 {
 		t.Errorf("the token, afterwards: %+v, %v", info, err)
 	}
@@ -547,7 +543,7 @@ func TestKilledDuringSign(t *testing.T) {
 func TestContextEndsSession(t *testing.T) {
 	_, serial, b := drawer(t, virtual.Options{})
 	ctx, cancel := context.WithCancel(t.Context())
-	s, err := program(t).Start(ctx, b)
+	s, err := program().Start(ctx, b)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -561,14 +557,14 @@ func TestContextEndsSession(t *testing.T) {
 	if err := s.Select(serial); !errors.Is(err, context.Canceled) {
 		t.Errorf("select: %v", err)
 	}
-	if _, err := program(t).Start(ctx, b); !errors.Is(err, context.Canceled) {
+	if _, err := program().Start(ctx, b); !errors.Is(err, context.Canceled) {
 		t.Errorf("start: %v", err)
 	}
 }
 
 func TestClose(t *testing.T) {
 	_, serial, b := drawer(t, virtual.Options{})
-	s := start(t, program(t), b, serial)
+	s := start(t, program(), b, serial)
 	for range 2 {
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
@@ -589,11 +585,7 @@ func holdToken(dir, serialText string) {
 	if _, err := fmt.Sscan(serialText, &serial); err != nil {
 		panic(err)
 	}
-	self, err := os.Executable()
-	if err != nil {
-		panic(err)
-	}
-	s, err := keys.Program{Path: self, Args: []string{"token-session"}}.Start(context.Background(),
+	s, err := program().Start(context.Background(),
 		keys.Backend{Kind: virtual.Kind, Dir: dir, Plugged: []uint32{serial}})
 	if err != nil {
 		panic(err)
@@ -615,7 +607,7 @@ func holdToken(dir, serialText string) {
 // The child of a parent that is killed lets go of the token.
 func TestParentKilled(t *testing.T) {
 	d, serial, b := drawer(t, virtual.Options{})
-	s := start(t, program(t), b, serial)
+	s := start(t, program(), b, serial)
 	enrol(t, s, pin(t, "482913"))
 	_ = s.Close()
 	_ = d
@@ -693,7 +685,7 @@ func TestDeafChildOfKilledParent(t *testing.T) {
 // When the input ends during a command, Serve does not wait for that.
 func TestServeEndsInTouchWait(t *testing.T) {
 	_, serial, b := drawer(t, virtual.Options{})
-	s := start(t, program(t), b, serial)
+	s := start(t, program(), b, serial)
 	enrol(t, s, pin(t, "482913"))
 	_ = s.Close()
 
@@ -760,8 +752,8 @@ func TestBadPrograms(t *testing.T) {
 		{"speaks", keys.Program{Path: "/bin/sh", Args: []string{"-c", "echo broken >&2; exit 3"}}, b, "exit status 3: broken"},
 		{"echoes", keys.Program{Path: "/bin/cat"}, b, "makes no sense"},
 		{"babbles", keys.Program{Path: "/bin/echo", Args: []string{"hello, world"}}, b, ""},
-		{"no drawer", program(t), gone, "there are no virtual tokens in"},
-		{"no kind", program(t), keys.Backend{Kind: "paper"}, `tokens of kind "paper"`},
+		{"no drawer", program(), gone, "there are no virtual tokens in"},
+		{"no kind", program(), keys.Backend{Kind: "paper"}, `tokens of kind "paper"`},
 	} {
 		s, err := c.program.Start(t.Context(), c.backend)
 		if err == nil {
@@ -777,7 +769,7 @@ func TestBadPrograms(t *testing.T) {
 func TestNoSecretInJSON(t *testing.T) {
 	_, serial, b := drawer(t, virtual.Options{})
 	record := filepath.Join(t.TempDir(), "record")
-	s := start(t, program(t, "RECORD="+record), b, serial)
+	s := start(t, program("RECORD="+record), b, serial)
 	text := "59271846"
 	holderPIN := pin(t, text)
 	enrol(t, s, holderPIN)
@@ -877,7 +869,7 @@ func TestServeRefuses(t *testing.T) {
 
 func BenchmarkSession(b *testing.B) {
 	_, serial, backend := drawer(b, virtual.Options{})
-	p := program(b)
+	p := program()
 	for b.Loop() {
 		s, err := p.Start(b.Context(), backend)
 		if err != nil {
@@ -900,7 +892,7 @@ func BenchmarkSession(b *testing.B) {
 
 // One holder's enrolment: a new token, and one session for all of it.
 func BenchmarkEnrol(b *testing.B) {
-	p, holderPIN := program(b), pin(b, "482913")
+	p, holderPIN := program(), pin(b, "482913")
 	for b.Loop() {
 		_, serial, backend := drawer(b, virtual.Options{})
 		s := start(b, p, backend, serial)
@@ -924,7 +916,7 @@ func TestSilenceOfPeople(t *testing.T) {
 	t.Parallel()
 	const longer = 3 * time.Second
 	_, serial, b := drawer(t, virtual.Options{Button: virtual.Button(longer.String())})
-	p := program(t)
+	p := program()
 	p.Silence = longer * 2 / 3
 	s := start(t, p, b, serial)
 	holderPIN := pin(t, "482913")
@@ -943,5 +935,27 @@ func TestSilenceOfPeople(t *testing.T) {
 	}
 	if _, again := s.Info(); !errors.Is(again, err) && again == nil {
 		t.Errorf("the session goes on: %v", again)
+	}
+}
+
+// A child has the fixed environment, and nothing of its parent's: neither what
+// loads other code into it, nor what leads its libraries to somebody else.
+func TestChildHasNothingOfTheEnvironment(t *testing.T) {
+	_, serial, b := drawer(t, virtual.Options{})
+	for _, name := range []string{"LD_PRELOAD", "LD_LIBRARY_PATH", "LD_AUDIT", "GODEBUG", "GOTRACEBACK", "PCSCLITE_CSOCK_NAME", "PCSCLITE_DEBUG",
+		"AGEDEBUG", "PATH", "HOME", "TMPDIR", "SOMETHING"} {
+		t.Setenv(name, "/tmp/strangers")
+	}
+	for _, more := range [][]string{nil, {"NOBACKUPS=1"}} {
+		s := start(t, program(more...), b, serial)
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", s.Pid()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := strings.Split(strings.TrimSuffix(string(text), "\x00"), "\x00")
+		_ = s.Close()
+		if want := append([]string{"PATH=/usr/local/bin:/usr/bin:/bin"}, more...); !slices.Equal(got, want) {
+			t.Errorf("got %q, want %q", got, want)
+		}
 	}
 }

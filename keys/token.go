@@ -74,6 +74,10 @@ type SlotKey struct {
 	Generated bool      `json:"generated"` // made on the token; false: imported
 }
 
+// TriesUnknown is how many tries are left where firmware (below 5.3) does not
+// tell.
+const TriesUnknown = -1
+
 // Info is what a token says about itself without any PIN.
 type Info struct {
 	Reader            string    `json:"reader"`
@@ -82,7 +86,7 @@ type Info struct {
 	FormFactor        string    `json:"form_factor"` // "YubiKey 5C NFC"
 	Edition           string    `json:"edition"`     // "", "FIPS" or "Bio"
 	PINTries          int       `json:"pin_tries"`   // tries left; 0: blocked
-	PUKTries          int       `json:"puk_tries"`
+	PUKTries          int       `json:"puk_tries"`   // the same, or TriesUnknown
 	PINDefault        bool      `json:"pin_default"`
 	PUKDefault        bool      `json:"puk_default"`
 	ManagementDefault bool      `json:"management_default"`

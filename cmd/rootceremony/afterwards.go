@@ -81,9 +81,14 @@ func openBegun(dir, rootFile, intermediatesFile string) (*ceremony.Desk, error) 
 	case !begun.Rehearsal && rootFile != "":
 		return nil, &usageError{"--attestation-root goes with a rehearsal: a ceremony trusts Yubico's roots alone"}
 	}
+	if !begun.Rehearsal {
+		if err := ceremony.SafeEnvironment(); err != nil {
+			return nil, err
+		}
+	}
 	var tokens ceremony.Tokens
 	if begun.Tokens == yubikey.Kind {
-		if tokens, err = rehearsalReaders(rootFile, intermediatesFile); err != nil {
+		if tokens, err = readersTrusting(rootFile, intermediatesFile, begun.Rehearsal); err != nil {
 			return nil, err
 		}
 	}

@@ -61,7 +61,7 @@ func openReal(dir, intermediates string) (*ceremony.Desk, error) {
 			return nil, err
 		}
 	}
-	tokens, err := genuine(intermediates)
+	tokens, err := genuine(intermediates, false)
 	if errors.Is(err, errNoSmartCards) {
 		return nil, fmt.Errorf("the ceremony of %s cannot be held: %w; rootceremony rehearse --plan %s holds the same one on virtual tokens", file, err, file)
 	}
@@ -76,8 +76,24 @@ func openReal(dir, intermediates string) (*ceremony.Desk, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := safeNow(desk); err != nil {
+		return nil, err
+	}
 	desk.UseTokens(tokens)
 	return desk, nil
+}
+
+// safeNow closes the desk of a ceremony whose laptop was checked when it was
+// begun, where this start has an environment that lets nobody type a PIN.
+func safeNow(desk *ceremony.Desk) error {
+	if desk.State().Preflight == nil { // which looks at that, too
+		return nil
+	}
+	err := ceremony.SafeEnvironment()
+	if err != nil {
+		_ = desk.Close()
+	}
+	return err
 }
 
 // planCommand writes a plan by asking for it.
@@ -238,12 +254,12 @@ func preflightCommand(args []string) error {
 	if len(operands) == 1 {
 		dir = operands[0]
 	}
-	tokens, noTokens := genuine("")
+	tokens, noTokens := genuine("", false)
 	start := tokens.Start
 	if noTokens != nil {
 		start = func(context.Context) (*keys.Session, error) { return nil, noTokens }
 	}
-	findings := ceremony.Preflight(context.Background(), dir, clock(), start)
+	findings := ceremony.Preflight(context.Background(), dir, clock(), false, start)
 	if *asJSON {
 		err = printJSON(findings)
 	} else {

@@ -122,7 +122,7 @@ func openEnrolment(plan *ceremony.Resolved, holder ceremony.Holder, kind, rootFi
 	var tokens ceremony.Tokens
 	var err error
 	if kind == yubikey.Kind {
-		if tokens, err = rehearsalReaders(rootFile, intermediatesFile); err != nil {
+		if tokens, err = readersTrusting(rootFile, intermediatesFile, plan.Rehearsal); err != nil {
 			return nil, err
 		}
 	}
@@ -134,6 +134,11 @@ func openEnrolment(plan *ceremony.Resolved, holder ceremony.Holder, kind, rootFi
 		Rehearsal: plan.Rehearsal, Tokens: kind, Enrols: holder.ID, Plan: plan})
 	if err != nil {
 		return nil, err
+	}
+	if !plan.Rehearsal {
+		if err := safeNow(desk); err != nil {
+			return nil, err
+		}
 	}
 	if kind == virtual.Kind {
 		if tokens, err = virtualTokens(dir, []ceremony.Holder{holder}); err == nil {

@@ -157,6 +157,13 @@ func run(args []string) error {
 	if err := secret.LockProcess(); err != nil {
 		return err
 	}
+	// Where this process seals, the plugins of age are those of its children.
+	for _, entry := range keys.Environment {
+		name, value, _ := strings.Cut(entry, "=")
+		if err := os.Setenv(name, value); err != nil {
+			return err
+		}
+	}
 	if command == nil {
 		return openUI()
 	}

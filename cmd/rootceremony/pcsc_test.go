@@ -36,16 +36,16 @@ var withSmartCards = sync.OnceValues(func() (string, error) {
 	return name, err
 })
 
-// inRoom is the program with smart cards, with what it needs to find them.
+// inRoom is the program with smart cards, which finds them where pcscd is on
+// every machine.
 func inRoom(t testing.TB, service *pcsctest.Service, args ...string) *exec.Cmd {
 	t.Helper()
 	program, err := withSmartCards()
 	if err != nil {
 		t.Fatal(err)
 	}
-	command := exec.Command(program, args...)
-	command.Env = append(os.Environ(), service.Env()...)
-	return command
+	line := append(append(service.Within(), program), args...)
+	return exec.Command(line[0], line[1:]...)
 }
 
 // plugFive puts five new tokens into five readers; they chain to one root.
@@ -301,7 +301,7 @@ func TestRunRefusesTokensOfOtherMakers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.program, r.env, r.verb, r.dir = program, service.Env(), "run", dir
+	r.program, r.within, r.verb, r.dir = program, service, "run", dir
 	r.start()
 	refused := false
 	for !refused {

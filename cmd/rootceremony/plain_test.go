@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/creack/pty"
+
+	"rootceremony/keys/yubikey/pcsctest"
 )
 
 // room is a rehearsal in plain mode on a terminal, and the people before it.
@@ -31,6 +33,8 @@ type room struct {
 	args, env     []string // more of both
 	folder        string   // in which it is run
 	touches       bool     // the prompt for a touch is answered too: by a hand
+
+	within *pcsctest.Service // whose pcscd is found at pcscd's own place; nil: that of the machine
 }
 
 const pinOfAll = "7391058"
@@ -74,8 +78,11 @@ func openRoom(t *testing.T) *room {
 
 func (r *room) start() {
 	// Core dumps are allowed, as far as the machine does.
-	r.command = exec.Command("sh", "-c", `ulimit -S -c $(ulimit -H -c); exec "$@"`, "sh",
-		cmp.Or(r.program, program("rootceremony")), cmp.Or(r.verb, "rehearse"), "--plain", r.dir)
+	r.command = exec.Command("sh", "-c", `ulimit -S -c $(ulimit -H -c); exec "$@"`, "sh")
+	if r.within != nil {
+		r.command.Args = append(r.command.Args, r.within.Within()...)
+	}
+	r.command.Args = append(r.command.Args, cmp.Or(r.program, program("rootceremony")), cmp.Or(r.verb, "rehearse"), "--plain", r.dir)
 	r.command.Args = append(r.command.Args, r.args...)
 	r.command.Env = append(os.Environ(), r.env...)
 	r.command.Dir = r.folder

@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"os"
 
 	"rootceremony/ceremony"
 	"rootceremony/ceremony/transcript"
@@ -18,29 +17,25 @@ import (
 var errNoSmartCards = errors.New("this build has no smart cards (hint: make packages, then make build)")
 
 // sessionProgram is this program as the child process of token sessions.
-func sessionProgram() (keys.Program, error) {
-	self, err := os.Executable()
-	return keys.Program{Path: self, Args: []string{sessionArgument}}, err
-}
+var sessionProgram = keys.Program{Args: []string{sessionArgument}}
 
 // readers are the tokens in this machine's readers, whose attestations lead to
 // these roots.
-func readers(roots, intermediates []*x509.Certificate) (ceremony.Tokens, error) {
+func readers(roots, intermediates []*x509.Certificate, rehearsal bool) (ceremony.Tokens, error) {
 	if !smartCards {
 		return ceremony.Tokens{}, errNoSmartCards
 	}
-	program, err := sessionProgram()
-	if err != nil {
-		return ceremony.Tokens{}, err
+	program, backend := sessionProgram, keys.Backend{Kind: yubikey.Kind}
+	if rehearsal {
+		program.Env = ceremony.RehearsalEnvironment()
 	}
-	backend := keys.Backend{Kind: yubikey.Kind}
 	return ceremony.Tokens{Roots: roots, Intermediates: intermediates,
 		Start: func(ctx context.Context) (*keys.Session, error) { return program.Start(ctx, backend) }}, nil
 }
 
 // genuine are readers of tokens that Yubico made. file names intermediates
 // that are newer than the ones this program knows; it may be empty.
-func genuine(file string) (ceremony.Tokens, error) {
+func genuine(file string, rehearsal bool) (ceremony.Tokens, error) {
 	intermediates := yubico.Intermediates()
 	if file != "" {
 		newer, err := certificates(file)
@@ -49,7 +44,7 @@ func genuine(file string) (ceremony.Tokens, error) {
 		}
 		intermediates = append(intermediates, newer...)
 	}
-	return readers(yubico.Roots(), intermediates)
+	return readers(yubico.Roots(), intermediates, rehearsal)
 }
 
 // certificates reads a PEM file of certificates.

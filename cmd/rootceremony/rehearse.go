@@ -75,7 +75,7 @@ func rehearseCommand(args []string) error {
 	}
 	var real *ceremony.Tokens
 	if *kind == yubikey.Kind {
-		tokens, err := rehearsalReaders(*rootFile, *intermediatesFile)
+		tokens, err := readersTrusting(*rootFile, *intermediatesFile, true)
 		if err != nil {
 			return err
 		}
@@ -134,10 +134,10 @@ func heldOn(dir string) string {
 	return desk.State().Begun.Tokens
 }
 
-// rehearsalReaders are this machine's readers for a rehearsal, which may trust
-// another attestation root than Yubico's.
-func rehearsalReaders(rootFile, intermediatesFile string) (ceremony.Tokens, error) {
-	tokens, err := genuine(intermediatesFile)
+// readersTrusting are this machine's readers; a rehearsal may trust another
+// attestation root than Yubico's.
+func readersTrusting(rootFile, intermediatesFile string, rehearsal bool) (ceremony.Tokens, error) {
+	tokens, err := genuine(intermediatesFile, rehearsal)
 	if err != nil || rootFile == "" {
 		return tokens, err
 	}
@@ -366,10 +366,6 @@ func virtualTokens(dir string, holders []ceremony.Holder) (ceremony.Tokens, erro
 	if err != nil {
 		return ceremony.Tokens{}, err
 	}
-	program, err := sessionProgram()
-	if err != nil {
-		return ceremony.Tokens{}, err
-	}
 	tokens := ceremony.Tokens{Roots: []*x509.Certificate{drawer.AttestationRoot()}}
 	serials := map[string]uint32{}
 	for _, h := range holders {
@@ -413,7 +409,7 @@ func virtualTokens(dir string, holders []ceremony.Holder) (ceremony.Tokens, erro
 		tokens.Stickers = append(tokens.Stickers, sticker)
 	}
 	backend := keys.Backend{Kind: virtual.Kind, Dir: folder}
-	tokens.Start = func(ctx context.Context) (*keys.Session, error) { return program.Start(ctx, backend) }
+	tokens.Start = func(ctx context.Context) (*keys.Session, error) { return sessionProgram.Start(ctx, backend) }
 	tokens.Plug = func(stickers ...string) error {
 		var plugged []uint32
 		for _, sticker := range stickers {

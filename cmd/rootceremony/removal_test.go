@@ -383,5 +383,5 @@ func sessions(t *testing.T, service *pcsctest.Service) keys.Program {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return keys.Program{Path: program, Args: []string{sessionArgument}, Env: append(os.Environ(), service.Env()...)}
+	return keys.Program{Path: program, Args: []string{sessionArgument}, Env: service.Env()}
 }

@@ -41,6 +41,9 @@ func signCommand(args []string) error {
 		set.Memory = filepath.Join(*rehearsal, filepath.FromSlash(ceremony.MemoryFile))
 		set.Tokens, err = tokensOf(*rehearsal)
 	} else {
+		if err := ceremony.SafeEnvironment(); err != nil {
+			return err
+		}
 		set.Memory, err = memoryFile()
 	}
 	if err != nil {
@@ -51,7 +54,7 @@ func signCommand(args []string) error {
 		return err
 	}
 	if !set.Rehearsal {
-		tokens, err := genuine("")
+		tokens, err := genuine("", false)
 		if err != nil {
 			return err
 		}
@@ -100,17 +103,13 @@ func tokensOf(dir string) (ceremony.Tokens, error) {
 	if err != nil {
 		return ceremony.Tokens{}, err
 	}
-	program, err := sessionProgram()
-	if err != nil {
-		return ceremony.Tokens{}, err
-	}
 	stickers, err := drawer.Stickers()
 	if err != nil {
 		return ceremony.Tokens{}, err
 	}
 	backend := keys.Backend{Kind: virtual.Kind, Dir: folder}
 	return ceremony.Tokens{Stickers: stickers,
-		Start: func(ctx context.Context) (*keys.Session, error) { return program.Start(ctx, backend) },
+		Start: func(ctx context.Context) (*keys.Session, error) { return sessionProgram.Start(ctx, backend) },
 		Plug: func(stickers ...string) error {
 			backend.Plugged = nil
 			for _, sticker := range stickers {

@@ -244,7 +244,7 @@ func TestSignOverPCSC(t *testing.T) {
 
 	token := service.Plug(t, 0, "--unplugged", "--touch", "auto", "--state", state)
 	r := signing(t, draft, "--trusted", own)
-	r.program, r.env = card, append(r.env, service.Env()...)
+	r.program, r.within = card, service
 	r.start()
 	r.says([2]string{"Next: Review root v2", ""}, [2]string{"Are they the same words there?", "no"}, [2]string{"Have you read it", "yes"},
 		[2]string{"Next: Sign root v2", ""}, [2]string{"Insert your token", ""})

@@ -39,7 +39,10 @@ func tokenCommand(args []string) error {
 	if *serial > math.MaxUint32 {
 		return &usageError{fmt.Sprintf("token --serial %d: no token has such a number (hint: it has at most 10 digits, and is printed on the token)", *serial)}
 	}
-	tokens, err := genuine("")
+	if err := ceremony.SafeEnvironment(); err != nil {
+		return err
+	}
+	tokens, err := genuine("", false)
 	if err != nil {
 		return err
 	}

@@ -294,7 +294,7 @@ func (r *Recipient) Ready() error {
 func pluginReady(name string) error {
 	program := "age-plugin-" + name
 	if _, err := exec.LookPath(program); err != nil {
-		return fmt.Errorf("the program %s is not installed, or not in a folder of PATH (hint: install it on this machine)", program)
+		return fmt.Errorf("the program %s is not installed in any of the folders %s (hint: install it in one of them)", program, os.Getenv("PATH"))
 	}
 	if os.Getenv("AGEDEBUG") == "plugin" {
 		return errors.New("AGEDEBUG=plugin is set, with which age prints keys (hint: unset AGEDEBUG)")

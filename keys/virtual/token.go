@@ -61,6 +61,9 @@ func (a *Applet) info() (keys.Info, error) {
 		return keys.Info{}, err
 	}
 	_, i.ManagementDefault = a.ManagementMetadata()
+	if a.Version().Less(firmwareMetadata) { // which knows no command for it
+		i.PINDefault, i.PUKDefault, i.ManagementDefault, i.PUKTries = false, false, false, keys.TriesUnknown
+	}
 	for _, s := range a.Slots() {
 		k, err := a.KeyMetadata(s)
 		if err != nil {

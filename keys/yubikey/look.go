@@ -222,6 +222,7 @@ func (c *card) look() (keys.Info, error) {
 // the PUK nor whether anything is the default, and its keys are found by their
 // attestations or, where they were imported, by the certificates beside them.
 func (c *card) lookOld(i *keys.Info) error {
+	i.PUKTries = keys.TriesUnknown
 	_, err := c.command(0x20, 0, 0x80, nil)
 	switch sw := status(err); {
 	case sw&0xfff0 == 0x63c0:

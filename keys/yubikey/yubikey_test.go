@@ -57,11 +57,7 @@ func TestMain(m *testing.M) {
 
 func start(t testing.TB, service *pcsctest.Service) *keys.Session {
 	t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := keys.Program{Path: self, Args: []string{"token-session"}, Env: append(os.Environ(), service.Env()...)}
+	p := keys.Program{Args: []string{"token-session"}, Env: service.Env()}
 	s, err := p.Start(t.Context(), keys.Backend{Kind: yubikey.Kind})
 	if err != nil {
 		t.Fatal(err)

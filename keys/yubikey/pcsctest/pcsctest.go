@@ -153,8 +153,16 @@ func port(reader int) int { return firstPort + 2*reader }
 // socket is where pcscd listens.
 func (s *Service) socket() string { return filepath.Join(s.Dir, "run/pcscd/pcscd.comm") }
 
-// Env is what a process needs in its environment to speak to this pcscd.
+// Env is what a process needs in its environment to speak to this pcscd; of the
+// program itself only a rehearsal goes by it.
 func (s *Service) Env() []string { return []string{"PCSCLITE_CSOCK_NAME=" + s.socket()} }
+
+// Within begins a command line that finds this pcscd at its own place, in a
+// mount namespace of its own: the program and its arguments follow. It is for
+// programs that take no other place from the environment.
+func (s *Service) Within() []string {
+	return []string{"unshare", "--map-root-user", "--mount", "sh", "-c", `mount --bind "$0" /run && exec "$@"`, filepath.Join(s.Dir, "run")}
+}
 
 // await waits until pcscd answers.
 func (s *Service) await(t testing.TB) {
@@ -174,13 +182,14 @@ func (s *Service) await(t testing.TB) {
 // Stop stops pcscd; the tokens stay.
 func (s *Service) Stop(t testing.TB) {
 	t.Helper()
-	s.run(t, "stop "+quoted(s.Dir))
+	// Its folder is made again last, which would take a test's own socket away.
+	stopped := filepath.Join(s.Dir, "stopped")
+	_ = os.Remove(stopped)
+	s.run(t, "stop "+quoted(s.Dir)+"; : >"+quoted(stopped))
 	for end := time.Now().Add(deadline); ; time.Sleep(5 * time.Millisecond) {
-		conn, err := net.Dial("unix", s.socket())
-		if err != nil {
+		if _, err := os.Stat(stopped); err == nil {
 			return
 		}
-		_ = conn.Close()
 		if time.Now().After(end) {
 			t.Fatal("pcscd does not stop")
 		}
