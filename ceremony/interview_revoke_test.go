@@ -97,7 +97,7 @@ func anew(script map[string]string) map[string]string {
 	for id, answer := range map[string]string{
 		"revoke.anew": "yes", "plan.holders": "2", "plan.holder.name 1": "Farah Aziz", "plan.holder.token 1": "F-06", "plan.holder.site 1": "",
 		"plan.holder.name 2": "Gustav Holm", "plan.holder.token 2": "G-07", "plan.holder.site 2": "", "plan.threshold": "2", "plan.backup": "no",
-		"plan.expires": "", "plan.touch": "always", "plan.role.timestamp": "keys/timestamp.pub", "plan.role.snapshot": "", "plan.role.targets": "", "plan.witness": "",
+		"plan.expires": "", "plan.touch": "always", "plan.role.timestamp": "keys/timestamp.pub", "plan.role.snapshot": "", "plan.role.targets": "keys/targets.pub", "plan.witness": "",
 	} {
 		script[id] = answer
 	}

@@ -56,6 +56,9 @@ func (d *Desk) review(ctx context.Context, a Attendant) error {
 	}
 	names := s.keyNames()
 	lines := []string{}
+	for _, warning := range s.Plan.roleWarnings() {
+		lines = append(lines, "warning: "+warning)
+	}
 	for _, change := range tuf.Diff(s.Plan.TrustedRoot(), s.Root, d.clock(), names) {
 		lines = append(lines, change.Text)
 	}
