@@ -97,9 +97,12 @@ func (iv *interview) openFolder() error {
 	return nil
 }
 
-// readKey reads a key file in the plan's folder, which people may make while
-// they are asked.
+// readKey reads a key file that goes with the plan, or is in its folder, which
+// people may make while they are asked.
 func (iv *interview) readKey(file string) (tuf.Key, error) {
+	if text, made := iv.out.Files[file]; made {
+		return tuf.ParseKeyFile(text)
+	}
 	if err := iv.openFolder(); err != nil {
 		return tuf.Key{}, err
 	}
@@ -148,7 +151,7 @@ func (iv *interview) finish() (*Resolved, error) {
 		name = fmt.Sprintf("plan.draft-%d.toml", n)
 	}
 	file := filepath.Join(iv.path, name)
-	iv.out.Files = map[string][]byte{name: iv.toml()}
+	iv.out.Files[name] = iv.toml()
 	iv.out.After = Message{Title: "There is no plan yet", Facts: []Fact{{"What was typed", file}},
 		Text:  []string{"What was typed makes no plan: " + err.Error() + ".", "Nothing that was typed is lost. Change it in that file until this command finds it right, and then rename the file to " + PlanFile + ":"},
 		Lines: []string{"rootceremony check " + file}}
@@ -199,7 +202,7 @@ func (iv *interview) read() (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.readKeys(iv.dir)
+	p.readKeys(iv.readKey)
 	if p.follows() {
 		p.readTrusted()
 	}

@@ -293,16 +293,8 @@ func (iv *interview) leaveOut(ids []string, reason string, back []restorable) er
 	if err := iv.enough(reason); err != nil {
 		return err
 	}
-	for _, name := range onlineRoles {
-		if _, changed := p.Roles[name]; changed || !slices.ContainsFunc(iv.roleKeys(name), func(k tuf.Key) bool { return slices.Contains(ids, k.ID) }) {
-			continue
-		}
-		if err := iv.a.Tell(iv.ctx, Message{Title: "Role " + name, Text: []string{fmt.Sprintf("The role %s has a key that is dropped as a root key. Its keys stay unless you name others, all of them.", name)}}); err != nil {
-			return err
-		}
-		if err := iv.otherKeys(name); err != nil {
-			return err
-		}
+	if err := iv.dropFromRoles(); err != nil {
+		return err
 	}
 	p.Reason = iv.usualReason(len(ids))
 	if err := iv.text("plan.reason", &p.Reason, "Reason, as the plan and the notice for users give it?", p.Reason, checkName); err != nil {

@@ -318,6 +318,92 @@ func slicesOf(roles map[string]string) []string {
 	return names
 }
 
+// A dropped key that another role has too leaves that role as well: by Enter
+// where enough other keys stay, with a new key where not; whatever is the reason,
+// in an emergency and in a rotation, and whatever notation the old root has it
+// in. What stays is byte for byte what it was.
+func TestDroppedKeyLeavesItsOtherRoles(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		online  []string // words of the keys of targets
+		answer  string   // for targets; a first line is refused
+		want    []string
+		unasked bool
+	}{
+		{"all root keys", wordsOf("root", 5), "", []string{"root 1", "root 3", "root 4", "root 5"}, false},
+		{"all root keys, and one more", wordsOf("root", 5), "keys/second.pub", []string{"root 1", "root 3", "root 4", "root 5", "second"}, false},
+		{"enough others", []string{"one", "root 2", "three"}, "", []string{"one", "three"}, false},
+		{"itself alone", []string{"root 2"}, "\nkeys/old.pub\nkeys/second.pub", []string{"second"}, false},
+		{"two of two", []string{"one", "root 2"}, "\nkeys/one.pub\nkeys/second.pub", []string{"one", "second"}, false},
+		{"not at all", []string{"targets"}, "keys/none.pub", []string{"targets"}, true},
+	} {
+		for _, reason := range []string{ceremony.Lost, ceremony.Stolen, ceremony.Compromised, ceremony.Retired, "interview"} {
+			dir := t.TempDir()
+			roles := usualRoles(5)
+			roles["targets"] = c.online
+			ids := newChain(t, dir, 2, 3, nextYear, roles)
+			for word, file := range map[string]string{"second": "second", "root 2": "old", "one": "one"} {
+				putKey(t, dir, "keys/"+file+".pub", word)
+			}
+			kind, script := ceremony.Revoke, with("token-stolen", "revoke.which", "2")
+			if reason != "interview" {
+				kind, script = ceremony.Rotate, map[string]string{"plan.earlier": "", "plan.trusted": "", "plan.name": "Example packages", "plan.changes": "yes",
+					"plan.holders": "0", "plan.threshold": "", "plan.expires": "", "plan.roles": "no", "plan.witness": ""}
+				for i := range ids {
+					script[fmt.Sprint("plan.key ", i+1)] = "stays"
+					script[fmt.Sprint("plan.key.name ", i+1)] = fmt.Sprint("Holder ", i+1)
+					script[fmt.Sprint("plan.key.token ", i+1)] = ""
+				}
+				script["plan.key 2"] = reason
+			}
+			script["plan.role.targets"] = c.answer
+			if reason == ceremony.Retired { // a role that would have too few may keep such a key
+				script["plan.role.targets"] = strings.TrimPrefix(c.answer, "\n")
+			}
+			a, _, err := interview(t, dir, kind, script)
+			if err != nil {
+				t.Errorf("%s, %s: %v\n%s", c.name, reason, err, a.said.String())
+				continue
+			}
+			if slices.Contains(a.asked, "plan.role.targets") == c.unasked || !c.unasked && len(a.refused) != strings.Count(script["plan.role.targets"], "\n") {
+				t.Errorf("%s, %s: asked %v, refused %q", c.name, reason, a.asked, a.refused)
+			}
+			r, root := drafted(t, dir)
+			var want []string
+			for _, word := range c.want {
+				want = append(want, tufKey(t, word).ID)
+			}
+			role, old := root.Roles[tuf.RoleTargets], r.TrustedRoot()
+			if !slices.Equal(role.KeyIDs, want) || role.Threshold != old.Roles[tuf.RoleTargets].Threshold {
+				t.Errorf("%s, %s: %d of %v, want %v", c.name, reason, role.Threshold, role.KeyIDs, want)
+			}
+			for _, w := range ceremony.CheckPlan(r, noon).Warnings {
+				if strings.Contains(w, "still signs for") || strings.Contains(w, "STAYS IN USE") {
+					t.Errorf("%s, %s: %s", c.name, reason, w)
+				}
+			}
+		}
+	}
+}
+
+// A key that is retired stays where it is the only one, if nobody names another.
+func TestRetiredKeyMayStayInItsOtherRole(t *testing.T) {
+	dir := t.TempDir()
+	roles := usualRoles(2)
+	roles["targets"] = []string{"root 2"}
+	newChain(t, dir, 2, 1, nextYear, roles)
+	_, _, err := interview(t, dir, ceremony.Rotate, map[string]string{"plan.earlier": "", "plan.trusted": "", "plan.name": "Example packages", "plan.changes": "yes",
+		"plan.key 1": "stays", "plan.key.name 1": "Alice Costa", "plan.key.token 1": "", "plan.key 2": "retired", "plan.key.name 2": "Bruno Ferraz",
+		"plan.holders": "0", "plan.expires": "", "plan.roles": "no", "plan.role.targets": "", "plan.witness": ""})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, root := drafted(t, dir)
+	if _, there := root.Key(tufKey(t, "root 2").ID); !there || !slices.ContainsFunc(ceremony.CheckPlan(r, noon).Warnings, func(w string) bool { return strings.HasSuffix(w, "but still signs for targets") }) {
+		t.Errorf("%+v %q", root.Roles, ceremony.CheckPlan(r, noon).Warnings)
+	}
+}
+
 // Where all must sign and one token is stolen, the key that its backup brings
 // back signs once more, for the old root alone.
 func TestStolenTokenThatMustSign(t *testing.T) {
@@ -557,8 +643,19 @@ func TestEmergenciesOfRealChains(t *testing.T) {
 				continue
 			}
 			t.Logf("%s, %s: %d answers, %v", name, script["revoke.what"], len(a.asked), time.Since(start).Round(time.Millisecond))
-			if _, root := drafted(t, dir); root.Version != version {
+			r, root := drafted(t, dir)
+			if root.Version != version {
 				t.Errorf("%s: version %d", name, root.Version)
+			}
+			for _, d := range r.Drops {
+				if _, there := root.Key(d.KeyID); there {
+					t.Errorf("%s: the dropped key %s has a role still", name, d.KeyID)
+				}
+			}
+			for _, k := range root.Keys { // what stays is what it was
+				if old, there := r.TrustedRoot().Key(k.ID); !there || !bytes.Equal(old.Object(), k.Object()) {
+					t.Errorf("%s: key %s: %s, was %s", name, k.ID, k.Object(), old.Object())
+				}
 			}
 		}
 	}
