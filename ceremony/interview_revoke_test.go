@@ -133,7 +133,7 @@ var emergencies = []emergency{
 	{name: "two of five stolen", setup: knownBy(), script: before("token-stolen", "revoke.which", "1,2", "revoke.threshold", "keep"),
 		incident: record.TokenStolen, drops: map[int]string{1: "stolen", 2: "stolen"}, keys: 3, want: 3},
 	{name: "one stolen of all that must sign", setup: chainOf(3, 3), script: with("token-stolen", "revoke.which", "1", "revoke.anew", "no"),
-		noPlan: true, says: []string{"Too many keys are lost", "TUF cannot mend that", "rootceremony plan --kind create DIR"}},
+		noPlan: true, says: []string{"Too many keys are lost", "TUF cannot mend that", "rootceremony plan --kind revoke DIR"}},
 	{name: "PIN seen, token in hand", script: with("pin-seen", "revoke.pin", "in-hand"), noPlan: true, most: 2, says: []string{"ykman piv access change-pin", "no new root is needed"}},
 	{name: "PIN seen, token out of hand", script: with("pin-seen", "revoke.pin", "out", "revoke.which", "1"),
 		incident: record.PINSeen, drops: map[int]string{1: "compromised"}, keys: 4, want: 3, says: []string{"a PIN was seen"}},
@@ -257,6 +257,7 @@ func TestEmergencies(t *testing.T) {
 				t.Errorf("refused:\n%s", strings.Join(a.refused, "\n"))
 			}
 			e.check(t, dir, come)
+			e.counts(t, come)
 			leaveEverywhere(t, freshLike(t, dir), ceremony.Revoke, e.script, a.asked)
 		})
 	}
@@ -307,6 +308,38 @@ func (e emergency) check(t *testing.T, dir string, come *ceremony.Interviewed) {
 	}
 	if e.incident == record.RoleCompromised && !slices.Equal(record.Replaced(r.Compromised), record.Replaced(slicesOf(e.roles))) {
 		t.Errorf("compromised %v, replaced %v", r.Compromised, e.roles)
+	}
+}
+
+// counts holds the notice for users to what was answered: how many keys others
+// may have, and how many they need.
+func (e emergency) counts(t *testing.T, come *ceremony.Interviewed) {
+	t.Helper()
+	notice := strings.Join(strings.Fields(string(come.Files[ceremony.NoticeFile])), " ")
+	if notice == "" {
+		return
+	}
+	picked := 1
+	if which, asked := e.script["revoke.which"]; asked {
+		picked = len(strings.Split(which[strings.LastIndex(which, "\n")+1:], ","))
+	}
+	taken := "none that we know of"
+	switch e.script["revoke.what"] {
+	case "token-stolen", "pin-seen", "holder-left":
+		taken = fmt.Sprint(picked)
+	case "quorum-stolen":
+		taken = "[FILL IN: how many, or: none that we know of]"
+	case "role-compromised":
+		if len(e.drops) > 0 {
+			taken = fmt.Sprint(len(e.drops))
+		} else if e.noPlan { // all of them
+			taken = "5"
+		}
+	}
+	for _, want := range []string{"Root keys that others have, or may have: " + taken + ".", "Root keys that must sign a new root: ", "for now: the new root is not out yet"} {
+		if !strings.Contains(notice, want) {
+			t.Errorf("the notice does not say %q:\n%s", want, come.Files[ceremony.NoticeFile])
+		}
 	}
 }
 
@@ -524,7 +557,7 @@ func TestNoticeOfANewChain(t *testing.T) {
 		t.Fatal(err)
 	}
 	notice := come.Files["notice-2.md"]
-	for _, want := range []string{"Example packages: a new root of trust", "The chain of roots that ended with root version 2 is given up", "3 of 5 before, 2 of 2 from now", "[FILL IN:"} {
+	for _, want := range []string{"Example packages: keys of the root of trust are lost", "The chain of roots that ends with version 2 is given up", "must sign a new root: 3 of 5.", "from the new root on: 2 of 2.", "are lost: 3.", "[FILL IN:"} {
 		if !bytes.Contains(bytes.Join(bytes.Fields(notice), []byte(" ")), []byte(want)) {
 			t.Errorf("the notice does not say %q:\n%s", want, notice)
 		}
@@ -544,7 +577,7 @@ func TestNoticeOfARevocation(t *testing.T) {
 		t.Fatal(err)
 	}
 	notice := string(bytes.Join(bytes.Fields(come.Files[ceremony.NoticeFile]), []byte(" ")))
-	for _, want := range []string{"Root version 3 follows on root version 2.", "3 of 5 before, 3 of 5 from now on", "Roles whose keys are compromised: snapshot.", "Other keys sign for timestamp and snapshot.", "[FILL IN: digest and words"} {
+	for _, want := range []string{"for now: the new root is not out yet", "Root version 3 will follow root version 2.", "must sign a new root: 3 of 5.", "with as many keys as must: snapshot.", "Other keys will sign for timestamp and snapshot."} {
 		if !strings.Contains(notice, want) {
 			t.Errorf("the notice does not say %q:\n%s", want, notice)
 		}
