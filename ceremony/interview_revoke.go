@@ -403,7 +403,7 @@ func (iv *interview) after(r *Resolved, back []restorable) {
 		m.Facts = append(m.Facts, Fact{"Drops", strings.Join(dropped, "; ")})
 	}
 	if len(p.Roles) > 0 {
-		m.Facts = append(m.Facts, Fact{"New keys for", listed(slices.DeleteFunc(slices.Clone(onlineRoles), func(name string) bool { _, there := p.Roles[name]; return !there }))})
+		m.Facts = append(m.Facts, Fact{"Other keys for", listed(slices.DeleteFunc(slices.Clone(onlineRoles), func(name string) bool { _, there := p.Roles[name]; return !there }))})
 	}
 	signed := fmt.Sprintf("any %d of %s", iv.oldThreshold(), listed(signs))
 	if len(signs) == iv.oldThreshold() {

@@ -477,7 +477,8 @@ func (iv *interview) dropFrom(name string) error {
 			if err != nil {
 				return err
 			}
-			file := fmt.Sprintf("keys/kept-%.16s.pub", plain.ID)
+			// As people know it, and as no other one is called.
+			file := fmt.Sprintf("keys/kept-%s-%.8s.pub", strings.TrimPrefix(dropID(k.ID, 8), "old-"), plain.ID)
 			files[file] = pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
 			stay = append(stay, file)
 		}
