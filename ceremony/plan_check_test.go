@@ -75,6 +75,13 @@ func (a *told) Tell(_ context.Context, m Message) error {
 	return nil
 }
 
+func (a *told) Ask(ctx context.Context, p Prompt, check func(string) error) (string, error) {
+	if p.ID == "plan.role.targets" && !strings.Contains(strings.Join(p.Text, " "), "a key of its own") {
+		a.t.Errorf("nobody says why targets has no default: %q", p.Text)
+	}
+	return a.answers.Ask(ctx, p, check)
+}
+
 // Enter alone never gives targets a key that is online. Whoever names that key
 // is told at once what its thief can do.
 func TestInterviewOfSharedKeys(t *testing.T) {
