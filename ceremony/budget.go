@@ -125,6 +125,9 @@ func (r *Resolved) shrink(b Budget) []string {
 	distinct := map[string]bool{}
 	for _, name := range onlineRoles {
 		one[name] = ResolvedRole{1, r.roleIn(onlineRoles[0]).Keys[:1]}
+		if name == tuf.RoleTargets { // whose key is to be its own
+			one[name] = r.roleIn(name)
+		}
 		role := ResolvedRole{r.roleIn(name).Threshold, slices.Clone(r.roleIn(name).Keys)}
 		for i, key := range role.Keys {
 			distinct[key.ID] = true
@@ -135,7 +138,7 @@ func (r *Resolved) shrink(b Budget) []string {
 		small[name] = role
 	}
 	if len(distinct) > 1 {
-		saves("one online key for timestamp, snapshot and targets", one)
+		saves("one online key for timestamp and snapshot", one)
 	}
 	saves("ed25519 online keys instead of PEM ones", small)
 	if r.Trusted != nil {
@@ -191,12 +194,16 @@ func (r *Resolved) with(n int, roles map[string]ResolvedRole) *Resolved {
 }
 
 // size is the number of bytes of the canonical root with placeholder keys.
-func (r *Resolved) size() int {
-	draft, err := r.assemble(r.placeholders(), r.Expires)
+func (r *Resolved) size() int { return len(r.outline().Canonical()) }
+
+// outline is the planned root with placeholders for the keys that are still to
+// be made.
+func (r *Resolved) outline() *tuf.Root {
+	root, err := r.assemble(r.placeholders(), r.Expires)
 	if err != nil {
-		panic(fmt.Sprintf("size of a root: %v", err)) // placeholders and checked keys are good keys
+		panic(fmt.Sprintf("outline of a root: %v", err)) // placeholders and checked keys are good keys
 	}
-	return len(draft.Canonical())
+	return root
 }
 
 // placeholders are keys in the places of those that are still to be made, by

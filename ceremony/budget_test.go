@@ -94,7 +94,7 @@ func TestBudgetAdvice(t *testing.T) {
 	if _, err := fmt.Sscanf(b.Advice[1], "ed25519 online keys instead of PEM ones saves %d bytes", &saved); err != nil || b.Bytes-saved != 2899 {
 		t.Errorf("%d bytes, advice\n%s", b.Bytes, got)
 	}
-	for _, want := range []string{"one online key for timestamp, snapshot and targets saves ", "5 holders fit", `algorithm = "ecdsa-p256"`} {
+	for _, want := range []string{"one online key for timestamp and snapshot saves ", "5 holders fit", `algorithm = "ecdsa-p256"`} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in\n%s", want, got)
 		}

@@ -259,10 +259,13 @@ func (c *Countersigning) signedSoFar(by *tuf.Root) string {
 
 // lines are what changes, or where that is not known what the root says.
 func (c *Countersigning) lines() []string {
-	if c.own == nil && c.draft.Root.Version > 1 {
-		return append(tuf.Show(c.draft, c.set.Clock(), nil), c.otherwise()...)
-	}
 	var lines []string
+	for _, warning := range sharedWarnings(c.draft.Root) {
+		lines = append(lines, "warning: "+warning)
+	}
+	if c.own == nil && c.draft.Root.Version > 1 {
+		return append(append(lines, tuf.Show(c.draft, c.set.Clock(), nil)...), c.otherwise()...)
+	}
 	for _, change := range tuf.Diff(c.old(), c.draft.Root, c.set.Clock(), nil) {
 		lines = append(lines, change.Text)
 	}

@@ -292,6 +292,37 @@ func (d *desktop) memory() string {
 	return string(text)
 }
 
+// The room and whoever signs elsewhere read at the review that targets has a key
+// that another role has too.
+func TestReviewOfSharedKeys(t *testing.T) {
+	for shared, edit := range map[bool][]string{false: nil, true: {"keys/targets.pub", "keys/snapshot.pub"}} {
+		_, desk := opened(t, edit...)
+		runTo(t, desk, "review")
+		var said []string
+		if err := desk.Run(t.Context(), "review", &ceremony.Script{Say: func(m ceremony.Message) { said = append(said, m.Lines...) }}); err != nil {
+			t.Fatal(err)
+		}
+		if text := strings.Join(said, "\n"); strings.Contains(text, "a thief of that one key needs only 1 more for timestamp to give") != shared {
+			t.Errorf("in the room, a shared key: %v\n%s", shared, text)
+		}
+		d := newDesktop(t)
+		if shared {
+			d.roles[tuf.RoleTargets] = d.roles[tuf.RoleSnapshot]
+			d.online = slices.DeleteFunc(d.online, func(k tuf.Key) bool {
+				return !slices.ContainsFunc([]string{tuf.RoleTimestamp, tuf.RoleSnapshot}, func(name string) bool { return slices.Contains(d.roles[name].KeyIDs, k.ID) })
+			})
+		}
+		d.rotation()
+		p := d.person("both")
+		if _, err := d.signs(d.settings(), p); err != nil {
+			t.Fatal(err)
+		}
+		if text := p.shown.String(); strings.Contains(text, "a thief of that one key needs only 1 more for timestamp to give") != shared {
+			t.Errorf("elsewhere, a shared key: %v\n%s", shared, text)
+		}
+	}
+}
+
 func TestCountersign(t *testing.T) {
 	d := newDesktop(t)
 	one, two := d.rotation()

@@ -97,9 +97,12 @@ func (iv *interview) openFolder() error {
 	return nil
 }
 
-// readKey reads a key file in the plan's folder, which people may make while
-// they are asked.
+// readKey reads a key file that goes with the plan, or is in its folder, which
+// people may make while they are asked.
 func (iv *interview) readKey(file string) (tuf.Key, error) {
+	if text, made := iv.out.Files[file]; made {
+		return tuf.ParseKeyFile(text)
+	}
 	if err := iv.openFolder(); err != nil {
 		return tuf.Key{}, err
 	}
@@ -148,7 +151,7 @@ func (iv *interview) finish() (*Resolved, error) {
 		name = fmt.Sprintf("plan.draft-%d.toml", n)
 	}
 	file := filepath.Join(iv.path, name)
-	iv.out.Files = map[string][]byte{name: iv.toml()}
+	iv.out.Files[name] = iv.toml()
 	iv.out.After = Message{Title: "There is no plan yet", Facts: []Fact{{"What was typed", file}},
 		Text:  []string{"What was typed makes no plan: " + err.Error() + ".", "Nothing that was typed is lost. Change it in that file until this command finds it right, and then rename the file to " + PlanFile + ":"},
 		Lines: []string{"rootceremony check " + file}}
@@ -177,6 +180,16 @@ func (iv *interview) makePlan() (*Resolved, error) {
 	if r, err = p.Resolve(iv.now); err != nil {
 		return nil, err
 	}
+	if warnings := r.roleWarnings(); len(warnings) > 0 {
+		m := Message{Title: "Whose keys the roles have"}
+		for _, warning := range warnings {
+			m.Text = append(m.Text, capital(warning)+".")
+		}
+		m.Text = append(m.Text, "The plan is written all the same. To change that, change the keys of the role in "+iv.planFile()+" before the plan is agreed.")
+		if err := iv.a.Tell(iv.ctx, m); err != nil {
+			return nil, err
+		}
+	}
 	iv.out.Files[PlanFile] = p.Data
 	iv.out.After = Message{Title: "The plan is written", Facts: []Fact{{"File", iv.planFile()}},
 		Text: []string{"Have everybody read it before the day. rootceremony check " + iv.planFile() + " says what it would make."}}
@@ -189,7 +202,7 @@ func (iv *interview) read() (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.readKeys(iv.dir)
+	p.readKeys(iv.readKey)
 	if p.follows() {
 		p.readTrusted()
 	}
@@ -493,17 +506,19 @@ func (iv *interview) recipient(n int) error {
 }
 
 // role asks for the key files of an online role, and for its threshold where
-// it has several. They can be those of the role before.
+// it has several. Those of snapshot can be those of timestamp; those of targets,
+// which say what software is, are always named.
 func (iv *interview) role(name string) error {
-	question := fmt.Sprintf("Role %s: file of its public key in the plan's folder, or several with commas?", name)
+	p := Prompt{ID: "plan.role." + name, Question: fmt.Sprintf("Role %s: file of its public key in the plan's folder, or several with commas?", name)}
 	var role RolePlan
-	enter := ""
-	if i := slices.Index(onlineRoles, name); i > 0 {
-		role = iv.plan.Roles[onlineRoles[i-1]]
-		enter = "as for " + onlineRoles[i-1]
+	switch name {
+	case tuf.RoleSnapshot:
+		role, p.Enter = iv.plan.Roles[tuf.RoleTimestamp], "as for timestamp"
+	case tuf.RoleTargets:
+		p.Message = Message{Title: "Role targets", Text: []string{"The keys of targets say which files are good. If timestamp or snapshot has the same key, one theft is enough to deliver any software: give targets a key of its own, away from the machine that signs the other two."}}
 	}
 	line := ""
-	if err := iv.text("plan.role."+name, &line, question, enter, iv.checkFiles); err != nil {
+	if err := iv.prompt(p, &line, iv.checkFiles); err != nil {
 		return err
 	}
 	if line == "" {

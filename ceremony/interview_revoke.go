@@ -57,7 +57,7 @@ func (iv *interview) revoke() error {
 	case record.RoleCompromised:
 		return iv.rolesCompromised()
 	case record.QuorumStolen:
-		return iv.noWay()
+		return iv.noWay(0, 0)
 	case record.RootExpired:
 		return iv.leaveOut(nil, "", nil)
 	}
@@ -196,7 +196,7 @@ func (iv *interview) lost() error {
 	gone := slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return restores(back, id) })
 	switch {
 	case len(rest)+len(back) < need:
-		return iv.tooFew(gone)
+		return iv.tooFew(gone, 0, len(gone))
 	case len(gone) == 0:
 		iv.restoreOnly(back)
 		return nil
@@ -241,7 +241,7 @@ func (iv *interview) inOtherHands(reason string) error {
 		if race, err := iv.raceOrAnew(able >= need); err != nil {
 			return err
 		} else if !race {
-			return iv.noWay()
+			return iv.noWay(len(ids), 0)
 		}
 	}
 	if reason == Compromised {
@@ -257,7 +257,7 @@ func (iv *interview) inOtherHands(reason string) error {
 		if err := iv.happened(record.QuorumLost); err != nil {
 			return err
 		}
-		return iv.tooFew(ids)
+		return iv.tooFew(ids, len(ids), 0)
 	}
 	return iv.leaveOut(ids, reason, back)
 }
@@ -293,16 +293,8 @@ func (iv *interview) leaveOut(ids []string, reason string, back []restorable) er
 	if err := iv.enough(reason); err != nil {
 		return err
 	}
-	for _, name := range onlineRoles {
-		if _, changed := p.Roles[name]; changed || !slices.ContainsFunc(iv.roleKeys(name), func(k tuf.Key) bool { return slices.Contains(ids, k.ID) }) {
-			continue
-		}
-		if err := iv.a.Tell(iv.ctx, Message{Title: "Role " + name, Text: []string{fmt.Sprintf("The role %s has a key that is dropped as a root key. Its keys stay unless you name others, all of them.", name)}}); err != nil {
-			return err
-		}
-		if err := iv.otherKeys(name); err != nil {
-			return err
-		}
+	if err := iv.dropFromRoles(); err != nil {
+		return err
 	}
 	p.Reason = iv.usualReason(len(ids))
 	if err := iv.text("plan.reason", &p.Reason, "Reason, as the plan and the notice for users give it?", p.Reason, checkName); err != nil {
@@ -317,7 +309,7 @@ func (iv *interview) leaveOut(ids []string, reason string, back []restorable) er
 	facts.Rehearsal = iv.chain.Last.Root.Rehearsal()
 	notice := iv.notice(facts)
 	iv.after(r, back)
-	iv.out.After.Facts = append(iv.out.After.Facts, Fact{"Notice", notice + ", a draft for users: fill its gaps and warn them as early as you can"})
+	iv.out.After.Facts = append(iv.out.After.Facts, Fact{"Notice", notice + ", a draft for users for now: fill its gaps and warn them as early as you can; the ceremony drafts the one for when the root is out, with what you filled in"})
 	return nil
 }
 
@@ -411,7 +403,7 @@ func (iv *interview) after(r *Resolved, back []restorable) {
 		m.Facts = append(m.Facts, Fact{"Drops", strings.Join(dropped, "; ")})
 	}
 	if len(p.Roles) > 0 {
-		m.Facts = append(m.Facts, Fact{"New keys for", listed(slices.DeleteFunc(slices.Clone(onlineRoles), func(name string) bool { _, there := p.Roles[name]; return !there }))})
+		m.Facts = append(m.Facts, Fact{"Other keys for", listed(slices.DeleteFunc(slices.Clone(onlineRoles), func(name string) bool { _, there := p.Roles[name]; return !there }))})
 	}
 	signed := fmt.Sprintf("any %d of %s", iv.oldThreshold(), listed(signs))
 	if len(signs) == iv.oldThreshold() {
@@ -602,10 +594,10 @@ func (iv *interview) askFor(desk *Desk, e Earlier) (*Desk, error) {
 // tooFew is the way on where too few keys are left to sign. That no backup
 // mends that is certain only where the ceremonies that made the lost keys were
 // looked at.
-func (iv *interview) tooFew(ids []string) error {
+func (iv *interview) tooFew(ids []string, taken, lost int) error {
 	unmade := iv.unmade(ids)
 	if len(unmade) == 0 {
-		return iv.noWay()
+		return iv.noWay(taken, lost)
 	}
 	var whose []string
 	for _, id := range unmade {
@@ -621,7 +613,7 @@ func (iv *interview) tooFew(ids []string) error {
 	case err != nil:
 		return err
 	case what == "none":
-		return iv.noWay()
+		return iv.noWay(taken, lost)
 	}
 	iv.out.After = Message{Title: "Look for backups first", Text: append(text, "Nothing was written. "+noRace, "With the folders at hand type this again:"),
 		Lines: []string{"rootceremony plan --kind revoke " + iv.path}}
@@ -709,7 +701,7 @@ func (iv *interview) rolesCompromised() error {
 		if err := iv.happened(record.QuorumStolen); err != nil {
 			return err
 		}
-		return iv.noWay()
+		return iv.noWay(len(drops), 0)
 	}
 	if err := iv.newKeys(replaced); err != nil {
 		return err
@@ -802,15 +794,13 @@ func (iv *interview) checkNew(s string, replaced []string) error {
 	return nil
 }
 
-// NoticeFile is the draft of a notice for users, where an interview writes one.
-const NoticeFile = "notice.md"
-
 // notice drafts the notice for users, beside the plan, and returns its path.
 func (iv *interview) notice(facts record.NoticeFacts) string {
-	name := NoticeFile
-	for n := 2; iv.exists(name); n++ {
-		name = fmt.Sprintf("notice-%d.md", n)
+	n := 1
+	for iv.exists(noticeName(n)) {
+		n++
 	}
+	name := noticeName(n)
 	iv.out.Files[name] = record.Notice(facts)
 	return filepath.Join(iv.path, name)
 }
@@ -818,9 +808,10 @@ func (iv *interview) notice(facts record.NoticeFacts) string {
 // noWay is the honest answer: no root that clients accept mends this. What is
 // left is a new chain, to which every client is moved by hand, and the words
 // for users.
-func (iv *interview) noWay() error {
+// So many root keys are in other hands, and lost; both 0: nobody has counted.
+func (iv *interview) noWay(taken, lost int) error {
 	name, incident := iv.plan.Name, iv.plan.Incident
-	facts := record.NoticeFacts{Project: name, Incident: incident, Repin: true}
+	facts := record.NoticeFacts{Project: name, Incident: incident, Repin: true, Counted: taken+lost > 0, Taken: taken, Lost: lost}
 	if iv.chain != nil {
 		root := iv.chain.Last.Root
 		facts.Old = record.RootFacts{Version: root.Version, Expires: root.Expires, Threshold: iv.oldThreshold(), Keys: len(iv.oldKeys())}
@@ -848,15 +839,16 @@ func (iv *interview) noWay() error {
 		facts.New = record.RootFacts{Version: r.Version, Expires: r.Expires, Threshold: r.Threshold, Keys: len(r.Holders)}
 	}
 	iv.out.After = Message{Title: "What is left", Facts: []Fact{{"Notice", iv.notice(facts)}},
-		Text: []string{answer, "The notice is a draft: fill its gaps, have somebody else read it, and publish it on channels that nobody else controls."}}
+		Text: []string{answer, "The notice is a draft for now: fill its gaps, have somebody else read it, and publish it on channels that nobody else controls. The ceremony of the new chain drafts the one for when the root is out, with what you filled in."}}
 	m := &iv.out.After
 	if yes {
 		m.Facts = append(m.Facts, Fact{"Plan", iv.planFile()})
 		m.Text = append(m.Text, "After the ceremony publish/trust is the re-pinning kit: the new root with its digest and words, to be built into installers and compared over a second channel.")
 		m.Lines = []string{"rootceremony check " + iv.planFile(), "rootceremony run " + iv.path}
 	} else {
-		m.Text = append(m.Text, "The plan of the new chain can be written when you are ready; it is a ceremony like the first one.")
-		m.Lines = []string{"rootceremony plan --kind create " + iv.path}
+		// Not --kind create: its plan would not say that a chain broke.
+		m.Text = append(m.Text, "The plan of the new chain can be written when you are ready: the same answers lead to it. It is a ceremony like the first one.")
+		m.Lines = []string{"rootceremony plan --kind revoke " + iv.path}
 	}
 	if incident == record.QuorumLost {
 		m.Text = append(m.Text, "Nobody else can sign either: there is no race. Updates go on until the old root expires; use them to ship the new root.")

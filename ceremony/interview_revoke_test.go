@@ -97,7 +97,7 @@ func anew(script map[string]string) map[string]string {
 	for id, answer := range map[string]string{
 		"revoke.anew": "yes", "plan.holders": "2", "plan.holder.name 1": "Farah Aziz", "plan.holder.token 1": "F-06", "plan.holder.site 1": "",
 		"plan.holder.name 2": "Gustav Holm", "plan.holder.token 2": "G-07", "plan.holder.site 2": "", "plan.threshold": "2", "plan.backup": "no",
-		"plan.expires": "", "plan.touch": "always", "plan.role.timestamp": "keys/timestamp.pub", "plan.role.snapshot": "", "plan.role.targets": "", "plan.witness": "",
+		"plan.expires": "", "plan.touch": "always", "plan.role.timestamp": "keys/timestamp.pub", "plan.role.snapshot": "", "plan.role.targets": "keys/targets.pub", "plan.witness": "",
 	} {
 		script[id] = answer
 	}
@@ -133,7 +133,7 @@ var emergencies = []emergency{
 	{name: "two of five stolen", setup: knownBy(), script: before("token-stolen", "revoke.which", "1,2", "revoke.threshold", "keep"),
 		incident: record.TokenStolen, drops: map[int]string{1: "stolen", 2: "stolen"}, keys: 3, want: 3},
 	{name: "one stolen of all that must sign", setup: chainOf(3, 3), script: with("token-stolen", "revoke.which", "1", "revoke.anew", "no"),
-		noPlan: true, says: []string{"Too many keys are lost", "TUF cannot mend that", "rootceremony plan --kind create DIR"}},
+		noPlan: true, says: []string{"Too many keys are lost", "TUF cannot mend that", "rootceremony plan --kind revoke DIR"}},
 	{name: "PIN seen, token in hand", script: with("pin-seen", "revoke.pin", "in-hand"), noPlan: true, most: 2, says: []string{"ykman piv access change-pin", "no new root is needed"}},
 	{name: "PIN seen, token out of hand", script: with("pin-seen", "revoke.pin", "out", "revoke.which", "1"),
 		incident: record.PINSeen, drops: map[int]string{1: "compromised"}, keys: 4, want: 3, says: []string{"a PIN was seen"}},
@@ -257,6 +257,7 @@ func TestEmergencies(t *testing.T) {
 				t.Errorf("refused:\n%s", strings.Join(a.refused, "\n"))
 			}
 			e.check(t, dir, come)
+			e.counts(t, come)
 			leaveEverywhere(t, freshLike(t, dir), ceremony.Revoke, e.script, a.asked)
 		})
 	}
@@ -310,12 +311,130 @@ func (e emergency) check(t *testing.T, dir string, come *ceremony.Interviewed) {
 	}
 }
 
+// counts holds the notice for users to what was answered: how many keys others
+// may have, and how many they need.
+func (e emergency) counts(t *testing.T, come *ceremony.Interviewed) {
+	t.Helper()
+	notice := strings.Join(strings.Fields(string(come.Files[ceremony.NoticeFile])), " ")
+	if notice == "" {
+		return
+	}
+	picked := 1
+	if which, asked := e.script["revoke.which"]; asked {
+		picked = len(strings.Split(which[strings.LastIndex(which, "\n")+1:], ","))
+	}
+	taken := "none that we know of"
+	switch e.script["revoke.what"] {
+	case "token-stolen", "pin-seen", "holder-left":
+		taken = fmt.Sprint(picked)
+	case "quorum-stolen":
+		taken = "[FILL IN: how many, or: none that we know of]"
+	case "role-compromised":
+		if len(e.drops) > 0 {
+			taken = fmt.Sprint(len(e.drops))
+		} else if e.noPlan { // all of them
+			taken = "5"
+		}
+	}
+	for _, want := range []string{"Root keys that others have, or may have: " + taken + ".", "Root keys that must sign a new root: ", "for now: the new root is not out yet"} {
+		if !strings.Contains(notice, want) {
+			t.Errorf("the notice does not say %q:\n%s", want, come.Files[ceremony.NoticeFile])
+		}
+	}
+}
+
 func slicesOf(roles map[string]string) []string {
 	var names []string
 	for name := range roles {
 		names = append(names, name)
 	}
 	return names
+}
+
+// A dropped key that another role has too leaves that role as well: by Enter
+// where enough other keys stay, with a new key where not; whatever is the reason,
+// in an emergency and in a rotation, and whatever notation the old root has it
+// in. What stays is byte for byte what it was.
+func TestDroppedKeyLeavesItsOtherRoles(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		online  []string // words of the keys of targets
+		answer  string   // for targets; a first line is refused
+		want    []string
+		unasked bool
+	}{
+		{"all root keys", wordsOf("root", 5), "", []string{"root 1", "root 3", "root 4", "root 5"}, false},
+		{"all root keys, and one more", wordsOf("root", 5), "keys/second.pub", []string{"root 1", "root 3", "root 4", "root 5", "second"}, false},
+		{"enough others", []string{"one", "root 2", "three"}, "", []string{"one", "three"}, false},
+		{"itself alone", []string{"root 2"}, "\nkeys/old.pub\nkeys/second.pub", []string{"second"}, false},
+		{"two of two", []string{"one", "root 2"}, "\nkeys/one.pub\nkeys/second.pub", []string{"one", "second"}, false},
+		{"not at all", []string{"targets"}, "keys/none.pub", []string{"targets"}, true},
+	} {
+		for _, reason := range []string{ceremony.Lost, ceremony.Stolen, ceremony.Compromised, ceremony.Retired, "interview"} {
+			dir := t.TempDir()
+			roles := usualRoles(5)
+			roles["targets"] = c.online
+			ids := newChain(t, dir, 2, 3, nextYear, roles)
+			for word, file := range map[string]string{"second": "second", "root 2": "old", "one": "one"} {
+				putKey(t, dir, "keys/"+file+".pub", word)
+			}
+			kind, script := ceremony.Revoke, with("token-stolen", "revoke.which", "2")
+			if reason != "interview" {
+				kind, script = ceremony.Rotate, map[string]string{"plan.earlier": "", "plan.trusted": "", "plan.name": "Example packages", "plan.changes": "yes",
+					"plan.holders": "0", "plan.threshold": "", "plan.expires": "", "plan.roles": "no", "plan.witness": ""}
+				for i := range ids {
+					script[fmt.Sprint("plan.key ", i+1)] = "stays"
+					script[fmt.Sprint("plan.key.name ", i+1)] = fmt.Sprint("Holder ", i+1)
+					script[fmt.Sprint("plan.key.token ", i+1)] = ""
+				}
+				script["plan.key 2"] = reason
+			}
+			script["plan.role.targets"] = c.answer
+			if reason == ceremony.Retired { // a role that would have too few may keep such a key
+				script["plan.role.targets"] = strings.TrimPrefix(c.answer, "\n")
+			}
+			a, _, err := interview(t, dir, kind, script)
+			if err != nil {
+				t.Errorf("%s, %s: %v\n%s", c.name, reason, err, a.said.String())
+				continue
+			}
+			if slices.Contains(a.asked, "plan.role.targets") == c.unasked || !c.unasked && len(a.refused) != strings.Count(script["plan.role.targets"], "\n") {
+				t.Errorf("%s, %s: asked %v, refused %q", c.name, reason, a.asked, a.refused)
+			}
+			r, root := drafted(t, dir)
+			var want []string
+			for _, word := range c.want {
+				want = append(want, tufKey(t, word).ID)
+			}
+			role, old := root.Roles[tuf.RoleTargets], r.TrustedRoot()
+			if !slices.Equal(role.KeyIDs, want) || role.Threshold != old.Roles[tuf.RoleTargets].Threshold {
+				t.Errorf("%s, %s: %d of %v, want %v", c.name, reason, role.Threshold, role.KeyIDs, want)
+			}
+			for _, w := range ceremony.CheckPlan(r, noon).Warnings {
+				if strings.Contains(w, "still signs for") || strings.Contains(w, "STAYS IN USE") {
+					t.Errorf("%s, %s: %s", c.name, reason, w)
+				}
+			}
+		}
+	}
+}
+
+// A key that is retired stays where it is the only one, if nobody names another.
+func TestRetiredKeyMayStayInItsOtherRole(t *testing.T) {
+	dir := t.TempDir()
+	roles := usualRoles(2)
+	roles["targets"] = []string{"root 2"}
+	newChain(t, dir, 2, 1, nextYear, roles)
+	_, _, err := interview(t, dir, ceremony.Rotate, map[string]string{"plan.earlier": "", "plan.trusted": "", "plan.name": "Example packages", "plan.changes": "yes",
+		"plan.key 1": "stays", "plan.key.name 1": "Alice Costa", "plan.key.token 1": "", "plan.key 2": "retired", "plan.key.name 2": "Bruno Ferraz",
+		"plan.holders": "0", "plan.expires": "", "plan.roles": "no", "plan.role.targets": "", "plan.witness": ""})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, root := drafted(t, dir)
+	if _, there := root.Key(tufKey(t, "root 2").ID); !there || !slices.ContainsFunc(ceremony.CheckPlan(r, noon).Warnings, func(w string) bool { return strings.HasSuffix(w, "but still signs for targets") }) {
+		t.Errorf("%+v %q", root.Roles, ceremony.CheckPlan(r, noon).Warnings)
+	}
 }
 
 // Where all must sign and one token is stolen, the key that its backup brings
@@ -438,7 +557,7 @@ func TestNoticeOfANewChain(t *testing.T) {
 		t.Fatal(err)
 	}
 	notice := come.Files["notice-2.md"]
-	for _, want := range []string{"Example packages: a new root of trust", "The chain of roots that ended with root version 2 is given up", "3 of 5 before, 2 of 2 from now", "[FILL IN:"} {
+	for _, want := range []string{"Example packages: keys of the root of trust are lost", "The chain of roots that ends with version 2 is given up", "must sign a new root: 3 of 5.", "from the new root on: 2 of 2.", "are lost: 3.", "[FILL IN:"} {
 		if !bytes.Contains(bytes.Join(bytes.Fields(notice), []byte(" ")), []byte(want)) {
 			t.Errorf("the notice does not say %q:\n%s", want, notice)
 		}
@@ -458,7 +577,7 @@ func TestNoticeOfARevocation(t *testing.T) {
 		t.Fatal(err)
 	}
 	notice := string(bytes.Join(bytes.Fields(come.Files[ceremony.NoticeFile]), []byte(" ")))
-	for _, want := range []string{"Root version 3 follows on root version 2.", "3 of 5 before, 3 of 5 from now on", "Roles whose keys are compromised: snapshot.", "Other keys sign for timestamp and snapshot.", "[FILL IN: digest and words"} {
+	for _, want := range []string{"for now: the new root is not out yet", "Root version 3 will follow root version 2.", "must sign a new root: 3 of 5.", "with as many keys as must: snapshot.", "Other keys will sign for timestamp and snapshot."} {
 		if !strings.Contains(notice, want) {
 			t.Errorf("the notice does not say %q:\n%s", want, notice)
 		}
@@ -557,8 +676,19 @@ func TestEmergenciesOfRealChains(t *testing.T) {
 				continue
 			}
 			t.Logf("%s, %s: %d answers, %v", name, script["revoke.what"], len(a.asked), time.Since(start).Round(time.Millisecond))
-			if _, root := drafted(t, dir); root.Version != version {
+			r, root := drafted(t, dir)
+			if root.Version != version {
 				t.Errorf("%s: version %d", name, root.Version)
+			}
+			for _, d := range r.Drops {
+				if _, there := root.Key(d.KeyID); there {
+					t.Errorf("%s: the dropped key %s has a role still", name, d.KeyID)
+				}
+			}
+			for _, k := range root.Keys { // what stays is what it was
+				if old, there := r.TrustedRoot().Key(k.ID); !there || !bytes.Equal(old.Object(), k.Object()) {
+					t.Errorf("%s: key %s: %s, was %s", name, k.ID, k.Object(), old.Object())
+				}
 			}
 		}
 	}

@@ -2,8 +2,10 @@ package ceremony
 
 import (
 	"cmp"
+	"encoding/pem"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -110,6 +112,9 @@ func (iv *interview) changes() error {
 				return err
 			}
 		}
+	}
+	if err := iv.dropFromRoles(); err != nil {
+		return err
 	}
 	return iv.witness()
 }
@@ -433,6 +438,97 @@ func (iv *interview) otherKeys(name string) error {
 		return err
 	}
 	return iv.roleOf(name, splitFiles(line))
+}
+
+// dropFromRoles takes the dropped root keys out of the other roles that they
+// serve: whoever has such a key has it there too.
+func (iv *interview) dropFromRoles() error {
+	for _, name := range onlineRoles {
+		if _, changed := iv.plan.Roles[name]; changed {
+			continue
+		}
+		if err := iv.dropFrom(name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// dropFrom takes the dropped root keys out of a role, if they serve it. Where
+// too few keys stay it asks for new ones. The plan names those that stay by
+// files, which go with it.
+func (iv *interview) dropFrom(name string) error {
+	root := iv.chain.Last.Root
+	seen := map[string]bool{} // values of the role's keys
+	var dropped, stay []string
+	files, foreign, harmless := map[string][]byte{}, 0, true
+	for _, k := range iv.roleKeys(name) {
+		i := slices.IndexFunc(iv.plan.Drops, func(d Drop) bool { return valueOf(root, d.KeyID) == k.Value() })
+		plain, err := tuf.NewKey(k.Public)
+		switch {
+		case seen[k.Value()]: // under another id
+		case i >= 0:
+			dropped = append(dropped, iv.keyLabel(iv.plan.Drops[i].KeyID))
+			harmless = harmless && iv.plan.Drops[i].Reason == Retired
+		case err != nil:
+			foreign++
+		default:
+			der, err := k.Public.SPKI()
+			if err != nil {
+				return err
+			}
+			// As people know it, and as no other one is called.
+			file := fmt.Sprintf("keys/kept-%s-%.8s.pub", strings.TrimPrefix(dropID(k.ID, 8), "old-"), plain.ID)
+			files[file] = pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
+			stay = append(stay, file)
+		}
+		seen[k.Value()] = true
+	}
+	if len(dropped) == 0 {
+		return nil
+	}
+	must := root.Roles[name].Threshold
+	missing := must - len(stay)
+	p := Prompt{ID: "plan.role." + name, Question: fmt.Sprintf("Role %s: file of a new public key in the plan's folder, or several with commas?", name),
+		Message: Message{Title: "Role " + name, Text: []string{
+			fmt.Sprintf("Dropped as a root key, and so from the role %s too: %s.", name, strings.Join(dropped, "; ")),
+			fmt.Sprintf("Other keys of the role that stay: %d. Keys that must sign for it: %d.", len(stay), must)}}}
+	if foreign > 0 {
+		p.Text = append(p.Text, fmt.Sprintf("Keys of a kind that a plan cannot name, so that they cannot stay: %d.", foreign))
+	}
+	switch {
+	case missing <= 0:
+		p.Enter = "none"
+	case harmless: // its holder has it, and nobody else
+		p.Enter = "the role's keys stay as they are"
+	}
+	line := ""
+	err := iv.prompt(p, &line, func(s string) error {
+		if err := iv.checkFiles(s); err != nil {
+			return err
+		}
+		named := splitFiles(s)
+		for _, file := range named {
+			if key, err := iv.readKey(file); err != nil {
+				return err
+			} else if seen[key.Value()] {
+				return fmt.Errorf("key file %q holds a key that role %s has now, and a new one is wanted", file, name)
+			}
+		}
+		if len(named) < missing {
+			return fmt.Errorf("role %s needs %d new keys, and these are %d", name, missing, len(named))
+		}
+		return nil
+	})
+	if err != nil || line == "" && missing > 0 {
+		return err
+	}
+	if line != "" {
+		stay = append(stay, splitFiles(line)...)
+	}
+	maps.Copy(iv.out.Files, files)
+	iv.plan.Roles[name] = RolePlan{Threshold: must, Files: stay}
+	return nil
 }
 
 // thresholdComment says beside the threshold what it was.

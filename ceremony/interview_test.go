@@ -286,7 +286,7 @@ func TestInterviewOneQuorum(t *testing.T) {
 		"plan.name": "Alone", "plan.holders": "1", "plan.holder.name 1": "Alice", "plan.holder.token 1": "A-01", "plan.holder.site 1": "",
 		"plan.backup": "yes", "plan.recipients": "0\n1", "plan.recipient.name 1": "Alice\nSafe", "plan.recipient.age 1": "", "plan.recipient.site 1": "",
 		"plan.expires": "", "plan.touch": "always", "plan.witness": "",
-		"plan.role.timestamp": "keys/timestamp.pub", "plan.role.snapshot": "", "plan.role.targets": "",
+		"plan.role.timestamp": "keys/timestamp.pub", "plan.role.snapshot": "", "plan.role.targets": "keys/targets.pub",
 	}
 	text, err := interviewed(&answers{t: t, script: script}, dir)
 	if err != nil {

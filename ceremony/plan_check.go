@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"rootceremony/ceremony/tuf"
 	"rootceremony/keys/backup"
 )
 
@@ -67,8 +68,59 @@ func CheckPlan(r *Resolved, now time.Time) *PlanCheck {
 	if c.Rotation != nil {
 		c.Warnings = append(c.Warnings, c.Rotation.warnings...)
 	}
+	c.Warnings = append(c.Warnings, r.roleWarnings()...)
 	c.Warnings = append(append(c.Warnings, r.backupWarnings()...), r.earlierWarnings()...)
 	return c
+}
+
+// roleWarnings says what is unwise about whose keys the roles have: keys that
+// are dropped as root keys and stay in another role, and keys that targets
+// shares.
+func (r *Resolved) roleWarnings() []string {
+	return append(r.staysInUse(), sharedWarnings(r.outline())...)
+}
+
+// sharedWarnings says of the keys that sign for targets and for timestamp or
+// snapshot too what a thief of one of them can do: the roles are three so that
+// the keys that are online do not say what software is.
+func sharedWarnings(root *tuf.Root) []string {
+	values := map[string][]string{} // of the keys of each role
+	for _, name := range onlineRoles {
+		for _, id := range root.Roles[name].KeyIDs {
+			values[name] = append(values[name], valueOf(root, id))
+		}
+	}
+	var warnings []string
+	for _, roles := range [][]string{{tuf.RoleTimestamp, tuf.RoleTargets}, {tuf.RoleSnapshot, tuf.RoleTargets}, onlineRoles} {
+		var serve, lacks []string // ids of the keys that these roles have, and no others
+		for i, value := range values[tuf.RoleTargets] {
+			serves := slices.DeleteFunc(slices.Clone(onlineRoles), func(name string) bool { return !slices.Contains(values[name], value) })
+			if slices.Equal(serves, roles) && slices.Index(values[tuf.RoleTargets], value) == i {
+				serve = append(serve, fmt.Sprintf("%.8s", root.Roles[tuf.RoleTargets].KeyIDs[i]))
+			}
+		}
+		for _, name := range onlineRoles {
+			more := root.Roles[name].Threshold
+			if slices.Contains(roles, name) {
+				more--
+			}
+			if more > 0 {
+				lacks = append(lacks, fmt.Sprintf("%d more for %s", more, name))
+			}
+		}
+		keys, one, can := "one key ("+listed(serve)+") signs", "that one key", "alone can"
+		if len(serve) > 1 {
+			keys, one = fmt.Sprintf("%d keys (%s) sign", len(serve), listed(serve)), "any one of them"
+		}
+		if len(lacks) > 0 {
+			can = "needs only " + listed(lacks) + " to"
+		}
+		if len(serve) > 0 {
+			warnings = append(warnings, fmt.Sprintf("%s for %s: a thief of %s %s give every client any software as an update (hint: a key of its own for targets, away from the machine that signs timestamp and snapshot)",
+				keys, listed(roles), one, can))
+		}
+	}
+	return warnings
 }
 
 // backupWarnings says what is unwise about backups, but possible.

@@ -467,15 +467,6 @@ func (r *Resolved) dropWarnings() []string {
 		if d.Reason == Stolen || d.Reason == Compromised {
 			theirs = append(theirs, d)
 		}
-		for _, name := range onlineRoles {
-			if role := r.roleIn(name); slices.ContainsFunc(role.Keys, func(k tuf.Key) bool { return k.ID == d.KeyID }) {
-				text := fmt.Sprintf("%s is dropped as a root key (%s), but still signs for %s", d.key(), d.Reason, name)
-				if d.Reason != Retired {
-					text += fmt.Sprintf(" (hint: [role.%s] with the keys that are good)", name)
-				}
-				warnings = append(warnings, text)
-			}
-		}
 	}
 	if need := r.trusted.Root.Roles[tuf.RoleRoot].Threshold; len(theirs) >= need {
 		warnings = append(warnings, fmt.Sprintf("whoever has %s (stolen or compromised) can sign a root after version %d alone: clients that meet that one first follow it, and no new version calls them back (hint: rootceremony plan --kind revoke says what is left to do)",
@@ -484,14 +475,40 @@ func (r *Resolved) dropWarnings() []string {
 	return warnings
 }
 
+// staysInUse says which dropped root keys sign for another role of the new root,
+// and above all where somebody else has such a key.
+func (r *Resolved) staysInUse() []string {
+	var warnings []string
+	root := r.outline()
+	for _, d := range r.Drops {
+		value := valueOf(r.trusted.Root, d.KeyID)
+		for _, name := range onlineRoles {
+			role := root.Roles[name]
+			if !slices.ContainsFunc(role.KeyIDs, func(id string) bool { return valueOf(root, id) == value }) {
+				continue
+			}
+			const hint = " (hint: [role.%s] in the plan, with the keys that are good)"
+			text := fmt.Sprintf("%s is dropped as a root key (%s), but still signs for %s", d.key(), d.Reason, name)
+			switch d.Reason {
+			case Lost:
+				text = fmt.Sprintf("%s is dropped as a root key (%s), and stays in %s, for which nobody can sign with it"+hint, d.key(), d.Reason, name, name)
+			case Stolen, Compromised:
+				can := "whoever has it signs for that role alone"
+				if role.Threshold > 1 {
+					can = fmt.Sprintf("whoever has it signs as one of the %d that must", role.Threshold)
+				}
+				text = fmt.Sprintf("A %s KEY STAYS IN USE: %s is dropped as a root key, and this plan leaves it in %s: %s"+hint, strings.ToUpper(d.Reason), d.key(), name, can, name)
+			}
+			warnings = append(warnings, text)
+		}
+	}
+	return warnings
+}
+
 // trustedNotes says what of the trusted root is carried over as no new root has
 // it, and what is not carried over.
 func (r *Resolved) trustedNotes() []string {
-	old, notes := r.trusted.Root, []string{}
-	draft, err := r.assemble(r.placeholders(), r.Expires)
-	if err != nil {
-		panic(fmt.Sprintf("notes on a trusted root: %v", err)) // placeholders and checked keys are good keys
-	}
+	old, draft, notes := r.trusted.Root, r.outline(), []string{}
 	var legacy, unused, roles, fields []string
 	for _, k := range old.Keys {
 		_, stays := draft.Key(k.ID)

@@ -56,6 +56,11 @@ func (d *Desk) publish(ctx context.Context, a Attendant) error {
 			facts = append(facts, Fact{"Clients", line})
 		}
 	}
+	notice, err := d.noticeFact()
+	if err != nil {
+		return err
+	}
+	facts = append(facts, notice...)
 	title := fmt.Sprintf("Publish root v%d", s.Draft.Version)
 	err = a.Type(ctx, Prompt{ID: "publish", Final: true, Message: Message{Title: title,
 		Facts: append(append(facts, Fact{"File", rootFile(s.Draft.Version)}), d.digestFacts()...),
@@ -80,7 +85,10 @@ func (d *Desk) publish(ctx context.Context, a Attendant) error {
 	if err := d.record(TypeRootPublished, "room", event); err != nil {
 		return err
 	}
-	return d.mend()
+	if err := d.mend(); err != nil {
+		return err
+	}
+	return d.writeNotice()
 }
 
 // kitName is how the files of the trust kit are called.
@@ -260,6 +268,13 @@ func (d *Desk) sums(ctx context.Context, a Attendant) error {
 	if err := d.nothingElsePublished(); err != nil {
 		return err
 	}
+	if err := d.writeNotice(); err != nil { // which a process that published may not have lived to write
+		return err
+	}
+	notice, err := d.noticeFact()
+	if err != nil {
+		return err
+	}
 	sums := d.state.sums()
 	if err := d.write(sums); err != nil {
 		return err
@@ -268,10 +283,10 @@ func (d *Desk) sums(ctx context.Context, a Attendant) error {
 		return err
 	}
 	head := d.Head()
-	return a.Tell(ctx, Message{Title: "The ceremony is closed", Facts: []Fact{
+	return a.Tell(ctx, Message{Title: "The ceremony is closed", Facts: append([]Fact{
 		{"Publish", filepath.Join(d.dir, PublishDir)},
 		{"Log", fmt.Sprintf("%d lines", head.Seq)},
-		{"Its head", grouped(head.Hash)}},
+		{"Its head", grouped(head.Hash)}}, notice...),
 		Text: []string{"Write the head of the log down on paper, and publish it: with it an outsider can tell whether the record is the one of this day."}})
 }
 

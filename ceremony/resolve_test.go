@@ -74,7 +74,7 @@ func TestResolveRefuses(t *testing.T) {
 		{"past", []string{`"365d"`, `"2026-11-22T08:59:59Z"`}, "8:11: expires 2026-11-22T08:59:59Z is in the past: it is 2026-11-22T09:00:00Z now by this computer's clock"},
 		{"now", []string{`"365d"`, `"2026-11-22T09:00:00Z"`}, "8:11: expires 2026-11-22T09:00:00Z is in the past: it is 2026-11-22T09:00:00Z now by this computer's clock"},
 		{"too far", []string{`"365d"`, `"2226-11-22T09:00:00Z"`}, "8:11: expires 2226-11-22T09:00:00Z is more than 3650 days ahead (hint: a year is usual)"},
-		{"too large", []string{"[[person]]", eightHolders}, `55:3: the root would have 3161 bytes: over the 3000 that an ed25519 token signs (hint: one online key for timestamp, snapshot and targets saves 390 bytes; or with these online keys 7 holders fit; or algorithm = "ecdsa-p256": such tokens sign a digest, whatever the size)`},
+		{"too large", []string{"[[person]]", eightHolders}, `55:3: the root would have 3161 bytes: over the 3000 that an ed25519 token signs (hint: one online key for timestamp and snapshot saves 195 bytes; or with these online keys 7 holders fit; or algorithm = "ecdsa-p256": such tokens sign a digest, whatever the size)`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			file := filepath.Join(planFolder(t, c.changes...), "plan.toml")

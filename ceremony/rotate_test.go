@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"rootceremony/ceremony"
+	"rootceremony/ceremony/record"
 	"rootceremony/ceremony/transcript"
 	"rootceremony/ceremony/tuf"
 	"rootceremony/keys"
@@ -199,10 +200,123 @@ func TestNewChainAfterABrokenOne(t *testing.T) {
 		}
 		for _, notice := range notices {
 			text, err := os.ReadFile(notice)
-			if err != nil || !strings.Contains(string(text), "which you must install yourself") {
+			want := map[string]string{"quorum-lost": "which an update brings", "quorum-stolen": "which you must install yourself"}[incident]
+			if err != nil || !strings.Contains(string(text), want) {
 				t.Errorf("%q: %v\n%s", incident, err, text)
 			}
 		}
+	}
+}
+
+// Of every incident the notice for when the root is out is written with the
+// root: with its digest, and with what people filled into those for now. Review,
+// publishing and closing name it.
+func TestNoticeForWhenTheRootIsOut(t *testing.T) {
+	first, old := opened(t)
+	if err := runAll(old, &ceremony.Script{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, incident := range append([]record.Incident{""}, record.Incidents...) {
+		t.Run(string(incident), func(t *testing.T) {
+			var s *stage
+			var desk *ceremony.Desk
+			if incident.Breaks() {
+				s, desk = opened(t, `name = "Example packages"`, fmt.Sprintf("name = \"Example packages\"\nincident = %q", incident))
+			} else {
+				people, kind, head := members(t, old), ceremony.Rotate, ""
+				people[4].drop = ceremony.Stolen
+				if incident != "" {
+					kind, head = ceremony.Revoke, fmt.Sprintf("incident = %q\n", incident)
+				}
+				s, desk = first.follow(following(kind, head, people...))
+			}
+			if incident != "" { // the newer one counts more
+				now := string(record.Notice(record.NoticeFacts{Project: "Example packages", Incident: incident, Repin: incident.Breaks()}))
+				put(t, s.dir, "notice.md", []byte(strings.NewReplacer("[FILL IN: an address that is read, today]", "old@example.org", "[FILL IN: why there is a new root, in a sentence]", "an old reason",
+					"[FILL IN: who speaks for the project, and where this can be\nchecked]", "Wanda Meyer, on example.org").Replace(now)))
+				put(t, s.dir, "notice-2.md", []byte(strings.Replace(now, "[FILL IN: an address that is read, today]", "team@example.org", 1)))
+			}
+			file := ""
+			named := func(task string) {
+				t.Helper()
+				var facts []string
+				err := desk.Run(t.Context(), task, &ceremony.Script{Say: func(m ceremony.Message) {
+					for _, f := range m.Facts {
+						facts = append(facts, f.Label+": "+f.Value)
+					}
+				}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				file = filepath.Join("metadata", desk.State().Draft.Digest[:8], "notice.md")
+				text := strings.Join(facts, "\n")
+				if !strings.Contains(text, "For users: "+file) || task != "sums" && strings.Contains(text, "notice-2.md") != (incident != "") {
+					t.Errorf("%s does not name the notice:\n%s", task, text)
+				}
+			}
+			runTo(t, desk, "review")
+			named("review")
+			runTo(t, desk, "publish")
+			if _, err := os.Stat(filepath.Join(s.dir, file)); err == nil {
+				t.Error("it is said that the root is out before it is")
+			}
+			named("publish")
+			check := func() {
+				t.Helper()
+				text, err := os.ReadFile(filepath.Join(s.dir, file))
+				if err != nil {
+					t.Fatal(err)
+				}
+				root, err := os.ReadFile(filepath.Join(s.dir, desk.State().Published.File.Name))
+				if err != nil {
+					t.Fatal(err)
+				}
+				digest := sha256.Sum256(root)
+				flat := strings.Join(strings.Fields(string(text)), " ")
+				want := []string{"for when the new root is out", keys.Groups(digest[:16]), keys.Words(digest[:])[31]}
+				if incident != "" {
+					want = append(want, "Who says so: Wanda Meyer, on example.org.", "Write to team@example.org.")
+				}
+				for _, w := range want {
+					if !strings.Contains(flat, w) {
+						t.Errorf("%q is not in the notice:\n%s", w, text)
+					}
+				}
+			}
+			check()
+			// A process that published and died has not written it.
+			if err := os.Remove(filepath.Join(s.dir, file)); err != nil {
+				t.Fatal(err)
+			}
+			runTo(t, desk, "sums")
+			named("sums")
+			check()
+		})
+	}
+}
+
+// What somebody made of the notice stays; one that cannot be read is named before
+// anything is published.
+func TestNoticeThatIsThere(t *testing.T) {
+	s, desk := opened(t, `name = "Example packages"`, "name = \"Example packages\"\nincident = \"quorum-stolen\"")
+	runTo(t, desk, "publish")
+	if err := os.Mkdir(filepath.Join(s.dir, "notice.md"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	err := desk.Run(t.Context(), "publish", &ceremony.Script{})
+	if err == nil || !strings.Contains(err.Error(), "notice.md, a notice for users, cannot be read") || desk.State().Published != nil {
+		t.Fatalf("%v", err)
+	}
+	if err := os.Remove(filepath.Join(s.dir, "notice.md")); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join("metadata", desk.State().Draft.Digest[:8], "notice.md")
+	put(t, s.dir, file, []byte("mine"))
+	if err := runAll(desk, &ceremony.Script{}); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := os.ReadFile(filepath.Join(s.dir, file)); err != nil || string(text) != "mine" {
+		t.Errorf("%q, %v", text, err)
 	}
 }
 

@@ -44,7 +44,11 @@ func (d *Desk) review(ctx context.Context, a Attendant) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(d.write(draft), d.writeNotice()); err != nil {
+	notice, err := d.noticeFact()
+	if err != nil {
+		return err
+	}
+	if err := d.write(draft); err != nil {
 		return err
 	}
 	command := "rootverify draft FILE"
@@ -56,6 +60,9 @@ func (d *Desk) review(ctx context.Context, a Attendant) error {
 	}
 	names := s.keyNames()
 	lines := []string{}
+	for _, warning := range s.Plan.roleWarnings() {
+		lines = append(lines, "warning: "+warning)
+	}
 	for _, change := range tuf.Diff(s.Plan.TrustedRoot(), s.Root, d.clock(), names) {
 		lines = append(lines, change.Text)
 	}
@@ -68,7 +75,7 @@ func (d *Desk) review(ctx context.Context, a Attendant) error {
 		return err
 	}
 	second, err := askSecond(ctx, a, Prompt{ID: "review.second", Message: Message{Title: title,
-		Facts: append(d.digestFacts(), d.draftFiles(draft.name)...),
+		Facts: append(append(d.digestFacts(), Fact{"File", draft.name}), notice...),
 		Text: []string{"Carry the file to a second machine that was set up independently, and run there: " + command + ". " +
 			"It must show the same digest and the same words."}},
 		Question: "Is there a second machine?"},
@@ -90,15 +97,6 @@ func (d *Desk) review(ctx context.Context, a Attendant) error {
 		}
 	}
 	return d.record(TypeDraftReviewed, "room", DraftReviewed{s.Draft.Digest, second})
-}
-
-// draftFiles are where the draft is, and the notice about it.
-func (d *Desk) draftFiles(draft string) []Fact {
-	facts := []Fact{{"File", draft}}
-	if d.state.noticed() {
-		facts = append(facts, Fact{"For users", d.state.noticeFile() + ", the draft of a notice"})
-	}
-	return facts
 }
 
 func (d *Desk) withoutSecondMachine() error {

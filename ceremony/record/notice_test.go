@@ -30,6 +30,17 @@ func facts(i Incident) NoticeFacts {
 	drop := func(reason string) {
 		n.Dropped, n.Added = []DroppedKey{{dropped.ID, reason}}, []string{added.ID}
 	}
+	n.Counted = i != ""
+	switch i {
+	case TokenLost:
+		n.Lost = 1
+	case TokenStolen, PINSeen:
+		n.Taken = 1
+	case QuorumLost:
+		n.Lost = 3
+	case QuorumStolen:
+		n.Taken = 3
+	}
 	switch i {
 	case "":
 		drop("retired")
@@ -61,22 +72,37 @@ func facts(i Incident) NoticeFacts {
 	return n
 }
 
+// now are the facts of the same incident before the new root is out.
+func now(n NoticeFacts) NoticeFacts {
+	n.Digest, n.File, n.Added = nil, nil, nil
+	return n
+}
+
 func TestNoticesGolden(t *testing.T) {
 	for _, i := range append([]Incident{""}, Incidents...) {
 		name := string(i)
 		if i == "" {
 			name = "rotation"
+		} else {
+			golden(t, "notice/"+name+"-now.md", Notice(now(facts(i))))
 		}
 		golden(t, "notice/"+name+".md", Notice(facts(i)))
 	}
-	// No draft yet, and nothing is known.
+	// No plan yet, and nothing is known.
 	golden(t, "notice/nothing-known.md", Notice(NoticeFacts{Incident: QuorumStolen, Repin: true}))
 	rotated := facts(QuorumStolen) // what a rotation can do until then
 	rotated.Repin, rotated.New.Version, rotated.Rehearsal = false, 8, true
 	golden(t, "notice/quorum-stolen-rotated.md", Notice(rotated))
+	golden(t, "notice/quorum-stolen-rotated-now.md", Notice(now(rotated)))
 	partly := facts(RoleCompromised)
 	partly.Changed = []string{"targets"}
 	golden(t, "notice/role-compromised-partly.md", Notice(partly))
+	all := facts(RoleCompromised)
+	all.Roles = all.Changed
+	golden(t, "notice/role-compromised-all-now.md", Notice(now(all)))
+	restored := facts(QuorumLost) // backups brought enough keys back
+	restored.Repin, restored.New.Version, restored.Changed = false, 8, nil
+	golden(t, "notice/quorum-lost-restored.md", Notice(restored))
 }
 
 // Whatever is given stands in the notice, and is no gap.
@@ -99,30 +125,77 @@ func TestNoticeSaysTheFacts(t *testing.T) {
 			}
 		}
 		// These are gaps where they are not known.
-		for _, s := range []string{"[FILL IN: number]", "[FILL IN: date, UTC]", "[FILL IN: the project", "[FILL IN: why]", "[FILL IN: digest", "[FILL IN: from trust", "[FILL IN: what happened", "[FILL IN: timestamp"} {
+		for _, s := range []string{"[FILL IN: number]", "[FILL IN: date, UTC]", "[FILL IN: the project", "[FILL IN: digest", "[FILL IN: how many", "[FILL IN: what happened", "[FILL IN: timestamp"} {
 			if strings.Contains(text, s) {
 				t.Errorf("%q: %s, which was given", i, s)
 			}
-			if !strings.Contains(s, "why]") && !strings.Contains(s, "timestamp") && !strings.Contains(s, "what happened") && !strings.Contains(flat(Notice(NoticeFacts{Repin: true})), s) {
+			if !strings.Contains(s, "timestamp") && !strings.Contains(flat(Notice(NoticeFacts{Repin: true, File: n.File})), s) {
 				t.Errorf("%s is no gap where nothing is known", s)
 			}
 		}
 	}
 }
 
-// The words of the announcement must not be those of another announcement.
+// Of every incident both forms say how many keys others have, and how many they
+// need; and what the number means.
+func TestNoticeCountsKeys(t *testing.T) {
+	for _, i := range Incidents {
+		for taken := range 5 {
+			n := facts(i)
+			n.Taken, n.Lost = taken, 0
+			if i == QuorumStolen && taken < 3 || i != QuorumStolen && taken >= 3 {
+				continue
+			}
+			many := fmt.Sprint(taken)
+			if taken == 0 {
+				many = "none that we know of"
+			}
+			for _, n := range []NoticeFacts{n, now(n)} {
+				text := flat(Notice(n))
+				for _, s := range []string{"Root keys that others have, or may have: " + many + ".", "Root keys that must sign a new root: 3 of 5."} {
+					if !strings.Contains(text, s) {
+						t.Errorf("%q, %d taken, out %v: %q is not in\n%s", i, taken, n.out(), s, text)
+					}
+				}
+				if enough := strings.Contains(text, "anyone who has them can sign a root"); enough != (taken >= 3) {
+					t.Errorf("%q, %d taken: enough to sign a root: %v", i, taken, enough)
+				}
+			}
+		}
+	}
+}
+
+// The words of the announcement must not be those of another announcement, of
+// another day, or against the advice that the project was given.
 func TestNoticeClaims(t *testing.T) {
 	for _, i := range Incidents {
 		n := facts(i)
-		text := flat(Notice(n))
+		text, before := flat(Notice(n)), flat(Notice(now(n)))
 		if usually := strings.Contains(text, "Usually nothing."); usually == n.Repin {
 			t.Errorf("%q: repin %v, and users have usually nothing to do: %v", i, n.Repin, usually)
 		}
 		if n.Repin && strings.Contains(text, "by themselves") {
 			t.Errorf("%q: clients do by themselves what users must do by hand", i)
 		}
-		if strings.Contains(text, "no incident that we know of") {
+		if strings.Contains(text+before, "no incident that we know of") {
 			t.Errorf("%q is called planned", i)
+		}
+		for _, s := range []string{"SHA-256 of the file", "Install the client", "goes live together", "is new.", "Switch automatic updates on again", "Delete the client"} {
+			if strings.Contains(before, s) {
+				t.Errorf("%q: %q is said before the new root is out", i, s)
+			}
+		}
+		if !strings.Contains(before, "not out yet") || strings.Contains(text, "not out yet") || strings.Contains(text, "will be") {
+			t.Errorf("%q: the two forms do not tell the times apart", i)
+		}
+		asUpdate := strings.Contains(strings.Join(i.Advice(), " "), "ship the new root as an update")
+		for _, text := range []string{before, text} {
+			if stop := strings.Contains(text, "Stop automatic updates") || strings.Contains(text, "Updates cannot carry you"); stop && asUpdate || !stop && i == QuorumStolen {
+				t.Errorf("%q: the new root is shipped as an update: %v, and users stop updates: %v", i, asUpdate, stop)
+			}
+			if asUpdate && !strings.Contains(text, "Leave automatic updates on") {
+				t.Errorf("%q: nobody is told to leave updates on", i)
+			}
 		}
 	}
 	for _, c := range []struct {
@@ -135,6 +208,86 @@ func TestNoticeClaims(t *testing.T) {
 			t.Errorf("%v: that clients drop what they have stored is said: %v", c.changed, said)
 		}
 	}
+	// Whoever can be given any software stops updates, until the root is out.
+	n := facts(RoleCompromised)
+	n.Roles = []string{"targets", "timestamp", "snapshot"}
+	if !strings.Contains(flat(Notice(now(n))), "Stop automatic updates") || !strings.Contains(flat(Notice(n)), "switch them on again") || strings.Contains(flat(Notice(n)), "Usually nothing") {
+		t.Error("nobody is told when to stop updates, and when to go on")
+	}
+}
+
+// ofTheDay are the gaps whose answers are true of one notice only.
+var ofTheDay = []string{"date and time, UTC", "nothing here"}
+
+// What people wrote into the gaps of the notice for now stands in the one for
+// when the root is out, however long it is and wherever its lines are broken; and
+// what was true that day alone does not.
+func TestNoticeCarriesWhatWasFilledIn(t *testing.T) {
+	words := rapid.SliceOfN(rapid.SampledFrom([]string{"4", "March", "2026.", "12.", "3)", "we", "know;", "(see", "the", "site)", "é", "-", "+", "https://example.org/a_b?c=d", "7:", "a.", "[sic]", "\\[", "`x`"}), 1, 25)
+	rapid.Check(t, func(t *rapid.T) {
+		n := facts(rapid.SampledFrom(Incidents).Draw(t, "incident"))
+		if n.Incident == RoleCompromised && rapid.Bool().Draw(t, "all roles") {
+			n.Roles = n.Changed
+		}
+		if n.Incident == QuorumStolen && rapid.Bool().Draw(t, "a race") {
+			n.Repin, n.New.Version = false, 8
+		}
+		first, later := n, n
+		if n.Repin && rapid.Bool().Draw(t, "the old root is known in the first alone") {
+			later.Old, later.Counted = RootFacts{}, false
+		}
+		text := string(Notice(now(first)))
+		filled := map[string]string{} // by gap
+		for i, gap := range gapForm.FindAllString(text, -1) {
+			answer := fmt.Sprintf("answer%dx %s", i, strings.Join(words.Draw(t, "answer"), " "))
+			if rapid.IntRange(0, 4).Draw(t, "leave") == 0 {
+				continue
+			}
+			if i%2 == 1 { // as an editor that breaks lines does
+				answer = strings.ReplaceAll(answer, " the ", "\n  the ")
+			}
+			filled[flat([]byte(gap))] = flat([]byte(answer))
+			text = strings.Replace(text, gap, answer, 1)
+		}
+		plain := func(s string) string { return strings.ReplaceAll(s, "\\", "") } // what is escaped differs with the lines
+		fresh, got := flat(Notice(later)), plain(flat(Notice(later, []byte(text))))
+		for gap, answer := range filled {
+			once := slices.ContainsFunc(ofTheDay, func(s string) bool { return strings.Contains(gap, s) })
+			if there := strings.Contains(got, strings.TrimSuffix(plain(answer), ".")); there != (strings.Contains(fresh, gap) && !once) {
+				t.Fatalf("%s\n%q is carried: %v\nfirst:\n%s\nsecond:\n%s", gap, answer, there, text, got)
+			}
+		}
+		if !first.Counted || later.Counted {
+			return
+		}
+		for _, s := range []string{"must sign a new root: 3 of 5.", "ends with version 7 is given up", "The old root expires on " + day(first.Old.Expires), "or may have: " + map[bool]string{true: "3", false: "none that we know of"}[n.Incident == QuorumStolen]} {
+			if !strings.Contains(got, s) {
+				t.Fatalf("%q is not carried:\n%s", s, got)
+			}
+		}
+	})
+}
+
+// Whatever an earlier notice has become, the next one is one.
+func TestNoticeAfterAnyOther(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		n := facts(rapid.SampledFrom(Incidents).Draw(t, "incident"))
+		text := Notice(now(n))
+		other := rapid.SliceOf(rapid.Byte()).Draw(t, "other")
+		at := rapid.IntRange(0, len(text)).Draw(t, "at")
+		got := Notice(n, slices.Concat(text[:at], other, text[at:]), other)
+		if !utf8.Valid(got) {
+			t.Fatalf("no UTF-8: %q", got)
+		}
+		for _, r := range string(got) {
+			if r != '\n' && !unicode.IsGraphic(r) || unicode.Is(unicode.Cf, r) {
+				t.Fatalf("%q in\n%s", r, got)
+			}
+		}
+		if fresh := bytes.Split(Notice(n), []byte("## How to check it"))[1]; !bytes.Contains(got, bytes.Split(fresh, []byte("## Questions"))[0]) {
+			t.Fatalf("another digest:\n%s", got)
+		}
+	})
 }
 
 // flat is a text without its line ends.

@@ -261,7 +261,4 @@ func TestFromIncidentToDraftInPlainMode(t *testing.T) {
 	if drops := desk.State().Plan.Drops; len(drops) != 1 || drops[0].Name != "Bruno Ferraz" || drops[0].Reason != ceremony.Stolen {
 		t.Errorf("%+v", drops)
 	}
-	if notices, err := filepath.Glob(filepath.Join(next, "metadata", "*", "notice.md")); err != nil || len(notices) != 1 {
-		t.Errorf("%v %v", notices, err)
-	}
 }
