@@ -167,10 +167,10 @@ func (c *Countersigning) review(ctx context.Context, a Attendant) error {
 	if err := a.Tell(ctx, Message{Title: title, Facts: c.facts(), Lines: c.lines()}); err != nil {
 		return err
 	}
-	accepted := Prompt{ID: "sign.right", Final: true, Message: Message{Title: title, Facts: digestFacts(c.digest())},
+	accepted := Prompt{ID: "sign.right", Final: true, Message: Message{Title: title, Facts: digestFacts(ofSigned, c.digest())},
 		Question: "Have you read it, and is it what you want to sign?"}
 	if !c.compared {
-		second, err := askSecond(ctx, a, Prompt{ID: "sign.second", Message: Message{Title: title, Facts: digestFacts(c.digest()),
+		second, err := askSecond(ctx, a, Prompt{ID: "sign.second", Message: Message{Title: title, Facts: digestFacts(ofSigned, c.digest()),
 			Text: []string{"Compare the words on another way: a second machine shows them with rootverify draft, and the room can read them out to a voice that you know."}},
 			Question: "Are they the same words there?"},
 			"Yes, and I will read them from there", "There is no other way: go on with this screen alone")

@@ -54,7 +54,7 @@ type signedTwice struct {
 }
 
 func (e *signedTwice) Error() string {
-	return fmt.Sprintf("this key was used on this laptop on %s to sign another root v%d, with the SHA-256 %.16s..., and this one has %.16s...; a holder signs a version once, as two roots of one version would split its users for good; nothing was signed "+
+	return fmt.Sprintf("this key was used on this laptop on %s to sign another root v%d, and the SHA-256 of what is signed was %.16s... there, and is %.16s... here; a holder signs a version once, as two roots of one version would split its users for good; nothing was signed "+
 		"(hint: ask the room which of the two lives; the signature of the other is collected or counted there, and somebody else signs this one; %s remembers it)",
 		stamp(e.before.Time), e.before.Version, e.before.Digest, e.now.Digest, e.file)
 }

@@ -108,13 +108,26 @@ func (d *Desk) withoutSecondMachine() error {
 	return d.Exception("a second machine shows the same words", "there is none in the room", "the draft was reviewed on this laptop alone")
 }
 
-func (d *Desk) digestFacts() []Fact { return digestFacts(d.state.Draft.Digest) }
+func (d *Desk) digestFacts() []Fact { return digestFacts(ofSigned, d.state.Draft.Digest) }
 
-// digestFacts shows a digest in hex with its words.
-func digestFacts(digest string) []Fact {
+// A root has two digests: the signed part's, which stays the same when signatures
+// are added and is compared before signing, and the file's, which sha256sum shows
+// and which is announced. None is shown without saying which it is.
+const (
+	ofSigned = "of what is signed"
+	ofFile   = "of the file"
+)
+
+// digitFacts shows a SHA-256 in hex, and what it is of.
+func digitFacts(of, digest string) []Fact {
+	return []Fact{{"SHA-256", of}, {"Digits", grouped(digest)}}
+}
+
+// digestFacts shows a SHA-256 in hex with its words, and what it is of.
+func digestFacts(of, digest string) []Fact {
 	raw, _ := hex.DecodeString(digest)
 	words := keys.Words(raw)
-	facts := []Fact{{"SHA-256", grouped(digest)}}
+	facts := digitFacts(of, digest)
 	for row := 0; row < len(words); row += 4 {
 		facts = append(facts, Fact{fmt.Sprintf("Words %d to %d", row+1, row+4), strings.Join(words[row:row+4], "  ")})
 	}
@@ -255,10 +268,10 @@ func askWords(ctx context.Context, a Attendant, p Prompt, digest string, second 
 	}
 	p.Final, p.Question = true, "To sign, type "+which+" of the draft:"
 	if second {
-		p.Facts = append([]Fact{{"SHA-256", grouped(digest)}}, p.Facts...)
+		p.Facts = append(digitFacts(ofSigned, digest), p.Facts...)
 		p.Text = []string{"A signature cannot be taken back. Read the words where you compared them, such as on the second machine, not from this screen."}
 	} else {
-		p.Facts = append(p.Facts, digestFacts(digest)...)
+		p.Facts = append(p.Facts, digestFacts(ofSigned, digest)...)
 		p.Text = []string{"A signature cannot be taken back. Nothing else shows the words: read them from this screen."}
 	}
 	return a.Type(ctx, p, words)

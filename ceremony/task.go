@@ -398,7 +398,7 @@ func (d *Desk) Status() []string {
 		lines = append(lines, "finished: the root is in "+d.state.Published.File.Name)
 	case d.state.HandedOver != nil:
 		lines = append(lines, "finished: what the ceremony collects is "+d.state.HandedOver.File.Name)
-		for _, fact := range digestFacts(d.state.HandedOver.File.SHA256) {
+		for _, fact := range digestFacts(ofFile, d.state.HandedOver.File.SHA256) {
 			lines = append(lines, "  "+fact.Label+": "+fact.Value)
 		}
 	case ok:
