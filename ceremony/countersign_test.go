@@ -363,6 +363,21 @@ func TestCountersign(t *testing.T) {
 	}
 }
 
+// A root of which nobody of the old root is a holder any more says so first.
+func TestCountersignSaysThatNoRootKeyStays(t *testing.T) {
+	d := newDesktop(t)
+	one, _ := d.rotation()
+	set := d.settings()
+	set.File = d.file("strangers.json", d.root(2, noon.Add(inAYear), "new", "stranger"), one)
+	a := d.person("new")
+	if _, err := d.signs(set, a); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(a.shown.String(), "\nATTENTION: NO ROOT KEY OF VERSION 1 STAYS: all 3 are replaced\nversion 1 to 2\n") {
+		t.Errorf("shown: %s", &a.shown)
+	}
+}
+
 // The name that is made where none is given, and the words that are read from
 // somewhere else.
 func TestCountersignNamesItsFile(t *testing.T) {

@@ -47,12 +47,13 @@ func (d *Desk) review(ctx context.Context, a Attendant) error {
 	if err := errors.Join(d.write(draft), d.writeNotice()); err != nil {
 		return err
 	}
-	command := "rootverify draft FILE"
+	command, known := "rootverify draft FILE", ""
 	if s.Begun.Rehearsal {
 		command = "rootverify draft --rehearsal FILE"
 	}
 	if s.Plan.Trusted != nil {
-		command += fmt.Sprintf(" --previous %d.root.json", s.Plan.Version-1)
+		command += fmt.Sprintf(" --previous %d.root.json --trusted-sha256 HEX", s.Plan.Version-1)
+		known = fmt.Sprintf(" HEX is the SHA-256 of the file %d.root.json, known from elsewhere than this laptop: it says that what changes is compared with your own root.", s.Plan.Version-1)
 	}
 	names := s.keyNames()
 	lines := []string{}
@@ -70,7 +71,7 @@ func (d *Desk) review(ctx context.Context, a Attendant) error {
 	second, err := askSecond(ctx, a, Prompt{ID: "review.second", Message: Message{Title: title,
 		Facts: append(d.digestFacts(), d.draftFiles(draft.name)...),
 		Text: []string{"Carry the file to a second machine that was set up independently, and run there: " + command + ". " +
-			"It must show the same digest and the same words."}},
+			"It must show the same digest and the same words." + known}},
 		Question: "Is there a second machine?"},
 		"Yes, and it shows the same words", "No: go on without one, as an exception")
 	if err != nil {
