@@ -912,7 +912,7 @@ func TestCountersignRealChains(t *testing.T) {
 			}
 			d := &desktop{t: t, dir: t.TempDir()}
 			before := d.parsed(file(version)).Root.Expires.Add(-time.Hour)
-			c, err := ceremony.OpenCountersigning(ceremony.CountersignSettings{File: file(version), Trusted: file(version - 1), Clock: func() time.Time { return before }})
+			c, err := ceremony.OpenCountersigning(ceremony.CountersignSettings{File: file(version), Trusted: file(version - 1), Memory: filepath.Join(d.dir, "signed.jsonl"), Clock: func() time.Time { return before }})
 			// Two were published with a signature that was left from another draft.
 			if wrong := chain.folder == "joomla-updates" && (version == 2 || version == 11); wrong || err != nil {
 				if !wrong || err == nil || !strings.Contains(err.Error(), "in it is wrong") {

@@ -33,6 +33,9 @@ type remembered struct {
 	// NotSigned takes the last equal line back: the token is known to have
 	// signed nothing.
 	NotSigned bool `json:"not_signed,omitempty"`
+	// Differs is no signature: another machine showed other words of that root. It
+	// has no key.
+	Differs bool `json:"differs,omitempty"`
 }
 
 func (r remembered) sameAct(other remembered) bool {
@@ -129,6 +132,16 @@ func remember(file string, act remembered) error {
 	})
 }
 
+// wereDifferent tells whether the file remembers that another machine showed
+// other words of the root with that digest.
+func wereDifferent(file, digest string) (differ bool, err error) {
+	err = withMemory(file, func(_ *os.File, acts []remembered) error {
+		differ = slices.ContainsFunc(acts, func(act remembered) bool { return act.Differs && act.Digest == digest })
+		return nil
+	})
+	return differ, err
+}
+
 func noRival(file string, acts []remembered, act remembered) error {
 	if i := slices.IndexFunc(acts, act.rivals); i >= 0 {
 		return &signedTwice{act, acts[i], file}
@@ -184,7 +197,7 @@ func readMemory(memory *os.File) (acts []remembered, whole int64, err error) {
 		var act remembered
 		decoder := json.NewDecoder(bytes.NewReader(line))
 		decoder.DisallowUnknownFields()
-		if err := decoder.Decode(&act); err != nil || act.Version < 1 || act.Digest == "" || act.KeyID == "" {
+		if err := decoder.Decode(&act); err != nil || act.Version < 1 || act.Digest == "" || (act.KeyID == "") != act.Differs {
 			return nil, 0, fmt.Errorf("line %d cannot be read, so it cannot be told what was signed before (hint: put the file back as it was)", number)
 		}
 		if !act.NotSigned {
