@@ -147,7 +147,7 @@ func showDraft(out *bufio.Writer, name string, file *tuf.File, before *inForce, 
 	fmt.Fprintln(out, "SHA-256 of what is signed:")
 	printDigest(out, digest[:])
 	if before != nil && !before.vouched {
-		return unvouchedError{fmt.Errorf("%s: compared with %s, and nobody has vouched for that on this machine\nhint: --trusted-sha256 with the SHA-256 of that file, from where this draft did not come from; or compare its words, above, with an announcement of it", name, before.name)}
+		return unvouchedError{fmt.Errorf("%s: compared with %s, and nobody has vouched for that on this machine\nhint: give --trusted-sha256 the SHA-256 of that file, known from elsewhere than this draft; or compare its words, above, with those that were announced", name, before.name)}
 	}
 	return nil
 }

@@ -56,8 +56,8 @@ Options:
     --previous FILE       The root in force, with its signatures: show what changes,
                           and whether the version follows. Without it FILE is shown
                           as a first root.
-    --trusted-sha256 HEX  The SHA-256 of that file (what sha256sum says), from where
-                          the draft did not come from. Without it nobody has vouched
+    --trusted-sha256 HEX  The SHA-256 of that file (what sha256sum says), known from
+                          elsewhere than the draft. Without it nobody has vouched
                           for that file on this machine, and the exit code is 3.
     --at TIME             Count days from TIME (RFC 3339) instead of from now.
     --rehearsal           Accept a root that was made in a rehearsal.
