@@ -95,7 +95,7 @@ func TestCollectSignatures(t *testing.T) {
 	collect(`it is no enrolment file (with "format"), no root file (with "signed" and "signatures") and no signature file (with "keyid" and "sig")`, nothing)
 	collect("nobody here has signed it", other)
 	collect("another root of version 1 is signed by Alice Costa; the SHA-256 of what is signed in it is "+digest, rival[0])
-	collect("ANOTHER ROOT v1 IS SIGNED BY", rival[0])
+	collect("ANOTHER ROOT v1; SHA-256 of what is signed: "+digest, rival[0])
 	status(exitFailed, rival[0])
 	status(exitFailed, copied)
 	desk, err := ceremony.LookAt(dir)
