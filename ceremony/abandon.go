@@ -40,7 +40,7 @@ func (d *Desk) abandon(ctx context.Context, a Attendant) error {
 		}
 		maybe = append(maybe, who)
 	}
-	err = a.Type(ctx, Prompt{ID: "abandon", Final: true, Message: Message{Title: title, Facts: []Fact{{"SHA-256", grouped(s.Draft.Digest)}},
+	err = a.Type(ctx, Prompt{ID: "abandon", Final: true, Message: Message{Title: title, Facts: digitFacts(ofSigned, s.Draft.Digest),
 		Text: s.afterAbandoning(maybe)}, Question: "To abandon it, type abandon:"}, "abandon")
 	if err != nil {
 		return err
@@ -77,13 +77,13 @@ func (d *Desk) resumeTask(ab *Abandoned) Task {
 // resume makes an abandoned draft the live one again.
 func (d *Desk) resume(ctx context.Context, a Attendant, ab *Abandoned) error {
 	title := fmt.Sprintf("Take up the abandoned draft of root v%d", ab.Draft.Version)
-	why, err := a.Ask(ctx, Prompt{ID: "resume.why", Message: Message{Title: title, Facts: append([]Fact{{"Abandoned", ab.Why}, {"Signatures", fmt.Sprint(len(ab.Signed))}}, digestFacts(ab.Draft.Digest)...),
+	why, err := a.Ask(ctx, Prompt{ID: "resume.why", Message: Message{Title: title, Facts: append([]Fact{{"Abandoned", ab.Why}, {"Signatures", fmt.Sprint(len(ab.Signed))}}, digestFacts(ofSigned, ab.Draft.Digest)...),
 		Text: []string{"It is reviewed again before anybody else signs it. Its signatures count again."}},
 		Question: "Why is it to become a root after all?"}, notEmpty)
 	if err != nil {
 		return err
 	}
-	err = a.Type(ctx, Prompt{ID: "resume", Final: true, Message: Message{Title: title, Facts: []Fact{{"SHA-256", grouped(ab.Draft.Digest)}}}, Question: "To take it up again, type resume:"}, "resume")
+	err = a.Type(ctx, Prompt{ID: "resume", Final: true, Message: Message{Title: title, Facts: digitFacts(ofSigned, ab.Draft.Digest)}, Question: "To take it up again, type resume:"}, "resume")
 	if err != nil {
 		return err
 	}

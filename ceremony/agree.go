@@ -141,7 +141,7 @@ func (d *Desk) anchorOf(ctx context.Context, a Attendant, r *Resolved) (Anchor, 
 	}
 	first := r.Trusted.Versions[0]
 	title := fmt.Sprintf("Is it your root v%d?", first.Version)
-	text := []string{fmt.Sprintf("The chain was verified up to version %d. That its first root is your project's own, no signature can say: compare its SHA-256 with one that did not come with these files, such as last ceremony's record or an installer.", r.Trusted.newest().Version)}
+	text := []string{fmt.Sprintf("The chain was verified up to version %d. That its first root is your project's own, no signature can say: compare the SHA-256 of its file with one that did not come with these files, such as last ceremony's record or an installer.", r.Trusted.newest().Version)}
 	how, err := a.Choose(ctx, Prompt{ID: "trusted.how", Message: Message{Title: title, Text: text}, Question: "How do you know it?"},
 		[]Choice{{string(AnchorTyped), "Type its SHA-256 from there"}, {string(AnchorConfirmed), "See it here, and compare"}})
 	if err != nil {
@@ -150,13 +150,13 @@ func (d *Desk) anchorOf(ctx context.Context, a Attendant, r *Resolved) (Anchor, 
 	if how == string(AnchorTyped) {
 		return AnchorTyped, a.Type(ctx, Prompt{ID: "trusted.sha256", Final: true, Message: Message{Title: title,
 			Text: []string{fmt.Sprintf("If it is not taken, the files in %s are not what you have there: stop, and find out why.", TrustedDir)}},
-			Question: fmt.Sprintf("Type the first 16 characters of the SHA-256 of %d.root.json:", first.Version)}, first.SHA256[:16])
+			Question: fmt.Sprintf("Type the first 16 characters of the SHA-256 of the file %d.root.json:", first.Version)}, first.SHA256[:16])
 	}
 	which, words, err := twoWords(first.SHA256)
 	if err != nil {
 		return "", err
 	}
-	return AnchorConfirmed, a.Type(ctx, Prompt{ID: "trusted.words", Final: true, Message: Message{Title: title, Facts: digestFacts(first.SHA256),
+	return AnchorConfirmed, a.Type(ctx, Prompt{ID: "trusted.words", Final: true, Message: Message{Title: title, Facts: digestFacts(fmt.Sprintf("%s %d.root.json", ofFile, first.Version), first.SHA256),
 		Text: []string{"Compare all of it. If anything differs, leave now: nothing is agreed."}},
 		Question: "If it is the same, type " + which + ":"}, words)
 }

@@ -168,17 +168,24 @@ func (c *Countersigning) review(ctx context.Context, a Attendant) error {
 	if err := a.Tell(ctx, Message{Title: title, Facts: c.facts(), Lines: c.lines()}); err != nil {
 		return err
 	}
-	accepted := Prompt{ID: "sign.right", Final: true, Message: Message{Title: title, Facts: digestFacts(c.digest())},
+	accepted := Prompt{ID: "sign.right", Final: true, Message: Message{Title: title, Facts: digestFacts(ofSigned, c.digest())},
 		Question: "Have you read it, and is it what you want to sign?"}
 	if !c.compared {
-		second, err := askSecond(ctx, a, Prompt{ID: "sign.second", Message: Message{Title: title, Facts: digestFacts(c.digest()),
+		differed, err := wereDifferent(c.set.Memory, c.digest())
+		if err != nil {
+			return err
+		}
+		answer, err := askSecond(ctx, a, differed, Prompt{ID: "sign.second", Message: Message{Title: title, Facts: digestFacts(ofSigned, c.digest()),
 			Text: []string{"Compare the words on another way: a second machine shows them with rootverify draft, and the room can read them out to a voice that you know."}},
 			Question: "Are they the same words there?"},
 			"Yes, and I will read them from there", "There is no other way: go on with this screen alone")
 		if err != nil {
 			return err
 		}
-		c.second, accepted.Facts = second, nil // they were shown
+		if answer == wordsDiffer {
+			return c.differ(ctx, a)
+		}
+		c.second, accepted.Facts = answer == wordsSame, nil // they were shown
 	}
 	right, err := a.Confirm(ctx, accepted)
 	if err != nil {
@@ -189,6 +196,25 @@ func (c *Countersigning) review(ctx context.Context, a Attendant) error {
 	}
 	c.reviewed = true
 	return nil
+}
+
+// differ remembers that other words are shown elsewhere, and says what to do. It
+// always ends in an error: nothing is signed.
+func (c *Countersigning) differ(ctx context.Context, a Attendant) error {
+	act := remembered{Version: c.draft.Root.Version, Digest: c.digest(), Time: c.set.Clock().UTC().Truncate(time.Second), Differs: true}
+	if err := remember(c.set.Memory, act); err != nil {
+		return err
+	}
+	text, err := readLinked(c.set.File)
+	if err != nil {
+		return err
+	}
+	err = sayStop(ctx, a, "sign.stop", c.set.File, text, c.digest(), "Call the room on a number that you had before, not one that came with the file, and say that the words differ.",
+		"This laptop remembers it. The same command can be taken again, and goes on with a machine that shows the same words.")
+	if err != nil {
+		return err
+	}
+	return fmt.Errorf("other words of %s are shown elsewhere than here; nothing was signed (hint: call the room, and find out why, before anything else)", c.named())
 }
 
 // compare has the signer, who has no copy of the root before, type the digest

@@ -394,6 +394,21 @@ func TestCountersign(t *testing.T) {
 	}
 }
 
+// A root of which nobody of the old root is a holder any more says so first.
+func TestCountersignSaysThatNoRootKeyStays(t *testing.T) {
+	d := newDesktop(t)
+	one, _ := d.rotation()
+	set := d.settings()
+	set.File = d.file("strangers.json", d.root(2, noon.Add(inAYear), "new", "stranger"), one)
+	a := d.person("new")
+	if _, err := d.signs(set, a); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(a.shown.String(), "\nATTENTION: NO ROOT KEY OF VERSION 1 STAYS: all 3 are replaced\nversion 1 to 2\n") {
+		t.Errorf("shown: %s", &a.shown)
+	}
+}
+
 // The name that is made where none is given, and the words that are read from
 // somewhere else.
 func TestCountersignNamesItsFile(t *testing.T) {
@@ -928,7 +943,7 @@ func TestCountersignRealChains(t *testing.T) {
 			}
 			d := &desktop{t: t, dir: t.TempDir()}
 			before := d.parsed(file(version)).Root.Expires.Add(-time.Hour)
-			c, err := ceremony.OpenCountersigning(ceremony.CountersignSettings{File: file(version), Trusted: file(version - 1), Clock: func() time.Time { return before }})
+			c, err := ceremony.OpenCountersigning(ceremony.CountersignSettings{File: file(version), Trusted: file(version - 1), Memory: filepath.Join(d.dir, "signed.jsonl"), Clock: func() time.Time { return before }})
 			// Two were published with a signature that was left from another draft.
 			if wrong := chain.folder == "joomla-updates" && (version == 2 || version == 11); wrong || err != nil {
 				if !wrong || err == nil || !strings.Contains(err.Error(), "in it is wrong") {

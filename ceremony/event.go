@@ -40,6 +40,7 @@ const (
 	TypeCopiesRead        = "copies.read"
 	TypeDraftMade         = "draft.made"
 	TypeDraftReviewed     = "draft.reviewed"
+	TypeDraftDiffers      = "draft.differs"
 	TypeDraftAbandoned    = "draft.abandoned"
 	TypeDraftResumed      = "draft.resumed"
 	TypeTokenShown        = "token.shown"
@@ -329,6 +330,12 @@ type DraftMade struct {
 type DraftReviewed struct {
 	Digest        string `json:"digest"`
 	SecondMachine bool   `json:"second_machine"`
+}
+
+// DraftDiffers: a second machine showed other words of the draft. It comes with an
+// exception; the draft is then reviewed only with a machine that shows the same.
+type DraftDiffers struct {
+	Digest string `json:"digest"`
 }
 
 // SignatureIntended comes before the root key signs the draft.

@@ -34,6 +34,9 @@ type remembered struct {
 	// NotSigned takes the last equal line back: the token is known to have
 	// signed nothing.
 	NotSigned bool `json:"not_signed,omitempty"`
+	// Differs is no signature: another machine showed other words of that root. It
+	// has no key.
+	Differs bool `json:"differs,omitempty"`
 }
 
 func (r remembered) sameAct(other remembered) bool {
@@ -55,7 +58,7 @@ type signedTwice struct {
 }
 
 func (e *signedTwice) Error() string {
-	return fmt.Sprintf("this key was used on this laptop on %s to sign another root v%d, with the SHA-256 %.16s..., and this one has %.16s...; a holder signs a version once, as two roots of one version would split its users for good; nothing was signed "+
+	return fmt.Sprintf("this key was used on this laptop on %s to sign another root v%d, and the SHA-256 of what is signed was %.16s... there, and is %.16s... here; a holder signs a version once, as two roots of one version would split its users for good; nothing was signed "+
 		"(hint: ask the room which of the two lives; the signature of the other is collected or counted there, and somebody else signs this one; %s remembers it)",
 		stamp(e.before.Time), e.before.Version, e.before.Digest, e.now.Digest, e.file)
 }
@@ -133,6 +136,16 @@ func remember(file string, act remembered) error {
 // maxMemory is the largest file that remembers, in bytes: over 40,000 acts.
 const maxMemory = 16 << 20
 
+// wereDifferent tells whether the file remembers that another machine showed
+// other words of the root with that digest.
+func wereDifferent(file, digest string) (differ bool, err error) {
+	err = withMemory(file, func(_ *os.File, acts []remembered) error {
+		differ = slices.ContainsFunc(acts, func(act remembered) bool { return act.Differs && act.Digest == digest })
+		return nil
+	})
+	return differ, err
+}
+
 func noRival(file string, acts []remembered, act remembered) error {
 	if i := slices.IndexFunc(acts, act.rivals); i >= 0 {
 		return &signedTwice{act, acts[i], file}
@@ -188,7 +201,7 @@ func readMemory(memory *os.File) (acts []remembered, whole int64, err error) {
 		var act remembered
 		decoder := json.NewDecoder(bytes.NewReader(line))
 		decoder.DisallowUnknownFields()
-		if err := decoder.Decode(&act); err != nil || act.Version < 1 || act.Digest == "" || act.KeyID == "" {
+		if err := decoder.Decode(&act); err != nil || act.Version < 1 || act.Digest == "" || (act.KeyID == "") != act.Differs {
 			return nil, 0, fmt.Errorf("line %d cannot be read, so it cannot be told what was signed before (hint: put the file back as it was)", number)
 		}
 		if !act.NotSigned {

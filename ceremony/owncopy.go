@@ -52,7 +52,7 @@ func readOwnCopy(path string, draft *tuf.File, draftName string, rehearsal bool)
 		case step.Version == version && bytes.Equal(chain.Last().Signed, draft.Signed):
 			return nil, fmt.Errorf("root v%d is published already, with the same signed bytes: your own copy has it as %s; nothing is to be signed", version, f.Name)
 		case step.Version == version:
-			return nil, fmt.Errorf("another root v%d is published already: your own copy has it as %s, with the SHA-256 %s; a second one would split its users for good; do not sign, and ask where this one comes from",
+			return nil, fmt.Errorf("another root v%d is published already: your own copy has it as %s, and the SHA-256 of what is signed in it is %s; a second one would split its users for good; do not sign, and ask where this one comes from",
 				version, f.Name, digestOf(chain.Last().Signed))
 		}
 		own.first = cmp.Or(own.first, step.Version)

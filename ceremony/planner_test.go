@@ -548,7 +548,7 @@ dropped keys:
 
 trusted root:
   versions 1 to 3 were verified, each by the one before
-  version 1 is taken on trust; its SHA-256 is %s
+  version 1 is taken on trust; the SHA-256 of its file is %s
   whether a newer one was published, this laptop cannot know: look where it is published
 
 who must sign:

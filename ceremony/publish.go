@@ -61,10 +61,12 @@ func (d *Desk) publish(ctx context.Context, a Attendant) error {
 		return err
 	}
 	facts = append(facts, notice...)
+	root := written{rootFile(s.Draft.Version), text}
 	title := fmt.Sprintf("Publish root v%d", s.Draft.Version)
 	err = a.Type(ctx, Prompt{ID: "publish", Final: true, Message: Message{Title: title,
-		Facts: append(append(facts, Fact{"File", rootFile(s.Draft.Version)}), d.digestFacts()...),
-		Text:  []string{"The root was put together, read again, and verified. What clients have once seen cannot be called back."}},
+		Facts: append(append(facts, Fact{"File", root.name}), s.publishedDigests(root.file())...),
+		Text: []string{"The root was put together, read again, and verified. What clients have once seen cannot be called back.",
+			"Announce the SHA-256 of the file with these words, which " + PublishDir + "/trust/" + record.WordsFile + " has too. Those of the review were other words: of what is signed."}},
 		Question: "To publish it, type publish:"}, "publish")
 	if err != nil {
 		return err
@@ -73,7 +75,6 @@ func (d *Desk) publish(ctx context.Context, a Attendant) error {
 	for _, sig := range s.Signatures() {
 		ids = append(ids, sig.KeyID)
 	}
-	root := written{rootFile(s.Draft.Version), text}
 	kit, err := s.kit(text)
 	if err != nil {
 		return err
@@ -89,6 +90,12 @@ func (d *Desk) publish(ctx context.Context, a Attendant) error {
 		return err
 	}
 	return d.writeNotice()
+}
+
+// publishedDigests are both digests of the published root: first that of what is
+// signed, then, with its words, the file's, which is the one to announce.
+func (s *State) publishedDigests(file File) []Fact {
+	return append(digitFacts(ofSigned, s.Draft.Digest), digestFacts(ofFile, file.SHA256)...)
 }
 
 // kitName is how the files of the trust kit are called.
@@ -283,11 +290,14 @@ func (d *Desk) sums(ctx context.Context, a Attendant) error {
 		return err
 	}
 	head := d.Head()
-	return a.Tell(ctx, Message{Title: "The ceremony is closed", Facts: append([]Fact{
+	facts := append([]Fact{
 		{"Publish", filepath.Join(d.dir, PublishDir)},
 		{"Log", fmt.Sprintf("%d lines", head.Seq)},
-		{"Its head", grouped(head.Hash)}}, notice...),
-		Text: []string{"Write the head of the log down on paper, and publish it: with it an outsider can tell whether the record is the one of this day."}})
+		{"Its head", grouped(head.Hash)},
+		{"Root", d.state.Published.File.Name}}, d.state.publishedDigests(d.state.Published.File)...)
+	return a.Tell(ctx, Message{Title: "The ceremony is closed", Facts: append(facts, notice...),
+		Text: []string{"Announce the SHA-256 of the file with these words: with them people can tell whether the root they have is this one.",
+			"Write the head of the log down on paper, and publish it: with it an outsider can tell whether the record is the one of this day."}})
 }
 
 // published are the files in publish, but for the list of them.

@@ -61,10 +61,10 @@ func (s *State) calledBy(ids []string) []string {
 func (s *State) secondRoot(r *Rival) error {
 	version := s.Plan.Version
 	if s.Published != nil {
-		return fmt.Errorf("another root v%d, %.8s, has all its signatures too: there are two roots of version %d now, and clients that take that one never take this one (hint: see that it is published nowhere, and find out why %s signed it)",
+		return fmt.Errorf("another root v%d (SHA-256 of what is signed: %.8s...) has all its signatures too: there are two roots of version %d now, and clients that take that one never take this one (hint: see that it is published nowhere, and find out why %s signed it)",
 			version, r.Digest, version, listed(s.calledBy(r.By)))
 	}
-	return fmt.Errorf("another root v%d, %.8s, has all its signatures, those of %s among them: a second root of that version would part the clients for good (hint: if that one is to stand, hold a ceremony that follows on it; if nobody meant it, its signers' keys are in the wrong hands: rootceremony plan --kind revoke)",
+	return fmt.Errorf("another root v%d (SHA-256 of what is signed: %.8s...) has all its signatures, those of %s among them: a second root of that version would part the clients for good (hint: if that one is to stand, hold a ceremony that follows on it; if nobody meant it, its signers' keys are in the wrong hands: rootceremony plan --kind revoke)",
 		version, r.Digest, listed(s.calledBy(r.By)))
 }
 
@@ -155,9 +155,9 @@ func (d *Desk) collectRival(f *tuf.File, source string) (*CollectedRoot, error) 
 	case len(ids) == 0:
 		return nil, s.notOurs(f, digest)
 	case s.Draft == nil:
-		return nil, fmt.Errorf("there is no draft yet to compare it with, and it is a root v%d, SHA-256 %s, that is signed by %s (hint: take the task Review root v%d first, and collect it again then: if it is another root than the draft, whoever signed it signs nothing here)", version, digest, who, version)
+		return nil, fmt.Errorf("there is no draft yet to compare it with, and it is a root v%d that is signed by %s; the SHA-256 of what is signed in it is %s (hint: take the task Review root v%d first, and collect it again then: if it is another root than the draft, whoever signed it signs nothing here)", version, who, digest, version)
 	case len(f.Signed) > maxRival:
-		return nil, fmt.Errorf("IT IS ANOTHER ROOT v%d, SHA-256 %s, SIGNED BY %s: it has %d bytes, and the log takes %d of it, so this is not recorded (hint: stop, record a note, keep the file, and find out why it was signed)", version, digest, who, len(f.Signed), maxRival)
+		return nil, fmt.Errorf("IT IS ANOTHER ROOT v%d, SIGNED BY %s; the SHA-256 of what is signed in it is %s: it has %d bytes, and the log takes %d of it, so this is not recorded (hint: stop, record a note, keep the file, and find out why it was signed)", version, who, digest, len(f.Signed), maxRival)
 	}
 	taken := &CollectedRoot{Version: version, Digest: digest, Rival: true, Abandoned: s.abandoned(digest) != nil}
 	for _, one := range append(ours, own...) {
@@ -183,7 +183,7 @@ func (d *Desk) collectRival(f *tuf.File, source string) (*CollectedRoot, error) 
 		}
 	}
 	taken.Counts = "it is another root than " + s.Draft.File.Name
-	taken.Alarm = fmt.Sprintf("another root of version %d, SHA-256 %s, is signed by %s (hint: find out why, on a channel that you trust; have nobody else sign it)", version, digest, who)
+	taken.Alarm = fmt.Sprintf("another root of version %d is signed by %s; the SHA-256 of what is signed in it is %s (hint: find out why, on a channel that you trust; have nobody else sign it)", version, who, digest)
 	if r := s.rival(digest); r.Complete {
 		taken.Alarm = s.secondRoot(r).Error()
 	}
@@ -200,7 +200,7 @@ func (s *State) notOurs(f *tuf.File, digest string) error {
 	case s.Draft == nil:
 		return fmt.Errorf("there is no draft yet for which it could be signed (hint: take the task Review root v%d first, and send that draft's file)", s.Plan.Version)
 	}
-	return fmt.Errorf("it is another draft: its SHA-256 is %.16s..., and the live one's %.16s...; nobody here has signed it (hint: the draft of this ceremony is %s)", digest, s.Draft.Digest, s.Draft.File.Name)
+	return fmt.Errorf("it is another draft: the SHA-256 of what is signed is %.16s..., and the live one's %.16s...; nobody here has signed it (hint: the draft of this ceremony is %s)", digest, s.Draft.Digest, s.Draft.File.Name)
 }
 
 func (s *State) signatureRival(e transcript.Event) error {

@@ -51,12 +51,13 @@ func (d *Desk) review(ctx context.Context, a Attendant) error {
 	if err := d.write(draft); err != nil {
 		return err
 	}
-	command := "rootverify draft FILE"
+	command, known := "rootverify draft FILE", ""
 	if s.Begun.Rehearsal {
 		command = "rootverify draft --rehearsal FILE"
 	}
 	if s.Plan.Trusted != nil {
-		command += fmt.Sprintf(" --previous %d.root.json", s.Plan.Version-1)
+		command += fmt.Sprintf(" --previous %d.root.json --trusted-sha256 HEX", s.Plan.Version-1)
+		known = fmt.Sprintf(" HEX is the SHA-256 of the file %d.root.json, known from elsewhere than this laptop: it says that what changes is compared with your own root.", s.Plan.Version-1)
 	}
 	names := s.keyNames()
 	lines := []string{}
@@ -74,14 +75,17 @@ func (d *Desk) review(ctx context.Context, a Attendant) error {
 	if err := a.Tell(ctx, Message{Title: title, Lines: lines}); err != nil {
 		return err
 	}
-	second, err := askSecond(ctx, a, Prompt{ID: "review.second", Message: Message{Title: title,
+	answer, err := askSecond(ctx, a, s.differs(), Prompt{ID: "review.second", Message: Message{Title: title,
 		Facts: append(append(d.digestFacts(), Fact{"File", draft.name}), notice...),
 		Text: []string{"Carry the file to a second machine that was set up independently, and run there: " + command + ". " +
-			"It must show the same digest and the same words."}},
+			"It must show the same digest and the same words." + known}},
 		Question: "Is there a second machine?"},
 		"Yes, and it shows the same words", "No: go on without one, as an exception")
 	if err != nil {
 		return err
+	}
+	if answer == wordsDiffer {
+		return d.differ(ctx, a, draft)
 	}
 	right, err := a.Confirm(ctx, Prompt{ID: "review.right", Final: true, Message: Message{Title: title, Facts: d.digestFacts()},
 		Question: "Has everybody read it, and is it what should be signed?"})
@@ -91,12 +95,49 @@ func (d *Desk) review(ctx context.Context, a Attendant) error {
 	if !right {
 		return fmt.Errorf("root v%d was not accepted; nothing is signed (hint: the agreed plan decides what it says: abandon the draft if a holder is to start over, or to hold another ceremony with another plan; whoever has signed this version, or may have, signs no other root of it)", s.Draft.Version)
 	}
-	if !second {
+	if answer == wordsUnseen {
 		if err := d.withoutSecondMachine(); err != nil {
 			return err
 		}
 	}
-	return d.record(TypeDraftReviewed, "room", DraftReviewed{s.Draft.Digest, second})
+	return d.record(TypeDraftReviewed, "room", DraftReviewed{s.Draft.Digest, answer == wordsSame})
+}
+
+// differ records that a second machine shows other words, and says what to do. It
+// always ends in an error: the draft is not reviewed.
+func (d *Desk) differ(ctx context.Context, a Attendant, draft written) error {
+	s := d.state
+	if err := d.Exception("a second machine shows the same words", "it shows other words", "nothing is signed until a machine shows the same words"); err != nil {
+		return err
+	}
+	if err := d.record(TypeDraftDiffers, "room", DraftDiffers{s.Draft.Digest}); err != nil {
+		return err
+	}
+	call := "those who planned this ceremony"
+	if people := s.Plan.Persons; len(people) > 0 {
+		var names []string
+		for _, p := range people {
+			names = append(names, p.Name+" ("+p.Role+")")
+		}
+		call = listed(names)
+	}
+	err := sayStop(ctx, a, "review.stop", draft.name, draft.text, s.Draft.Digest, "Call "+call+".",
+		fmt.Sprintf("This is recorded as an exception, and nothing is lost. Review root v%d can be taken again, and goes on with a machine that shows the same words; Abandon the draft gives it up.", s.Draft.Version))
+	if err != nil {
+		return err
+	}
+	return fmt.Errorf("the second machine shows other words of root v%d than this one: it is not reviewed, and nothing is signed (hint: find out which machine is wrong; a machine that shows the same words, or Abandon the draft, is the way on)", s.Draft.Version)
+}
+
+// sayStop says what to do where another machine shows other words of a root: in
+// the file called name, with that text, of which that is the digest of what is
+// signed. More are two paragraphs: whom to call, and what comes after.
+func sayStop(ctx context.Context, a Attendant, id, name string, text []byte, digest string, more ...string) error {
+	facts := append(append([]Fact{{"File", name}}, digitFacts(ofFile, digestOf(text))...), digitFacts(ofSigned, digest)...)
+	return a.Type(ctx, Prompt{ID: id, Final: true, Message: Message{Title: "STOP: the second machine shows other words", Facts: facts,
+		Text: append([]string{"Do not sign, here or anywhere else. Leave both machines as they are: switch nothing off, delete nothing, and keep the medium with the file.",
+			"Run sha256sum on the file on both machines. If that differs, another file came to the second machine: find out how. If it is the same, one of the machines lies: trust neither until you know which."}, more...)},
+		Question: "When everybody has read this, type stop:"}, "stop")
 }
 
 func (d *Desk) withoutSecondMachine() error {
@@ -106,13 +147,26 @@ func (d *Desk) withoutSecondMachine() error {
 	return d.Exception("a second machine shows the same words", "there is none in the room", "the draft was reviewed on this laptop alone")
 }
 
-func (d *Desk) digestFacts() []Fact { return digestFacts(d.state.Draft.Digest) }
+func (d *Desk) digestFacts() []Fact { return digestFacts(ofSigned, d.state.Draft.Digest) }
 
-// digestFacts shows a digest in hex with its words.
-func digestFacts(digest string) []Fact {
+// A root has two digests: the signed part's, which stays the same when signatures
+// are added and is compared before signing, and the file's, which sha256sum shows
+// and which is announced. None is shown without saying which it is.
+const (
+	ofSigned = "of what is signed"
+	ofFile   = "of the file"
+)
+
+// digitFacts shows a SHA-256 in hex, and what it is of.
+func digitFacts(of, digest string) []Fact {
+	return []Fact{{"SHA-256", of}, {"Digits", grouped(digest)}}
+}
+
+// digestFacts shows a SHA-256 in hex with its words, and what it is of.
+func digestFacts(of, digest string) []Fact {
 	raw, _ := hex.DecodeString(digest)
 	words := keys.Words(raw)
-	facts := []Fact{{"SHA-256", grouped(digest)}}
+	facts := digitFacts(of, digest)
 	for row := 0; row < len(words); row += 4 {
 		facts = append(facts, Fact{fmt.Sprintf("Words %d to %d", row+1, row+4), strings.Join(words[row:row+4], "  ")})
 	}
@@ -253,21 +307,34 @@ func askWords(ctx context.Context, a Attendant, p Prompt, digest string, second 
 	}
 	p.Final, p.Question = true, "To sign, type "+which+" of the draft:"
 	if second {
-		p.Facts = append([]Fact{{"SHA-256", grouped(digest)}}, p.Facts...)
+		p.Facts = append(digitFacts(ofSigned, digest), p.Facts...)
 		p.Text = []string{"A signature cannot be taken back. Read the words where you compared them, such as on the second machine, not from this screen."}
 	} else {
-		p.Facts = append(p.Facts, digestFacts(digest)...)
+		p.Facts = append(p.Facts, digestFacts(ofSigned, digest)...)
 		p.Text = []string{"A signature cannot be taken back. Nothing else shows the words: read them from this screen."}
 	}
 	return a.Type(ctx, p, words)
 }
 
+// The answers of askSecond.
+const (
+	wordsSame   = "yes"
+	wordsUnseen = "no"
+	wordsDiffer = "differ"
+)
+
 // askSecond asks whether something else than this laptop shows the same words;
-// how to make it do so, and what no means, p and no say.
-func askSecond(ctx context.Context, a Attendant, p Prompt, yes, no string) (bool, error) {
+// how to make it do so, and what no means, p and no say. Where that has shown
+// other words before, there is no going on without, and a script, which takes the
+// first answer, stops.
+func askSecond(ctx context.Context, a Attendant, differed bool, p Prompt, yes, no string) (string, error) {
 	p.Final, p.Text = true, []string{"One laptop can lie. " + strings.Join(p.Text, " ")}
-	answer, err := a.Choose(ctx, p, []Choice{{"yes", yes}, {"no", no}})
-	return answer == "yes", err
+	choices := []Choice{{wordsSame, yes}, {wordsUnseen, no}, {wordsDiffer, "They differ: stop"}}
+	if differed {
+		p.Text = append([]string{"ATTENTION: it was said before that they differ. Go on only once you know why, and with a machine that shows the same words."}, p.Text...)
+		choices = []Choice{choices[2], choices[0]}
+	}
+	return a.Choose(ctx, p, choices)
 }
 
 // twoWords chooses two of a digest's words, and says which: "words 3 and 17".

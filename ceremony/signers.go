@@ -140,7 +140,7 @@ func (s *State) CountFacts() []Fact {
 		facts = append(facts, Fact{"Can help", strings.Join(help, ", ")})
 	}
 	for _, r := range s.rivals() {
-		facts = append(facts, Fact{"Another root", fmt.Sprintf("%s signed %.8s", listed(s.calledBy(r.By)), r.Digest)})
+		facts = append(facts, Fact{"Another root", fmt.Sprintf("%s signed one; SHA-256 of what is signed: %.8s...", listed(s.calledBy(r.By)), r.Digest)})
 	}
 	return facts
 }
@@ -225,7 +225,7 @@ func (s *State) maySign(h *HolderState) error {
 		return fmt.Errorf("%s has signed, or may have, an abandoned draft of version %d in an earlier ceremony, and nobody signs two drafts of one version", h.Holder.Name, s.Plan.Version)
 	}
 	if r := s.rivalOf(h); r != nil {
-		return fmt.Errorf("%s has signed another root of version %d, %.8s, and nobody signs two roots of one version", h.Holder.Name, s.Plan.Version, r.Digest)
+		return fmt.Errorf("%s has signed another root of version %d (SHA-256 of what is signed: %.8s...), and nobody signs two roots of one version", h.Holder.Name, s.Plan.Version, r.Digest)
 	}
 	switch digest := s.signedDigest(h); {
 	case digest == "":

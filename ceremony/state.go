@@ -50,6 +50,7 @@ type State struct {
 	signatures []*SignatureMade  // all of them, those of abandoned drafts too
 	heads      []string          // heads[n] is the hash of line n; heads[0] of the empty log
 	previous   string            // type of the newest event
+	differed   []string          // digests of drafts of which a second machine showed other words
 }
 
 // HolderState is one holder's part of it.
@@ -161,6 +162,7 @@ var rules = map[string]rule{
 	TypeHandedOver:        {(*State).handedOver, nil},
 	TypeDraftMade:         {(*State).draftMade, nil},
 	TypeDraftReviewed:     {(*State).draftReviewed, nil},
+	TypeDraftDiffers:      {(*State).draftDiffers, nil},
 	TypeDraftResumed:      {(*State).draftResumed, nil},
 	TypeDraftAbandoned:    {(*State).draftAbandoned, nil},
 	TypeTokenShown:        {(*State).tokenShown, trustedKeys},
@@ -659,8 +661,29 @@ func (s *State) draftReviewed(e transcript.Event) error {
 	if s.Draft == nil || s.Draft.Digest != data.Digest {
 		return errors.New("that is not the live draft")
 	}
+	if s.differs() && !data.SecondMachine {
+		return errors.New("a second machine showed other words, and none has shown the same ones since")
+	}
 	s.Reviewed = &data
 	return nil
+}
+
+func (s *State) draftDiffers(e transcript.Event) error {
+	var data DraftDiffers
+	if err := read(e, &data); err != nil {
+		return err
+	}
+	if s.Draft == nil || s.Draft.Digest != data.Digest || s.Reviewed != nil {
+		return errors.New("that is not the live draft, or it was reviewed")
+	}
+	s.differed = append(slices.Clip(s.differed), data.Digest)
+	return nil
+}
+
+// differs tells whether a second machine showed other words of the live draft, and
+// none has shown the same ones since.
+func (s *State) differs() bool {
+	return s.Draft != nil && s.Reviewed == nil && slices.Contains(s.differed, s.Draft.Digest)
 }
 
 func (s *State) signatureIntended(e transcript.Event) error {

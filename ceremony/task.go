@@ -242,6 +242,9 @@ func (d *Desk) reviewTask() Task {
 	if lost := s.tooFew(""); len(lost) > 0 {
 		t.block("too few are left to open the backups of " + listed(lost) + ": take the task Start a holder over for them")
 	}
+	if t.State == Ready && s.differs() {
+		t.Reason = "a second machine showed other words"
+	}
 	return t
 }
 
@@ -273,7 +276,9 @@ func (d *Desk) signTask(h *HolderState) Task {
 func (d *Desk) publishTask() Task {
 	s := d.state
 	t := Task{ID: "publish", Title: "Verify and publish", State: doneIf(s.Published != nil), do: d.publish}
-	if !s.Enough() {
+	if s.differs() {
+		t.block("waits for the review: a second machine showed other words")
+	} else if !s.Enough() {
 		t.block(s.tooFewText())
 	} else if err := s.abandonedOpen(); err != nil {
 		t.block(oneLine(err.Error()))
@@ -398,7 +403,7 @@ func (d *Desk) Status() []string {
 		lines = append(lines, "finished: the root is in "+d.state.Published.File.Name)
 	case d.state.HandedOver != nil:
 		lines = append(lines, "finished: what the ceremony collects is "+d.state.HandedOver.File.Name)
-		for _, fact := range digestFacts(d.state.HandedOver.File.SHA256) {
+		for _, fact := range digestFacts(ofFile, d.state.HandedOver.File.SHA256) {
 			lines = append(lines, "  "+fact.Label+": "+fact.Value)
 		}
 	case ok:

@@ -346,10 +346,10 @@ func (r *Resolved) trustedLines(now time.Time) []string {
 	first, last, root := r.Trusted.Versions[0], r.Trusted.newest(), r.TrustedRoot()
 	lines := []string{"", "trusted root:",
 		fmt.Sprintf("  versions %d to %d were verified, each by the one before", first.Version, last.Version),
-		fmt.Sprintf("  version %d is taken on trust; its SHA-256 is %s", first.Version, grouped(first.SHA256))}
+		fmt.Sprintf("  version %d is taken on trust; the SHA-256 of its file is %s", first.Version, grouped(first.SHA256))}
 	if first == last {
 		lines[2] = fmt.Sprintf("  version %d alone was given, and is taken on trust", first.Version)
-		lines[3] = "  its SHA-256 is " + grouped(first.SHA256)
+		lines[3] = "  the SHA-256 of its file is " + grouped(first.SHA256)
 	}
 	if !root.Expires.After(now) {
 		lines = append(lines, fmt.Sprintf("  version %d expired on %s: clients refuse updates until they have the next one", last.Version, stamp(root.Expires)))

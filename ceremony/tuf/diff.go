@@ -21,7 +21,7 @@ func (c Change) String() string { return c.Text }
 // makes it the description of a first one. What is seen at "at" is how far the
 // expiry is away. Names are holders' names by key id. Version and expiry are
 // always in it, what is the same at the end; two roots that differ in any signed
-// byte differ in another change too.
+// byte differ in another change too. That no root key stays is said first.
 func Diff(old, new *Root, at time.Time, names map[string]string) []Change {
 	d := &difference{at: at, names: names}
 	if old == nil {
@@ -31,6 +31,7 @@ func Diff(old, new *Root, at time.Time, names map[string]string) []Change {
 		d.add("consistent_snapshot", "consistent_snapshot %s", new.consistency())
 		old = &Root{}
 	} else {
+		d.replaced(old, new)
 		d.head(old, new)
 	}
 	d.keys(old, new)
@@ -72,6 +73,21 @@ func (d *difference) cut(start int, what, where, format string) {
 	if list, more := few(d.changes[start:]); more > 0 {
 		d.changes = d.changes[:start+len(list)]
 		d.add(what, "%s"+format, where, more)
+	}
+}
+
+// replaced says loudly where no root key of the old root is one of the new root,
+// by value: then whoever made the new one need not have been among the old.
+func (d *difference) replaced(old, new *Root) {
+	stays := map[string]bool{}
+	for _, id := range new.Roles[RoleRoot].KeyIDs {
+		if key, ok := new.Key(id); ok {
+			stays[key.Value()] = true
+		}
+	}
+	ids := old.Roles[RoleRoot].KeyIDs
+	if !slices.ContainsFunc(ids, func(id string) bool { key, ok := old.Key(id); return ok && stays[key.Value()] }) {
+		d.add("role", "ATTENTION: NO ROOT KEY OF VERSION %d STAYS: all %d are replaced", old.Version, len(ids))
 	}
 }
 

@@ -73,6 +73,51 @@ unknown field added: x-note: "\u001b[2J"`, gone.ID, gone.ID, came.ID, came.ID)
 	}
 }
 
+// That no root key stays is said first, and decided by the keys themselves: not
+// by their ids, and not by what else the root holds.
+func TestDiffSaysThatNoRootKeyStays(t *testing.T) {
+	old, holders := newRoot(3, 2)
+	strangers := func(n int) *Root {
+		next := old.Next()
+		role := next.Roles[RoleRoot]
+		for i := range n {
+			next.Keys[i] = make25519(30 + i).key
+			role.KeyIDs[i] = next.Keys[i].ID
+		}
+		next.Roles[RoleRoot] = role
+		return next
+	}
+	renamed := strangers(3)
+	renamed.Keys[2] = holders[2].key
+	renamed.Keys[2].ID = "another id"
+	role := renamed.Roles[RoleRoot]
+	role.KeyIDs[2] = "another id"
+	renamed.Roles[RoleRoot] = role
+	sameIDs := old.Next()
+	for i := range 3 {
+		sameIDs.Keys[i] = make25519(30 + i).key
+		sameIDs.Keys[i].ID = holders[i].key.ID
+	}
+	moved := strangers(3)
+	moved.Keys = append(moved.Keys, holders[0].key)
+	moved.Roles[RoleTimestamp] = Role{KeyIDs: []string{holders[0].key.ID}, Threshold: 1}
+	for name, c := range map[string]struct {
+		next *Root
+		loud bool
+	}{
+		"the same": {old.Next(), false}, "one stays": {strangers(2), false}, "one stays under another id": {renamed, false},
+		"none stays": {strangers(3), true}, "others under the same ids": {sameIDs, true}, "one stays in another role alone": {moved, true},
+	} {
+		text := texts(Diff(old, c.next, expiry.AddDate(-1, 0, 0), nil))
+		if got := strings.HasPrefix(text, "ATTENTION: NO ROOT KEY OF VERSION 1 STAYS: all 3 are replaced\n"); got != c.loud || strings.Contains(text, "ATTENTION") != c.loud {
+			t.Errorf("%s: %s", name, text)
+		}
+	}
+	if text := texts(Diff(nil, old, expiry, nil)); strings.Contains(text, "ATTENTION") {
+		t.Errorf("a first root: %s", text)
+	}
+}
+
 func TestDiffOfKeys(t *testing.T) {
 	text := signedText(nil)
 	parse := func(s string) *Root { return must(Parse([]byte(`{"signatures":[],"signed":` + s + `}`))).Root }

@@ -297,7 +297,7 @@ func rootCollected(file string, root *ceremony.CollectedRoot) error {
 		draft += ", which was abandoned"
 	}
 	if root.Rival {
-		draft = fmt.Sprintf("ANOTHER ROOT v%d, SHA-256 %s", root.Version, root.Digest)
+		draft = fmt.Sprintf("ANOTHER ROOT v%d; SHA-256 of what is signed: %s", root.Version, root.Digest)
 	}
 	lines := []string{file + ": " + draft}
 	wrong := 0

@@ -36,14 +36,7 @@ func chain(args []string, out *bufio.Writer) error {
 	rehearsal := flags.Bool("rehearsal", false, "")
 	asJSON := flags.Bool("json", false, "")
 	anchor := ""
-	flags.Func("trusted-sha256", "", func(s string) error {
-		sum, err := hex.DecodeString(strings.Join(strings.Fields(s), ""))
-		if err != nil || len(sum) != 32 {
-			return errors.New("a SHA-256 has 64 hex digits")
-		}
-		anchor = hex.EncodeToString(sum)
-		return nil
-	})
+	flags.Func("trusted-sha256", "", sumFlag(&anchor))
 	names, help, err := operands(flags, args)
 	switch {
 	case help:
@@ -101,8 +94,10 @@ func (v *verdict) walk(names []string, anchor string, rehearsal bool, show func(
 		file := files[i]
 		if i == 0 {
 			v.first, v.SHA256, v.anchored = step.Version, step.SHA256, anchor != ""
-			if anchor != "" && step.SHA256 != "" && step.SHA256 != anchor {
-				return fmt.Errorf("%s: its SHA-256 is %s, not the trusted %s\nhint: the first file must be the very root that the trusted digest was published for", file.Name, step.SHA256, anchor)
+			if anchor != "" && step.SHA256 != "" {
+				if err := anchored(file.Name, step.SHA256, anchor, c.Last()); err != nil {
+					return err
+				}
 			}
 			v.Trusted = anchor != "" && step.SHA256 == anchor
 		}
@@ -126,6 +121,30 @@ func (v *verdict) walk(names []string, anchor string, rehearsal bool, show func(
 		return unreadable
 	}
 	return c.End(v.At)
+}
+
+// sumFlag is a SHA-256 in hex, with spaces or without.
+func sumFlag(sum *string) func(string) error {
+	return func(s string) error {
+		raw, err := hex.DecodeString(strings.Join(strings.Fields(s), ""))
+		if err != nil || len(raw) != 32 {
+			return errors.New("a SHA-256 has 64 hex digits")
+		}
+		*sum = hex.EncodeToString(raw)
+		return nil
+	}
+}
+
+// anchored returns an error where sum, the SHA-256 of a root file, is not the
+// trusted one. The file may be nil, if it is not good.
+func anchored(name, sum, trusted string, file *tuf.File) error {
+	switch {
+	case sum == trusted:
+		return nil
+	case file != nil && fmt.Sprintf("%x", file.Digest()) == trusted:
+		return fmt.Errorf("%s: what was given as the trusted SHA-256 is that of what is signed in it, not that of the file\nhint: the file's is the one that is announced: WORDS.txt has it in digits and words, and SHA256SUMS lists it", name)
+	}
+	return fmt.Errorf("%s: the SHA-256 of the file is %s, not the trusted %s\nhint: it must be the very root file that the trusted digest was published for", name, sum, trusted)
 }
 
 // list resolves the operands to files, in the order of the chain.
@@ -176,9 +195,9 @@ func (v *verdict) print(out *bufio.Writer, err error) {
 		how := "taken on trust: compare this SHA-256 of its file with one from elsewhere"
 		switch {
 		case v.Trusted:
-			how = "the trusted one; SHA-256"
+			how = "the trusted one; the SHA-256 of its file"
 		case v.anchored:
-			how = "NOT the trusted one; its SHA-256"
+			how = "NOT the trusted one; the SHA-256 of its file"
 		}
 		fmt.Fprintf(out, "the first root is %s\n", how)
 		printDigest(out, sum)

@@ -2,6 +2,8 @@ package main
 
 import (
 	"bufio"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"flag"
 	"fmt"
@@ -15,6 +17,8 @@ func draft(args []string, out *bufio.Writer) error {
 	flags := flag.NewFlagSet("draft", flag.ContinueOnError)
 	flags.Func("at", "", timeFlag(&at))
 	previous := flags.String("previous", "", "")
+	trusted := ""
+	flags.Func("trusted-sha256", "", sumFlag(&trusted))
 	rehearsal := flags.Bool("rehearsal", false, "")
 	names, help, err := operands(flags, args)
 	switch {
@@ -25,38 +29,69 @@ func draft(args []string, out *bufio.Writer) error {
 		return err
 	case len(names) != 1:
 		return usageError{fmt.Errorf("draft needs one file, not %d\nhint: rootverify draft --help", len(names))}
+	case trusted != "" && *previous == "":
+		return usageError{errors.New("--trusted-sha256 goes with --previous, and is of the file that that names\nhint: rootverify draft --help")}
 	}
-	file, err := load(names[0], *rehearsal)
+	file, _, err := load(names[0], *rehearsal)
 	if err != nil {
 		return err
 	}
-	var before *tuf.File
+	var before *inForce
 	if *previous != "" {
-		if before, err = load(*previous, *rehearsal); err != nil {
+		if before, err = loadPrevious(*previous, trusted, *rehearsal); err != nil {
 			return err
 		}
 	}
 	return showDraft(out, names[0], file, before, at)
 }
 
-func load(name string, rehearsal bool) (*tuf.File, error) {
-	data, err := read(name)
+// inForce is the root that a draft is compared with.
+type inForce struct {
+	name    string
+	file    *tuf.File
+	sum     [32]byte // SHA-256 of the file
+	vouched bool     // it is the one whose SHA-256 was given
+}
+
+// loadPrevious reads the root that a draft is compared with. It is one at all only
+// with its own threshold of signatures; whose it is, they do not say.
+func loadPrevious(name, trusted string, rehearsal bool) (*inForce, error) {
+	file, sum, err := load(name, rehearsal)
 	if err != nil {
 		return nil, err
+	}
+	if report := file.Report(file.Root); !report.Good() {
+		return nil, fmt.Errorf("%s: it is not signed by enough of its own keys: %s\nhint: name the root in force, as it was published; the draft was not looked at", name, report.Text(nil))
+	}
+	if trusted == "" {
+		return &inForce{name, file, sum, false}, nil
+	}
+	return &inForce{name, file, sum, true}, anchored(name, hex.EncodeToString(sum[:]), trusted, file)
+}
+
+// load reads a root, and returns the SHA-256 of its file too.
+func load(name string, rehearsal bool) (*tuf.File, [32]byte, error) {
+	data, err := read(name)
+	if err != nil {
+		return nil, [32]byte{}, err
 	}
 	file, err := tuf.Parse(data)
 	if err == nil && file.Root.Rehearsal() && !rehearsal {
 		err = errRehearsal
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
+		return nil, [32]byte{}, fmt.Errorf("%s: %w", name, err)
 	}
-	return file, nil
+	return file, sha256.Sum256(data), nil
 }
 
+// An unvouchedError says that a draft was compared with a root that may be
+// anybody's: exit code 3.
+type unvouchedError struct{ error }
+
 // showDraft writes what the draft says and changes, then its digest. The error
-// says why nobody should sign it.
-func showDraft(out *bufio.Writer, name string, file, before *tuf.File, at time.Time) error {
+// says why nobody should sign it, or that nobody has vouched for the root before.
+func showDraft(out *bufio.Writer, name string, file *tuf.File, before *inForce, at time.Time) error {
 	fmt.Fprintln(out, "What it says:")
 	lines := tuf.Show(file, at, nil)
 	for _, line := range lines {
@@ -68,15 +103,24 @@ func showDraft(out *bufio.Writer, name string, file, before *tuf.File, at time.T
 		fmt.Fprintf(out, "What it changes is not known: version %d is shown without the one before it (--previous)\n", file.Root.Version)
 	}
 	if before != nil {
-		fmt.Fprintln(out, "What it changes:")
-		for _, change := range tuf.Diff(before.Root, file.Root, at, nil) {
+		root := before.file.Root
+		if before.vouched {
+			fmt.Fprintln(out, "What it changes:")
+		} else {
+			fmt.Fprintln(out, "What it changes, compared with a root that nobody has vouched for on this machine:")
+		}
+		for _, change := range tuf.Diff(root, file.Root, at, nil) {
 			fmt.Fprintf(out, "  %s\n", change)
 		}
-		old = append(old, before.Root)
-		fmt.Fprintf(out, "Signatures for version %d: %s\n", before.Root.Version, file.Report(before.Root).Text(nil))
-		problem = wrong(file, before.Root)
-		if file.Root.Version != before.Root.Version+1 {
-			problem = fmt.Errorf("version %d cannot follow version %d", file.Root.Version, before.Root.Version)
+		if !before.vouched {
+			fmt.Fprintf(out, "SHA-256 of the file %s, which nobody has vouched for on this machine:\n", tuf.Clean(before.name))
+			printDigest(out, before.sum[:])
+		}
+		old = append(old, root)
+		fmt.Fprintf(out, "Signatures for version %d: %s\n", root.Version, file.Report(root).Text(nil))
+		problem = wrong(file, root)
+		if file.Root.Version != root.Version+1 {
+			problem = fmt.Errorf("version %d cannot follow version %d", file.Root.Version, root.Version)
 		}
 	}
 	if err := file.Root.Check(old...); err != nil {
@@ -102,6 +146,9 @@ func showDraft(out *bufio.Writer, name string, file, before *tuf.File, at time.T
 	digest := file.Digest()
 	fmt.Fprintln(out, "SHA-256 of what is signed:")
 	printDigest(out, digest[:])
+	if before != nil && !before.vouched {
+		return unvouchedError{fmt.Errorf("%s: compared with %s, and nobody has vouched for that on this machine\nhint: give --trusted-sha256 the SHA-256 of that file, known from elsewhere than this draft; or compare its words, above, with those that were announced", name, before.name)}
+	}
 	return nil
 }
 

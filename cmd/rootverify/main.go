@@ -19,25 +19,27 @@ import (
 
 const usage = `Usage:
     rootverify chain FILE|DIR... [--trusted-sha256 HEX] [--at TIME] [--rehearsal] [--json]
-    rootverify draft FILE [--previous FILE] [--at TIME] [--rehearsal]
+    rootverify draft FILE [--previous FILE [--trusted-sha256 HEX]] [--at TIME] [--rehearsal]
 
 chain verifies root metadata from the first file on: each version is signed by
 the threshold of the one before and by its own, and the last has not expired.
 draft shows what a root that is about to be signed says and changes.
 
-Exit codes: 0 good, 1 not good, 2 wrong usage.
+Exit codes: 0 good, 1 not good, 2 wrong usage, 3 a draft that was compared with
+a root that nobody has vouched for.
 
 Example:
     $ rootverify chain --trusted-sha256 5f2c...e1 publish/
-    $ rootverify draft --previous 4.root.json draft.json
+    $ rootverify draft --previous 4.root.json --trusted-sha256 93a0...7b draft.json
 `
 
 const chainUsage = `Usage:
     rootverify chain FILE|DIR... [--trusted-sha256 HEX] [--at TIME] [--rehearsal] [--json]
 
 Options:
-    --trusted-sha256 HEX  The SHA-256 of the first root file, known from elsewhere.
-                          Without it the first root is taken on trust.
+    --trusted-sha256 HEX  The SHA-256 of the first root file, known from elsewhere:
+                          what sha256sum says, not that of what is signed. Without
+                          it the first root is taken on trust.
     --at TIME             Judge the expiry at TIME (RFC 3339) instead of now.
     --rehearsal           Accept roots that were made in a rehearsal.
     --json                Write the result as JSON.
@@ -49,18 +51,22 @@ Example:
 `
 
 const draftUsage = `Usage:
-    rootverify draft FILE [--previous FILE] [--at TIME] [--rehearsal]
+    rootverify draft FILE [--previous FILE [--trusted-sha256 HEX]] [--at TIME] [--rehearsal]
 
 Options:
-    --previous FILE  The root in force: show what changes, and whether the
-                     version follows. Without it FILE is shown as a first root.
-    --at TIME        Count days from TIME (RFC 3339) instead of from now.
-    --rehearsal      Accept a root that was made in a rehearsal.
+    --previous FILE       The root in force, with its signatures: show what changes,
+                          and whether the version follows. Without it FILE is shown
+                          as a first root.
+    --trusted-sha256 HEX  The SHA-256 of that file (what sha256sum says), known from
+                          elsewhere than the draft. Without it nobody has vouched
+                          for that file on this machine, and the exit code is 3.
+    --at TIME             Count days from TIME (RFC 3339) instead of from now.
+    --rehearsal           Accept a root that was made in a rehearsal.
 
 Compare the digest and its words at the end with those on the other machine.
 
 Example:
-    $ rootverify draft --previous 4.root.json draft.json
+    $ rootverify draft --previous 4.root.json --trusted-sha256 93a0...7b draft.json
 `
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
@@ -85,8 +91,11 @@ func run(args []string, stdout, stderr io.Writer) int {
 		}
 		fmt.Fprintln(stderr, line)
 	}
-	if errors.As(err, new(usageError)) {
+	switch {
+	case errors.As(err, new(usageError)):
 		return 2
+	case errors.As(err, new(unvouchedError)):
+		return 3
 	}
 	return 1
 }
