@@ -288,8 +288,8 @@ func checkSigned(t testing.TB, dir string, want int) *ceremony.State {
 			made++
 		}
 	}
-	if made != want || state.Closed == nil {
-		t.Errorf("%d signatures, want %d; closed: %v", made, want, state.Closed != nil)
+	if made != want || !state.Finished() {
+		t.Errorf("%d signatures, want %d; closed: %v, finished: %v", made, want, state.Closed != nil, state.Finished())
 	}
 	return state
 }
@@ -551,7 +551,7 @@ func TestLeftDuringTheTouch(t *testing.T) {
 func TestTasksInAnotherOrder(t *testing.T) {
 	s, desk := opened(t)
 	for _, id := range []string{"preflight", "agree", "enrol emil", "enrol chen", "enrol alice", "enrol dana", "enrol bruno", "review",
-		"sign dana", "sign bruno", "sign emil", "publish", "sign alice", "seal", "heads", "sums"} {
+		"sign dana", "sign bruno", "sign emil", "publish", "sign alice", "seal", "heads", "sums", "carry"} {
 		for _, task := range desk.Tasks() {
 			if task.State != ceremony.Blocked {
 				continue
@@ -581,7 +581,8 @@ func TestFoldRefusesWhatDoesNotFit(t *testing.T) {
 	}
 	desk.Close()
 	all := events(t, s.dir)
-	free := map[string]bool{ceremony.TypeNote: true, ceremony.TypePreflight: true, ceremony.TypeHeadSigned: true, ceremony.TypeContinued: true, ceremony.TypeClosed: true}
+	free := map[string]bool{ceremony.TypeNote: true, ceremony.TypePreflight: true, ceremony.TypeHeadSigned: true, ceremony.TypeContinued: true, ceremony.TypeClosed: true,
+		ceremony.TypeCarryIntended: true, ceremony.TypeCarried: true} // to more media, or to fewer
 	for i, e := range all {
 		changed := append([]transcript.Event{}, all...)
 		for old, new := range map[string]string{

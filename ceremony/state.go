@@ -44,6 +44,10 @@ type State struct {
 
 	HeadsWaived bool // nobody could sign the sealed log
 
+	Carried    []Carried // the media that have the closed ceremony, in order
+	NotCarried bool      // it ends on fewer
+	carrying   map[int64]CarryIntended
+
 	resumed    map[string]string // who may have signed the live draft elsewhere, when it was abandoned before
 	signatures []*SignatureMade  // all of them, those of abandoned drafts too
 	heads      []string          // heads[n] is the hash of line n; heads[0] of the empty log
@@ -158,6 +162,9 @@ var applied = map[string]func(*State, transcript.Event) error{
 	TypeRootPublished:     (*State).rootPublished,
 	TypeSealed:            (*State).sealed,
 	TypeClosed:            (*State).closed,
+	TypeCarryIntended:     (*State).carryIntended,
+	TypeCarried:           (*State).carried,
+	TypeNotCarried:        (*State).notCarried,
 }
 
 func (s *State) apply(e transcript.Event) error {
