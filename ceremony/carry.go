@@ -17,13 +17,6 @@ import (
 // publicNeeded is on how many media what is published leaves the room.
 const publicNeeded = 1
 
-// Carried is a medium that has a closed ceremony, and was read back.
-type Carried struct {
-	Medium   string // folder it was mounted in
-	MediumID string
-	Public   bool // it has what is published, and nothing else
-}
-
 // carryTask takes the closed ceremony from the one disk that it lies on.
 func (d *Desk) carryTask() Task {
 	s := d.state
@@ -103,15 +96,14 @@ func (d *Desk) closedCargo() (cargo, error) {
 	}
 	c := cargo{prompts: "carry", number: len(private) + 1, what: "the closed ceremony", goes: "all that the log vouches for, and the log", has: private}
 	c.ask = Message{Title: fmt.Sprintf("Carry the closed ceremony: medium %d of %d", c.number, mediaNeeded),
-		Text: []string{"The signatures, the root and the end of the log lie on this disk alone. Two media get the whole ceremony; they are kept in safes, and go to no machine with a network."}}
+		Text: []string{"The signatures, the root and the end of the log lie on this disk alone. Two media get the whole ceremony. They go to safes, and to no machine with a network."}}
 	if s.Plan.Backup != nil {
-		c.ask.Text = append(c.ask.Text, "The backups go with it, as age files that nobody opens without a quorum. Take the media that have the backups already, or others.")
+		c.ask.Text = append(c.ask.Text, "The backups go with it, sealed as they are. Take the media that have the backups already, or others.")
 	} else {
 		c.ask.Text = append(c.ask.Text, "It has names and serial numbers, and no secret.")
 	}
-	if len(left) > 0 {
-		c.ask.Text = append(c.ask.Text, "The log knows nothing of these files, so they stay behind: copy by hand what is to be kept, and no secret.")
-		c.ask.Lines = left
+	if len(left) > 0 && c.number == 1 {
+		c.ask.Text = append(c.ask.Text, fmt.Sprintf("Not in the log, and left behind: %s. Copy what is to be kept by hand, and no secret.", counted(left, "and", "files")))
 	}
 	return c, nil
 }
@@ -349,7 +341,7 @@ func (s *State) carried(e transcript.Event) error {
 	if list, err := hex.DecodeString(data.List); !open || has || intended.MediumID != data.MediumID || err != nil || len(list) != 32 {
 		return errors.New("nothing like it was intended, or the medium has it already")
 	}
-	s.Carried = append(s.Carried, Carried{intended.Medium, intended.MediumID, intended.Public})
+	s.Carried = append(s.Carried, intended)
 	return nil
 }
 

@@ -518,7 +518,7 @@ func TestBlockedPIN(t *testing.T) {
 			delete(others.Answers, "heads.who")
 		}
 	}
-	for _, id := range []string{"sign bruno", "sign chen", "sign dana", "publish", "sign emil", "seal", "heads", "sums"} {
+	for _, id := range []string{"sign bruno", "sign chen", "sign dana", "publish", "sign emil", "seal", "heads", "sums", "carry"} {
 		others.Answers["heads.who"] = "bruno"
 		if err := desk.Run(t.Context(), id, others); err != nil {
 			t.Errorf("%s: %v", id, err)

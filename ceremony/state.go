@@ -44,8 +44,8 @@ type State struct {
 
 	HeadsWaived bool // nobody could sign the sealed log
 
-	Carried    []Carried // the media that have the closed ceremony, in order
-	NotCarried bool      // it ends on fewer
+	Carried    []CarryIntended // those that were read back, in order
+	NotCarried bool            // the ceremony ends on fewer media
 	carrying   map[int64]CarryIntended
 
 	resumed    map[string]string // who may have signed the live draft elsewhere, when it was abandoned before
