@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path"
 	"path/filepath"
 	"slices"
@@ -86,9 +87,7 @@ func (d *Desk) closedCargo() (cargo, error) {
 	private := s.carriedTo(false)
 	if len(private) >= mediaNeeded {
 		return cargo{prompts: "carry", number: mediaNeeded + 1, what: "what is published", goes: "what is published", has: s.carriedTo(true), public: true,
-			ask: Message{Title: "Carry what is published", Facts: []Fact{{"Goes there", PublishDir + "/"}},
-				Text: []string{"One more medium gets what is published, and nothing else: it goes to those who put the root where clients look.",
-					"They plug it into machines with a network. So it must be a medium that has nothing else of a ceremony."}}}, nil
+			ask: Message{Title: "Carry what is published", Text: []string{"One more medium gets " + PublishDir + "/ alone, for those who put the root where clients look. It goes to machines with a network, so it must have nothing else of a ceremony."}}}, nil
 	}
 	left, err := d.notCarried()
 	if err != nil {
@@ -241,39 +240,45 @@ func (d *Desk) withoutCarrying(ctx context.Context, a Attendant) error {
 }
 
 // label is what is written on a medium that was carried to, and where it goes.
-// people tell media apart by the first digits of their ids.
 func (s *State) label(n int) (label, place string) {
 	c := s.Carried[n]
-	name := fmt.Sprintf("%s, root v%d, medium %.8s", s.Plan.Name, s.Plan.Version, c.MediumID)
-	if s.Begun.Rehearsal {
-		name = "REHEARSAL, " + name
-	}
 	if c.Public {
-		return "PUBLISH: " + name, "those who put the root where clients look"
+		return "PUBLISH: " + s.labelled(c.MediumID), "those who put the root where clients look"
 	}
-	before := 0
-	for _, other := range s.Carried[:n] {
-		if !other.Public {
-			before++
-		}
+	if slices.ContainsFunc(s.Carried[:n], func(before CarryIntended) bool { return !before.Public }) {
+		return "KEEP OFFLINE: " + s.labelled(c.MediumID), "another safe, at another site"
 	}
-	if before == 0 {
-		return "KEEP OFFLINE: " + name, "a safe"
-	}
-	return "KEEP OFFLINE: " + name, "another safe, at another site"
+	return "KEEP OFFLINE: " + s.labelled(c.MediumID), "a safe"
 }
 
-// Labels says what stands on the media of a closed ceremony, and where they go.
+// labelled is what all labels say: people tell media apart by the first digits of
+// their ids.
+func (s *State) labelled(id string) string {
+	name := fmt.Sprintf("%s, root v%d, medium %.8s", s.Plan.Name, s.Plan.Version, id)
+	if s.Begun.Rehearsal {
+		return "REHEARSAL, " + name
+	}
+	return name
+}
+
+// Labels says what stands on the media of a closed ceremony, and where they go:
+// those that were carried to, those that have the backups alone, and those of
+// which nobody knows what they have.
 func (s *State) Labels() []string {
 	var lines []string
-	for n := range s.Carried {
+	known := map[string]bool{}
+	for n, c := range s.Carried {
 		label, place := s.label(n)
-		lines = append(lines, label+": to "+place)
+		lines, known[c.MediumID] = append(lines, label+": to "+place), true
 	}
-	kept := s.carriedTo(false)
 	for _, id := range s.mediaInOrder() {
-		if kept[id] == "" {
-			lines = append(lines, fmt.Sprintf("KEEP OFFLINE: backups of %s, root v%d, medium %.8s: to a safe (it has nothing after the copying of the backups)", s.Plan.Name, s.Plan.Version, id))
+		if !known[id] {
+			lines, known[id] = append(lines, "KEEP OFFLINE: backups, "+s.labelled(id)+": to a safe (it has nothing after the copying of the backups)"), true
+		}
+	}
+	for _, seq := range slices.Sorted(maps.Keys(s.carrying)) {
+		if c := s.carrying[seq]; !known[c.MediumID] {
+			lines, known[c.MediumID] = append(lines, "NOT READ BACK: "+s.labelled(c.MediumID)+", was in "+c.Medium+": keep it offline, or destroy it"), true
 		}
 	}
 	return lines

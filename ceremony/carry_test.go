@@ -166,6 +166,17 @@ func TestLabels(t *testing.T) {
 	s, desk := beforeCarrying(t)
 	media := []string{t.TempDir(), t.TempDir(), t.TempDir()}
 	var labels, last []string
+	bad := t.TempDir()
+	err := desk.Run(t.Context(), "carry", &ceremony.Script{Answers: carryTo(bad), Say: func(m ceremony.Message) {
+		if strings.Contains(strings.Join(m.Text, " "), "take it out") {
+			if err := os.RemoveAll(s.carriedAt(bad)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}})
+	if err == nil {
+		t.Fatal("what is gone was read back")
+	}
 	a := &ceremony.Script{Answers: carryTo(media...), Say: func(m ceremony.Message) {
 		if strings.Contains(strings.Join(m.Text, " "), "take it out") && len(labels) != len(desk.State().Carried) {
 			t.Errorf("%q before it was read back", labels)
@@ -189,13 +200,26 @@ func TestLabels(t *testing.T) {
 	status := strings.Join(looked.Status(), "\n")
 	for n, want := range []string{": to a safe", ": to another safe, at another site", ": to those who put the root where clients look"} {
 		kind := map[bool]string{true: "PUBLISH: ", false: "KEEP OFFLINE: "}[n == 2]
-		if len(labels) != 3 || len(last) != 3 || !strings.HasPrefix(labels[n], kind) || !strings.HasSuffix(labels[n], "medium "+idOn(t, media[n])) || last[n] != labels[n]+want {
+		if len(labels) != 3 || len(last) != 4 || !strings.HasPrefix(labels[n], kind) || !strings.HasSuffix(labels[n], "medium "+idOn(t, media[n])) || last[n] != labels[n]+want {
 			t.Fatalf("medium %d: labels %q, at the end %q", n+1, labels, last)
 		}
 		if !strings.Contains(status, last[n]) {
 			t.Errorf("%q is not in the status:\n%s", last[n], status)
 		}
 	}
+	if !strings.HasPrefix(last[3], "NOT READ BACK: ") || !strings.Contains(last[3], "medium "+idOn(t, bad)+", was in "+bad) {
+		t.Errorf("of the medium that failed: %q", last[3])
+	}
+}
+
+// carriedAt is the folder on a medium that was carried to once.
+func (s *stage) carriedAt(medium string) string {
+	s.t.Helper()
+	folders, err := filepath.Glob(filepath.Join(medium, "root-*-*"))
+	if err != nil || len(folders) != 1 {
+		s.t.Fatalf("%q, %v", folders, err)
+	}
+	return folders[0]
 }
 
 // To end with fewer media than are needed is an exception with a reason, after
@@ -285,7 +309,7 @@ func TestCarriedWhatIsDamaged(t *testing.T) {
 // A medium that is kept offline never gets what is for machines with a network,
 // nor the other way round: be it this ceremony's, known by its id, or another's.
 func TestMediaAreKeptApart(t *testing.T) {
-	s, desk := newPair(t, 2).opened()
+	_, desk := newPair(t, 2).opened()
 	runTo(t, desk, "copies")
 	backups := []string{t.TempDir(), t.TempDir()}
 	runTasks(t, desk, &ceremony.Script{Answers: to(backups...)}, "copies")
@@ -339,7 +363,6 @@ func TestMediaAreKeptApart(t *testing.T) {
 	if len(under(t, third)) == 0 || desk.State().Carried[2].Medium != third {
 		t.Errorf("%+v", desk.State().Carried)
 	}
-	_ = s
 }
 
 // A ceremony that was closed by a version of this program that carried nothing
