@@ -5,11 +5,13 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"math"
 	"os"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -30,6 +32,14 @@ const mediaNeeded = 2
 const MediumFile = "root-backups.medium"
 
 var mediumForm = regexp.MustCompile(`^[0-9a-f]{32}$`)
+
+// The folders of copies on media begin so. What is to be published lies on media
+// of its own.
+const (
+	backupsFolder = "root-backups-"
+	closedFolder  = "root-ceremony-"
+	publishFolder = "root-publish-"
+)
 
 // MediaDir holds what stands for removable media in a rehearsal.
 const MediaDir = "rehearsal/media"
@@ -68,19 +78,36 @@ func (s *State) copiedEnough() bool {
 	return len(s.onMedia()) >= mediaNeeded || without != nil && without.List == digestOf(sumLines(s.copied(), ""))
 }
 
+// cargo is what goes to the next medium.
+type cargo struct {
+	prompts string            // their ids begin with it: "copies"
+	number  int               // of the medium
+	what    string            // "the backups"
+	goes    string            // the same and what goes with it
+	ask     Message           // what people read before they name the medium
+	has     map[string]string // the folders of media that have it already, by id of the medium
+	public  bool              // it goes to machines with a network
+}
+
+func (c cargo) prompt(name string) string { return fmt.Sprintf("%s.%s %d", c.prompts, name, c.number) }
+
 // copies writes the backups to removable media, has them taken out and put
 // back, and reads them again.
 func (d *Desk) copies(ctx context.Context, a Attendant) error {
 	for !d.state.copiedEnough() {
-		number := len(d.state.onMedia()) + 1
-		where, err := d.askMedium(ctx, a, number)
+		c := cargo{prompts: "copies", number: len(d.state.onMedia()) + 1, what: "the backups", goes: "the backups, and what another laptop needs to go on from here", has: d.state.onMedia()}
+		c.ask = Message{Title: fmt.Sprintf("Copy the backups: medium %d of %d", c.number, mediaNeeded),
+			Facts: []Fact{{"Files", fmt.Sprint(len(d.state.copied()))}},
+			Text: []string{"The backups must outlive this laptop. They are age files: whoever finds a stick can open none of them without a quorum.",
+				"Beside them goes the record of the ceremony as it is now, so that another laptop can restore from the stick: it has names and serial numbers, and no secret."}}
+		where, err := d.askMedium(ctx, a, c)
 		if err != nil {
 			return err
 		}
 		if where == noMedium {
 			return d.withoutMedia(ctx, a)
 		}
-		if err := d.copyTo(ctx, a, number, where); err != nil {
+		if err := d.copyTo(ctx, a, c, where); err != nil {
 			return err
 		}
 	}
@@ -88,28 +115,27 @@ func (d *Desk) copies(ctx context.Context, a Attendant) error {
 }
 
 // askMedium asks for the folder in which a medium is mounted.
-func (d *Desk) askMedium(ctx context.Context, a Attendant, number int) (string, error) {
-	title := fmt.Sprintf("Copy the backups: medium %d of %d", number, mediaNeeded)
-	how, err := a.Choose(ctx, Prompt{ID: fmt.Sprintf("copies.how %d", number), Message: Message{Title: title,
-		Facts: []Fact{{"Files", fmt.Sprint(len(d.state.copied()))}},
-		Text: []string{"The backups must outlive this laptop. They are age files: whoever finds a stick can open none of them without a quorum.",
-			"Beside them goes the record of the ceremony as it is now, so that another laptop can restore from the stick: it has names and serial numbers, and no secret."}},
-		Question: "What now?"}, []Choice{{"copy", "A medium is plugged in and mounted: copy to it"}, {"none", "Go on without (more) media, as an exception"}})
+func (d *Desk) askMedium(ctx context.Context, a Attendant, c cargo) (string, error) {
+	how, err := a.Choose(ctx, Prompt{ID: c.prompt("how"), Message: c.ask, Question: "What now?"},
+		[]Choice{{"copy", "A medium is plugged in and mounted: copy to it"}, {"none", "Go on without (more) media, as an exception"}})
 	if err != nil || how == "none" {
 		return noMedium, err
 	}
 	suggested := ""
 	question := "In which folder is it mounted?"
 	if d.state.Begun.Rehearsal {
-		suggested = filepath.Join(d.dir, filepath.FromSlash(MediaDir), fmt.Sprint(number))
+		suggested = filepath.Join(d.dir, filepath.FromSlash(MediaDir), fmt.Sprint(c.number))
 		question = fmt.Sprintf("In which folder is it mounted? (Enter: %s stands for a stick)", suggested)
 	}
-	where, err := a.Ask(ctx, Prompt{ID: fmt.Sprintf("copies.where %d", number), Enter: suggested, Message: Message{Title: title}, Question: question}, func(answer string) error {
+	where, err := a.Ask(ctx, Prompt{ID: c.prompt("where"), Enter: suggested, Message: Message{Title: c.ask.Title}, Question: question}, func(answer string) error {
 		answer = strings.TrimSpace(answer)
 		if answer == "" && suggested != "" {
-			return transcript.MakeFolder(suggested)
+			if err := transcript.MakeFolder(suggested); err != nil {
+				return err
+			}
+			answer = suggested
 		}
-		return d.fitsMedium(answer)
+		return d.fitsMedium(answer, c)
 	})
 	if where = strings.TrimSpace(where); where == "" {
 		where = suggested
@@ -118,7 +144,7 @@ func (d *Desk) askMedium(ctx context.Context, a Attendant, number int) (string, 
 }
 
 // fitsMedium tells why a folder is none that copies can go to.
-func (d *Desk) fitsMedium(folder string) error {
+func (d *Desk) fitsMedium(folder string, c cargo) error {
 	if folder == "" {
 		return errors.New("name a folder, such as /media/stick")
 	}
@@ -148,8 +174,25 @@ func (d *Desk) fitsMedium(folder string) error {
 	if err != nil {
 		return err
 	}
-	if before, has := d.state.onMedia()[id]; has {
+	if before, has := c.has[id]; has {
 		return fmt.Errorf("%s has its copy already, as %s (hint: plug in another medium)", folder, before)
+	}
+	if err := d.state.keptApart(id, c.public); err != nil {
+		return fmt.Errorf("%s: %w", folder, err)
+	}
+	// A medium that was used in another ceremony.
+	var found []string
+	for _, kind := range []string{backupsFolder, closedFolder, publishFolder} {
+		folders, err := fs.Glob(os.DirFS(folder), kind+"*")
+		if err != nil {
+			return err
+		}
+		if (kind == publishFolder) != c.public {
+			found = append(found, folders...)
+		}
+	}
+	if len(found) > 0 {
+		return fmt.Errorf("%s: %w: it has %s", folder, notApart(c.public), found[0])
 	}
 	return nil
 }
@@ -169,21 +212,26 @@ func mediumID(folder string) (string, error) {
 	return id, err
 }
 
+// mediumAt is the path of the folder in which a medium is mounted, and its id,
+// which is a new one where it has none yet.
+func mediumAt(where string) (medium, id string, err error) {
+	if medium, err = filepath.Abs(where); err != nil {
+		return "", "", err
+	}
+	if id, err = mediumID(medium); err != nil || id != "" {
+		return medium, id, err
+	}
+	random := make([]byte, 16)
+	_, _ = rand.Read(random) // never fails
+	return medium, hex.EncodeToString(random), nil
+}
+
 // copyTo writes a ceremony directory with all backups in use to a medium, and
 // reads it after the medium was taken out and put back.
-func (d *Desk) copyTo(ctx context.Context, a Attendant, number int, where string) error {
-	medium, err := filepath.Abs(where)
+func (d *Desk) copyTo(ctx context.Context, a Attendant, c cargo, where string) error {
+	medium, id, err := mediumAt(where)
 	if err != nil {
 		return err
-	}
-	id, err := mediumID(medium)
-	if err != nil {
-		return err
-	}
-	if id == "" {
-		random := make([]byte, 16)
-		_, _ = rand.Read(random) // never fails
-		id = hex.EncodeToString(random)
 	}
 	directory, head, err := d.directory()
 	if err != nil {
@@ -191,31 +239,52 @@ func (d *Desk) copyTo(ctx context.Context, a Attendant, number int, where string
 	}
 	said := CopiesWritten{medium, id, len(d.state.copied()), digestOf(sumLines(d.state.copied(), ""))}
 	// Every copy has a folder of its own, as the log has grown since the last.
-	folder := fmt.Sprintf("root-backups-%.8s-%.8s", said.List, head.Hash)
-	files := []written{{MediumFile, []byte(id + "\n")}}
-	for _, f := range directory {
-		files = append(files, written{folder + "/" + f.name, f.text})
-	}
-	title := fmt.Sprintf("Copy the backups: medium %d of %d", number, mediaNeeded)
-	if err := a.Tell(ctx, Message{Title: title, Text: []string{fmt.Sprintf("%d files are written to %s: the backups, and what another laptop needs to go on from here. Do not take the medium out yet.",
-		len(directory), filepath.Join(medium, folder))}}); err != nil {
+	folder := fmt.Sprintf("%s%.8s-%.8s", backupsFolder, said.List, head.Hash)
+	files, err := d.writeOn(ctx, a, c, medium, id, folder, directory)
+	if err != nil {
 		return err
-	}
-	for _, f := range files {
-		if err := copyFile(filepath.Join(medium, filepath.FromSlash(f.name)), f.text); err != nil {
-			return notCopied(medium, err)
-		}
 	}
 	if err := d.record(TypeCopiesWritten, "room", said); err != nil {
 		return err
 	}
-	if back, err := d.takenOut(ctx, a, number, said); err != nil || !back {
+	if back, err := d.takenOut(ctx, a, c, medium, id); err != nil || !back {
 		return err
 	}
 	if err := compareCopies(medium, files); err != nil {
 		return err
 	}
 	return d.record(TypeCopiesRead, "room", CopiesRead{medium, id, said.List})
+}
+
+// writeOn writes files to a folder on a medium, and what names the medium. All
+// others are safe before the last is written. It returns all of them as they are
+// on the medium.
+func (d *Desk) writeOn(ctx context.Context, a Attendant, c cargo, medium, id, folder string, directory []written) ([]written, error) {
+	files := []written{{MediumFile, []byte(id + "\n")}}
+	for _, f := range directory {
+		files = append(files, written{folder + "/" + f.name, f.text})
+	}
+	if err := a.Tell(ctx, Message{Title: c.ask.Title, Text: []string{fmt.Sprintf("%d files are written to %s: %s. Do not take the medium out yet.",
+		len(directory), filepath.Join(medium, folder), c.goes)}}); err != nil {
+		return nil, err
+	}
+	folders := map[string]bool{} // on the medium, that have got an entry
+	for i, f := range files {
+		err := copyFile(filepath.Join(medium, filepath.FromSlash(f.name)), f.text)
+		for above := f.name; above != "."; {
+			above = path.Dir(above)
+			folders[above] = true
+		}
+		if err == nil && i >= len(files)-2 {
+			for name := range folders {
+				err = errors.Join(err, syncFolder(filepath.Join(medium, filepath.FromSlash(name))))
+			}
+		}
+		if err != nil {
+			return nil, notCopied(c.what, medium, err)
+		}
+	}
+	return files, nil
 }
 
 // directory are the files of a ceremony directory, as the log has them, in
@@ -233,7 +302,14 @@ func (d *Desk) directory() ([]written, transcript.Head, error) {
 	for _, f := range files {
 		has[f.name] = true
 	}
-	for _, f := range append([]File{{PlanFile, d.state.Plan.PlanSHA256}}, d.state.Files...) {
+	recorded := append([]File{{PlanFile, d.state.Plan.PlanSHA256}}, d.state.Files...)
+	for _, e := range d.log.Events() {
+		var aside transcript.SetAside
+		if e.Type == transcript.TypeSetAside && json.Unmarshal(e.Data, &aside) == nil {
+			recorded = append(recorded, File{aside.File, aside.SHA256})
+		}
+	}
+	for _, f := range recorded {
 		if has[f.Name] {
 			continue
 		}
@@ -265,24 +341,22 @@ func (d *Desk) directory() ([]written, transcript.Head, error) {
 
 // takenOut asks to take the medium out and put it back, and tells whether that
 // was done.
-func (d *Desk) takenOut(ctx context.Context, a Attendant, number int, said CopiesWritten) (bool, error) {
-	message := func(text string) Message {
-		return Message{Title: fmt.Sprintf("Copy the backups: medium %d of %d", number, mediaNeeded), Text: []string{text}}
-	}
+func (d *Desk) takenOut(ctx context.Context, a Attendant, c cargo, medium, id string) (bool, error) {
+	message := func(text string) Message { return Message{Title: c.ask.Title, Text: []string{text}} }
 	const fromMemory = "What was just written is read from memory, not from the medium. "
 	leave := Choice{"leave", "Leave it; copy to another medium"}
-	before, err := mountOf(said.Medium)
+	before, err := mountOf(medium)
 	inSteps := err != nil && !d.state.Begun.Rehearsal
 	for inSteps {
-		out, err := a.Choose(ctx, Prompt{ID: fmt.Sprintf("copies.out %d", number), Message: message(fromMemory + "Unmount it, and take it out."),
+		out, err := a.Choose(ctx, Prompt{ID: c.prompt("out"), Message: message(fromMemory + "Unmount it, and take it out."),
 			Question: "Is it out?"}, []Choice{{"out", "Yes: it was unmounted, and is out"}, leave})
 		if err != nil || out == leave.Key {
 			return false, err
 		}
-		if id, _ := mediumID(said.Medium); id != said.MediumID {
+		if now, _ := mediumID(medium); now != id {
 			break
 		}
-		if err := a.Tell(ctx, message("The medium was not unmounted: it is still there, in "+said.Medium+".")); err != nil {
+		if err := a.Tell(ctx, message("The medium was not unmounted: it is still there, in "+medium+".")); err != nil {
 			return false, err
 		}
 	}
@@ -291,12 +365,12 @@ func (d *Desk) takenOut(ctx context.Context, a Attendant, number int, said Copie
 		text = "Put it back, and mount it again in the same folder."
 	}
 	for {
-		back, err := a.Choose(ctx, Prompt{ID: fmt.Sprintf("copies.back %d", number), Message: message(text), Question: "Is it back?"},
+		back, err := a.Choose(ctx, Prompt{ID: c.prompt("back"), Message: message(text), Question: "Is it back?"},
 			[]Choice{{"back", "Yes: it was out, and is mounted again"}, leave})
 		if err != nil || back == leave.Key {
 			return false, err
 		}
-		if now, err := mountOf(said.Medium); inSteps || d.state.Begun.Rehearsal || err != nil || now != before {
+		if now, err := mountOf(medium); inSteps || d.state.Begun.Rehearsal || err != nil || now != before {
 			return true, nil
 		}
 		if err := a.Tell(ctx, message("The medium was not unmounted: the system has had it in that folder all the time.")); err != nil {
@@ -305,15 +379,15 @@ func (d *Desk) takenOut(ctx context.Context, a Attendant, number int, said Copie
 	}
 }
 
-func notCopied(medium string, err error) error {
+func notCopied(what, medium string, err error) error {
 	hint := "nothing is lost here; make room on the medium, or take another, and take this task again"
 	if errors.Is(err, fs.ErrExist) {
-		hint = "a power failure can leave such a file; take another medium, or delete the file or its root-backups folder on this one, and take this task again"
+		hint = "a power failure can leave such a file; take another medium, or delete the file or its folder on this one, and take this task again"
 	}
-	return fmt.Errorf("the backups were not all written to %s: %w (hint: %s)", medium, err, hint)
+	return fmt.Errorf("not all was written to %s, of %s: %w (hint: %s)", medium, what, err, hint)
 }
 
-// copyFile writes a file that is not there yet, and syncs it and its folder.
+// copyFile writes a file that is not there yet, and syncs it.
 // Where these very bytes are there already, nothing is done; where others are,
 // the error wraps fs.ErrExist. A medium with FAT knows no rename that replaces
 // nothing: so the file has its name at once.
@@ -333,7 +407,7 @@ func copyFile(name string, text []byte) error {
 		return err
 	}
 	_, err = file.Write(text)
-	return errors.Join(err, file.Sync(), file.Close(), syncFolder(filepath.Dir(name)))
+	return errors.Join(err, file.Sync(), file.Close())
 }
 
 func syncFolder(name string) error {

@@ -320,22 +320,40 @@ func TestDamagedFilesAreNotCopied(t *testing.T) {
 // directory in which a key is restored, the status is shown, and a check-up is
 // held.
 func TestMediumIsACeremonyDirectory(t *testing.T) {
-	s, desk := newPair(t, 2).opened()
-	runTo(t, desk, "sign alice")
-	public := desk.State().Holders["alice"].Key.Public
-	desk.Close()
-	media, err := filepath.Glob(filepath.Join(s.dir, filepath.FromSlash(ceremony.MediaDir), "*"))
-	if err != nil || len(media) != 2 {
-		t.Fatalf("%v, %v", media, err)
-	}
-	for _, medium := range media {
-		s.checkMedium(medium)
-		dir := t.TempDir()
-		if err := os.CopyFS(dir, os.DirFS(s.folderOn(medium))); err != nil {
+	for _, kind := range []string{"root-backups", "root-ceremony"} {
+		s, desk := newPair(t, 2).opened()
+		if kind == "root-backups" {
+			runTo(t, desk, "sign alice")
+		} else if err := runAll(desk, &ceremony.Script{}); err != nil {
 			t.Fatal(err)
 		}
-		if there, err := ceremony.LookAt(dir); err != nil || there.CheckFiles() != nil {
+		restoresFrom(t, s, desk, kind)
+	}
+}
+
+// restoresFrom restores from each folder of that kind on a ceremony's media.
+func restoresFrom(t *testing.T, s *stage, desk *ceremony.Desk, kind string) {
+	t.Helper()
+	public := desk.State().Holders["alice"].Key.Public
+	desk.Close()
+	folders := s.carriedOn(kind)
+	if len(folders) != 2 {
+		t.Fatalf("%q", folders)
+	}
+	for _, folder := range folders {
+		medium, dir := filepath.Dir(folder), t.TempDir()
+		if kind == "root-backups" {
+			s.checkMedium(medium)
+		}
+		if err := os.CopyFS(dir, os.DirFS(folder)); err != nil {
+			t.Fatal(err)
+		}
+		there, err := ceremony.LookAt(dir)
+		if err != nil || there.CheckFiles() != nil {
 			t.Fatalf("%v, %v", err, there.CheckFiles())
+		}
+		if closed := kind == "root-ceremony"; closed != strings.Contains(strings.Join(there.Status(), "\n"), "this is the copy on it") {
+			t.Errorf("%q", there.Status())
 		}
 		tokens := desk.Tokens() // what people carry
 		fresh := "FRESH-" + filepath.Base(medium)
@@ -596,6 +614,37 @@ func TestCopiesToMountedMedia(t *testing.T) {
 	if task, _ := desk.Next(); task.ID != "review" {
 		t.Errorf("next is %s", task.ID)
 	}
+	// At the end those two, and a third one, get what there is then.
+	runTo(t, desk, "carry")
+	third := t.TempDir()
+	sticks, mounted = append(sticks, third), append(mounted, t.TempDir())
+	mount("-t", "tmpfs", "-o", "size=1m", "tmpfs", third)
+	mount("--bind", third, mounted[2])
+	mount("--move", elsewhere, mounted[0])
+	for _, folder := range []string{third, mounted[2], mounted[0]} {
+		t.Cleanup(func() { _ = exec.Command("umount", folder).Run() })
+	}
+	carry := &outAndIn{back: func(n int) (string, error) {
+		mount("--bind", sticks[n], mounted[n])
+		return "back", nil
+	}, out: func(n int) (string, error) {
+		if out, err := exec.Command("umount", mounted[n]).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		return "out", nil
+	}}
+	carry.Answers = carryTo(mounted...)
+	if err := desk.Run(t.Context(), "carry", carry); err != nil || carry.outs != 3 || !desk.State().Finished() {
+		t.Fatalf("%v, out %d times", err, carry.outs)
+	}
+	for n, stick := range sticks {
+		kind := map[bool]string{true: "root-publish-*", false: "root-ceremony-*"}[n == 2]
+		folders, err := filepath.Glob(filepath.Join(stick, kind))
+		if err != nil || len(folders) != 1 {
+			t.Fatalf("%q, %v", folders, err)
+		}
+		checkSums(t, folders[0])
+	}
 }
 
 // outAndIn takes a medium out and puts it back.
@@ -608,11 +657,11 @@ type outAndIn struct {
 }
 
 func (o *outAndIn) Choose(ctx context.Context, p ceremony.Prompt, choices []ceremony.Choice) (string, error) {
-	if strings.HasPrefix(p.ID, "copies.out ") {
+	if strings.Contains(p.ID, ".out ") {
 		o.outs++
 		return o.out(o.outs - 1)
 	}
-	if strings.HasPrefix(p.ID, "copies.back ") {
+	if strings.Contains(p.ID, ".back ") {
 		o.times++
 		return o.back(o.times - 1)
 	}

@@ -289,8 +289,8 @@ func checkSigned(t testing.TB, dir string, want int) *ceremony.State {
 			made++
 		}
 	}
-	if made != want || state.Closed == nil {
-		t.Errorf("%d signatures, want %d; closed: %v", made, want, state.Closed != nil)
+	if made != want || !state.Finished() {
+		t.Errorf("%d signatures, want %d; closed: %v, finished: %v", made, want, state.Closed != nil, state.Finished())
 	}
 	return state
 }
@@ -519,7 +519,7 @@ func TestBlockedPIN(t *testing.T) {
 			delete(others.Answers, "heads.who")
 		}
 	}
-	for _, id := range []string{"sign bruno", "sign chen", "sign dana", "publish", "sign emil", "seal", "heads", "sums"} {
+	for _, id := range []string{"sign bruno", "sign chen", "sign dana", "publish", "sign emil", "seal", "heads", "sums", "carry"} {
 		others.Answers["heads.who"] = "bruno"
 		if err := desk.Run(t.Context(), id, others); err != nil {
 			t.Errorf("%s: %v", id, err)
@@ -552,7 +552,7 @@ func TestLeftDuringTheTouch(t *testing.T) {
 func TestTasksInAnotherOrder(t *testing.T) {
 	s, desk := opened(t)
 	for _, id := range []string{"preflight", "agree", "enrol emil", "enrol chen", "enrol alice", "enrol dana", "enrol bruno", "review",
-		"sign dana", "sign bruno", "sign emil", "publish", "sign alice", "seal", "heads", "sums"} {
+		"sign dana", "sign bruno", "sign emil", "publish", "sign alice", "seal", "heads", "sums", "carry"} {
 		for _, task := range desk.Tasks() {
 			if task.State != ceremony.Blocked {
 				continue
@@ -582,7 +582,8 @@ func TestFoldRefusesWhatDoesNotFit(t *testing.T) {
 	}
 	desk.Close()
 	all := events(t, s.dir)
-	free := map[string]bool{ceremony.TypeNote: true, ceremony.TypePreflight: true, ceremony.TypeHeadSigned: true, ceremony.TypeContinued: true, ceremony.TypeClosed: true}
+	free := map[string]bool{ceremony.TypeNote: true, ceremony.TypePreflight: true, ceremony.TypeHeadSigned: true, ceremony.TypeContinued: true, ceremony.TypeClosed: true,
+		ceremony.TypeCarryIntended: true, ceremony.TypeCarried: true} // to more media, or to fewer
 	for i, e := range all {
 		changed := append([]transcript.Event{}, all...)
 		for old, new := range map[string]string{

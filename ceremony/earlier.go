@@ -7,9 +7,11 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"rootceremony/ceremony/transcript"
+	"rootceremony/ceremony/tuf"
 	"rootceremony/keys"
 )
 
@@ -29,6 +31,22 @@ type EarlierBackup struct {
 	Holder     string   `json:"holder"` // name
 	Quorum     int      `json:"quorum"`
 	Recipients []string `json:"recipients"` // names of those who still have what opens it
+	// KeyID is that of the root key, as tuf.NewKey has it. Folder is the holder's
+	// in the directory of that ceremony, with Files files that its log knows of.
+	// Plans that a former version of this program has agreed have none of them.
+	KeyID  string `json:"keyid,omitempty"`
+	Folder string `json:"folder,omitempty"`
+	Files  int    `json:"files,omitempty"`
+}
+
+// isOf reports whether it is the backup of a key of the trusted root, whose
+// holder may be unnamed.
+func (b EarlierBackup) isOf(name string, public keys.PublicKey) bool {
+	if b.KeyID == "" {
+		return name != "" && fold(name) == fold(b.Holder)
+	}
+	key, err := tuf.NewKey(public)
+	return err == nil && key.ID == b.KeyID
 }
 
 // readEarlier reads the directories of earlier ceremonies that a plan names,
@@ -57,7 +75,12 @@ func (p *Plan) readEarlier(now time.Time) ([]Earlier, error) {
 			if b == nil {
 				continue
 			}
-			one := EarlierBackup{Holder: h.Name, Quorum: b.Quorum, Recipients: []string{}}
+			one := EarlierBackup{Holder: h.Name, Quorum: b.Quorum, Recipients: []string{}, KeyID: s.Holders[h.ID].keyID(), Folder: BackupsDir + "/" + h.ID}
+			for _, f := range s.Files {
+				if strings.HasPrefix(f.Name, one.Folder+"/") {
+					one.Files++
+				}
+			}
 			for _, id := range b.Recipients {
 				if s.opensStill(id, b) {
 					one.Recipients = append(one.Recipients, s.recipientName(id))
@@ -206,7 +229,9 @@ func (r *Resolved) checkEarlier() error {
 			for _, name := range b.Recipients {
 				err = cmp.Or(err, checkName(name))
 			}
-			if err != nil || b.Recipients == nil || b.Quorum < 1 {
+			id, below := strings.CutPrefix(b.Folder, BackupsDir+"/")
+			where := b.KeyID == "" && b.Folder == "" || below && checkID(id) == nil && checkKeyID(b.KeyID) == nil
+			if err != nil || b.Recipients == nil || b.Quorum < 1 || !where || b.Files < 0 {
 				return fmt.Errorf("earlier ceremony %q: the backup of %q cannot be", e.Name, b.Holder)
 			}
 		}

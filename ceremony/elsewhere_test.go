@@ -117,7 +117,7 @@ func TestEnrolledElsewhere(t *testing.T) {
 	if !asked["Dana Okafor: is it really theirs?"] {
 		t.Errorf("asked: %v", asked)
 	}
-	for _, id := range []string{"seal", "heads", "sums"} {
+	for _, id := range []string{"seal", "heads", "sums", "carry"} {
 		if err := desk.Run(t.Context(), id, &ceremony.Script{}); err != nil {
 			t.Fatal(err)
 		}

@@ -56,6 +56,9 @@ const (
 	TypeNotRetired        = "retire.without"
 	TypeSealed            = "ceremony.sealed"
 	TypeClosed            = "ceremony.closed"
+	TypeCarryIntended     = "carry.intended"
+	TypeCarried           = "carry.done"
+	TypeNotCarried        = "carry.without"
 	TypeHandedOver        = "enrolment.handed-over"
 	TypeCheckupPassed     = "checkup.passed"
 	TypeCheckupDone       = "checkup.done"
@@ -458,10 +461,31 @@ type Sealed struct {
 	Fuller *File    `json:"fuller,omitempty"`
 }
 
-// Closed is the last event of a ceremony.
+// Closed is the last event of a ceremony, but for what it is carried to, and what
+// becomes of backups and tokens later.
 type Closed struct {
 	Sums File `json:"sums"`
 }
+
+// CarryIntended comes before the closed ceremony, or with Public what is
+// published, is written to a removable medium.
+type CarryIntended struct {
+	Medium   string `json:"medium"`    // folder it is mounted in
+	MediumID string `json:"medium_id"` // as in CopiesWritten
+	Public   bool   `json:"public"`
+}
+
+// CarryDone: the medium was taken out and put back, and all of it was there.
+// List is the SHA-256 of the SHA256SUMS in the folder that was written.
+type CarryDone struct {
+	Intention int64  `json:"intention"`
+	MediumID  string `json:"medium_id"`
+	List      string `json:"list"`
+}
+
+// NotCarried: the ceremony ends on fewer media. It comes right after an
+// exception.
+type NotCarried struct{}
 
 // HandedOver is the last event of an enrolment: the file is written that the
 // ceremony collects.

@@ -19,7 +19,8 @@ func TestSignOnceOnOneLaptop(t *testing.T) {
 	first := newStage(t)
 	first.real, first.memory = true, filepath.Join(t.TempDir(), "state", "signed.jsonl")
 	_, desk := first.opened()
-	waive := &ceremony.Script{Answers: map[string]string{"preflight.failed": "waive", "preflight.why": "it is a test"}}
+	waive := &ceremony.Script{Answers: map[string]string{"preflight.failed": "waive", "preflight.why": "it is a test",
+		"carry.how 1": "none", "carry.why": "it is a test"}}
 	if err := runAll(desk, waive); err != nil {
 		t.Fatal(err)
 	}

@@ -13,14 +13,16 @@ import (
 	"rootceremony/keys/secret"
 )
 
-// afterTheDay are the events that a closed ceremony still takes: backups and
-// tokens live on, and what speaks against its root is never refused.
+// afterTheDay are the events that a closed ceremony still takes: it is carried
+// away, backups and tokens live on, and what speaks against its root is never
+// refused.
 var afterTheDay = map[string]bool{
 	TypeReplacementBegun: true, TypeReplacementGiven: true, TypeSpareUsed: true, TypeStartedOver: true, TypeSettled: true, TypeHeadSigned: true,
 	TypeWipeIntended: true, TypeWiped: true, TypePrepareIntended: true, TypePrepared: true,
 	TypeKeyIntended: true, TypeBackupStored: true, TypeKeyMade: true, TypeKeyProved: true,
 	TypeUnblockIntended: true, TypeUnblocked: true, TypeCopiesWritten: true, TypeCopiesRead: true,
 	TypeCheckupPassed: true, TypeCheckupDone: true,
+	TypeCarryIntended: true, TypeCarried: true, TypeNotCarried: true,
 	TypeSigRival: true, // proof that there is, or may be, a second root
 }
 

@@ -81,7 +81,7 @@ func (d *Desk) retire(ctx context.Context, a Attendant, h *HolderState) error {
 	}
 	if h.Open == nil {
 		err := a.Type(ctx, Prompt{ID: "retire.serial " + h.Holder.ID, Final: true, Message: Message{Title: title,
-			Facts: append(tokenFacts(info, h.Holder), heldFacts(info)...), Text: []string{"Every PIV key on it is erased for good, also those that this ceremony knows nothing of."}},
+			Facts: append(tokenFacts(info, h.Holder), heldFacts(info)...), Text: append([]string{"Every PIV key on it is erased for good, also those that this ceremony knows nothing of."}, d.state.openersLeft(drop)...)},
 			Question: "To reset it, type its serial number without spaces:"}, fmt.Sprint(info.Serial))
 		if err != nil {
 			return err
@@ -130,7 +130,7 @@ func (d *Desk) notReset(ctx context.Context, a Attendant, title string, h *Holde
 		text = append(text, "An earlier step with its token was interrupted.")
 	}
 	where, err := a.Choose(ctx, Prompt{ID: "retire.where " + h.Holder.ID, Message: Message{Title: title,
-		Facts: []Fact{{"Key", grouped(h.Holder.KeyID)}, {"Dropped as", drop.Reason}}, Text: append(text, d.state.backupsToDestroy(drop)...)},
+		Facts: []Fact{{"Key", grouped(h.Holder.KeyID)}, {"Dropped as", drop.Reason}}, Text: slices.Concat(text, d.state.backupsToDestroy(drop), d.state.backupsToKeep(drop), d.state.openersLeft(drop))},
 		Question: "Where is its token?"}, choices)
 	return map[string]string{"elsewhere": elsewhere, "gone": gone, "none": noToken, "another": another}[where], err
 }
@@ -204,15 +204,107 @@ func (s *State) dropOf(h *HolderState) Drop {
 	return s.Plan.Drops[i]
 }
 
-// backupsToDestroy names the backups of a dropped key that are known of.
+// backupsToDestroy names the backups of a dropped key that are known of, and of
+// no other key. Plans that a former version has agreed know no folders.
 func (s *State) backupsToDestroy(d Drop) []string {
 	lines := []string{}
 	for _, e := range s.Plan.Earlier {
 		for _, b := range e.Backups {
-			if d.Name != "" && fold(b.Holder) == fold(d.Name) {
-				lines = append(lines, fmt.Sprintf("Its backup of the ceremony %q is to be destroyed too, with all copies: the folder %s/ there, and on every medium.", e.Name, BackupsDir))
+			switch {
+			case !b.isOf(d.Name, s.Holders[d.ID].Key.Public):
+			case b.Folder == "":
+				lines = append(lines, fmt.Sprintf("The backup of this key is to be destroyed too, in the folder of the ceremony %q and on every medium: the files of %s alone.", e.Name, b.Holder))
+			default:
+				lines = append(lines, fmt.Sprintf("The backup of this key is to be destroyed too, in the folder of the ceremony %q and on every medium: %s/ with all that is in it (%d files, *.key.age and *.token.age).", e.Name, b.Folder, b.Files))
 			}
 		}
+	}
+	return lines
+}
+
+// staying are the backups of an earlier ceremony whose keys the new root has
+// still.
+func (s *State) staying(e Earlier) []EarlierBackup {
+	return slices.DeleteFunc(slices.Clone(e.Backups), func(b EarlierBackup) bool {
+		return !slices.ContainsFunc(s.Plan.Holders, func(h Holder) bool { return h.Custody == Existing && b.isOf(h.Name, s.Holders[h.ID].Key.Public) })
+	})
+}
+
+// backupsToKeep names the backups that lie beside those of a dropped key, and
+// stay.
+func (s *State) backupsToKeep(d Drop) []string {
+	var lines []string
+	for _, e := range s.Plan.Earlier {
+		stay := s.staying(e)
+		if len(stay) == 0 || !slices.ContainsFunc(e.Backups, func(b EarlierBackup) bool { return b.isOf(d.Name, s.Holders[d.ID].Key.Public) }) {
+			continue
+		}
+		var of []string
+		for _, b := range stay {
+			if b.Folder != "" {
+				of = append(of, b.Folder+"/")
+			} else {
+				of = append(of, b.Holder)
+			}
+		}
+		lines = append(lines, fmt.Sprintf("The other backups there must stay, as the new root trusts their keys: %s.", listed(of)))
+	}
+	return lines
+}
+
+// openersLeft says how many are left who open the backups of keys that stay,
+// once the token of a dropped key is reset.
+func (s *State) openersLeft(d Drop) []string {
+	gone := func(name string, o Drop) bool {
+		for _, e := range s.Plan.Earlier {
+			for _, b := range e.Backups { // which know whose a key was where the plan does not
+				if fold(b.Holder) == fold(name) && b.isOf(o.Name, s.Holders[o.ID].Key.Public) {
+					return true
+				}
+			}
+		}
+		return o.Name != "" && fold(o.Name) == fold(name)
+	}
+	type odds struct{ left, quorum int }
+	whose := map[odds][]string{}
+	var order []odds
+	for _, e := range s.Plan.Earlier {
+		for _, b := range s.staying(e) {
+			if !slices.ContainsFunc(b.Recipients, func(name string) bool { return gone(name, d) }) {
+				continue // it opens none of these
+			}
+			o := odds{quorum: b.Quorum}
+			for _, name := range b.Recipients {
+				if !slices.ContainsFunc(s.Plan.Drops, func(other Drop) bool {
+					out := other.ID == d.ID || other.Reason == Lost || other.Reason == Stolen || s.Holders[other.ID].Retired != nil
+					return out && gone(name, other)
+				}) {
+					o.left++
+				}
+			}
+			if whose[o] == nil {
+				order = append(order, o)
+			}
+			whose[o] = append(whose[o], b.Holder)
+		}
+	}
+	var lines []string
+	for _, o := range order {
+		of := "the backup of " + whose[o][0]
+		if len(whose[o]) > 1 {
+			of = "the backups of " + listed(whose[o])
+		}
+		are := map[bool]string{true: "is", false: "are"}[o.left == 1]
+		text := fmt.Sprintf("Reset, this token opens no backups any more: its key in slot 82 goes too. Of those who open %s, %d %s left", of, o.left, are)
+		switch {
+		case o.left < o.quorum:
+			text += fmt.Sprintf(", and %d must come: nobody can open %s any more. Plan a rotation, and do not reset the token before.", o.quorum, of)
+		case o.left == o.quorum:
+			text += ", and all of them must come: plan a rotation."
+		default:
+			text += fmt.Sprintf(", and any %d of them must come.", o.quorum)
+		}
+		lines = append(lines, text)
 	}
 	return lines
 }

@@ -129,8 +129,8 @@ func (w *sweep) run(check func(*stage, *ceremony.State)) {
 			t.Fatalf("after event %d: something recorded is gone", n)
 		}
 		state, err := ceremony.Fold(events(t, s.dir))
-		if err != nil || state.Closed == nil || len(published(t, s.dir)) != 2 {
-			t.Fatalf("after event %d: %v, closed: %v", n, err, state != nil && state.Closed != nil)
+		if err != nil || !state.Finished() || len(published(t, s.dir)) != 2 {
+			t.Fatalf("after event %d: %v, finished: %v", n, err, state != nil && state.Finished())
 		}
 		for _, h := range state.Holders {
 			if h.Open != nil {

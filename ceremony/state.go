@@ -46,6 +46,10 @@ type State struct {
 
 	HeadsWaived bool // nobody could sign the sealed log
 
+	Carried    []CarryIntended // those that were read back, in order
+	NotCarried bool            // the ceremony ends on fewer media
+	carrying   map[int64]CarryIntended
+
 	resumed    map[string]string // who may have signed the live draft elsewhere, when it was abandoned before
 	signatures []*SignatureMade  // all of them, those of abandoned drafts too
 	heads      []string          // heads[n] is the hash of line n; heads[0] of the empty log
@@ -178,6 +182,9 @@ var rules = map[string]rule{
 	TypeRootPublished:     {(*State).rootPublished, nil},
 	TypeSealed:            {(*State).sealed, nil},
 	TypeClosed:            {(*State).closed, nil},
+	TypeCarryIntended:     {(*State).carryIntended, nil},
+	TypeCarried:           {(*State).carried, nil},
+	TypeNotCarried:        {(*State).notCarried, nil},
 }
 
 // fault is a panic as an error.

@@ -128,7 +128,7 @@ func (d *Desk) tasks() []Task {
 	for _, drop := range s.Plan.Drops {
 		tasks = append(tasks, d.retireTask(s.Holders[drop.ID]))
 	}
-	return append(tasks, d.sealTask(), d.headsTask(), d.sumsTask())
+	return append(tasks, d.sealTask(), d.headsTask(), d.sumsTask(), d.carryTask())
 }
 
 func doneIf(done bool) TaskState {
@@ -399,8 +399,16 @@ func (d *Desk) Status() []string {
 	}
 	next, ok := d.Next()
 	switch {
-	case d.state.Closed != nil:
+	case d.state.Finished():
 		lines = append(lines, "finished: the root is in "+d.state.Published.File.Name)
+		lines = append(lines, d.state.Labels()...)
+	case d.state.Closed != nil:
+		lines = append(lines, "closed, but not carried to media: the root is in "+d.state.Published.File.Name)
+		lines = append(lines, d.state.Labels()...)
+		if d.state.previous == TypeCarryIntended {
+			lines = append(lines, "the log ends with what goes to a medium: this is the copy on it, or the carrying was cut off")
+		}
+		lines = append(lines, "next: "+next.ID)
 	case d.state.HandedOver != nil:
 		lines = append(lines, "finished: what the ceremony collects is "+d.state.HandedOver.File.Name)
 		for _, fact := range digestFacts(ofFile, d.state.HandedOver.File.SHA256) {

@@ -218,7 +218,7 @@ func statusCommand(args []string) error {
 	if err := desk.CheckFiles(); err != nil {
 		return err
 	}
-	status := ceremonyStatus{Rehearsal: state.Begun != nil && state.Begun.Rehearsal, Finished: state.Closed != nil || state.HandedOver != nil,
+	status := ceremonyStatus{Rehearsal: state.Begun != nil && state.Begun.Rehearsal, Finished: state.Finished() || state.HandedOver != nil,
 		Tasks: desk.Tasks(), Exceptions: state.Exceptions}
 	if state.Plan != nil {
 		status.Name, status.Kind, status.Digest = state.Plan.Name, state.Plan.Kind, state.Digest

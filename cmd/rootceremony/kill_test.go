@@ -274,8 +274,8 @@ func checkEnded(t *testing.T, dir string) (*ceremony.State, map[string]int) {
 		t.Fatalf("log: %v, and %d bytes at its end", err, len(tail))
 	}
 	state, err := ceremony.Fold(events)
-	if err != nil || state.Closed == nil {
-		t.Fatalf("state: %v, closed %v", err, state != nil && state.Closed != nil)
+	if err != nil || !state.Finished() {
+		t.Fatalf("state: %v, finished %v", err, state != nil && state.Finished())
 	}
 	signatures := map[string]int{}
 	for _, e := range events {

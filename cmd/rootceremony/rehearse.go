@@ -583,5 +583,8 @@ func ended(desk *ceremony.Desk) error {
 		return errUnfinished
 	}
 	fmt.Fprintln(os.Stderr, "rootceremony: published", filepath.Join(desk.Dir(), state.Published.File.Name))
+	if !state.Finished() {
+		return errUnfinished
+	}
 	return nil
 }

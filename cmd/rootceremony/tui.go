@@ -309,7 +309,7 @@ func recentCeremonies() []ui.Recent {
 			continue // status says what is wrong with it
 		}
 		s := desk.State()
-		r := ui.Recent{Dir: dir, Rehearsal: s.Begun != nil && s.Begun.Rehearsal, Finished: s.Closed != nil}
+		r := ui.Recent{Dir: dir, Rehearsal: s.Begun != nil && s.Begun.Rehearsal, Finished: s.Finished()}
 		r.Name, r.Text = desk.Header(), progress(desk)+", in "+dir
 		all = append(all, dated{r, log.ModTime()})
 	}
@@ -323,7 +323,7 @@ func recentCeremonies() []ui.Recent {
 
 // progress is how far a ceremony is in a few words.
 func progress(desk *ceremony.Desk) string {
-	if desk.State().Closed != nil {
+	if desk.State().Finished() {
 		return "finished"
 	}
 	next, ok := desk.Next()

@@ -1,0 +1,163 @@
+package ceremony_test
+
+import (
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"rootceremony/ceremony"
+	"rootceremony/ceremony/transcript"
+)
+
+// retireSaid takes the task that retires a dropped key, and returns all that
+// people are told in it.
+func retireSaid(t *testing.T, desk *ceremony.Desk, old string, answers map[string]string) []string {
+	t.Helper()
+	var said []string
+	a := &ceremony.Script{Answers: answers, Say: func(m ceremony.Message) { said = append(said, m.Text...) }}
+	if err := desk.Run(t.Context(), "retire "+old, a); err != nil {
+		t.Fatal(err)
+	}
+	return said
+}
+
+// sentences are the texts with a word in them, once each.
+func sentences(said []string, word string) []string {
+	return slices.Compact(slices.Sorted(slices.Values(slices.DeleteFunc(slices.Clone(said), func(s string) bool { return !strings.Contains(s, word) }))))
+}
+
+// foldersIn are the folders of backups that a text names.
+func foldersIn(text string) []string {
+	return slices.Sorted(slices.Values(regexp.MustCompile(`private/backups/[a-z0-9/-]*`).FindAllString(text, -1)))
+}
+
+// Whoever is dropped: the backups that are to be destroyed are those of that key
+// alone, with all their files; those of the keys that stay are said to stay; and
+// it is said before a token is reset how many are left then who open them.
+func TestRetireNamesTheBackupsOfOneKey(t *testing.T) {
+	for i := range allStickers {
+		first, desk := withBackups(t)
+		if err := runAll(desk, &ceremony.Script{}); err != nil {
+			t.Fatal(err)
+		}
+		people, holders := members(t, desk), desk.State().Plan.Holders
+		desk.Close()
+		drop := []int{i, (i + 1) % len(people)}
+		for n, k := range drop {
+			people[k].drop = ceremony.Retired
+			if n == 0 {
+				people[k].name = "" // a plan need not know whose it was
+			}
+		}
+		_, desk = first.follow(strings.Replace(following(ceremony.Rotate, "", people...), "trusted =", fmt.Sprintf("earlier = [%q]\ntrusted =", first.dir), 1))
+		runTo(t, desk, "publish")
+		runTasks(t, desk, &ceremony.Script{}, "publish")
+		var stay []string
+		for k, h := range holders {
+			if !slices.Contains(drop, k) {
+				stay = append(stay, "private/backups/"+h.ID+"/")
+			}
+		}
+		slices.Sort(stay)
+		for n, k := range drop {
+			folder := "private/backups/" + holders[k].ID + "/"
+			files, err := filepath.Glob(filepath.Join(first.dir, folder, "*", "*.age"))
+			if err != nil || len(files) == 0 {
+				t.Fatal(err)
+			}
+			said := retireSaid(t, desk, "old-"+people[k].key[:8], nil)
+			destroy := sentences(said, "destroy")
+			if len(destroy) != 1 || !slices.Equal(foldersIn(destroy[0]), []string{folder}) || !strings.Contains(destroy[0], fmt.Sprintf("%d files", len(files))) {
+				t.Errorf("%s, %d files in %s: %q", holders[k].Name, len(files), folder, destroy)
+			}
+			if kept := sentences(said, "must stay"); len(kept) != 1 || !slices.Equal(foldersIn(kept[0]), stay) {
+				t.Errorf("%s: %q, want %q to stay", holders[k].Name, kept, stay)
+			}
+			// Each has the other four, and the safe.
+			want := []string{"4 are left", "3 are left, and all of them must come"}[n]
+			if left := sentences(said, "are left"); len(left) != 1 || !strings.Contains(left[0], want) {
+				t.Errorf("%s: %q, want %q", holders[k].Name, left, want)
+			}
+			recorded := desk.State().Holders["old-"+people[k].key[:8]].Retired.Backups
+			if len(recorded) != 1 || recorded[0] != destroy[0] {
+				t.Errorf("%s: recorded is %q", holders[k].Name, recorded)
+			}
+		}
+	}
+}
+
+// Where the reset would leave too few who open the backup of a key that stays,
+// that is said before it; and a token that is lost is not one of those left.
+func TestRetireLeavesTooFew(t *testing.T) {
+	first, desk := withBackups(t, "quorum = 3 ", "quorum = 5 ")
+	if err := runAll(desk, &ceremony.Script{}); err != nil {
+		t.Fatal(err)
+	}
+	people := members(t, desk)
+	desk.Close()
+	people[3].drop = ceremony.Retired
+	_, desk = first.follow(strings.Replace(following(ceremony.Rotate, "", people...), "trusted =", fmt.Sprintf("earlier = [%q]\ntrusted =", first.dir), 1))
+	runTo(t, desk, "publish")
+	runTasks(t, desk, &ceremony.Script{}, "publish")
+	said := retireSaid(t, desk, "old-"+people[3].key[:8], nil)
+	want := "nobody can open the backups of Alice Costa, Bruno Ferraz, Chen Wei and Emil Novak any more"
+	if left := sentences(said, "nobody can open"); len(left) != 1 || !strings.Contains(left[0], want) || !strings.Contains(left[0], "4 are left") {
+		t.Errorf("%q, want %q", said, want)
+	}
+	// With one lost besides, the first who leaves does not leave four.
+	first, desk = withBackups(t)
+	if err := runAll(desk, &ceremony.Script{}); err != nil {
+		t.Fatal(err)
+	}
+	people = members(t, desk)
+	desk.Close()
+	people[3].drop, people[4].drop = ceremony.Retired, ceremony.Lost
+	_, desk = first.follow(strings.Replace(following(ceremony.Rotate, "", people...), "trusted =", fmt.Sprintf("earlier = [%q]\ntrusted =", first.dir), 1))
+	runTo(t, desk, "publish")
+	runTasks(t, desk, &ceremony.Script{}, "publish")
+	said = retireSaid(t, desk, "old-"+people[3].key[:8], nil)
+	if left := sentences(said, "are left"); len(left) != 1 || !strings.Contains(left[0], "3 are left, and all of them must come") {
+		t.Errorf("%q", said)
+	}
+}
+
+// A plan that was agreed by a former version knows no folders: it names the
+// holder, and never the folder of all.
+func TestRetireByAnOlderPlan(t *testing.T) {
+	first, desk := withBackups(t)
+	if err := runAll(desk, &ceremony.Script{}); err != nil {
+		t.Fatal(err)
+	}
+	people := members(t, desk)
+	desk.Close()
+	people[4].drop = ceremony.Retired
+	second, desk := first.follow(strings.Replace(following(ceremony.Rotate, "", people...), "trusted =", fmt.Sprintf("earlier = [%q]\ntrusted =", first.dir), 1))
+	runTo(t, desk, "publish")
+	runTasks(t, desk, &ceremony.Script{}, "publish")
+	plan := *desk.State().Plan
+	plan.Earlier = slices.Clone(plan.Earlier)
+	plan.Earlier[0].Backups = slices.Clone(plan.Earlier[0].Backups)
+	for i, b := range plan.Earlier[0].Backups {
+		plan.Earlier[0].Backups[i] = ceremony.EarlierBackup{Holder: b.Holder, Quorum: b.Quorum, Recipients: b.Recipients}
+	}
+	if strings.Contains(string(plan.JSON()), path.Dir(ceremony.BackupsDir)) {
+		t.Errorf("%s", plan.JSON())
+	}
+	if _, err := ceremony.ParseResolved(plan.JSON()); err != nil {
+		t.Fatal(err)
+	}
+	desk.State().Plan.Earlier = plan.Earlier
+	said := retireSaid(t, desk, "old-"+people[4].key[:8], nil)
+	destroy := sentences(said, "destroy")
+	if len(destroy) != 1 || len(foldersIn(destroy[0])) != 0 || !strings.Contains(destroy[0], "the files of Emil Novak alone") {
+		t.Errorf("%q", destroy)
+	}
+	if text, err := os.ReadFile(filepath.Join(second.dir, transcript.FileName)); err != nil || strings.Contains(string(text), "the folder private/backups/ ") {
+		t.Error("the folder of all backups is in the record")
+	}
+}
