@@ -45,9 +45,9 @@ type Tokens struct {
 	// virtual tokens.
 	Plug     func(stickers ...string) error
 	Stickers []string
-	// StandInPIN is the PIN of the tokens that stand in for those of the trusted
-	// root, and have no holder who chose it; "": there are none.
-	StandInPIN string
+	// PIN tells the PIN of a rehearsal's virtual token, which is shown where it
+	// is asked for: a script may have chosen it. nil where tokens are real.
+	PIN func(serial uint32) (string, error)
 	// Identities is the folder in which a rehearsal finds the identities of
 	// recipients that are no tokens, as ID.txt; "": in its own directory.
 	Identities string
@@ -253,8 +253,13 @@ func LookAt(dir string) (*Desk, error) {
 	return d, nil
 }
 
-// UseTokens gives the desk its readers.
-func (d *Desk) UseTokens(t Tokens) { d.tokens = t }
+// UseTokens gives the desk its readers. Nothing but a rehearsal shows PINs.
+func (d *Desk) UseTokens(t Tokens) {
+	if !d.state.Begun.Rehearsal {
+		t.PIN = nil
+	}
+	d.tokens = t
+}
 
 // Tokens are the readers that the desk was given.
 func (d *Desk) Tokens() Tokens { return d.tokens }

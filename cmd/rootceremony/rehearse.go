@@ -192,9 +192,6 @@ func openRehearsal(dir string, from beginning, identities string, real *ceremony
 			_ = desk.Close()
 			return nil, err
 		}
-		if standsIn(dir) {
-			tokens.StandInPIN = ceremony.StandInPIN
-		}
 		real = &tokens
 	}
 	real.Identities = identities
@@ -369,7 +366,7 @@ func virtualTokens(dir string, holders []ceremony.Holder) (ceremony.Tokens, erro
 	if err != nil {
 		return ceremony.Tokens{}, err
 	}
-	tokens := ceremony.Tokens{Roots: []*x509.Certificate{drawer.AttestationRoot()}}
+	tokens := ceremony.Tokens{Roots: []*x509.Certificate{drawer.AttestationRoot()}, PIN: drawer.PIN}
 	serials := map[string]uint32{}
 	for _, h := range holders {
 		if h.Token == "" {

@@ -109,7 +109,7 @@ func tokensOf(dir string) (ceremony.Tokens, error) {
 		return ceremony.Tokens{}, err
 	}
 	backend := keys.Backend{Kind: virtual.Kind, Dir: folder}
-	return ceremony.Tokens{Stickers: stickers,
+	return ceremony.Tokens{Stickers: stickers, PIN: drawer.PIN,
 		Start: func(ctx context.Context) (*keys.Session, error) { return program.Start(ctx, backend) },
 		Plug: func(stickers ...string) error {
 			backend.Plugged = nil

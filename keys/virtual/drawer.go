@@ -362,6 +362,15 @@ func (d *Drawer) Serial(sticker string) (uint32, error) {
 	return 0, fmt.Errorf("there is no virtual token with the sticker %q in %s", sticker, d.dir)
 }
 
+// PIN is the PIN of the token with this serial, for whoever rehearses with it.
+func (d *Drawer) PIN(serial uint32) (string, error) {
+	st, err := loadToken(filepath.Join(d.dir, tokenFile(serial)))
+	if err != nil {
+		return "", err
+	}
+	return strings.TrimRight(string(st.PIN.Value), "\xff"), nil
+}
+
 // reader is a keys.Opener over the tokens of a drawer that are plugged in.
 type reader struct {
 	dir     string
