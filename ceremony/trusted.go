@@ -72,14 +72,26 @@ func ReadTrusted(path string) (*TrustedChain, error) {
 }
 
 // Real tells why no real ceremony can follow on a chain: a root of it was made
-// in a rehearsal.
+// in a rehearsal. What to do depends on the plan.
 func (c *TrustedChain) Real() error {
 	for _, step := range c.Steps {
 		if step.Rehearsal {
-			return fmt.Errorf("version %d of the trusted chain was made in a rehearsal: nothing real follows on it (hint: rootceremony rehearse --plan holds a rehearsal of it; for the real one, put the published roots into %s)", step.Version, TrustedDir)
+			return fmt.Errorf("version %d of the trusted chain was made in a rehearsal: nothing real follows on it", step.Version)
 		}
 	}
 	return nil
+}
+
+// Real tells why no real ceremony can be held of the plan, and what can.
+func (p *Plan) Real() error {
+	if p.Chain == nil {
+		return nil
+	}
+	err := p.Chain.Real()
+	if err != nil {
+		err = fmt.Errorf("%w (hint: %s rehearses the plan; for the real one, put the published roots into %s)", err, p.RehearseCommand(), p.Trusted)
+	}
+	return err
 }
 
 // Trusted is the trusted chain in an agreed plan.
