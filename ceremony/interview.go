@@ -40,6 +40,9 @@ type interview struct {
 	earlier []*Desk           // ceremonies that know its keys
 	known   map[string]Holder // what they know, by key id
 	missing []string          // heads of those that are not at hand
+
+	taken map[string]tuf.Key // key files that are to be in the plan's folder, by name
+	gaps  []string           // those of them whose keys are still to be made
 }
 
 // Interviewed is what an interview has come to.
@@ -57,7 +60,7 @@ type Interviewed struct {
 // can be changed in the text. Errors of the Attendant (ErrBack, ErrLeft) are
 // returned as they are.
 func Interview(ctx context.Context, a Attendant, dir, kind string, now time.Time) (*Interviewed, error) {
-	iv := &interview{ctx: ctx, a: a, path: dir, now: now, plan: Plan{Kind: kind, Roles: map[string]RolePlan{}}, known: map[string]Holder{}}
+	iv := &interview{ctx: ctx, a: a, path: dir, now: now, plan: Plan{Kind: kind, Roles: map[string]RolePlan{}}, known: map[string]Holder{}, taken: map[string]tuf.Key{}}
 	iv.out.Files = map[string][]byte{}
 	kinds := map[string]func() error{Create: iv.create, Rotate: iv.rotate, Revoke: iv.revoke}
 	if kinds[kind] == nil {
@@ -95,15 +98,6 @@ func (iv *interview) openFolder() error {
 	}
 	iv.dir = root
 	return nil
-}
-
-// readKey reads a key file in the plan's folder, which people may make while
-// they are asked.
-func (iv *interview) readKey(file string) (tuf.Key, error) {
-	if err := iv.openFolder(); err != nil {
-		return tuf.Key{}, err
-	}
-	return readKeyFile(iv.dir, file)
 }
 
 // Write writes the files into dir, and makes it where it is not there. No file
@@ -148,10 +142,10 @@ func (iv *interview) finish() (*Resolved, error) {
 		name = fmt.Sprintf("plan.draft-%d.toml", n)
 	}
 	file := filepath.Join(iv.path, name)
-	iv.out.Files = map[string][]byte{name: iv.toml()}
+	iv.out.Files[name] = iv.toml()
 	iv.out.After = Message{Title: "There is no plan yet", Facts: []Fact{{"What was typed", file}},
-		Text:  []string{"What was typed makes no plan: " + err.Error() + ".", "Nothing that was typed is lost. Change it in that file until this command finds it right, and then rename the file to " + PlanFile + ":"},
-		Lines: []string{"rootceremony check " + file}}
+		Text:     []string{"What was typed makes no plan: " + err.Error() + ".", "Nothing that was typed is lost. Change it in that file until this command finds it right, and then rename the file to " + PlanFile + ":"},
+		Commands: []string{Command("check", file)}}
 	return nil, errKept
 }
 
@@ -179,7 +173,11 @@ func (iv *interview) makePlan() (*Resolved, error) {
 	}
 	iv.out.Files[PlanFile] = p.Data
 	iv.out.After = Message{Title: "The plan is written", Facts: []Fact{{"File", iv.planFile()}},
-		Text: []string{"Have everybody read it before the day. rootceremony check " + iv.planFile() + " says what it would make."}}
+		Text:     append(iv.gapText(), "Have everybody read it before the day."),
+		Commands: []string{Command("check", iv.planFile()), p.RehearseCommand()}}
+	if p.Real() == nil {
+		iv.out.After.Commands = append(iv.out.After.Commands, Command("run", iv.path))
+	}
 	return r, nil
 }
 
@@ -189,7 +187,7 @@ func (iv *interview) read() (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.readKeys(iv.dir)
+	p.readKeys(iv.readKey)
 	if p.follows() {
 		p.readTrusted()
 	}
@@ -495,7 +493,7 @@ func (iv *interview) recipient(n int) error {
 // role asks for the key files of an online role, and for its threshold where
 // it has several. They can be those of the role before.
 func (iv *interview) role(name string) error {
-	question := fmt.Sprintf("Role %s: file of its public key in the plan's folder, or several with commas?", name)
+	question := fmt.Sprintf("Role %s: file of its public key, or several with commas?", name)
 	var role RolePlan
 	enter := ""
 	if i := slices.Index(onlineRoles, name); i > 0 {
@@ -503,7 +501,7 @@ func (iv *interview) role(name string) error {
 		enter = "as for " + onlineRoles[i-1]
 	}
 	line := ""
-	if err := iv.text("plan.role."+name, &line, question, enter, iv.checkFiles); err != nil {
+	if err := iv.prompt(Prompt{ID: "plan.role." + name, Message: iv.keyMessage(name), Enter: enter, Question: question}, &line, iv.checkFiles); err != nil {
 		return err
 	}
 	if line == "" {
@@ -517,8 +515,8 @@ func (iv *interview) role(name string) error {
 func (iv *interview) checkFiles(s string) error {
 	seen := map[keys.PublicKey]string{}
 	for _, file := range splitFiles(s) {
-		if err := checkKeyFile(file); err != nil {
-			return fmt.Errorf("key file %w", err)
+		if file == keyLater && s != keyLater {
+			return fmt.Errorf("%q stands alone, for all the keys of the role", keyLater)
 		}
 		key, err := iv.readKey(file)
 		if err != nil {
@@ -535,6 +533,12 @@ func (iv *interview) checkFiles(s string) error {
 // roleOf gives a role these key files. Where there are several, it asks for the
 // threshold.
 func (iv *interview) roleOf(name string, files []string) error {
+	for i, file := range files {
+		var err error
+		if files[i], err = iv.takeKey(name, file); err != nil {
+			return err
+		}
+	}
 	role := RolePlan{Threshold: 1, Files: files}
 	question := fmt.Sprintf("Role %s: how many of the %d keys must sign?", name, len(files))
 	err := iv.number("plan.role."+name+".threshold", &role.Threshold, question, 1, len(files))
@@ -665,7 +669,11 @@ func (iv *interview) toml() []byte {
 		}
 		fmt.Fprintf(&b, "\n[role.%s]\n", name)
 		line("threshold", fmt.Sprint(role.Threshold), "")
-		line("keys", quoteAll(role.Files), "")
+		comment := ""
+		if slices.ContainsFunc(role.Files, func(file string) bool { return slices.Contains(iv.gaps, file) }) {
+			comment = "still to be made, and put there"
+		}
+		line("keys", quoteAll(role.Files), comment)
 	}
 	return []byte(b.String())
 }

@@ -191,7 +191,7 @@ func readPlan(file, chain string) (*Plan, error) {
 		return nil, fmt.Errorf("folder of the plan: %w", err)
 	}
 	defer dir.Close()
-	p.readKeys(dir)
+	p.readKeys(func(file string) (tuf.Key, error) { return readKeyFile(dir, file) })
 	if p.follows() && chain != "" {
 		p.Trusted = chain
 	}
@@ -287,8 +287,8 @@ func (p *Plan) missing(path string, empty bool, hint string) bool {
 	return !there || empty
 }
 
-// readKeys reads the key files that the plan names, from inside its folder.
-func (p *Plan) readKeys(dir *os.Root) {
+// readKeys reads the key files that the plan names.
+func (p *Plan) readKeys(read func(file string) (tuf.Key, error)) {
 	for name, role := range p.Roles {
 		role.Keys = make([]tuf.Key, len(role.Files))
 		seen := map[keys.PublicKey]string{}
@@ -297,7 +297,7 @@ func (p *Plan) readKeys(dir *os.Root) {
 			if p.said[path] {
 				continue
 			}
-			key, err := readKeyFile(dir, file)
+			key, err := read(file)
 			if err != nil {
 				p.fault(path, "%v", err)
 				continue
