@@ -169,7 +169,7 @@ func (p *Plan) trustedRules() {
 	seen := map[string]bool{}
 	for i := range p.Drops {
 		d, path := &p.Drops[i], element("drop", i)
-		if !p.missing(path+".keyid", d.KeyID == "", "the id of the key in the trusted root; rootceremony show prints them") {
+		if !p.missing(path+".keyid", d.KeyID == "", "the id of the key in the trusted root; "+Command("show", "FILE")+" prints them") {
 			p.check(path+".keyid", "keyid", d.KeyID, checkKeyID)
 		}
 		if !p.missing(path+".reason", d.Reason == "", "lost, stolen, compromised or retired") {
@@ -273,8 +273,8 @@ func (p *Plan) accountRules(root *tuf.Root) {
 		}
 	}
 	if len(able) < role.Threshold && len(p.faults) == 0 {
-		p.fault(element("drop", 0), "version %d must be signed by %d of its keys to be followed, and with these drops only %d can still sign: no client would accept the new root (hint: where a backup opens, restore the key first and drop it as retired; where none does, only a new chain is left: rootceremony plan --kind revoke says how)",
-			root.Version, role.Threshold, len(able))
+		p.fault(element("drop", 0), "version %d must be signed by %d of its keys to be followed, and with these drops only %d can still sign: no client would accept the new root (hint: where a backup opens, restore the key first and drop it as retired; where none does, only a new chain is left: %s says how)",
+			root.Version, role.Threshold, len(able), Command("plan", "--kind", Revoke, "DIR"))
 	}
 	if p.absent("root.threshold") {
 		p.Root.Threshold = role.Threshold

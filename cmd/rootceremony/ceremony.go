@@ -139,6 +139,9 @@ func planFree(dir, kind string) error {
 	case !info.IsDir():
 		return fmt.Errorf("%s is a file (hint: name a directory)", dir)
 	}
+	if _, err := os.Lstat(filepath.Join(dir, transcript.FileName)); err == nil {
+		return fmt.Errorf("%s is the folder of a ceremony that has begun, and its plan stays as it is (hint: name another folder for the plan of what follows; it asks for this one)", dir)
+	}
 	file := filepath.Join(dir, ceremony.PlanFile)
 	if _, err := os.Lstat(file); err == nil {
 		return fmt.Errorf("%s is there already, and is never replaced (hint: edit it, or name another directory)", file)

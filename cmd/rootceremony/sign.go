@@ -74,7 +74,7 @@ func signCommand(args []string) error {
 func signed(signing *ceremony.Countersigning, err error) error {
 	switch {
 	case signing.Written() != "":
-		fmt.Fprintf(os.Stderr, "rootceremony: the signature is in %s (hint: rootceremony collect DIR %[1]s takes it into the ceremony)\n", signing.Written())
+		fmt.Fprintf(os.Stderr, "rootceremony: the signature is in %s (hint: %s takes it into the ceremony)\n", signing.Written(), ceremony.Command("collect", "DIR", signing.Written()))
 		return nil
 	case errors.Is(err, ceremony.ErrLeft):
 		fmt.Fprintln(os.Stderr, "rootceremony: left early; no signature was written (hint: the same command begins again)")
