@@ -1,6 +1,7 @@
 package virtual
 
 import (
+	"bytes"
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/binary"
@@ -368,7 +369,8 @@ func (d *Drawer) PIN(serial uint32) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return strings.TrimRight(string(st.PIN.Value), "\xff"), nil
+	pin, _, _ := bytes.Cut(st.PIN.Value, []byte{0xff}) // its padding
+	return string(pin), nil
 }
 
 // reader is a keys.Opener over the tokens of a drawer that are plugged in.
