@@ -241,7 +241,7 @@ func TestBadAccounts(t *testing.T) {
 		{"dropped twice", rotation(1, "Alice", "Bruno", "Chen-lost", "Chen-retired"), fmt.Sprintf("21:9: the key %.8s is dropped already", chen)},
 		{"left out", rotation(2, "Alice", "Bruno"), nobody(chen)},
 		{"two left out", rotation(1, "Alice", "Dana+"), nobody(bruno) + "\n" + nobody(chen)},
-		{"too many lost", rotation(2, "Alice", "Dana+", "Bruno-lost", "Chen-lost"), "15:3: version 2 must be signed by 2 of its keys to be followed, and with these drops only 1 can still sign: no client would accept the new root (hint: where a backup opens, restore the key first and drop it as retired; where none does, only a new chain is left: rootceremony plan --kind revoke says how)"},
+		{"too many lost", rotation(2, "Alice", "Dana+", "Bruno-lost", "Chen-lost"), "15:3: version 2 must be signed by 2 of its keys to be followed, and with these drops only 1 can still sign: no client would accept the new root (hint: where a backup opens, restore the key first and drop it as retired; where none does, only a new chain is left: rootceremony plan --kind revoke DIR says how)"},
 		{"a threshold above the holders", rotation(3, "Alice", "Bruno", "Chen-lost"), "5:13: threshold 3 is more than there are holders (2)"},
 		{"the old threshold above the holders", strings.Replace(rotation(2, "Alice", "Bruno-retired", "Chen-retired"), "threshold = 2\n", "", 1), "4:2: threshold is 2 as in version 2, but there are only 1 holders then (hint: threshold = ..., with fewer)"},
 		{"no reason", strings.Replace(renewal, `"rotate"`, `"revoke"`, 1), `1:1: reason is missing (hint: what has happened, as in reason = "the token A-01 was stolen")`},
