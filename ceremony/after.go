@@ -23,13 +23,13 @@ func Finished(dir, tokens string) (*Desk, error) {
 	}
 	switch s := d.state; {
 	case s.Begun == nil:
-		return nil, fmt.Errorf("%s: no ceremony has begun in it (hint: rootceremony rehearse %s holds one)", dir, dir)
+		return nil, fmt.Errorf("%s: no ceremony has begun in it (hint: %s holds one)", dir, Command("rehearse", dir))
 	case !s.Begun.Rehearsal:
-		return nil, fmt.Errorf("%s is a real ceremony, whose tokens no rehearsal uses (hint: write the plan of the rotation, and rootceremony rehearse --stand-in PLAN rehearses it)", dir)
+		return nil, fmt.Errorf("%s is a real ceremony, whose tokens no rehearsal uses (hint: %s writes the plan of a rotation, and %s rehearses it)", dir, Command("plan", "--kind", Rotate, "DIR"), Command("rehearse", "--stand-in", "DIR/"+PlanFile))
 	case s.Begun.Enrols != "":
 		return nil, fmt.Errorf("%s is an enrolment: nothing is published in it (hint: name the directory of the rehearsal that has collected it)", dir)
 	case s.Closed == nil:
-		return nil, fmt.Errorf("%s is not finished (hint: rootceremony rehearse %s goes on with it)", dir, dir)
+		return nil, fmt.Errorf("%s is not finished (hint: %s goes on with it)", dir, Command("rehearse", dir))
 	case s.Begun.Tokens != tokens:
 		return nil, fmt.Errorf("%s was held on tokens of the kind %q, and its keys are on those (hint: --tokens %s)", dir, s.Begun.Tokens, s.Begun.Tokens)
 	}

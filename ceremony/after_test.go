@@ -1,12 +1,17 @@
 package ceremony_test
 
 import (
+	"bytes"
+	"context"
+	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
 	"rootceremony/ceremony"
+	"rootceremony/keys/secret"
 )
 
 func TestFinished(t *testing.T) {
@@ -123,29 +128,84 @@ func TestPlanFilesMoved(t *testing.T) {
 	}
 }
 
-// A prompt for the PIN of a token that stands in for a real one says it, and
-// no other prompt does.
-func TestStandInPINIsSaid(t *testing.T) {
-	first, desk := opened(t)
-	if err := runAll(desk, &ceremony.Script{}); err != nil {
+// pinReader answers prompts for PINs with nothing but what they show. It is the
+// Script where a PIN is chosen.
+type pinReader struct {
+	ceremony.Script
+	shown []string // ids of prompts that have shown a PIN
+}
+
+var shownPIN = regexp.MustCompile(`the PIN of this virtual token is ([^ ]+)\.\)`)
+
+func (a *pinReader) AskSecret(ctx context.Context, p ceremony.Prompt, check func(*secret.Buffer) error) (*secret.Buffer, error) {
+	found := shownPIN.FindStringSubmatch(strings.Join(p.Text, " "))
+	if found == nil {
+		if id, _, _ := strings.Cut(p.ID, " "); id == "holder.pin" || id == "sign.pin" {
+			return nil, fmt.Errorf("the prompt %q shows no PIN", p.ID)
+		}
+		return a.Script.AskSecret(ctx, p, check)
+	}
+	a.shown = append(a.shown, p.ID)
+	return secret.Take([]byte(found[1]))
+}
+
+// A rehearsal is gone on with, followed, checked up and restored from by people
+// who know no PIN that another run has chosen: each is shown where it is asked
+// for, and is in no log. Tokens that are not virtual show none.
+func TestPINsOfARehearsalAreShown(t *testing.T) {
+	first, desk := withBackups(t)
+	chosen := map[string]string{}
+	script := &ceremony.Script{Answers: map[string]string{}}
+	for i, id := range []string{"alice", "bruno", "chen", "dana", "emil"} { // neither a script nor a person knows these
+		chosen[id] = fmt.Sprint(8036142 + i*9107)
+		script.Answers["holder.pin.new "+id], script.Answers["holder.pin.again "+id], script.Answers["holder.pin "+id] = chosen[id], chosen[id], chosen[id]
+	}
+	if err := runAll(desk, script); err != nil {
+		t.Fatal(err)
+	}
+	desk = first.only(t, desk, (*ceremony.Desk).OnlyCheckup)
+	for _, id := range []string{"alice", "emil"} {
+		a := &pinReader{}
+		if err := desk.Run(t.Context(), "checkup "+id, a); err != nil || len(a.shown) != 1 {
+			t.Errorf("checkup %s: %v, shown at %v", id, err, a.shown)
+		}
+	}
+	if err := desk.Close(); err != nil {
 		t.Fatal(err)
 	}
 	people := members(t, desk)
 	people[4].drop = ceremony.Retired
-	_, desk = first.follow(following(ceremony.Rotate, "", append(people, member{name: "Farah Aziz", token: "F-06"})...), "F-06")
-	tokens := desk.Tokens()
-	tokens.StandInPIN = ceremony.StandInPIN
-	desk.UseTokens(tokens)
-	said := map[string]bool{}
-	script := &ceremony.Script{Say: func(m ceremony.Message) {
-		if strings.HasSuffix(m.Title, ": type your PIN") || strings.HasSuffix(m.Title, ": choose a PIN") {
-			said[m.Title] = strings.Contains(strings.Join(m.Text, " "), ceremony.StandInPIN)
+	next, desk := first.follow(following(ceremony.Rotate, "", append(people, member{name: "Farah Aziz", token: "F-06"})...), "F-06")
+	a := &pinReader{}
+	if err := runAll(desk, a); err != nil || len(a.shown) < 5 {
+		t.Fatalf("%v, shown at %v", err, a.shown)
+	}
+	for _, dir := range []string{first.dir, next.dir} {
+		log, err := os.ReadFile(filepath.Join(dir, "transcript.jsonl"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for id, pin := range chosen {
+			if bytes.Contains(log, []byte(pin)) {
+				t.Errorf("the PIN of %s is in the log of %s", id, dir)
+			}
+		}
+	}
+}
+
+// On the day no PIN is shown, and nobody is told that one would be.
+func TestPINsOfARealCeremonyAreNotShown(t *testing.T) {
+	s := newStage(t)
+	s.real = true
+	_, desk := s.opened()
+	answers := map[string]string{"preflight.failed": "waive", "preflight.why": "it is a test"}
+	script := &ceremony.Script{Answers: answers, Say: func(m ceremony.Message) {
+		if said := fmt.Sprint(m); strings.Contains(said, "rehearsal") && strings.Contains(said, "PIN") || shownPIN.MatchString(said) {
+			t.Errorf("%v", m)
 		}
 	}}
-	if err := runAll(desk, script); err != nil {
-		t.Fatal(err)
-	}
-	if !said["Alice Costa: type your PIN"] || said["Farah Aziz: type your PIN"] || said["Farah Aziz: choose a PIN"] || len(said) < 5 {
-		t.Errorf("%v", said)
+	runTasks(t, desk, script, "preflight", "agree", "enrol bruno")
+	if desk.Tokens().PIN != nil {
+		t.Error("it could show one")
 	}
 }

@@ -180,7 +180,7 @@ func (d *Desk) planToAgree() (*Resolved, [][]byte, error) {
 	if plan.Chain == nil {
 		return resolved, nil, nil
 	}
-	if err := plan.Chain.Real(); err != nil && !resolved.Rehearsal {
+	if err := plan.Real(); err != nil && !resolved.Rehearsal {
 		return nil, nil, err
 	}
 	return resolved, plan.Chain.Files, nil

@@ -3,6 +3,7 @@ package ceremony
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"rootceremony/keys"
 	"rootceremony/keys/secret"
@@ -56,7 +57,25 @@ type Message struct {
 	Facts []Fact   // a small table
 	Text  []string // paragraphs; front ends wrap them
 	Lines []string // set as they are, such as a difference; scrolled if long
+	// Commands are what people type next, in a shell and in this order; front
+	// ends set them last, under a line that says so.
+	Commands []string
 }
+
+// Command is a command of this program as it is typed in a shell.
+func Command(words ...string) string {
+	line := "rootceremony"
+	for _, word := range words {
+		if strings.Trim(word, shellLetters) != "" || word == "" {
+			word = "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+		}
+		line += " " + word
+	}
+	return line
+}
+
+// shellLetters mean themselves to every shell.
+const shellLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:=@%+,"
 
 // Fact is a row of the table in a Message.
 type Fact struct{ Label, Value string }

@@ -383,7 +383,7 @@ func (c *Countersigning) signOn(ctx context.Context, a Attendant, s *keys.Sessio
 func (c *Countersigning) ended(ctx context.Context, a Attendant, file, text string) error {
 	c.written = file
 	return a.Tell(ctx, Message{Title: "Signed: " + c.named(), Facts: []Fact{{"File", file}},
-		Text: []string{text + " Send the file back; there is nothing secret in it. rootceremony collect DIR " + file + " takes it into the ceremony. Put the token back into its bag."}})
+		Text: []string{text + " Send the file back; there is nothing secret in it. " + Command("collect", "DIR", file) + " takes it into the ceremony. Put the token back into its bag."}})
 }
 
 // act is what is remembered of a signature.

@@ -88,7 +88,7 @@ func newDesktop(t testing.TB) *desktop {
 		d.online = append(d.online, key)
 		d.roles[role] = tuf.Role{KeyIDs: []string{key.ID}, Threshold: 1}
 	}
-	d.tokens = ceremony.Tokens{Start: d.start, Stickers: stickers,
+	d.tokens = ceremony.Tokens{Start: d.start, Stickers: stickers, PIN: d.drawer.PIN,
 		Plug: func(stickers ...string) error { d.plugged = strings.Fields(strings.Join(stickers, " ")); return nil }}
 	return d
 }

@@ -113,7 +113,7 @@ func (s *stage) open(clock func() time.Time, stickers ...string) (*ceremony.Desk
 		}
 	}
 	desk.UseTokens(ceremony.Tokens{
-		Roots: []*x509.Certificate{s.drawer.AttestationRoot()}, Start: s.start, Stickers: stickers,
+		Roots: []*x509.Certificate{s.drawer.AttestationRoot()}, Start: s.start, Stickers: stickers, PIN: s.drawer.PIN,
 		Plug: func(stickers ...string) error { s.plugged = stickers; return nil },
 	})
 	return desk, nil

@@ -45,9 +45,9 @@ type Tokens struct {
 	// virtual tokens.
 	Plug     func(stickers ...string) error
 	Stickers []string
-	// StandInPIN is the PIN of the tokens that stand in for those of the trusted
-	// root, and have no holder who chose it; "": there are none.
-	StandInPIN string
+	// PIN tells the PIN of a rehearsal's virtual token, which is shown where it
+	// is asked for: a script may have chosen it. nil where tokens are real.
+	PIN func(serial uint32) (string, error)
 	// Identities is the folder in which a rehearsal finds the identities of
 	// recipients that are no tokens, as ID.txt; "": in its own directory.
 	Identities string
@@ -132,11 +132,11 @@ func checkFolder(dir string, mayBeEmpty bool) error {
 	}
 	_, err = os.Stat(filepath.Join(dir, PlanFile))
 	if len(entries) > 0 && err != nil {
-		return fmt.Errorf("%s is not a ceremony directory: it holds %s, but neither %s nor %s (hint: name a new or an empty directory, or write a plan there with rootceremony plan)",
-			dir, entries[0].Name(), transcript.FileName, PlanFile)
+		return fmt.Errorf("%s is not a ceremony directory: it holds %s, but neither %s nor %s (hint: name a new or an empty directory, or write a plan there with %s)",
+			dir, entries[0].Name(), transcript.FileName, PlanFile, Command("plan", dir))
 	}
 	if len(entries) == 0 && !mayBeEmpty {
-		return fmt.Errorf("%s holds no %s (hint: write one with rootceremony plan %s)", dir, PlanFile, dir)
+		return fmt.Errorf("%s holds no %s (hint: write one with %s)", dir, PlanFile, Command("plan", dir))
 	}
 	return nil
 }
@@ -149,15 +149,16 @@ func (d *Desk) begin(set Settings) error {
 	d.state = state
 	if state.Begun != nil && state.Begun.Enrols != set.Enrols {
 		if set.Enrols == "" {
-			return fmt.Errorf("this is the enrolment of %s, made for another directory (hint: rootceremony enrol goes on with it, rootceremony collect takes its file into the ceremony)", state.Begun.Enrols)
+			return fmt.Errorf("this is the enrolment of %s, made for another directory (hint: %s goes on with it, %s takes what it writes into the ceremony)",
+				state.Begun.Enrols, Command("enrol", "PLAN", "--holder", state.Begun.Enrols), Command("collect", "DIR", "FILE"))
 		}
 		return fmt.Errorf("this is not an enrolment of %s (hint: name another directory)", set.Enrols)
 	}
 	if state.Begun != nil && state.Begun.Rehearsal != set.Rehearsal {
 		if set.Rehearsal {
-			return errors.New("this is a real ceremony, not a rehearsal (hint: rootceremony run goes on with it)")
+			return fmt.Errorf("this is a real ceremony, not a rehearsal (hint: %s goes on with it)", Command("run", d.dir))
 		}
-		return errors.New("this is a rehearsal (hint: rootceremony rehearse goes on with it)")
+		return fmt.Errorf("this is a rehearsal (hint: %s goes on with it)", Command("rehearse", d.dir))
 	}
 	if state.Begun != nil && state.Begun.Tokens != set.Tokens {
 		return fmt.Errorf("this is held on tokens of the kind %q, not %q (hint: leave --tokens away to go on with it)", state.Begun.Tokens, set.Tokens)
@@ -253,8 +254,13 @@ func LookAt(dir string) (*Desk, error) {
 	return d, nil
 }
 
-// UseTokens gives the desk its readers.
-func (d *Desk) UseTokens(t Tokens) { d.tokens = t }
+// UseTokens gives the desk its readers. Nothing but a rehearsal shows PINs.
+func (d *Desk) UseTokens(t Tokens) {
+	if !d.state.Begun.Rehearsal {
+		t.PIN = nil
+	}
+	d.tokens = t
+}
 
 // Tokens are the readers that the desk was given.
 func (d *Desk) Tokens() Tokens { return d.tokens }

@@ -85,7 +85,7 @@ func (d *Desk) handOver(ctx context.Context, a Attendant) error {
 	return a.Tell(ctx, Message{Title: "The enrolment file is written",
 		Facts: append([]Fact{{"File", filepath.Join(d.dir, file.name)}}, digestFacts(ofFile, digestOf(file.text))...),
 		Text: []string{"Send the file to the ceremony; there is nothing secret in it. The room will call you and ask for two of its words: " +
-			"say them to a voice you know, and to nobody else. rootceremony status " + d.dir + " shows them again."}})
+			"say them to a voice you know, and to nobody else. " + Command("status", d.dir) + " shows them again."}})
 }
 
 // enrolmentFile puts the file together. It ends with the line in which the

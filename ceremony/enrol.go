@@ -498,6 +498,9 @@ func (d *Desk) newPIN(ctx context.Context, a Attendant, h *HolderState, info key
 	if d.state.Plan.Backup != nil {
 		lost = "If it is forgotten or typed wrong 5 times, the recipients of the backups can have a new one set, once the root key is made."
 	}
+	if d.tokens.PIN != nil {
+		lost += " This rehearsal shows it wherever it is asked for: choose one that you use nowhere else."
+	}
 	return newPIN(ctx, a, h.Holder.ID, h.Holder.Name, lost, tokenFacts(info, h.Holder), check)
 }
 
@@ -530,12 +533,8 @@ func newPIN(ctx context.Context, a Attendant, id, name, lost string, facts []Fac
 // withPIN asks for the PIN of the holder's token until the token takes it, and
 // runs do on the token. A PIN that is blocked may have a way out.
 func (d *Desk) withPIN(ctx context.Context, a Attendant, h *HolderState, tries int, do func(*keys.Session, *secret.Buffer) error) error {
-	text := []string{"The PIN is yours alone: the others look away."}
-	if pin := d.tokens.StandInPIN; pin != "" && h.ofTrusted() {
-		text = append(text, "(This token stands in for the real one, and its PIN is "+pin+".)")
-	}
 	blocked, err := d.tokens.withPIN(ctx, a, h.Serial, tries, Prompt{ID: "holder.pin " + h.Holder.ID, Message: Message{Title: h.Holder.Name + ": type your PIN",
-		Facts: []Fact{{"Serial", serialText(h.Serial) + h.stickerIn()}}, Text: text}, Question: h.Holder.Name + ", type your PIN:"}, do)
+		Facts: []Fact{{"Serial", serialText(h.Serial) + h.stickerIn()}}, Text: []string{"The PIN is yours alone: the others look away."}}, Question: h.Holder.Name + ", type your PIN:"}, do)
 	if blocked {
 		return d.unblock(ctx, a, h, do)
 	}

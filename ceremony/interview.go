@@ -40,6 +40,9 @@ type interview struct {
 	earlier []*Desk           // ceremonies that know its keys
 	known   map[string]Holder // what they know, by key id
 	missing []string          // heads of those that are not at hand
+
+	taken map[string]tuf.Key // key files that are to be in the plan's folder, by name
+	gaps  []string           // those of them whose keys are still to be made
 }
 
 // Interviewed is what an interview has come to.
@@ -57,7 +60,7 @@ type Interviewed struct {
 // can be changed in the text. Errors of the Attendant (ErrBack, ErrLeft) are
 // returned as they are.
 func Interview(ctx context.Context, a Attendant, dir, kind string, now time.Time) (*Interviewed, error) {
-	iv := &interview{ctx: ctx, a: a, path: dir, now: now, plan: Plan{Kind: kind, Roles: map[string]RolePlan{}}, known: map[string]Holder{}}
+	iv := &interview{ctx: ctx, a: a, path: dir, now: now, plan: Plan{Kind: kind, Roles: map[string]RolePlan{}}, known: map[string]Holder{}, taken: map[string]tuf.Key{}}
 	iv.out.Files = map[string][]byte{}
 	kinds := map[string]func() error{Create: iv.create, Rotate: iv.rotate, Revoke: iv.revoke}
 	if kinds[kind] == nil {
@@ -95,18 +98,6 @@ func (iv *interview) openFolder() error {
 	}
 	iv.dir = root
 	return nil
-}
-
-// readKey reads a key file that goes with the plan, or is in its folder, which
-// people may make while they are asked.
-func (iv *interview) readKey(file string) (tuf.Key, error) {
-	if text, made := iv.out.Files[file]; made {
-		return tuf.ParseKeyFile(text)
-	}
-	if err := iv.openFolder(); err != nil {
-		return tuf.Key{}, err
-	}
-	return readKeyFile(iv.dir, file)
 }
 
 // Write writes the files into dir, and makes it where it is not there. No file
@@ -153,8 +144,8 @@ func (iv *interview) finish() (*Resolved, error) {
 	file := filepath.Join(iv.path, name)
 	iv.out.Files[name] = iv.toml()
 	iv.out.After = Message{Title: "There is no plan yet", Facts: []Fact{{"What was typed", file}},
-		Text:  []string{"What was typed makes no plan: " + err.Error() + ".", "Nothing that was typed is lost. Change it in that file until this command finds it right, and then rename the file to " + PlanFile + ":"},
-		Lines: []string{"rootceremony check " + file}}
+		Text:     []string{"What was typed makes no plan: " + err.Error() + ".", "Nothing that was typed is lost. Change it in that file until this command finds it right, and then rename the file to " + PlanFile + ":"},
+		Commands: []string{Command("check", file)}}
 	return nil, errKept
 }
 
@@ -192,7 +183,11 @@ func (iv *interview) makePlan() (*Resolved, error) {
 	}
 	iv.out.Files[PlanFile] = p.Data
 	iv.out.After = Message{Title: "The plan is written", Facts: []Fact{{"File", iv.planFile()}},
-		Text: []string{"Have everybody read it before the day. rootceremony check " + iv.planFile() + " says what it would make."}}
+		Text:     append(iv.gapText(), "Have everybody read it before the day."),
+		Commands: []string{Command("check", iv.planFile()), p.RehearseCommand()}}
+	if p.Real() == nil {
+		iv.out.After.Commands = append(iv.out.After.Commands, Command("run", iv.path))
+	}
 	return r, nil
 }
 
@@ -509,13 +504,13 @@ func (iv *interview) recipient(n int) error {
 // it has several. Those of snapshot can be those of timestamp; those of targets,
 // which say what software is, are always named.
 func (iv *interview) role(name string) error {
-	p := Prompt{ID: "plan.role." + name, Question: fmt.Sprintf("Role %s: file of its public key in the plan's folder, or several with commas?", name)}
+	p := Prompt{ID: "plan.role." + name, Message: iv.keyMessage(name), Question: fmt.Sprintf("Role %s: file of its public key, or several with commas?", name)}
 	var role RolePlan
 	switch name {
 	case tuf.RoleSnapshot:
 		role, p.Enter = iv.plan.Roles[tuf.RoleTimestamp], "as for timestamp"
 	case tuf.RoleTargets:
-		p.Message = Message{Title: "Role targets", Text: []string{"The keys of targets say which files are good. If timestamp or snapshot has the same key, one theft is enough to deliver any software: give targets a key of its own, away from the machine that signs the other two."}}
+		p.Text = append([]string{"The keys of targets say which files are good. If timestamp or snapshot has the same key, one theft is enough to deliver any software: give targets a key of its own, away from the machine that signs the other two."}, p.Text...)
 	}
 	line := ""
 	if err := iv.prompt(p, &line, iv.checkFiles); err != nil {
@@ -532,8 +527,8 @@ func (iv *interview) role(name string) error {
 func (iv *interview) checkFiles(s string) error {
 	seen := map[keys.PublicKey]string{}
 	for _, file := range splitFiles(s) {
-		if err := checkKeyFile(file); err != nil {
-			return fmt.Errorf("key file %w", err)
+		if file == keyLater && s != keyLater {
+			return fmt.Errorf("%q stands alone, for all the keys of the role", keyLater)
 		}
 		key, err := iv.readKey(file)
 		if err != nil {
@@ -550,6 +545,12 @@ func (iv *interview) checkFiles(s string) error {
 // roleOf gives a role these key files. Where there are several, it asks for the
 // threshold.
 func (iv *interview) roleOf(name string, files []string) error {
+	for i, file := range files {
+		var err error
+		if files[i], err = iv.takeKey(name, file); err != nil {
+			return err
+		}
+	}
 	role := RolePlan{Threshold: 1, Files: files}
 	question := fmt.Sprintf("Role %s: how many of the %d keys must sign?", name, len(files))
 	err := iv.number("plan.role."+name+".threshold", &role.Threshold, question, 1, len(files))
@@ -680,7 +681,11 @@ func (iv *interview) toml() []byte {
 		}
 		fmt.Fprintf(&b, "\n[role.%s]\n", name)
 		line("threshold", fmt.Sprint(role.Threshold), "")
-		line("keys", quoteAll(role.Files), "")
+		comment := ""
+		if slices.ContainsFunc(role.Files, func(file string) bool { return slices.Contains(iv.gaps, file) }) {
+			comment = "still to be made, and put there"
+		}
+		line("keys", quoteAll(role.Files), comment)
 	}
 	return []byte(b.String())
 }

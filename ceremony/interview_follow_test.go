@@ -7,8 +7,11 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -37,7 +40,7 @@ func (a *person) hear(m ceremony.Message) {
 	for _, f := range m.Facts {
 		fmt.Fprintf(&a.said, "%s: %s\n", f.Label, f.Value)
 	}
-	for _, line := range append(slices.Clone(m.Text), m.Lines...) {
+	for _, line := range slices.Concat(m.Text, m.Lines, m.Commands) {
 		fmt.Fprintln(&a.said, line)
 	}
 }
@@ -536,9 +539,80 @@ func TestPlanInAFolderThatIsNotThere(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "hint: make it, and put the public keys") || len(a.asked) > 0 {
 		t.Errorf("%v, asked %v", err, a.asked)
 	}
-	// Key files are asked for, and there is no folder for them.
-	script := with("role-compromised", "plan.trusted", trusted, "revoke.roles", "timestamp", "plan.role.timestamp", "keys/timestamp.pub")
-	if a, _, err = interview(t, dir, ceremony.Revoke, script); err == nil || !strings.Contains(err.Error(), "hint: make it, and put the public keys") {
-		t.Errorf("%v\n%s", err, a.said.String())
+}
+
+// A role's key file is taken from anywhere, and what is still to be made is a
+// gap that the plan and people are told of: a key that is made as they are told
+// fills it. No file is replaced.
+func TestKeyFilesFromAnywhere(t *testing.T) {
+	online := t.TempDir() // the machines that sign
+	newChain(t, online, 2, 3, nextYear, usualRoles(5))
+	trusted := filepath.Join(online, "trusted")
+	for _, role := range []string{"timestamp", "snapshot", "targets"} {
+		putKey(t, online, role+".pub", "new "+role)
+	}
+	at := func(role string) string { return filepath.Join(online, role+".pub") }
+	three := anew(with("quorum-lost", "plan.trusted", trusted, "revoke.which", "1,2,3"))
+	for name, c := range map[string]struct {
+		kind   string
+		script map[string]string
+	}{
+		"roles compromised": {ceremony.Revoke, with("role-compromised", "plan.trusted", trusted, "revoke.roles", "targets")},
+		"a new chain":       {ceremony.Revoke, three},
+		"a first root":      {ceremony.Create, three},
+		"a rotation": {ceremony.Rotate, map[string]string{"plan.earlier": "", "plan.trusted": trusted, "plan.name": "Example", "plan.changes": "yes", "plan.expires": "", "plan.holders": "0", "plan.threshold": "3", "plan.roles": "yes", "plan.witness": "",
+			"plan.key 1": "stays", "plan.key 2": "stays", "plan.key 3": "stays", "plan.key 4": "stays", "plan.key 5": "stays",
+			"plan.key.name 1": "A", "plan.key.name 2": "B", "plan.key.name 3": "C", "plan.key.name 4": "D", "plan.key.name 5": "E",
+			"plan.key.token 1": "", "plan.key.token 2": "", "plan.key.token 3": "", "plan.key.token 4": "", "plan.key.token 5": ""}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "new", "folder")
+			if c.kind == ceremony.Create {
+				put(t, dir, "keys/snapshot.pub", []byte("another file"))
+			}
+			script := maps.Clone(c.script)
+			script["plan.role.timestamp"] = filepath.Join(online, "none.pub") + "\n" + at("timestamp")
+			script["plan.role.snapshot"] = at("snapshot") + ", later\n" + at("snapshot")
+			script["plan.role.targets"] = "later"
+			a, come, err := interview(t, dir, c.kind, script)
+			if err != nil {
+				t.Fatalf("%v\n%s", err, a.said.String())
+			}
+			if len(a.refused) != 2 || !strings.Contains(a.refused[0], "type later") {
+				t.Errorf("refused %q", a.refused)
+			}
+			file := filepath.Join(dir, ceremony.PlanFile)
+			if _, err := ceremony.ReadPlan(file); err == nil || strings.Contains(err.Error(), "\n") || !strings.Contains(err.Error(), `key file "keys/targets.pub": no such file`) {
+				t.Fatalf("the plan with its gap: %v", err)
+			}
+			text, err := os.ReadFile(file)
+			if err != nil || !regexp.MustCompile(`"keys/targets.pub"\] +# still to be made`).Match(text) {
+				t.Errorf("%v\n%s", err, text)
+			}
+			made := regexp.MustCompile(`The key of targets, on the machine that is to sign with it: (openssl .*)\. Put targets.pub there as (.*)\.`).FindStringSubmatch(strings.Join(come.After.Text, "\n"))
+			if made == nil || made[2] != filepath.Join(dir, "keys/targets.pub") {
+				t.Fatalf("nobody says how: %q", come.After.Text)
+			}
+			if _, err := exec.LookPath("openssl"); err != nil {
+				t.Skip("openssl is not installed: what people are told to type is not tried")
+			}
+			command := exec.Command("sh", "-c", made[1]+` && mkdir -p "$1" && cp targets.pub "$2"`, "sh", filepath.Dir(made[2]), made[2])
+			command.Dir = t.TempDir()
+			if out, err := command.CombinedOutput(); err != nil {
+				t.Fatalf("%s: %v\n%s", made[1], err, out)
+			}
+			p, err := ceremony.ReadPlan(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, role := range []string{"timestamp", "snapshot"} {
+				if got := p.Roles[role].Keys[0]; got.Value() != tufKey(t, "new "+role).Value() {
+					t.Errorf("the key of %s is %s", role, got.Value())
+				}
+			}
+			if want := map[bool]string{true: "keys/snapshot-2.pub", false: "keys/snapshot.pub"}[c.kind == ceremony.Create]; p.Roles["snapshot"].Files[0] != want {
+				t.Errorf("the file of snapshot is %q", p.Roles["snapshot"].Files)
+			}
+		})
 	}
 }

@@ -88,9 +88,9 @@ func (iv *interview) pinSeen() (string, error) {
 	}
 	iv.out.After = Message{Title: "Change the PIN: no new root is needed", Text: []string{
 		"A PIN without its token signs nothing. The holder puts the token into a computer of their own, runs the first command, types the PIN that was seen, and twice a new one of 6 to 8 digits, with nobody watching.",
-		"If the holder does not know the PIN any more, the second command sets a new one with the PUK from the backup; it takes the folder of the ceremony that made the key. rootceremony checkup with the same folder shows that the new PIN works.",
+		"If the holder does not know the PIN any more, the second command sets a new one with the PUK from the backup; it takes the folder of the ceremony that made the key. " + Command("checkup", "DIR") + " with the same folder shows that the new PIN works.",
 		"Nothing was written. " + noRace},
-		Lines: []string{"ykman piv access change-pin", "rootceremony restore DIR"}}
+		Commands: []string{"ykman piv access change-pin", Command("restore", "DIR")}}
 	return "", nil
 }
 
@@ -225,8 +225,8 @@ func (iv *interview) restoreOrDrop(ids []string, back []restorable) ([]restorabl
 
 func (iv *interview) restoreOnly(back []restorable) {
 	iv.out.After = Message{Title: "Restore from the backup: no new root is needed",
-		Text:  append(iv.openers(back), "Nothing was written: there is no plan to carry out. "+noRace, "When everybody has a token again, rootceremony checkup shows that all of it works."),
-		Lines: restoreCommands(back)}
+		Text:     append(iv.openers(back), "Nothing was written: there is no plan to carry out. "+noRace, "When everybody has a token again, the check-up shows that all of it works."),
+		Commands: append(toEach("restore", back), toEach("checkup", back)...)}
 }
 
 // inOtherHands leads to a root without keys that somebody else may use.
@@ -428,8 +428,8 @@ func (iv *interview) after(r *Resolved, back []restorable) {
 	case record.RootExpired:
 		haste = hurryUsers
 	}
-	m.Text = append(m.Text, haste, "Type next:")
-	m.Lines = append(restoreCommands(back), "rootceremony check "+iv.planFile(), "rootceremony rehearse --stand-in "+iv.planFile(), "rootceremony run "+iv.path)
+	m.Text = append(append(m.Text, haste), iv.gapText()...)
+	m.Commands = append(toEach("restore", back), m.Commands...)
 }
 
 // restorable is a lost root key that a backup brings back.
@@ -443,11 +443,12 @@ func restores(back []restorable, id string) bool {
 	return slices.ContainsFunc(back, func(r restorable) bool { return r.id == id })
 }
 
-// restoreCommands are what people type to restore keys.
-func restoreCommands(back []restorable) []string {
+// toEach are what people type to do one thing with each ceremony that has made
+// the backups.
+func toEach(do string, back []restorable) []string {
 	var lines []string
 	for _, r := range back {
-		if line := "rootceremony restore " + r.dir; !slices.Contains(lines, line) {
+		if line := Command(do, r.dir); !slices.Contains(lines, line) {
 			lines = append(lines, line)
 		}
 	}
@@ -616,7 +617,7 @@ func (iv *interview) tooFew(ids []string, taken, lost int) error {
 		return iv.noWay(taken, lost)
 	}
 	iv.out.After = Message{Title: "Look for backups first", Text: append(text, "Nothing was written. "+noRace, "With the folders at hand type this again:"),
-		Lines: []string{"rootceremony plan --kind revoke " + iv.path}}
+		Commands: []string{Command("plan", "--kind", Revoke, iv.path)}}
 	return nil
 }
 
@@ -764,8 +765,8 @@ func (iv *interview) newKeys(roles []string) error {
 		if !offered && fresh(usual(name)) == nil {
 			line, enter = usual(name), usual(name)
 		}
-		question := fmt.Sprintf("Role %s (%d of %d keys sign for it now): file of its new public key in the plan's folder, or several with commas?", name, role.Threshold, len(role.KeyIDs))
-		if err := iv.text("plan.role."+name, &line, question, enter, fresh); err != nil {
+		question := fmt.Sprintf("Role %s (%d of %d keys sign for it now): file of its new public key, or several with commas?", name, role.Threshold, len(role.KeyIDs))
+		if err := iv.prompt(Prompt{ID: "plan.role." + name, Message: iv.keyMessage(name), Enter: enter, Question: question}, &line, fresh); err != nil {
 			return err
 		}
 		if err := iv.roleOf(name, splitFiles(line)); err != nil {
@@ -838,17 +839,18 @@ func (iv *interview) noWay(taken, lost int) error {
 		}
 		facts.New = record.RootFacts{Version: r.Version, Expires: r.Expires, Threshold: r.Threshold, Keys: len(r.Holders)}
 	}
+	next := iv.out.After.Commands
 	iv.out.After = Message{Title: "What is left", Facts: []Fact{{"Notice", iv.notice(facts)}},
 		Text: []string{answer, "The notice is a draft for now: fill its gaps, have somebody else read it, and publish it on channels that nobody else controls. The ceremony of the new chain drafts the one for when the root is out, with what you filled in."}}
 	m := &iv.out.After
 	if yes {
 		m.Facts = append(m.Facts, Fact{"Plan", iv.planFile()})
 		m.Text = append(m.Text, "After the ceremony publish/trust is the re-pinning kit: the new root with its digest and words, to be built into installers and compared over a second channel.")
-		m.Lines = []string{"rootceremony check " + iv.planFile(), "rootceremony run " + iv.path}
+		m.Text, m.Commands = append(m.Text, iv.gapText()...), next
 	} else {
 		// Not --kind create: its plan would not say that a chain broke.
 		m.Text = append(m.Text, "The plan of the new chain can be written when you are ready: the same answers lead to it. It is a ceremony like the first one.")
-		m.Lines = []string{"rootceremony plan --kind revoke " + iv.path}
+		m.Commands = []string{Command("plan", "--kind", Revoke, iv.path)}
 	}
 	if incident == record.QuorumLost {
 		m.Text = append(m.Text, "Nobody else can sign either: there is no race. Updates go on until the old root expires; use them to ship the new root.")

@@ -109,7 +109,7 @@ var emergencies = []emergency{
 		noPlan: true, says: []string{"Alice Costa: the backup is opened by any 3 of Bruno Ferraz, Chen Wei, Dana Okafor, Emil Novak and Bank safe.", "rootceremony restore DIR/before", "no new root is needed"}},
 	{name: "token lost, backup safe, dropped all the same", setup: knownBy(), script: before("token-lost", "revoke.which", "1", "revoke.restore", "drop"),
 		incident: record.TokenLost, drops: map[int]string{1: "lost"}, keys: 4, want: 3,
-		says: []string{"Drops: Alice Costa, token A-01, key ", "any 3 of Bruno Ferraz, Chen Wei, Dana Okafor and Emil Novak", "There is no race", "rootceremony check DIR/plan.toml", "rootceremony run DIR"}},
+		says: []string{"Drops: Alice Costa, token A-01, key ", "any 3 of Bruno Ferraz, Chen Wei, Dana Okafor and Emil Novak", "There is no race", "rootceremony check DIR/plan.toml", "rootceremony rehearse --after DIR/before --plan DIR/plan.toml"}},
 	{name: "token lost, backup files gone", setup: knownBy("private"), script: before("token-lost", "revoke.which", "6\n0\n\n1,1\nAlice\n1"),
 		incident: record.TokenLost, drops: map[int]string{1: "lost"}, keys: 4, want: 3, says: []string{"Alice Costa: the files of the backup are gone or damaged (hint: put DIR/before/private/backups/alice/"}},
 	{name: "token lost, no backup known", script: with("token-lost", "revoke.which", "5"),
@@ -246,7 +246,7 @@ func TestEmergencies(t *testing.T) {
 					t.Errorf("nobody said %q:\n%s", line, a.said.String())
 				}
 			}
-			if len(come.After.Lines) == 0 || come.After.Title == "" {
+			if len(come.After.Commands) == 0 || come.After.Title == "" {
 				t.Errorf("nobody says what to type next: %+v", come.After)
 			}
 			lines := 0
@@ -453,7 +453,7 @@ func TestStolenTokenThatMustSign(t *testing.T) {
 			t.Fatalf("%v\n%s", err, a.said.String())
 		}
 		t.Logf("%s: answers: %d", way, len(a.asked))
-		if len(a.asked) > mostAnswers || come.After.Lines[0] != "rootceremony restore "+s.dir || !strings.Contains(a.said.String(), "Emil Novak: nobody may be missing") {
+		if len(a.asked) > mostAnswers || come.After.Commands[0] != "rootceremony restore "+s.dir || !strings.Contains(a.said.String(), "Emil Novak: nobody may be missing") {
 			t.Errorf("asked %v\n%s", a.asked, a.said.String())
 		}
 		want := map[string]int{"lower": 4, "fresh": 5}[way]
@@ -499,8 +499,8 @@ func TestBackupsOfTheCeremonyBefore(t *testing.T) {
 	}
 	restores := func(come *ceremony.Interviewed, from string) {
 		t.Helper()
-		if len(come.After.Lines) == 0 || come.After.Lines[0] != "rootceremony restore "+from {
-			t.Errorf("type %q", come.After.Lines)
+		if len(come.After.Commands) == 0 || come.After.Commands[0] != "rootceremony restore "+from {
+			t.Errorf("type %q", come.After.Commands)
 		}
 	}
 	// Alice's key is the first in the root, Farah's the fifth.
@@ -512,8 +512,8 @@ func TestBackupsOfTheCeremonyBefore(t *testing.T) {
 		return with("quorum-lost", append([]string{"revoke.which", "1,5", "revoke.restore", "restore", "revoke.threshold", "keep"}, pairs...)...)
 	}
 	_, come, _ = ask(lost())
-	if slices.Sort(come.After.Lines); !slices.Equal(come.After.Lines, slices.Sorted(slices.Values([]string{"rootceremony restore " + first.dir, "rootceremony restore " + second.dir}))) {
-		t.Errorf("type %q", come.After.Lines)
+	if slices.Sort(come.After.Commands); !slices.Equal(come.After.Commands, slices.Sorted(slices.Values([]string{"rootceremony restore " + first.dir, "rootceremony restore " + second.dir}))) {
+		t.Errorf("type %q", come.After.Commands)
 	}
 	// Both are in the plan after that, though it names the newer one alone.
 	_, _, dir := ask(with("token-stolen", "revoke.which", "2"))

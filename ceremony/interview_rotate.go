@@ -70,8 +70,8 @@ func (iv *interview) changes() error {
 		}
 	}
 	if need := iv.oldThreshold(); able < need {
-		return fmt.Errorf("version %d must be signed by %d of its keys, and with these drops only %d are left that can sign: no client would accept the new root (hint: rootceremony plan --kind revoke %s says what is left to do)",
-			iv.chain.Last.Root.Version, need, able, iv.path)
+		return fmt.Errorf("version %d must be signed by %d of its keys, and with these drops only %d are left that can sign: no client would accept the new root (hint: %s says what is left to do)",
+			iv.chain.Last.Root.Version, need, able, Command("plan", "--kind", Revoke, iv.path))
 	}
 	stay, count := len(p.Holders), 0
 	least := 0
@@ -433,8 +433,8 @@ func (iv *interview) threshold() error {
 // otherKeys asks for the key files of an online role that may stay as it is.
 func (iv *interview) otherKeys(name string) error {
 	line := ""
-	question := fmt.Sprintf("Role %s: file of its new public key in the plan's folder, or several with commas?", name)
-	if err := iv.text("plan.role."+name, &line, question, "its keys stay", iv.checkFiles); err != nil || line == "" {
+	question := fmt.Sprintf("Role %s: file of its new public key, or several with commas?", name)
+	if err := iv.prompt(Prompt{ID: "plan.role." + name, Message: iv.keyMessage(name), Enter: "its keys stay", Question: question}, &line, iv.checkFiles); err != nil || line == "" {
 		return err
 	}
 	return iv.roleOf(name, splitFiles(line))

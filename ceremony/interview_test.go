@@ -246,7 +246,7 @@ func TestInterviewTooLarge(t *testing.T) {
 		if err := come.Write(dir); err != nil {
 			t.Fatal(err)
 		}
-		if len(come.Files) != 1 || come.Files[name] == nil || !strings.Contains(strings.Join(come.After.Text, " "), "3161 bytes") || come.After.Lines[0] != "rootceremony check "+filepath.Join(dir, name) {
+		if len(come.Files) != 1 || come.Files[name] == nil || !strings.Contains(strings.Join(come.After.Text, " "), "3161 bytes") || come.After.Commands[0] != "rootceremony check "+filepath.Join(dir, name) {
 			t.Errorf("%v: %+v", come.Files, come.After)
 		}
 		if p, err := ReadPlan(filepath.Join(dir, name)); err != nil {

@@ -209,7 +209,7 @@ func (p *Plan) custodyRules(h *Holder, path string) {
 	case Existing:
 		if !p.follows() {
 			p.fault(path+".custody", "custody %q is for rotate and revoke: create starts from no root", Existing)
-		} else if !p.missing(path+".keyid", h.KeyID == "", "the id of the key in the trusted root; rootceremony show prints them") {
+		} else if !p.missing(path+".keyid", h.KeyID == "", "the id of the key in the trusted root; "+Command("show", "FILE")+" prints them") {
 			p.check(path+".keyid", "keyid", h.KeyID, checkKeyID)
 		}
 	default:

@@ -469,8 +469,8 @@ func (r *Resolved) dropWarnings() []string {
 		}
 	}
 	if need := r.trusted.Root.Roles[tuf.RoleRoot].Threshold; len(theirs) >= need {
-		warnings = append(warnings, fmt.Sprintf("whoever has %s (stolen or compromised) can sign a root after version %d alone: clients that meet that one first follow it, and no new version calls them back (hint: rootceremony plan --kind revoke says what is left to do)",
-			dropKeys(theirs), r.trusted.Root.Version))
+		warnings = append(warnings, fmt.Sprintf("whoever has %s (stolen or compromised) can sign a root after version %d alone: clients that meet that one first follow it, and no new version calls them back (hint: %s says what is left to do)",
+			dropKeys(theirs), r.trusted.Root.Version, Command("plan", "--kind", Revoke, "DIR")))
 	}
 	return warnings
 }

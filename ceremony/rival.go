@@ -64,8 +64,8 @@ func (s *State) secondRoot(r *Rival) error {
 		return fmt.Errorf("another root v%d (SHA-256 of what is signed: %.8s...) has all its signatures too: there are two roots of version %d now, and clients that take that one never take this one (hint: see that it is published nowhere, and find out why %s signed it)",
 			version, r.Digest, version, listed(s.calledBy(r.By)))
 	}
-	return fmt.Errorf("another root v%d (SHA-256 of what is signed: %.8s...) has all its signatures, those of %s among them: a second root of that version would part the clients for good (hint: if that one is to stand, hold a ceremony that follows on it; if nobody meant it, its signers' keys are in the wrong hands: rootceremony plan --kind revoke)",
-		version, r.Digest, listed(s.calledBy(r.By)))
+	return fmt.Errorf("another root v%d (SHA-256 of what is signed: %.8s...) has all its signatures, those of %s among them: a second root of that version would part the clients for good (hint: if that one is to stand, hold a ceremony that follows on it; if nobody meant it, its signers' keys are in the wrong hands: %s)",
+		version, r.Digest, listed(s.calledBy(r.By)), Command("plan", "--kind", Revoke, "DIR"))
 }
 
 // signerKeys are the keys with which signers here can have signed, by value: also

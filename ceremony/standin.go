@@ -1,6 +1,7 @@
 package ceremony
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -70,13 +71,61 @@ func (p *Plan) StandsInFor(data []byte) bool {
 	return strings.HasPrefix(string(p.Data), standInMark+digestOf(data)+":")
 }
 
+// RehearseCommand is what people type to rehearse the plan: what that is depends
+// on what it follows. DIR0 stands for a rehearsal that is not known.
+func (p *Plan) RehearseCommand() string {
+	switch {
+	case p.Chain == nil:
+		return Command("rehearse", "--plan", p.File)
+	case p.Chain.Real() == nil:
+		return Command("rehearse", "--stand-in", p.File)
+	}
+	for _, dir := range append(slices.Clone(p.Earlier), path.Dir(filepath.ToSlash(p.Trusted))) {
+		if dir = filepath.FromSlash(dir); !filepath.IsAbs(dir) {
+			dir = filepath.Join(filepath.Dir(p.File), dir)
+		}
+		if d, err := LookAt(dir); err != nil || d.state.Begun == nil || !d.state.Begun.Rehearsal || d.state.Closed == nil {
+			continue
+		}
+		if chain, err := ReadTrusted(filepath.Join(dir, PublishDir)); err == nil && bytes.Equal(chain.Last.Signed, p.Chain.Last.Signed) {
+			return Command("rehearse", "--after", dir, "--plan", p.File)
+		}
+	}
+	return Command("rehearse", "--after", "DIR0", "--plan", p.File)
+}
+
+// RehearsalFiles are PlanFiles with identities made for the purpose in the place
+// of those of its recipients that are no tokens, which stay in their safes.
+func (p *Plan) RehearsalFiles() (map[string][]byte, error) {
+	files, err := p.PlanFiles()
+	if err != nil {
+		return nil, err
+	}
+	s := &StandIn{Files: files, values: p.moved()}
+	before := len(files)
+	for i, r := range p.Recipients {
+		if err := s.recipient(element("recipient", i), r); err != nil {
+			return nil, err
+		}
+	}
+	if len(files) == before {
+		return files, nil
+	}
+	mark := fmt.Appendf(nil, "%s%s: other identities in the place of its recipients' own.\n", standInMark, digestOf(p.Data))
+	files[PlanFile] = append(mark, p.edited(s.values)...)
+	if _, err := parsePlan(files[PlanFile], PlanFile); err != nil {
+		return nil, fmt.Errorf("the stand-in for %s: %w", p.File, err)
+	}
+	return files, nil
+}
+
 // NewStandIn makes the stand-in for a plan that could be agreed now.
 func NewStandIn(p *Plan, now time.Time) (*StandIn, error) {
 	if p.Chain == nil {
-		return nil, fmt.Errorf("%s starts from no root, so there is no key to stand in for (hint: rootceremony rehearse --plan %s holds a rehearsal of it)", p.File, p.File)
+		return nil, fmt.Errorf("%s starts from no root, so there is no key to stand in for (hint: %s holds a rehearsal of it)", p.File, p.RehearseCommand())
 	}
 	if root := p.Chain.Last.Root; root.Rehearsal() {
-		return nil, fmt.Errorf("%s follows on version %d, which was made in a rehearsal: its keys are stand-ins already (hint: rootceremony rehearse --after DIR rotates what the rehearsal in DIR has published)", p.File, root.Version)
+		return nil, fmt.Errorf("%s follows on version %d, which was made in a rehearsal: its keys are stand-ins already (hint: %s goes on with the tokens of that rehearsal)", p.File, root.Version, p.RehearseCommand())
 	}
 	resolved, err := p.Resolve(now)
 	if err != nil {

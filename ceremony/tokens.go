@@ -38,10 +38,19 @@ func (t Tokens) on(ctx context.Context, serial uint32, do func(*keys.Session) er
 }
 
 // withPIN asks for a token's PIN until the token takes it, and runs do on the
-// token. The tries left are added to the facts of the prompt. blocked: none are
-// left, and nothing was done.
+// token. The tries left are added to the facts of the prompt, and to its text the
+// PIN of a virtual token. blocked: none are left, and nothing was done.
 func (t Tokens) withPIN(ctx context.Context, a Attendant, serial uint32, tries int, p Prompt, do func(*keys.Session, *secret.Buffer) error) (blocked bool, err error) {
 	facts := p.Facts
+	var shown []string
+	if t.PIN != nil {
+		pin, err := t.PIN(serial)
+		if err != nil {
+			return false, err
+		}
+		shown = []string{"(This is a rehearsal: the PIN of this virtual token is " + pin + ".)"}
+	}
+	p.Text = append(slices.Clone(p.Text), shown...)
 	for tries > 0 {
 		p.Facts = append(slices.Clone(facts), Fact{"Tries", triesText(tries, "PIN")})
 		pin, err := a.AskSecret(ctx, p, checkPINLength)
@@ -61,7 +70,7 @@ func (t Tokens) withPIN(ctx context.Context, a Attendant, serial uint32, tries i
 			return false, err
 		}
 		tries = wrong.TriesLeft
-		p.Text = []string{"The PIN was wrong."}
+		p.Text = append([]string{"The PIN was wrong."}, shown...)
 	}
 	return true, nil
 }

@@ -73,14 +73,26 @@ func ReadTrusted(path string) (*TrustedChain, error) {
 }
 
 // Real tells why no real ceremony can follow on a chain: a root of it was made
-// in a rehearsal.
+// in a rehearsal. What to do depends on the plan.
 func (c *TrustedChain) Real() error {
 	for _, step := range c.Steps {
 		if step.Rehearsal {
-			return fmt.Errorf("version %d of the trusted chain was made in a rehearsal: nothing real follows on it (hint: rootceremony rehearse --plan holds a rehearsal of it; for the real one, put the published roots into %s)", step.Version, TrustedDir)
+			return fmt.Errorf("version %d of the trusted chain was made in a rehearsal: nothing real follows on it", step.Version)
 		}
 	}
 	return nil
+}
+
+// Real tells why no real ceremony can be held of the plan, and what can.
+func (p *Plan) Real() error {
+	if p.Chain == nil {
+		return nil
+	}
+	err := p.Chain.Real()
+	if err != nil {
+		err = fmt.Errorf("%w (hint: %s rehearses the plan; for the real one, put the published roots into %s)", err, p.RehearseCommand(), p.Trusted)
+	}
+	return err
 }
 
 // Trusted is the trusted chain in an agreed plan.
@@ -158,7 +170,7 @@ func (p *Plan) trustedRules() {
 	seen := map[string]bool{}
 	for i := range p.Drops {
 		d, path := &p.Drops[i], element("drop", i)
-		if !p.missing(path+".keyid", d.KeyID == "", "the id of the key in the trusted root; rootceremony show prints them") {
+		if !p.missing(path+".keyid", d.KeyID == "", "the id of the key in the trusted root; "+Command("show", "FILE")+" prints them") {
 			p.check(path+".keyid", "keyid", d.KeyID, checkKeyID)
 		}
 		if !p.missing(path+".reason", d.Reason == "", "lost, stolen, compromised or retired") {
@@ -262,8 +274,8 @@ func (p *Plan) accountRules(root *tuf.Root) {
 		}
 	}
 	if len(able) < role.Threshold && len(p.faults) == 0 {
-		p.fault(element("drop", 0), "version %d must be signed by %d of its keys to be followed, and with these drops only %d can still sign: no client would accept the new root (hint: where a backup opens, restore the key first and drop it as retired; where none does, only a new chain is left: rootceremony plan --kind revoke says how)",
-			root.Version, role.Threshold, len(able))
+		p.fault(element("drop", 0), "version %d must be signed by %d of its keys to be followed, and with these drops only %d can still sign: no client would accept the new root (hint: where a backup opens, restore the key first and drop it as retired; where none does, only a new chain is left: %s says how)",
+			root.Version, role.Threshold, len(able), Command("plan", "--kind", Revoke, "DIR"))
 	}
 	if p.absent("root.threshold") {
 		p.Root.Threshold = role.Threshold

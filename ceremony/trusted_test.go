@@ -241,7 +241,7 @@ func TestBadAccounts(t *testing.T) {
 		{"dropped twice", rotation(1, "Alice", "Bruno", "Chen-lost", "Chen-retired"), fmt.Sprintf("21:9: the key %.8s is dropped already", chen)},
 		{"left out", rotation(2, "Alice", "Bruno"), nobody(chen)},
 		{"two left out", rotation(1, "Alice", "Dana+"), nobody(bruno) + "\n" + nobody(chen)},
-		{"too many lost", rotation(2, "Alice", "Dana+", "Bruno-lost", "Chen-lost"), "15:3: version 2 must be signed by 2 of its keys to be followed, and with these drops only 1 can still sign: no client would accept the new root (hint: where a backup opens, restore the key first and drop it as retired; where none does, only a new chain is left: rootceremony plan --kind revoke says how)"},
+		{"too many lost", rotation(2, "Alice", "Dana+", "Bruno-lost", "Chen-lost"), "15:3: version 2 must be signed by 2 of its keys to be followed, and with these drops only 1 can still sign: no client would accept the new root (hint: where a backup opens, restore the key first and drop it as retired; where none does, only a new chain is left: rootceremony plan --kind revoke DIR says how)"},
 		{"a threshold above the holders", rotation(3, "Alice", "Bruno", "Chen-lost"), "5:13: threshold 3 is more than there are holders (2)"},
 		{"the old threshold above the holders", strings.Replace(rotation(2, "Alice", "Bruno-retired", "Chen-retired"), "threshold = 2\n", "", 1), "4:2: threshold is 2 as in version 2, but there are only 1 holders then (hint: threshold = ..., with fewer)"},
 		{"no reason", strings.Replace(renewal, `"rotate"`, `"revoke"`, 1), `1:1: reason is missing (hint: what has happened, as in reason = "the token A-01 was stolen")`},
@@ -250,7 +250,7 @@ func TestBadAccounts(t *testing.T) {
 		{"no reason of a drop", strings.Replace(rotation(2, "Alice", "Bruno", "Chen-lost"), "reason = \"lost\"\n", "", 1), "15:3: reason is missing (hint: lost, stolen, compromised or retired)"},
 		{"another reason of a drop", rotation(2, "Alice", "Bruno", "Chen-eaten"), `18:10: reason "eaten" is none of lost, stolen, compromised, retired`},
 		{"a new key with an id", strings.Replace(renewal, `"existing"`, `"on-token"`, 1), nobody(alice) + "\n7:3: token is missing (hint: the sticker on the holder's token, as in token = \"A-01\")\n10:9: keyid is for custody \"existing\" only"},
-		{"an old key without an id", strings.Replace(renewal, "keyid = \""+alice+"\"\n", "", 1), nobody(alice) + "\n7:3: keyid is missing (hint: the id of the key in the trusted root; rootceremony show prints them)"},
+		{"an old key without an id", strings.Replace(renewal, "keyid = \""+alice+"\"\n", "", 1), nobody(alice) + "\n7:3: keyid is missing (hint: the id of the key in the trusted root; rootceremony show FILE prints them)"},
 		{"one sticker on two tokens", rotation(2, "Alice", "Bruno", "Dana+", "Chen-retired") + "token = \"t-2\"\n", `23:9: token "t-2" is the sticker of "Dana" already (hint: a new sticker for a new token; the old one signs before it is reset)`},
 		{"a quorum below the old threshold", strings.Replace(rotation(2, "Alice-retired", "Bruno-retired", "Chen-retired", "Dana+", "Emil+", "Farah+"), "threshold = 2\n", "", 1) + "[backup]\nquorum = 1\nrecipients = [\"holders\"]\n", `31:10: any one of Dana, Emil or Farah could set new PINs, by the PUK backups, on the tokens of any 2 of Dana, Emil or Farah, and sign: the backup quorum (1) is below the threshold (2) (hint: quorum 2 would do)`},
 	} {

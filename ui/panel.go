@@ -76,6 +76,15 @@ func body(m ceremony.Message, columns int) []line {
 			lines = append(lines, set(plain, s))
 		}
 	}
+	if len(m.Commands) > 0 {
+		gap()
+		lines = append(lines, set(plain, "Type next:"), nil)
+		for _, command := range m.Commands {
+			for _, s := range hang("  "+command, columns) {
+				lines = append(lines, set(strong, s))
+			}
+		}
+	}
 	return lines
 }
 
@@ -163,5 +172,6 @@ func pad(s string, n int) string { return show.Truncate(s, n) + repeat(" ", n-wi
 func wide(m ceremony.Message, columns int) bool {
 	longest := labels(m.Facts, columns)
 	return slices.ContainsFunc(m.Facts, func(f ceremony.Fact) bool { return longest+2+width(show.Clean(f.Value)) > columns }) ||
-		slices.ContainsFunc(m.Lines, func(s string) bool { return width(show.Clean(s)) > columns })
+		slices.ContainsFunc(m.Lines, func(s string) bool { return width(show.Clean(s)) > columns }) ||
+		slices.ContainsFunc(m.Commands, func(s string) bool { return width(show.Clean(s))+2 > columns })
 }

@@ -96,7 +96,7 @@ var texts = map[Incident]struct {
 			"The next root drops their key. If they are willing, they can sign it.",
 			"A token given back is reset after the new root is out, with a witness.",
 			"Their share in others' backups stays: files cannot be unmade.",
-			"rootceremony check says whose backups they can still help to open.",
+			"rootceremony check PLAN says whose backups they can still help to open.",
 			"Those keys too are better replaced: a new key has new backups.",
 			"More people gone than you can spare? Choose quorum lost.",
 		}},

@@ -41,3 +41,46 @@ func TestAfterOverPCSC(t *testing.T) {
 		t.Error("there are virtual tokens")
 	}
 }
+
+// What a script has begun people go on with by hand: wherever a PIN is asked for
+// that the script has chosen, it is shown.
+func TestByHandAfterAScript(t *testing.T) {
+	t.Parallel()
+	first := filepath.Join(t.TempDir(), "first")
+	rehearsed(t, first)
+	hold := func(r *room, pins int) {
+		t.Helper()
+		r.start()
+		for {
+			question, err := r.prompt()
+			if err != nil {
+				break
+			}
+			right := ""
+			switch {
+			case strings.Contains(question, "type your PIN"):
+				shown := shownPIN.FindStringSubmatch(r.all.String()[r.since:])
+				if shown == nil {
+					t.Fatalf("nobody can know the PIN:\n%s", r.all.String()[r.since:])
+				}
+				right, pins = shown[1], pins-1
+			case strings.Contains(question, "Whose backup is opened?"):
+				right = "1"
+			case strings.Contains(question, "Where is its token?"):
+				right = "elsewhere"
+			case strings.Contains(question, "How do you know it?"):
+				right = "confirmed"
+			case strings.Contains(question, "Can still be done:"):
+				right = "checkup end"
+			default:
+				right, _ = r.rightAnswer(question)
+			}
+			r.answer(right + "\r")
+		}
+		if status := r.end(); status != 0 || pins > 0 {
+			t.Fatalf("status %d, %d PINs were not asked for:\n%s", status, pins, r.all.String()[max(0, r.all.Len()-3000):])
+		}
+	}
+	hold(&room{t: t, dir: filepath.Join(t.TempDir(), "next"), args: []string{"--after", first}}, 5)
+	hold(&room{t: t, dir: first, verb: "checkup"}, 5)
+}

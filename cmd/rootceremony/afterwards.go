@@ -77,7 +77,7 @@ func openBegun(dir, rootFile, intermediatesFile string) (*ceremony.Desk, error) 
 	begun := there.State().Begun
 	switch {
 	case begun == nil || there.State().Plan == nil:
-		return nil, fmt.Errorf("%s: no plan was agreed yet (hint: rootceremony status %s)", dir, dir)
+		return nil, fmt.Errorf("%s: no plan was agreed yet (hint: %s says how far it is)", dir, ceremony.Command("status", dir))
 	case !begun.Rehearsal && rootFile != "":
 		return nil, &usageError{"--attestation-root goes with a rehearsal: a ceremony trusts Yubico's roots alone"}
 	}

@@ -47,15 +47,15 @@ func runCommand(args []string) error {
 // openReal opens the ceremony of the plan in dir, on tokens that Yubico made.
 func openReal(dir, intermediates string) (*ceremony.Desk, error) {
 	if desk, err := ceremony.LookAt(dir); err == nil && desk.State().Begun != nil && desk.State().Begun.Rehearsal {
-		return nil, fmt.Errorf("%s is a rehearsal (hint: rootceremony rehearse %s goes on with it)", dir, dir)
+		return nil, fmt.Errorf("%s is a rehearsal (hint: %s goes on with it)", dir, ceremony.Command("rehearse", dir))
 	} else if err != nil && !errors.Is(err, transcript.ErrNone) {
 		return nil, err
 	}
 	file := filepath.Join(dir, ceremony.PlanFile)
+	plan, err := usablePlan(file)
 	if !agreed(dir) {
-		plan, err := usablePlan(file)
-		if err == nil && plan.Chain != nil {
-			err = plan.Chain.Real()
+		if err == nil {
+			err = plan.Real()
 		}
 		if err != nil {
 			return nil, err
@@ -63,7 +63,10 @@ func openReal(dir, intermediates string) (*ceremony.Desk, error) {
 	}
 	tokens, err := genuine(intermediates, false)
 	if errors.Is(err, errNoSmartCards) {
-		return nil, fmt.Errorf("the ceremony of %s cannot be held: %w; rootceremony rehearse --plan %s holds the same one on virtual tokens", file, err, file)
+		if plan != nil {
+			err = fmt.Errorf("%w; %s holds the same one on virtual tokens", err, plan.RehearseCommand())
+		}
+		return nil, fmt.Errorf("the ceremony of %s cannot be held: %w", file, err)
 	}
 	if err != nil {
 		return nil, err
@@ -151,6 +154,9 @@ func planFree(dir, kind string) error {
 		return err
 	case !info.IsDir():
 		return fmt.Errorf("%s is a file (hint: name a directory)", dir)
+	}
+	if _, err := os.Lstat(filepath.Join(dir, transcript.FileName)); err == nil {
+		return fmt.Errorf("%s is the folder of a ceremony that has begun, and its plan stays as it is (hint: name another folder for the plan of what follows; it asks for this one)", dir)
 	}
 	file := filepath.Join(dir, ceremony.PlanFile)
 	if _, err := os.Lstat(file); err == nil {

@@ -51,7 +51,11 @@ func enrolCommand(args []string) error {
 		return err
 	}
 	if holder.Custody == ceremony.Existing {
-		return fmt.Errorf("the key of %s stays as it is, so there is nothing to enrol (hint: it is needed to sign: rootceremony sign FILE signs elsewhere)", holder.Name)
+		command := ceremony.Command("sign", "FILE")
+		if plan.Rehearsal {
+			command = ceremony.Command("sign", "--rehearsal", "DIR", "FILE")
+		}
+		return fmt.Errorf("the key of %s stays as it is, so there is nothing to enrol (hint: it is needed to sign: %s signs elsewhere)", holder.Name, command)
 	}
 	if *kind == "" {
 		*kind = heldOn(enrolmentDir(holder))

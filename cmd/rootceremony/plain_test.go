@@ -198,10 +198,14 @@ func (r *room) checkLocked() {
 	}
 }
 
+// shownPIN is what a rehearsal says of its virtual token where it asks for the
+// PIN.
+var shownPIN = regexp.MustCompile(`\(This is a rehearsal: the PIN of this virtual token is (\d+)\.\)`)
+
 // checkEnd looks at what the day has left, and at what was on the screen.
 func (r *room) checkEnd() {
 	checkPublished(r.t, r.dir)
-	if bytes.Contains(r.all.Bytes(), []byte(pinOfAll)) {
+	if bytes.Contains(shownPIN.ReplaceAll(r.all.Bytes(), nil), []byte(pinOfAll)) {
 		r.t.Error("a PIN was on the screen")
 	}
 }

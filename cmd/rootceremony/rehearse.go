@@ -162,7 +162,7 @@ func openRehearsal(dir string, from beginning, identities string, real *ceremony
 	if real != nil {
 		kind = yubikey.Kind
 	}
-	files, err := rehearsalPlan(dir, from, kind)
+	files, err := rehearsalPlan(dir, from, kind, identities != "")
 	if err != nil {
 		return nil, err
 	}
@@ -192,9 +192,6 @@ func openRehearsal(dir string, from beginning, identities string, real *ceremony
 		if err != nil {
 			_ = desk.Close()
 			return nil, err
-		}
-		if standsIn(dir) {
-			tokens.StandInPIN = ceremony.StandInPIN
 		}
 		real = &tokens
 	}
@@ -228,11 +225,22 @@ func identitiesThere(desk *ceremony.Desk, answers map[string]string) error {
 
 // rehearsalPlan returns the files that are to be written to dir: the plan that
 // was given, or made, or the example, with what belongs to it; none where dir
-// has a plan. A plan with faults is refused before anything is written.
-func rehearsalPlan(dir string, from beginning, kind string) (map[string][]byte, error) {
+// has a plan. A plan with faults is refused before anything is written. The
+// identities of its recipients are there, or others stand in for them.
+func rehearsalPlan(dir string, from beginning, kind string, identities bool) (map[string][]byte, error) {
 	own := filepath.Join(dir, ceremony.PlanFile)
 	_, err := os.Lstat(own)
 	has, given := err == nil, from != beginning{}
+	if has {
+		// The log of a rehearsal is older than its plan.
+		if looked, err := ceremony.LookAt(dir); errors.Is(err, transcript.ErrNone) || err == nil && looked.State().Begun == nil {
+			command := ceremony.Command("rehearse", "--plan", own)
+			if plan, err := ceremony.ReadPlan(own); err == nil {
+				command = plan.RehearseCommand()
+			}
+			return nil, fmt.Errorf("%s is the plan of a ceremony that has not begun: a rehearsal in its folder would take its place (hint: %s rehearses it in a folder of its own)", own, command)
+		}
+	}
 	if !has && (!given || from.standIn != "") && heldOn(dir) != "" {
 		if _, err := os.Lstat(filepath.Join(dir, ceremony.TrustedDir)); err == nil {
 			return nil, fmt.Errorf("%s holds the beginning of a rehearsal that was cut short: a trusted chain, and no plan yet (hint: give --after again, or name another directory)", dir)
@@ -262,6 +270,9 @@ func rehearsalPlan(dir string, from beginning, kind string) (map[string][]byte, 
 			return nil, err
 		}
 		files = next.PlanFiles
+		if next.Chain == nil && !identities {
+			files = next.RehearsalFiles
+		}
 	}
 	if !has {
 		return files()
@@ -270,7 +281,7 @@ func rehearsalPlan(dir string, from beginning, kind string) (map[string][]byte, 
 	if err != nil {
 		return nil, err
 	}
-	if !samePlan(next, there) {
+	if !samePlan(next, there) && !there.StandsInFor(next.Data) {
 		return nil, fmt.Errorf("%s has another plan already, or other key files (hint: leave --plan and --after away to go on with it, or name another directory)", dir)
 	}
 	return nil, nil
@@ -366,7 +377,7 @@ func virtualTokens(dir string, holders []ceremony.Holder) (ceremony.Tokens, erro
 	if err != nil {
 		return ceremony.Tokens{}, err
 	}
-	tokens := ceremony.Tokens{Roots: []*x509.Certificate{drawer.AttestationRoot()}}
+	tokens := ceremony.Tokens{Roots: []*x509.Certificate{drawer.AttestationRoot()}, PIN: drawer.PIN}
 	serials := map[string]uint32{}
 	for _, h := range holders {
 		if h.Token == "" {
@@ -552,11 +563,11 @@ func runPlain(desk *ceremony.Desk, rehearsal bool) error {
 // leftDesk says how to go on with a ceremony that people have left.
 func leftDesk(desk *ceremony.Desk) error {
 	begun := desk.State().Begun
-	command := "rootceremony run " + desk.Dir()
+	command := ceremony.Command("run", desk.Dir())
 	if begun.Rehearsal {
-		command = "rootceremony rehearse " + desk.Dir()
+		command = ceremony.Command("rehearse", desk.Dir())
 		if begun.Tokens == yubikey.Kind && !slices.EqualFunc(desk.Tokens().Roots, yubico.Roots(), (*x509.Certificate).Equal) {
-			command = "rootceremony rehearse --attestation-root FILE " + desk.Dir()
+			command = ceremony.Command("rehearse", "--attestation-root", "FILE", desk.Dir())
 		}
 	}
 	if begun.Enrols != "" || desk.Apart() {

@@ -77,7 +77,7 @@ func signCommand(args []string) error {
 func signed(signing *ceremony.Countersigning, err error) error {
 	switch {
 	case signing.Written() != "":
-		fmt.Fprintf(os.Stderr, "rootceremony: the signature is in %s (hint: rootceremony collect DIR %[1]s takes it into the ceremony)\n", signing.Written())
+		fmt.Fprintf(os.Stderr, "rootceremony: the signature is in %s (hint: %s takes it into the ceremony)\n", signing.Written(), ceremony.Command("collect", "DIR", signing.Written()))
 		return nil
 	case errors.Is(err, ceremony.ErrLeft):
 		fmt.Fprintln(os.Stderr, "rootceremony: left early; no signature was written (hint: the same command begins again)")
@@ -108,7 +108,7 @@ func tokensOf(dir string) (ceremony.Tokens, error) {
 		return ceremony.Tokens{}, err
 	}
 	backend := keys.Backend{Kind: virtual.Kind, Dir: folder}
-	return ceremony.Tokens{Stickers: stickers,
+	return ceremony.Tokens{Stickers: stickers, PIN: drawer.PIN,
 		Start: func(ctx context.Context) (*keys.Session, error) { return sessionProgram.Start(ctx, backend) },
 		Plug: func(stickers ...string) error {
 			backend.Plugged = nil

@@ -29,7 +29,8 @@ func signing(t *testing.T, file string, args ...string) *room {
 	return &room{t: t, dir: file, verb: "sign", args: args, folder: folder, env: []string{"XDG_STATE_HOME=" + filepath.Join(folder, "state")}}
 }
 
-// says answers questions in turn; an answer "words" is those that are asked for.
+// says answers questions in turn; an answer "words" is those that are asked for,
+// and "the PIN" is that which a rehearsal shows.
 func (r *room) says(answers ...[2]string) {
 	r.t.Helper()
 	for _, a := range answers {
@@ -39,6 +40,13 @@ func (r *room) says(answers ...[2]string) {
 		}
 		if a[1] == "words" {
 			a[1] = wordsFrom(r.t, question, strings.ReplaceAll(r.all.String(), "\r", ""))
+		}
+		if a[1] == "the PIN" {
+			shown := shownPIN.FindAllStringSubmatch(r.all.String(), -1)
+			if shown == nil {
+				r.t.Fatalf("nobody can know the PIN:\n%s", &r.all)
+			}
+			a[1] = shown[len(shown)-1][1]
 		}
 		r.answer(a[1] + "\r")
 	}
@@ -78,7 +86,7 @@ func TestSignARehearsalElsewhere(t *testing.T) {
 	// It can be left at each question, and by the end of the input; nothing is
 	// signed then.
 	steps := [][2]string{{"Next: Review root v1", ""}, {"first 32 hex digits", digest[:32]}, {"To go on, type: ", "Nothing but my ears vouches for this root"}, {"Have you read it", "yes"},
-		{"Next: Sign root v1", ""}, {"Insert your token", "A-01"}, {"To sign, type words", "words"}, {"The PIN of your token", autoPIN("alice")}, {"Touch the token now", ""}}
+		{"Next: Sign root v1", ""}, {"Insert your token", "A-01"}, {"To sign, type words", "words"}, {"The PIN of your token", "the PIN"}, {"Touch the token now", ""}}
 	for n := range steps {
 		r.start()
 		r.says(steps[:n]...)

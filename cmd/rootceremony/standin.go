@@ -160,7 +160,7 @@ func sayStandIns(desk *ceremony.Desk) error {
 	fmt.Fprintf(os.Stderr, "rootceremony: the stand-in tokens' PIN is %s\n", ceremony.StandInPIN)
 	files, err := desk.SignAsStandIns()
 	for _, f := range files {
-		report(fmt.Errorf("%s is what the own tool of %s would write (hint: rootceremony collect %s %s takes it in, while nobody is in the ceremony)", f.File, f.Name, desk.Dir(), f.File))
+		report(fmt.Errorf("%s is what the own tool of %s would write (hint: %s takes it in, while nobody is in the ceremony)", f.File, f.Name, ceremony.Command("collect", desk.Dir(), f.File)))
 	}
 	return err
 }

@@ -449,8 +449,12 @@ func TestStandInByHand(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if pin := desk.Tokens().StandInPIN; pin != ceremony.StandInPIN {
-		t.Errorf("the desk knows the PIN %q", pin)
+	files, _ := filepath.Glob(filepath.Join(dir, ceremony.TokensDir, "*.token"))
+	for _, file := range files {
+		token := readToken(t, file)
+		if pin, err := desk.Tokens().PIN(token.Serial); err != nil || len(token.Slots) > 0 && pin != ceremony.StandInPIN || len(files) < 2 {
+			t.Errorf("the desk knows the PIN %q of %s, %v", pin, file, err)
+		}
 	}
 	for _, task := range []string{"preflight", "agree"} {
 		if err := desk.Run(context.Background(), task, &ceremony.Script{}); err != nil {
@@ -537,6 +541,49 @@ func TestStandInRefuses(t *testing.T) {
 		}
 		if _, err := os.Lstat(dir); err == nil {
 			t.Errorf("%v: made %s", args, dir)
+		}
+	}
+}
+
+// The folder of a plan whose ceremony has not begun never becomes a rehearsal's,
+// whatever is typed; and the command that is proposed rehearses that plan.
+func TestAPlanIsRehearsedElsewhere(t *testing.T) {
+	t.Parallel()
+	done := filepath.Join(t.TempDir(), "it's done")
+	rehearsed(t, done)
+	after := filepath.Join(t.TempDir(), "after")
+	rehearsed(t, "--after", done, after)
+	next := filepath.Join(t.TempDir(), "next")
+	if err := os.MkdirAll(next, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.CopyFS(filepath.Join(next, "trusted"), os.DirFS(filepath.Join(after, "trusted"))); err != nil {
+		t.Fatal(err)
+	}
+	rewrite(t, filepath.Join(next, ceremony.PlanFile), read(t, filepath.Join(after, ceremony.PlanFile)))
+	for name, file := range map[string]string{"create": backedUpPlanFile(t, 2, 2, `["holders", "Bank safe"]`), "rotate": legacyPlan(t), "after a rehearsal": filepath.Join(next, ceremony.PlanFile)} {
+		dir := filepath.Dir(file)
+		if filepath.Base(file) != ceremony.PlanFile {
+			t.Fatal(file)
+		}
+		before, err := os.ReadDir(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, args := range [][]string{{"--plain", dir}, {"--auto", dir}, {"--auto", "--plan", file, dir}, {"--auto", "--stand-in", file, dir}, {"--auto", "--after", done, dir}} {
+			out, err := exec.Command(program("rootceremony"), append([]string{"rehearse"}, args...)...).CombinedOutput()
+			hint := regexp.MustCompile(`a rehearsal in its folder would take its place \(hint: rootceremony (.*) rehearses it`).FindStringSubmatch(string(out))
+			if now, _ := os.ReadDir(dir); err == nil || hint == nil || len(now) != len(before) {
+				t.Fatalf("%s, %v: %v\n%s", name, args, err, out)
+			}
+			if args[0] == "--plain" {
+				state := t.TempDir()
+				proposed := exec.Command("sh", "-c", program("rootceremony")+" "+hint[1]+" --auto")
+				proposed.Env = append(os.Environ(), "XDG_STATE_HOME="+state)
+				if out, err := proposed.CombinedOutput(); err != nil {
+					t.Errorf("%s: %s: %v\n%s", name, hint[1], err, out)
+				}
+			}
 		}
 	}
 }

@@ -88,7 +88,7 @@ func theToken(there []keys.Info, serial uint32) (keys.Info, error) {
 	if serial != 0 {
 		i := slices.IndexFunc(there, func(i keys.Info) bool { return i.Serial == serial })
 		if i < 0 {
-			return keys.Info{}, fmt.Errorf("token %s is not in a reader (hint: rootceremony token list)", keys.SerialText(serial))
+			return keys.Info{}, fmt.Errorf("token %s is not in a reader (hint: %s)", keys.SerialText(serial), ceremony.Command("token", "list"))
 		}
 		return there[i], nil
 	}
@@ -102,7 +102,7 @@ func theToken(there []keys.Info, serial uint32) (keys.Info, error) {
 		return usable[0], nil
 	}
 	there = usable
-	return keys.Info{}, fmt.Errorf("there are %d tokens (hint: say which one with --serial; rootceremony token list shows them)", len(there))
+	return keys.Info{}, fmt.Errorf("there are %d tokens (hint: say which one with --serial; %s shows them)", len(there), ceremony.Command("token", "list"))
 }
 
 func tokenList(there []keys.Info, asJSON bool) error {
@@ -204,7 +204,7 @@ func tokenCheck(_ context.Context, t tokenAtHand) error {
 // tokenPrepare sets a fresh token's PIN and makes the keys in 9a and 82.
 func tokenPrepare(ctx context.Context, t tokenAtHand) error {
 	if !t.info.Fresh() {
-		return fmt.Errorf("token %s is not as new: %s (hint: rootceremony token reset erases what is on it)", keys.SerialText(t.info.Serial), strings.Join(t.info.NotFresh(), ", "))
+		return fmt.Errorf("token %s is not as new: %s (hint: %s erases what is on it)", keys.SerialText(t.info.Serial), strings.Join(t.info.NotFresh(), ", "), ceremony.Command("token", "reset", "--serial", fmt.Sprint(t.info.Serial)))
 	}
 	front, err := plain.New(os.Stdin, os.Stdout, plain.Options{Interview: true})
 	if err != nil {

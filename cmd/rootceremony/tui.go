@@ -123,6 +123,7 @@ type planDesk struct {
 	dir, kind string // kind "": it is asked
 	done      bool
 	planned   bool // a plan was written: in an emergency none may be needed
+	real      bool // of a ceremony that can be held
 	checked   bool
 	chosen    bool // on the first screen, from which one goes on
 }
@@ -154,7 +155,7 @@ func (p *planDesk) Next() (ceremony.Task, bool) {
 
 // Then leads from an emergency's plan to its ceremony.
 func (p *planDesk) Then() func() (*ui.Room, error) {
-	if p.kind != ceremony.Revoke || !p.planned || !p.chosen {
+	if p.kind != ceremony.Revoke || !p.real || !p.chosen {
 		return nil
 	}
 	return func() (*ui.Room, error) { return realRoom(p.dir) }
@@ -201,6 +202,9 @@ func (p *planDesk) Run(ctx context.Context, id string, a ceremony.Attendant) err
 		return err
 	}
 	p.kind, p.done, p.planned = kind, true, come.Files[ceremony.PlanFile] != nil
+	if plan, err := ceremony.ReadPlan(p.file()); p.planned && err == nil { // it may miss a key
+		p.real = plan.Real() == nil
+	}
 	return a.Tell(ctx, come.After)
 }
 
@@ -233,7 +237,7 @@ func stateFolder() (string, error) {
 	if state == "" {
 		home, err := os.UserHomeDir()
 		if err != nil {
-			return "", fmt.Errorf("no folder for the rehearsal: %w (hint: name one: rootceremony rehearse DIR)", err)
+			return "", fmt.Errorf("no folder for the rehearsal: %w (hint: name one: %s)", err, ceremony.Command("rehearse", "DIR"))
 		}
 		state = filepath.Join(home, ".local", "state")
 	}

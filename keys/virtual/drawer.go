@@ -1,6 +1,7 @@
 package virtual
 
 import (
+	"bytes"
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/binary"
@@ -361,6 +362,16 @@ func (d *Drawer) Serial(sticker string) (uint32, error) {
 		}
 	}
 	return 0, fmt.Errorf("there is no virtual token with the sticker %q in %s", sticker, d.dir)
+}
+
+// PIN is the PIN of the token with this serial, for whoever rehearses with it.
+func (d *Drawer) PIN(serial uint32) (string, error) {
+	st, err := loadToken(filepath.Join(d.dir, tokenFile(serial)))
+	if err != nil {
+		return "", err
+	}
+	pin, _, _ := bytes.Cut(st.PIN.Value, []byte{0xff}) // its padding
+	return string(pin), nil
 }
 
 // reader is a keys.Opener over the tokens of a drawer that are plugged in.

@@ -35,6 +35,12 @@ func (f *Front) block(m ceremony.Message) string {
 			b.WriteString(line + "\n")
 		}
 	}
+	if len(m.Commands) > 0 {
+		b.WriteString("\nType next:\n\n")
+		for _, command := range m.Commands { // in one line each, to be copied
+			b.WriteString("  " + show.Clean(command) + "\n")
+		}
+	}
 	return b.String()
 }
 
