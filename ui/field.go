@@ -68,10 +68,15 @@ func (f *field) key(k tea.KeyMsg) string {
 // Where active is false no cursor is shown.
 func (f *field) view(g glyphs, active bool, columns int) line {
 	before, behind := string(f.runes[:f.at]), string(f.runes[f.at:])
-	for width(before) > columns-3 && before != "" {
-		_, n := utf8.DecodeRuneInString(before)
-		before = before[n:]
+	from := len(before)
+	for from > 0 {
+		_, n := utf8.DecodeLastRuneInString(before[:from])
+		if width(before[from-n:]) > columns-3 {
+			break
+		}
+		from -= n
 	}
+	before = before[from:]
 	caret := g.caret
 	if !active {
 		caret = ""

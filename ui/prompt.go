@@ -7,7 +7,6 @@ import (
 	"github.com/charmbracelet/bubbles/key"
 	tea "github.com/charmbracelet/bubbletea"
 
-	"rootceremony/ceremony"
 	"rootceremony/ui/show"
 )
 
@@ -60,10 +59,6 @@ func (p *prompt) mode() mode {
 
 // key takes a key. done is true when the question was answered.
 func (p *prompt) key(m *model, k tea.KeyMsg) (cmd tea.Cmd, done bool) {
-	if key.Matches(k, keymap.Back) {
-		p.answers <- answer{err: ceremony.ErrBack}
-		return nil, true
-	}
 	if p.kind == hidden {
 		return nil, p.secretKey(m, k)
 	}

@@ -211,6 +211,9 @@ func (r *room) ended(m *model, msg endedMsg) tea.Cmd {
 	case errors.Is(msg.err, ceremony.ErrBack), errors.Is(msg.err, context.Canceled):
 		r.told = nil
 		r.result = "You left the task. What was recorded stays recorded."
+		if r.NoRecord {
+			r.result = "You left the task. Its answers were not kept."
+		}
 	case msg.err != nil:
 		r.told = nil
 		r.result = r.name(msg.task) + " has stopped: " + msg.err.Error()
@@ -260,6 +263,13 @@ func (r *room) key(m *model, k tea.KeyMsg) tea.Cmd {
 		return nil
 	case r.scroll(m, k):
 		return nil
+	case r.prompt != nil && key.Matches(k, keymap.Back):
+		if r.NoRecord { // the answers are lost
+			m.open(&leave{task: true})
+			return nil
+		}
+		r.back(m)
+		return nil
 	case r.prompt != nil:
 		cmd, done := r.prompt.key(m, k)
 		if done {
@@ -273,6 +283,14 @@ func (r *room) key(m *model, k tea.KeyMsg) tea.Cmd {
 		return nil
 	}
 	return r.listKey(m, k)
+}
+
+// back leaves the task at its question, if that is still open.
+func (r *room) back(m *model) {
+	if r.prompt != nil {
+		r.prompt.answers <- answer{err: ceremony.ErrBack}
+		r.answered(m)
+	}
 }
 
 // unread tells whether the end of what is asked about was not shown yet. The
@@ -449,7 +467,7 @@ func (r *room) view(m *model, height int) []line {
 // keys is the key line.
 func (r *room) keys(m *model) string {
 	if r.NoRecord {
-		return strings.Replace(r.allKeys(m), "   ^N note   ^X exception", "", 1)
+		return strings.NewReplacer("   ^N note   ^X exception", "", ", nothing is lost", "").Replace(r.allKeys(m))
 	}
 	return r.allKeys(m)
 }
