@@ -14,12 +14,13 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/creack/pty"
 	"github.com/hinshun/vt10x"
 )
 
-// screen is the program on a terminal of 80 by 24.
+// screen is the program on a terminal, of 80 by 24 where nothing else is said.
 type screen struct {
 	t       testing.TB
 	command *exec.Cmd
@@ -28,6 +29,7 @@ type screen struct {
 
 	mu      sync.Mutex
 	raw     bytes.Buffer  // all that was written
+	rest    []byte        // the end of it, if that is half a character
 	changed chan struct{} // closed at the next change
 	ended   bool
 	gone    chan struct{} // closed when the program has ended
@@ -42,11 +44,16 @@ func onTerminal(t testing.TB, env []string, args ...string) *screen {
 
 func startOnTerminal(t testing.TB, env []string, name string, args ...string) *screen {
 	t.Helper()
-	s := &screen{t: t, changed: make(chan struct{}), gone: make(chan struct{}), vt: vt10x.New(vt10x.WithSize(80, 24))}
+	return startOnSize(t, 80, 24, env, name, args...)
+}
+
+func startOnSize(t testing.TB, columns, rows int, env []string, name string, args ...string) *screen {
+	t.Helper()
+	s := &screen{t: t, changed: make(chan struct{}), gone: make(chan struct{}), vt: vt10x.New(vt10x.WithSize(columns, rows))}
 	s.command = exec.Command(name, args...)
 	s.command.Env = append(os.Environ(), "TERM=xterm-256color", "LC_ALL=C.UTF-8", "NO_COLOR=")
 	s.command.Env = append(s.command.Env, env...)
-	master, err := pty.StartWithSize(s.command, &pty.Winsize{Rows: 24, Cols: 80})
+	master, err := pty.StartWithSize(s.command, &pty.Winsize{Rows: uint16(rows), Cols: uint16(columns)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,14 +71,7 @@ func startOnTerminal(t testing.TB, env []string, name string, args ...string) *s
 		buf := make([]byte, 1<<16)
 		for {
 			n, err := keys.Read(buf)
-			s.mu.Lock()
-			// The emulator knows no faint text; dark grey is as near as it comes.
-			_, _ = s.vt.Write(bytes.ReplaceAll(buf[:n], []byte("\x1b[2m"), []byte("\x1b[90m")))
-			_, _ = s.raw.Write(buf[:n])
-			s.ended = err != nil
-			close(s.changed)
-			s.changed = make(chan struct{})
-			s.mu.Unlock()
+			s.show(buf[:n], err != nil)
 			if err != nil {
 				s.err = s.command.Wait()
 				close(s.gone)
@@ -82,6 +82,36 @@ func startOnTerminal(t testing.TB, env []string, name string, args ...string) *s
 	t.Cleanup(s.stop)
 	return s
 }
+
+// show takes in what was written. A terminal hands on as much as it has, so
+// that it may end in the middle of a character, which the emulator would lose
+// for ever: nothing that stays is drawn again.
+func (s *screen) show(written []byte, ended bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, _ = s.raw.Write(written)
+	s.rest = append(s.rest, written...)
+	whole := len(s.rest)
+	for i := 1; i < utf8.UTFMax && i <= len(s.rest) && !ended; i++ {
+		if tail := s.rest[len(s.rest)-i:]; utf8.RuneStart(tail[0]) {
+			if !utf8.FullRune(tail) {
+				whole -= i
+			}
+			break
+		}
+	}
+	if at := bytes.LastIndexByte(s.rest, faint[0]); at >= 0 && len(s.rest)-at < len(faint) && bytes.HasPrefix(faint, s.rest[at:]) && !ended {
+		whole = at
+	}
+	// The emulator knows no faint text; dark grey is as near as it comes.
+	_, _ = s.vt.Write(bytes.ReplaceAll(s.rest[:whole], faint, []byte("\x1b[90m")))
+	s.rest = append([]byte(nil), s.rest[whole:]...)
+	s.ended = ended
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+var faint = []byte("\x1b[2m")
 
 // stop ends the program.
 func (s *screen) stop() {
@@ -124,32 +154,26 @@ func (s *screen) untilIt(does string, is func(text string) bool) string {
 	}
 }
 
+// write types, once the screen says that keys count.
 func (s *screen) write(keys string) {
+	s.t.Helper()
+	s.untilIt("takes keys", s.takesKeys)
 	if _, err := s.keys.WriteString(keys); err != nil {
 		s.t.Fatal(err)
 	}
 }
 
-// presses presses Enter until the terminal shows what is looked for: a key that
-// comes too early does not count.
-func (s *screen) presses(what string) {
-	s.t.Helper()
-	for range 30 {
-		s.write("\r")
-		late := time.After(600 * time.Millisecond)
-		for waiting := true; waiting; {
-			text, changed, _ := s.text()
-			if strings.Contains(text, what) {
-				return
-			}
-			select {
-			case <-changed:
-			case <-late:
-				waiting = false
-			}
-		}
-	}
-	s.until(what)
+var frameEnd = regexp.MustCompile("\x1b\\[\\d+;?\\d*H$")
+
+// takesKeys reports whether the terminal, which shows text, says that keys
+// count. Of a frame that is being drawn the key line comes last, and behind it
+// the cursor is moved.
+func (s *screen) takesKeys(text string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	raw := s.raw.Bytes()
+	return s.vt.Mode()&vt10x.ModeAltScreen == 0 || s.vt.String() == text &&
+		!strings.Contains(text, "One moment") && !strings.Contains(text, "(one moment") && frameEnd.Match(raw[max(len(raw)-20, 0):])
 }
 
 // exit waits for the end and returns the exit status.
@@ -162,6 +186,21 @@ func (s *screen) exit() int {
 		s.t.Fatalf("the program does not end:\n%s", text)
 	}
 	return s.command.ProcessState.ExitCode()
+}
+
+// The tests' own terminal shows the same, in however many pieces it gets it.
+func TestTerminalInPieces(t *testing.T) {
+	const drawn = "\x1b[?1049h\x1b[H► Yes \x1b[2m│ faint ↓\x1b[0m 日本 █\x1b[24;1H"
+	for size := 1; size <= len(drawn); size++ {
+		s := &screen{t: t, changed: make(chan struct{}), vt: vt10x.New(vt10x.WithSize(80, 24))}
+		for rest := []byte(drawn); len(rest) > 0; rest = rest[min(size, len(rest)):] {
+			s.show(rest[:min(size, len(rest))], false)
+		}
+		text, _, _ := s.text()
+		if !strings.HasPrefix(text, "► Yes │ faint ↓ 日本 █") || s.raw.String() != drawn || !s.takesKeys(text) || s.vt.Cell(8, 0).FG != 8 {
+			t.Errorf("in pieces of %d: %q, faint is %d", size, text[:40], s.vt.Cell(8, 0).FG)
+		}
+	}
 }
 
 // people are those in the room: what they know, and how much they have typed.
@@ -297,11 +336,15 @@ func pinOf(holder string) string {
 	return fmt.Sprintf("%04d8317", sum)[:8]
 }
 
-// hold reads and types until the program ends, or stop wants to.
+// moving is what changes on a screen while it waits for people.
+var moving = regexp.MustCompile(`(?m)^ .*task \d+ of \d+ *$|\[\.*[^.\]]\.*\] \d+ s`)
+
+// hold reads and types until the program ends, or stop wants to. Each screen is
+// answered once.
 func (r *people) hold(s *screen) {
 	s.t.Helper()
-	before, repeated := "", 0
-	late := time.After(120 * time.Second)
+	before, answered := "", ""
+	late := time.NewTimer(0)
 	for {
 		text, changed, ended := s.text()
 		if ended || r.stop != nil && r.stop(text) {
@@ -310,25 +353,27 @@ func (r *people) hold(s *screen) {
 		if r.hands != nil {
 			r.hands(text)
 		}
-		keys, needed := r.answer(s.t, text)
-		if strings.Contains(text, "(one moment") {
-			keys = "" // people wait when they are told to; a key would make it longer
+		still := moving.ReplaceAllString(text, "")
+		if still != before {
+			late.Reset(60 * time.Second)
+			before = still
 		}
-		if keys != "" && (text != before || repeated > 0) {
+		if still != answered {
+			answered = ""
+		}
+		keys, needed := r.answer(s.t, text)
+		if keys != "" && answered == "" && s.takesKeys(text) {
 			n := len([]rune(strings.NewReplacer("\x1b[A", "^", "\x1b[B", "v").Replace(keys)))
 			r.typed[r.holder] += n
 			if needed {
 				r.least[r.holder] += n
 			}
-			before, repeated = text, 0
+			answered = still
 			s.write(keys)
 		}
 		select {
 		case <-changed:
-			repeated = 0
-		case <-time.After(600 * time.Millisecond): // a key that came too early does not count
-			repeated++
-		case <-late:
+		case <-late.C:
 			s.t.Fatalf("the ceremony does not go on:\n%s", text)
 		}
 	}
