@@ -240,9 +240,26 @@ func TestNotTaken(t *testing.T) {
 		}
 		s.close()
 	}
+	// Behind the Enter of an answer, in the same breath.
+	s := ask(func(ctx context.Context, a ceremony.Attendant) error {
+		for range 2 {
+			b, err := a.AskSecret(ctx, ceremony.Prompt{ID: "s", Question: "PIN:"}, nil)
+			if err != nil {
+				return err
+			}
+			b.Wipe()
+		}
+		return nil
+	})
+	p := s.m.prompt()
+	s.press("1\n987335\n")
+	s.until("the next question", func() bool { return s.m.prompt() != nil && s.m.prompt() != p })
+	s.settle()
+	s.says("not taken: it was typed too early", true)
+	s.close()
 	// While a task works, and before a question counts.
 	next := make(chan struct{})
-	s := newStage(t, inRoom(newDesk(func(ctx context.Context, a ceremony.Attendant) error {
+	s = newStage(t, inRoom(newDesk(func(ctx context.Context, a ceremony.Attendant) error {
 		<-next
 		_, err := a.Ask(ctx, ceremony.Prompt{ID: "a", Question: "So?"}, nil)
 		return err

@@ -44,6 +44,10 @@ type (
 
 const ctrlC = 0x03
 
+// dropped stands for what the gate has thrown away, of which at least a byte has
+// left its room. Bubble Tea calls it Ctrl-\, which people have no use for.
+const dropped = 0x1c
+
 // Read gives Bubble Tea what passes the gate.
 func (k *keyboard) Read(p []byte) (int, error) {
 	n, err := k.Gate.Read(p)
@@ -55,8 +59,9 @@ func (k *keyboard) Read(p []byte) (int, error) {
 			n = copy(p, []byte{ctrlC})
 		}
 		_ = k.Dropped() // it is told as what it was
-	} else if k.Dropped() {
-		k.send(droppedMsg{})
+	} else if k.Dropped() { // behind the keys that passed, the last of which may be Enter
+		p[n] = dropped
+		n++
 	}
 	if errors.Is(err, io.EOF) {
 		go k.send(hangupMsg{}) // the program may be waiting for this reader to end

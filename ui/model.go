@@ -215,6 +215,10 @@ const tooEarly = "not taken: it was typed too early (hint: type it again)"
 
 // key takes a key where it belongs.
 func (m *model) key(k tea.KeyMsg) tea.Cmd {
+	if k.Type == tea.KeyCtrlBackslash && (m.mode != secrets || !m.armed) {
+		m.dropped()
+		return nil
+	}
 	letter := k.Type == tea.KeyRunes || k.Type == tea.KeySpace
 	if letter && !m.armed && m.mode != secrets && (m.over != nil || m.prompt() == nil) {
 		m.dropped() // typed ahead, or by a token

@@ -211,10 +211,13 @@ type people struct {
 	stop   func(question string) bool
 	pin    func(holder string) string
 	hands  func(text string) // what they do with tokens; nil: those are virtual
+	wrong  bool              // every typed answer is given wrong first
+	given  map[string]bool   // by holder and right answer: it was
+	read   map[string]string // words of the draft, by number, and what else is long gone from a small screen
 }
 
 func newPeople() *people {
-	return &people{typed: map[string]int{}, least: map[string]int{}, pin: pinOf}
+	return &people{typed: map[string]int{}, least: map[string]int{}, pin: pinOf, given: map[string]bool{}, read: map[string]string{}}
 }
 
 var (
@@ -224,6 +227,7 @@ var (
 	readDigest = regexp.MustCompile(`Digest\s+(\w{4}) (\w{4})`)
 	readSerial = regexp.MustCompile(`Serial\s+([\d ]+\d)`)
 	readWords  = regexp.MustCompile(`words (\d+) and (\d+) of the draft`)
+	readAsked  = regexp.MustCompile(`(?m)([^│\n]*\S) *\n(?:.*│)? *> [^█\n]*█\s*$`)
 	readRow    = regexp.MustCompile(`Words (\d+) to \d+\s+(\S+)\s+(\S+)\s+(\S+)\s+(\S+)`)
 )
 
@@ -256,20 +260,21 @@ func fromList(text string) (keys string, is bool) {
 // answer is what somebody types who reads this screen; "" while there is
 // nothing to answer. needed tells whether it cannot be done with less.
 func (r *people) answer(t testing.TB, text string) (keys string, needed bool) {
-	if h := readHolder.FindStringSubmatch(text); h != nil {
+	if h := readHolder.FindStringSubmatch(text); h != nil && h[1] != "Not taken" {
 		r.holder = h[1] + h[2]
 	}
 	if h := readPINOf.FindStringSubmatch(text); h != nil {
 		r.holder = h[1]
 	}
+	asked := func(question string) bool { return strings.Contains(text, question) }
+	if asked("more lines: Enter") || asked("more line: Enter") || asked("the question: Enter") {
+		return "\r", false
+	}
 	if keys, is := fromList(text); is {
 		return keys, false
 	}
 	field := readPrompt.MatchString(text)
-	asked := func(question string) bool { return strings.Contains(text, question) }
 	switch {
-	case asked("more lines: Enter"), asked("more line: Enter"), asked("the question: Enter"):
-		return "\r", false
 	case asked("Everything is done. Enter leaves."):
 		return "\r", false
 	case asked("Next: "), asked("Can still be done: "):
@@ -292,10 +297,9 @@ func (r *people) answer(t testing.TB, text string) (keys string, needed bool) {
 	case !field:
 		return "", false
 	case asked("first 8 characters of the digest"):
-		digest := readDigest.FindStringSubmatch(text)
-		return digest[1] + digest[2] + "\r", true
+		return r.read["digest"] + "\r", true
 	case asked("type its serial number"):
-		return strings.ReplaceAll(readSerial.FindStringSubmatch(text)[1], " ", "") + "\r", true
+		return r.read["serial"] + "\r", true
 	case asked("To publish it, type publish"):
 		return "publish\r", true
 	case asked("To seal, type seal"):
@@ -310,21 +314,51 @@ func (r *people) answer(t testing.TB, text string) (keys string, needed bool) {
 	return "", false
 }
 
-// words reads the two words that are asked for from the screen.
-func (r *people) words(t testing.TB, text string) string {
-	words := map[string]string{}
+// remember what is on the screen and will be asked for.
+func (r *people) remember(text string) {
 	for _, row := range readRow.FindAllStringSubmatch(text, -1) {
 		first := 0
 		_, _ = fmt.Sscan(row[1], &first)
 		for i, word := range row[2:] {
-			words[fmt.Sprint(first+i)] = word
+			r.read[fmt.Sprint(first+i)] = word
 		}
 	}
-	wanted := readWords.FindStringSubmatch(text)
-	if words[wanted[1]] == "" || words[wanted[2]] == "" {
-		t.Fatalf("the words are not on the screen:\n%s", text)
+	if digest := readDigest.FindStringSubmatch(text); digest != nil {
+		r.read["digest"] = digest[1] + digest[2]
 	}
-	return words[wanted[1]] + " " + words[wanted[2]]
+	if serial := readSerial.FindStringSubmatch(text); serial != nil {
+		r.read["serial"] = strings.ReplaceAll(serial[1], " ", "")
+	}
+}
+
+// words are the two words that are asked for.
+func (r *people) words(t testing.TB, text string) string {
+	wanted := readWords.FindStringSubmatch(text)
+	if wanted == nil || r.read[wanted[1]] == "" || r.read[wanted[2]] == "" {
+		t.Fatalf("the words were not on the screen:\n%s", text)
+	}
+	return r.read[wanted[1]] + " " + r.read[wanted[2]]
+}
+
+// wrongly gives another answer than right, and sees that it is refused beside
+// its question.
+func (r *people) wrongly(s *screen, text, right string) {
+	s.t.Helper()
+	r.given[r.holder+right] = true
+	question := readAsked.FindStringSubmatch(text)
+	wrong := "wrong words\r"
+	if strings.Contains(text, "PIN") {
+		wrong = "1\r"
+	}
+	s.write(wrong)
+	s.untilIt("refuses a wrong answer beside "+question[1], func(text string) bool {
+		again := readAsked.FindStringSubmatch(text)
+		return strings.Contains(text, "Not taken: ") && again != nil && again[1] == question[1]
+	})
+	if text = s.until("█"); !readPrompt.MatchString(text) { // it stays, to be corrected
+		s.write("\x15")
+		s.untilIt("has an empty field", readPrompt.MatchString)
+	}
 }
 
 // pinOf is a PIN that is found nowhere by chance.
@@ -361,8 +395,13 @@ func (r *people) hold(s *screen) {
 		if still != answered {
 			answered = ""
 		}
+		r.remember(text)
 		keys, needed := r.answer(s.t, text)
 		if keys != "" && answered == "" && s.takesKeys(text) {
+			if needed && r.wrong && !r.given[r.holder+keys] {
+				r.wrongly(s, text, keys)
+				continue
+			}
 			n := len([]rune(strings.NewReplacer("\x1b[A", "^", "\x1b[B", "v").Replace(keys)))
 			r.typed[r.holder] += n
 			if needed {
@@ -391,6 +430,26 @@ func TestWholeCreateOnScreen(t *testing.T) {
 	}
 	checkPublished(t, dir)
 	printKeystrokes(t, r)
+}
+
+// TestWrongAnswersOnScreen types every answer wrong first, on the smallest
+// terminal and on one of 80 by 24.
+func TestWrongAnswersOnScreen(t *testing.T) {
+	for _, size := range [][2]int{{60, 15}, {80, 24}} {
+		t.Run(fmt.Sprint(size[0]), func(t *testing.T) {
+			t.Parallel()
+			dir := filepath.Join(t.TempDir(), "d")
+			s := startOnSize(t, size[0], size[1], nil, program("rootceremony"), "rehearse", dir)
+			r := newPeople()
+			r.wrong = true
+			r.hold(s)
+			if status := s.exit(); status != 0 {
+				t.Errorf("exit status %d", status)
+			}
+			checkPublished(t, dir)
+			t.Logf("%d answers were wrong", len(r.given))
+		})
+	}
 }
 
 // printKeystrokes says what people had to type beside the least possible: PINs
