@@ -247,10 +247,17 @@ func (g *Gate) Dropped() bool {
 	return was
 }
 
-// waiting tells whether something was typed that nobody has read.
+// waiting tells whether something was typed that nobody has read. A signal, of
+// which the runtime sends many to a busy program, interrupts also a poll that
+// does not wait: it says nothing of what was typed, and whoever read then would
+// hold the gate until the next key.
 func (g *Gate) waiting() bool {
-	ready, err := unix.Poll([]unix.PollFd{{Fd: int32(g.Fd()), Events: unix.POLLIN}}, 0)
-	return err != nil || ready > 0
+	for {
+		ready, err := unix.Poll([]unix.PollFd{{Fd: int32(g.Fd()), Events: unix.POLLIN}}, 0)
+		if !errors.Is(err, unix.EINTR) {
+			return err != nil || ready > 0
+		}
+	}
 }
 
 // Flush throws away what was typed on a terminal and not read yet. Of a Ctrl-C

@@ -1,8 +1,15 @@
 package gate
 
 import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
 	"strings"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // TestScreenGate holds what passes for a screen program, and that nothing that
@@ -75,5 +82,45 @@ func TestShutKeepsSecret(t *testing.T) {
 			t.Errorf("of %q %q was taken, %v", c.keys, b.Bytes(), err)
 		}
 		b.Wipe()
+	}
+}
+
+// TestFlushDoesNotWait holds that throwing away what was typed does not wait
+// for more to throw away, whatever signals come: the runtime sends many.
+func TestFlushDoesNotWait(t *testing.T) {
+	_, terminal := rawTerminal(t)
+	g, err := New(terminal)
+	if err != nil {
+		t.Fatal(err)
+	}
+	thread, done := make(chan int, 1), make(chan error, 1)
+	go func() {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		thread <- unix.Gettid()
+		var err error
+		for range 100000 {
+			err = errors.Join(err, g.Flush())
+			if n, failed := g.Read(make([]byte, 1)); n != 0 || failed != nil {
+				err = errors.Join(err, failed, fmt.Errorf("%d bytes of nothing", n))
+			}
+		}
+		done <- err
+	}()
+	tid := <-thread
+	late := time.After(60 * time.Second)
+	for {
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Error(err)
+			}
+			_ = g.Close()
+			return
+		case <-late:
+			t.Fatal("it waits for something to be typed")
+		default:
+			_ = unix.Tgkill(os.Getpid(), tid, unix.SIGURG)
+		}
 	}
 }
