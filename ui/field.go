@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -21,16 +22,23 @@ func (f *field) text() string { return strings.TrimSpace(string(f.runes)) }
 
 func (f *field) clear() { f.runes, f.at = nil, 0 }
 
-// key edits the text, and tells whether k was meant for it.
-func (f *field) key(k tea.KeyMsg) bool {
+// key edits the text, and returns what is to be said of a key that does not.
+func (f *field) key(k tea.KeyMsg) string {
 	switch k.Type {
 	case tea.KeyRunes, tea.KeySpace:
+		said := ""
 		for _, r := range k.Runes {
-			if !show.Hidden(r) && len(f.runes) < gate.MaxLine/utf8.UTFMax {
+			switch {
+			case show.Hidden(r):
+				said = "not taken: a character that cannot be shown"
+			case len(f.runes) >= gate.MaxLine/utf8.UTFMax:
+				return fmt.Sprintf("not taken: a line has at most %d characters", gate.MaxLine/utf8.UTFMax)
+			default:
 				f.runes = slices.Insert(f.runes, f.at, r)
 				f.at++
 			}
 		}
+		return said
 	case tea.KeyBackspace, tea.KeyCtrlH:
 		if f.at > 0 {
 			f.at--
@@ -51,19 +59,24 @@ func (f *field) key(k tea.KeyMsg) bool {
 	case tea.KeyCtrlU:
 		f.clear()
 	default:
-		return false
+		return "that key does nothing here"
 	}
-	return true
+	return ""
 }
 
 // view shows the text in columns columns, at least what is before the cursor.
 // Where active is false no cursor is shown.
 func (f *field) view(g glyphs, active bool, columns int) line {
 	before, behind := string(f.runes[:f.at]), string(f.runes[f.at:])
-	for width(before) > columns-3 && before != "" {
-		_, n := utf8.DecodeRuneInString(before)
-		before = before[n:]
+	from := len(before)
+	for from > 0 {
+		_, n := utf8.DecodeLastRuneInString(before[:from])
+		if width(before[from-n:]) > columns-3 {
+			break
+		}
+		from -= n
 	}
+	before = before[from:]
 	caret := g.caret
 	if !active {
 		caret = ""

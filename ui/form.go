@@ -84,7 +84,7 @@ func (f *form) key(m *model, k tea.KeyMsg) tea.Cmd {
 	case key.Matches(k, keymap.Enter):
 		return f.enter(m)
 	default:
-		f.field.key(k)
+		m.flash = f.field.key(k)
 	}
 	return nil
 }

@@ -11,7 +11,7 @@ import (
 // The smallest terminal that the screens are drawn for.
 const (
 	leastColumns = 60
-	leastRows    = 16
+	leastRows    = 15
 )
 
 // View draws the whole screen: a header, a line, the screen, a line, the keys.
@@ -22,7 +22,7 @@ func (m *model) View() string {
 	if m.small() {
 		return m.draw(m.tooSmall())
 	}
-	height := m.height - 4
+	height := m.rows()
 	var middle []line
 	switch {
 	case m.over != nil:
@@ -42,7 +42,7 @@ func (m *model) View() string {
 		lines = append(lines, l)
 	}
 	bottom := m.bottom()
-	lines = append(append(lines[:m.height-1-len(bottom)], rule), bottom...)
+	lines = append(append(lines, rule), bottom...)
 	for i := range lines {
 		lines[i] = lines[i].fit(m.width)
 	}
@@ -87,14 +87,37 @@ func (m *model) header() line {
 	return append(left, span{" " + right, dim})
 }
 
+// rows is how many there are between the rules.
+func (m *model) rows() int { return m.height - 3 - max(len(m.flashed()), 1) }
+
+// flashed is what the last key has done, in lines; nil: nothing is to be said.
+func (m *model) flashed() []string {
+	if m.flash == "" || m.leaving || m.early() {
+		return nil
+	}
+	lines := wrap(m.flash, m.width-2)
+	return lines[:min(len(lines), 4)]
+}
+
+// early reports whether keys do not count yet: the gate is being set. It takes
+// so little time that people hardly see it.
+func (m *model) early() bool { return !m.armed && m.mode != nothing }
+
 // bottom says which keys there are, or what the last one has done.
 func (m *model) bottom() []line {
+	var lines []line
+	for _, s := range m.flashed() {
+		lines = append(lines, line{{" " + s, warn}})
+	}
+	if lines != nil {
+		return lines
+	}
 	text, l := "", dim
 	switch {
 	case m.leaving:
 		text, l = "Leaving: the task is being ended (^C does not wait for it)", strong
-	case m.flash != "":
-		text, l = m.flash, warn
+	case m.early():
+		text = "One moment"
 	case m.over != nil:
 		text = m.over.keys()
 	case m.room != nil:
@@ -102,14 +125,7 @@ func (m *model) bottom() []line {
 	default:
 		text = m.start.keys()
 	}
-	if m.flash == "" {
-		return []line{{{" " + text, l}}}
-	}
-	var lines []line
-	for _, s := range wrap(text, m.width-2) {
-		lines = append(lines, line{{" " + s, l}})
-	}
-	return lines[:min(len(lines), 4)]
+	return []line{{{" " + text, l}}}
 }
 
 // tooSmall is what fits everywhere.

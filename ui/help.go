@@ -35,7 +35,11 @@ func (h *help) key(m *model, k tea.KeyMsg) tea.Cmd {
 func (h *help) view(m *model, columns, rows int) []line {
 	page := ceremony.Message{Title: "Help", Text: []string{m.about()}}
 	for _, b := range keymap.all() {
-		page.Facts = append(page.Facts, ceremony.Fact{Label: b.Help().Key, Value: b.Help().Desc})
+		f := ceremony.Fact{Label: b.Help().Key, Value: b.Help().Desc}
+		if m.room != nil && m.room.NoRecord && b.Help() == keymap.Leave.Help() {
+			f.Value = "leave; answers are not kept, and the next start begins again"
+		}
+		page.Facts = append(page.Facts, f)
 	}
 	lines := body(ceremony.Message{Title: page.Title, Text: page.Text}, columns)
 	lines = append(lines, nil)
@@ -52,12 +56,18 @@ func (m *model) about() string {
 	p := m.room.prompt
 	if p == nil {
 		if m.room.run != nil {
+			if m.room.NoRecord {
+				return "A task is at work, and will ask when it needs somebody."
+			}
 			return "A task is at work, and will ask when it needs somebody. What was recorded is safe at every moment."
 		}
 		return "On the left are the tasks of the day: [x] is done, and what is dim waits for another. Enter begins the one that is marked; Up and Down choose another, in any order. On the right is what the last task has said."
 	}
 	switch p.kind {
 	case confirm, choose:
+		if m.room.NoRecord {
+			return "Choose an answer with Up and Down, and give it with Enter. Esc leaves the task for the list, and asks first: answers are not kept."
+		}
 		return "Choose an answer with Up and Down, and give it with Enter. Esc leaves the task for the list; nothing is lost."
 	case plug:
 		return "In a rehearsal the tokens are virtual. Choose the sticker that is asked for and press Enter: that puts the token into the reader. Another one shows what happens with a wrong token."

@@ -37,11 +37,16 @@ type (
 		seq int
 		err error
 	}
-	burstMsg  struct{} // a token was touched at the wrong time
-	hangupMsg struct{} // there is no terminal any more
+	burstMsg   struct{} // a token was touched at the wrong time
+	droppedMsg struct{} // something was typed that is not taken
+	hangupMsg  struct{} // there is no terminal any more
 )
 
 const ctrlC = 0x03
+
+// dropped stands for what the gate has thrown away, of which at least a byte has
+// left its room. Bubble Tea calls it Ctrl-\, which people have no use for.
+const dropped = 0x1c
 
 // Read gives Bubble Tea what passes the gate.
 func (k *keyboard) Read(p []byte) (int, error) {
@@ -53,6 +58,10 @@ func (k *keyboard) Read(p []byte) (int, error) {
 		if n = 0; leave {
 			n = copy(p, []byte{ctrlC})
 		}
+		_ = k.Dropped() // it is told as what it was
+	} else if k.Dropped() { // behind the keys that passed, the last of which may be Enter
+		p[n] = dropped
+		n++
 	}
 	if errors.Is(err, io.EOF) {
 		go k.send(hangupMsg{}) // the program may be waiting for this reader to end
@@ -83,6 +92,9 @@ func (k *keyboard) arm(seq int, m mode) tea.Cmd {
 		}
 		if err == nil && m != nothing {
 			err = k.Flush()
+		}
+		if k.Dropped() {
+			k.send(droppedMsg{})
 		}
 		if k.Left() {
 			k.send(tea.KeyMsg{Type: tea.KeyCtrlC})

@@ -5,8 +5,9 @@ import (
 	tea "github.com/charmbracelet/bubbletea"
 )
 
-// leave asks whether to leave while a task runs.
-type leave struct{ yes bool }
+// leave asks whether to leave the program while a task runs or, with task, that
+// task alone.
+type leave struct{ yes, task bool }
 
 func (l *leave) mode() mode { return menu }
 
@@ -22,6 +23,9 @@ func (l *leave) key(m *model, k tea.KeyMsg) tea.Cmd {
 		l.yes = true
 	case key.Matches(k, keymap.Back), key.Matches(k, keymap.Enter) && !l.yes:
 		m.close()
+	case key.Matches(k, keymap.Enter) && l.task:
+		m.close()
+		m.room.back(m)
 	case key.Matches(k, keymap.Enter):
 		m.over = nil
 		return m.end()
@@ -30,8 +34,18 @@ func (l *leave) key(m *model, k tea.KeyMsg) tea.Cmd {
 }
 
 func (l *leave) view(m *model, columns, rows int) []line {
-	lines := []line{set(strong, "Leave the ceremony?"), nil}
-	for _, s := range wrap("Nothing is lost: what was recorded stays recorded, and the next start goes on from there. The question that is open is asked again then.", columns) {
+	title := "Leave the ceremony?"
+	text := "Nothing is lost: what was recorded stays recorded, and the next start goes on from there. The question that is open is asked again then."
+	switch {
+	case l.task:
+		title = "Leave this task?"
+		text = "The answers given in it are not kept: when the task is taken again, it asks from its beginning."
+	case m.room.NoRecord:
+		title = "Leave?"
+		text = "The answers given so far are not kept: the next start asks from the beginning."
+	}
+	lines := []line{set(strong, title), nil}
+	for _, s := range wrap(text, columns) {
 		lines = append(lines, set(plain, s))
 	}
 	lines = append(lines, nil)

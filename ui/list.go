@@ -197,7 +197,7 @@ func (r *room) listKey(m *model, k tea.KeyMsg) tea.Cmd {
 		step = 1
 	case key.Matches(k, keymap.Back):
 		if m.start == nil {
-			m.flash = "this is the list of tasks; ^C leaves, and nothing is lost"
+			m.flash = "this is the list of tasks; ^C leaves"
 			return nil
 		}
 		return m.closeRoom()

@@ -59,9 +59,8 @@ const (
 )
 
 type (
-	quietMsg struct{}              // a quiet period may be over
-	beatMsg  struct{}              // time has passed while a task works
-	flashMsg struct{ text string } // something to say on the key line
+	quietMsg struct{} // a quiet period may be over
+	beatMsg  struct{} // time has passed while a task works
 )
 
 // Init looks at the recent ceremonies or the tokens.
@@ -101,6 +100,8 @@ func (m *model) update(msg tea.Msg) tea.Cmd {
 		m.rearm = true
 		m.forget()
 		m.flash = gate.RefusedBurst.Error()
+	case droppedMsg:
+		m.dropped()
 	case hangupMsg:
 		m.left = true
 		m.cancel()
@@ -108,8 +109,6 @@ func (m *model) update(msg tea.Msg) tea.Cmd {
 	case tea.ResumeMsg:
 		m.rearm = true
 		m.forget()
-	case flashMsg:
-		m.flash = msg.text
 	case notedMsg:
 		m.noted(msg)
 	case quietMsg:
@@ -158,7 +157,7 @@ func (m *model) gateSet(msg armedMsg) tea.Cmd {
 		return tea.Quit
 	}
 	if p := m.prompt(); m.readable() && p.shown.IsZero() {
-		p.shown = m.clock()
+		p.shown, p.read = m.clock(), true
 		return m.tick(p.quiet(), quietMsg{})
 	}
 	return nil
@@ -191,11 +190,39 @@ func (m *model) forget() {
 	}
 }
 
+// dropped says of what was typed that it was not taken: nothing is dropped
+// without a word. What is said of a token's touch stays.
+func (m *model) dropped() {
+	p := m.prompt()
+	switch {
+	case m.flash == gate.RefusedBurst.Error():
+	case !m.armed || m.mode != menu:
+		m.flash = tooEarly
+	case m.over != nil || p == nil:
+		m.flash = "not taken: no text is asked for here"
+	case m.room.unread(m):
+		m.flash = "not taken: read on first, with Enter or PgDn"
+	case len(p.choices) > 0:
+		m.flash = "not taken: choose with Up and Down, then Enter"
+	case p.kind == press:
+		m.flash = "not taken: Enter alone touches the token"
+	default:
+		m.flash = "not taken: nothing is to be typed here"
+	}
+}
+
+const tooEarly = "not taken: it was typed too early (hint: type it again)"
+
 // key takes a key where it belongs.
 func (m *model) key(k tea.KeyMsg) tea.Cmd {
+	if k.Type == tea.KeyCtrlBackslash && (m.mode != secrets || !m.armed) {
+		m.dropped()
+		return nil
+	}
 	letter := k.Type == tea.KeyRunes || k.Type == tea.KeySpace
 	if letter && !m.armed && m.mode != secrets && (m.over != nil || m.prompt() == nil) {
-		return nil // typed ahead, or by a token; what is said of that stays
+		m.dropped() // typed ahead, or by a token
+		return nil
 	}
 	m.flash = ""
 	if k.Type == tea.KeyEnter {

@@ -7,7 +7,6 @@ import (
 	"github.com/charmbracelet/bubbles/key"
 	tea "github.com/charmbracelet/bubbletea"
 
-	"rootceremony/ceremony"
 	"rootceremony/ui/show"
 )
 
@@ -60,18 +59,12 @@ func (p *prompt) mode() mode {
 
 // key takes a key. done is true when the question was answered.
 func (p *prompt) key(m *model, k tea.KeyMsg) (cmd tea.Cmd, done bool) {
-	if key.Matches(k, keymap.Back) {
-		p.answers <- answer{err: ceremony.ErrBack}
-		return nil, true
-	}
 	if p.kind == hidden {
 		return nil, p.secretKey(m, k)
 	}
 	if !m.armed || !p.open(m.clock()) {
 		p.early = m.clock()
-		if p.prompt.Final {
-			m.flash = "that key came before this could be read, and does not count"
-		}
+		m.flash = tooEarly
 		return m.tick(p.quiet(), quietMsg{}), false
 	}
 	switch {
@@ -82,7 +75,7 @@ func (p *prompt) key(m *model, k tea.KeyMsg) (cmd tea.Cmd, done bool) {
 	case key.Matches(k, keymap.Enter):
 		return nil, p.enter(m)
 	case p.mode() == letters:
-		p.field.key(k)
+		m.flash = p.field.key(k)
 	}
 	return nil, false
 }
@@ -100,6 +93,7 @@ func (p *prompt) enter(m *model) bool {
 		}
 		given.text = p.choices[p.cursor].Key
 	case wait:
+		m.flash = "not taken: nothing is to be typed here"
 		return false
 	}
 	p.answers <- given
@@ -136,12 +130,6 @@ func (p *prompt) secretKey(m *model, k tea.KeyMsg) bool {
 // in at most rows lines.
 func (p *prompt) foot(m *model, columns, rows int) []line {
 	var lines []line
-	if text := p.refusal(); text != "" {
-		for _, s := range wrap(text, columns) {
-			lines = append(lines, set(warn, s))
-		}
-		lines = append(lines, nil)
-	}
 	for _, s := range wrap(p.prompt.Question, columns) {
 		lines = append(lines, set(strong, s))
 	}

@@ -106,8 +106,9 @@ func (r *room) update(m *model, msg tea.Msg) tea.Cmd {
 	case askMsg:
 		r.ask(m, msg.question)
 	case missingMsg:
-		if r.prompt != nil && r.prompt.question == msg.question {
+		if r.prompt != nil && r.prompt.question == msg.question && r.prompt.missing != msg.text {
 			r.prompt.missing = msg.text
+			r.toEnd()
 		}
 	case withdrawMsg:
 		if r.prompt != nil && r.prompt.question == msg.question {
@@ -162,18 +163,23 @@ func (r *room) ask(m *model, q *question) {
 		p.cursor = -1
 	}
 	if q.again && r.last != nil {
-		r.stale = false // the page is the same
-		p.cursor, p.read = r.last.cursor, r.last.read
+		r.stale = false                        // the page is the same
+		p.cursor, p.read = r.last.cursor, true // an answer was given, so it was read
 		if q.kind == text {
 			p.field = r.last.field
 		}
 	}
 	r.fresh()
-	if p.read {
-		r.offset = math.MaxInt // the refusal has taken room from the end
-	}
 	r.prompt = p
+	r.toEnd()
 	m.rearm = true
+}
+
+// toEnd shows the end of a page that was read, where the refusal stands.
+func (r *room) toEnd() {
+	if r.prompt.read {
+		r.offset = math.MaxInt
+	}
 }
 
 // answered takes the prompt away.
@@ -205,6 +211,9 @@ func (r *room) ended(m *model, msg endedMsg) tea.Cmd {
 	case errors.Is(msg.err, ceremony.ErrBack), errors.Is(msg.err, context.Canceled):
 		r.told = nil
 		r.result = "You left the task. What was recorded stays recorded."
+		if r.NoRecord {
+			r.result = "You left the task. Its answers were not kept."
+		}
 	case msg.err != nil:
 		r.told = nil
 		r.result = r.name(msg.task) + " has stopped: " + msg.err.Error()
@@ -254,6 +263,13 @@ func (r *room) key(m *model, k tea.KeyMsg) tea.Cmd {
 		return nil
 	case r.scroll(m, k):
 		return nil
+	case r.prompt != nil && key.Matches(k, keymap.Back):
+		if r.NoRecord { // the answers are lost
+			m.open(&leave{task: true})
+			return nil
+		}
+		r.back(m)
+		return nil
 	case r.prompt != nil:
 		cmd, done := r.prompt.key(m, k)
 		if done {
@@ -269,6 +285,14 @@ func (r *room) key(m *model, k tea.KeyMsg) tea.Cmd {
 	return r.listKey(m, k)
 }
 
+// back leaves the task at its question, if that is still open.
+func (r *room) back(m *model) {
+	if r.prompt != nil {
+		r.prompt.answers <- answer{err: ceremony.ErrBack}
+		r.answered(m)
+	}
+}
+
 // unread tells whether the end of what is asked about was not shown yet. The
 // question comes with the end: what is asked about is read first.
 func (r *room) unread(m *model) bool {
@@ -276,7 +300,7 @@ func (r *room) unread(m *model) bool {
 		return false
 	}
 	lines, foot, _ := r.asked(m)
-	return len(lines) > m.height-4-len(foot)-1
+	return len(lines) > m.rows()-len(foot)-1
 }
 
 // scroll takes the keys that move the panel, and tells whether k was one.
@@ -326,12 +350,15 @@ func (r *room) pages() []ceremony.Message {
 	return r.told
 }
 
-// columnsOf is the width of the list, and of the panel beside it.
+// columnsOf is the width of the list, and of the panel beside it. There is no
+// list where the panel needs the whole screen: for a wide page, or for the
+// refusal and the question to be seen together.
 func (r *room) columnsOf(m *model) (left, right int) {
 	left = min(max(27, m.width/4), 36)
 	right = m.width - left - 3
 	pages := r.pages()
-	if slices.ContainsFunc(pages, func(p ceremony.Message) bool { return wide(p, right) }) {
+	if slices.ContainsFunc(pages, func(p ceremony.Message) bool { return wide(p, right) }) || r.prompt != nil &&
+		len(wrap(r.prompt.refusal(), right))+1+len(r.prompt.foot(m, right, m.rows()-2)) > m.rows() {
 		return 0, m.width - 2
 	}
 	return left, right
@@ -343,10 +370,10 @@ func (r *room) layout(m *model) (lines, foot []line, rows int) {
 	if r.unread(m) {
 		text, _, columns := r.asked(m)
 		then := set(dim, "  then: "+r.prompt.prompt.Question).fit(columns)
-		return text, []line{then}, max(m.height-4-2, 1)
+		return text, []line{then}, max(m.rows()-2, 1)
 	}
 	lines, foot, _ = r.asked(m)
-	return lines, foot, max(m.height-4-len(foot)-1, 1)
+	return lines, foot, max(m.rows()-len(foot)-1, 1)
 }
 
 // asked is the panel's text and what stands below it once the text was read,
@@ -365,10 +392,15 @@ func (r *room) asked(m *model) (lines, foot []line, columns int) {
 		}
 		lines = append(lines, body(page, columns)...)
 	}
-	height := m.height - 4
 	switch {
 	case r.prompt != nil:
-		foot = r.prompt.foot(m, columns, height-2)
+		for i, s := range wrap(r.prompt.refusal(), columns) {
+			if i == 0 && len(lines) > 0 {
+				lines = append(lines, nil)
+			}
+			lines = append(lines, set(warn, s))
+		}
+		foot = r.prompt.foot(m, columns, m.rows()-2)
 	case r.run != nil:
 		foot = []line{m.progress(r.run.since, columns)}
 	default:
@@ -435,7 +467,7 @@ func (r *room) view(m *model, height int) []line {
 // keys is the key line.
 func (r *room) keys(m *model) string {
 	if r.NoRecord {
-		return strings.Replace(r.allKeys(m), "   ^N note   ^X exception", "", 1)
+		return strings.NewReplacer("   ^N note   ^X exception", "", ", nothing is lost", "").Replace(r.allKeys(m))
 	}
 	return r.allKeys(m)
 }

@@ -175,7 +175,7 @@ var keyBytes = []struct {
 	{"\x1bOP", tea.KeyMsg{Type: tea.KeyF1}}, {"\x1b[D", tea.KeyMsg{Type: tea.KeyLeft}}, {"\x1b", tea.KeyMsg{Type: tea.KeyEsc}},
 	{"\n", tea.KeyMsg{Type: tea.KeyEnter}}, {" ", tea.KeyMsg{Type: tea.KeySpace, Runes: []rune{' '}}}, {"\x7f", tea.KeyMsg{Type: tea.KeyBackspace}},
 	{"\x0e", tea.KeyMsg{Type: tea.KeyCtrlN}}, {"\x18", tea.KeyMsg{Type: tea.KeyCtrlX}}, {"\x03", tea.KeyMsg{Type: tea.KeyCtrlC}},
-	{"\x1a", tea.KeyMsg{Type: tea.KeyCtrlZ}}, {"\x15", tea.KeyMsg{Type: tea.KeyCtrlU}},
+	{"\x1a", tea.KeyMsg{Type: tea.KeyCtrlZ}}, {"\x1c", tea.KeyMsg{Type: tea.KeyCtrlBackslash}}, {"\x15", tea.KeyMsg{Type: tea.KeyCtrlU}},
 }
 
 // press types keys through the gate.

@@ -193,7 +193,7 @@ func (s *start) typePath(m *model, k tea.KeyMsg) tea.Cmd {
 		}
 		return func() tea.Msg { room, err := job.open(jobs, dir); return openedMsg{room, err} }
 	default:
-		s.path.key(k)
+		m.flash = s.path.key(k)
 	}
 	return nil
 }

@@ -210,14 +210,8 @@ func (m *model) closeRoom() tea.Cmd {
 	if m.room.look != nil {
 		m.room.look()
 	}
-	m.room = nil
-	jobs := m.jobs
-	return func() tea.Msg {
-		if err := room.Close(); err != nil {
-			return flashMsg{err.Error()}
-		}
-		return recentMsg(jobs.Recent())
-	}
+	m.room, m.start.busy = nil, true // nothing else opens before this is closed
+	return func() tea.Msg { return openedMsg{nil, room.Close()} }
 }
 
 // hasShell tells whether somebody waits for this process to stop and lets it go

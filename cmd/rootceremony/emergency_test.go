@@ -78,27 +78,11 @@ func (s *screen) reads(question, mark string) {
 	}
 }
 
-// types types a line until it stands there: what is typed before the field takes
-// keys is dropped.
+// types types a line, and waits until it stands there.
 func (s *screen) types(line string) {
 	s.t.Helper()
-	for range 40 {
-		s.write("\x15" + line) // in place of what has come through
-		late := time.After(500 * time.Millisecond)
-		for waiting := true; waiting; {
-			text, changed, _ := s.text()
-			if strings.Contains(text, "> "+line+"█") {
-				return
-			}
-			select {
-			case <-changed:
-			case <-late:
-				waiting = false
-			}
-		}
-	}
-	text, _, _ := s.text()
-	s.t.Fatalf("%q cannot be typed:\n%s", line, text)
+	s.write(line)
+	s.until("> " + line + "█")
 }
 
 // From the first screen an emergency leads to a plan, its check, and on to the

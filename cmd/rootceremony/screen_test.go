@@ -14,12 +14,13 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/creack/pty"
 	"github.com/hinshun/vt10x"
 )
 
-// screen is the program on a terminal of 80 by 24.
+// screen is the program on a terminal, of 80 by 24 where nothing else is said.
 type screen struct {
 	t       testing.TB
 	command *exec.Cmd
@@ -28,6 +29,7 @@ type screen struct {
 
 	mu      sync.Mutex
 	raw     bytes.Buffer  // all that was written
+	rest    []byte        // the end of it, if that is half a character
 	changed chan struct{} // closed at the next change
 	ended   bool
 	gone    chan struct{} // closed when the program has ended
@@ -42,11 +44,16 @@ func onTerminal(t testing.TB, env []string, args ...string) *screen {
 
 func startOnTerminal(t testing.TB, env []string, name string, args ...string) *screen {
 	t.Helper()
-	s := &screen{t: t, changed: make(chan struct{}), gone: make(chan struct{}), vt: vt10x.New(vt10x.WithSize(80, 24))}
+	return startOnSize(t, 80, 24, env, name, args...)
+}
+
+func startOnSize(t testing.TB, columns, rows int, env []string, name string, args ...string) *screen {
+	t.Helper()
+	s := &screen{t: t, changed: make(chan struct{}), gone: make(chan struct{}), vt: vt10x.New(vt10x.WithSize(columns, rows))}
 	s.command = exec.Command(name, args...)
 	s.command.Env = append(os.Environ(), "TERM=xterm-256color", "LC_ALL=C.UTF-8", "NO_COLOR=")
 	s.command.Env = append(s.command.Env, env...)
-	master, err := pty.StartWithSize(s.command, &pty.Winsize{Rows: 24, Cols: 80})
+	master, err := pty.StartWithSize(s.command, &pty.Winsize{Rows: uint16(rows), Cols: uint16(columns)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,14 +71,7 @@ func startOnTerminal(t testing.TB, env []string, name string, args ...string) *s
 		buf := make([]byte, 1<<16)
 		for {
 			n, err := keys.Read(buf)
-			s.mu.Lock()
-			// The emulator knows no faint text; dark grey is as near as it comes.
-			_, _ = s.vt.Write(bytes.ReplaceAll(buf[:n], []byte("\x1b[2m"), []byte("\x1b[90m")))
-			_, _ = s.raw.Write(buf[:n])
-			s.ended = err != nil
-			close(s.changed)
-			s.changed = make(chan struct{})
-			s.mu.Unlock()
+			s.show(buf[:n], err != nil)
 			if err != nil {
 				s.err = s.command.Wait()
 				close(s.gone)
@@ -82,6 +82,36 @@ func startOnTerminal(t testing.TB, env []string, name string, args ...string) *s
 	t.Cleanup(s.stop)
 	return s
 }
+
+// show takes in what was written. A terminal hands on as much as it has, so
+// that it may end in the middle of a character, which the emulator would lose
+// for ever: nothing that stays is drawn again.
+func (s *screen) show(written []byte, ended bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, _ = s.raw.Write(written)
+	s.rest = append(s.rest, written...)
+	whole := len(s.rest)
+	for i := 1; i < utf8.UTFMax && i <= len(s.rest) && !ended; i++ {
+		if tail := s.rest[len(s.rest)-i:]; utf8.RuneStart(tail[0]) {
+			if !utf8.FullRune(tail) {
+				whole -= i
+			}
+			break
+		}
+	}
+	if at := bytes.LastIndexByte(s.rest, faint[0]); at >= 0 && len(s.rest)-at < len(faint) && bytes.HasPrefix(faint, s.rest[at:]) && !ended {
+		whole = at
+	}
+	// The emulator knows no faint text; dark grey is as near as it comes.
+	_, _ = s.vt.Write(bytes.ReplaceAll(s.rest[:whole], faint, []byte("\x1b[90m")))
+	s.rest = append([]byte(nil), s.rest[whole:]...)
+	s.ended = ended
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+var faint = []byte("\x1b[2m")
 
 // stop ends the program.
 func (s *screen) stop() {
@@ -124,32 +154,26 @@ func (s *screen) untilIt(does string, is func(text string) bool) string {
 	}
 }
 
+// write types, once the screen says that keys count.
 func (s *screen) write(keys string) {
+	s.t.Helper()
+	s.untilIt("takes keys", s.takesKeys)
 	if _, err := s.keys.WriteString(keys); err != nil {
 		s.t.Fatal(err)
 	}
 }
 
-// presses presses Enter until the terminal shows what is looked for: a key that
-// comes too early does not count.
-func (s *screen) presses(what string) {
-	s.t.Helper()
-	for range 30 {
-		s.write("\r")
-		late := time.After(600 * time.Millisecond)
-		for waiting := true; waiting; {
-			text, changed, _ := s.text()
-			if strings.Contains(text, what) {
-				return
-			}
-			select {
-			case <-changed:
-			case <-late:
-				waiting = false
-			}
-		}
-	}
-	s.until(what)
+var frameEnd = regexp.MustCompile("\x1b\\[\\d+;?\\d*H$")
+
+// takesKeys reports whether the terminal, which shows text, says that keys
+// count. Of a frame that is being drawn the key line comes last, and behind it
+// the cursor is moved.
+func (s *screen) takesKeys(text string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	raw := s.raw.Bytes()
+	return s.vt.Mode()&vt10x.ModeAltScreen == 0 || s.vt.String() == text &&
+		!strings.Contains(text, "One moment") && !strings.Contains(text, "(one moment") && frameEnd.Match(raw[max(len(raw)-20, 0):])
 }
 
 // exit waits for the end and returns the exit status.
@@ -164,6 +188,21 @@ func (s *screen) exit() int {
 	return s.command.ProcessState.ExitCode()
 }
 
+// The tests' own terminal shows the same, in however many pieces it gets it.
+func TestTerminalInPieces(t *testing.T) {
+	const drawn = "\x1b[?1049h\x1b[H► Yes \x1b[2m│ faint ↓\x1b[0m 日本 █\x1b[24;1H"
+	for size := 1; size <= len(drawn); size++ {
+		s := &screen{t: t, changed: make(chan struct{}), vt: vt10x.New(vt10x.WithSize(80, 24))}
+		for rest := []byte(drawn); len(rest) > 0; rest = rest[min(size, len(rest)):] {
+			s.show(rest[:min(size, len(rest))], false)
+		}
+		text, _, _ := s.text()
+		if !strings.HasPrefix(text, "► Yes │ faint ↓ 日本 █") || s.raw.String() != drawn || !s.takesKeys(text) || s.vt.Cell(8, 0).FG != 8 {
+			t.Errorf("in pieces of %d: %q, faint is %d", size, text[:40], s.vt.Cell(8, 0).FG)
+		}
+	}
+}
+
 // people are those in the room: what they know, and how much they have typed.
 type people struct {
 	holder string // whose turn it is
@@ -172,10 +211,13 @@ type people struct {
 	stop   func(question string) bool
 	pin    func(holder string) string
 	hands  func(text string) // what they do with tokens; nil: those are virtual
+	wrong  bool              // every typed answer is given wrong first
+	given  map[string]bool   // by holder and right answer: it was
+	read   map[string]string // words of the draft, by number, and what else is long gone from a small screen
 }
 
 func newPeople() *people {
-	return &people{typed: map[string]int{}, least: map[string]int{}, pin: pinOf}
+	return &people{typed: map[string]int{}, least: map[string]int{}, pin: pinOf, given: map[string]bool{}, read: map[string]string{}}
 }
 
 var (
@@ -185,6 +227,7 @@ var (
 	readDigest = regexp.MustCompile(`Digest\s+(\w{4}) (\w{4})`)
 	readSerial = regexp.MustCompile(`Serial\s+([\d ]+\d)`)
 	readWords  = regexp.MustCompile(`words (\d+) and (\d+) of the draft`)
+	readAsked  = regexp.MustCompile(`(?m)([^│\n]*\S) *\n(?:.*│)? *> [^█\n]*█\s*$`)
 	readRow    = regexp.MustCompile(`Words (\d+) to \d+\s+(\S+)\s+(\S+)\s+(\S+)\s+(\S+)`)
 )
 
@@ -217,20 +260,21 @@ func fromList(text string) (keys string, is bool) {
 // answer is what somebody types who reads this screen; "" while there is
 // nothing to answer. needed tells whether it cannot be done with less.
 func (r *people) answer(t testing.TB, text string) (keys string, needed bool) {
-	if h := readHolder.FindStringSubmatch(text); h != nil {
+	if h := readHolder.FindStringSubmatch(text); h != nil && h[1] != "Not taken" {
 		r.holder = h[1] + h[2]
 	}
 	if h := readPINOf.FindStringSubmatch(text); h != nil {
 		r.holder = h[1]
 	}
+	asked := func(question string) bool { return strings.Contains(text, question) }
+	if asked("more lines: Enter") || asked("more line: Enter") || asked("the question: Enter") {
+		return "\r", false
+	}
 	if keys, is := fromList(text); is {
 		return keys, false
 	}
 	field := readPrompt.MatchString(text)
-	asked := func(question string) bool { return strings.Contains(text, question) }
 	switch {
-	case asked("more lines: Enter"), asked("more line: Enter"), asked("the question: Enter"):
-		return "\r", false
 	case asked("Everything is done. Enter leaves."):
 		return "\r", false
 	case asked("Next: "), asked("Can still be done: "):
@@ -253,10 +297,9 @@ func (r *people) answer(t testing.TB, text string) (keys string, needed bool) {
 	case !field:
 		return "", false
 	case asked("first 8 characters of the digest"):
-		digest := readDigest.FindStringSubmatch(text)
-		return digest[1] + digest[2] + "\r", true
+		return r.read["digest"] + "\r", true
 	case asked("type its serial number"):
-		return strings.ReplaceAll(readSerial.FindStringSubmatch(text)[1], " ", "") + "\r", true
+		return r.read["serial"] + "\r", true
 	case asked("To publish it, type publish"):
 		return "publish\r", true
 	case asked("To seal, type seal"):
@@ -271,21 +314,51 @@ func (r *people) answer(t testing.TB, text string) (keys string, needed bool) {
 	return "", false
 }
 
-// words reads the two words that are asked for from the screen.
-func (r *people) words(t testing.TB, text string) string {
-	words := map[string]string{}
+// remember what is on the screen and will be asked for.
+func (r *people) remember(text string) {
 	for _, row := range readRow.FindAllStringSubmatch(text, -1) {
 		first := 0
 		_, _ = fmt.Sscan(row[1], &first)
 		for i, word := range row[2:] {
-			words[fmt.Sprint(first+i)] = word
+			r.read[fmt.Sprint(first+i)] = word
 		}
 	}
-	wanted := readWords.FindStringSubmatch(text)
-	if words[wanted[1]] == "" || words[wanted[2]] == "" {
-		t.Fatalf("the words are not on the screen:\n%s", text)
+	if digest := readDigest.FindStringSubmatch(text); digest != nil {
+		r.read["digest"] = digest[1] + digest[2]
 	}
-	return words[wanted[1]] + " " + words[wanted[2]]
+	if serial := readSerial.FindStringSubmatch(text); serial != nil {
+		r.read["serial"] = strings.ReplaceAll(serial[1], " ", "")
+	}
+}
+
+// words are the two words that are asked for.
+func (r *people) words(t testing.TB, text string) string {
+	wanted := readWords.FindStringSubmatch(text)
+	if wanted == nil || r.read[wanted[1]] == "" || r.read[wanted[2]] == "" {
+		t.Fatalf("the words were not on the screen:\n%s", text)
+	}
+	return r.read[wanted[1]] + " " + r.read[wanted[2]]
+}
+
+// wrongly gives another answer than right, and sees that it is refused beside
+// its question.
+func (r *people) wrongly(s *screen, text, right string) {
+	s.t.Helper()
+	r.given[r.holder+right] = true
+	question := readAsked.FindStringSubmatch(text)
+	wrong := "wrong words\r"
+	if strings.Contains(text, "PIN") {
+		wrong = "1\r"
+	}
+	s.write(wrong)
+	s.untilIt("refuses a wrong answer beside "+question[1], func(text string) bool {
+		again := readAsked.FindStringSubmatch(text)
+		return strings.Contains(text, "Not taken: ") && again != nil && again[1] == question[1]
+	})
+	if text = s.until("█"); !readPrompt.MatchString(text) { // it stays, to be corrected
+		s.write("\x15")
+		s.untilIt("has an empty field", readPrompt.MatchString)
+	}
 }
 
 // pinOf is a PIN that is found nowhere by chance.
@@ -297,11 +370,15 @@ func pinOf(holder string) string {
 	return fmt.Sprintf("%04d8317", sum)[:8]
 }
 
-// hold reads and types until the program ends, or stop wants to.
+// moving is what changes on a screen while it waits for people.
+var moving = regexp.MustCompile(`(?m)^ .*task \d+ of \d+ *$|\[\.*[^.\]]\.*\] \d+ s`)
+
+// hold reads and types until the program ends, or stop wants to. Each screen is
+// answered once.
 func (r *people) hold(s *screen) {
 	s.t.Helper()
-	before, repeated := "", 0
-	late := time.After(120 * time.Second)
+	before, answered := "", ""
+	late := time.NewTimer(0)
 	for {
 		text, changed, ended := s.text()
 		if ended || r.stop != nil && r.stop(text) {
@@ -310,25 +387,32 @@ func (r *people) hold(s *screen) {
 		if r.hands != nil {
 			r.hands(text)
 		}
-		keys, needed := r.answer(s.t, text)
-		if strings.Contains(text, "(one moment") {
-			keys = "" // people wait when they are told to; a key would make it longer
+		still := moving.ReplaceAllString(text, "")
+		if still != before {
+			late.Reset(60 * time.Second)
+			before = still
 		}
-		if keys != "" && (text != before || repeated > 0) {
+		if still != answered {
+			answered = ""
+		}
+		r.remember(text)
+		keys, needed := r.answer(s.t, text)
+		if keys != "" && answered == "" && s.takesKeys(text) {
+			if needed && r.wrong && !r.given[r.holder+keys] {
+				r.wrongly(s, text, keys)
+				continue
+			}
 			n := len([]rune(strings.NewReplacer("\x1b[A", "^", "\x1b[B", "v").Replace(keys)))
 			r.typed[r.holder] += n
 			if needed {
 				r.least[r.holder] += n
 			}
-			before, repeated = text, 0
+			answered = still
 			s.write(keys)
 		}
 		select {
 		case <-changed:
-			repeated = 0
-		case <-time.After(600 * time.Millisecond): // a key that came too early does not count
-			repeated++
-		case <-late:
+		case <-late.C:
 			s.t.Fatalf("the ceremony does not go on:\n%s", text)
 		}
 	}
@@ -346,6 +430,26 @@ func TestWholeCreateOnScreen(t *testing.T) {
 	}
 	checkPublished(t, dir)
 	printKeystrokes(t, r)
+}
+
+// TestWrongAnswersOnScreen types every answer wrong first, on the smallest
+// terminal and on one of 80 by 24.
+func TestWrongAnswersOnScreen(t *testing.T) {
+	for _, size := range [][2]int{{60, 15}, {80, 24}} {
+		t.Run(fmt.Sprint(size[0]), func(t *testing.T) {
+			t.Parallel()
+			dir := filepath.Join(t.TempDir(), "d")
+			s := startOnSize(t, size[0], size[1], nil, program("rootceremony"), "rehearse", dir)
+			r := newPeople()
+			r.wrong = true
+			r.hold(s)
+			if status := s.exit(); status != 0 {
+				t.Errorf("exit status %d", status)
+			}
+			checkPublished(t, dir)
+			t.Logf("%d answers were wrong", len(r.given))
+		})
+	}
 }
 
 // printKeystrokes says what people had to type beside the least possible: PINs

@@ -171,18 +171,27 @@ func TestSignARehearsalElsewhere(t *testing.T) {
 	}
 }
 
-// The same in the terminal UI.
+// The same in the terminal UI, every typed answer wrong first.
 func TestSignOnScreen(t *testing.T) {
 	t.Parallel()
 	dir, draft, digest := unsignedRehearsal(t)
-	out := filepath.Join(t.TempDir(), "signature.json")
-	s := onTerminal(t, []string{"XDG_STATE_HOME=" + t.TempDir()}, "sign", "--rehearsal", dir, "-o", out, draft)
-	type step struct{ until, keys string }
-	for _, step := range []step{{"Next: Review root v1", "\r"}, {"first 32 hex digits", ""}, {"> █", digest[:32] + "\r"}, {"To go on, type:", ""}, {"> █", "nothing but my ears vouches for this root\r"}} {
-		s.until(step.until)
-		s.write(step.keys)
+	for _, size := range [][2]int{{80, 24}, {60, 15}} {
+		t.Run(fmt.Sprint(size[0]), func(t *testing.T) { signOnScreen(t, size, dir, draft, digest) })
 	}
+}
+
+func signOnScreen(t *testing.T, size [2]int, dir, draft, digest string) {
+	out := filepath.Join(t.TempDir(), "signature.json")
+	s := startOnSize(t, size[0], size[1], []string{"XDG_STATE_HOME=" + t.TempDir()}, program("rootceremony"), "sign", "--rehearsal", dir, "-o", out, draft)
 	r := newPeople()
+	r.wrong = true
+	s.until("Next: Review root v1")
+	s.write("\r")
+	for _, step := range [][2]string{{"first 32 hex digits", digest[:32]}, {"To go on, type:", "nothing but my ears vouches for this root"}} {
+		s.reads(step[0], "> █")
+		r.wrongly(s, s.until("> █"), step[1])
+		s.write(step[1] + "\r")
+	}
 	r.pin = func(string) string { return autoPIN("alice") }
 	r.hold(s)
 	if status := s.exit(); status != 0 {

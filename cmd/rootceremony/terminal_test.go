@@ -252,7 +252,8 @@ func TestPlanOnScreen(t *testing.T) {
 	}
 	s.until("The plan is written")
 	s.until("Can still be done: Check the plan")
-	s.presses("What the plan makes")
+	s.write("\r")
+	s.until("What the plan makes")
 	s.reads("Everything is done", "Enter leaves")
 	s.write("\r")
 	if status := s.exit(); status != 0 {

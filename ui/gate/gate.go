@@ -115,8 +115,10 @@ type Gate struct {
 	page  int            // bytes of it, while it may be that of PgUp or PgDn
 	esc   escape         // where in the sequence of such a key
 	run   int            // length of the run of modhex characters that ends here
+	line  bool           // a line was begun where none is asked for: its end goes too
 	burst bool           // one was thrown away, and nobody has asked yet
 	leave bool           // a Ctrl-C was, likewise
+	early bool           // something else was, likewise
 }
 
 // escape is a place in what a terminal sends for a key that is no character:
@@ -186,7 +188,7 @@ func (g *Gate) set(s state) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	clear(g.typed.Bytes())
-	g.state, g.n, g.bad, g.esc = s, 0, false, outside
+	g.state, g.n, g.bad, g.esc, g.line = s, 0, false, outside, false
 }
 
 // OpenText, OpenMenu and Shut are for screen programs. After OpenText
@@ -195,6 +197,9 @@ func (g *Gate) set(s state) {
 // too, and shuts the gate: what is typed ahead of the next prompt belongs to
 // nobody, and may be a secret. A gate that is shut lets the control characters
 // pass that are no Enter, and sequences.
+//
+// A line that is typed into a menu is thrown away to its Enter: the rest of an
+// answer must not act as keys.
 func (g *Gate) OpenText() { g.set(text) }
 
 // OpenMenu opens the gate for keys that are no text; see OpenText.
@@ -232,14 +237,31 @@ func (g *Gate) Left() bool {
 	return was
 }
 
-// waiting tells whether something was typed that nobody has read.
+// Dropped reports whether, since it was asked last, something was thrown away
+// that people had typed: text where none is asked for, or what came too early.
+func (g *Gate) Dropped() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	was := g.early
+	g.early = false
+	return was
+}
+
+// waiting tells whether something was typed that nobody has read. A signal, of
+// which the runtime sends many to a busy program, interrupts also a poll that
+// does not wait: it says nothing of what was typed, and whoever read then would
+// hold the gate until the next key.
 func (g *Gate) waiting() bool {
-	ready, err := unix.Poll([]unix.PollFd{{Fd: int32(g.Fd()), Events: unix.POLLIN}}, 0)
-	return err != nil || ready > 0
+	for {
+		ready, err := unix.Poll([]unix.PollFd{{Fd: int32(g.Fd()), Events: unix.POLLIN}}, 0)
+		if !errors.Is(err, unix.EINTR) {
+			return err != nil || ready > 0
+		}
+	}
 }
 
 // Flush throws away what was typed on a terminal and not read yet. Of a Ctrl-C
-// among it Left knows.
+// among it Left knows, of all else Dropped.
 func (g *Gate) Flush() error {
 	if !g.tty {
 		return nil
@@ -253,11 +275,11 @@ func (g *Gate) Flush() error {
 		if err != nil {
 			break // the next Read says so
 		}
-		if bytes.IndexByte(raw[:n], ctrlC) >= 0 {
-			g.mu.Lock()
-			g.leave = true
-			g.mu.Unlock()
-		}
+		leaves := bytes.Count(raw[:n], []byte{ctrlC})
+		g.mu.Lock()
+		g.leave = g.leave || leaves > 0
+		g.early = g.early || leaves < n
+		g.mu.Unlock()
 	}
 	return unix.IoctlSetInt(int(g.Fd()), unix.TCFLSH, unix.TCIFLUSH)
 }
@@ -355,7 +377,7 @@ func (g *Gate) pass(b byte) (byte, bool) {
 		return b, true
 	case g.escape(b):
 		paged := g.paged(b)
-		g.bad, g.run = g.bad || g.state == hidden, 0
+		g.bad, g.run, g.line = g.bad || g.state == hidden, 0, false
 		if paged {
 			g.bad = g.was
 		}
@@ -388,22 +410,26 @@ func (g *Gate) passScreen(b byte) (byte, bool) {
 	enter := b == '\n' || b == '\r'
 	switch {
 	case enter && g.run >= burst:
-		g.run, g.burst = 0, true
+		g.run, g.line, g.burst = 0, false, true
 		return b, false
-	case enter && g.state == shut:
-		g.run = 0
+	case enter && (g.state == shut || g.line):
+		g.run, g.line, g.early = 0, false, true
 		return b, false
 	case enter:
 		g.run, g.state = 0, shut
 		return b, true
 	case b < ' ' || b == del && g.state != shut:
-		g.run = 0
+		g.run, g.line = 0, false
 		return b, true
 	}
 	if g.run++; !modhex(rune(b)) {
 		g.run = 0
 	}
-	return b, g.state == text || g.state == menu && (b == ' ' || b == '?')
+	if g.state == text || g.state == menu && !g.line && (b == ' ' || b == '?') {
+		return b, true
+	}
+	g.line, g.early = g.state == menu, true
+	return b, false
 }
 
 // escape tells whether b belongs to the sequence of a key that is no character.

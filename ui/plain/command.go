@@ -5,6 +5,7 @@ import (
 	"crypto/subtle"
 	"errors"
 	"fmt"
+	"slices"
 
 	"rootceremony/ceremony"
 )
@@ -36,7 +37,11 @@ func (f *Front) command(ctx context.Context, word string) error {
 	book := f.opts.Notebook
 	switch word {
 	case ":help":
-		return f.write("\n" + paragraph("At every question you can type one of these words instead of an answer:") + table(commands))
+		words := slices.Clone(commands)
+		if f.opts.Interview || f.opts.NoRecord {
+			words[len(words)-1].Value = "leave; answers are not kept (Ctrl-C does the same)"
+		}
+		return f.write("\n" + paragraph("At every question you can type one of these words instead of an answer:") + table(words))
 	case ":back":
 		if f.opts.Interview {
 			return f.write("\n" + paragraph("There is no list of tasks to go back to (hint: :quit leaves)."))

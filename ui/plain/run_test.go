@@ -101,6 +101,22 @@ func TestRun(t *testing.T) {
 	}
 }
 
+// Where nothing is recorded, help does not say that nothing is lost.
+func TestHelpWithoutRecord(t *testing.T) {
+	for _, c := range []struct {
+		opts Options
+		lost bool
+	}{{Options{}, false}, {Options{NoRecord: true}, true}, {Options{Interview: true}, true}} {
+		f, out := script(t, "\n:help\n:quit\n", c.opts)
+		if err := f.Run(t.Context(), &desk{}); !errors.Is(err, ceremony.ErrLeft) {
+			t.Error(err)
+		}
+		if got := strings.Contains(out.String(), "answers are not kept"); got != c.lost || strings.Contains(strings.ToLower(out.String()), "nothing is lost") == c.lost {
+			t.Errorf("%+v:\n%s", c.opts, out)
+		}
+	}
+}
+
 func TestRunGolden(t *testing.T) {
 	f, out := script(t, "3\n\nyes\n\nyes\n\nyes\n4\nyes\n", Options{Rehearsal: true})
 	if err := f.Run(t.Context(), &desk{fail: errors.New("the token was pulled out (hint: push it in again)")}); !errors.Is(err, ceremony.ErrLeft) {
