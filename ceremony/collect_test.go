@@ -303,7 +303,7 @@ func TestSignaturesThatAreRefused(t *testing.T) {
 		want string
 	}{
 		"the draft itself":     {unsigned, "there is no signature in it"},
-		"another draft":        {another, "it is another draft: its SHA-256 is "},
+		"another draft":        {another, "it is another draft: the SHA-256 of what is signed is "},
 		"the trusted root":     {previous, "it is root v1, and the trusted root is v1 already: this ceremony makes v2"},
 		"doubled":              {replaced(`"signatures": [`, fmt.Sprintf(`"signatures": [{"keyid": %q, "sig": %q},`, alice, signature)), "signatures list the key id "},
 		"cut off":              {replaced(signature, signature[:100]), "has 50 bytes"},

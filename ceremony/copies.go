@@ -20,7 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"rootceremony/ceremony/transcript"
-	"rootceremony/plainfile"
+	"rootceremony/keys/plainfile"
 )
 
 // mediaNeeded is on how many removable media the backups are to lie before

@@ -16,8 +16,8 @@ import (
 	"rootceremony/ceremony/transcript"
 	"rootceremony/ceremony/tuf"
 	"rootceremony/keys"
+	"rootceremony/keys/plainfile"
 	"rootceremony/keys/secret"
-	"rootceremony/plainfile"
 )
 
 // Countersigning is what a holder does who is elsewhere: on a laptop of their
@@ -205,7 +205,7 @@ func (c *Countersigning) differ(ctx context.Context, a Attendant) error {
 	if err := remember(c.set.Memory, act); err != nil {
 		return err
 	}
-	text, err := readLinked(c.set.File)
+	text, err := plainfile.Read(c.set.File, tuf.MaxSize)
 	if err != nil {
 		return err
 	}

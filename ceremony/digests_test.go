@@ -53,6 +53,9 @@ func (d *digests) folder(dir string) {
 				d.learn(sha256Of(line), fmt.Sprintf("log line %d", i+1))
 			}
 		}
+		if entry.Name() == ceremony.MediumFile { // labels begin with it
+			d.learn(strings.TrimSpace(string(text)), "medium "+relative)
+		}
 		d.root(text, relative)
 		return nil
 	})
@@ -83,7 +86,7 @@ var (
 // kind of a digest is how it must be called.
 func (d *digests) kind(hash string) string {
 	of := strings.Join(d.of[hash], ", ")
-	for _, kind := range []string{"signed part", "file", "key", "log"} {
+	for _, kind := range []string{"signed part", "file", "key", "log", "medium"} {
 		if strings.Contains(of, kind) {
 			return kind
 		}

@@ -37,6 +37,9 @@ func (iv *interview) readKey(file string) (tuf.Key, error) {
 	if key, there := iv.taken[file]; there {
 		return key, nil
 	}
+	if text, goesAlong := iv.out.Files[file]; goesAlong {
+		return tuf.ParseKeyFile(text)
+	}
 	if err := checkShown(file, maxPathTyped); err != nil {
 		return tuf.Key{}, fmt.Errorf("key file %w", err)
 	}

@@ -512,7 +512,8 @@ func TestBackupsOfTheCeremonyBefore(t *testing.T) {
 		return with("quorum-lost", append([]string{"revoke.which", "1,5", "revoke.restore", "restore", "revoke.threshold", "keep"}, pairs...)...)
 	}
 	_, come, _ = ask(lost())
-	if slices.Sort(come.After.Commands); !slices.Equal(come.After.Commands, slices.Sorted(slices.Values([]string{"rootceremony restore " + first.dir, "rootceremony restore " + second.dir}))) {
+	if slices.Sort(come.After.Commands); !slices.Equal(come.After.Commands, slices.Sorted(slices.Values([]string{"rootceremony restore " + first.dir, "rootceremony restore " + second.dir,
+		"rootceremony checkup " + first.dir, "rootceremony checkup " + second.dir}))) {
 		t.Errorf("type %q", come.After.Commands)
 	}
 	// Both are in the plan after that, though it names the newer one alone.

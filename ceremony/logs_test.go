@@ -19,7 +19,7 @@ import (
 func wholeLogs(t *testing.T) map[string][]byte {
 	t.Helper()
 	if madeLogs == nil {
-		logs := map[string][]byte{"backups": backupsLog(t), "rotation": rotationLog(t)}
+		logs := map[string][]byte{"backups": backupsLog(t), "rotation": rotationLog(t), "doubts": doubtsLog(t)}
 		logs["elsewhere"], logs["enrolment"] = elsewhereLogs(t)
 		seen := map[string]bool{}
 		for _, log := range logs {
@@ -147,8 +147,8 @@ func rotationLog(t *testing.T) []byte {
 	return logOf(t, there.dir)
 }
 
-// elsewhereLogs are a ceremony in which two enrol elsewhere, and the log that
-// one of them hands over.
+// elsewhereLogs are a ceremony in which one enrols elsewhere, and the log that is
+// handed over.
 func elsewhereLogs(t *testing.T) (ceremonys, enrolment []byte) {
 	t.Helper()
 	s, desk := opened(t)
@@ -158,6 +158,19 @@ func elsewhereLogs(t *testing.T) (ceremonys, enrolment []byte) {
 	}
 	runTo(t, desk, "sign alice")
 	return logOf(t, s.dir), logOf(t, emil.dir)
+}
+
+// doubtsLog is a ceremony in which a second machine shows other words at first,
+// and no medium is there in the end.
+func doubtsLog(t *testing.T) []byte {
+	t.Helper()
+	s, desk := opened(t)
+	runTo(t, desk, "review")
+	differs(t, desk)
+	if err := runAll(desk, &ceremony.Script{Answers: map[string]string{"review.second": "yes", "carry.how 1": "none", "carry.why": "a test"}}); err != nil {
+		t.Fatal(err)
+	}
+	return logOf(t, s.dir)
 }
 
 // lines are the events of a log, each with the log as it was before.

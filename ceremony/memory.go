@@ -15,7 +15,7 @@ import (
 
 	"rootceremony/ceremony/transcript"
 	"rootceremony/ceremony/tuf"
-	"rootceremony/plainfile"
+	"rootceremony/keys/plainfile"
 )
 
 // A holder signs a version once: two roots of one version that both reach a

@@ -9,7 +9,7 @@ import (
 	"slices"
 
 	"rootceremony/ceremony/tuf"
-	"rootceremony/plainfile"
+	"rootceremony/keys/plainfile"
 )
 
 // ownCopy is the chain of roots that a signer trusts already, up to the one

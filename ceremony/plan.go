@@ -15,7 +15,7 @@ import (
 	"rootceremony/ceremony/record"
 	"rootceremony/ceremony/tuf"
 	"rootceremony/keys"
-	"rootceremony/plainfile"
+	"rootceremony/keys/plainfile"
 )
 
 // maxPlan is the largest plan file that is read, in bytes.

@@ -15,8 +15,8 @@ import (
 	"rootceremony/ceremony/transcript"
 	"rootceremony/keys"
 	"rootceremony/keys/backup"
+	"rootceremony/keys/plainfile"
 	"rootceremony/keys/secret"
-	"rootceremony/plainfile"
 )
 
 // IdentitiesDir is where a rehearsal keeps the identities of recipients that

@@ -13,7 +13,7 @@ import (
 
 	"rootceremony/ceremony/transcript"
 	"rootceremony/ceremony/tuf"
-	"rootceremony/plainfile"
+	"rootceremony/keys/plainfile"
 )
 
 // TrustedDir is where a ceremony keeps the chain it starts from, as N.root.json.

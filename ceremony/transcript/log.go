@@ -13,7 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"rootceremony/plainfile"
+	"rootceremony/keys/plainfile"
 )
 
 // Log is an open log. One process has it at a time. It is not safe for use by

@@ -54,8 +54,8 @@ func forbidden(from, to string) string {
 	case from == "rootceremony/ceremony/tuf" && to == "rootceremony/ceremony/transcript",
 		from == "rootceremony/ceremony/transcript" && to == "rootceremony/ceremony/tuf":
 		return "the two know nothing of each other"
-	case under(from, "rootceremony/keys") && to != "rootceremony/keys" && to != "rootceremony/keys/secret" && to != "rootceremony/plainfile":
-		return "packages of keys see only keys, keys/secret and plainfile"
+	case under(from, "rootceremony/keys") && to != "rootceremony/keys" && to != "rootceremony/keys/secret" && to != "rootceremony/keys/plainfile":
+		return "packages of keys see only keys, keys/secret and keys/plainfile"
 	}
 	return ""
 }

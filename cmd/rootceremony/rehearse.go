@@ -24,10 +24,10 @@ import (
 	"rootceremony/ceremony"
 	"rootceremony/ceremony/transcript"
 	"rootceremony/keys"
+	"rootceremony/keys/plainfile"
 	"rootceremony/keys/virtual"
 	"rootceremony/keys/yubico"
 	"rootceremony/keys/yubikey"
-	"rootceremony/plainfile"
 	"rootceremony/ui/plain"
 )
 

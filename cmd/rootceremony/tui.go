@@ -13,8 +13,8 @@ import (
 
 	"rootceremony/ceremony"
 	"rootceremony/ceremony/transcript"
+	"rootceremony/keys/plainfile"
 	"rootceremony/keys/yubikey"
-	"rootceremony/plainfile"
 	"rootceremony/ui"
 )
 

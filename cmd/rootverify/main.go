@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"rootceremony/ceremony/tuf"
-	"rootceremony/plainfile"
+	"rootceremony/keys/plainfile"
 )
 
 const usage = `Usage:

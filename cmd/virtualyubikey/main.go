@@ -15,8 +15,8 @@ import (
 	"strings"
 	"syscall"
 
+	"rootceremony/keys/plainfile"
 	"rootceremony/keys/virtual"
-	"rootceremony/plainfile"
 )
 
 const usage = `Usage:

@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"rootceremony/keys"
-	"rootceremony/plainfile"
+	"rootceremony/keys/plainfile"
 )
 
 // Kind is the keys.Backend kind of virtual tokens.

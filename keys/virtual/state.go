@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"rootceremony/keys"
-	"rootceremony/plainfile"
+	"rootceremony/keys/plainfile"
 )
 
 // A token's file, and that of the drawer's attestation root, has three lines:

@@ -182,14 +182,13 @@ func (s *Service) await(t testing.TB) {
 // Stop stops pcscd; the tokens stay.
 func (s *Service) Stop(t testing.TB) {
 	t.Helper()
-	// Its folder is made again last, which would take a test's own socket away.
-	stopped := filepath.Join(s.Dir, "stopped")
-	_ = os.Remove(stopped)
-	s.run(t, "stop "+quoted(s.Dir)+"; : >"+quoted(stopped))
+	s.run(t, "stop "+quoted(s.Dir))
 	for end := time.Now().Add(deadline); ; time.Sleep(5 * time.Millisecond) {
-		if _, err := os.Stat(stopped); err == nil {
+		conn, err := net.Dial("unix", s.socket())
+		if err != nil {
 			return
 		}
+		_ = conn.Close()
 		if time.Now().After(end) {
 			t.Fatal("pcscd does not stop")
 		}
