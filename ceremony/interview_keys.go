@@ -16,13 +16,13 @@ import (
 // keyLater is typed where the key of a role is still to be made.
 const keyLater = "later"
 
-// keyMessage says before the question for a role's key files how such a file is
-// made, and that it may lie anywhere.
+// keyMessage says before the question for a role's key files what is in such a
+// file, and that it may lie anywhere. How one is made is said where it is missing
+// (gapText): there it can be done, and here the question would leave the screen.
 func (iv *interview) keyMessage(role string) Message {
 	return Message{Title: "The keys of " + role, Text: []string{
-		"A file holds one public key as PEM: ed25519, or ECDSA on P-256 or P-384. Paths count from the plan's folder, or from where this command was typed; what lies elsewhere is copied into the plan's folder, as keys/" + role + ".pub.",
-		"To make a key, on the machine that is to sign with it: " + makeKey(role) + ". The file " + role + ".pub is brought here; the other one stays a secret there.",
-		"Is there no key yet? Type " + keyLater + ": the plan is written, and says what is missing."}}
+		"A file holds one public key as PEM: ed25519, or ECDSA on P-256 or P-384. It may lie anywhere, and is copied into the plan's folder.",
+		"Is there no key yet? Type " + keyLater + ": the plan is written, and says how to make one."}}
 }
 
 // makeKey is how people make a key pair for a role, with a tool that they have.

@@ -217,8 +217,10 @@ func TestOpensWithoutArguments(t *testing.T) {
 // TestPlanOnScreen writes a plan and opens it in plain mode.
 func TestPlanOnScreen(t *testing.T) {
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "online.pub"), []byte(strings.Repeat("ab", 32)+"\n"), 0o644); err != nil {
-		t.Fatal(err)
+	for name, text := range map[string]string{"online.pub": "ab", "targets.pub": "cd"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(strings.Repeat(text, 32)+"\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
 	}
 	s := onTerminal(t, nil, "plan", dir)
 	s.until("Next: Write the plan")
@@ -245,9 +247,9 @@ func TestPlanOnScreen(t *testing.T) {
 	s.write("\x1b[B")
 	s.until("► for every signature")
 	s.write("\r")
-	for _, line := range [][2]string{{"Role timestamp", "online.pub"}, {"Role snapshot", ""}, {"Role targets", ""}, {"Who is the witness", ""}} {
+	for _, line := range [][2]string{{"Role timestamp", "online.pub"}, {"Role snapshot", ""}, {"Role targets", "targets.pub"}, {"Who is the witness", ""}} {
 		s.until(line[0])
-		s.until("> █")
+		s.until("> █") // at once: nobody has to read on
 		s.write(line[1] + "\r")
 	}
 	s.until("The plan is written")
