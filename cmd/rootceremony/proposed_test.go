@@ -30,7 +30,6 @@ var proposals = map[string]string{
 	`Command("rehearse", "--after", dir, "--plan", p.File)`:                            "after a plan for a rehearsal's root",
 	`Command("rehearse", "--after", "DIR0", "--plan", p.File)`:                         "after a plan for the root of a rehearsal that is elsewhere",
 	`Command("plan", "--kind", Revoke, iv.path)`:                                       "backups that are not known of",
-	`Command("plan", "--kind", Create, iv.path)`:                                       "no root helps",
 	`Command("plan", "--kind", Revoke, "DIR")`:                                         "backups that are not known of",
 	`Command("plan", "--kind", Rotate, "DIR")`:                                         "after a real ceremony",
 	`Command("rehearse", "--stand-in", "DIR/" + PlanFile)`:                             "after a plan",
@@ -206,7 +205,7 @@ func TestProposedCommands(t *testing.T) {
 		{"backups that are not known of", "plan --plain --kind revoke " + quoted("lost"), "quorum-lost\n\nExample\n1,2,3\nlook\n", []proposal{
 			{"plan --kind revoke " + quoted("lost"), nil, exitUnfinished, "What has happened?"}}},
 		{"no root helps", "plan --plain --kind revoke " + quoted("too many"), "quorum-lost\n\nExample\n1,2,3\nnone\nno\n", []proposal{
-			{"plan --kind create " + quoted("too many"), nil, exitUnfinished, "What is the project's name?"}}},
+			{"plan --kind revoke " + quoted("too many"), nil, exitUnfinished, "What has happened?"}}},
 		{"no plan in a folder", "rehearse " + quoted("first/publish"), "", []proposal{{"plan " + quoted("first/publish"), nil, exitUnfinished, "What is the project's name?"}}},
 		{"a plan without a key id", "check " + quoted("revoked/no-id.toml"), "", []proposal{{"show FILE", map[string]string{"FILE": quoted("revoked/trusted/1.root.json")}, 0, "key"}}},
 		{"an enrolment that is taken for a ceremony", "rehearse enrolment-farah", "", []proposal{
