@@ -123,7 +123,7 @@ func TestNoPINInMemory(t *testing.T) {
 	s.write(ahead + "\x1b[B" + ahead)
 	s.until("► Yes")
 	none("typed ahead, at a list", ahead, true, true)
-	s.write("\r" + ahead + "\r")
+	s.write("\r\r" + ahead + "\r") // the first Enter goes with the line that was typed into the list
 	s.until("type your new PIN")
 	s.until("> █")
 	none("typed ahead, with Enter", ahead, true, true)
