@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -16,6 +17,9 @@ import (
 	"testing"
 
 	"rootceremony/ceremony"
+	"rootceremony/keys"
+	"rootceremony/keys/secret"
+	"rootceremony/keys/virtual"
 )
 
 // proposals are the commands that the program tells people to type, as its
@@ -60,6 +64,7 @@ var proposals = map[string]string{
 	`ceremony.Command("token", "reset", "--serial", fmt.Sprint(t.info.Serial))`:        "TestTokenCommand",
 	`"Backed up? rootceremony restore DIR0 puts the key on a fresh token."`:            "a PIN was seen",
 	`"Open backups: rootceremony restore DIR0, with who must come for each."`:          "a PIN was seen",
+	`"rootceremony restore puts its key on a fresh token"`:                             "a PUK that is blocked",
 	`"Elsewhere: rootceremony sign FILE. Here: rootceremony collect DIR FILE."`:        "TestSignARehearsalElsewhere",
 	`"rootceremony check PLAN says whose backups they can still help to open."`:        "after a plan",
 	"\"# The plan of a root ceremony. Review it before the day; `rootceremony che":     "after a plan",
@@ -157,11 +162,12 @@ func TestProposedCommands(t *testing.T) {
 	if out, status := typed(t, base, "rootceremony rehearse --plain begun", ""); status != exitUnfinished {
 		t.Fatal(out)
 	}
-	for _, copied := range [][2]string{{filepath.Dir(onTokenPlanFile(t)), real}, {filepath.Join(first, "publish"), at("chain alone/trusted")}, {chainFolder(t), at("revoked")}, {chainFolder(t), at("lost")}, {chainFolder(t), at("too many")}} {
+	for _, copied := range [][2]string{{filepath.Dir(onTokenPlanFile(t)), real}, {filepath.Join(first, "publish"), at("chain alone/trusted")}, {chainFolder(t), at("revoked")}, {chainFolder(t), at("lost")}, {chainFolder(t), at("too many")}, {first, at("blocked")}} {
 		if err := os.CopyFS(copied[1], os.DirFS(copied[0])); err != nil {
 			t.Fatal(err)
 		}
 	}
+	blockPUK(t, filepath.Join(at("blocked"), filepath.FromSlash(ceremony.TokensDir)), "B-02")
 	after := at("after")
 	rehearsed(t, "--plan", onTokenPlanFile(t), at("small")) // without backups
 	rehearsed(t, "--after", at("small"), after)
@@ -202,6 +208,8 @@ func TestProposedCommands(t *testing.T) {
 		{"a PIN was seen", "plan --plain --kind revoke " + quoted("seen"), "pin-seen\nin-hand\n", []proposal{
 			{"restore DIR", map[string]string{"DIR": quoted("first")}, exitUnfinished, "Restore from a backup"},
 			{"checkup DIR", map[string]string{"DIR": quoted("first")}, exitUnfinished, "End the check-up"}}},
+		{"a PUK that is blocked", "restore --plain " + quoted("blocked"), "\nbruno\npin\nB-02\n", []proposal{
+			{"restore", map[string]string{"restore": "restore " + quoted("blocked")}, exitUnfinished, "Restore from a backup"}}},
 		{"backups that are not known of", "plan --plain --kind revoke " + quoted("lost"), "quorum-lost\n\nExample\n1,2,3\nlook\n", []proposal{
 			{"plan --kind revoke " + quoted("lost"), nil, exitUnfinished, "What has happened?"}}},
 		{"no root helps", "plan --plain --kind revoke " + quoted("too many"), "quorum-lost\n\nExample\n1,2,3\nnone\nno\n", []proposal{
@@ -251,4 +259,38 @@ func TestProposedCommands(t *testing.T) {
 		})
 	}
 	checkTried(t, situations)
+}
+
+// blockPUK uses up the tries that a virtual token's PUK has.
+func blockPUK(t *testing.T, folder, sticker string) {
+	t.Helper()
+	drawer, err := virtual.OpenDrawer(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	serial, err := drawer.Serial(sticker)
+	if err != nil {
+		t.Fatal(err)
+	}
+	opener, err := virtual.Open(keys.Backend{Kind: virtual.Kind, Dir: folder, Plugged: []uint32{serial}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, err := opener.Open(serial)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer token.Close()
+	wrong, err := secret.Take([]byte("00000001"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer wrong.Wipe()
+	for left := -1; left != 0; {
+		var refused *keys.PINError
+		if err := token.Unblock(wrong, wrong); !errors.As(err, &refused) {
+			t.Fatal(err)
+		}
+		left = refused.TriesLeft
+	}
 }
