@@ -94,8 +94,12 @@ func (d *Desk) closedCargo() (cargo, error) {
 		return cargo{}, err
 	}
 	c := cargo{prompts: "carry", number: len(private) + 1, what: "the closed ceremony", goes: "all that the log vouches for, and the log", has: private}
+	where := "on this disk alone"
+	if c.number > 1 {
+		where = "on this disk and on one medium"
+	}
 	c.ask = Message{Title: fmt.Sprintf("Carry the closed ceremony: medium %d of %d", c.number, mediaNeeded),
-		Text: []string{"The signatures, the root and the end of the log lie on this disk alone. Two media get the whole ceremony. They go to safes, and to no machine with a network."}}
+		Text: []string{"The signatures, the root and the end of the log lie " + where + ". Two media get the whole ceremony. They go to safes, and to no machine with a network."}}
 	if s.Plan.Backup != nil {
 		c.ask.Text = append(c.ask.Text, "The backups go with it, sealed as they are. Take the media that have the backups already, or others.")
 	} else {

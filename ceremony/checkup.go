@@ -120,14 +120,14 @@ func (d *Desk) checkupToken(ctx context.Context, a Attendant, c checked) error {
 	title, text := c.name+": all is well", []string{"The token is there with its root key, takes the PIN, and its other keys work. Put it back into its bag."}
 	if pukBlocked {
 		title = c.name + ": the PUK is blocked"
-		text = append(text, "But its PUK has no tries left: nobody can set a new PIN on this token, not even with a backup of the PUK. "+d.state.withoutPUK(c))
+		text = append(text, "But its PUK has no tries left: nobody can set a new PIN on this token, not even with a backup of the PUK. "+d.withoutPUK(c))
 	}
 	return a.Tell(ctx, Message{Title: title, Text: text})
 }
 
 // withoutPUK is what to do about a token that takes no PUK.
-func (s *State) withoutPUK(c checked) string {
-	return fmt.Sprintf("If the PIN of %s is forgotten or blocked, the key on the token can sign no more. Do not wait for that: %s.", c.name, s.Holders[c.who].otherToken())
+func (d *Desk) withoutPUK(c checked) string {
+	return fmt.Sprintf("If the PIN of %s is forgotten or blocked, the key on the token can sign no more. Do not wait for that: %s.", c.name, d.otherToken(d.state.Holders[c.who]))
 }
 
 // checkupRecipient has a recipient who is no holder open a test file again.
@@ -178,7 +178,7 @@ func (d *Desk) checkupEnd(ctx context.Context, a Attendant) error {
 	for _, c := range s.checkedUp() {
 		if s.PUKBlocked[c.key()] {
 			blocked = append(blocked, c.id)
-			text = append(text, fmt.Sprintf("The token of %s works, but its PUK has no tries left. %s", c.name, s.withoutPUK(c)))
+			text = append(text, fmt.Sprintf("The token of %s works, but its PUK has no tries left. %s", c.name, d.withoutPUK(c)))
 		}
 		if !s.Passed[c.key()] {
 			missing, names = append(missing, c.id), append(names, c.name)

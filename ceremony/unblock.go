@@ -180,7 +180,7 @@ func triesText(tries int, name string) string {
 // blockedPIN is the error of a token that takes no PIN any more, and has no way
 // out; puk says why.
 func (d *Desk) blockedPIN(h *HolderState, puk string) error {
-	way := "the others go on without it; " + h.otherToken()
+	way := "the others go on without it; " + d.otherToken(h)
 	if d.state.Draft == nil {
 		way = "take the task Start a holder over, and then enrol again: the token is wiped, or another is used"
 	}
@@ -200,9 +200,9 @@ func (e *blockedPIN) Error() string {
 func (e *blockedPIN) Unwrap() error { return &keys.PINError{} }
 
 // otherToken is the way out of a token on which no PUK sets a PIN any more.
-func (h *HolderState) otherToken() string {
+func (d *Desk) otherToken(h *HolderState) string {
 	if h.backup(keys.BackupKey) != nil {
-		return "rootceremony restore puts its key on a fresh token"
+		return Command("restore", d.dir) + " puts its key on a fresh token"
 	}
 	return "plan a rotation that replaces its key"
 }
@@ -218,5 +218,5 @@ func (d *Desk) blockedPUK(h *HolderState, info keys.Info) error {
 		tries = fmt.Sprintf("%d tries", info.PINTries)
 	}
 	return fmt.Errorf("the PUK of %s's token has no tries left, so no backup of it sets a new PIN (hint: its PIN still has %s, and may be remembered; if not, %s)",
-		h.Holder.Name, tries, h.otherToken())
+		h.Holder.Name, tries, d.otherToken(h))
 }

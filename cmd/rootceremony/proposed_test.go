@@ -64,7 +64,7 @@ var proposals = map[string]string{
 	`ceremony.Command("token", "reset", "--serial", fmt.Sprint(t.info.Serial))`:        "TestTokenCommand",
 	`"Backed up? rootceremony restore DIR0 puts the key on a fresh token."`:            "a PIN was seen",
 	`"Open backups: rootceremony restore DIR0, with who must come for each."`:          "a PIN was seen",
-	`"rootceremony restore puts its key on a fresh token"`:                             "a PUK that is blocked",
+	`Command("restore", d.dir)`:                                                        "a PUK that is blocked",
 	`"Elsewhere: rootceremony sign FILE. Here: rootceremony collect DIR FILE."`:        "TestSignARehearsalElsewhere",
 	`"rootceremony check PLAN says whose backups they can still help to open."`:        "after a plan",
 	"\"# The plan of a root ceremony. Review it before the day; `rootceremony che":     "after a plan",
