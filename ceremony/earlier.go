@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"maps"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -19,7 +20,8 @@ import (
 // there are of it: nobody can unmake those.
 type Earlier struct {
 	Name    string          `json:"name"`
-	Head    string          `json:"head"` // SHA-256 of the last line of its log that was read
+	Version int64           `json:"version,omitempty"` // of the root that it made, or was to make; plans that a former version of this program has agreed have none
+	Head    string          `json:"head"`              // SHA-256 of the last line of its log that was read
 	Backups []EarlierBackup `json:"backups"`
 	// Signed are the ids of keys that have signed, or may have, an abandoned
 	// draft of the version that is planned now.
@@ -31,12 +33,14 @@ type EarlierBackup struct {
 	Holder     string   `json:"holder"` // name
 	Quorum     int      `json:"quorum"`
 	Recipients []string `json:"recipients"` // names of those who still have what opens it
-	// KeyID is that of the root key, as tuf.NewKey has it. Folder is the holder's
-	// in the directory of that ceremony, with Files files that its log knows of.
-	// Plans that a former version of this program has agreed have none of them.
-	KeyID  string `json:"keyid,omitempty"`
-	Folder string `json:"folder,omitempty"`
-	Files  int    `json:"files,omitempty"`
+	// KeyID is that of the root key, as tuf.NewKey has it. Folders are those of the
+	// attempts to make it, in the directory of that ceremony and in each copy of it,
+	// with Files files that its log knows of: the holder's folder may be there in
+	// other ceremonies too, and an attempt's is not. Plans that a former version of
+	// this program has agreed have none of them.
+	KeyID   string   `json:"keyid,omitempty"`
+	Folders []string `json:"folders,omitempty"`
+	Files   int      `json:"files,omitempty"`
 }
 
 // isOf reports whether it is the backup of a key of the trusted root, whose
@@ -60,7 +64,7 @@ func (p *Plan) readEarlier(now time.Time) ([]Earlier, error) {
 			return nil, p.refuse(element("earlier", i), err)
 		}
 		s := desk.state
-		e := Earlier{Name: s.Plan.Name, Head: desk.looked.Hash, Backups: []EarlierBackup{}}
+		e := Earlier{Name: s.Plan.Name, Version: s.Plan.Version, Head: desk.looked.Hash, Backups: []EarlierBackup{}}
 		if e.Signed, err = p.sameVersion(s); err != nil {
 			return nil, p.refuse(element("earlier", i), fmt.Errorf("%s: %w", dir, err))
 		}
@@ -75,12 +79,15 @@ func (p *Plan) readEarlier(now time.Time) ([]Earlier, error) {
 			if b == nil {
 				continue
 			}
-			one := EarlierBackup{Holder: h.Name, Quorum: b.Quorum, Recipients: []string{}, KeyID: s.Holders[h.ID].keyID(), Folder: BackupsDir + "/" + h.ID}
+			one := EarlierBackup{Holder: h.Name, Quorum: b.Quorum, Recipients: []string{}, KeyID: s.Holders[h.ID].keyID()}
 			for _, f := range s.Files {
-				if strings.HasPrefix(f.Name, one.Folder+"/") {
+				if strings.HasPrefix(f.Name, BackupsDir+"/"+h.ID+"/") {
+					one.Folders = append(one.Folders, path.Dir(f.Name))
 					one.Files++
 				}
 			}
+			slices.Sort(one.Folders)
+			one.Folders = slices.Compact(one.Folders)
 			for _, id := range b.Recipients {
 				if s.opensStill(id, b) {
 					one.Recipients = append(one.Recipients, s.recipientName(id))
@@ -213,6 +220,9 @@ func (r *Resolved) signedEarlier(keyID string) bool {
 func (r *Resolved) checkEarlier() error {
 	for _, e := range r.Earlier {
 		sum, err := hex.DecodeString(e.Head)
+		if e.Version < 0 {
+			return fmt.Errorf("earlier ceremony %q: it cannot have made root v%d", e.Name, e.Version)
+		}
 		if err != nil || len(sum) != 32 || e.Backups == nil {
 			return fmt.Errorf("earlier ceremony %q: its head is no SHA-256, or its backups are no list", e.Name)
 		}
@@ -229,8 +239,12 @@ func (r *Resolved) checkEarlier() error {
 			for _, name := range b.Recipients {
 				err = cmp.Or(err, checkName(name))
 			}
-			id, below := strings.CutPrefix(b.Folder, BackupsDir+"/")
-			where := b.KeyID == "" && b.Folder == "" || below && checkID(id) == nil && checkKeyID(b.KeyID) == nil
+			where := b.KeyID == "" && b.Folders == nil || checkKeyID(b.KeyID) == nil
+			for _, folder := range b.Folders {
+				id, attempt := path.Split(strings.TrimPrefix(folder, BackupsDir+"/"))
+				id = strings.TrimSuffix(id, "/")
+				where = where && checkID(id) == nil && attemptForm.MatchString(attempt) && folder == backupFolder(id, attempt)
+			}
 			if err != nil || b.Recipients == nil || b.Quorum < 1 || !where || b.Files < 0 {
 				return fmt.Errorf("earlier ceremony %q: the backup of %q cannot be", e.Name, b.Holder)
 			}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
 	"slices"
 
 	"rootceremony/ceremony/transcript"
@@ -212,14 +213,31 @@ func (s *State) backupsToDestroy(d Drop) []string {
 		for _, b := range e.Backups {
 			switch {
 			case !b.isOf(d.Name, s.Holders[d.ID].Key.Public):
-			case b.Folder == "":
-				lines = append(lines, fmt.Sprintf("The backup of this key is to be destroyed too, in the folder of the ceremony %q and on every medium: the files of %s alone.", e.Name, b.Holder))
+			case b.Folders == nil:
+				lines = append(lines, fmt.Sprintf("The backup of this key is to be destroyed too, in the folder of the ceremony %s and on every medium: the files of %s alone.", e.called(), b.Holder))
 			default:
-				lines = append(lines, fmt.Sprintf("The backup of this key is to be destroyed too, in the folder of the ceremony %q and on every medium: %s/ with all that is in it (%d files, *.key.age and *.token.age).", e.Name, b.Folder, b.Files))
+				lines = append(lines, fmt.Sprintf("The backup of this key is to be destroyed too: %s with all that is in it (%d files, *.key.age and *.token.age), in the folder of the ceremony %s, and on every medium in each folder %s... and %s... that has it.",
+					slashed(b.Folders), b.Files, e.called(), backupsFolder, closedFolder))
 			}
 		}
 	}
 	return lines
+}
+
+// called tells an earlier ceremony from others of its name.
+func (e Earlier) called() string {
+	if e.Version == 0 {
+		return fmt.Sprintf("%q", e.Name)
+	}
+	return fmt.Sprintf("%q for root v%d", e.Name, e.Version)
+}
+
+func slashed(folders []string) string {
+	var all []string
+	for _, folder := range folders {
+		all = append(all, folder+"/")
+	}
+	return listed(all)
 }
 
 // staying are the backups of an earlier ceremony whose keys the new root has
@@ -231,23 +249,34 @@ func (s *State) staying(e Earlier) []EarlierBackup {
 }
 
 // backupsToKeep names the backups that lie beside those of a dropped key, and
-// stay.
+// stay: there, and in this ceremony, which may have a new key's under the same
+// holder.
 func (s *State) backupsToKeep(d Drop) []string {
 	var lines []string
 	for _, e := range s.Plan.Earlier {
-		stay := s.staying(e)
-		if len(stay) == 0 || !slices.ContainsFunc(e.Backups, func(b EarlierBackup) bool { return b.isOf(d.Name, s.Holders[d.ID].Key.Public) }) {
+		if !slices.ContainsFunc(e.Backups, func(b EarlierBackup) bool { return b.isOf(d.Name, s.Holders[d.ID].Key.Public) }) {
 			continue
 		}
 		var of []string
-		for _, b := range stay {
-			if b.Folder != "" {
-				of = append(of, b.Folder+"/")
+		for _, b := range s.staying(e) {
+			if b.Folders != nil {
+				of = append(of, slashed(b.Folders))
 			} else {
 				of = append(of, b.Holder)
 			}
 		}
-		lines = append(lines, fmt.Sprintf("The other backups there must stay, as the new root trusts their keys: %s.", listed(of)))
+		if of != nil {
+			lines = append(lines, fmt.Sprintf("The other backups of the ceremony %s must stay, as the new root trusts their keys: %s.", e.called(), listed(of)))
+		}
+	}
+	var own []string
+	for _, f := range s.copied() {
+		if folder := path.Dir(f.Name); !slices.Contains(own, folder) {
+			own = append(own, folder)
+		}
+	}
+	if own != nil && len(s.backupsToDestroy(d)) > 0 {
+		lines = append(lines, fmt.Sprintf("The backups of this ceremony must stay too, wherever they are: %s.", slashed(own)))
 	}
 	return lines
 }

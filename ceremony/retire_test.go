@@ -36,6 +36,16 @@ func foldersIn(text string) []string {
 	return slices.Sorted(slices.Values(regexp.MustCompile(`private/backups/[a-z0-9/-]*`).FindAllString(text, -1)))
 }
 
+// attemptFolder is the one folder of a holder's backups in a ceremony's folder.
+func attemptFolder(t *testing.T, dir, holder string) string {
+	t.Helper()
+	found, err := filepath.Glob(filepath.Join(dir, "private/backups", holder, "*"))
+	if err != nil || len(found) != 1 {
+		t.Fatal(found, err)
+	}
+	return strings.TrimPrefix(found[0], dir+"/") + "/"
+}
+
 // Whoever is dropped: the backups that are to be destroyed are those of that key
 // alone, with all their files; those of the keys that stay are said to stay; and
 // it is said before a token is reset how many are left then who open them.
@@ -60,13 +70,13 @@ func TestRetireNamesTheBackupsOfOneKey(t *testing.T) {
 		var stay []string
 		for k, h := range holders {
 			if !slices.Contains(drop, k) {
-				stay = append(stay, "private/backups/"+h.ID+"/")
+				stay = append(stay, attemptFolder(t, first.dir, h.ID))
 			}
 		}
 		slices.Sort(stay)
 		for n, k := range drop {
-			folder := "private/backups/" + holders[k].ID + "/"
-			files, err := filepath.Glob(filepath.Join(first.dir, folder, "*", "*.age"))
+			folder := attemptFolder(t, first.dir, holders[k].ID)
+			files, err := filepath.Glob(filepath.Join(first.dir, folder, "*.age"))
 			if err != nil || len(files) == 0 {
 				t.Fatal(err)
 			}
@@ -87,6 +97,41 @@ func TestRetireNamesTheBackupsOfOneKey(t *testing.T) {
 			if len(recorded) != 1 || recorded[0] != destroy[0] {
 				t.Errorf("%s: recorded is %q", holders[k].Name, recorded)
 			}
+		}
+	}
+}
+
+// Where people get new keys under their old names and ids, in a ceremony of the
+// same name: what is to be destroyed are folders that no key in force has, here
+// or on any medium, and those of the new keys are said to stay.
+func TestRetireSparesTheNewKeyOfTheSameHolder(t *testing.T) {
+	first, desk := withBackups(t)
+	if err := runAll(desk, &ceremony.Script{}); err != nil {
+		t.Fatal(err)
+	}
+	people := members(t, desk)
+	desk.Close()
+	gone := slices.Clone(people[3:])
+	for i := range gone {
+		gone[i].drop = ceremony.Retired
+		people[3+i].key, people[3+i].token = "", fmt.Sprintf("N-%d", i)
+	}
+	head := fmt.Sprintf("earlier = [%q]\n[root]\nexpires = \"365d\"\n[backup]\nquorum = 3\nrecipients = [\"holders\"]\n", first.dir)
+	second, desk := first.follow(following(ceremony.Rotate, head, append(people, gone...)...), "N-0", "N-1")
+	runTo(t, desk, "publish")
+	runTasks(t, desk, &ceremony.Script{}, "publish")
+	holders := desk.State().Plan.Holders[3:]
+	own := []string{attemptFolder(t, second.dir, holders[0].ID), attemptFolder(t, second.dir, holders[1].ID)}
+	for i, p := range gone {
+		old := attemptFolder(t, first.dir, holders[i].ID)
+		said := retireSaid(t, desk, "old-"+p.key[:8], nil)
+		destroy := sentences(said, "destroy")
+		if len(destroy) != 1 || !slices.Equal(foldersIn(destroy[0]), []string{old}) || !strings.Contains(destroy[0], "root v1") {
+			t.Errorf("%s: %q", p.name, destroy)
+		}
+		kept := sentences(said, "must stay")
+		if !slices.ContainsFunc(kept, func(s string) bool { return slices.Equal(foldersIn(s), own) }) {
+			t.Errorf("%s: %q, want %q to stay", p.name, kept, own)
 		}
 	}
 }
