@@ -109,12 +109,18 @@ func (iv *interview) gapText() []string {
 		return nil
 	}
 	text := []string{"Missing still: " + listed(iv.gaps) + ". Until these key files are in the plan's folder, the commands below say that they are missing, and nothing else."}
-	for _, role := range onlineRoles {
-		for _, file := range iv.plan.Roles[role].Files {
-			if slices.Contains(iv.gaps, file) {
-				text = append(text, fmt.Sprintf("The key of %s, on the machine that is to sign with it: %s. Put %s.pub there as %s.", role, makeKey(role), role, filepath.Join(iv.path, file)))
+	for _, file := range iv.gaps {
+		var roles []string
+		for _, role := range onlineRoles {
+			if slices.Contains(iv.plan.Roles[role].Files, file) {
+				roles = append(roles, role)
 			}
 		}
+		whose := "The key of " + listed(roles)
+		if len(roles) > 1 {
+			whose = "One key for " + listed(roles)
+		}
+		text = append(text, fmt.Sprintf("%s, on the machine that is to sign with it: %s. Put %s.pub there as %s.", whose, makeKey(roles[0]), roles[0], filepath.Join(iv.path, file)))
 	}
 	return text
 }

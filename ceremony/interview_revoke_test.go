@@ -368,8 +368,12 @@ func TestDroppedKeyLeavesItsOtherRoles(t *testing.T) {
 		{"enough others", []string{"one", "root 2", "three"}, "", []string{"one", "three"}, false},
 		{"itself alone", []string{"root 2"}, "\nkeys/old.pub\nkeys/second.pub", []string{"second"}, false},
 		{"two of two", []string{"one", "root 2"}, "\nkeys/one.pub\nkeys/second.pub", []string{"one", "second"}, false},
+		{"itself alone, and one from elsewhere", []string{"root 2"}, "ELSEWHERE/second.pub", []string{"second"}, false},
 		{"not at all", []string{"targets"}, "keys/none.pub", []string{"targets"}, true},
 	} {
+		elsewhere := t.TempDir()
+		putKey(t, elsewhere, "second.pub", "second")
+		c.answer = strings.ReplaceAll(c.answer, "ELSEWHERE", elsewhere)
 		for _, reason := range []string{ceremony.Lost, ceremony.Stolen, ceremony.Compromised, ceremony.Retired, "interview"} {
 			dir := t.TempDir()
 			roles := usualRoles(5)
@@ -417,6 +421,41 @@ func TestDroppedKeyLeavesItsOtherRoles(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A key that is still to be made is missing in the plan, by the name of its file,
+// whichever question it was the answer to; and one file is one key.
+func TestKeysThatAreStillToBeMade(t *testing.T) {
+	dir := t.TempDir()
+	roles := usualRoles(5)
+	roles["targets"] = []string{"root 2"}
+	newChain(t, dir, 2, 3, nextYear, roles)
+	missing := func(dir string, come *ceremony.Interviewed, said string) {
+		t.Helper()
+		_, err := ceremony.ReadPlan(filepath.Join(dir, ceremony.PlanFile))
+		if err == nil || !strings.Contains(err.Error(), `.pub": no such file`) || strings.Contains(err.Error(), "later") {
+			t.Errorf("the plan with its gap: %v", err)
+		}
+		if text := strings.Join(come.After.Text, "\n"); strings.Count(text, said) != 1 || strings.Count(text, "Put ") != 1 {
+			t.Errorf("no %q once in\n%s", said, text)
+		}
+	}
+	script := with("token-stolen", "revoke.which", "2", "plan.role.targets", "later")
+	_, come, err := interview(t, dir, ceremony.Revoke, script)
+	if err != nil {
+		t.Fatal(err)
+	}
+	missing(dir, come, "The key of targets, on the machine")
+
+	dir = t.TempDir()
+	putKey(t, dir, "keys/targets.pub", "targets")
+	script = anew(with("quorum-lost"))
+	script["plan.role.timestamp"], script["plan.role.snapshot"], script["plan.role.targets"] = "later", "", "keys/targets.pub"
+	_, come, err = interview(t, dir, ceremony.Create, script)
+	if err != nil {
+		t.Fatal(err)
+	}
+	missing(dir, come, "One key for timestamp and snapshot, on the machine")
 }
 
 // A key that is retired stays where it is the only one, if nobody names another.

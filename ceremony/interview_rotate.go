@@ -489,10 +489,10 @@ func (iv *interview) dropFrom(name string) error {
 	}
 	must := root.Roles[name].Threshold
 	missing := must - len(stay)
-	p := Prompt{ID: "plan.role." + name, Question: fmt.Sprintf("Role %s: file of a new public key in the plan's folder, or several with commas?", name),
-		Message: Message{Title: "Role " + name, Text: []string{
+	p := Prompt{ID: "plan.role." + name, Question: fmt.Sprintf("Role %s: file of a new public key, or several with commas?", name),
+		Message: Message{Title: "Role " + name, Text: append([]string{
 			fmt.Sprintf("Dropped as a root key, and so from the role %s too: %s.", name, strings.Join(dropped, "; ")),
-			fmt.Sprintf("Other keys of the role that stay: %d. Keys that must sign for it: %d.", len(stay), must)}}}
+			fmt.Sprintf("Other keys of the role that stay: %d. Keys that must sign for it: %d.", len(stay), must)}, iv.keyMessage(name).Text...)}}
 	if foreign > 0 {
 		p.Text = append(p.Text, fmt.Sprintf("Keys of a kind that a plan cannot name, so that they cannot stay: %d.", foreign))
 	}
@@ -524,7 +524,12 @@ func (iv *interview) dropFrom(name string) error {
 		return err
 	}
 	if line != "" {
-		stay = append(stay, splitFiles(line)...)
+		for _, file := range splitFiles(line) {
+			if file, err = iv.takeKey(name, file); err != nil {
+				return err
+			}
+			stay = append(stay, file)
+		}
 	}
 	maps.Copy(iv.out.Files, files)
 	iv.plan.Roles[name] = RolePlan{Threshold: must, Files: stay}
