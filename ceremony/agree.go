@@ -10,7 +10,8 @@ import (
 )
 
 // preflight looks at the laptop. In a rehearsal what it finds is noted; on the
-// day a failure is mended, or waived as an exception.
+// day a failure is mended, or waived as an exception, but for an environment that
+// leads PINs elsewhere.
 func (d *Desk) preflight(ctx context.Context, a Attendant) error {
 	for {
 		start := d.tokens.Start
@@ -24,6 +25,11 @@ func (d *Desk) preflight(ctx context.Context, a Attendant) error {
 		failures := failed(findings)
 		if len(failures) == 0 || d.state.Begun.Rehearsal {
 			return d.preflightDone(findings)
+		}
+		// This process keeps the environment that it was started in: to look again,
+		// or to waive, changes nothing of what it does with PINs.
+		if err := SafeEnvironment(); err != nil {
+			return err
 		}
 		answer, err := a.Choose(ctx, Prompt{ID: "preflight.failed", Message: Message{Title: "Check the laptop",
 			Text: []string{fmt.Sprintf("%d of the checks failed. Mend what can be mended. What is waived goes into the record as an exception.", len(failures))}},

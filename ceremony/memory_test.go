@@ -13,6 +13,29 @@ import (
 	"rootceremony/keys"
 )
 
+// What leads PINs elsewhere is in this process and stays there: with it nothing
+// else that fails is waived either, and a rehearsal alone goes on.
+func TestVariablesAreNotWaived(t *testing.T) {
+	waive := &ceremony.Script{Answers: map[string]string{"preflight.failed": "waive", "preflight.why": "it is a test"}}
+	for _, name := range []string{"LD_PRELOAD", "PCSCLITE_CSOCK_NAME", "PCSCLITE_DEBUG", "LIBPCSCLITE_DELEGATE"} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv(name, "/nonexistent")
+			for _, real := range []bool{true, false} {
+				s := newStage(t)
+				s.real = real
+				_, desk := s.opened()
+				err := desk.Run(t.Context(), "preflight", waive)
+				if real != (err != nil) || real && !strings.Contains(err.Error(), name+" is set") {
+					t.Errorf("real: %v, %v", real, err)
+				}
+				if state := desk.State(); real && (state.Preflight != nil || state.Exceptions != 0) {
+					t.Errorf("it goes on: %+v, %d exceptions", state.Preflight, state.Exceptions)
+				}
+			}
+		})
+	}
+}
+
 // A key signs one root of a version on one laptop, in whatever ceremony, and in
 // the room as for others elsewhere.
 func TestSignOnceOnOneLaptop(t *testing.T) {
