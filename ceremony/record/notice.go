@@ -71,7 +71,7 @@ func Notice(n NoticeFacts, earlier ...[]byte) []byte {
 	d.heading("# " + n.title(project))
 	d.text("Draft of a notice for users, for " + n.tense("when the new root is out", "now: the new root is not out yet") + ". Read it, fill every gap, and have somebody else read it before it is published. What nobody knows yet is said as not known; nothing is guessed. " + gap("nothing here: delete this paragraph when no other gap is left"))
 	if len(earlier) > 0 {
-		d.text("What was written into the gaps of the notice before this one stands here too. What else was changed there does not: compare the two. " + gap("nothing here: delete this paragraph when that is done"))
+		d.text("The first paragraph that was written into each gap of the notice before this one stands here too. What else was written or changed there does not: compare the two. " + gap("nothing here: delete this paragraph when that is done"))
 	}
 	d.text(n.tense("Published with the new root, on ", "Published on ") + gap("date and time, UTC") + ".")
 	d.text("Who says so: " + gap("who speaks for the project, and where this can be checked") + ".")
@@ -177,6 +177,11 @@ func (n NoticeFacts) counts(d *document) {
 		return fmt.Sprint(n)
 	}
 	taken, lost := gap("how many, or: none that we know of"), gap("how many, or: none")
+	if n.Incident == QuorumStolen { // which is a threshold of them at the least
+		if taken = gap("how many: at least the threshold"); n.Old.Threshold > 0 {
+			taken = gap(fmt.Sprintf("how many: %d or more", n.Old.Threshold))
+		}
+	}
 	if n.Counted {
 		taken, lost = number(n.Taken), number(n.Lost)
 	}
