@@ -2,10 +2,13 @@ package ceremony
 
 import (
 	"context"
+	"encoding/hex"
 	"fmt"
 	"path/filepath"
 	"strings"
 
+	"rootceremony/ceremony/record"
+	"rootceremony/ceremony/tuf"
 	"rootceremony/keys"
 )
 
@@ -109,7 +112,7 @@ func (d *Desk) agree(ctx context.Context, a Attendant) error {
 	if err := a.Tell(ctx, Message{Title: "The plan", Lines: CheckPlan(resolved, d.clock()).Lines()}); err != nil {
 		return err
 	}
-	anchor, err := d.anchorOf(ctx, a, resolved)
+	anchor, err := d.anchorOf(ctx, a, resolved, chain)
 	if err != nil {
 		return err
 	}
@@ -140,8 +143,8 @@ func (d *Desk) agree(ctx context.Context, a Attendant) error {
 }
 
 // anchorOf has people say that the first root of the chain is their project's
-// own: everything else follows from it.
-func (d *Desk) anchorOf(ctx context.Context, a Attendant, r *Resolved) (Anchor, error) {
+// own: everything else follows from it. chain are the files that are here.
+func (d *Desk) anchorOf(ctx context.Context, a Attendant, r *Resolved, chain [][]byte) (Anchor, error) {
 	if r.Trusted == nil {
 		return "", nil
 	}
@@ -154,9 +157,11 @@ func (d *Desk) anchorOf(ctx context.Context, a Attendant, r *Resolved) (Anchor, 
 		return "", err
 	}
 	if how == string(AnchorTyped) {
-		return AnchorTyped, a.Type(ctx, Prompt{ID: "trusted.sha256", Final: true, Message: Message{Title: title,
-			Text: []string{fmt.Sprintf("If it is not taken, the files in %s are not what you have there: stop, and find out why.", TrustedDir)}},
-			Question: fmt.Sprintf("Type the first 16 characters of the SHA-256 of the file %d.root.json:", first.Version)}, first.SHA256[:16])
+		_, err := a.Ask(ctx, Prompt{ID: "trusted.sha256", Final: true, Message: Message{Title: title,
+			Text: []string{fmt.Sprintf("If yours is not taken, although you typed it as it stands there, the files in %s are not what you have there: stop, and find out why.", TrustedDir)}},
+			Question: fmt.Sprintf("Type the SHA-256 of the file %d.root.json, the first 16 digits or all 64:", first.Version), scripted: first.SHA256},
+			func(typed string) error { return isAnchor(typed, first, append(chain, []byte(r.Trusted.Root))) })
+		return AnchorTyped, err
 	}
 	which, words, err := twoWords(first.SHA256)
 	if err != nil {
@@ -165,6 +170,28 @@ func (d *Desk) anchorOf(ctx context.Context, a Attendant, r *Resolved) (Anchor, 
 	return AnchorConfirmed, a.Type(ctx, Prompt{ID: "trusted.words", Final: true, Message: Message{Title: title, Facts: digestFacts(fmt.Sprintf("%s %d.root.json", ofFile, first.Version), first.SHA256),
 		Text: []string{"Compare all of it. If anything differs, leave now: nothing is agreed."}},
 		Question: "If it is the same, type " + which + ":"}, words)
+}
+
+// isAnchor tells whether a SHA-256 that was typed is that of the first root, and
+// if not whether it is of what is signed in one of the files.
+func isAnchor(typed string, first TrustedVersion, files [][]byte) error {
+	typed = strings.ToLower(strings.Join(strings.Fields(typed), ""))
+	if len(typed) != 16 && len(typed) != 64 {
+		return fmt.Errorf("a SHA-256 has 64 digits: type the first 16, or all of them, and not %d", len(typed))
+	}
+	if strings.HasPrefix(first.SHA256, typed) {
+		return nil
+	}
+	for _, text := range files {
+		file, err := tuf.Parse(text)
+		if err != nil {
+			return err
+		}
+		if signed := file.Digest(); strings.HasPrefix(hex.EncodeToString(signed[:]), typed) {
+			return fmt.Errorf("that is the SHA-256 of what is signed in %d.root.json, and not of the file (hint: the file's is what sha256sum shows, and what %s has)", file.Root.Version, record.WordsFile)
+		}
+	}
+	return fmt.Errorf("that is not what lies in %s: the SHA-256 of the file %d.root.json is another one (hint: compare what you typed with what you have)", TrustedDir, first.Version)
 }
 
 // planToAgree is the plan in the directory, resolved, with the files of the

@@ -94,6 +94,8 @@ type Prompt struct {
 	// is asked again; the text says it too. A script, which has no other
 	// answer, stops with it.
 	Again error
+	// scripted is what a Script without an answer says to Ask; "": nothing.
+	scripted string
 }
 
 // Choice is one of the answers of Choose.

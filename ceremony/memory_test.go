@@ -13,6 +13,41 @@ import (
 	"rootceremony/keys"
 )
 
+// Whoever has the SHA-256 of the first root from elsewhere types as much of it as
+// is asked for, or all of it. That of what is signed is called that, and is not
+// taken; nor is too little, or another.
+func TestAnchorIsTyped(t *testing.T) {
+	first, desk := opened(t)
+	if err := runAll(desk, &ceremony.Script{}); err != nil {
+		t.Fatal(err)
+	}
+	people := members(t, desk)
+	file, err := os.ReadFile(filepath.Join(first.dir, ceremony.PublishDir, "1.root.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum, signed := sha256Of(file), desk.State().Draft.Digest
+	wrong := "0" + sum[1:]
+	if wrong == sum {
+		wrong = "1" + sum[1:]
+	}
+	for typed, refusal := range map[string]string{
+		sum[:16]: "", sum: "", strings.ToUpper(sum[:4]) + " " + sum[4:]: "",
+		signed: "of what is signed in 1.root.json", signed[:16]: "of what is signed in 1.root.json",
+		"": "has 64", sum[:15]: "has 64", sum[:40]: "has 64", sum + "0": "has 64",
+		wrong: "not what lies in trusted", wrong[:16]: "not what lies in trusted", sum[:63] + wrong[:1]: "not what lies in trusted",
+	} {
+		_, desk := first.follow(following(ceremony.Rotate, "", people...))
+		if err := desk.Run(t.Context(), "preflight", &ceremony.Script{}); err != nil {
+			t.Fatal(err)
+		}
+		err := desk.Run(t.Context(), "agree", &ceremony.Script{Answers: map[string]string{"trusted.how": "typed", "trusted.sha256": typed}})
+		if refusal == "" && err != nil || refusal != "" && (err == nil || !strings.Contains(err.Error(), refusal)) {
+			t.Errorf("%q: %v, want %q", typed, err, refusal)
+		}
+	}
+}
+
 // What leads PINs elsewhere is in this process and stays there: with it nothing
 // else that fails is waived either, and a rehearsal alone goes on.
 func TestVariablesAreNotWaived(t *testing.T) {

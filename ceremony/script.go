@@ -81,11 +81,14 @@ func (s *Script) Choose(ctx context.Context, p Prompt, choices []Choice) (string
 	return choices[0].Key, nil
 }
 
-// Ask has no answers of its own.
+// Ask has no answers of its own, but for what the prompt gives it.
 func (s *Script) Ask(ctx context.Context, p Prompt, check func(string) error) (string, error) {
 	answer, ok, err := s.prompted(ctx, p)
 	if err != nil {
 		return "", err
+	}
+	if !ok && p.scripted != "" {
+		answer, ok = p.scripted, true
 	}
 	if !ok && p.Enter != "" {
 		return "", check("")
