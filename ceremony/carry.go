@@ -21,19 +21,25 @@ const publicNeeded = 1
 // carryTask takes the closed ceremony from the one disk that it lies on.
 func (d *Desk) carryTask() Task {
 	s := d.state
-	t := Task{ID: "carry", Group: groupEnd, Title: "Carry it to media", State: doneIf(s.Finished()), do: d.carry}
+	t := Task{ID: "carry", Group: groupEnd, Title: "Carry it to media", State: doneIf(s.carriedAll()), do: d.carry}
 	if s.Closed == nil {
 		t.block("waits for SHA256SUMS")
 		return t
 	}
 	t.Reason = s.carriedText()
+	t.Optional, t.Aside = s.NotCarried, s.NotCarried // who has ended without may still make more
 	return t
 }
 
 // Finished reports whether the ceremony is closed, and carried to media, or it is
 // recorded that it was not.
 func (s *State) Finished() bool {
-	return s.Closed != nil && (s.NotCarried || len(s.carriedTo(false)) >= mediaNeeded && len(s.carriedTo(true)) >= publicNeeded)
+	return s.Closed != nil && (s.NotCarried || s.carriedAll())
+}
+
+// carriedAll reports whether all media that are needed have what they are for.
+func (s *State) carriedAll() bool {
+	return len(s.carriedTo(false)) >= mediaNeeded && len(s.carriedTo(true)) >= publicNeeded
 }
 
 // carriedTo are the folders of the media that have the closed ceremony, or what
@@ -51,7 +57,7 @@ func (s *State) carriedTo(public bool) map[string]string {
 // carriedText says on how many media it is.
 func (s *State) carriedText() string {
 	text := fmt.Sprintf("all on %d of %d media, %s on %d of %d", len(s.carriedTo(false)), mediaNeeded, PublishDir, len(s.carriedTo(true)), publicNeeded)
-	if s.NotCarried {
+	if s.NotCarried && !s.carriedAll() {
 		text += ", as an exception"
 	}
 	return text
@@ -61,7 +67,7 @@ func (s *State) carriedText() string {
 // its own, has each taken out and put back, reads it again, and says what is to
 // be written on it.
 func (d *Desk) carry(ctx context.Context, a Attendant) error {
-	for !d.state.Finished() {
+	for !d.state.carriedAll() {
 		c, err := d.closedCargo()
 		if err != nil {
 			return err
@@ -69,6 +75,9 @@ func (d *Desk) carry(ctx context.Context, a Attendant) error {
 		where, err := d.askMedium(ctx, a, c)
 		if err != nil {
 			return err
+		}
+		if where == noMedium && d.state.NotCarried {
+			return nil // which is recorded
 		}
 		if where == noMedium {
 			return d.withoutCarrying(ctx, a)
@@ -229,7 +238,7 @@ func (d *Desk) notCarried() ([]string, error) {
 func (d *Desk) withoutCarrying(ctx context.Context, a Attendant) error {
 	have := d.state.carriedText()
 	why, err := a.Ask(ctx, Prompt{ID: "carry.why", Message: Message{Title: "End with fewer media", Facts: []Fact{{"Carried", have}},
-		Text: []string{"If this disk is lost before there are more, so is what is on no medium."}},
+		Text: []string{"If this disk is lost before there are more, so is what is on no medium. The task can be taken again, to make more."}},
 		Question: "Why is it safe to end here?"}, notEmpty)
 	if err != nil {
 		return err

@@ -252,6 +252,27 @@ func TestEndsWithFewerMedia(t *testing.T) {
 		if status := strings.Join(desk.Status(), "\n"); !strings.Contains(status, want) || !strings.Contains(status, "finished: ") {
 			t.Errorf("%s", status)
 		}
+
+		// More media can still be made, and are never next.
+		if task, ok := desk.Next(); ok {
+			t.Errorf("next is %+v", task)
+		}
+		if err := desk.Run(t.Context(), "carry", &ceremony.Script{Answers: map[string]string{how: "none"}}); err != nil {
+			t.Errorf("left as it was: %v", err)
+		}
+		if state := desk.State(); state.Exceptions != before+1 {
+			t.Errorf("the same exception twice")
+		}
+		if err := desk.Run(t.Context(), "carry", &ceremony.Script{Answers: carryTo(t.TempDir(), t.TempDir(), t.TempDir())}); err != nil {
+			t.Fatal(err)
+		}
+		state = checkSigned(t, s.dir, 5)
+		if len(state.Carried) != 3 || !state.Finished() {
+			t.Errorf("%+v", state.Carried)
+		}
+		if err := desk.Run(t.Context(), "carry", &ceremony.Script{}); err == nil {
+			t.Error("carried once more")
+		}
 	}
 }
 
