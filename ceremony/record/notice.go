@@ -57,42 +57,54 @@ type DroppedKey struct {
 //
 // What people wrote into the gaps of earlier notices, the first of which counts
 // most, is carried over: a gap is known by the words around it, in its paragraph
-// or list item. So what is true in both forms has the same words in both, and
-// what is not, such as the day of publishing, has others.
+// or list item, and ends where the next words begin that a notice has, so that it
+// may hold several paragraphs. So what is true in both forms has the same words in
+// both, and what is not, such as the day of publishing, has others.
 func Notice(n NoticeFacts, earlier ...[]byte) []byte {
-	var d document
+	var out, now, d document
+	n.write(&out, true)
+	before := n
+	before.File = nil
+	before.write(&now, true)
+	known := append(blocks(out.Bytes()), blocks(now.Bytes())...)
 	for _, text := range earlier {
-		d.earlier = append(d.earlier, blocks(text))
+		d.earlier = append(d.earlier, rejoined(blocks(text), known))
 	}
+	n.write(&d, len(earlier) > 0)
+	return d.Bytes()
+}
+
+// write writes the notice, which may follow on an earlier one.
+func (n NoticeFacts) write(d *document, follows bool) {
 	if n.Rehearsal {
 		d.rehearsal()
 	}
 	project := or(prose(n.Project), "the project's name")
 	d.heading("# " + n.title(project))
 	d.text("Draft of a notice for users, for " + n.tense("when the new root is out", "now: the new root is not out yet") + ". Read it, fill every gap, and have somebody else read it before it is published. What nobody knows yet is said as not known; nothing is guessed. " + gap("nothing here: delete this paragraph when no other gap is left"))
-	if len(earlier) > 0 {
-		d.text("The first paragraph that was written into each gap of the notice before this one stands here too. What else was written or changed there does not: compare the two. " + gap("nothing here: delete this paragraph when that is done"))
+	if follows {
+		d.text("What was written into the gaps of the notice before this one stands here too. What else was changed there does not: compare the two. " + gap("nothing here: delete this paragraph when that is done"))
 	}
 	d.text(n.tense("Published with the new root, on ", "Published on ") + gap("date and time, UTC") + ".")
 	d.text("Who says so: " + gap("who speaks for the project, and where this can be checked") + ".")
 
 	d.heading("## What happened")
-	n.happened(&d)
+	n.happened(d)
 	d.heading("## What you must do")
 	switch {
 	case !n.out():
-		n.now(&d, project)
+		n.now(d, project)
 	case n.Repin && n.Incident == QuorumLost:
-		n.update(&d, project)
+		n.update(d, project)
 	case n.Repin:
-		n.byHand(&d, project)
+		n.byHand(d, project)
 	default:
-		n.follow(&d)
+		n.follow(d)
 	}
 	d.heading("## What changes")
-	n.changes(&d)
+	n.changes(d)
 	d.heading("## How to check it")
-	n.compare(&d)
+	n.compare(d)
 	d.heading("## Questions")
 	d.text("Write to " + gap("an address that is read, today") + ".")
 	if n.out() {
@@ -100,7 +112,6 @@ func Notice(n NoticeFacts, earlier ...[]byte) []byte {
 	} else {
 		d.text("Our next message comes on or before " + gap("date and time, UTC") + ".")
 	}
-	return d.Bytes()
 }
 
 // out tells whether the notice is for when the new root is out.
@@ -528,6 +539,26 @@ func blocks(text []byte) []string {
 			all[len(all)-1] += " " + numberForm.ReplaceAllString(line, "$1$2")
 		}
 		within = line != ""
+	}
+	return all
+}
+
+// rejoined are blocks with those that begin as none of the known ones does added
+// to the ones before: what somebody wrote into one gap may have several.
+func rejoined(blocks, known []string) []string {
+	var all []string
+	for _, block := range blocks {
+		words := strings.Fields(block)
+		begins := func(form string) bool {
+			first := strings.Fields(gapForm.Split(form, 2)[0])
+			first = first[:min(len(first), 3)]
+			return len(words) >= len(first) && slices.Equal(words[:len(first)], first)
+		}
+		if len(all) == 0 || slices.ContainsFunc(known, begins) {
+			all = append(all, block)
+		} else {
+			all[len(all)-1] += " " + block
+		}
 	}
 	return all
 }

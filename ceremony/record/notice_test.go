@@ -246,6 +246,9 @@ func TestNoticeCarriesWhatWasFilledIn(t *testing.T) {
 			if i%2 == 1 { // as an editor that breaks lines does
 				answer = strings.ReplaceAll(answer, " the ", "\n  the ")
 			}
+			if rapid.Bool().Draw(t, "paragraphs") {
+				answer = strings.ReplaceAll(answer, " site)", "\n\nsite)")
+			}
 			filled[flat([]byte(gap))] = flat([]byte(answer))
 			text = strings.Replace(text, gap, answer, 1)
 		}
