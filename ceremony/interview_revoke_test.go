@@ -328,7 +328,10 @@ func (e emergency) counts(t *testing.T, come *ceremony.Interviewed) {
 	case "token-stolen", "pin-seen", "holder-left":
 		taken = fmt.Sprint(picked)
 	case "quorum-stolen":
-		taken = "[FILL IN: how many, or: none that we know of]"
+		taken = "[FILL IN: how many: 3 or more]" // none is no answer then
+		if strings.Contains(notice, "Root keys that must sign a new root: [FILL IN") {
+			taken = "[FILL IN: how many: at least the threshold]"
+		}
 	case "role-compromised":
 		if len(e.drops) > 0 {
 			taken = fmt.Sprint(len(e.drops))
