@@ -95,7 +95,7 @@ func (s *State) person(id string) (backup.Person, error) {
 		return backup.Person{}, fmt.Errorf("the plan has no recipient %q", id)
 	}
 	if r.Passphrase {
-		return backup.Person{Name: r.Name, Slug: id, Text: string(backup.Passphrase)}, nil
+		return backup.Person{Name: r.Name, Slug: id, Text: string(keys.RecipientPassphrase)}, nil
 	}
 	return backup.Person{Name: r.Name, Slug: id, Text: r.Age}, nil
 }
@@ -105,7 +105,7 @@ func (h *HolderState) person() (backup.Person, error) {
 	if h.Prepared == nil {
 		return backup.Person{}, fmt.Errorf("the token of %s is not prepared", h.Holder.Name)
 	}
-	text, err := backup.TokenRecipient(h.Prepared.Age)
+	text, err := keys.TokenRecipient(h.Prepared.Age)
 	return backup.Person{Name: h.Holder.Name, Slug: h.Holder.ID, Text: text}, err
 }
 
@@ -175,7 +175,7 @@ func (s *State) recipientProved(e transcript.Event) error {
 		return err
 	}
 	answer, err := hex.DecodeString(data.Answer)
-	if data.Age != person.Text || !data.Absent && (err != nil || len(answer) != 32) || (data.Test != nil) != (person.Text == string(backup.Passphrase)) {
+	if data.Age != person.Text || !data.Absent && (err != nil || len(answer) != 32) || (data.Test != nil) != (person.Text == string(keys.RecipientPassphrase)) {
 		return fmt.Errorf("it is not a proof of %s", person.Name)
 	}
 	if data.Absent && data.Test != nil {
@@ -207,7 +207,7 @@ func (s *State) backupStored(e transcript.Event) error {
 		return fmt.Errorf("a backup of the kind %q does not belong to it", data.What)
 	}
 	if !slices.Equal(data.Recipients, s.recipientIDs(h)) || data.Quorum != s.Plan.Backup.Quorum ||
-		len(data.Files) != backup.Subsets(len(data.Recipients), data.Quorum) {
+		len(data.Files) != keys.Subsets(len(data.Recipients), data.Quorum) {
 		return errors.New("the recipients, the quorum or the number of files are not the plan's")
 	}
 	if slices.ContainsFunc(h.Stored, func(b *BackupStored) bool { return b.Intention == data.Intention && b.What == data.What }) {
@@ -225,8 +225,8 @@ func (s *State) backupStored(e transcript.Event) error {
 			return fmt.Errorf("the file %q is there twice", f.Name)
 		}
 		seen[f.Name] = true
-		layers, err := backup.Layers(path.Base(f.Name))
-		if err != nil || f.Name != folder+"/"+path.Base(f.Name) || string(layers[0].What) != data.What || len(layers) != data.Quorum {
+		layers, err := keys.Layers(path.Base(f.Name))
+		if err != nil || f.Name != folder+"/"+path.Base(f.Name) || layers[0].What != data.What || len(layers) != data.Quorum {
 			return fmt.Errorf("the file %q is not one of them", f.Name)
 		}
 		for _, l := range layers {
