@@ -123,9 +123,9 @@ func (o *opening) chooseQuorum(ctx context.Context) error {
 // opensStill tells whether a recipient has what a backup was sealed for: a
 // holder's token may have been given up or replaced since.
 func (s *State) opensStill(id string, b *BackupStored) bool {
-	person, err := s.person(id)
+	text, err := s.recipientText(id)
 	i := slices.Index(b.Recipients, id)
-	return err == nil && i >= 0 && b.Ages[i] == person.Text
+	return err == nil && i >= 0 && b.Ages[i] == text
 }
 
 // canOpen tells why the backup of a holder cannot be opened by anybody, before
