@@ -72,7 +72,7 @@ func (r *Recipient) parse() error {
 	}
 	prefix, data, whole := bech32Decode(r.Text)
 	r.key = r.Text
-	// age goes by how the text begins, so that no plugin is called tag1x.
+	// As with age, the beginning decides: age1tag1x1... is not a plugin's.
 	switch {
 	case !whole:
 	case strings.HasPrefix(r.Text, "age1tag1"):
@@ -88,14 +88,14 @@ func (r *Recipient) parse() error {
 		r.Kind = RecipientHybrid
 		pq, point := cutHybrid(data)
 		if whole = prefix == "age1pq" && pq && validKey(ecdh.X25519(), point); whole {
-			if err := agrees(point); err != nil {
+			if err := refuseLowOrder(point); err != nil {
 				return fmt.Errorf("is a key that cannot be encrypted to: failed to set up HPKE sender: %w", err)
 			}
 		}
 	case prefix == "age":
 		r.Kind = RecipientX25519
 		if whole = validKey(ecdh.X25519(), data); whole {
-			if err := agrees(data); err != nil {
+			if err := refuseLowOrder(data); err != nil {
 				return fmt.Errorf("is a key that cannot be encrypted to: %w", err)
 			}
 		}
@@ -165,14 +165,14 @@ func (r *Recipient) parseSSH() error {
 	if !ok {
 		return errors.New("is an ssh-ed25519 key that is no point on the curve (hint: copy the whole line of the .pub file)")
 	}
-	if err := agrees(point); err != nil {
+	if err := refuseLowOrder(point); err != nil {
 		return fmt.Errorf("is a key that cannot be encrypted to: %w", err)
 	}
 	return nil
 }
 
-// cutHybrid cuts a hybrid key into ML-KEM-768's, of which it reports whether it
-// is one, and the curve's.
+// cutHybrid reports whether a hybrid key begins with one of ML-KEM-768, and
+// returns the rest, which is the curve's.
 func cutHybrid(key []byte) (pq bool, point []byte) {
 	if len(key) < mlkem.EncapsulationKeySize768 {
 		return false, nil
@@ -196,10 +196,10 @@ func compressedPoint(data []byte) bool {
 	return x != nil
 }
 
-// agrees refuses X25519 keys that all shared secrets are zero with, the points
-// of low order (RFC 7748, 6.1): any private key shows it, as all are multiples
-// of 8.
-func agrees(key []byte) error {
+// refuseLowOrder returns ECDH's error for the X25519 keys that make every shared
+// secret zero (RFC 7748, 6.1). Any private key shows that, as all of them are
+// multiples of 8.
+func refuseLowOrder(key []byte) error {
 	public, err := ecdh.X25519().NewPublicKey(key)
 	if err != nil {
 		return err
@@ -220,9 +220,9 @@ var (
 )
 
 // montgomery is the X25519 key of an ed25519 one of 32 bytes: u = (1+y)/(1-y)
-// (RFC 7748, 4.1), and 0 for y = 1. It is false for what is no point of the
-// curve. As age does, and not RFC 8032, 5.1.3, it takes a y that isn't reduced,
-// and a sign for the x that is zero.
+// (RFC 7748, 4.1), and 0 for y = 1. It reports false for what isn't a point on
+// the curve. Like age, and unlike RFC 8032, 5.1.3, it accepts a y that isn't
+// reduced, and a sign where x is zero.
 func montgomery(public []byte) ([]byte, bool) {
 	encoded := slices.Clone(public)
 	slices.Reverse(encoded) // little-endian
@@ -236,7 +236,7 @@ func montgomery(public []byte) ([]byte, bool) {
 	if big.Jacobi(numerator.Mul(numerator, denominator), prime25519) < 0 {
 		return nil, false
 	}
-	// By Fermat's theorem, as for the inverse of zero it gives zero.
+	// By Fermat's theorem, which gives zero for zero.
 	inverse := new(big.Int).Sub(one, y)
 	inverse.Mod(inverse, prime25519).Exp(inverse, new(big.Int).Sub(prime25519, big.NewInt(2)), prime25519)
 	u := new(big.Int).Add(one, y)
@@ -275,8 +275,8 @@ func (r Recipient) PostQuantum() bool {
 	return slices.Contains([]RecipientKind{RecipientHybrid, RecipientHybridToken, RecipientPassphrase}, r.Kind)
 }
 
-// sameKey reports whether two recipients are opened by one identity. Of
-// passphrases that isn't known here.
+// sameKey reports whether two recipients are opened by one identity. Whether two
+// passphrases are the same isn't known here.
 func (r Recipient) sameKey(other Recipient) bool { return r.key != "" && r.key == other.key }
 
 // slugForm is what stands for a person in a file name.
