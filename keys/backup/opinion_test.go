@@ -238,6 +238,32 @@ func TestOpinions(t *testing.T) {
 	}
 }
 
+// A recipient of every kind, with each character changed, left out or doubled.
+func TestOpinionsOfChanged(t *testing.T) {
+	for _, kind := range allKinds {
+		if kind == keys.RecipientPassphrase {
+			continue
+		}
+		text := meet(t, "Dana", kind).Text
+		if sameOpinion(t, text) {
+			t.Errorf("%s is refused", text)
+		}
+		begin := len("age1")
+		if kind == keys.RecipientSSH {
+			begin = len("ssh-ed25519 ")
+		}
+		for at := begin; at < len(text); at++ {
+			another := "q"
+			if text[at] == 'q' {
+				another = "p"
+			}
+			for _, end := range []string{another + text[at+1:], text[at+1:], text[at:at+1] + text[at:], strings.ToUpper(text[at:]), ""} {
+				sameOpinion(t, text[:at]+end)
+			}
+		}
+	}
+}
+
 // drawText draws a recipient of some kind, or what looks like one.
 func drawText(t *rapid.T) string {
 	oneOf := func(label string, special [][]byte, longest int) []byte {
