@@ -11,7 +11,6 @@ import (
 
 	"rootceremony/ceremony/transcript"
 	"rootceremony/keys"
-	"rootceremony/keys/backup"
 )
 
 // attemptForm is the name of a folder of backups: every try to make a key has
@@ -84,29 +83,28 @@ func (s *State) recipientName(id string) string {
 	return s.outside(id).Name
 }
 
-// person is a recipient as it is encrypted to now, without the test file of a
-// passphrase.
-func (s *State) person(id string) (backup.Person, error) {
+// recipientText is a recipient as it is encrypted to now, as
+// keys.ParseRecipient reads it.
+func (s *State) recipientText(id string) (string, error) {
 	if h := s.Holders[id]; h != nil {
-		return h.person()
+		return h.recipientText()
 	}
 	r := s.outside(id)
 	if r == nil {
-		return backup.Person{}, fmt.Errorf("the plan has no recipient %q", id)
+		return "", fmt.Errorf("the plan has no recipient %q", id)
 	}
 	if r.Passphrase {
-		return backup.Person{Name: r.Name, Slug: id, Text: string(backup.Passphrase)}, nil
+		return string(keys.RecipientPassphrase), nil
 	}
-	return backup.Person{Name: r.Name, Slug: id, Text: r.Age}, nil
+	return r.Age, nil
 }
 
-// person is a holder as the key in 82 of the token is encrypted to.
-func (h *HolderState) person() (backup.Person, error) {
+// recipientText is a holder as the key in 82 of the token is encrypted to.
+func (h *HolderState) recipientText() (string, error) {
 	if h.Prepared == nil {
-		return backup.Person{}, fmt.Errorf("the token of %s is not prepared", h.Holder.Name)
+		return "", fmt.Errorf("the token of %s is not prepared", h.Holder.Name)
 	}
-	text, err := backup.TokenRecipient(h.Prepared.Age)
-	return backup.Person{Name: h.Holder.Name, Slug: h.Holder.ID, Text: text}, err
+	return keys.TokenRecipient(h.Prepared.Age)
 }
 
 // recipientsMissing are those who have not shown yet that they open a test
@@ -170,19 +168,20 @@ func (s *State) recipientProved(e transcript.Event) error {
 	if s.Recipients[data.Recipient] != nil {
 		return fmt.Errorf("%s has proved it already", s.recipientName(data.Recipient))
 	}
-	person, err := s.person(data.Recipient)
+	text, err := s.recipientText(data.Recipient)
 	if err != nil {
 		return err
 	}
+	name := s.recipientName(data.Recipient)
 	answer, err := hex.DecodeString(data.Answer)
-	if data.Age != person.Text || !data.Absent && (err != nil || len(answer) != 32) || (data.Test != nil) != (person.Text == string(backup.Passphrase)) {
-		return fmt.Errorf("it is not a proof of %s", person.Name)
+	if data.Age != text || !data.Absent && (err != nil || len(answer) != 32) || (data.Test != nil) != (text == string(keys.RecipientPassphrase)) {
+		return fmt.Errorf("it is not a proof of %s", name)
 	}
 	if data.Absent && data.Test != nil {
 		return errors.New("a passphrase cannot be absent: nothing could be sealed with it")
 	}
 	if data.Test != nil && data.Test.Name != testFile(data.Recipient, data.Test.SHA256) {
-		return fmt.Errorf("%.80q is no test file of %s", data.Test.Name, person.Name)
+		return fmt.Errorf("%.80q is no test file of %s", data.Test.Name, name)
 	}
 	if data.Test != nil {
 		s.Files = append(s.Files, *data.Test)
@@ -207,14 +206,14 @@ func (s *State) backupStored(e transcript.Event) error {
 		return fmt.Errorf("a backup of the kind %q does not belong to it", data.What)
 	}
 	if !slices.Equal(data.Recipients, s.recipientIDs(h)) || data.Quorum != s.Plan.Backup.Quorum ||
-		len(data.Files) != backup.Subsets(len(data.Recipients), data.Quorum) {
+		len(data.Files) != keys.Subsets(len(data.Recipients), data.Quorum) {
 		return errors.New("the recipients, the quorum or the number of files are not the plan's")
 	}
 	if slices.ContainsFunc(h.Stored, func(b *BackupStored) bool { return b.Intention == data.Intention && b.What == data.What }) {
 		return fmt.Errorf("a backup of the kind %q was stored for it already", data.What)
 	}
 	for i, id := range data.Recipients {
-		if person, err := s.person(id); err != nil || len(data.Ages) != len(data.Recipients) || data.Ages[i] != person.Text {
+		if text, err := s.recipientText(id); err != nil || len(data.Ages) != len(data.Recipients) || data.Ages[i] != text {
 			return fmt.Errorf("it is not sealed for the recipient %q as that is now", id)
 		}
 	}
@@ -225,8 +224,8 @@ func (s *State) backupStored(e transcript.Event) error {
 			return fmt.Errorf("the file %q is there twice", f.Name)
 		}
 		seen[f.Name] = true
-		layers, err := backup.Layers(path.Base(f.Name))
-		if err != nil || f.Name != folder+"/"+path.Base(f.Name) || string(layers[0].What) != data.What || len(layers) != data.Quorum {
+		layers, err := keys.Layers(path.Base(f.Name))
+		if err != nil || f.Name != folder+"/"+path.Base(f.Name) || layers[0].What != data.What || len(layers) != data.Quorum {
 			return fmt.Errorf("the file %q is not one of them", f.Name)
 		}
 		for _, l := range layers {

@@ -188,18 +188,18 @@ func (s *stage) openFile(name string) string {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	layers, err := backup.Layers(path.Base(name))
+	layers, err := keys.Layers(path.Base(name))
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	for _, l := range layers {
 		if l.Inner > 0 {
-			if data, err = l.Peel(data, s.safes[l.Who]); err != nil {
+			if data, err = backup.Layer(l).Peel(data, s.safes[l.Who]); err != nil {
 				s.t.Fatalf("%s, layer of %s: %v", name, l.Who, err)
 			}
 			continue
 		}
-		text, err := l.Open(data, s.safes[l.Who])
+		text, err := backup.Layer(l).Open(data, s.safes[l.Who])
 		if err != nil {
 			s.t.Fatalf("%s, layer of %s: %v", name, l.Who, err)
 		}
@@ -275,7 +275,7 @@ func (s *stage) peel(program, name string) []byte {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	layers, err := backup.Layers(path.Base(name))
+	layers, err := keys.Layers(path.Base(name))
 	if err != nil {
 		s.t.Fatal(err)
 	}

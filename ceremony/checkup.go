@@ -135,7 +135,7 @@ func (d *Desk) checkupRecipient(ctx context.Context, a Attendant, r BackupRecipi
 	if r.Passphrase {
 		return d.checkupPassphrase(ctx, a, r)
 	}
-	person, err := d.state.person(r.ID)
+	person, err := d.person(r.ID)
 	if err != nil {
 		return err
 	}

@@ -14,7 +14,6 @@ import (
 	"rootceremony/ceremony/transcript"
 	"rootceremony/ceremony/tuf"
 	"rootceremony/keys"
-	"rootceremony/keys/backup"
 )
 
 // What haste is worth, as the last word to people who are about to act.
@@ -652,8 +651,8 @@ func (iv *interview) tokenGone(id string) bool {
 // the directory, as it was recorded.
 func (d *Desk) holdsFor(b *BackupStored, able []string) bool {
 	return slices.ContainsFunc(b.Files, func(f File) bool {
-		layers, err := backup.Layers(path.Base(f.Name))
-		if err != nil || slices.ContainsFunc(layers, func(l backup.Layer) bool { return !slices.Contains(able, l.Who) }) {
+		layers, err := keys.Layers(path.Base(f.Name))
+		if err != nil || slices.ContainsFunc(layers, func(l keys.Layer) bool { return !slices.Contains(able, l.Who) }) {
 			return false
 		}
 		text, err := transcript.ReadFile(filepath.Join(d.dir, filepath.FromSlash(f.Name)))

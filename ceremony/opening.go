@@ -52,7 +52,7 @@ func (d *Desk) openQuorum(ctx context.Context, a Attendant, h *HolderState, what
 	if digestOf(data) != o.file.SHA256 {
 		return nil, fmt.Errorf("%s is not the file that was sealed: its SHA-256 is %s, and was %s (hint: let other recipients open it, or put it back from one of its copies)", o.file.Name, digestOf(data), o.file.SHA256)
 	}
-	layers, err := backup.Layers(name)
+	layers, err := keys.Layers(name)
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +77,7 @@ func (d *Desk) openQuorum(ctx context.Context, a Attendant, h *HolderState, what
 }
 
 // next says whose layers come after this one.
-func (o *opening) next(layers []backup.Layer) []string {
+func (o *opening) next(layers []keys.Layer) []string {
 	if len(layers) == 0 {
 		return []string{"It is the last layer."}
 	}
@@ -123,9 +123,9 @@ func (o *opening) chooseQuorum(ctx context.Context) error {
 // opensStill tells whether a recipient has what a backup was sealed for: a
 // holder's token may have been given up or replaced since.
 func (s *State) opensStill(id string, b *BackupStored) bool {
-	person, err := s.person(id)
+	text, err := s.recipientText(id)
 	i := slices.Index(b.Recipients, id)
-	return err == nil && i >= 0 && b.Ages[i] == person.Text
+	return err == nil && i >= 0 && b.Ages[i] == text
 }
 
 // canOpen tells why the backup of a holder cannot be opened by anybody, before
@@ -163,7 +163,7 @@ func (s *State) tooFew(gone string) []string {
 }
 
 // open opens one layer by whoever it is for.
-func (o *opening) open(ctx context.Context, layer backup.Layer, data []byte, then func(*keys.Session, keys.Opened) error) error {
+func (o *opening) open(ctx context.Context, layer keys.Layer, data []byte, then func(*keys.Session, keys.Opened) error) error {
 	d := o.d
 	h := d.state.Holders[layer.Who]
 	if h == nil {
@@ -192,7 +192,7 @@ func (o *opening) open(ctx context.Context, layer backup.Layer, data []byte, the
 	})
 }
 
-func (o *opening) openByPassphrase(ctx context.Context, r BackupRecipient, layer backup.Layer, data []byte, then func(*keys.Session, keys.Opened) error) error {
+func (o *opening) openByPassphrase(ctx context.Context, r BackupRecipient, layer keys.Layer, data []byte, then func(*keys.Session, keys.Opened) error) error {
 	typed, err := o.d.openByPassphrase(ctx, o.a, passphrasePrompt(r, "open.passphrase", "open the backup of "+o.h.Holder.Name, "It opens one layer."),
 		backup.OpenOrder{Layer: layer, By: backup.ByPassphrase}, data, then)
 	typed.Wipe()

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"rootceremony/keys/backup"
+	"rootceremony/keys"
 )
 
 // everyHolder is what backup.recipients says for the holders' tokens.
@@ -92,10 +92,10 @@ func (p *Plan) ageRules(i int, texts map[string]string) {
 
 // parseAge reads an age recipient. Errors never hold the text, which may be a
 // secret in the wrong place.
-func parseAge(name, text string) (*backup.Recipient, error) {
-	r, err := backup.ParseRecipient(name, text)
-	if err == nil && r.Kind == backup.Passphrase {
-		return nil, fmt.Errorf("recipient %q has the word passphrase for an age recipient (hint: passphrase = true, instead of age)", name)
+func parseAge(name, text string) (keys.Recipient, error) {
+	r, err := keys.ParseRecipient(name, text)
+	if err == nil && r.Kind == keys.RecipientPassphrase {
+		return keys.Recipient{}, fmt.Errorf("recipient %q has the word passphrase for an age recipient (hint: passphrase = true, instead of age)", name)
 	}
 	return r, err
 }
@@ -196,16 +196,16 @@ func (r *Resolved) checkQuorum() error {
 		return fmt.Errorf("quorum %d is more than there are recipients, %d (hint: %s)", q, n, r.otherQuorum())
 	case r.tooFew():
 		return fmt.Errorf("%s: the backup quorum (%d) is below the threshold (%d) (hint: %s)", r.byBackup().could(true), q, r.Threshold, r.otherQuorum())
-	case backup.Subsets(n, q) > backup.MaxSubsets:
-		return fmt.Errorf("quorum %d of %d recipients makes more than %d files for each secret (hint: %s)", q, n, backup.MaxSubsets, r.otherQuorum())
+	case keys.Subsets(n, q) > keys.MaxSubsets:
+		return fmt.Errorf("quorum %d of %d recipients makes more than %d files for each secret (hint: %s)", q, n, keys.MaxSubsets, r.otherQuorum())
 	}
 	// The last word is that of what seals: keys that are the same in two
 	// notations, file names that are too long.
 	for _, h := range r.Holders {
-		var all []*backup.Recipient
+		var all []keys.Recipient
 		for _, other := range r.Holders {
 			if r.Backup.Holders && other.ID != h.ID {
-				all = append(all, &backup.Recipient{Name: other.Name, Slug: other.ID, Kind: backup.Token})
+				all = append(all, keys.Recipient{Name: other.Name, Slug: other.ID, Kind: keys.RecipientToken})
 			}
 		}
 		for _, out := range r.Backup.Recipients {
@@ -215,7 +215,7 @@ func (r *Resolved) checkQuorum() error {
 			}
 			all = append(all, recipient)
 		}
-		if _, err := backup.Quorums(&backup.Recipient{Name: h.Name, Slug: h.ID, Kind: backup.Token}, all, q); err != nil {
+		if _, err := keys.Quorums(keys.Recipient{Name: h.Name, Slug: h.ID, Kind: keys.RecipientToken}, all, q); err != nil {
 			return err
 		}
 	}
@@ -228,12 +228,12 @@ func (r *Resolved) otherQuorum() string {
 	var fit []string
 	n := r.Openers()
 	for k := max(1, r.Threshold); k <= n && len(fit) < 4; k++ {
-		if backup.Subsets(n, k) <= backup.MaxSubsets {
+		if keys.Subsets(n, k) <= keys.MaxSubsets {
 			fit = append(fit, fmt.Sprint(k))
 		}
 	}
 	most := max(1, r.Backup.Quorum, r.Threshold)
-	for backup.Subsets(most+1, max(r.Backup.Quorum, r.Threshold)) <= backup.MaxSubsets && most < n {
+	for keys.Subsets(most+1, max(r.Backup.Quorum, r.Threshold)) <= keys.MaxSubsets && most < n {
 		most++
 	}
 	switch {
@@ -246,17 +246,14 @@ func (r *Resolved) otherQuorum() string {
 }
 
 // Parse returns the recipient as backups are sealed to it, under its id.
-func (b BackupRecipient) Parse() (*backup.Recipient, error) {
+func (b BackupRecipient) Parse() (keys.Recipient, error) {
 	text := b.Age
 	if b.Passphrase {
-		text = string(backup.Passphrase)
+		text = string(keys.RecipientPassphrase)
 	}
-	r, err := backup.ParseRecipient(b.Name, text)
-	if err != nil {
-		return nil, err
-	}
+	r, err := keys.ParseRecipient(b.Name, text)
 	r.Slug = b.ID
-	return r, nil
+	return r, err
 }
 
 // checkBackup holds the backups of a Resolved to the rules that a plan keeps.

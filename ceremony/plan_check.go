@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"rootceremony/ceremony/tuf"
-	"rootceremony/keys/backup"
+	"rootceremony/keys"
 )
 
 // PlanCheck is what `check` says about a plan that is good.
@@ -148,7 +148,7 @@ func (r *Resolved) backupWarnings() []string {
 		if err != nil {
 			continue // not in a plan that was checked
 		}
-		if recipient.Kind == backup.Hybrid || recipient.Kind == backup.HybridToken {
+		if recipient.Kind == keys.RecipientHybrid || recipient.Kind == keys.RecipientHybridToken {
 			quantum = append(quantum, b.Name)
 		}
 		classical = classical || !recipient.PostQuantum()
@@ -162,7 +162,7 @@ func (r *Resolved) backupWarnings() []string {
 // backupLines says what is backed up, for whom, and in how many files.
 func (r *Resolved) backupLines() []string {
 	n, q := r.Openers(), r.Backup.Quorum
-	files := backup.Subsets(n, q)
+	files := keys.Subsets(n, q)
 	_, outside := r.names("")
 	recipients := counted(append([]string{"the token of every other holder"}, outside...), "and", "recipients")
 	if !r.Backup.Holders {
@@ -191,7 +191,7 @@ func (b BackupRecipient) opensBy() string {
 	switch {
 	case err != nil:
 		return "unknown" // not in a plan that was checked
-	case r.Kind == backup.Plugin:
+	case r.Kind == keys.RecipientPlugin:
 		return "age-plugin-" + r.Plugin
 	}
 	return string(r.Kind)

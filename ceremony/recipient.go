@@ -39,7 +39,7 @@ func (d *Desk) proveRecipient(ctx context.Context, a Attendant, r BackupRecipien
 		return d.provePassphrase(ctx, a, r)
 	}
 	title := r.Name + ": can it open backups?"
-	person, err := d.state.person(r.ID)
+	person, err := d.person(r.ID)
 	if err != nil {
 		return err
 	}
@@ -74,6 +74,16 @@ func (d *Desk) opensTest(ctx context.Context, a Attendant, r BackupRecipient, pe
 	return want, answer, err
 }
 
+// person is a recipient as orders name it, without the test file of a
+// passphrase.
+func (d *Desk) person(id string) (backup.Person, error) {
+	text, err := d.state.recipientText(id)
+	if err != nil {
+		return backup.Person{}, err
+	}
+	return backup.Person{Name: d.state.recipientName(id), Slug: id, Text: text}, nil
+}
+
 // challenge makes a test file for a recipient.
 func challenge(person backup.Person) (file []byte, want string, err error) {
 	recipient, err := person.Recipient()
@@ -94,7 +104,7 @@ func (d *Desk) recipientAnswered(proof RecipientProved, answer []byte) error {
 // provePassphrase has a passphrase typed twice: it makes a test file and opens
 // it. The file stays, and every passphrase that is typed later must open it.
 func (d *Desk) provePassphrase(ctx context.Context, a Attendant, r BackupRecipient) error {
-	person, err := d.state.person(r.ID)
+	person, err := d.person(r.ID)
 	if err != nil {
 		return err
 	}
@@ -194,7 +204,7 @@ func askedAgain(p Prompt, why error) Prompt {
 
 // proveToken has a holder's token open a test file with its key in 82.
 func (d *Desk) proveToken(ctx context.Context, a Attendant, s *keys.Session, h *HolderState, pin *secret.Buffer) error {
-	person, err := d.state.person(h.Holder.ID)
+	text, err := d.state.recipientText(h.Holder.ID)
 	if err != nil {
 		return err
 	}
@@ -202,17 +212,17 @@ func (d *Desk) proveToken(ctx context.Context, a Attendant, s *keys.Session, h *
 	if err != nil {
 		return err
 	}
-	return d.recipientAnswered(RecipientProved{Recipient: h.Holder.ID, Age: person.Text, Answer: want}, answer)
+	return d.recipientAnswered(RecipientProved{Recipient: h.Holder.ID, Age: text, Answer: want}, answer)
 }
 
 // tokenOpensTest has the selected token open a new test file. It returns what is
 // in the file, and what came out.
 func (d *Desk) tokenOpensTest(ctx context.Context, a Attendant, s *keys.Session, h *HolderState, pin *secret.Buffer) (want string, answer []byte, err error) {
-	person, err := h.person()
+	text, err := h.recipientText()
 	if err != nil {
 		return "", nil, err
 	}
-	file, want, err := challenge(person)
+	file, want, err := challenge(backup.Person{Name: h.Holder.Name, Slug: h.Holder.ID, Text: text})
 	if err != nil {
 		return "", nil, err
 	}
@@ -360,13 +370,13 @@ func (d *Desk) withSession(ctx context.Context, do func(*keys.Session) error) er
 
 // sealOrder says for whom a holder's backups are sealed.
 func (d *Desk) sealOrder(h *HolderState) (json.RawMessage, error) {
-	holder, err := d.state.person(h.Holder.ID)
+	holder, err := d.person(h.Holder.ID)
 	if err != nil {
 		return nil, err
 	}
 	order := backup.SealOrder{Holder: holder, Quorum: d.state.Plan.Backup.Quorum}
 	for _, id := range d.state.recipientIDs(h) {
-		person, err := d.state.person(id)
+		person, err := d.person(id)
 		if err != nil {
 			return nil, err
 		}

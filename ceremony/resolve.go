@@ -93,7 +93,7 @@ type Backup struct {
 type BackupRecipient struct {
 	Name       string `json:"name"`
 	ID         string `json:"id"`            // in file names: as a holder's, and unique among both
-	Age        string `json:"age,omitempty"` // an age recipient, as backup.ParseRecipient returns its Text
+	Age        string `json:"age,omitempty"` // an age recipient, as keys.ParseRecipient returns its Text
 	Passphrase bool   `json:"passphrase,omitempty"`
 	Site       string `json:"site,omitempty"`
 }

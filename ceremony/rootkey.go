@@ -86,11 +86,11 @@ func (d *Desk) entropy(ctx context.Context, a Attendant, h *HolderState) (*secre
 func (d *Desk) storeBackup(h *HolderState, result Result, attempt string, sealed keys.Sealed) error {
 	stored := BackupStored{Result: result, What: sealed.What, Recipients: d.state.recipientIDs(h), Quorum: d.state.Plan.Backup.Quorum}
 	for _, id := range stored.Recipients {
-		person, err := d.state.person(id)
+		text, err := d.state.recipientText(id)
 		if err != nil {
 			return err
 		}
-		stored.Ages = append(stored.Ages, person.Text)
+		stored.Ages = append(stored.Ages, text)
 	}
 	if sealed.What == keys.BackupKey {
 		stored.Public = &sealed.Public

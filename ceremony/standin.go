@@ -30,7 +30,6 @@ import (
 	"rootceremony/ceremony/transcript"
 	"rootceremony/ceremony/tuf"
 	"rootceremony/keys"
-	"rootceremony/keys/backup"
 )
 
 // StandInsDir is where a rehearsal with stand-ins keeps the keys that are on no
@@ -173,7 +172,7 @@ func (s *StandIn) recipient(at string, r Recipient) error {
 	if r.Passphrase {
 		return nil
 	}
-	is, err := backup.ParseRecipient(r.Name, r.Age)
+	is, err := keys.ParseRecipient(r.Name, r.Age)
 	if err != nil {
 		return err
 	}

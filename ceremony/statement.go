@@ -7,7 +7,6 @@ import (
 
 	"rootceremony/ceremony/transcript"
 	"rootceremony/keys"
-	"rootceremony/keys/backup"
 )
 
 // What a token signs besides root metadata begins with one of these, so that
@@ -32,7 +31,7 @@ type possession struct {
 // the root key: prefix, JSON, and spaces up to the size that the canonical
 // root is planned to have, so that each token shows that it can sign so much.
 func (s *State) Possession(h *HolderState, nonce string) ([]byte, error) {
-	recipient, err := backup.TokenRecipient(h.Prepared.Age)
+	recipient, err := keys.TokenRecipient(h.Prepared.Age)
 	if err != nil {
 		return nil, err
 	}

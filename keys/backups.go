@@ -24,12 +24,6 @@ type Sealed struct {
 	Files  []SealedFile // at least one
 }
 
-// The secrets that are backed up.
-const (
-	BackupKey   = "key"   // the root key: PKCS #8 in PEM
-	BackupToken = "token" // PUK and management key of a token: lines of text
-)
-
 // Sealer seals a secret, in the child process. order is RootKeyOrder.Seal and
 // passphrases are RootKeyOrder.Passphrases; what is BackupKey or BackupToken.
 // The plaintext and the passphrases stay the caller's. It returns at least one

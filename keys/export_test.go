@@ -26,6 +26,12 @@ const (
 	FrameEvent   = frameEvent
 )
 
+// The text form of age.
+var (
+	Bech32Encode = bech32Encode
+	Bech32Decode = bech32Decode
+)
+
 // OverWire returns an error as the parent of a child that had it sees it.
 func OverWire(err error) error { return toWire(err).typed() }
 

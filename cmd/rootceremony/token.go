@@ -12,7 +12,6 @@ import (
 
 	"rootceremony/ceremony"
 	"rootceremony/keys"
-	"rootceremony/keys/backup"
 	"rootceremony/ui/plain"
 )
 
@@ -161,7 +160,7 @@ func infoLines(i keys.Info) []string {
 		}
 		lines = append(lines, fmt.Sprintf("slot %s: %s, %s, PIN %s, touch %s", k.Slot, k.Public.Algorithm, origin, k.Policy.PIN, k.Policy.Touch),
 			"  "+k.Public.Hex)
-		if recipient, err := backup.TokenRecipient(k.Public); err == nil && k.Slot == keys.SlotAge {
+		if recipient, err := keys.TokenRecipient(k.Public); err == nil && k.Slot == keys.SlotAge {
 			lines = append(lines, "  "+recipient)
 		}
 	}

@@ -181,7 +181,11 @@ type tokenIdentity struct {
 // that carries the token's own tag. Its Buffer is wiped here. Its errors come
 // back from Peel and Open.
 func TokenIdentity(public keys.PublicKey, ecdh func(peer []byte) (*secret.Buffer, error)) (age.Identity, error) {
-	recipient, err := tagRecipient(public)
+	text, err := keys.TokenRecipient(public)
+	if err != nil {
+		return nil, err
+	}
+	recipient, err := tag.ParseRecipient(text)
 	if err != nil {
 		return nil, err
 	}

@@ -44,7 +44,7 @@ func sshKey(t *testing.T, kind, passphrase string) (private, public string) {
 }
 
 func TestIdentities(t *testing.T) {
-	x, pq, plug := meet(t, "X", X25519), meet(t, "PQ", Hybrid), meet(t, "Plug", Plugin)
+	x, pq, plug := meet(t, "X", keys.RecipientX25519), meet(t, "PQ", keys.RecipientHybrid), meet(t, "Plug", keys.RecipientPlugin)
 	file := "# of three kinds\r\n\n" + x.text + pq.text + strings.TrimSuffix(plug.text, "\n")
 	ids, err := Identities(buffer(t, file), nil)
 	if err != nil || len(ids) != 3 {
@@ -66,10 +66,7 @@ func TestIdentities(t *testing.T) {
 
 func TestIdentitiesSSH(t *testing.T) {
 	private, public := sshKey(t, "ed25519", "")
-	r, err := ParseRecipient("Dana", public)
-	if err != nil {
-		t.Fatal(err)
-	}
+	r := parse(t, "Dana", public)
 	ids, err := Identities(buffer(t, private), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -91,13 +88,13 @@ func TestIdentitiesSSH(t *testing.T) {
 			t.Errorf("%v: not %q", err, want)
 		}
 	}
-	if _, err := ParseRecipient("Dana", rsaPublic); err == nil || !strings.Contains(err.Error(), "is an ssh-rsa key, which is not accepted") {
+	if _, err := keys.ParseRecipient("Dana", rsaPublic); err == nil || !strings.Contains(err.Error(), "is an ssh-rsa key, which is not accepted") {
 		t.Error(err)
 	}
 }
 
 func TestIdentitiesRefuses(t *testing.T) {
-	x := meet(t, "X", X25519)
+	x := meet(t, "X", keys.RecipientX25519)
 	for text, want := range map[string]string{
 		"":                                        "holds no identity",
 		"# only a comment\n":                      "holds no identity",
@@ -123,7 +120,7 @@ func TestIdentitiesRefuses(t *testing.T) {
 
 // An identity file that age -p encrypted is opened first.
 func TestUnlock(t *testing.T) {
-	x := meet(t, "X", X25519)
+	x := meet(t, "X", keys.RecipientX25519)
 	pass := buffer(t, "correct horse battery")
 	r, err := age.NewScryptRecipient("correct horse battery")
 	if err != nil {
@@ -210,14 +207,11 @@ func tokenFor(t *testing.T, answer func(private *ecdh.PrivateKey, peer []byte) (
 		t.Fatal(err)
 	}
 	public := keys.PublicKey{Algorithm: keys.P256, Hex: hex.EncodeToString(private.PublicKey().Bytes())}
-	text, err := TokenRecipient(public)
+	text, err := keys.TokenRecipient(public)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := ParseRecipient("Dana", text)
-	if err != nil {
-		t.Fatal(err)
-	}
+	r := parse(t, "Dana", text)
 	asked := new(int)
 	id, err := TokenIdentity(public, func(peer []byte) (*secret.Buffer, error) {
 		*asked++
@@ -251,7 +245,11 @@ func TestTokenIdentity(t *testing.T) {
 	fileKey := []byte("sixteen bytes...")
 	wrap := func(r *Recipient) *age.Stanza {
 		t.Helper()
-		s, err := r.age.Wrap(fileKey)
+		to, err := r.wraps()
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := to.Wrap(fileKey)
 		if err != nil || len(s) != 1 {
 			t.Fatal(err)
 		}
@@ -324,7 +322,7 @@ func TestTokenIdentityErrors(t *testing.T) {
 	} {
 		r, id, asked := tokenFor(t, c.answer)
 		_, text := freshKey(t, keys.Ed25519)
-		files, err := Seal(text, KeySecret, alice, []*Recipient{r}, 1)
+		files, err := Seal(text, keys.BackupKey, alice, []*Recipient{r}, 1)
 		if err != nil {
 			t.Fatal(err)
 		}

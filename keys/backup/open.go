@@ -34,19 +34,19 @@ const (
 // encrypted to. It is an age.ErrIncorrectIdentity and a keys.ErrWrongIdentity.
 type WrongIdentityError struct {
 	File string
-	Who  string // slug of the recipient whose layer it is, as the file's name has it
-	Kind Kind   // the kind of recipient that the layer was encrypted to
+	Who  string             // slug of the recipient whose layer it is, as the file's name has it
+	Kind keys.RecipientKind // the kind of recipient that the layer was encrypted to
 
 	// Stanza is what the file calls that kind; of a plugin it is all that is known.
 	Stanza string
 }
 
 func (e *WrongIdentityError) Error() string {
-	if e.Kind == Passphrase {
+	if e.Kind == keys.RecipientPassphrase {
 		return fmt.Sprintf("%s: the layer of %s has a passphrase, and what was given does not open it (hint: type the passphrase of %s again, in the keyboard layout it was made with)", e.File, e.Who, e.Who)
 	}
 	kind := string(e.Kind)
-	if e.Kind == Plugin {
+	if e.Kind == keys.RecipientPlugin {
 		kind = fmt.Sprintf("of a plugin or damaged, stanza %.40q", e.Stanza)
 	}
 	return fmt.Sprintf("%s: the layer of %s (%s) is not opened by this identity (hint: it takes the one of %s; if it is that, the file was renamed or changed: compare its SHA-256 with the record, and take another copy)",
@@ -67,6 +67,9 @@ type DamageError struct {
 func (e *DamageError) Error() string {
 	return fmt.Sprintf("%s %s (hint: compare its SHA-256 with the record, and take another copy, or the file of another quorum)", e.File, e.Problem)
 }
+
+// Layer is a layer of a backup file, to be opened.
+type Layer keys.Layer
 
 // Peel opens a layer that has others within it, by the first identity that
 // does, and returns what the next layer's Peel or Open takes: an age file,
@@ -113,14 +116,14 @@ func (l Layer) Open(ciphertext []byte, identities ...age.Identity) (*secret.Buff
 		return nil, err
 	}
 	text := room.Bytes()[:n]
-	var found What
+	var found string
 	switch {
 	case bytes.HasPrefix(text, []byte(intro)):
 		return nil, l.renamed("more")
 	case bytes.HasPrefix(text, []byte(keyIntro)):
-		found = KeySecret
+		found = keys.BackupKey
 	case bytes.HasPrefix(text, []byte(tokenIntro)):
-		found = TokenSecret
+		found = keys.BackupToken
 	default:
 		return nil, &DamageError{l.File, "opens, but holds neither a key nor a token's PUK: it is no backup made here"}
 	}
@@ -146,7 +149,7 @@ func (l Layer) renamed(than string) error {
 
 // Kind is the kind of recipient that the outermost layer of a file was
 // encrypted to, so that people know what to bring.
-func (l Layer) Kind(ciphertext []byte) (Kind, error) {
+func (l Layer) Kind(ciphertext []byte) (keys.RecipientKind, error) {
 	stanzas, err := l.stanzas(ciphertext)
 	if err != nil {
 		return "", err

@@ -38,17 +38,14 @@ func fixed(t *testing.T) (people []person) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r, err := ParseRecipient(name, ids[0].(*age.X25519Identity).Recipient().String())
-		if err != nil {
-			t.Fatal(err)
-		}
+		r := parse(t, name, ids[0].(*age.X25519Identity).Recipient().String())
 		people = append(people, person{Recipient: r, identity: ids[0]})
 	}
 	id, err := PassphraseIdentity(buffer(t, fay))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return append(people, person{Recipient: &Recipient{Name: "fay", Slug: "fay", Kind: Passphrase}, identity: id})
+	return append(people, person{Recipient: parse(t, "fay", "passphrase"), identity: id})
 }
 
 // Each folder of testdata/damaged holds one backup file, with one thing wrong,
@@ -221,12 +218,12 @@ func writeVectors(t *testing.T, people []person) {
 
 // Files larger than any backup are refused unread.
 func TestTooLarge(t *testing.T) {
-	bruno := meet(t, "Bruno", X25519)
+	bruno := meet(t, "Bruno", keys.RecipientX25519)
 	data, err := sealTo(bruno.Recipient, make([]byte, MaxFile))
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := Layer{"bruno+chen.key.age", KeySecret, "bruno", 1}
+	l := Layer{"bruno+chen.key.age", keys.BackupKey, "bruno", 1}
 	var damage *DamageError
 	if _, err := l.Peel(data, bruno.identity); !errors.As(err, &damage) || !strings.Contains(err.Error(), " bytes, more than any") {
 		t.Error(err)
@@ -241,33 +238,33 @@ func TestTooLarge(t *testing.T) {
 
 // A layer is opened by the function for it, and no other.
 func TestLayerOrder(t *testing.T) {
-	bruno, chen := meet(t, "Bruno", X25519), meet(t, "Chen", X25519)
+	bruno, chen := meet(t, "Bruno", keys.RecipientX25519), meet(t, "Chen", keys.RecipientX25519)
 	_, text := freshKey(t, keys.Ed25519)
-	files, err := Seal(text, KeySecret, alice, recipients([]person{bruno, chen}), 2)
+	files, err := Seal(text, keys.BackupKey, alice, recipients([]person{bruno, chen}), 2)
 	if err != nil {
 		t.Fatal(err)
 	}
-	layers, err := Layers(files[0].Name)
+	layers, err := keys.Layers(files[0].Name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := layers[0].Open(files[0].Data, chen.identity); err == nil || !strings.Contains(err.Error(), "1 more within it") {
+	if _, err := Layer(layers[0]).Open(files[0].Data, chen.identity); err == nil || !strings.Contains(err.Error(), "1 more within it") {
 		t.Error(err)
 	}
-	inner, err := layers[0].Peel(files[0].Data, bruno.identity, chen.identity)
+	inner, err := Layer(layers[0]).Peel(files[0].Data, bruno.identity, chen.identity)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := layers[1].Peel(inner, bruno.identity); err == nil || !strings.Contains(err.Error(), "last one") {
+	if _, err := Layer(layers[1]).Peel(inner, bruno.identity); err == nil || !strings.Contains(err.Error(), "last one") {
 		t.Error(err)
 	}
-	if _, err := layers[1].Open(inner); !errors.Is(err, age.ErrIncorrectIdentity) {
+	if _, err := Layer(layers[1]).Open(inner); !errors.Is(err, age.ErrIncorrectIdentity) {
 		t.Error(err)
 	}
 	// The secret itself is never taken for an age file.
 	wrong := layers[1]
 	wrong.Inner = 1
-	if got, err := wrong.Peel(inner, bruno.identity); err == nil || got != nil {
+	if got, err := Layer(wrong).Peel(inner, bruno.identity); err == nil || got != nil {
 		t.Errorf("%d bytes, %v", len(got), err)
 	}
 }
@@ -278,33 +275,33 @@ func TestExpect(t *testing.T) {
 		people = append(people, meet(t, "P"+string(rune('0'+i)), kind))
 	}
 	_, text := freshKey(t, keys.Ed25519)
-	files, err := Seal(text, KeySecret, alice, recipients(people), 1)
+	files, err := Seal(text, keys.BackupKey, alice, recipients(people), 1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	otherToken, otherSSH, otherX, otherHybrid := meet(t, "T", Token), meet(t, "S", SSH), meet(t, "X", X25519), meet(t, "H", HybridToken)
+	otherToken, otherSSH, otherX, otherHybrid := meet(t, "T", keys.RecipientToken), meet(t, "S", keys.RecipientSSH), meet(t, "X", keys.RecipientX25519), meet(t, "H", keys.RecipientHybridToken)
 	for i, f := range files {
-		layers, err := Layers(f.Name)
+		layers, err := keys.Layers(f.Name)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for j, p := range people {
 			// A plugin may write any stanza.
-			if err := layers[0].Expect(f.Data, p.Recipient); (err == nil) != (i == j || p.Kind == Plugin) {
+			if err := Layer(layers[0]).Expect(f.Data, p.Recipient); (err == nil) != (i == j || p.Kind == keys.RecipientPlugin) {
 				t.Errorf("%s, of %s: %v", f.Name, p.Kind, err)
 			}
 		}
 		for _, other := range []person{otherToken, otherSSH, otherHybrid} {
-			if err := layers[0].Expect(f.Data, other.Recipient); err == nil {
+			if err := Layer(layers[0]).Expect(f.Data, other.Recipient); err == nil {
 				t.Errorf("%s may be that of another %s", f.Name, other.Kind)
 			}
 		}
 		// Which X25519 key it is cannot be told.
-		if err := layers[0].Expect(f.Data, otherX.Recipient); (err == nil) != (allKinds[i] == X25519) {
+		if err := Layer(layers[0]).Expect(f.Data, otherX.Recipient); (err == nil) != (allKinds[i] == keys.RecipientX25519) {
 			t.Errorf("%s: %v", f.Name, err)
 		}
 	}
-	err = Layer{File: "a.key.age", What: KeySecret, Who: "a"}.Expect(files[2].Data, otherToken.Recipient)
+	err = Layer{File: "a.key.age", What: keys.BackupKey, Who: "a"}.Expect(files[2].Data, otherToken.Recipient)
 	if err == nil || !strings.Contains(err.Error(), "another age1tag1 recipient: it was renamed") {
 		t.Error(err)
 	}
@@ -313,9 +310,9 @@ func TestExpect(t *testing.T) {
 // Every single bit of a file is guarded: with any of them flipped it does not
 // open, or the two layers say the same secret (which no bit allows).
 func TestEveryBit(t *testing.T) {
-	people := []person{meet(t, "Bruno", X25519), meet(t, "Chen", X25519)}
+	people := []person{meet(t, "Bruno", keys.RecipientX25519), meet(t, "Chen", keys.RecipientX25519)}
 	_, text := freshKey(t, keys.Ed25519)
-	files, err := Seal(text, KeySecret, alice, recipients(people), 2)
+	files, err := Seal(text, keys.BackupKey, alice, recipients(people), 2)
 	if err != nil {
 		t.Fatal(err)
 	}

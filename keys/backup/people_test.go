@@ -36,7 +36,7 @@ type person struct {
 }
 
 // meet makes a person of a kind.
-func meet(t testing.TB, name string, kind Kind) person {
+func meet(t testing.TB, name string, kind keys.RecipientKind) person {
 	t.Helper()
 	var p person
 	var text string
@@ -47,19 +47,19 @@ func meet(t testing.TB, name string, kind Kind) person {
 		}
 	}
 	switch kind {
-	case X25519:
+	case keys.RecipientX25519:
 		id, err := age.GenerateX25519Identity()
 		must(err)
 		p.identity, p.text, text = id, id.String()+"\n", id.Recipient().String()
-	case Hybrid:
+	case keys.RecipientHybrid:
 		id, err := age.GenerateHybridIdentity()
 		must(err)
 		p.identity, p.text, text = id, id.String()+"\n", id.Recipient().String()
-	case Token:
+	case keys.RecipientToken:
 		private, err := ecdh.P256().GenerateKey(rand.Reader)
 		must(err)
 		public := keys.PublicKey{Algorithm: keys.P256, Hex: hex.EncodeToString(private.PublicKey().Bytes())}
-		text, err = TokenRecipient(public)
+		text, err = keys.TokenRecipient(public)
 		must(err)
 		p.touches = new(int)
 		p.identity, err = TokenIdentity(public, func(peer []byte) (*secret.Buffer, error) {
@@ -75,19 +75,19 @@ func meet(t testing.TB, name string, kind Kind) person {
 			return secret.Take(shared)
 		})
 		must(err)
-	case HybridToken:
+	case keys.RecipientHybridToken:
 		private, err := hpke.MLKEM768P256().GenerateKey()
 		must(err)
 		r, err := tag.NewHybridRecipient(private.PublicKey().Bytes())
 		must(err)
 		p.identity, text = hybridToken{private}, r.String()
-	case SSH:
+	case keys.RecipientSSH:
 		_, private, err := ed25519.GenerateKey(rand.Reader)
 		must(err)
 		p.identity, err = agessh.NewEd25519Identity(private)
 		must(err)
 		text = sshLine(private.Public().(ed25519.PublicKey)) + " " + name + "@example"
-	case Plugin:
+	case keys.RecipientPlugin:
 		installPlugin(t)
 		data := make([]byte, 16)
 		_, _ = rand.Read(data[:15])
@@ -96,19 +96,26 @@ func meet(t testing.TB, name string, kind Kind) person {
 		ids, err := Identities(buffer(t, p.text), nil)
 		must(err)
 		p.identity = ids[0]
-	case Passphrase:
+	case keys.RecipientPassphrase:
 		text, p.text = "passphrase", "correct horse battery "+name
 		id, err := PassphraseIdentity(buffer(t, p.text))
 		must(err)
 		p.identity = id
 	}
-	r, err := ParseRecipient(name, text)
-	must(err)
-	if kind == Passphrase {
-		must(r.SetPassphrase(buffer(t, p.text)))
+	p.Recipient = parse(t, name, text)
+	if kind == keys.RecipientPassphrase {
+		must(p.SetPassphrase(buffer(t, p.text)))
 	}
-	p.Recipient = r
 	return p
+}
+
+func parse(t testing.TB, name, text string) *Recipient {
+	t.Helper()
+	r, err := keys.ParseRecipient(name, text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &Recipient{Recipient: r}
 }
 
 func sshLine(public ed25519.PublicKey) string {
@@ -205,11 +212,11 @@ func recipients(people []person) []*Recipient {
 	return rs
 }
 
-var alice = &Recipient{Name: "Alice", Slug: "alice"}
+var alice = keys.Recipient{Name: "Alice", Slug: "alice"}
 
 // openFile opens all layers, asking identity for each.
 func openFile(f File, identity func(slug string) age.Identity) (*secret.Buffer, error) {
-	layers, err := Layers(f.Name)
+	layers, err := keys.Layers(f.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -217,9 +224,9 @@ func openFile(f File, identity func(slug string) age.Identity) (*secret.Buffer, 
 	for _, l := range layers {
 		id := identity(l.Who)
 		if l.Inner == 0 {
-			return l.Open(data, id)
+			return Layer(l).Open(data, id)
 		}
-		if data, err = l.Peel(data, id); err != nil {
+		if data, err = Layer(l).Peel(data, id); err != nil {
 			return nil, err
 		}
 	}
@@ -264,14 +271,4 @@ func freshKey(t testing.TB, algorithm keys.Algorithm) (keys.PublicKey, *secret.B
 	text := buffer(t, string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})))
 	t.Cleanup(text.Wipe)
 	return public, text
-}
-
-// pluginText is a plugin's recipient of data in hex.
-func pluginText(t testing.TB, name, data string) string {
-	t.Helper()
-	raw, err := hex.DecodeString(data)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return plugin.EncodeRecipient(name, raw)
 }

@@ -13,7 +13,7 @@ import (
 )
 
 func TestChallenge(t *testing.T) {
-	dana, other := meet(t, "Dana", X25519), meet(t, "Other", X25519)
+	dana, other := meet(t, "Dana", keys.RecipientX25519), meet(t, "Other", keys.RecipientX25519)
 	file, want, err := Challenge(dana.Recipient)
 	if err != nil {
 		t.Fatal(err)
@@ -40,9 +40,9 @@ func TestChallenge(t *testing.T) {
 
 // A backup is not opened as a test, nor a test as a backup.
 func TestChallengeIsNoBackup(t *testing.T) {
-	dana := meet(t, "Dana", X25519)
+	dana := meet(t, "Dana", keys.RecipientX25519)
 	_, text := freshKey(t, keys.Ed25519)
-	files, err := Seal(text, KeySecret, alice, []*Recipient{dana.Recipient}, 1)
+	files, err := Seal(text, keys.BackupKey, alice, []*Recipient{dana.Recipient}, 1)
 	if err != nil {
 		t.Fatal(err)
 	}

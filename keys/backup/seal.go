@@ -13,6 +13,7 @@ import (
 
 	"filippo.io/age"
 
+	"rootceremony/keys"
 	"rootceremony/keys/secret"
 )
 
@@ -30,19 +31,29 @@ const maxSecret = 512 - 16
 // scrypts limits how many passphrases are hashed at once: each takes 256 MiB.
 var scrypts = make(chan struct{}, 4)
 
-// Seal encrypts a secret for every quorum that Quorums finds, as many at once
-// as there are processors: nested, to the first recipient of the quorum, then
-// to the next, so that the last name's layer is the outermost. The result is
-// in the order of Quorums. The secret, of 1 to 496 bytes, stays the caller's.
-func Seal(plaintext *secret.Buffer, what What, holder *Recipient, recipients []*Recipient, k int) ([]File, error) {
-	if what != KeySecret && what != TokenSecret {
-		return nil, fmt.Errorf("a backup is of a %s or a %s, not of %q", KeySecret, TokenSecret, what)
+// Seal encrypts a secret, what is keys.BackupKey or keys.BackupToken, for every
+// quorum that keys.Quorums finds, as many at once as there are processors:
+// nested, to the first recipient of the quorum, then to the next, so that the
+// last name's layer is the outermost. The result is in the order of
+// keys.Quorums. The secret, of 1 to 496 bytes, stays the caller's.
+func Seal(plaintext *secret.Buffer, what string, holder keys.Recipient, recipients []*Recipient, k int) ([]File, error) {
+	if what != keys.BackupKey && what != keys.BackupToken {
+		return nil, fmt.Errorf("a backup is of a %s or a %s, not of %q", keys.BackupKey, keys.BackupToken, what)
 	}
 	if n := plaintext.Len(); n < 1 || n > maxSecret {
 		return nil, fmt.Errorf("a secret of %d bytes cannot be sealed: 1 to %d", n, maxSecret)
 	}
-	quorums, err := Quorums(holder, recipients, k)
+	var all []keys.Recipient
+	bySlug := map[string]*Recipient{}
+	for _, r := range recipients {
+		all = append(all, r.Recipient)
+		bySlug[r.Slug] = r
+	}
+	quorums, err := keys.Quorums(holder, all, k)
 	if err != nil {
+		return nil, err
+	}
+	if err := passphrasesDiffer(recipients); err != nil {
 		return nil, err
 	}
 	for _, r := range recipients {
@@ -58,8 +69,12 @@ func Seal(plaintext *secret.Buffer, what What, holder *Recipient, recipients []*
 	for range min(runtime.GOMAXPROCS(0), len(quorums)) {
 		workers.Go(func() {
 			for i := int(next.Add(1) - 1); i < len(quorums) && !failed.Load(); i = int(next.Add(1) - 1) {
-				files[i].Name = fileName(quorums[i], what)
-				if files[i].Data, failures[i] = nest(plaintext.Bytes(), quorums[i]); failures[i] != nil {
+				files[i].Name = keys.BackupName(quorums[i], what)
+				var quorum []*Recipient
+				for _, r := range quorums[i] {
+					quorum = append(quorum, bySlug[r.Slug])
+				}
+				if files[i].Data, failures[i] = nest(plaintext.Bytes(), quorum); failures[i] != nil {
 					failed.Store(true)
 				}
 			}
@@ -71,6 +86,20 @@ func Seal(plaintext *secret.Buffer, what What, holder *Recipient, recipients []*
 		return nil, fmt.Errorf("%s: %w", files[i].Name, failures[i])
 	}
 	return files, nil
+}
+
+// passphrasesDiffer refuses two recipients who have one passphrase, which
+// keys.Quorums doesn't know.
+func passphrasesDiffer(recipients []*Recipient) error {
+	sorted := slices.SortedFunc(slices.Values(recipients), func(a, b *Recipient) int { return cmp.Compare(a.Slug, b.Slug) })
+	for i, r := range sorted {
+		for _, other := range sorted[:i] {
+			if r.passphrase != nil && other.passphrase != nil && secret.Equal(r.passphrase, other.passphrase) {
+				return fmt.Errorf("recipients %q and %q are the same key: one person would count as two", other.Name, r.Name)
+			}
+		}
+	}
+	return nil
 }
 
 // nest encrypts to the first of a quorum, the result to the next, and so on.
@@ -88,7 +117,7 @@ func nest(plaintext []byte, quorum []*Recipient) ([]byte, error) {
 
 // sealTo encrypts to one recipient.
 func sealTo(r *Recipient, data []byte) ([]byte, error) {
-	if r.Kind == Passphrase {
+	if r.Kind == keys.RecipientPassphrase {
 		scrypts <- struct{}{}
 		defer func() { <-scrypts }()
 	}

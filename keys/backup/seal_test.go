@@ -24,12 +24,12 @@ func TestKinds(t *testing.T) {
 	var people []person
 	for i, kind := range allKinds {
 		name := fmt.Sprintf("P%d", i)
-		if kind == Passphrase {
+		if kind == keys.RecipientPassphrase {
 			name = "P10" // somewhere in the middle
 		}
 		people = append(people, meet(t, name, kind))
 	}
-	other := meet(t, "Other", Token)
+	other := meet(t, "Other", keys.RecipientToken)
 	for _, c := range []struct {
 		people []person
 		k      int
@@ -37,7 +37,7 @@ func TestKinds(t *testing.T) {
 		{people, 1}, {people, 7}, {people[:6], 3}, {append(people[:3:3], people[6]), 4},
 	} {
 		_, text := freshKey(t, keys.P256)
-		files, err := Seal(text, KeySecret, alice, recipients(c.people), c.k)
+		files, err := Seal(text, keys.BackupKey, alice, recipients(c.people), c.k)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -51,7 +51,7 @@ func TestKinds(t *testing.T) {
 			} else if !secret.Equal(got, text) {
 				t.Errorf("%s opens to something else", f.Name)
 			}
-			layers, err := Layers(f.Name)
+			layers, err := keys.Layers(f.Name)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -59,10 +59,10 @@ func TestKinds(t *testing.T) {
 				if p.Slug != layers[0].Who {
 					continue
 				}
-				if kind, err := layers[0].Kind(f.Data); err != nil || kind != allKinds[i] {
+				if kind, err := Layer(layers[0]).Kind(f.Data); err != nil || kind != allKinds[i] {
 					t.Errorf("%s: the outermost layer is %s (%v), not %s", f.Name, kind, err, allKinds[i])
 				}
-				if err := layers[0].Expect(f.Data, p.Recipient); err != nil {
+				if err := Layer(layers[0]).Expect(f.Data, p.Recipient); err != nil {
 					t.Error(err)
 				}
 			}
@@ -81,28 +81,38 @@ func TestKinds(t *testing.T) {
 
 func TestSealRefuses(t *testing.T) {
 	_, text := freshKey(t, keys.Ed25519)
-	bruno := meet(t, "Bruno", X25519)
-	locked, err := ParseRecipient("Safe", "passphrase")
-	if err != nil {
-		t.Fatal(err)
+	bruno := meet(t, "Bruno", keys.RecipientX25519)
+	locked := parse(t, "Safe", "passphrase")
+	given := func(name, text string) *Recipient {
+		r := parse(t, name, "passphrase")
+		if err := r.SetPassphrase(buffer(t, text)); err != nil {
+			t.Fatal(err)
+		}
+		return r
 	}
+	one := given("One", "correct horse battery")
 	for _, c := range []struct {
 		text *secret.Buffer
-		what What
+		what string
 		rs   []*Recipient
 		want string
 	}{
 		{text, "", recipients([]person{bruno}), "not of"},
 		{text, "seed", recipients([]person{bruno}), "not of"},
-		{nil, KeySecret, recipients([]person{bruno}), "0 bytes"},
-		{buffer(t, strings.Repeat("x", 497)), KeySecret, recipients([]person{bruno}), "497 bytes"},
-		{text, KeySecret, []*Recipient{bruno.Recipient, locked}, `"Safe"`},
-		{text, KeySecret, []*Recipient{bruno.Recipient, {Name: "Chen", Slug: "chen"}}, `"Chen" has no key`},
-		{text, KeySecret, nil, "who are 0"},
+		{nil, keys.BackupKey, recipients([]person{bruno}), "0 bytes"},
+		{buffer(t, strings.Repeat("x", 497)), keys.BackupKey, recipients([]person{bruno}), "497 bytes"},
+		{text, keys.BackupKey, []*Recipient{bruno.Recipient, locked}, `"Safe"`},
+		{text, keys.BackupKey, []*Recipient{bruno.Recipient, {Recipient: keys.Recipient{Name: "Chen", Slug: "chen"}}}, `"Chen" has no key`},
+		{text, keys.BackupKey, []*Recipient{given("Two", "correct horse battery"), one}, `recipients "One" and "Two" are the same key: one person would count as two`},
+		{text, keys.BackupKey, nil, "who are 0"},
 	} {
 		if files, err := Seal(c.text, c.what, alice, c.rs, 1); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%d files, %v: not %q", len(files), err, c.want)
 		}
+	}
+	// What looks alike and is not refused.
+	if _, err := Seal(text, keys.BackupKey, alice, []*Recipient{one, given("Two", "correct horse batterie")}, 2); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -110,7 +120,7 @@ func TestSealRefuses(t *testing.T) {
 // nothing was collected in between.
 func TestSealLeavesNoCopy(t *testing.T) {
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
-	people := []person{meet(t, "Bruno", X25519), meet(t, "Chen", Hybrid), meet(t, "Dana", Token), meet(t, "Emil", SSH), meet(t, "Fay", Plugin)}
+	people := []person{meet(t, "Bruno", keys.RecipientX25519), meet(t, "Chen", keys.RecipientHybrid), meet(t, "Dana", keys.RecipientToken), meet(t, "Emil", keys.RecipientSSH), meet(t, "Fay", keys.RecipientPlugin)}
 	for _, size := range []int{1, 2, 6} { // of 48 bytes each
 		seed, err := secret.New(48 * size)
 		if err != nil {
@@ -133,7 +143,7 @@ func TestSealLeavesNoCopy(t *testing.T) {
 		if n := copies(t, hidden); n != 1 {
 			t.Fatalf("the search finds %d copies of a secret that is there once", n)
 		}
-		files, err := Seal(text, KeySecret, alice, recipients(people), 3)
+		files, err := Seal(text, keys.BackupKey, alice, recipients(people), 3)
 		if err != nil || len(files) != 10 {
 			t.Fatalf("%d files, %v", len(files), err)
 		}
@@ -222,7 +232,7 @@ func BenchmarkSealFiveHolders(b *testing.B) {
 	for b.Loop() {
 		bytes = 0
 		for range 5 {
-			for _, what := range []What{KeySecret, TokenSecret} {
+			for _, what := range []string{keys.BackupKey, keys.BackupToken} {
 				files, err := Seal(text, what, alice, recipients(people), 3)
 				if err != nil {
 					b.Fatal(err)
@@ -239,7 +249,7 @@ func BenchmarkSealFiveHolders(b *testing.B) {
 func BenchmarkOpenFiveHolders(b *testing.B) {
 	_, text := freshKey(b, keys.Ed25519)
 	people := sevenTokens(b)
-	files, err := Seal(text, KeySecret, alice, recipients(people), 3)
+	files, err := Seal(text, keys.BackupKey, alice, recipients(people), 3)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -258,7 +268,7 @@ func BenchmarkOpenFiveHolders(b *testing.B) {
 
 func sevenTokens(b *testing.B) (people []person) {
 	for i := range 7 {
-		people = append(people, meet(b, fmt.Sprintf("P%d", i), Token))
+		people = append(people, meet(b, fmt.Sprintf("P%d", i), keys.RecipientToken))
 	}
 	return people
 }
@@ -268,11 +278,11 @@ func BenchmarkSealFiveHoldersPostQuantum(b *testing.B) {
 	_, text := freshKey(b, keys.Ed25519)
 	var people []person
 	for i := range 7 {
-		people = append(people, meet(b, fmt.Sprintf("P%d", i), Hybrid))
+		people = append(people, meet(b, fmt.Sprintf("P%d", i), keys.RecipientHybrid))
 	}
 	for b.Loop() {
 		for range 10 {
-			if _, err := Seal(text, KeySecret, alice, recipients(people), 3); err != nil {
+			if _, err := Seal(text, keys.BackupKey, alice, recipients(people), 3); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -281,7 +291,7 @@ func BenchmarkSealFiveHoldersPostQuantum(b *testing.B) {
 
 // One layer with a passphrase.
 func BenchmarkPassphrase(b *testing.B) {
-	r := meet(b, "Safe", Passphrase).Recipient
+	r := meet(b, "Safe", keys.RecipientPassphrase).Recipient
 	for b.Loop() {
 		if _, _, err := Challenge(r); err != nil {
 			b.Fatal(err)

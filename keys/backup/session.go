@@ -15,8 +15,8 @@ import (
 // by a SealOrder and an OpenOrder.
 func InSession() keys.Backups { return keys.Backups{Seal: sealOrdered, Open: openOrdered} }
 
-// Person is a recipient as orders name it: what ParseRecipient reads, and the
-// slug where another is better than the one it makes.
+// Person is a recipient as orders name it: what keys.ParseRecipient reads, and
+// the slug where another is better than the one it makes.
 type Person struct {
 	Name string `json:"name"`
 	Slug string `json:"slug"`
@@ -28,11 +28,12 @@ type Person struct {
 
 // Recipient reads the person.
 func (p Person) Recipient() (*Recipient, error) {
-	r, err := ParseRecipient(p.Name, p.Text)
-	if err == nil {
-		r.Slug = p.Slug
+	r, err := keys.ParseRecipient(p.Name, p.Text)
+	if err != nil {
+		return nil, err
 	}
-	return r, err
+	r.Slug = p.Slug
+	return &Recipient{Recipient: r}, nil
 }
 
 // SealOrder is keys.RootKeyOrder.Seal: for whom backups of a holder are
@@ -45,10 +46,10 @@ type SealOrder struct {
 
 // OpenOrder is keys.BackupOrder.Open: which layer is opened, and by what.
 type OpenOrder struct {
-	Layer Layer   `json:"layer"` // of a backup
-	Test  string  `json:"test"`  // instead: whose test file is opened (slug); its Answer is what comes out
-	Make  *Person `json:"make"`  // instead: a test file is made with the passphrase, and comes out as TestFile
-	By    By      `json:"by"`
+	Layer keys.Layer `json:"layer"` // of a backup
+	Test  string     `json:"test"`  // instead: whose test file is opened (slug); its Answer is what comes out
+	Make  *Person    `json:"make"`  // instead: a test file is made with the passphrase, and comes out as TestFile
+	By    By         `json:"by"`
 }
 
 // By is what opens a layer.
@@ -82,7 +83,7 @@ func sealOrdered(order json.RawMessage, passphrases []*secret.Buffer, what strin
 		if err != nil {
 			return nil, err
 		}
-		if r.Kind == Passphrase {
+		if r.Kind == keys.RecipientPassphrase {
 			if len(passphrases) == 0 {
 				return nil, fmt.Errorf("the passphrase of %s is missing", p.Name)
 			}
@@ -93,7 +94,7 @@ func sealOrdered(order json.RawMessage, passphrases []*secret.Buffer, what strin
 		}
 		recipients = append(recipients, r)
 	}
-	sealed, err := Seal(plaintext, What(what), holder, recipients, o.Quorum)
+	sealed, err := Seal(plaintext, what, holder.Recipient, recipients, o.Quorum)
 	if err != nil {
 		return nil, err
 	}
@@ -136,10 +137,10 @@ func openOrdered(order json.RawMessage, secrets []*secret.Buffer, token *keys.Ag
 		answer, err := Answer(o.Test, ciphertext, identities...)
 		return keys.Unsealed{Public: []byte(answer)}, err
 	case o.Layer.Inner > 0:
-		inner, err := o.Layer.Peel(ciphertext, identities...)
+		inner, err := Layer(o.Layer).Peel(ciphertext, identities...)
 		return keys.Unsealed{Public: inner}, err
 	}
-	text, err := o.Layer.Open(ciphertext, identities...)
+	text, err := Layer(o.Layer).Open(ciphertext, identities...)
 	return keys.Unsealed{Secret: text}, err
 }
 

@@ -72,13 +72,9 @@ func TestStockAge(t *testing.T) {
 		}
 		return file
 	}
-	mixed := []person{meet(t, "Bruno", X25519), meet(t, "Chen", Hybrid), {text: private}, meet(t, "Emil", Plugin), meet(t, "Fay", Passphrase)}
-	ssh, err := ParseRecipient("Dana", public)
-	if err != nil {
-		t.Fatal(err)
-	}
-	mixed[2].Recipient = ssh
-	plain := []person{meet(t, "Bruno", X25519), meet(t, "Chen", X25519), meet(t, "Dana", X25519), meet(t, "Emil", X25519)}
+	mixed := []person{meet(t, "Bruno", keys.RecipientX25519), meet(t, "Chen", keys.RecipientHybrid), {text: private}, meet(t, "Emil", keys.RecipientPlugin), meet(t, "Fay", keys.RecipientPassphrase)}
+	mixed[2].Recipient = parse(t, "Dana", public)
+	plain := []person{meet(t, "Bruno", keys.RecipientX25519), meet(t, "Chen", keys.RecipientX25519), meet(t, "Dana", keys.RecipientX25519), meet(t, "Emil", keys.RecipientX25519)}
 	for _, c := range []struct {
 		name, program string
 		people        []person
@@ -94,13 +90,13 @@ func TestStockAge(t *testing.T) {
 				t.Skipf("%s is not installed (hint: make packages)", c.program)
 			}
 			public, text := freshKey(t, c.algorithm)
-			files, err := Seal(text, KeySecret, alice, recipients(c.people), c.k)
+			files, err := Seal(text, keys.BackupKey, alice, recipients(c.people), c.k)
 			if err != nil {
 				t.Fatal(err)
 			}
 			for _, f := range files {
 				data := f.Data
-				layers, err := Layers(f.Name)
+				layers, err := keys.Layers(f.Name)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -109,7 +105,7 @@ func TestStockAge(t *testing.T) {
 						if p.Slug != l.Who {
 							continue
 						}
-						if p.Kind == Passphrase {
+						if p.Kind == keys.RecipientPassphrase {
 							data = peelWith(t, c.program, "", data, "AGE_PASSPHRASE="+p.text)
 						} else {
 							data = peelWith(t, c.program, identityFile(p.text), data)
@@ -126,7 +122,7 @@ func TestStockAge(t *testing.T) {
 
 // What the age command seals for a token, the token opens.
 func TestStockAgeSealsForToken(t *testing.T) {
-	dana := meet(t, "Dana", Token)
+	dana := meet(t, "Dana", keys.RecipientToken)
 	_, text := freshKey(t, keys.Ed25519)
 	cmd := exec.Command(filepath.Join(toolsDir(t), "age"), "-r", dana.Text)
 	cmd.Stdin = bytes.NewReader(text.Bytes())

@@ -1,4 +1,4 @@
-package backup
+package keys
 
 import (
 	"cmp"
@@ -7,8 +7,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-
-	"rootceremony/keys/secret"
 )
 
 // MaxSubsets is how many files one secret may need: every k of n recipients
@@ -38,13 +36,14 @@ func Subsets(n, k int) int {
 // Quorums is every subset of k of the recipients of one holder's backups, each
 // and all in order of slugs. The holder is given so that they can be found
 // among the recipients, by slug or by key, which is an error: a backup that
-// its own holder must help to open is none. Other errors: k out of range, a
+// its own holder must help to open is none. Whether two passphrases are the same
+// isn't known here. Other errors: k out of range, a
 // recipient without slug, two with one slug or one key, more than MaxSubsets
 // subsets, file names too long.
-func Quorums(holder *Recipient, recipients []*Recipient, k int) ([][]*Recipient, error) {
+func Quorums(holder Recipient, recipients []Recipient, k int) ([][]Recipient, error) {
 	n := len(recipients)
 	switch {
-	case holder == nil || holder.Slug == "":
+	case holder.Slug == "":
 		return nil, errors.New("whose backup it is must be known")
 	case k < 1:
 		return nil, fmt.Errorf("the backup of %s: a quorum of %d: at least 1 recipient must come", holder.Name, k)
@@ -52,7 +51,7 @@ func Quorums(holder *Recipient, recipients []*Recipient, k int) ([][]*Recipient,
 		return nil, fmt.Errorf("the backup of %s: a quorum of %d is more than the recipients, who are %d (hint: a lower quorum, or more recipients)", holder.Name, k, n)
 	}
 	sorted := slices.Clone(recipients)
-	slices.SortFunc(sorted, func(a, b *Recipient) int { return cmp.Compare(a.Slug, b.Slug) })
+	slices.SortFunc(sorted, func(a, b Recipient) int { return cmp.Compare(a.Slug, b.Slug) })
 	for i, r := range sorted {
 		if r.Slug == holder.Slug || r.sameKey(holder) {
 			return nil, fmt.Errorf("recipient %q is the holder %s, who cannot be a recipient of their own backup", r.Name, holder.Name)
@@ -74,58 +73,47 @@ func Quorums(holder *Recipient, recipients []*Recipient, k int) ([][]*Recipient,
 	}
 	quorums := choose(sorted, k)
 	for _, quorum := range quorums {
-		if name := fileName(quorum, TokenSecret); len(name) > maxName {
+		if name := BackupName(quorum, BackupToken); len(name) > maxName {
 			return nil, fmt.Errorf("the file name %s has %d characters: at most %d (hint: shorter names of recipients)", name, len(name), maxName)
 		}
 	}
 	return quorums, nil
 }
 
-// sameKey tells whether two recipients are opened by one identity. A
-// passphrase that both have counts as one.
-func (r *Recipient) sameKey(other *Recipient) bool {
-	if r.Kind == Passphrase && other.Kind == Passphrase {
-		return r.passphrase != nil && other.passphrase != nil && secret.Equal(r.passphrase, other.passphrase)
-	}
-	return r.key != "" && r.key == other.key
-}
-
 // choose is all subsets of k, in order.
-func choose(from []*Recipient, k int) [][]*Recipient {
+func choose(from []Recipient, k int) [][]Recipient {
 	if k == 0 {
-		return [][]*Recipient{nil}
+		return [][]Recipient{nil}
 	}
-	var all [][]*Recipient
+	var all [][]Recipient
 	for i := range from[:len(from)-k+1] {
 		for _, rest := range choose(from[i+1:], k-1) {
-			all = append(all, append([]*Recipient{from[i]}, rest...))
+			all = append(all, append([]Recipient{from[i]}, rest...))
 		}
 	}
 	return all
 }
 
-// What is the kind of secret in a backup, as file names say it.
-type What string
-
-// The kinds of secret.
+// The secrets that are backed up, as file names say it.
 const (
-	KeySecret   What = "key"   // the root key, PKCS #8 in PEM
-	TokenSecret What = "token" // serial, PUK and management key, three lines
+	BackupKey   = "key"   // the root key: PKCS #8 in PEM
+	BackupToken = "token" // serial, PUK and management key of a token: three lines of text
 )
 
-// fileName is the name of the file for a quorum: bruno+chen+dana.key.age.
-func fileName(quorum []*Recipient, what What) string {
+// BackupName is the name of the file for a quorum, in order of slugs, and for
+// BackupKey or BackupToken: bruno+chen+dana.key.age.
+func BackupName(quorum []Recipient, what string) string {
 	slugs := make([]string, len(quorum))
 	for i, r := range quorum {
 		slugs[i] = r.Slug
 	}
-	return strings.Join(slugs, "+") + "." + string(what) + ".age"
+	return strings.Join(slugs, "+") + "." + what + ".age"
 }
 
 // Layer is one layer of a backup file: whose it is, and how many are in it.
 type Layer struct {
 	File  string `json:"file"`  // the file's name, without its folder
-	What  What   `json:"what"`  // the secret that is in the last layer
+	What  string `json:"what"`  // BackupKey or BackupToken, which is in the last layer
 	Who   string `json:"who"`   // slug
 	Inner int    `json:"inner"` // layers within this one; 0: the secret itself
 }
@@ -133,8 +121,8 @@ type Layer struct {
 var nameForm = regexp.MustCompile(`^([a-z0-9+-]+)\.(key|token)\.age$`)
 
 // Layers reads the name of a backup file, without its folder: the layers, the
-// outermost first, which is the last name's. Names that Seal does not make are
-// errors.
+// outermost first, which is the last name's. Names that BackupName does not make
+// are errors.
 func Layers(file string) ([]Layer, error) {
 	refuse := func(why string) ([]Layer, error) {
 		return nil, fmt.Errorf("%.80q is not the name of a backup file: %s (hint: the names of those who open it, such as bruno+chen+dana.key.age)", file, why)
@@ -155,7 +143,7 @@ func Layers(file string) ([]Layer, error) {
 		if i > 0 && slugs[i-1] >= s {
 			return refuse("its names are not in order of the alphabet, each once")
 		}
-		layers[len(slugs)-1-i] = Layer{file, What(parts[2]), s, i}
+		layers[len(slugs)-1-i] = Layer{file, parts[2], s, i}
 	}
 	return layers, nil
 }
