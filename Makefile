@@ -8,14 +8,21 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 PACKAGES = gcc libc6-dev pkg-config libpcsclite-dev pcscd vsmartcard-vpcd \
 	opensc yubico-piv-tool ykcs11 yubikey-manager age openssl iproute2 util-linux
 
-.PHONY: build packages rehearse test check bench second-opinions pictures
+.PHONY: build packages rehearse test check race fuzz bench second-opinions pictures
+
+# Without pcsc-lite's headers the packages that need them are left out.
+CGO_ENABLED ?= $(shell pkg-config --exists libpcsclite 2>/dev/null && echo 1 || echo 0)
+export CGO_ENABLED
+
+# Where the second machine and the auditor's may run.
+SYSTEMS = linux darwin windows freebsd
 
 # The programs, in bin/. Without cgo they need no system package; rootceremony
 # then has no smart cards.
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/ ./cmd/...
-	@if pkg-config --exists libpcsclite 2>/dev/null; \
-	then CGO_ENABLED=1 $(GO) build -trimpath -o bin/ ./cmd/rootceremony; \
+	@if test $(CGO_ENABLED) = 1; \
+	then $(GO) build -trimpath -o bin/ ./cmd/rootceremony; \
 	else echo "rootceremony is built without smart cards (hint: make packages)"; fi
 
 # Debian's packages for smart cards, where one is missing.
@@ -27,16 +34,33 @@ packages:
 rehearse: build
 	bin/rootceremony rehearse || test $$? = 3 # left early: to be gone on with
 
-# Everything. What is missing is installed first.
-test: packages check second-opinions
-	$(GO) test -timeout 30m ./...
+# Everything. What is missing is installed first, so the tests are run by
+# another make, which sees it.
+test: packages second-opinions
+	$(MAKE) check
+	CGO_ENABLED=1 $(GO) test -timeout 30m ./...
 
-# Form, vet, staticcheck, and who may import what.
-check: packages
+# Form, vet, staticcheck, who may import what, and rootverify for every system.
+# It needs neither root nor Debian.
+check:
 	@unformatted=$$(gofmt -l cmd ceremony keys ui); test -z "$$unformatted" || { echo "gofmt: $$unformatted"; exit 1; }
 	$(GO) vet ./...
 	$(GO) run $(STATICCHECK) ./...
 	$(GO) test -run TestImports ./cmd/rootceremony
+	@for os in $(SYSTEMS); do for arch in amd64 arm64; do \
+	CGO_ENABLED=0 GOOS=$$os GOARCH=$$arch $(GO) build -o /dev/null ./cmd/rootverify || exit 1; \
+	done; done
+
+# The engine under the race detector, and nothing that counts the time.
+race: packages
+	CGO_ENABLED=1 $(GO) test -race -timeout 60m ./ceremony/... ./keys/... ./ui/...
+
+# A minute for each fuzz target.
+fuzz:
+	@for p in $$($(GO) list ./...); do \
+	for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz'); do \
+	echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime 1m $$p || exit 1; \
+	done; done
 
 # tuf-js, which the tests ask for its opinion, in the user's cache folder.
 second-opinions:

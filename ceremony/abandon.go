@@ -15,7 +15,7 @@ import (
 func (d *Desk) abandon(ctx context.Context, a Attendant) error {
 	s := d.state
 	title := fmt.Sprintf("Abandon the draft of root v%d", s.Draft.Version)
-	why, err := a.Ask(ctx, Prompt{ID: "abandon.why", Message: Message{Title: title, Facts: append(s.CountFacts(), d.digestFacts()...),
+	why, err := a.Ask(ctx, Prompt{ID: "abandon.why", Message: Message{Title: title, Facts: append(CountFacts(s), d.digestFacts()...),
 		Text: []string{"An abandoned draft is not published, and its signatures are not given out, unless it is taken up again, which is possible only while no other draft has a signature. Who has signed it signs no other draft of this version."}},
 		Question: "Why must it not become a root?"}, notEmpty)
 	if err != nil {

@@ -15,13 +15,13 @@ import (
 const AnswersFile = "rehearsal/answers.txt"
 
 // Finished looks at a rehearsal that is to be followed on. Only one that has
-// published on tokens of that kind (keys.Backend) can be.
-func Finished(dir, tokens string) (*Desk, error) {
-	d, err := LookAt(dir)
+// published on tokens of that kind (session.Backend) can be.
+func Finished(dir, tokens string) (*Ceremony, error) {
+	c, err := ReadCeremony(dir)
 	if err != nil {
 		return nil, fmt.Errorf("nothing can follow on it: %w", err)
 	}
-	switch s := d.state; {
+	switch s := c.State; {
 	case s.Begun == nil:
 		return nil, fmt.Errorf("%s: no ceremony has begun in it (hint: %s holds one)", dir, Command("rehearse", dir))
 	case !s.Begun.Rehearsal:
@@ -33,19 +33,19 @@ func Finished(dir, tokens string) (*Desk, error) {
 	case s.Begun.Tokens != tokens:
 		return nil, fmt.Errorf("%s was held on tokens of the kind %q, and its keys are on those (hint: --tokens %s)", dir, s.Begun.Tokens, s.Begun.Tokens)
 	}
-	return d, nil
+	return c, nil
 }
 
 // ReadPlanAfter reads a plan as ReadPlan does, but for the trusted chain: that
 // is the one this ceremony has published, whatever the plan's trusted says.
-func (d *Desk) ReadPlanAfter(file string) (*Plan, error) {
-	dir, err := filepath.Abs(d.path(PublishDir))
+func ReadPlanAfter(c *Ceremony, file string) (*Plan, error) {
+	dir, err := filepath.Abs(filepath.Join(c.Dir, PublishDir))
 	if err != nil {
 		return nil, err
 	}
 	p, err := readPlan(file, dir)
 	if err == nil && p.Chain == nil {
-		err = fmt.Errorf("%s is followed by a rotation or a revocation, and %s is of the kind %q", d.dir, file, p.Kind)
+		err = fmt.Errorf("%s is followed by a rotation or a revocation, and %s is of the kind %q", c.Dir, file, p.Kind)
 	}
 	return p, err
 }
@@ -54,35 +54,36 @@ func (d *Desk) ReadPlanAfter(file string) (*Plan, error) {
 // last holder leaves, and another comes, who then stands first, so that one
 // rotation after the other replaces all of them. stickers are of tokens that
 // the newcomer's cannot have.
-func (d *Desk) PlanAfter(stickers []string) (*Plan, error) {
-	dir, err := filepath.Abs(d.dir)
+func PlanAfter(c *Ceremony, stickers []string) (*Plan, error) {
+	dir, err := filepath.Abs(c.Dir)
 	if err != nil {
 		return nil, err
 	}
 	read := func(policy TokenPolicy) (*Plan, error) {
-		p, err := decodePlan(d.textAfter(dir, stickers, policy), PlanFile)
+		p, err := decodePlan(textAfter(c, dir, stickers, policy), PlanFile)
 		if err != nil {
 			return nil, err
 		}
 		p.Trusted = filepath.Join(dir, PublishDir)
 		p.readTrusted()
+		p.judge()
 		return p, p.err()
 	}
-	policy := d.state.Plan.Token
+	policy := c.State.Plan.Token
 	p, err := read(policy)
 	if err != nil || policy.Algorithm != keys.Ed25519 {
 		return p, err
 	}
 	// Who comes needs another kind of token where the root is too large for one.
-	if r, err := p.resolve(d.lookedAt); err != nil || !r.Budget().Refused {
+	if r, err := p.resolve(c.Time); err != nil || !r.Budget().Refused {
 		return p, err
 	}
 	return read(TokenPolicy{keys.P256, policy.Touch, firmware[keys.P256].String()})
 }
 
 // textAfter is the text of PlanAfter. dir is the whole path of this ceremony.
-func (d *Desk) textAfter(dir string, stickers []string, policy TokenPolicy) []byte {
-	s, r := d.state, d.state.Plan
+func textAfter(c *Ceremony, dir string, stickers []string, policy TokenPolicy) []byte {
+	s, r := c.State, c.State.Plan
 	var b strings.Builder
 	value := func(name, text string) {
 		if text != "" {
@@ -121,7 +122,7 @@ func (d *Desk) textAfter(dir string, stickers []string, policy TokenPolicy) []by
 			}
 		}
 	}
-	came := r.newcomer(stickers)
+	came := Newcomer(r, stickers)
 	b.WriteString("\n[[holder]]\n")
 	value("name", came.Name)
 	value("id", came.ID)
@@ -161,8 +162,8 @@ func tomlText(s string) string {
 var newcomers = []string{"Farah Aziz", "Goran Ilic", "Hana Sato", "Ivo Petrov", "Jaya Rao", "Kofi Mensah", "Lena Vogel", "Mateo Rojas", "Nadia Haddad", "Omar Diallo",
 	"Priya Nair", "Quinn Doyle", "Rosa Lima", "Sven Dahl", "Tala Reyes", "Uma Joshi", "Viktor Hale", "Wen Zhou", "Ximena Paz", "Yusuf Kaya", "Zoe Brandt"}
 
-// newcomer is a holder whose name, id and sticker nobody has.
-func (r *Resolved) newcomer(stickers []string) Holder {
+// Newcomer is a holder whose name, id and sticker nobody has.
+func Newcomer(r *Resolved, stickers []string) Holder {
 	taken := map[string]bool{}
 	for _, sticker := range stickers {
 		taken["token "+fold(sticker)] = true
@@ -196,7 +197,7 @@ func (r *Resolved) newcomer(stickers []string) Holder {
 
 // SignersAfter are the ids of the holders here in the plan of a rehearsal that
 // follows on this one, by their ids here: also of those whose keys it drops.
-func (d *Desk) SignersAfter(p *Plan) map[string]string {
+func SignersAfter(c *Ceremony, p *Plan) map[string]string {
 	there := map[string]string{} // by key id
 	for _, h := range p.Holders {
 		if h.Custody == Existing {
@@ -207,8 +208,8 @@ func (d *Desk) SignersAfter(p *Plan) map[string]string {
 		there[drop.KeyID] = drop.ID
 	}
 	ids := map[string]string{}
-	for _, h := range d.state.Plan.Holders {
-		if id := there[d.state.Holders[h.ID].keyID()]; id != "" {
+	for _, h := range c.State.Plan.Holders {
+		if id := there[c.State.Holders[h.ID].keyID()]; id != "" {
 			ids[h.ID] = id
 		}
 	}
@@ -219,9 +220,9 @@ func (d *Desk) SignersAfter(p *Plan) map[string]string {
 // keep the PINs that scripted holders have chosen here, also where their
 // holders have other ids there. laid are the answers that this rehearsal has
 // from before.
-func (d *Desk) AnswersAfter(p *Plan, laid map[string]string) map[string]string {
+func AnswersAfter(c *Ceremony, p *Plan, laid map[string]string) map[string]string {
 	answers := map[string]string{}
-	for was, is := range d.SignersAfter(p) {
+	for was, is := range SignersAfter(c, p) {
 		pin, isLaid := laid["holder.pin "+was]
 		if !isLaid {
 			pin = rehearsalPIN(was)

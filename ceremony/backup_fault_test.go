@@ -12,6 +12,7 @@ import (
 	"rootceremony/ceremony"
 	"rootceremony/keys"
 	"rootceremony/keys/secret"
+	"rootceremony/keys/session"
 	"rootceremony/keys/virtual"
 )
 
@@ -20,7 +21,7 @@ import (
 const dieAt = "CEREMONY_TEST_DIE"
 
 // openMortal is virtual.Open, but for tokens whose process ends.
-func openMortal(b keys.Backend) (keys.Opener, error) {
+func openMortal(b session.Backend) (session.Opener, error) {
 	opener, err := virtual.Open(b)
 	if at := os.Getenv(dieAt); err == nil && at != "" {
 		return mortals{opener, at}, nil
@@ -29,11 +30,11 @@ func openMortal(b keys.Backend) (keys.Opener, error) {
 }
 
 type mortals struct {
-	keys.Opener
+	session.Opener
 	at string
 }
 
-func (m mortals) Open(serial uint32) (keys.Token, error) {
+func (m mortals) Open(serial uint32) (session.Token, error) {
 	token, err := m.Opener.Open(serial)
 	if err != nil {
 		return nil, err
@@ -82,7 +83,7 @@ func (m *mortal) Import(management *secret.Buffer, s keys.Slot, algorithm keys.A
 // key or root key is on it that the log does not say is backed up.
 func (s *stage) checkSealed(where string) tokenSecrets {
 	s.t.Helper()
-	puks, managements, roots := []string{keys.DefaultPUK}, []string{keys.DefaultManagement}, []keys.PublicKey{}
+	puks, managements, roots := []string{session.DefaultPUK}, []string{session.DefaultManagement}, []keys.PublicKey{}
 	for _, b := range s.backups() {
 		for _, f := range b.Files {
 			text := s.openFile(f.Name)
@@ -123,7 +124,7 @@ func TestPowerFailsBeforeEveryEventWithBackups(t *testing.T) {
 		}
 		there := s.checkSealed(fmt.Sprint("after event ", n))
 		// The token stays as it was until both of its backups are stored.
-		if stored := s.backups(); len(stored)%2 == 1 && (there.puk != keys.DefaultPUK || there.root != nil) {
+		if stored := s.backups(); len(stored)%2 == 1 && (there.puk != session.DefaultPUK || there.root != nil) {
 			t.Errorf("after event %d: the token was changed before its key was sealed", n)
 		}
 		if err := runAll(desk, &ceremony.Script{}); err != nil {
@@ -131,7 +132,7 @@ func TestPowerFailsBeforeEveryEventWithBackups(t *testing.T) {
 		}
 		desk.Close()
 		checkSigned(t, s.dir, 1)
-		if there := s.checkSealed("at the end"); there.root == nil || there.puk == keys.DefaultPUK {
+		if there := s.checkSealed("at the end"); there.root == nil || there.puk == session.DefaultPUK {
 			t.Errorf("at the end: %+v", there)
 		}
 		if ended {

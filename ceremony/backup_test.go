@@ -28,6 +28,7 @@ import (
 	"rootceremony/keys"
 	"rootceremony/keys/backup"
 	"rootceremony/keys/secret"
+	"rootceremony/keys/session"
 )
 
 // safesPlan is a plan with backups for that many safes of the kind X25519, and
@@ -172,7 +173,7 @@ func (s *stage) tokenIdentity(sticker, pin string) age.Identity {
 	identity, err := backup.TokenIdentity(s.tokenSecrets(sticker).age, func(peer []byte) (*secret.Buffer, error) {
 		token := s.openToken(sticker)
 		defer token.Close()
-		return token.ECDH(keys.SlotAge, newSecret(s.t, pin), peer, func() { token.(keys.Touchable).Touched() })
+		return token.ECDH(keys.SlotAge, newSecret(s.t, pin), peer, func() { token.(session.Touchable).Touched() })
 	})
 	if err != nil {
 		s.t.Fatal(err)

@@ -26,7 +26,7 @@ func (d *Desk) carryTask() Task {
 		t.block("waits for SHA256SUMS")
 		return t
 	}
-	t.Reason = s.carriedText()
+	t.Reason = carriedText(s)
 	t.Optional, t.Aside = s.NotCarried, s.NotCarried // who has ended without may still make more
 	return t
 }
@@ -55,7 +55,7 @@ func (s *State) carriedTo(public bool) map[string]string {
 }
 
 // carriedText says on how many media it is.
-func (s *State) carriedText() string {
+func carriedText(s *State) string {
 	text := fmt.Sprintf("all on %d of %d media, %s on %d of %d", len(s.carriedTo(false)), mediaNeeded, PublishDir, len(s.carriedTo(true)), publicNeeded)
 	if s.NotCarried && !s.carriedAll() {
 		text += ", as an exception"
@@ -86,7 +86,7 @@ func (d *Desk) carry(ctx context.Context, a Attendant) error {
 			return err
 		}
 	}
-	return a.Tell(ctx, Message{Title: "Every medium has its label and its place", Lines: d.state.Labels()})
+	return a.Tell(ctx, Message{Title: "Every medium has its label and its place", Lines: Labels(d.state)})
 }
 
 // closedCargo is what goes to the next medium: first the whole ceremony, to each
@@ -155,7 +155,7 @@ func (d *Desk) carryTo(ctx context.Context, a Attendant, c cargo, where string) 
 	if err := d.record(TypeCarried, "room", CarryDone{intention, id, digestOf(directory[i].text)}); err != nil {
 		return err
 	}
-	label, place := d.state.label(len(d.state.Carried) - 1)
+	label, place := label(d.state, len(d.state.Carried)-1)
 	return a.Tell(ctx, Message{Title: "It was read back, and is whole", Facts: []Fact{{"Label", label}, {"Folder", folder}, {"Goes to", place}},
 		Text: []string{"Write the label on the medium now, before it is taken for another."}})
 }
@@ -236,7 +236,7 @@ func (d *Desk) notCarried() ([]string, error) {
 
 // withoutCarrying ends the ceremony with fewer media, as an exception.
 func (d *Desk) withoutCarrying(ctx context.Context, a Attendant) error {
-	have := d.state.carriedText()
+	have := carriedText(d.state)
 	why, err := a.Ask(ctx, Prompt{ID: "carry.why", Message: Message{Title: "End with fewer media", Facts: []Fact{{"Carried", have}},
 		Text: []string{"If this disk is lost before there are more, so is what is on no medium. The task can be taken again, to make more."}},
 		Question: "Why is it safe to end here?"}, notEmpty)
@@ -249,24 +249,24 @@ func (d *Desk) withoutCarrying(ctx context.Context, a Attendant) error {
 	if err := d.record(TypeNotCarried, "room", NotCarried{}); err != nil {
 		return err
 	}
-	return a.Tell(ctx, Message{Title: "The ceremony ends with fewer media", Lines: d.state.Labels()})
+	return a.Tell(ctx, Message{Title: "The ceremony ends with fewer media", Lines: Labels(d.state)})
 }
 
 // label is what is written on a medium that was carried to, and where it goes.
-func (s *State) label(n int) (label, place string) {
+func label(s *State, n int) (label, place string) {
 	c := s.Carried[n]
 	if c.Public {
-		return "PUBLISH: " + s.labelled(c.MediumID), "those who put the root where clients look"
+		return "PUBLISH: " + labelled(s, c.MediumID), "those who put the root where clients look"
 	}
 	if slices.ContainsFunc(s.Carried[:n], func(before CarryIntended) bool { return !before.Public }) {
-		return "KEEP OFFLINE: " + s.labelled(c.MediumID), "another safe, at another site"
+		return "KEEP OFFLINE: " + labelled(s, c.MediumID), "another safe, at another site"
 	}
-	return "KEEP OFFLINE: " + s.labelled(c.MediumID), "a safe"
+	return "KEEP OFFLINE: " + labelled(s, c.MediumID), "a safe"
 }
 
 // labelled is what all labels say: people tell media apart by the first digits of
 // their ids.
-func (s *State) labelled(id string) string {
+func labelled(s *State, id string) string {
 	name := fmt.Sprintf("%s, root v%d, medium %.8s", s.Plan.Name, s.Plan.Version, id)
 	if s.Begun.Rehearsal {
 		return "REHEARSAL, " + name
@@ -277,21 +277,21 @@ func (s *State) labelled(id string) string {
 // Labels says what stands on the media of a closed ceremony, and where they go:
 // those that were carried to, those that have the backups alone, and those of
 // which nobody knows what they have.
-func (s *State) Labels() []string {
+func Labels(s *State) []string {
 	var lines []string
 	known := map[string]bool{}
 	for n, c := range s.Carried {
-		label, place := s.label(n)
+		label, place := label(s, n)
 		lines, known[c.MediumID] = append(lines, label+": to "+place), true
 	}
 	for _, id := range s.mediaInOrder() {
 		if !known[id] {
-			lines, known[id] = append(lines, "KEEP OFFLINE: backups, "+s.labelled(id)+": to a safe (it has nothing after the copying of the backups)"), true
+			lines, known[id] = append(lines, "KEEP OFFLINE: backups, "+labelled(s, id)+": to a safe (it has nothing after the copying of the backups)"), true
 		}
 	}
 	for _, seq := range slices.Sorted(maps.Keys(s.carrying)) {
 		if c := s.carrying[seq]; !known[c.MediumID] {
-			lines, known[c.MediumID] = append(lines, "NOT READ BACK: "+s.labelled(c.MediumID)+", was in "+c.Medium+": keep it offline, or destroy it"), true
+			lines, known[c.MediumID] = append(lines, "NOT READ BACK: "+labelled(s, c.MediumID)+", was in "+c.Medium+": keep it offline, or destroy it"), true
 		}
 	}
 	return lines

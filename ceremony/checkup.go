@@ -11,6 +11,7 @@ import (
 	"rootceremony/ceremony/transcript"
 	"rootceremony/keys"
 	"rootceremony/keys/secret"
+	"rootceremony/keys/session"
 )
 
 // OnlyCheckup makes the desk one that looks, long before it is needed, whether
@@ -98,7 +99,7 @@ func (d *Desk) checkupToken(ctx context.Context, a Attendant, c checked) error {
 		return err
 	}
 	pukBlocked := there[0].PUKTries == 0 && !h.nobodyHasPUK()
-	err = d.withPIN(ctx, a, h, there[0].PINTries, func(s *keys.Session, pin *secret.Buffer) error {
+	err = d.withPIN(ctx, a, h, there[0].PINTries, func(s *session.Session, pin *secret.Buffer) error {
 		want, answer, err := d.tokenOpensTest(ctx, a, s, h, pin)
 		if err != nil {
 			return err

@@ -80,7 +80,7 @@ func (d *Desk) collectParsed(f *tuf.File, source string) (*CollectedRoot, error)
 		}
 		return taken, nil
 	}
-	taken.Counts = s.countsText()
+	taken.Counts = countsText(s)
 	return taken, nil
 }
 
@@ -209,7 +209,7 @@ func (d *Desk) collectSignature(root *tuf.Root, ab *Abandoned, digest string, si
 	case twice != nil:
 		one.Wrong, one.Text = true, twice.Error()+"; it was kept, and does not count"
 	default:
-		one.Taken, one.Text = true, "taken; it counts for "+s.countsFor(h)
+		one.Taken, one.Text = true, "taken; it counts for "+countsFor(s, h)
 	}
 	if one.Alarm != "" {
 		one.Text = one.Alarm + "; " + one.Text

@@ -18,6 +18,7 @@ import (
 	"rootceremony/keys"
 	"rootceremony/keys/plainfile"
 	"rootceremony/keys/secret"
+	"rootceremony/keys/session"
 )
 
 // Countersigning is what a holder does who is elsewhere: on a laptop of their
@@ -341,7 +342,7 @@ func (c *Countersigning) sign(ctx context.Context, a Attendant) error {
 	}
 	blocked, err := c.set.Tokens.withPIN(ctx, a, k.token.Serial, k.token.PINTries, Prompt{ID: "sign.pin", Message: Message{Title: "Type your PIN",
 		Facts: []Fact{{"Serial", serialText(k.token.Serial)}}, Text: []string{"The PIN is yours alone: let nobody see it."}}, Question: "The PIN of your token:"},
-		func(s *keys.Session, pin *secret.Buffer) error { return c.signOn(ctx, a, s, k, pin, act, file) })
+		func(s *session.Session, pin *secret.Buffer) error { return c.signOn(ctx, a, s, k, pin, act, file) })
 	switch {
 	case blocked:
 		return fmt.Errorf("token %s: %w", serialText(k.token.Serial), &keys.PINError{})
@@ -355,7 +356,7 @@ func (c *Countersigning) sign(ctx context.Context, a Attendant) error {
 
 // signOn remembers what is about to be signed, has the token sign it, verifies
 // the signature and writes it.
-func (c *Countersigning) signOn(ctx context.Context, a Attendant, s *keys.Session, k signer, pin *secret.Buffer, act remembered, file string) error {
+func (c *Countersigning) signOn(ctx context.Context, a Attendant, s *session.Session, k signer, pin *secret.Buffer, act remembered, file string) error {
 	if err := remember(c.set.Memory, act); err != nil {
 		return err
 	}

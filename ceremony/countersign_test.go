@@ -26,6 +26,7 @@ import (
 	"rootceremony/ceremony/tuf"
 	"rootceremony/keys"
 	"rootceremony/keys/secret"
+	"rootceremony/keys/session"
 	"rootceremony/keys/virtual"
 )
 
@@ -115,7 +116,7 @@ func (d *desktop) fill(sticker string, slot keys.Slot, name string) {
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	opener, err := virtual.Open(keys.Backend{Kind: virtual.Kind, Dir: filepath.Join(d.dir, "tokens"), Plugged: []uint32{serial}})
+	opener, err := virtual.Open(session.Backend{Kind: virtual.Kind, Dir: filepath.Join(d.dir, "tokens"), Plugged: []uint32{serial}})
 	if err != nil {
 		d.t.Fatal(err)
 	}
@@ -133,7 +134,7 @@ func (d *desktop) fill(sticker string, slot keys.Slot, name string) {
 			d.t.Fatal(err)
 		}
 	}
-	err = token.Import(d.secret(keys.DefaultManagement), slot, h.Public.Algorithm, d.secret(string(seed)), keys.Policy{PIN: keys.PINAlways, Touch: keys.TouchAlways})
+	err = token.Import(d.secret(session.DefaultManagement), slot, h.Public.Algorithm, d.secret(string(seed)), keys.Policy{PIN: keys.PINAlways, Touch: keys.TouchAlways})
 	if err != nil {
 		d.t.Fatal(err)
 	}
@@ -147,8 +148,8 @@ func (d *desktop) secret(text string) *secret.Buffer {
 	return taken
 }
 
-func (d *desktop) start(ctx context.Context) (*keys.Session, error) {
-	backend := keys.Backend{Kind: virtual.Kind, Dir: filepath.Join(d.dir, "tokens")}
+func (d *desktop) start(ctx context.Context) (*session.Session, error) {
+	backend := session.Backend{Kind: virtual.Kind, Dir: filepath.Join(d.dir, "tokens")}
 	for _, sticker := range d.plugged {
 		serial, err := d.drawer.Serial(sticker)
 		if err != nil {
@@ -156,7 +157,7 @@ func (d *desktop) start(ctx context.Context) (*keys.Session, error) {
 		}
 		backend.Plugged = append(backend.Plugged, serial)
 	}
-	program := keys.Program{Args: []string{"token-session"}}
+	program := session.Program{Args: []string{"token-session"}}
 	if d.die != "" {
 		program.Env = []string{dieAt + "=" + d.die}
 	}
@@ -243,7 +244,7 @@ type countersigner struct {
 
 func (d *desktop) person(sticker string, answers ...string) *countersigner {
 	p := &countersigner{}
-	p.Answers = map[string]string{"sign.token": sticker, "sign.pin": keys.DefaultPIN}
+	p.Answers = map[string]string{"sign.token": sticker, "sign.pin": session.DefaultPIN}
 	for i := 0; i < len(answers); i += 2 {
 		p.Answers[answers[i]] = answers[i+1]
 	}
@@ -682,7 +683,7 @@ type wrongPIN struct {
 }
 
 func (w *wrongPIN) AskSecret(ctx context.Context, p ceremony.Prompt, check func(*secret.Buffer) error) (*secret.Buffer, error) {
-	w.Answers["sign.pin"] = keys.DefaultPIN
+	w.Answers["sign.pin"] = session.DefaultPIN
 	if !w.typed {
 		w.Answers["sign.pin"] = "000000"
 	}

@@ -19,13 +19,14 @@ import (
 	"rootceremony/ceremony/transcript"
 	"rootceremony/keys"
 	"rootceremony/keys/backup"
+	"rootceremony/keys/session"
 	"rootceremony/keys/virtual"
 )
 
 // The test program is also the child process of token sessions.
 func TestMain(m *testing.M) {
 	if len(os.Args) == 2 && os.Args[1] == "token-session" {
-		if err := keys.Serve(os.Stdin, os.Stdout, openMortal, backup.InSession()); err != nil {
+		if err := session.Serve(os.Stdin, os.Stdout, openMortal, backup.InSession()); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -137,8 +138,8 @@ func (s *stage) opened() (*stage, *ceremony.Desk) {
 	return s, desk
 }
 
-func (s *stage) start(ctx context.Context) (*keys.Session, error) {
-	backend := keys.Backend{Kind: virtual.Kind, Dir: s.tokens()}
+func (s *stage) start(ctx context.Context) (*session.Session, error) {
+	backend := session.Backend{Kind: virtual.Kind, Dir: s.tokens()}
 	for _, sticker := range s.plugged {
 		serial, err := s.drawer.Serial(sticker)
 		if err != nil {
@@ -146,7 +147,7 @@ func (s *stage) start(ctx context.Context) (*keys.Session, error) {
 		}
 		backend.Plugged = append(backend.Plugged, serial)
 	}
-	program := keys.Program{Args: []string{"token-session"}, Env: s.env}
+	program := session.Program{Args: []string{"token-session"}, Env: s.env}
 	if s.die != "" {
 		program.Env = append([]string{dieAt + "=" + s.die}, s.env...)
 	}
@@ -404,11 +405,11 @@ func TestTokenThatIsPreparedAlready(t *testing.T) {
 		}
 	}
 	// One whose keys nobody vouches for would be wiped.
-	session := s.session(t, "B-02")
-	if _, err := session.Prepare(newSecret(t, "445566")); err != nil {
+	child := s.session(t, "B-02")
+	if _, err := child.Prepare(newSecret(t, "445566")); err != nil {
 		t.Fatal(err)
 	}
-	session.Close()
+	child.Close()
 	other, err := virtual.OpenDrawer(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
@@ -433,40 +434,40 @@ func TestTokenThatIsPreparedAlready(t *testing.T) {
 func (s *stage) useElsewhere(t testing.TB, sticker string) keys.Info {
 	t.Helper()
 	pin := newSecret(t, "445566")
-	session := s.session(t, sticker)
-	defer session.Close()
-	if _, err := session.Prepare(pin); err != nil {
+	child := s.session(t, sticker)
+	defer child.Close()
+	if _, err := child.Prepare(pin); err != nil {
 		t.Fatal(err)
 	}
-	info, err := session.Info()
+	info, err := child.Info()
 	if err != nil {
 		t.Fatal(err)
 	}
 	return info
 }
 
-func (s *stage) session(t testing.TB, sticker string) *keys.Session {
+func (s *stage) session(t testing.TB, sticker string) *session.Session {
 	t.Helper()
 	s.plugged = []string{sticker}
 	serial, err := s.drawer.Serial(sticker)
 	if err != nil {
 		t.Fatal(err)
 	}
-	session, err := s.start(t.Context())
+	child, err := s.start(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := session.Select(serial); err != nil {
+	if err := child.Select(serial); err != nil {
 		t.Fatal(err)
 	}
-	return session
+	return child
 }
 
 func (s *stage) look(t testing.TB) keys.Info {
 	t.Helper()
-	session := s.session(t, s.plugged[0])
-	defer session.Close()
-	info, err := session.Info()
+	child := s.session(t, s.plugged[0])
+	defer child.Close()
+	info, err := child.Info()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -283,7 +283,7 @@ func TestCheckPlanWarns(t *testing.T) {
 // backedUp gives a plan backups. custody has a letter for each holder: b for
 // backed-up, o for on-token, e for existing. The recipients beside the holders are texts as of
 // held.
-func (r *Resolved) backedUp(custody string, quorum int, holders bool, outside ...string) *Resolved {
+func backedUp(r *Resolved, custody string, quorum int, holders bool, outside ...string) *Resolved {
 	for i, letter := range custody {
 		switch letter {
 		case 'b':
@@ -307,38 +307,38 @@ func TestCustodyWithBackups(t *testing.T) {
 		plan *Resolved
 		want string
 	}{
-		{"the example", held(3, five...).backedUp("bbbbb", 3, true, "Safe@Bern"), `any 3 of A, B, C, D or E could sign, with their tokens and PINs
+		{"the example", backedUp(held(3, five...), "bbbbb", 3, true, "Safe@Bern"), `any 3 of A, B, C, D or E could sign, with their tokens and PINs
 any 3 of A, B, C, D, E or Safe could open the backups of enough keys, and sign
 losing the tokens and identities of any 4 of A, B, C, D, E or Safe locks the project out: no quorum is left to open the backups
 no site alone could sign, or lock the project out`},
-		{"a safe among holders", held(3, five...).backedUp("bbbbb", 3, true, "Safe@Lisbon", "Vault@Bern", "Bank@Bern"), `any 3 of A, B, C, D or E could sign, with their tokens and PINs
+		{"a safe among holders", backedUp(held(3, five...), "bbbbb", 3, true, "Safe@Lisbon", "Vault@Bern", "Bank@Bern"), `any 3 of A, B, C, D or E could sign, with their tokens and PINs
 any 3 of A, B, C, D, E, Safe, Vault or Bank could open the backups of enough keys, and sign
 losing the tokens and identities of any 6 of A, B, C, D, E, Safe, Vault or Bank locks the project out: no quorum is left to open the backups
 Lisbon alone could sign: it has 2 of the holders (A and B) and Safe, and these open the backups of enough keys`},
-		{"a place of recipients", held(2, "A@X", "B@Y", "C@Z").backedUp("bbb", 2, false, "Safe@V", "Vault@V"), `any 2 of A, B or C could sign, with their tokens and PINs
+		{"a place of recipients", backedUp(held(2, "A@X", "B@Y", "C@Z"), "bbb", 2, false, "Safe@V", "Vault@V"), `any 2 of A, B or C could sign, with their tokens and PINs
 both Safe and Vault could open the backups of enough keys, and sign
 losing the tokens of any 2 of A, B or C and the identities of any one of Safe or Vault locks the project out: no quorum is left to open the backups
 V alone could sign: it has Safe and Vault, and these open the backups of enough keys`},
-		{"a safe nobody has placed", held(2, "A@X", "B@Y", "C@Z").backedUp("bbb", 2, true, "Safe"), `any 2 of A, B or C could sign, with their tokens and PINs
+		{"a safe nobody has placed", backedUp(held(2, "A@X", "B@Y", "C@Z"), "bbb", 2, true, "Safe"), `any 2 of A, B or C could sign, with their tokens and PINs
 any 2 of A, B, C or Safe could open the backups of enough keys, and sign
 losing the tokens and identities of any 3 of A, B, C or Safe locks the project out: no quorum is left to open the backups
 no site is known for Safe: the analysis of sites is without them`},
-		{"a high quorum", held(2, "A@X", "B@X", "C@Y").backedUp("bbb", 3, true, "Safe@Z"), `any 2 of A, B or C could sign, with their tokens and PINs
+		{"a high quorum", backedUp(held(2, "A@X", "B@X", "C@Y"), "bbb", 3, true, "Safe@Z"), `any 2 of A, B or C could sign, with their tokens and PINs
 any 3 of A, B, C or Safe could open the backups of enough keys, and sign
 losing the tokens of any 2 of A, B or C locks the project out: too few are left to open the backups
 X alone could sign: it has 2 of the holders (A and B), and 2 sign a root
 losing X alone locks the project out: it has 2 of the holders (A and B)
 warning: two losses lock the project out (hint: more holders, or more recipients than the quorum)`},
-		{"a high quorum and two safes", held(2, "A@X", "B@Y", "C@Z").backedUp("bbb", 3, true, "Safe@V", "Vault@W"), `any 2 of A, B or C could sign, with their tokens and PINs
+		{"a high quorum and two safes", backedUp(held(2, "A@X", "B@Y", "C@Z"), "bbb", 3, true, "Safe@V", "Vault@W"), `any 2 of A, B or C could sign, with their tokens and PINs
 any 3 of A, B, C, Safe or Vault could open the backups of enough keys, and sign
 losing the tokens and identities of any 3 of A, B, C, Safe or Vault, tokens of at least 2 holders among them, locks the project out: no quorum is left to open the backups
 no site alone could sign, or lock the project out`},
-		{"PUKs only", held(2, "A@X", "B@Y", "C@Z").backedUp("ooo", 2, true, "Safe@V"), `any 2 of A, B or C could sign, with their tokens and PINs
+		{"PUKs only", backedUp(held(2, "A@X", "B@Y", "C@Z"), "ooo", 2, true, "Safe@V"), `any 2 of A, B or C could sign, with their tokens and PINs
 any 2 of A, B, C or Safe could set new PINs, by the PUK backups, on the tokens of any 2 of A, B or C, and sign
 losing the tokens of any 2 of A, B or C locks the project out: these keys have no backup
 no site alone could sign, or lock the project out
 warning: two losses lock the project out (hint: more holders, or more recipients than the quorum)`},
-		{"one of each", held(2, "A@X", "B@Y").backedUp("bo", 2, true, "Safe@V"), `both A and B could sign, with their tokens and PINs
+		{"one of each", backedUp(held(2, "A@X", "B@Y"), "bo", 2, true, "Safe@V"), `both A and B could sign, with their tokens and PINs
 any 2 of A, B or Safe could open the key backups and, by the PUK backups, set new PINs on the token of B, and sign
 losing the token of B locks the project out: these keys have no backup
 losing the tokens and identities of any 2 of A, B or Safe locks the project out: no quorum is left to open the backups
@@ -352,7 +352,7 @@ warning: the loss of a single token locks the project out for good (hint: more h
 }
 
 // has tells whether a set of names is what the group says.
-func (g Group) has(set map[string]bool, and map[string]bool) bool {
+func has(g Group, set map[string]bool, and map[string]bool) bool {
 	count := func(of []string, in map[string]bool) int {
 		n := 0
 		for _, name := range of {
@@ -432,7 +432,7 @@ func TestCustodyWithBackupsAgainstEverySet(t *testing.T) {
 							for i := range outside {
 								others = append(others, fmt.Sprint("r", i, []string{"@X", "@Z", ""}[i]))
 							}
-							r := held(threshold, names...).backedUp(custody, quorum, holders, others...)
+							r := backedUp(held(threshold, names...), custody, quorum, holders, others...)
 							if quorum > r.Openers() {
 								break
 							}
@@ -496,7 +496,7 @@ func compareEverySet(t testing.TB, r *Resolved) (sets int) {
 		}
 		said := false
 		for _, g := range c.Sign {
-			said = said || g.has(come, there)
+			said = said || has(g, come, there)
 		}
 		if does := (naive{r, come, lie}).signs(); said != does {
 			t.Fatalf("%+v %+v: %v and the tokens of %v: sign %v, but %+v", r.Holders, r.Backup, come, lie, does, c.Sign)
@@ -515,7 +515,7 @@ func compareEverySet(t testing.TB, r *Resolved) (sets int) {
 		}
 		losses, said = len(come), false
 		for _, g := range c.Locks {
-			said = said || g.has(come, come)
+			said = said || has(g, come, come)
 		}
 		locked := !(naive{r, kept, nil}).signs()
 		if said != locked {
@@ -562,12 +562,12 @@ the key of A stays: backups, if there are any, are of earlier ceremonies and not
 X alone could sign: it has 1 of the holders (A), and 1 sign a root
 losing X alone locks the project out: it has 1 of the holders (A)
 warning: the loss of a single token can lock the project out for good (hint: more holders than the threshold)`},
-		{"beside backups", held(3, "A@X", "B@Y", "C@Z", "D@V", "E@W").backedUp("eeebb", 3, true, "Safe@U"), `any 3 of A, B, C, D or E could sign, with their tokens and PINs
+		{"beside backups", backedUp(held(3, "A@X", "B@Y", "C@Z", "D@V", "E@W"), "eeebb", 3, true, "Safe@U"), `any 3 of A, B, C, D or E could sign, with their tokens and PINs
 any 3 of A, B, C, D, E or Safe could open the key backups and, together with any one of A, B or C and their tokens and PINs, sign
 losing the tokens of all of A, B and C locks the project out: this plan makes no backup of these keys
 losing the tokens and identities of any 4 of A, B, C, D, E or Safe locks the project out: no quorum is left to open the backups
 ` + stay + `no site alone could sign, or lock the project out`},
-		{"beside tokens with PUK backups", held(3, "A@X", "B@Y", "C@Z", "D@V", "E@W").backedUp("eeeoo", 3, true), `any 3 of A, B, C, D or E could sign, with their tokens and PINs
+		{"beside tokens with PUK backups", backedUp(held(3, "A@X", "B@Y", "C@Z", "D@V", "E@W"), "eeeoo", 3, true), `any 3 of A, B, C, D or E could sign, with their tokens and PINs
 any 3 of A, B, C, D or E could set new PINs, by the PUK backups, on the tokens of any 3 of A, B, C, D or E, and sign (A, B and C only with their own PIN)
 losing the tokens of any 3 of A, B, C, D or E locks the project out: this plan makes no backup of these keys
 ` + stay + `no site alone could sign, or lock the project out`},

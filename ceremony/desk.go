@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"rootceremony/ceremony/transcript"
-	"rootceremony/keys"
+	"rootceremony/keys/session"
 )
 
 // Names of files in the ceremony directory.
@@ -35,7 +35,7 @@ const (
 type Tokens struct {
 	// Start begins a session with what is in the readers now, in a child
 	// process that ends with the session.
-	Start func(ctx context.Context) (*keys.Session, error)
+	Start func(ctx context.Context) (*session.Session, error)
 	// Roots are the attestation roots that tokens must lead to.
 	Roots []*x509.Certificate
 	// Intermediates are certificates that may stand between.
@@ -56,18 +56,16 @@ type Tokens struct {
 // Desk is a ceremony that is being held: one directory, one log, one process.
 // Notes and exceptions may come from other goroutines while a task runs.
 type Desk struct {
-	dir      string
-	program  string // name and version, for the log
-	memory   string // Settings.Memory
-	clock    func() time.Time
-	tokens   Tokens
-	enrols   *Resolved       // the plan of an enrolment
-	only     func() []Task   // what this desk does, where it is not the whole ceremony
-	done     bool            // that it did
-	looked   transcript.Head // of LookAt: what was read
-	lookedAt time.Time       // when its last line was written
-	hadHeads []string        // and the heads that it had before
-	damaged  []string        // backup files that are gone or changed, by name
+	dir     string
+	program string // name and version, for the log
+	memory  string // Settings.Memory
+	clock   func() time.Time
+	tokens  Tokens
+	enrols  *Resolved       // the plan of an enrolment
+	only    func() []Task   // what this desk does, where it is not the whole ceremony
+	done    bool            // that it did
+	head    transcript.Head // of LookAt, which has no log
+	damaged []string        // backup files that are gone or changed, by name
 
 	mu    sync.Mutex
 	log   *transcript.Log
@@ -79,7 +77,7 @@ type Settings struct {
 	Program   string
 	Clock     func() time.Time
 	Rehearsal bool
-	Tokens    string // keys.Backend kind
+	Tokens    string // session.Backend kind
 	// Memory is the file that remembers what was signed on this laptop, as in
 	// CountersignSettings; "": a desk that signs no root, or remembers nothing
 	// beyond its log.
@@ -230,28 +228,13 @@ func (d *Desk) checkPlanUnchanged() error {
 }
 
 // LookAt returns a desk that only shows what a ceremony has come to, also while
-// another process holds it. It takes no tasks.
+// another process holds it. It takes no tasks, and records nothing.
 func LookAt(dir string) (*Desk, error) {
-	text, err := transcript.ReadFile(filepath.Join(dir, transcript.FileName))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s: %w", dir, transcript.ErrNone)
-	}
+	c, err := ReadCeremony(dir)
 	if err != nil {
 		return nil, err
 	}
-	events, head, _, err := transcript.Read(text)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", dir, err)
-	}
-	state, err := Fold(events)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", dir, err)
-	}
-	d := &Desk{dir: dir, state: state, looked: head}
-	for _, e := range events {
-		d.lookedAt, d.hadHeads = e.Time, append(d.hadHeads, e.Prev)
-	}
-	return d, nil
+	return &Desk{dir: dir, state: c.State, head: c.Head}, nil
 }
 
 // UseTokens gives the desk its readers. Nothing but a rehearsal shows PINs.
@@ -274,13 +257,21 @@ func (d *Desk) Done() bool { return d.done }
 
 // Head is the head of the log as it stands.
 func (d *Desk) Head() transcript.Head {
+	if d.log == nil {
+		return d.head
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.log.Head()
 }
 
 // Close leaves the ceremony; another process may go on with it.
-func (d *Desk) Close() error { return d.log.Close() }
+func (d *Desk) Close() error {
+	if d.log == nil {
+		return nil
+	}
+	return d.log.Close()
+}
 
 // State is what the ceremony has come to. Only the goroutine that runs tasks
 // may read it while one runs.
@@ -300,51 +291,16 @@ func (d *Desk) record(kind, by string, data any) error {
 }
 
 func (d *Desk) recorded(kind, by string, data any) (transcript.Event, error) {
+	if d.log == nil {
+		return transcript.Event{}, fmt.Errorf("%s was only looked at: nothing is recorded in it", d.dir)
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	event, err := d.log.Append(kind, by, data, d.state.Apply)
 	if err == nil {
 		return event, nil
 	}
-	return event, errors.Join(err, d.refold())
-}
-
-// refold brings the state back to what the log says. A task that is running
-// keeps the holders it knows, and their other tokens.
-func (d *Desk) refold() error {
-	state, err := Fold(d.log.Events())
-	if err != nil {
-		return err
-	}
-	for id, h := range d.state.Holders {
-		if again := state.Holders[id]; again != nil {
-			h.become(again)
-			state.Holders[id] = h
-		}
-	}
-	*d.state = *state
-	return nil
-}
-
-// become makes a holder what another one is, and each token beside the holder's
-// what the other one's is. All of them stay where they are known.
-func (h *HolderState) become(other *HolderState) {
-	replacement, spare := h.Replacement, h.Spare
-	*h = *other
-	h.Replacement, h.Spare = replacement.besides(h, other.Replacement), spare.besides(h, other.Spare)
-}
-
-// besides makes a token, which may be nil, what another one is beside own.
-func (h *HolderState) besides(own, other *HolderState) *HolderState {
-	switch {
-	case other == nil:
-		return nil
-	case h == nil:
-		h = other
-	}
-	*h = *other
-	h.replaces = own
-	return h
+	return event, errors.Join(err, d.state.Refold(d.log.Events()))
 }
 
 // intend records an intention, once there is room for its result too, and
@@ -381,7 +337,7 @@ func (d *Desk) Run(ctx context.Context, id string, a Attendant) (err error) {
 		}
 		if f := new(fault); errors.As(err, &f) {
 			err = fmt.Errorf("%w; what was recorded before it is safe", err)
-			failure.Stack = string(f.stack)
+			failure.Stack = string(f.Stack)
 		}
 		if err == nil || errors.Is(err, ErrBack) || errors.Is(err, ErrLeft) || ctx.Err() != nil {
 			return

@@ -205,7 +205,11 @@ func (n *node) apply(kind string, data any) error {
 		return err
 	}
 	n.seq++
-	return n.state.Apply(transcript.Event{Seq: n.seq, Time: noon, Type: kind, By: "room", Data: text})
+	next, err := n.state.With(transcript.Event{Seq: n.seq, Time: noon, Type: kind, By: "room", Data: text})
+	if err == nil {
+		n.state = next
+	}
+	return err
 }
 
 // must is apply where nothing else can be.
@@ -218,7 +222,7 @@ func (w *world) must(n *node, kind string, data any) {
 
 func (n *node) clone() *node {
 	c := *n
-	c.state, c.tries, c.begun = n.state.Clone(), slices.Clone(n.tries), slices.Clone(n.begun)
+	c.tries, c.begun = slices.Clone(n.tries), slices.Clone(n.begun)
 	return &c
 }
 
@@ -288,7 +292,7 @@ func (w *world) make(n *node, i int) error {
 	digest := fmt.Sprintf("%x", sha256.Sum256(canonical))
 	again := slices.ContainsFunc(n.tries, func(t try) bool { return t.digest == digest })
 	wanted := !w.open(n) && !again
-	err = n.apply(ceremony.TypeDraftMade, ceremony.DraftMade{Version: root.Version, Digest: digest, Expires: w.plan.Expires, Bytes: len(canonical), File: n.state.DraftFile(root)})
+	err = n.apply(ceremony.TypeDraftMade, ceremony.DraftMade{Version: root.Version, Digest: digest, Expires: w.plan.Expires, Bytes: len(canonical), File: ceremony.DraftAsFile(n.state, root)})
 	w.check(n, "make", wanted, err)
 	if err != nil {
 		return err

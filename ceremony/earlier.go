@@ -1,9 +1,9 @@
 package ceremony
 
 import (
-	"cmp"
-	"encoding/hex"
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"path"
 	"path/filepath"
@@ -57,14 +57,14 @@ func (b EarlierBackup) isOf(name string, public keys.PublicKey) bool {
 // relative to its folder.
 func (p *Plan) readEarlier(now time.Time) ([]Earlier, error) {
 	var all, before []Earlier
-	var read []*Desk
+	var read []*Ceremony
 	for i, dir := range p.earlierDirs() {
-		desk, err := lookEarlier(dir, now)
+		c, err := readEarlier(dir, now)
 		if err != nil {
 			return nil, p.refuse(element("earlier", i), err)
 		}
-		s := desk.state
-		e := Earlier{Name: s.Plan.Name, Version: s.Plan.Version, Head: desk.looked.Hash, Backups: []EarlierBackup{}}
+		s := c.State
+		e := Earlier{Name: s.Plan.Name, Version: s.Plan.Version, Head: c.Head.Hash, Backups: []EarlierBackup{}}
 		if e.Signed, err = p.sameVersion(s); err != nil {
 			return nil, p.refuse(element("earlier", i), fmt.Errorf("%s: %w", dir, err))
 		}
@@ -72,7 +72,7 @@ func (p *Plan) readEarlier(now time.Time) ([]Earlier, error) {
 			if !p.sameChain(s) { // who has signed another version than this one may sign here
 				old.Signed = nil
 			}
-			before = append(before, s.sinceThen(old))
+			before = append(before, sinceThen(s, old))
 		}
 		for _, h := range s.Plan.Holders {
 			b := s.Holders[h.ID].backup(keys.BackupKey)
@@ -95,12 +95,12 @@ func (p *Plan) readEarlier(now time.Time) ([]Earlier, error) {
 			}
 			e.Backups = append(e.Backups, one)
 		}
-		all, read = append(all, e), append(read, desk)
+		all, read = append(all, e), append(read, c)
 	}
 	// What those have read of ceremonies before them holds on: the plan need not
 	// name these too. Where it does, they were read again.
 	for _, old := range before {
-		again := slices.ContainsFunc(read, func(d *Desk) bool { return d.hadHead(old.Head) })
+		again := slices.ContainsFunc(read, func(c *Ceremony) bool { return c.HadHead(old.Head) })
 		if !again && !slices.ContainsFunc(all, func(e Earlier) bool { return e.Head == old.Head }) {
 			all = append(all, old)
 		}
@@ -110,7 +110,7 @@ func (p *Plan) readEarlier(now time.Time) ([]Earlier, error) {
 
 // sinceThen is an earlier ceremony without the recipients of backups whose
 // tokens were reset in this one.
-func (s *State) sinceThen(e Earlier) Earlier {
+func sinceThen(s *State, e Earlier) Earlier {
 	e.Backups = slices.Clone(e.Backups)
 	for i, b := range e.Backups {
 		e.Backups[i].Recipients = slices.DeleteFunc(slices.Clone(b.Recipients), func(name string) bool {
@@ -136,8 +136,8 @@ func (p *Plan) earlierDirs() []string {
 // earlierDirs are the directories that the plan in the ceremony's own names now.
 // The text may have changed since it was agreed: whether they are those earlier
 // ceremonies, their logs tell.
-func (d *Desk) earlierDirs() []string {
-	file := filepath.Join(d.dir, PlanFile)
+func (c *Ceremony) earlierDirs() []string {
+	file := filepath.Join(c.Dir, PlanFile)
 	text, err := transcript.ReadFile(file)
 	if err != nil {
 		return nil
@@ -149,25 +149,43 @@ func (d *Desk) earlierDirs() []string {
 	return p.earlierDirs()
 }
 
-// lookEarlier looks at the directory of an earlier ceremony, which has agreed on
-// its plan before now.
-func lookEarlier(dir string, now time.Time) (*Desk, error) {
-	desk, err := LookAt(dir)
-	if err == nil && desk.state.Plan == nil {
+// Ceremony is a ceremony as the log in its directory has it.
+type Ceremony struct {
+	Dir string
+	*View
+}
+
+// ReadCeremony reads the log of a ceremony, which another process may hold.
+// Where there is none the error is transcript.ErrNone.
+func ReadCeremony(dir string) (*Ceremony, error) {
+	text, err := transcript.ReadFile(filepath.Join(dir, transcript.FileName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s: %w", dir, transcript.ErrNone)
+	}
+	if err != nil {
+		return nil, err
+	}
+	view, err := ReadLog(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", dir, err)
+	}
+	return &Ceremony{dir, view}, nil
+}
+
+// readEarlier reads an earlier ceremony, which has agreed on its plan before
+// now.
+func readEarlier(dir string, now time.Time) (*Ceremony, error) {
+	c, err := ReadCeremony(dir)
+	if err == nil && c.State.Plan == nil {
 		err = fmt.Errorf("%s: no plan was agreed in it", dir)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("earlier ceremony: %w (hint: name its directory, by its whole path or from this plan's folder)", err)
 	}
-	if now.Before(desk.lookedAt.Add(-time.Minute)) {
-		return nil, fmt.Errorf("this computer's clock says %s, and the log of the earlier ceremony was written on until %s (hint: set the clock, and compare it with another one)", stamp(now), stamp(desk.lookedAt))
+	if now.Before(c.Time.Add(-time.Minute)) {
+		return nil, fmt.Errorf("this computer's clock says %s, and the log of the earlier ceremony was written on until %s (hint: set the clock, and compare it with another one)", stamp(now), stamp(c.Time))
 	}
-	return desk, nil
-}
-
-// hadHead tells whether the log that was looked at has, or once had, a head.
-func (d *Desk) hadHead(head string) bool {
-	return d.looked.Hash == head || slices.Contains(d.hadHeads, head)
+	return c, nil
 }
 
 // sameChain tells whether a ceremony was to follow the very root that this plan
@@ -213,44 +231,6 @@ func (p *Plan) sameVersion(s *State) ([]string, error) {
 // of this version, or another root, in an earlier ceremony.
 func (r *Resolved) signedEarlier(keyID string) bool {
 	return slices.ContainsFunc(r.Earlier, func(e Earlier) bool { return slices.Contains(e.Signed, keyID) })
-}
-
-// checkEarlier holds what a resolved plan says of earlier ceremonies, which may
-// come from a hostile file, to what can be shown.
-func (r *Resolved) checkEarlier() error {
-	for _, e := range r.Earlier {
-		sum, err := hex.DecodeString(e.Head)
-		if e.Version < 0 {
-			return fmt.Errorf("earlier ceremony %q: it cannot have made root v%d", e.Name, e.Version)
-		}
-		if err != nil || len(sum) != 32 || e.Backups == nil {
-			return fmt.Errorf("earlier ceremony %q: its head is no SHA-256, or its backups are no list", e.Name)
-		}
-		if err := checkName(e.Name); err != nil {
-			return fmt.Errorf("earlier ceremony: name %w", err)
-		}
-		for _, id := range e.Signed {
-			if err := checkKeyID(id); err != nil {
-				return fmt.Errorf("earlier ceremony %q: key id %w", e.Name, err)
-			}
-		}
-		for _, b := range e.Backups {
-			err := checkName(b.Holder)
-			for _, name := range b.Recipients {
-				err = cmp.Or(err, checkName(name))
-			}
-			where := b.KeyID == "" && b.Folders == nil || checkKeyID(b.KeyID) == nil
-			for _, folder := range b.Folders {
-				id, attempt := path.Split(strings.TrimPrefix(folder, BackupsDir+"/"))
-				id = strings.TrimSuffix(id, "/")
-				where = where && checkID(id) == nil && attemptForm.MatchString(attempt) && folder == backupFolder(id, attempt)
-			}
-			if err != nil || b.Recipients == nil || b.Quorum < 1 || !where || b.Files < 0 {
-				return fmt.Errorf("earlier ceremony %q: the backup of %q cannot be", e.Name, b.Holder)
-			}
-		}
-	}
-	return nil
 }
 
 // earlierWarnings says what people without a key can still open: the root keys of

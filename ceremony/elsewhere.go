@@ -233,11 +233,8 @@ func (d *Desk) wouldTake(collected Collected) error {
 	if err != nil {
 		return err
 	}
-	again, err := Fold(d.log.Events())
-	if err != nil {
-		return err
-	}
-	return again.apply(transcript.Event{Type: TypeCollected, Data: data})
+	_, err = d.state.With(transcript.Event{Type: TypeCollected, Data: data})
+	return errors.Unwrap(err) // without the line, which it has not got
 }
 
 // agreedHere refuses the log of an enrolment for another plan, before anything

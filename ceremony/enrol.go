@@ -13,6 +13,7 @@ import (
 
 	"rootceremony/keys"
 	"rootceremony/keys/secret"
+	"rootceremony/keys/session"
 )
 
 // enrol brings one holder from a token to a proved root key. It goes on where
@@ -35,7 +36,7 @@ func (d *Desk) enrol(ctx context.Context, a Attendant, id string) error {
 	if info, err = d.wipeIfNeeded(ctx, a, h, info); err != nil {
 		return err
 	}
-	enrol := func(s *keys.Session, pin *secret.Buffer) error { return d.enrolOn(ctx, a, s, h, info, pin) }
+	enrol := func(s *session.Session, pin *secret.Buffer) error { return d.enrolOn(ctx, a, s, h, info, pin) }
 	if h.Prepared != nil {
 		err = d.withPIN(ctx, a, h, info.PINTries, enrol)
 	} else {
@@ -52,7 +53,7 @@ func (d *Desk) enrol(ctx context.Context, a Attendant, id string) error {
 }
 
 // enrolOn does with the token in the reader what is not yet done.
-func (d *Desk) enrolOn(ctx context.Context, a Attendant, s *keys.Session, h *HolderState, info keys.Info, pin *secret.Buffer) error {
+func (d *Desk) enrolOn(ctx context.Context, a Attendant, s *session.Session, h *HolderState, info keys.Info, pin *secret.Buffer) error {
 	if h.Prepared == nil {
 		if err := d.prepare(ctx, a, s, h, info, pin); err != nil {
 			return err
@@ -167,7 +168,7 @@ func (d *Desk) fitsEnrolment(state *HolderState, info keys.Info) error {
 // genuine refuses a token whose own certificate leads to no root that this
 // ceremony trusts. Its attestations are checked once it has keys.
 func (d *Desk) genuine(ctx context.Context, serial uint32) error {
-	return d.withToken(ctx, serial, func(s *keys.Session) error {
+	return d.withToken(ctx, serial, func(s *session.Session) error {
 		device, err := s.DeviceCertificate()
 		if err == nil {
 			err = keys.VerifyDevice(device, d.tokens.Roots, d.tokens.Intermediates)
@@ -195,7 +196,7 @@ func (d *Desk) waitForToken(ctx context.Context, a Attendant, state *HolderState
 		case len(found) == 0 && len(there) > 0:
 			return keys.Info{}, unusable(there[0], h)
 		case len(found) == 0:
-			return keys.Info{}, fmt.Errorf("no token is in a reader (hint: insert the one with the %s)", state.mark())
+			return keys.Info{}, fmt.Errorf("no token is in a reader (hint: insert the one with the %s)", mark(state))
 		case len(found) == 1:
 			return found[0], fits(found[0])
 		}
@@ -207,28 +208,28 @@ func (d *Desk) waitForToken(ctx context.Context, a Attendant, state *HolderState
 	}
 	_, err := a.WaitForToken(ctx, TokenWait{
 		Prompt: Prompt{ID: id, Message: Message{Title: h.Name + ": insert the token",
-			Text: []string{state.whichText()}}, Question: "Insert " + state.tokenNamed() + "."},
+			Text: []string{whichText(state)}}, Question: "Insert " + tokenNamed(state) + "."},
 		Sticker: h.Token, Look: look, Plug: plug, Stickers: d.tokens.Stickers})
 	return found, err
 }
 
 // mark says by what a token is known: its sticker, or where nobody knows that
 // the key on it.
-func (h *HolderState) mark() string {
+func mark(h *HolderState) string {
 	if h.Holder.Token == "" {
 		return fmt.Sprintf("key %.8s", h.keyID())
 	}
 	return "sticker " + h.Holder.Token
 }
 
-func (h *HolderState) tokenNamed() string {
+func tokenNamed(h *HolderState) string {
 	if h.Holder.Token == "" {
-		return "the token with the " + h.mark()
+		return "the token with the " + mark(h)
 	}
 	return "the token " + h.Holder.Token
 }
 
-func (h *HolderState) whichText() string {
+func whichText(h *HolderState) string {
 	if h.Holder.Token == "" {
 		return fmt.Sprintf("It is known by its key, %.8s of the trusted root. Where the key is on no token, leave this task: its owner signs elsewhere, and the file is collected.", h.keyID())
 	}
@@ -236,7 +237,7 @@ func (h *HolderState) whichText() string {
 }
 
 // stickerIn follows a serial number.
-func (h *HolderState) stickerIn() string {
+func stickerIn(h *HolderState) string {
 	if h.Holder.Token == "" {
 		return ""
 	}
@@ -298,7 +299,7 @@ func (d *Desk) settle(ctx context.Context, a Attendant, h *HolderState, info key
 			if err := d.told(ctx, a, h, "the root key was made"); err != nil {
 				return err
 			}
-			return d.withToken(ctx, info.Serial, func(s *keys.Session) error { return d.keyMade(s, h, result, public, true) })
+			return d.withToken(ctx, info.Serial, func(s *session.Session) error { return d.keyMade(s, h, result, public, true) })
 		}
 		state, found = how, what
 	case TypeUnblockIntended:
@@ -384,7 +385,7 @@ func (d *Desk) takePrepared(ctx context.Context, a Attendant, h *HolderState, in
 	}
 	authentication, age := info.Keys[1], info.Keys[0] // in order of slot
 	var evidence []File
-	err := d.withToken(ctx, info.Serial, func(s *keys.Session) error {
+	err := d.withToken(ctx, info.Serial, func(s *session.Session) error {
 		signs, err := d.attested(s, info.Serial, keys.SlotAuthentication, authentication.Public, keys.TouchNever)
 		if err != nil {
 			return err
@@ -454,7 +455,7 @@ func (d *Desk) wipeIfNeeded(ctx context.Context, a Attendant, h *HolderState, in
 // reset brings a token to its factory state, and reads that back.
 func (d *Desk) reset(ctx context.Context, serial uint32) (keys.Info, error) {
 	var info keys.Info
-	err := d.withToken(ctx, serial, func(s *keys.Session) (err error) {
+	err := d.withToken(ctx, serial, func(s *session.Session) (err error) {
 		if err := s.Reset(); err != nil {
 			return err
 		}
@@ -477,13 +478,13 @@ func heldFacts(info keys.Info) []Fact {
 
 // withNewPIN has the holder choose a PIN and runs do on the token with it. The
 // token does not have it yet.
-func (d *Desk) withNewPIN(ctx context.Context, a Attendant, h *HolderState, info keys.Info, do func(*keys.Session, *secret.Buffer) error) error {
+func (d *Desk) withNewPIN(ctx context.Context, a Attendant, h *HolderState, info keys.Info, do func(*session.Session, *secret.Buffer) error) error {
 	pin, err := d.newPIN(ctx, a, h, info, checkPIN)
 	if err != nil {
 		return err
 	}
 	defer pin.Wipe()
-	return d.withToken(ctx, info.Serial, func(s *keys.Session) error { return do(s, pin) })
+	return d.withToken(ctx, info.Serial, func(s *session.Session) error { return do(s, pin) })
 }
 
 // NewPIN has a person choose a PIN for a token, typed twice. The caller wipes
@@ -532,9 +533,9 @@ func newPIN(ctx context.Context, a Attendant, id, name, lost string, facts []Fac
 
 // withPIN asks for the PIN of the holder's token until the token takes it, and
 // runs do on the token. A PIN that is blocked may have a way out.
-func (d *Desk) withPIN(ctx context.Context, a Attendant, h *HolderState, tries int, do func(*keys.Session, *secret.Buffer) error) error {
+func (d *Desk) withPIN(ctx context.Context, a Attendant, h *HolderState, tries int, do func(*session.Session, *secret.Buffer) error) error {
 	blocked, err := d.tokens.withPIN(ctx, a, h.Serial, tries, Prompt{ID: "holder.pin " + h.Holder.ID, Message: Message{Title: h.Holder.Name + ": type your PIN",
-		Facts: []Fact{{"Serial", serialText(h.Serial) + h.stickerIn()}}, Text: []string{"The PIN is yours alone: the others look away."}}, Question: h.Holder.Name + ", type your PIN:"}, do)
+		Facts: []Fact{{"Serial", serialText(h.Serial) + stickerIn(h)}}, Text: []string{"The PIN is yours alone: the others look away."}}, Question: h.Holder.Name + ", type your PIN:"}, do)
 	if blocked {
 		return d.unblock(ctx, a, h, do)
 	}
@@ -542,7 +543,7 @@ func (d *Desk) withPIN(ctx context.Context, a Attendant, h *HolderState, tries i
 }
 
 // prepare sets tries and PIN and makes the keys in 9a and 82.
-func (d *Desk) prepare(ctx context.Context, a Attendant, s *keys.Session, h *HolderState, info keys.Info, pin *secret.Buffer) error {
+func (d *Desk) prepare(ctx context.Context, a Attendant, s *session.Session, h *HolderState, info keys.Info, pin *secret.Buffer) error {
 	if err := a.Tell(ctx, Message{Title: h.Holder.Name + ": preparing the token",
 		Text: []string{"The token gets its PIN with 5 tries, a key in 9a that signs the log, and one in 82 that opens backups."}}); err != nil {
 		return err
@@ -575,7 +576,7 @@ func minFirmware(policy TokenPolicy) keys.Firmware {
 
 // attested has the token attest a key, checks every field, and keeps the
 // certificates.
-func (d *Desk) attested(s *keys.Session, serial uint32, slot keys.Slot, public keys.PublicKey, touch keys.Touch) ([]File, error) {
+func (d *Desk) attested(s *session.Session, serial uint32, slot keys.Slot, public keys.PublicKey, touch keys.Touch) ([]File, error) {
 	attestation, err := s.Attest(slot)
 	if err != nil {
 		return nil, err
@@ -612,7 +613,7 @@ func (d *Desk) verifyAttestation(attestation keys.Attestation, serial uint32, sl
 }
 
 // prove has the root key sign the proof of possession.
-func (d *Desk) prove(ctx context.Context, a Attendant, s *keys.Session, h *HolderState, pin *secret.Buffer) error {
+func (d *Desk) prove(ctx context.Context, a Attendant, s *session.Session, h *HolderState, pin *secret.Buffer) error {
 	random := make([]byte, 32)
 	_, _ = rand.Read(random) // never fails
 	nonce := hex.EncodeToString(random)
@@ -636,7 +637,7 @@ func (d *Desk) prove(ctx context.Context, a Attendant, s *keys.Session, h *Holde
 }
 
 // tokenSigns signs with the root key and verifies what comes back, in hex.
-func (d *Desk) tokenSigns(ctx context.Context, a Attendant, s *keys.Session, h *HolderState, pin *secret.Buffer, message []byte, why string) (string, error) {
+func (d *Desk) tokenSigns(ctx context.Context, a Attendant, s *session.Session, h *HolderState, pin *secret.Buffer, message []byte, why string) (string, error) {
 	info, err := s.Info()
 	if err != nil {
 		return "", err
@@ -663,7 +664,7 @@ func verified(h *HolderState, public keys.PublicKey, message, signature []byte) 
 }
 
 // signHead has the holder's key in 9a sign the head of the log as it stands.
-func (d *Desk) signHead(ctx context.Context, s *keys.Session, h *HolderState, pin *secret.Buffer) error {
+func (d *Desk) signHead(ctx context.Context, s *session.Session, h *HolderState, pin *secret.Buffer) error {
 	if h.Prepared == nil && h.ofTrusted() {
 		return nil // an old token, which has no such key
 	}
@@ -680,6 +681,6 @@ func (d *Desk) signHead(ctx context.Context, s *keys.Session, h *HolderState, pi
 }
 
 // withToken runs do with a session of its own on the token with that serial.
-func (d *Desk) withToken(ctx context.Context, serial uint32, do func(*keys.Session) error) error {
+func (d *Desk) withToken(ctx context.Context, serial uint32, do func(*session.Session) error) error {
 	return d.ofToken(serial, d.tokens.on(ctx, serial, do))
 }

@@ -75,7 +75,7 @@ type Begun struct {
 	Format    int    `json:"format"`
 	Program   string `json:"program"` // name and version
 	Rehearsal bool   `json:"rehearsal"`
-	Tokens    string `json:"tokens"` // keys.Backend kind: "virtual" or "pcsc"
+	Tokens    string `json:"tokens"` // session.Backend kind: "virtual" or "pcsc"
 	// Enrols is set where this is no ceremony, but one holder's enrolment for
 	// one that is held elsewhere: the holder's id.
 	Enrols string `json:"enrols,omitempty"`

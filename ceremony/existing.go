@@ -8,6 +8,7 @@ import (
 
 	"rootceremony/keys"
 	"rootceremony/keys/secret"
+	"rootceremony/keys/session"
 )
 
 // tokenWithKey waits for the token that holds a signer's root key, settles what
@@ -54,7 +55,7 @@ func (d *Desk) show(ctx context.Context, a Attendant, h *HolderState, info keys.
 	}
 	shown := TokenShown{Act: h.act(info.Serial), Slot: slot, Firmware: info.Firmware, FormFactor: info.FormFactor, Evidence: []File{}}
 	var lacks []string
-	err = d.withToken(ctx, info.Serial, func(s *keys.Session) error {
+	err = d.withToken(ctx, info.Serial, func(s *session.Session) error {
 		for _, other := range []struct {
 			slot   keys.Slot
 			touch  keys.Touch
@@ -105,7 +106,7 @@ func (d *Desk) meet(ctx context.Context, a Attendant, h *HolderState) error {
 	if h.Prepared == nil || h.Prepared.Age == (keys.PublicKey{}) {
 		return fmt.Errorf("token %s of %s has no key in 82 that it can attest: it cannot open backups (hint: a plan whose backups are for other recipients than the holders, or a new key for %s)", serialText(info.Serial), h.Holder.Name, h.Holder.Name)
 	}
-	return d.withPIN(ctx, a, h, info.PINTries, func(s *keys.Session, pin *secret.Buffer) error {
+	return d.withPIN(ctx, a, h, info.PINTries, func(s *session.Session, pin *secret.Buffer) error {
 		if d.state.Recipients[h.Holder.ID] == nil {
 			if err := d.proveToken(ctx, a, s, h, pin); err != nil {
 				return err

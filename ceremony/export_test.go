@@ -21,9 +21,6 @@ func OldKernel(t testing.TB) {
 // RehearsalPIN is the PIN that a scripted holder has.
 func RehearsalPIN(holder string) string { return rehearsalPIN(holder) }
 
-// Newcomer is who comes when what that plan has made is rotated.
-func Newcomer(r *Resolved, stickers []string) Holder { return r.newcomer(stickers) }
-
 // SignatureFile is the file of one signature, as an event names it.
 func SignatureFile(digest, holder, keyID, signature string) File {
 	file, err := signatureFile(digest, holder, keyID, signature)
@@ -33,48 +30,13 @@ func SignatureFile(digest, holder, keyID, signature string) File {
 	return file.file()
 }
 
-// DraftFile is the file of an unsigned root, as an event names it.
-func (s *State) DraftFile(root *tuf.Root) File {
+// DraftAsFile is the file of an unsigned root, as an event names it.
+func DraftAsFile(s *State, root *tuf.Root) File {
 	file, err := s.draftFile(root)
 	if err != nil {
 		panic(err)
 	}
 	return file.file()
-}
-
-// Clone is the state to go on from in two ways.
-func (s *State) Clone() *State {
-	c := *s
-	c.Holders, c.Recipients, c.Abandoned, c.Rivals = map[string]*HolderState{}, maps.Clone(s.Recipients), nil, slices.Clone(s.Rivals)
-	c.Written, c.Passed = maps.Clone(s.Written), maps.Clone(s.Passed)
-	for id, h := range s.Holders {
-		c.Holders[id] = h.clone(nil)
-	}
-	for _, ab := range s.Abandoned {
-		one := *ab
-		one.Signed, one.Maybe = maps.Clone(ab.Signed), maps.Clone(ab.Maybe)
-		c.Abandoned = append(c.Abandoned, &one)
-	}
-	for i, r := range s.Rivals {
-		one := *r
-		c.Rivals[i] = &one
-	}
-	c.Files, c.signatures, c.heads = slices.Clone(s.Files), slices.Clone(s.signatures), slices.Clone(s.heads)
-	return &c
-}
-
-func (h *HolderState) clone(own *HolderState) *HolderState {
-	if h == nil {
-		return nil
-	}
-	c := *h
-	if h.Open != nil {
-		open := *h.Open
-		c.Open = &open
-	}
-	c.Stored, c.Former, c.stickers = slices.Clone(h.Stored), slices.Clone(h.Former), slices.Clone(h.stickers)
-	c.Replacement, c.Spare, c.replaces = h.Replacement.clone(&c), h.Spare.clone(&c), own
-	return &c
 }
 
 // EventTypes are all that a log may hold but for what opening it records.

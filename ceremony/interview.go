@@ -37,7 +37,7 @@ type interview struct {
 	out  Interviewed
 
 	chain   *TrustedChain     // Rotate, Revoke: what the next root follows
-	earlier []*Desk           // ceremonies that know its keys
+	earlier []*Ceremony       // ceremonies that know its keys
 	known   map[string]Holder // what they know, by key id
 	missing []string          // heads of those that are not at hand
 
@@ -201,6 +201,7 @@ func (iv *interview) read() (*Plan, error) {
 	if p.follows() {
 		p.readTrusted()
 	}
+	p.judge()
 	return p, p.err()
 }
 

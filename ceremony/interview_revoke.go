@@ -485,16 +485,16 @@ func (iv *interview) lookForBackups(ids []string) ([]restorable, error) {
 // backupOf looks for the backup of a root key that opens without the holders of
 // the keys in gone. The error says why there is none.
 func (iv *interview) backupOf(id string, gone []string) (restorable, error) {
-	desk := iv.makerOf(id)
-	if desk == nil {
+	made := iv.makerOf(id)
+	if made == nil {
 		return restorable{}, errors.New("whether there is a backup of the key is not known here: only the folder of the ceremony that made it tells, and that is not at hand")
 	}
-	s := desk.state
-	b := s.Holders[s.holdersByKey()[id].ID].backup(keys.BackupKey)
+	s := made.State
+	b := s.Holders[holdersByKey(s)[id].ID].backup(keys.BackupKey)
 	if b == nil {
-		return restorable{}, fmt.Errorf("the key was made in %s, without a backup", desk.dir)
+		return restorable{}, fmt.Errorf("the key was made in %s, without a backup", made.Dir)
 	}
-	r := restorable{id: id, dir: desk.dir, quorum: b.Quorum}
+	r := restorable{id: id, dir: made.Dir, quorum: b.Quorum}
 	able := iv.ableToOpen(s, b, gone)
 	for _, who := range able {
 		r.who = append(r.who, s.recipientName(who))
@@ -502,17 +502,17 @@ func (iv *interview) backupOf(id string, gone []string) (restorable, error) {
 	switch {
 	case len(able) < b.Quorum:
 		return r, fmt.Errorf("the backup wants %d of its recipients, and only %d can open it any more", b.Quorum, len(able))
-	case !desk.holdsFor(b, able):
-		return r, fmt.Errorf("the files of the backup are gone or damaged (hint: put %s back from a copy)", filepath.Join(desk.dir, filepath.FromSlash(path.Dir(b.Files[0].Name))))
+	case !holdsFor(made, b, able):
+		return r, fmt.Errorf("the files of the backup are gone or damaged (hint: put %s back from a copy)", filepath.Join(made.Dir, filepath.FromSlash(path.Dir(b.Files[0].Name))))
 	}
 	return r, nil
 }
 
 // makerOf is the ceremony that made a root key, if it is at hand. Only that one
 // can have backups of it.
-func (iv *interview) makerOf(id string) *Desk {
-	i := slices.IndexFunc(iv.earlier, func(d *Desk) bool {
-		h, there := d.state.holdersByKey()[id]
+func (iv *interview) makerOf(id string) *Ceremony {
+	i := slices.IndexFunc(iv.earlier, func(c *Ceremony) bool {
+		h, there := holdersByKey(c.State)[id]
 		return there && h.Custody != Existing
 	})
 	if i < 0 {
@@ -533,15 +533,15 @@ func (iv *interview) findMakers(ids []string) error {
 	for i := 0; i < len(iv.earlier); i++ { // it grows
 		for _, dir := range iv.earlier[i].earlierDirs() {
 			// Whatever the plan's text has become: what it leads to is known by its log.
-			found, err := lookEarlier(dir, iv.now)
-			if err == nil && !iv.have(found.looked.Hash) && slices.ContainsFunc(iv.earlier[i].state.Plan.Earlier, func(e Earlier) bool { return found.hadHead(e.Head) }) {
+			found, err := readEarlier(dir, iv.now)
+			if err == nil && !iv.have(found.Head.Hash) && slices.ContainsFunc(iv.earlier[i].State.Plan.Earlier, func(e Earlier) bool { return found.HadHead(e.Head) }) {
 				iv.earlier = append(iv.earlier, found)
 				iv.know(found)
 			}
 		}
 	}
 	for i := 0; i < len(iv.earlier); i++ {
-		for _, e := range iv.earlier[i].state.Plan.Earlier {
+		for _, e := range iv.earlier[i].State.Plan.Earlier {
 			if len(iv.unmade(ids)) == 0 {
 				return nil
 			}
@@ -565,22 +565,22 @@ func (iv *interview) findMakers(ids []string) error {
 
 // have tells whether the ceremony whose log has, or had, a head is at hand.
 func (iv *interview) have(head string) bool {
-	return slices.ContainsFunc(iv.earlier, func(d *Desk) bool { return d.hadHead(head) })
+	return slices.ContainsFunc(iv.earlier, func(c *Ceremony) bool { return c.HadHead(head) })
 }
 
 // askFor asks for a ceremony that is not where the plan of a later one has it,
 // if it has backups: nil where it is not at hand.
-func (iv *interview) askFor(desk *Desk, e Earlier) (*Desk, error) {
+func (iv *interview) askFor(made *Ceremony, e Earlier) (*Ceremony, error) {
 	if len(e.Backups) == 0 {
 		return nil, nil
 	}
-	var found *Desk
+	var found *Ceremony
 	line := ""
 	err := iv.prompt(Prompt{ID: fmt.Sprint("plan.earlier ", len(iv.missing)+len(iv.earlier)+1), Enter: "not at hand", Question: fmt.Sprintf("The folder of the ceremony %q, with %d backups?", e.Name, len(e.Backups)),
-		Message: Message{Title: "An earlier ceremony", Facts: []Fact{{"Ceremony", e.Name}, {"Planned with it", desk.dir}, {"Head of its log", grouped(e.Head)}},
+		Message: Message{Title: "An earlier ceremony", Facts: []Fact{{"Ceremony", e.Name}, {"Planned with it", made.Dir}, {"Head of its log", grouped(e.Head)}},
 			Text: []string{"It made keys that are trusted still, and it is not where the later one had it. " + iv.paths()}}}, &line, func(s string) error {
 		dirs, err := iv.readEarlier([]string{s})
-		if err == nil && !dirs[0].hadHead(e.Head) {
+		if err == nil && !dirs[0].HadHead(e.Head) {
 			err = fmt.Errorf("%s is another ceremony: its log never had the head %.16s", iv.at(s), e.Head)
 		}
 		if err == nil {
@@ -627,7 +627,7 @@ func (iv *interview) ableToOpen(s *State, b *BackupStored, gone []string) []stri
 	for _, id := range gone {
 		without[fold(iv.known[id].Name)] = true
 	}
-	for id, h := range s.holdersByKey() {
+	for id, h := range holdersByKey(s) {
 		if iv.tokenGone(id) {
 			without[fold(h.Name)] = true
 		}
@@ -640,22 +640,22 @@ func (iv *interview) ableToOpen(s *State, b *BackupStored, gone []string) []stri
 // tokenGone tells whether a later ceremony has dropped a root key whose token is
 // gone, or was reset.
 func (iv *interview) tokenGone(id string) bool {
-	return slices.ContainsFunc(iv.earlier, func(d *Desk) bool {
-		return slices.ContainsFunc(d.state.Plan.Drops, func(drop Drop) bool {
-			return drop.KeyID == id && (drop.Reason == Lost || drop.Reason == Stolen || d.state.Holders[drop.ID].Retired != nil)
+	return slices.ContainsFunc(iv.earlier, func(c *Ceremony) bool {
+		return slices.ContainsFunc(c.State.Plan.Drops, func(drop Drop) bool {
+			return drop.KeyID == id && (drop.Reason == Lost || drop.Reason == Stolen || c.State.Holders[drop.ID].Retired != nil)
 		})
 	})
 }
 
 // holdsFor tells whether a file of the backup that these recipients open is in
 // the directory, as it was recorded.
-func (d *Desk) holdsFor(b *BackupStored, able []string) bool {
+func holdsFor(c *Ceremony, b *BackupStored, able []string) bool {
 	return slices.ContainsFunc(b.Files, func(f File) bool {
 		layers, err := keys.Layers(path.Base(f.Name))
 		if err != nil || slices.ContainsFunc(layers, func(l keys.Layer) bool { return !slices.Contains(able, l.Who) }) {
 			return false
 		}
-		text, err := transcript.ReadFile(filepath.Join(d.dir, filepath.FromSlash(f.Name)))
+		text, err := transcript.ReadFile(filepath.Join(c.Dir, filepath.FromSlash(f.Name)))
 		return err == nil && digestOf(text) == f.SHA256
 	})
 }

@@ -141,13 +141,13 @@ func (iv *interview) askEarlier() error {
 	for _, desk := range iv.earlier {
 		iv.know(desk)
 	}
-	iv.plan.Name = iv.earlier[0].state.Plan.Name
+	iv.plan.Name = iv.earlier[0].State.Plan.Name
 	return nil
 }
 
 // know takes note of who holds which key. What was known before is newer.
-func (iv *interview) know(desk *Desk) {
-	for id, h := range desk.state.holdersByKey() {
+func (iv *interview) know(desk *Ceremony) {
+	for id, h := range holdersByKey(desk.State) {
 		if _, there := iv.known[id]; !there {
 			iv.known[id] = h
 		}
@@ -170,13 +170,13 @@ func (iv *interview) at(path string) string {
 	return filepath.Join(iv.path, path)
 }
 
-func (iv *interview) readEarlier(paths []string) ([]*Desk, error) {
-	var all []*Desk
+func (iv *interview) readEarlier(paths []string) ([]*Ceremony, error) {
+	var all []*Ceremony
 	for _, path := range paths {
 		if err := checkShown(path, maxPathTyped); err != nil {
 			return nil, fmt.Errorf("the path %w", err)
 		}
-		desk, err := lookEarlier(iv.at(path), iv.now)
+		desk, err := readEarlier(iv.at(path), iv.now)
 		if err != nil {
 			return nil, err
 		}
@@ -190,7 +190,7 @@ const maxPathTyped = 1000
 
 // holdersByKey are the holders of a ceremony as they are now, by the id of
 // their root key.
-func (s *State) holdersByKey() map[string]Holder {
+func holdersByKey(s *State) map[string]Holder {
 	all := map[string]Holder{}
 	for _, planned := range s.Plan.Holders {
 		h := s.Holders[planned.ID]

@@ -79,7 +79,7 @@ func (d *Desk) writeNotice() error {
 	if err != nil {
 		return err
 	}
-	err = transcript.WriteNew(d.path(d.state.noticeFile()), record.Notice(d.state.noticeFacts(), earlier...), 0o644)
+	err = transcript.WriteNew(d.path(d.state.noticeFile()), record.Notice(noticeFacts(d.state), earlier...), 0o644)
 	if errors.Is(err, fs.ErrExist) {
 		return nil
 	}
@@ -87,7 +87,7 @@ func (d *Desk) writeNotice() error {
 }
 
 // noticeFacts is what a ceremony knows for the notice of its published root.
-func (s *State) noticeFacts() record.NoticeFacts {
+func noticeFacts(s *State) record.NoticeFacts {
 	facts := s.Plan.noticeFacts()
 	facts.New = rootFacts(s.Root)
 	facts.Digest, _ = hex.DecodeString(s.Draft.Digest)

@@ -11,6 +11,7 @@ import (
 	"rootceremony/keys"
 	"rootceremony/keys/backup"
 	"rootceremony/keys/secret"
+	"rootceremony/keys/session"
 )
 
 // opening is a backup that a quorum is about to open.
@@ -27,7 +28,7 @@ type opening struct {
 // openQuorum has a quorum of a backup's recipients open it, one layer after
 // the other. The last one is opened in a session in which what was in it stays,
 // and in which then runs.
-func (d *Desk) openQuorum(ctx context.Context, a Attendant, h *HolderState, what string, beside []string, then func(*keys.Session, keys.Opened) error) (*opening, error) {
+func (d *Desk) openQuorum(ctx context.Context, a Attendant, h *HolderState, what string, beside []string, then func(*session.Session, session.Opened) error) (*opening, error) {
 	stored := h.backup(what)
 	if stored == nil && h.replaces != nil {
 		stored = h.replaces.backup(what)
@@ -62,7 +63,7 @@ func (d *Desk) openQuorum(ctx context.Context, a Attendant, h *HolderState, what
 		if err := a.Tell(ctx, Message{Title: fmt.Sprintf("Layer %d of %d: %s", i+1, len(layers), d.state.recipientName(layer.Who)), Text: o.next(layers[i+1:])}); err != nil {
 			return nil, err
 		}
-		err = o.open(ctx, layer, data, func(s *keys.Session, opened keys.Opened) error {
+		err = o.open(ctx, layer, data, func(s *session.Session, opened session.Opened) error {
 			if layer.Inner == 0 {
 				return then(s, opened)
 			}
@@ -163,7 +164,7 @@ func (s *State) tooFew(gone string) []string {
 }
 
 // open opens one layer by whoever it is for.
-func (o *opening) open(ctx context.Context, layer keys.Layer, data []byte, then func(*keys.Session, keys.Opened) error) error {
+func (o *opening) open(ctx context.Context, layer keys.Layer, data []byte, then func(*session.Session, session.Opened) error) error {
 	d := o.d
 	h := d.state.Holders[layer.Who]
 	if h == nil {
@@ -183,7 +184,7 @@ func (o *opening) open(ctx context.Context, layer keys.Layer, data []byte, then 
 	if err != nil {
 		return err
 	}
-	return d.withPIN(ctx, o.a, h, there[0].PINTries, func(s *keys.Session, pin *secret.Buffer) error {
+	return d.withPIN(ctx, o.a, h, there[0].PINTries, func(s *session.Session, pin *secret.Buffer) error {
 		opened, err := d.openByToken(ctx, o.a, s, h, pin, backup.OpenOrder{Layer: layer, By: backup.ByToken}, data, "open a layer of the backup of "+o.h.Holder.Name)
 		if err != nil {
 			return err
@@ -192,7 +193,7 @@ func (o *opening) open(ctx context.Context, layer keys.Layer, data []byte, then 
 	})
 }
 
-func (o *opening) openByPassphrase(ctx context.Context, r BackupRecipient, layer keys.Layer, data []byte, then func(*keys.Session, keys.Opened) error) error {
+func (o *opening) openByPassphrase(ctx context.Context, r BackupRecipient, layer keys.Layer, data []byte, then func(*session.Session, session.Opened) error) error {
 	typed, err := o.d.openByPassphrase(ctx, o.a, passphrasePrompt(r, "open.passphrase", "open the backup of "+o.h.Holder.Name, "It opens one layer."),
 		backup.OpenOrder{Layer: layer, By: backup.ByPassphrase}, data, then)
 	typed.Wipe()
@@ -269,7 +270,7 @@ func (d *Desk) drill(ctx context.Context, a Attendant) error {
 	if h.backup(what) == nil {
 		what = keys.BackupToken
 	}
-	o, err := d.openQuorum(ctx, a, h, what, nil, func(_ *keys.Session, opened keys.Opened) error { return h.matches(opened) })
+	o, err := d.openQuorum(ctx, a, h, what, nil, func(_ *session.Session, opened session.Opened) error { return matches(h, opened) })
 	if err != nil {
 		return err
 	}
@@ -280,7 +281,7 @@ func (d *Desk) drill(ctx context.Context, a Attendant) error {
 }
 
 // matches compares what a backup holds with what it should.
-func (h *HolderState) matches(opened keys.Opened) error {
+func matches(h *HolderState, opened session.Opened) error {
 	key := h.Key
 	if h.replaces != nil {
 		key = h.replaces.Key

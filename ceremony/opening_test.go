@@ -15,6 +15,7 @@ import (
 
 	"rootceremony/ceremony"
 	"rootceremony/keys"
+	"rootceremony/keys/session"
 )
 
 // by are the answers that have those open a backup.
@@ -242,7 +243,7 @@ func TestRecipientsOfAllKinds(t *testing.T) {
 	if err := desk.Run(t.Context(), keyAlice, &ceremony.Script{Answers: answers}); err == nil || !strings.Contains(err.Error(), "layer of words has a passphrase") {
 		t.Errorf("another passphrase: %v", err)
 	}
-	if there := s.tokenSecrets("A-01"); there.puk != keys.DefaultPUK || there.root != nil || len(s.backups()) != 0 {
+	if there := s.tokenSecrets("A-01"); there.puk != session.DefaultPUK || there.root != nil || len(s.backups()) != 0 {
 		t.Errorf("sealed with another passphrase: %+v", there)
 	}
 	answers["seal.passphrase words"] = words

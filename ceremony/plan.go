@@ -74,7 +74,7 @@ type Plan struct {
 	where  map[string]place // where each value stands, by its path
 	lines  []int            // where each line begins
 	faults []Fault
-	said   map[string]bool // paths that have a fault
+	said   Said
 }
 
 // RootPlan is what [root] says.
@@ -198,6 +198,7 @@ func readPlan(file, chain string) (*Plan, error) {
 	if p.follows() {
 		p.readTrusted()
 	}
+	p.judge()
 	return p, p.err()
 }
 
@@ -208,6 +209,7 @@ func parsePlan(data []byte, file string) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
+	p.judge()
 	return p, p.err()
 }
 
@@ -217,11 +219,11 @@ func decodePlan(data []byte, file string) (*Plan, error) {
 	if len(data) > maxPlan {
 		return nil, fmt.Errorf("%s: over %d bytes: not a plan", file, maxPlan)
 	}
-	p := &Plan{File: file, Data: bytes.Clone(data), said: map[string]bool{}}
+	p := &Plan{File: file, Data: bytes.Clone(data), said: Said{}}
 	if err := p.decode(); err != nil {
 		return nil, err
 	}
-	p.rules()
+	p.present()
 	return p, nil
 }
 
@@ -237,21 +239,23 @@ func (p *Plan) err() error {
 	return &PlanError{p.File, faults}
 }
 
-// fault adds a fault at the value with this path, or at the table where it is
-// missing. A value has one fault, and none if its table has one: the first one
-// explains the others.
+// fault adds a fault at the value with this path, where it explains nothing
+// that has one.
 func (p *Plan) fault(path, format string, args ...any) {
-	found := ""
-	for at := path; at != ""; at = at[:max(0, strings.LastIndexAny(at, ".["))] {
-		if p.said[at] {
-			return
-		}
-		if _, ok := p.where[at]; ok && found == "" {
-			found = at
-		}
+	if !p.said.Of(path) {
+		p.said[path] = true
+		p.place(path, fmt.Sprintf(format, args...))
 	}
-	p.said[path] = true
-	p.faultAt(p.where[found].value, fmt.Sprintf(format, args...))
+}
+
+// place adds a fault at the value with this path, or at the table where it is
+// missing.
+func (p *Plan) place(path, text string) {
+	found := path
+	for found != "" && p.absent(found) {
+		found = found[:max(0, strings.LastIndexAny(found, ".["))]
+	}
+	p.faultAt(p.where[found].value, text)
 }
 
 // missing adds a fault for a value that must be there, and tells whether it

@@ -1,94 +1,14 @@
 package ceremony
 
 import (
-	"cmp"
-	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"rootceremony/keys"
 )
 
 // everyHolder is what backup.recipients says for the holders' tokens.
 const everyHolder = "holders"
-
-// recipientRules checks who the recipients are, and then whether their
-// number, the quorum and the threshold go together.
-func (p *Plan) recipientRules() {
-	p.makeRecipientIDs()
-	p.listedRules()
-	ids, names, texts := map[string]string{}, map[string]bool{}, map[string]string{}
-	holders := map[string]bool{} // by name
-	for _, h := range p.Holders {
-		ids[fold(h.ID)] = "holder " + quote(h.Name)
-		holders[fold(h.Name)] = true
-	}
-	for i, r := range p.Recipients {
-		path := element("recipient", i)
-		if !p.missing(path+".name", r.Name == "", "the recipient's name") {
-			p.check(path+".name", "name", r.Name, checkName)
-			switch name := fold(r.Name); {
-			case name == everyHolder:
-				p.fault(path+".name", "recipient %q would mean the holders (hint: another name)", r.Name)
-			case holders[name]:
-				p.fault(path+".name", "recipient %q is a holder: holders are recipients all together (hint: recipients = [\"holders\"])", r.Name)
-			case names[name]:
-				p.fault(path+".name", "recipient %q is there twice", r.Name)
-			case !slices.ContainsFunc(p.Backup.Recipients, func(s string) bool { return fold(s) == name }):
-				p.fault(path+".name", "recipient %q is not named in backup.recipients (hint: name it there, or leave it out here)", r.Name)
-			}
-			names[fold(r.Name)] = true
-		}
-		if r.ID == "" && !p.said[path+".name"] {
-			p.fault(path+".id", "no id can be made from the name %q (hint: add id = \"...\", 1 to 32 of a-z, 0-9 and -)", r.Name)
-		} else if r.ID != "" {
-			p.check(path+".id", "id", r.ID, checkID)
-			if other, twice := ids[fold(r.ID)]; twice && !p.said[path+".name"] {
-				p.fault(path+".id", "recipient %q has the same id %q as %s: file names would not tell them apart (hint: give one of them another id)", r.Name, r.ID, other)
-			}
-			ids[fold(r.ID)] = "recipient " + quote(r.Name)
-		}
-		p.check(path+".site", "site", r.Site, checkOptional)
-		p.ageRules(i, texts)
-	}
-	p.quorumRules()
-}
-
-// makeRecipientIDs gives recipients without an id one made from their name.
-func (p *Plan) makeRecipientIDs() {
-	for i := range p.Recipients {
-		r, path := &p.Recipients[i], element("recipient", i)+".id"
-		if p.absent(path) {
-			r.ID = slug(r.Name)
-		} else if r.ID == "" {
-			p.fault(path, "id is empty (hint: leave it out to have it made from the name)")
-		}
-	}
-}
-
-// ageRules checks how the i-th recipient opens what is for it. texts has the
-// age recipients so far, and whose they are.
-func (p *Plan) ageRules(i int, texts map[string]string) {
-	r, path := &p.Recipients[i], element("recipient", i)
-	if (r.Age == "") == !r.Passphrase {
-		p.fault(path, "recipient %q needs either age = \"age1...\" or passphrase = true", r.Name)
-		return
-	}
-	if r.Passphrase || p.said[path+".age"] {
-		return
-	}
-	parsed, err := parseAge(r.Name, r.Age)
-	if err != nil {
-		p.fault(path+".age", "%v", err)
-		return
-	}
-	r.Age = parsed.Text
-	if other, twice := texts[r.Age]; twice {
-		p.fault(path+".age", "recipient %q is the same as %q: one identity would count as two", r.Name, other)
-	}
-	texts[r.Age] = r.Name
-}
 
 // parseAge reads an age recipient. Errors never hold the text, which may be a
 // secret in the wrong place.
@@ -100,8 +20,8 @@ func parseAge(name, text string) (keys.Recipient, error) {
 	return r, err
 }
 
-// listedRules checks the list of [backup].
-func (p *Plan) listedRules() {
+// backupPresent checks quorum and list of [backup], by what they name.
+func (p *Plan) backupPresent() {
 	b := p.Backup
 	switch {
 	case b.Quorum < 0:
@@ -138,19 +58,6 @@ func (p *Plan) backup() *Backup {
 		b.Recipients = append(b.Recipients, BackupRecipient{r.Name, r.ID, r.Age, r.Passphrase, r.Site})
 	}
 	return b
-}
-
-// quorumRules checks the quorum, once the recipients are known to be good.
-func (p *Plan) quorumRules() {
-	for path := range p.said {
-		if strings.HasPrefix(path, "backup") || strings.HasPrefix(path, "recipient") || strings.HasPrefix(path, "holder") || path == "root.threshold" {
-			return // what would be said here may come of that
-		}
-	}
-	r := &Resolved{Threshold: p.Root.Threshold, Holders: p.Holders, Backup: p.backup()}
-	if err := r.checkQuorum(); err != nil {
-		p.fault("backup.quorum", "%v", err)
-	}
 }
 
 // Openers is how many recipients each holder's backups have; 0 without
@@ -254,46 +161,4 @@ func (b BackupRecipient) Parse() (keys.Recipient, error) {
 	r, err := keys.ParseRecipient(b.Name, text)
 	r.Slug = b.ID
 	return r, err
-}
-
-// checkBackup holds the backups of a Resolved to the rules that a plan keeps.
-// The holders are known to be good.
-func (r *Resolved) checkBackup() error {
-	if r.Backup == nil {
-		return nil
-	}
-	if r.Backup.Recipients == nil {
-		return errors.New("recipients is no list")
-	}
-	seen := map[string]bool{"name " + everyHolder: true}
-	for _, h := range r.Holders {
-		seen["id "+h.ID] = true
-		seen["name "+fold(h.Name)] = true
-	}
-	for _, b := range r.Backup.Recipients {
-		if err := cmp.Or(checkID(b.ID), checkName(b.Name), checkOptional(b.Site)); err != nil {
-			return fmt.Errorf("recipient %q: %w", b.ID, err)
-		}
-		marks := []string{"id " + b.ID, "name " + fold(b.Name)}
-		if b.Passphrase == (b.Age != "") {
-			return fmt.Errorf("recipient %q: either an age recipient or a passphrase", b.ID)
-		}
-		if !b.Passphrase {
-			parsed, err := parseAge(b.Name, b.Age)
-			if err != nil {
-				return err
-			}
-			if parsed.Text != b.Age {
-				return fmt.Errorf("recipient %q: the age recipient is not as it was written", b.ID)
-			}
-			marks = append(marks, "key "+b.Age)
-		}
-		for _, mark := range marks {
-			if seen[mark] {
-				return fmt.Errorf("recipient %q: the same %.60s as another recipient or holder", b.ID, mark)
-			}
-			seen[mark] = true
-		}
-	}
-	return r.checkQuorum()
 }

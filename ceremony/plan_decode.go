@@ -49,7 +49,9 @@ func (p *Plan) decode() error {
 	p.Trusted = top.text("trusted")
 	p.Earlier = top.texts("earlier")
 	p.Incident = record.Incident(top.text("incident"))
-	p.Compromised = top.texts("compromised")
+	if p.Compromised = top.texts("compromised"); p.Compromised == nil && !p.absent("compromised") {
+		p.Compromised = []string{}
+	}
 
 	root := top.section("root")
 	p.Root = RootPlan{
@@ -247,7 +249,7 @@ func lineStarts(data []byte) []int {
 	return starts
 }
 
-// join and element make the paths by which values are found: "root.threshold",
+// join makes the paths by which values are found: "root.threshold",
 // "holder[2].name". Keys that TOML would quote are quoted.
 func join(path, key string) string {
 	bare := key != "" && strings.Trim(key, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") == ""
@@ -259,8 +261,6 @@ func join(path, key string) string {
 	}
 	return path + "." + key
 }
-
-func element(path string, i int) string { return fmt.Sprintf("%s[%d]", path, i) }
 
 // last is the last key of a path, without the number of an element.
 func last(path string) string {

@@ -12,7 +12,7 @@ import (
 	"syscall"
 	"time"
 
-	"rootceremony/keys"
+	"rootceremony/keys/session"
 )
 
 // Level is how much a Finding matters.
@@ -75,7 +75,7 @@ type folder struct {
 // tokens in this laptop's readers, in a rehearsal with RehearsalEnvironment;
 // where it is nil, tokens are virtual, and smart cards are not looked for. It
 // changes nothing.
-func Preflight(ctx context.Context, dir string, now time.Time, rehearsal bool, start func(context.Context) (*keys.Session, error)) []Finding {
+func Preflight(ctx context.Context, dir string, now time.Time, rehearsal bool, start func(context.Context) (*session.Session, error)) []Finding {
 	dumpable, _, _ := syscall.RawSyscall(syscall.SYS_PRCTL, syscall.PR_GET_DUMPABLE, 0, 0)
 	network, err := networkInterfaces()
 	l := laptop{

@@ -16,6 +16,9 @@ import (
 	"rootceremony/keys"
 )
 
+// laptopNow is what the clock of a good laptop says.
+var laptopNow = time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC)
+
 // goodLaptop is offline, with nothing that Preflight would name.
 func goodLaptop() laptop {
 	return laptop{
@@ -37,7 +40,7 @@ Max locked memory         8388608              8388608              bytes
 		environ:  []string{"HOME=/root", "OLD_LD_PRELOAD=x", "TERM=linux"},
 		network:  []networkInterface{{name: "eth0"}},
 		dumpable: true,
-		now:      planNow,
+		now:      laptopNow,
 		folder:   folder{path: "/c", mode: fs.ModeDir | 0o700, kind: 0xef53, free: 1 << 30},
 		cards: &smartCards{version: "1.9.9", readers: []string{"Yubico YubiKey CCID 00 00", "Desk 00 00"}, socket: "/run/pcscd/pcscd.comm",
 			cards: []keys.Info{{Reader: "Yubico YubiKey CCID 00 00", Serial: 20456123, FormFactor: "YubiKey 5C NFC", Firmware: keys.Firmware{Major: 5, Minor: 7, Patch: 4}}}},
@@ -209,7 +212,7 @@ func TestPreflight(t *testing.T) {
 		t.Fatal(err)
 	}
 	seen := map[string]string{}
-	for _, f := range Preflight(t.Context(), dir, planNow, true, nil) {
+	for _, f := range Preflight(t.Context(), dir, laptopNow, true, nil) {
 		seen[f.ID] += f.Text
 	}
 	for _, id := range []string{"network", "remote", "swap", "cores", "tracer", "memory", "clock", "recorder", "apdu", "folder"} {
@@ -227,7 +230,7 @@ func TestPreflight(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	last := Preflight(t.Context(), file, planNow, true, nil)
+	last := Preflight(t.Context(), file, laptopNow, true, nil)
 	if f := last[len(last)-1]; f.Level != LevelFail || f.Text != fmt.Sprintf("%s: not a folder", file) {
 		t.Errorf("%+v", f)
 	}

@@ -13,8 +13,8 @@ import (
 	"rootceremony/ceremony/record"
 	"rootceremony/ceremony/transcript"
 	"rootceremony/ceremony/tuf"
-	"rootceremony/keys"
 	"rootceremony/keys/secret"
+	"rootceremony/keys/session"
 )
 
 // SumsFile is the list of what was published, in the format of sha256sum.
@@ -46,7 +46,7 @@ func (d *Desk) publish(ctx context.Context, a Attendant) error {
 	if err != nil {
 		return err
 	}
-	facts := s.CountFacts()
+	facts := CountFacts(s)
 	if len(chain) > 0 {
 		walked, err := WalkClients(chain, text)
 		if err != nil {
@@ -64,7 +64,7 @@ func (d *Desk) publish(ctx context.Context, a Attendant) error {
 	root := written{rootFile(s.Draft.Version), text}
 	title := fmt.Sprintf("Publish root v%d", s.Draft.Version)
 	err = a.Type(ctx, Prompt{ID: "publish", Final: true, Message: Message{Title: title,
-		Facts: append(append(facts, Fact{"File", root.name}), s.publishedDigests(root.file())...),
+		Facts: append(append(facts, Fact{"File", root.name}), publishedDigests(s, root.file())...),
 		Text: []string{"The root was put together, read again, and verified. What clients have once seen cannot be called back.",
 			"Announce the SHA-256 of the file with these words, which " + PublishDir + "/trust/" + record.WordsFile + " has too. Those of the review were other words: of what is signed."}},
 		Question: "To publish it, type publish:"}, "publish")
@@ -75,7 +75,7 @@ func (d *Desk) publish(ctx context.Context, a Attendant) error {
 	for _, sig := range s.Signatures() {
 		ids = append(ids, sig.KeyID)
 	}
-	kit, err := s.kit(text)
+	kit, err := kit(s, text)
 	if err != nil {
 		return err
 	}
@@ -94,7 +94,7 @@ func (d *Desk) publish(ctx context.Context, a Attendant) error {
 
 // publishedDigests are both digests of the published root: first that of what is
 // signed, then, with its words, the file's, which is the one to announce.
-func (s *State) publishedDigests(file File) []Fact {
+func publishedDigests(s *State, file File) []Fact {
 	return append(digitFacts(ofSigned, s.Draft.Digest), digestFacts(ofFile, file.SHA256)...)
 }
 
@@ -102,7 +102,7 @@ func (s *State) publishedDigests(file File) []Fact {
 var kitName = regexp.MustCompile(`^publish/trust/[A-Za-z][A-Za-z0-9.]*$`)
 
 // kit is what those need who ship the root inside an installer or a program.
-func (s *State) kit(root []byte) ([]written, error) {
+func kit(s *State, root []byte) ([]written, error) {
 	facts := record.KitFacts{Project: s.Plan.Name, Root: root, First: s.Plan.Version, Repin: s.Plan.repins()}
 	if t := s.Plan.Trusted; t != nil {
 		facts.First = t.Versions[0].Version
@@ -168,7 +168,7 @@ func (d *Desk) seal(ctx context.Context, a Attendant) error {
 	exceptions := s.Exceptions // which others may record meanwhile
 	d.mu.Unlock()
 	err := a.Type(ctx, Prompt{ID: "seal", Final: true, Message: Message{Title: "Seal the ceremony",
-		Facts: append(append([]Fact{{"Published", s.Published.File.Name}}, s.CountFacts()...), Fact{"Exceptions", fmt.Sprint(exceptions)}),
+		Facts: append(append([]Fact{{"Published", s.Published.File.Name}}, CountFacts(s)...), Fact{"Exceptions", fmt.Sprint(exceptions)}),
 		Text:  []string{text}},
 		Question: "To seal, type seal:"}, "seal")
 	if err != nil {
@@ -201,7 +201,7 @@ func (d *Desk) heads(ctx context.Context, a Attendant) error {
 		var choices []Choice
 		likely, others := d.state.headSigners()
 		for _, h := range likely {
-			choices = append(choices, Choice{h.Holder.ID, h.Holder.Name + h.stickerHint()})
+			choices = append(choices, Choice{h.Holder.ID, h.Holder.Name + stickerHint(h)})
 		}
 		if d.state.sealedHead() {
 			choices = append(choices, Choice{nobodyElse, "Nobody else"})
@@ -263,7 +263,7 @@ func (d *Desk) headBy(ctx context.Context, a Attendant, h *HolderState) error {
 	if h.Prepared == nil {
 		return fmt.Errorf("token %s of %s has no key that signs the log (hint: somebody else may, or go on without, as an exception)", serialText(info.Serial), h.Holder.Name)
 	}
-	return d.withPIN(ctx, a, h, info.PINTries, func(s *keys.Session, pin *secret.Buffer) error { return d.signHead(ctx, s, h, pin) })
+	return d.withPIN(ctx, a, h, info.PINTries, func(s *session.Session, pin *secret.Buffer) error { return d.signHead(ctx, s, h, pin) })
 }
 
 // sums writes SHA256SUMS over what is published, as the last file. It lists
@@ -294,7 +294,7 @@ func (d *Desk) sums(ctx context.Context, a Attendant) error {
 		{"Publish", filepath.Join(d.dir, PublishDir)},
 		{"Log", fmt.Sprintf("%d lines", head.Seq)},
 		{"Its head", grouped(head.Hash)},
-		{"Root", d.state.Published.File.Name}}, d.state.publishedDigests(d.state.Published.File)...)
+		{"Root", d.state.Published.File.Name}}, publishedDigests(d.state, d.state.Published.File)...)
 	return a.Tell(ctx, Message{Title: "The ceremony is closed", Facts: append(facts, notice...),
 		Text: []string{"Announce the SHA-256 of the file with these words: with them people can tell whether the root they have is this one.",
 			"Write the head of the log down on paper, and publish it: with it an outsider can tell whether the record is the one of this day."}})
@@ -383,7 +383,7 @@ func (d *Desk) fromLog() ([]written, error) {
 			return nil, err
 		}
 		files = append(files, root)
-		kit, err := s.kit(root.text)
+		kit, err := kit(s, root.text)
 		if err != nil {
 			return nil, err
 		}

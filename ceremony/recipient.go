@@ -17,6 +17,7 @@ import (
 	"rootceremony/keys/backup"
 	"rootceremony/keys/plainfile"
 	"rootceremony/keys/secret"
+	"rootceremony/keys/session"
 )
 
 // IdentitiesDir is where a rehearsal keeps the identities of recipients that
@@ -70,7 +71,7 @@ func (d *Desk) opensTest(ctx context.Context, a Attendant, r BackupRecipient, pe
 	if err != nil {
 		return "", nil, err
 	}
-	answer, err = d.withIdentity(ctx, a, r, backup.OpenOrder{Test: r.ID, By: backup.ByIdentity}, file, func(*keys.Session, keys.Opened) error { return nil })
+	answer, err = d.withIdentity(ctx, a, r, backup.OpenOrder{Test: r.ID, By: backup.ByIdentity}, file, func(*session.Session, session.Opened) error { return nil })
 	return want, answer, err
 }
 
@@ -115,8 +116,8 @@ func (d *Desk) provePassphrase(ctx context.Context, a Attendant, r BackupRecipie
 	}
 	defer first.Wipe()
 	var made backup.TestFile
-	err = d.withSession(ctx, func(s *keys.Session) error {
-		opened, err := s.OpenBackup(ctx, keys.BackupOrder{Open: orderOf(backup.OpenOrder{Make: &person}), Secrets: []*secret.Buffer{first}}, nil)
+	err = d.withSession(ctx, func(s *session.Session) error {
+		opened, err := s.OpenBackup(ctx, session.BackupOrder{Open: orderOf(backup.OpenOrder{Make: &person}), Secrets: []*secret.Buffer{first}}, nil)
 		if err == nil {
 			err = json.Unmarshal(opened.Data, &made)
 		}
@@ -148,7 +149,7 @@ func passphrasePrompt(r BackupRecipient, id, what, text string) Prompt {
 // passphrase, which the caller wipes, and what was in the file.
 func (d *Desk) typedForTest(ctx context.Context, a Attendant, r BackupRecipient, p Prompt, file []byte) (*secret.Buffer, []byte, error) {
 	var answer []byte
-	typed, err := d.openByPassphrase(ctx, a, p, backup.OpenOrder{Test: r.ID, By: backup.ByPassphrase}, file, func(_ *keys.Session, opened keys.Opened) error {
+	typed, err := d.openByPassphrase(ctx, a, p, backup.OpenOrder{Test: r.ID, By: backup.ByPassphrase}, file, func(_ *session.Session, opened session.Opened) error {
 		answer = opened.Data
 		return nil
 	})
@@ -157,13 +158,13 @@ func (d *Desk) typedForTest(ctx context.Context, a Attendant, r BackupRecipient,
 
 // openByPassphrase asks for a passphrase until it opens a layer, in a session
 // in which then runs. It returns the passphrase, which the caller wipes.
-func (d *Desk) openByPassphrase(ctx context.Context, a Attendant, p Prompt, order backup.OpenOrder, file []byte, then func(*keys.Session, keys.Opened) error) (*secret.Buffer, error) {
+func (d *Desk) openByPassphrase(ctx context.Context, a Attendant, p Prompt, order backup.OpenOrder, file []byte, then func(*session.Session, session.Opened) error) (*secret.Buffer, error) {
 	for {
 		typed, err := a.AskSecret(ctx, p, notEmptySecret)
 		if err != nil {
 			return nil, err
 		}
-		wrong, err := d.openIn(ctx, keys.BackupOrder{Ciphertext: file, Open: orderOf(order), Secrets: []*secret.Buffer{typed}}, then)
+		wrong, err := d.openIn(ctx, session.BackupOrder{Ciphertext: file, Open: orderOf(order), Secrets: []*secret.Buffer{typed}}, then)
 		if err == nil {
 			return typed, nil
 		}
@@ -184,8 +185,8 @@ func notEmptySecret(typed *secret.Buffer) error {
 
 // openIn opens a layer in a session of its own, in which then runs. refused is
 // why the layer was not opened.
-func (d *Desk) openIn(ctx context.Context, order keys.BackupOrder, then func(*keys.Session, keys.Opened) error) (refused, err error) {
-	err = d.withSession(ctx, func(s *keys.Session) error {
+func (d *Desk) openIn(ctx context.Context, order session.BackupOrder, then func(*session.Session, session.Opened) error) (refused, err error) {
+	err = d.withSession(ctx, func(s *session.Session) error {
 		opened, err := s.OpenBackup(ctx, order, nil)
 		if err != nil {
 			refused = err
@@ -203,7 +204,7 @@ func askedAgain(p Prompt, why error) Prompt {
 }
 
 // proveToken has a holder's token open a test file with its key in 82.
-func (d *Desk) proveToken(ctx context.Context, a Attendant, s *keys.Session, h *HolderState, pin *secret.Buffer) error {
+func (d *Desk) proveToken(ctx context.Context, a Attendant, s *session.Session, h *HolderState, pin *secret.Buffer) error {
 	text, err := d.state.recipientText(h.Holder.ID)
 	if err != nil {
 		return err
@@ -217,7 +218,7 @@ func (d *Desk) proveToken(ctx context.Context, a Attendant, s *keys.Session, h *
 
 // tokenOpensTest has the selected token open a new test file. It returns what is
 // in the file, and what came out.
-func (d *Desk) tokenOpensTest(ctx context.Context, a Attendant, s *keys.Session, h *HolderState, pin *secret.Buffer) (want string, answer []byte, err error) {
+func (d *Desk) tokenOpensTest(ctx context.Context, a Attendant, s *session.Session, h *HolderState, pin *secret.Buffer) (want string, answer []byte, err error) {
 	text, err := h.recipientText()
 	if err != nil {
 		return "", nil, err
@@ -231,8 +232,8 @@ func (d *Desk) tokenOpensTest(ctx context.Context, a Attendant, s *keys.Session,
 }
 
 // openByToken opens a layer with the key in 82 of the selected token.
-func (d *Desk) openByToken(ctx context.Context, a Attendant, s *keys.Session, h *HolderState, pin *secret.Buffer, order backup.OpenOrder, file []byte, why string) (keys.Opened, error) {
-	return s.OpenBackup(ctx, keys.BackupOrder{Ciphertext: file, Open: orderOf(order), PIN: pin}, func(ctx context.Context) error {
+func (d *Desk) openByToken(ctx context.Context, a Attendant, s *session.Session, h *HolderState, pin *secret.Buffer, order backup.OpenOrder, file []byte, why string) (session.Opened, error) {
+	return s.OpenBackup(ctx, session.BackupOrder{Ciphertext: file, Open: orderOf(order), PIN: pin}, func(ctx context.Context) error {
 		return a.WaitForTouch(ctx, d.touchPrompt(h, why), d.tokens.Plug != nil)
 	})
 }
@@ -250,7 +251,7 @@ func orderOf(order backup.OpenOrder) json.RawMessage {
 
 // withIdentity opens a layer with an identity that is read from a file, in a
 // session of its own, in which then runs. It returns what may leave it.
-func (d *Desk) withIdentity(ctx context.Context, a Attendant, r BackupRecipient, order backup.OpenOrder, file []byte, then func(*keys.Session, keys.Opened) error) ([]byte, error) {
+func (d *Desk) withIdentity(ctx context.Context, a Attendant, r BackupRecipient, order backup.OpenOrder, file []byte, then func(*session.Session, session.Opened) error) ([]byte, error) {
 	title := r.Name + ": its identity"
 	suggested := ""
 	question := "File of the identity of " + r.Name + ":"
@@ -266,7 +267,7 @@ func (d *Desk) withIdentity(ctx context.Context, a Attendant, r BackupRecipient,
 			return nil, err
 		}
 		defer identity.Wipe()
-		out, refused, err := d.openByIdentity(ctx, a, r, keys.BackupOrder{Ciphertext: file, Open: orderOf(order), Secrets: []*secret.Buffer{identity}}, then)
+		out, refused, err := d.openByIdentity(ctx, a, r, session.BackupOrder{Ciphertext: file, Open: orderOf(order), Secrets: []*secret.Buffer{identity}}, then)
 		if !errors.Is(refused, keys.ErrWrongIdentity) {
 			return out, err
 		}
@@ -293,11 +294,11 @@ func askIdentity(ctx context.Context, a Attendant, p Prompt) (identity *secret.B
 
 // openByIdentity opens a layer with an identity, whose own passphrase is asked
 // for until it is right, if it has one. refused is why the layer was not opened.
-func (d *Desk) openByIdentity(ctx context.Context, a Attendant, r BackupRecipient, order keys.BackupOrder, then func(*keys.Session, keys.Opened) error) (out []byte, refused, err error) {
+func (d *Desk) openByIdentity(ctx context.Context, a Attendant, r BackupRecipient, order session.BackupOrder, then func(*session.Session, session.Opened) error) (out []byte, refused, err error) {
 	p := Prompt{ID: "identity.passphrase " + r.ID, Message: Message{Title: r.Name + ": its identity",
 		Text: []string{"The identity file is itself encrypted with a passphrase."}}, Question: "Passphrase of the identity file of " + r.Name + ":"}
 	for {
-		refused, err = d.openIn(ctx, order, func(s *keys.Session, opened keys.Opened) error {
+		refused, err = d.openIn(ctx, order, func(s *session.Session, opened session.Opened) error {
 			out = opened.Data
 			return then(s, opened)
 		})
@@ -359,13 +360,13 @@ func readSecret(name string) (*secret.Buffer, error) {
 }
 
 // withSession runs do with a session of its own, in which no token is selected.
-func (d *Desk) withSession(ctx context.Context, do func(*keys.Session) error) error {
-	session, err := d.tokens.Start(ctx)
+func (d *Desk) withSession(ctx context.Context, do func(*session.Session) error) error {
+	child, err := d.tokens.Start(ctx)
 	if err != nil {
 		return err
 	}
-	defer session.Close()
-	return do(session)
+	defer child.Close()
+	return do(child)
 }
 
 // sealOrder says for whom a holder's backups are sealed.

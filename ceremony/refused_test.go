@@ -12,6 +12,7 @@ import (
 	"rootceremony/ceremony"
 	"rootceremony/ceremony/transcript"
 	"rootceremony/keys"
+	"rootceremony/keys/session"
 	"rootceremony/keys/virtual"
 )
 
@@ -100,11 +101,11 @@ func TestKeyWithAnotherPolicy(t *testing.T) {
 		t.Fatal(err)
 	}
 	log.Close()
-	session := s.session(t, "A-01")
-	if _, err := session.MakeRootKey(keys.RootKeyOrder{Algorithm: keys.Ed25519, Touch: keys.TouchNever, From: keys.FromToken}, nil); err != nil {
+	child := s.session(t, "A-01")
+	if _, err := child.MakeRootKey(session.RootKeyOrder{Algorithm: keys.Ed25519, Touch: keys.TouchNever, From: keys.FromToken}, nil); err != nil {
 		t.Fatal(err)
 	}
-	session.Close()
+	child.Close()
 	if desk, err = s.open(clock, allStickers...); err != nil {
 		t.Fatal(err)
 	}
@@ -176,11 +177,11 @@ func TestPINsThatAreRefused(t *testing.T) {
 	// elsewhere is its PIN, whatever it is.
 	runTo(t, desk, "sign alice")
 	s.plugged = []string{"A-01"}
-	session := s.session(t, "A-01")
-	if err := session.ChangePIN(newSecret(t, chosen), newSecret(t, weak)); err != nil {
+	child := s.session(t, "A-01")
+	if err := child.ChangePIN(newSecret(t, chosen), newSecret(t, weak)); err != nil {
 		t.Fatal(err)
 	}
-	session.Close()
+	child.Close()
 	a := &typing{secrets: map[string][]string{"holder.pin alice": {"73910", "739105827", weak}}}
 	if err := desk.Run(t.Context(), "sign alice", a); err != nil || a.saw("4 left") || !a.saw("a PIN has 6 to 8 digits") {
 		t.Errorf("%v, told %q", err, a.said)

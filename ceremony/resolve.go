@@ -2,7 +2,6 @@ package ceremony
 
 import (
 	"bytes"
-	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -127,6 +126,23 @@ func (p *Plan) resolve(now time.Time) (*Resolved, error) {
 	if err != nil {
 		return nil, p.refuse("root.expires", err)
 	}
+	r := p.resolved()
+	r.Expires = expires
+	if r.Earlier, err = p.readEarlier(now); err != nil {
+		return nil, err
+	}
+	if err := r.check(); err != nil {
+		return nil, fmt.Errorf("%s: %w", p.File, err)
+	}
+	if n := len(r.JSON()); n > maxResolved {
+		return nil, p.refuse("trusted", fmt.Errorf("the agreed plan would have %d bytes, over %d: it names every version of the chain and holds the newest root (hint: give a later part of the chain)", n, maxResolved))
+	}
+	return r, nil
+}
+
+// resolved is the plan as it would be agreed, but for what the day decides: the
+// expiry, and what is known of earlier ceremonies.
+func (p *Plan) resolved() *Resolved {
 	sum := sha256.Sum256(p.Data)
 	r := &Resolved{
 		Format:     resolvedFormat,
@@ -140,7 +156,6 @@ func (p *Plan) resolve(now time.Time) (*Resolved, error) {
 
 		Version:            1,
 		Threshold:          p.Root.Threshold,
-		Expires:            expires,
 		ConsistentSnapshot: p.Root.ConsistentSnapshot,
 
 		Token:   p.Token,
@@ -151,28 +166,22 @@ func (p *Plan) resolve(now time.Time) (*Resolved, error) {
 		Roles:   map[string]ResolvedRole{},
 	}
 	for name, role := range p.Roles {
-		r.Roles[name] = ResolvedRole{role.Threshold, slices.Clone(role.Keys)}
+		r.Roles[name] = ResolvedRole{role.Threshold, append(make([]tuf.Key, 0, len(role.Files)), role.Keys...)[:len(role.Files)]}
 	}
-	if p.Chain != nil {
+	switch {
+	case p.Chain != nil:
 		r.Trusted, r.Version = p.Chain.agreed(), p.Chain.Last.Root.Version+1
+	case p.Trusted != "":
+		r.Trusted = &Trusted{} // not read
 	}
-	if r.Earlier, err = p.readEarlier(now); err != nil {
-		return nil, err
-	}
-	if err := r.check(); err != nil {
-		return nil, fmt.Errorf("%s: %w", p.File, err)
-	}
-	if n := len(r.JSON()); n > maxResolved {
-		return nil, p.refuse("trusted", fmt.Errorf("the agreed plan would have %d bytes, over %d: it names every version of the chain and holds the newest root (hint: give a later part of the chain)", n, maxResolved))
-	}
-	return r, nil
+	return r
 }
 
 // refuse returns a *PlanError of one fault, and leaves the plan as it is: with
 // another time it may be good.
 func (p *Plan) refuse(path string, err error) error {
 	clone := *p
-	clone.faults, clone.said = nil, map[string]bool{}
+	clone.faults, clone.said = nil, Said{}
 	clone.fault(path, "%v", err)
 	return clone.err()
 }
@@ -231,169 +240,6 @@ func ParseResolved(data []byte) (*Resolved, error) {
 		return nil, errors.New("resolved plan: not as it was written: a field is unknown, missing, twice or spelled another way")
 	}
 	return &r, nil
-}
-
-// check holds a Resolved, which may come from a hostile file, to the rules
-// that a plan keeps. It brings the key objects into their plain form.
-func (r *Resolved) check() error {
-	if err := r.checkTrusted(); err != nil {
-		return err
-	}
-	if sum, err := hex.DecodeString(r.PlanSHA256); err != nil || len(sum) != sha256.Size {
-		return errors.New("plan_sha256 is not a SHA-256")
-	}
-	if err := cmp.Or(checkName(r.Name), checkOptional(r.Reason)); err != nil {
-		return fmt.Errorf("name or reason %w", err)
-	}
-	if r.Incident != "" {
-		if err := checkIncident(r.Kind, r.Incident); err != nil {
-			return err
-		}
-	}
-	if r.Compromised != nil {
-		if err := checkCompromised(r.Incident, r.Compromised); err != nil {
-			return err
-		}
-	}
-	if r.Persons == nil {
-		return errors.New("persons is no list")
-	}
-	if err := r.checkEarlier(); err != nil {
-		return err
-	}
-	if r.Expires.IsZero() || r.Expires.Nanosecond() != 0 || r.Expires.Location() != time.UTC {
-		return errors.New("expires is not in UTC with whole seconds")
-	}
-	if r.Threshold < 1 || r.Threshold > len(r.Holders) {
-		return fmt.Errorf("threshold %d with %d holders", r.Threshold, len(r.Holders))
-	}
-	least, known := firmware[r.Token.Algorithm]
-	asked, err := ParseFirmware(r.Token.MinFirmware)
-	if !known || err != nil || asked.Less(least) || r.Token.Touch != keys.TouchAlways && r.Token.Touch != keys.TouchCached {
-		return fmt.Errorf("token policy %v is not one that this version knows", r.Token)
-	}
-	seen := map[string]bool{}
-	for _, h := range r.Holders {
-		if err := cmp.Or(checkID(h.ID), checkName(h.Name), checkOptional(h.Site)); err != nil {
-			return fmt.Errorf("holder %q: %w", h.ID, err)
-		}
-		if err := checkSticker(h.Token); err != nil && (h.Token != "" || h.Custody != Existing) {
-			return fmt.Errorf("holder %q: %w", h.ID, err)
-		}
-		known := h.Custody == OnToken && !h.Spare || h.Custody == BackedUp && r.Backup != nil || h.Custody == Existing && !h.Spare && r.Trusted != nil
-		if !known || (h.KeyID != "") != (h.Custody == Existing) {
-			return fmt.Errorf("holder %q: custody %q is not one that this plan can have", h.ID, h.Custody)
-		}
-		for _, mark := range []string{"id " + h.ID, "name " + fold(h.Name), "token " + fold(h.Token)} {
-			if seen[mark] && mark != "token " {
-				return fmt.Errorf("holder %q: the same %s as another holder", h.ID, mark)
-			}
-			seen[mark] = true
-		}
-	}
-	for _, p := range r.Persons {
-		if err := cmp.Or(checkName(p.Name), checkPersonRole(p.Role)); err != nil {
-			return fmt.Errorf("person %q: %w", p.Name, err)
-		}
-	}
-	if err := r.checkBackup(); err != nil {
-		return fmt.Errorf("backup: %w", err)
-	}
-	return r.checkRoles()
-}
-
-func (r *Resolved) checkRoles() error {
-	if r.Roles == nil || r.Trusted == nil && len(r.Roles) != len(onlineRoles) {
-		return fmt.Errorf("%d roles, not %d", len(r.Roles), len(onlineRoles))
-	}
-	for name, role := range r.Roles {
-		if !slices.Contains(onlineRoles, name) {
-			return fmt.Errorf("a role %q", name)
-		}
-		if role.Threshold < 1 || role.Threshold > len(role.Keys) {
-			return fmt.Errorf("role %s: threshold %d with %d keys", name, role.Threshold, len(role.Keys))
-		}
-		seen := map[keys.PublicKey]bool{}
-		for i, key := range role.Keys {
-			plain, err := plainKey(key)
-			if err != nil {
-				return fmt.Errorf("role %s, key %d: %w", name, i+1, err)
-			}
-			if seen[plain.Public] {
-				return fmt.Errorf("role %s, key %d: the same key twice", name, i+1)
-			}
-			seen[plain.Public] = true
-			role.Keys[i] = plain
-		}
-	}
-	return nil
-}
-
-// checkTrusted holds what the new root follows, and what becomes of its keys,
-// to the rules that a plan keeps.
-func (r *Resolved) checkTrusted() error {
-	if (r.Kind == Create) != (r.Trusted == nil) || !slices.Contains([]string{Create, Rotate, Revoke}, r.Kind) {
-		return fmt.Errorf("kind %q with or without a trusted root is not one that this version makes", r.Kind)
-	}
-	if r.Kind == Create {
-		if r.Version != 1 || len(r.Drops) > 0 {
-			return fmt.Errorf("kind %q with root version %d and %d dropped keys is not one that this version makes", r.Kind, r.Version, len(r.Drops))
-		}
-		return nil
-	}
-	var err error
-	if r.trusted, err = r.Trusted.check(); err != nil {
-		return fmt.Errorf("trusted: %w", err)
-	}
-	root := r.trusted.Root
-	if r.Version != root.Version+1 || r.Kind == Revoke && r.Reason == "" {
-		return fmt.Errorf("root version %d after version %d, or no reason for a revocation", r.Version, root.Version)
-	}
-	accounted, able := map[string]bool{}, map[string]bool{} // by id, and by value
-	account := func(id string) error {
-		if !slices.Contains(root.Roles[tuf.RoleRoot].KeyIDs, id) || accounted[id] {
-			return fmt.Errorf("the key %q is no root key of version %d, or is there twice", id, root.Version)
-		}
-		accounted[id] = true
-		return nil
-	}
-	for _, h := range r.Holders {
-		if h.Custody == Existing {
-			if err := account(h.KeyID); err != nil {
-				return err
-			}
-			able[valueOf(root, h.KeyID)] = true
-		}
-	}
-	ids := map[string]bool{}
-	for _, h := range r.Holders {
-		ids[h.ID], ids["token "+fold(h.Token)] = true, h.Token != ""
-	}
-	for _, d := range r.Drops {
-		if err := cmp.Or(checkKeyID(d.KeyID), checkDropReason(d.Reason), checkOptional(d.Name), account(d.KeyID)); err != nil {
-			return fmt.Errorf("dropped key: %w", err)
-		}
-		if err := checkSticker(d.Token); d.Token != "" && err != nil {
-			return fmt.Errorf("dropped key: %w", err)
-		}
-		if ids["token "+fold(d.Token)] {
-			return fmt.Errorf("dropped key: the token %q is also a holder's", d.Token)
-		}
-		if (d.ID != dropID(d.KeyID, 8) && d.ID != dropID(d.KeyID, maxID-len("old-"))) || checkID(d.ID) != nil || ids[d.ID] {
-			return fmt.Errorf("dropped key: the id %q is not one of this plan", d.ID)
-		}
-		ids[d.ID] = true
-		if d.Reason != Lost {
-			able[valueOf(root, d.KeyID)] = true
-		}
-	}
-	if n := len(root.Roles[tuf.RoleRoot].KeyIDs); len(accounted) != n {
-		return fmt.Errorf("%d of the %d root keys of version %d are nobody's", n-len(accounted), n, root.Version)
-	}
-	if need := root.Roles[tuf.RoleRoot].Threshold; len(able) < need {
-		return fmt.Errorf("%d keys of version %d are left that can sign, and %d must", len(able), root.Version, need)
-	}
-	return nil
 }
 
 // Draft makes the root that the ceremony signs, from the new root key of every

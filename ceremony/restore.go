@@ -11,6 +11,7 @@ import (
 	"rootceremony/ceremony/transcript"
 	"rootceremony/keys"
 	"rootceremony/keys/secret"
+	"rootceremony/keys/session"
 )
 
 // afterTheDay are the events that a closed ceremony still takes: it is carried
@@ -216,7 +217,7 @@ func (d *Desk) restoreKey(ctx context.Context, a Attendant, h *HolderState) erro
 	if info, err = d.wipeIfNeeded(ctx, a, fresh, info); err != nil {
 		return err
 	}
-	prove := func(s *keys.Session, pin *secret.Buffer) error {
+	prove := func(s *session.Session, pin *secret.Buffer) error {
 		if fresh.Key == nil {
 			return errors.New("the key is not on the token yet")
 		}
@@ -231,13 +232,13 @@ func (d *Desk) restoreKey(ctx context.Context, a Attendant, h *HolderState) erro
 			return err
 		}
 		defer pin.Wipe()
-		if err := d.withToken(ctx, info.Serial, func(s *keys.Session) error { return d.prepare(ctx, a, s, fresh, info, pin) }); err != nil {
+		if err := d.withToken(ctx, info.Serial, func(s *session.Session) error { return d.prepare(ctx, a, s, fresh, info, pin) }); err != nil {
 			return err
 		}
 		if err := d.keyFromBackup(ctx, a, fresh); err != nil {
 			return err
 		}
-		err = d.withToken(ctx, info.Serial, func(s *keys.Session) error { return prove(s, pin) })
+		err = d.withToken(ctx, info.Serial, func(s *session.Session) error { return prove(s, pin) })
 		if err != nil {
 			return err
 		}
@@ -380,8 +381,8 @@ func (s *State) stickerFree(sticker string) error {
 // keyFromBackup has a quorum open the backup of the key, and puts it on the
 // fresh token.
 func (d *Desk) keyFromBackup(ctx context.Context, a Attendant, fresh *HolderState) error {
-	_, err := d.openQuorum(ctx, a, fresh, keys.BackupKey, []string{fresh.Holder.Token}, func(s *keys.Session, opened keys.Opened) error {
-		if err := fresh.matches(opened); err != nil {
+	_, err := d.openQuorum(ctx, a, fresh, keys.BackupKey, []string{fresh.Holder.Token}, func(s *session.Session, opened session.Opened) error {
+		if err := matches(fresh, opened); err != nil {
 			return err
 		}
 		if err := d.selectIn(ctx, a, s, fresh); err != nil {
@@ -422,7 +423,7 @@ func (d *Desk) restorePIN(ctx context.Context, a Attendant, h *HolderState) erro
 }
 
 // byBackup is the way out of a blocked PIN where the PUK has a backup.
-func (h *HolderState) byBackup() []Choice {
+func byBackup(h *HolderState) []Choice {
 	if h.backup(keys.BackupToken) == nil {
 		return nil
 	}
@@ -436,8 +437,8 @@ func (d *Desk) byQuorum(ctx context.Context, a Attendant, h *HolderState, info k
 	if err != nil {
 		return nil, err
 	}
-	_, err = d.openQuorum(ctx, a, h, keys.BackupToken, []string{h.Holder.Token}, func(s *keys.Session, opened keys.Opened) error {
-		if err := h.matches(opened); err != nil {
+	_, err = d.openQuorum(ctx, a, h, keys.BackupToken, []string{h.Holder.Token}, func(s *session.Session, opened session.Opened) error {
+		if err := matches(h, opened); err != nil {
 			return err
 		}
 		if err := d.selectIn(ctx, a, s, h); err != nil {

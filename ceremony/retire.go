@@ -31,7 +31,7 @@ func (d *Desk) retireTask(h *HolderState) Task {
 	case s.Sealed != nil:
 		t.block("the ceremony was sealed without it")
 	case len(s.rolesOf(h)) > 0:
-		t.Reason = s.inUse(h)
+		t.Reason = inUse(s, h)
 	}
 	return t
 }
@@ -52,7 +52,7 @@ func (s *State) rolesOf(h *HolderState) []string {
 }
 
 // inUse says why the token of such a key is not reset.
-func (s *State) inUse(h *HolderState) string {
+func inUse(s *State, h *HolderState) string {
 	roles := s.rolesOf(h)
 	return fmt.Sprintf("the key stays in use for the role%s %s", map[bool]string{true: "s"}[len(roles) > 1], listed(roles))
 }
@@ -82,7 +82,7 @@ func (d *Desk) retire(ctx context.Context, a Attendant, h *HolderState) error {
 	}
 	if h.Open == nil {
 		err := a.Type(ctx, Prompt{ID: "retire.serial " + h.Holder.ID, Final: true, Message: Message{Title: title,
-			Facts: append(tokenFacts(info, h.Holder), heldFacts(info)...), Text: append([]string{"Every PIV key on it is erased for good, also those that this ceremony knows nothing of."}, d.state.openersLeft(drop)...)},
+			Facts: append(tokenFacts(info, h.Holder), heldFacts(info)...), Text: append([]string{"Every PIV key on it is erased for good, also those that this ceremony knows nothing of."}, openersLeft(d.state, drop)...)},
 			Question: "To reset it, type its serial number without spaces:"}, fmt.Sprint(info.Serial))
 		if err != nil {
 			return err
@@ -101,14 +101,14 @@ func (d *Desk) retire(ctx context.Context, a Attendant, h *HolderState) error {
 	if err != nil {
 		return err
 	}
-	return d.record(TypeRetired, h.Holder.ID, TokenRetired{Result{h.act(info.Serial), intention}, witness, d.state.backupsToDestroy(drop)})
+	return d.record(TypeRetired, h.Holder.ID, TokenRetired{Result{h.act(info.Serial), intention}, witness, backupsToDestroy(d.state, drop)})
 }
 
 // notReset tells why the token of a dropped key is not reset: the new root has
 // the key in another role, or people say where the token is. "" means here.
 func (d *Desk) notReset(ctx context.Context, a Attendant, title string, h *HolderState, drop Drop) (string, error) {
 	if len(d.state.rolesOf(h)) > 0 {
-		why := d.state.inUse(h)
+		why := inUse(d.state, h)
 		return why, a.Tell(ctx, Message{Title: title, Facts: []Fact{{"Key", grouped(h.Holder.KeyID)}, {"Dropped as", drop.Reason}},
 			Text: []string{"It is a root key no more, but " + why + ": its token is not reset. That is recorded."}})
 	}
@@ -131,7 +131,7 @@ func (d *Desk) notReset(ctx context.Context, a Attendant, title string, h *Holde
 		text = append(text, "An earlier step with its token was interrupted.")
 	}
 	where, err := a.Choose(ctx, Prompt{ID: "retire.where " + h.Holder.ID, Message: Message{Title: title,
-		Facts: []Fact{{"Key", grouped(h.Holder.KeyID)}, {"Dropped as", drop.Reason}}, Text: slices.Concat(text, d.state.backupsToDestroy(drop), d.state.backupsToKeep(drop), d.state.openersLeft(drop))},
+		Facts: []Fact{{"Key", grouped(h.Holder.KeyID)}, {"Dropped as", drop.Reason}}, Text: slices.Concat(text, backupsToDestroy(d.state, drop), backupsToKeep(d.state, drop), openersLeft(d.state, drop))},
 		Question: "Where is its token?"}, choices)
 	return map[string]string{"elsewhere": elsewhere, "gone": gone, "none": noToken, "another": another}[where], err
 }
@@ -149,7 +149,7 @@ func (d *Desk) tokenToRetire(ctx context.Context, a Attendant, h *HolderState) (
 		if err := fitsSigning(h, info); err != nil {
 			return err
 		}
-		return d.state.stillTrusted(info)
+		return stillTrusted(d.state, info)
 	}
 	there, err := d.waitForToken(ctx, a, h, "retire.token "+h.Holder.ID, fits)
 	if err != nil {
@@ -168,7 +168,7 @@ func (d *Desk) tokenToRetire(ctx context.Context, a Attendant, h *HolderState) (
 }
 
 // stillTrusted refuses a token with a key that the new root trusts.
-func (s *State) stillTrusted(info keys.Info) error {
+func stillTrusted(s *State, info keys.Info) error {
 	for _, held := range info.Keys {
 		for _, k := range s.Root.Keys {
 			if k.Public == held.Public {
@@ -207,7 +207,7 @@ func (s *State) dropOf(h *HolderState) Drop {
 
 // backupsToDestroy names the backups of a dropped key that are known of, and of
 // no other key. Plans that a former version has agreed know no folders.
-func (s *State) backupsToDestroy(d Drop) []string {
+func backupsToDestroy(s *State, d Drop) []string {
 	lines := []string{}
 	for _, e := range s.Plan.Earlier {
 		for _, b := range e.Backups {
@@ -242,7 +242,7 @@ func slashed(folders []string) string {
 
 // staying are the backups of an earlier ceremony whose keys the new root has
 // still.
-func (s *State) staying(e Earlier) []EarlierBackup {
+func staying(s *State, e Earlier) []EarlierBackup {
 	return slices.DeleteFunc(slices.Clone(e.Backups), func(b EarlierBackup) bool {
 		return !slices.ContainsFunc(s.Plan.Holders, func(h Holder) bool { return h.Custody == Existing && b.isOf(h.Name, s.Holders[h.ID].Key.Public) })
 	})
@@ -251,14 +251,14 @@ func (s *State) staying(e Earlier) []EarlierBackup {
 // backupsToKeep names the backups that lie beside those of a dropped key, and
 // stay: there, and in this ceremony, which may have a new key's under the same
 // holder.
-func (s *State) backupsToKeep(d Drop) []string {
+func backupsToKeep(s *State, d Drop) []string {
 	var lines []string
 	for _, e := range s.Plan.Earlier {
 		if !slices.ContainsFunc(e.Backups, func(b EarlierBackup) bool { return b.isOf(d.Name, s.Holders[d.ID].Key.Public) }) {
 			continue
 		}
 		var of []string
-		for _, b := range s.staying(e) {
+		for _, b := range staying(s, e) {
 			if b.Folders != nil {
 				of = append(of, slashed(b.Folders))
 			} else {
@@ -275,7 +275,7 @@ func (s *State) backupsToKeep(d Drop) []string {
 			own = append(own, folder)
 		}
 	}
-	if own != nil && len(s.backupsToDestroy(d)) > 0 {
+	if own != nil && len(backupsToDestroy(s, d)) > 0 {
 		lines = append(lines, fmt.Sprintf("The backups of this ceremony must stay too, wherever they are: %s.", slashed(own)))
 	}
 	return lines
@@ -283,7 +283,7 @@ func (s *State) backupsToKeep(d Drop) []string {
 
 // openersLeft says how many are left who open the backups of keys that stay,
 // once the token of a dropped key is reset.
-func (s *State) openersLeft(d Drop) []string {
+func openersLeft(s *State, d Drop) []string {
 	gone := func(name string, o Drop) bool {
 		for _, e := range s.Plan.Earlier {
 			for _, b := range e.Backups { // which know whose a key was where the plan does not
@@ -298,7 +298,7 @@ func (s *State) openersLeft(d Drop) []string {
 	whose := map[odds][]string{}
 	var order []odds
 	for _, e := range s.Plan.Earlier {
-		for _, b := range s.staying(e) {
+		for _, b := range staying(s, e) {
 			if !slices.ContainsFunc(b.Recipients, func(name string) bool { return gone(name, d) }) {
 				continue // it opens none of these
 			}

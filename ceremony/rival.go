@@ -153,7 +153,7 @@ func (d *Desk) collectRival(f *tuf.File, source string) (*CollectedRoot, error) 
 	who := listed(s.calledBy(ids))
 	switch {
 	case len(ids) == 0:
-		return nil, s.notOurs(f, digest)
+		return nil, notOurs(s, f, digest)
 	case s.Draft == nil:
 		return nil, fmt.Errorf("there is no draft yet to compare it with, and it is a root v%d that is signed by %s; the SHA-256 of what is signed in it is %s (hint: take the task Review root v%d first, and collect it again then: if it is another root than the draft, whoever signed it signs nothing here)", version, who, digest, version)
 	case len(f.Signed) > maxRival:
@@ -191,7 +191,7 @@ func (d *Desk) collectRival(f *tuf.File, source string) (*CollectedRoot, error) 
 }
 
 // notOurs says that a root of this version is none of this ceremony.
-func (s *State) notOurs(f *tuf.File, digest string) error {
+func notOurs(s *State, f *tuf.File, digest string) error {
 	switch {
 	case f.Root.Rehearsal() && !s.Begun.Rehearsal:
 		return errors.New("it is a root of a rehearsal, and this is a real ceremony: nobody here has signed it, and nothing of it was taken")

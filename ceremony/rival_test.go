@@ -108,7 +108,7 @@ func TestAnotherRootOfTheSameVersion(t *testing.T) {
 	if task := taskOf(t, desk, "sign alice"); task.State != ceremony.Blocked || !strings.Contains(task.Reason, "Alice Costa has signed another root of version 2") {
 		t.Errorf("%+v", task)
 	}
-	for _, f := range desk.State().CountFacts() {
+	for _, f := range ceremony.CountFacts(desk.State()) {
 		if f.Label == "Can help" && (strings.Contains(f.Value, "Alice") || !strings.Contains(f.Value, "Bruno")) {
 			t.Errorf("who can help: %s", f.Value)
 		}
@@ -262,7 +262,7 @@ func TestRootsOfStrangers(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		err = desk.State().Clone().Apply(transcript.Event{Seq: 999, Type: ceremony.TypeSigRival, Data: data})
+		_, err = desk.State().With(transcript.Event{Seq: 999, Type: ceremony.TypeSigRival, Data: data})
 		if (err == nil) != (name == "as it is") {
 			t.Errorf("%s: %v", name, err)
 		}

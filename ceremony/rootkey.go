@@ -6,14 +6,15 @@ import (
 
 	"rootceremony/keys"
 	"rootceremony/keys/secret"
+	"rootceremony/keys/session"
 )
 
 // makeKey replaces PUK and management key by random ones and makes the
 // root key, on the token or for it, and where the plan has backups seals what
 // they are of before the token is given it.
-func (d *Desk) makeKey(ctx context.Context, a Attendant, s *keys.Session, h *HolderState) error {
+func (d *Desk) makeKey(ctx context.Context, a Attendant, s *session.Session, h *HolderState) error {
 	policy := d.state.Plan.Token
-	order := keys.RootKeyOrder{Algorithm: policy.Algorithm, Touch: policy.Touch, From: d.state.origin(h)}
+	order := session.RootKeyOrder{Algorithm: policy.Algorithm, Touch: policy.Touch, From: d.state.origin(h)}
 	attempt := ""
 	text := "PUK and management key become random numbers that nobody keeps. Then the token makes the root key in 9c; it never leaves the token."
 	if b := d.state.Plan.Backup; b != nil {
@@ -55,7 +56,7 @@ func (d *Desk) makeKey(ctx context.Context, a Attendant, s *keys.Session, h *Hol
 		return err
 	}
 	result := Result{on, intention}
-	public, err := s.MakeRootKey(order, func(sealed keys.Sealed) error { return d.storeBackup(h, result, attempt, sealed) })
+	public, err := s.MakeRootKey(order, func(sealed session.Sealed) error { return d.storeBackup(h, result, attempt, sealed) })
 	if err != nil {
 		return err
 	}
@@ -83,7 +84,7 @@ func (d *Desk) entropy(ctx context.Context, a Attendant, h *HolderState) (*secre
 }
 
 // storeBackup writes the files of a sealed secret, and records them.
-func (d *Desk) storeBackup(h *HolderState, result Result, attempt string, sealed keys.Sealed) error {
+func (d *Desk) storeBackup(h *HolderState, result Result, attempt string, sealed session.Sealed) error {
 	stored := BackupStored{Result: result, What: sealed.What, Recipients: d.state.recipientIDs(h), Quorum: d.state.Plan.Backup.Quorum}
 	for _, id := range stored.Recipients {
 		text, err := d.state.recipientText(id)
@@ -107,7 +108,7 @@ func (d *Desk) storeBackup(h *HolderState, result Result, attempt string, sealed
 
 // keyMade reads the root key's attestation back, where there is one, and
 // records both.
-func (d *Desk) keyMade(s *keys.Session, h *HolderState, result Result, public keys.PublicKey, found bool) error {
+func (d *Desk) keyMade(s *session.Session, h *HolderState, result Result, public keys.PublicKey, found bool) error {
 	intended := h.Open.Key
 	made := KeyMade{Result: result, Public: public, FoundOnLook: found, Imported: intended.Origin != keys.FromToken, PUKKept: intended.Attempt != ""}
 	if !made.Imported {
@@ -166,7 +167,7 @@ func (d *Desk) key(ctx context.Context, a Attendant, h *HolderState) error {
 			return err
 		}
 	}
-	return d.withPIN(ctx, a, h, info.PINTries, func(s *keys.Session, pin *secret.Buffer) error {
+	return d.withPIN(ctx, a, h, info.PINTries, func(s *session.Session, pin *secret.Buffer) error {
 		if h.Key == nil {
 			if err := d.makeKey(ctx, a, s, h); err != nil {
 				return err
@@ -189,8 +190,8 @@ func (d *Desk) keyOfLocked(ctx context.Context, a Attendant, h *HolderState) err
 	if err != nil {
 		return err
 	}
-	_, err = d.openQuorum(ctx, a, h, keys.BackupToken, []string{h.Holder.Token}, func(s *keys.Session, opened keys.Opened) error {
-		if err := h.matches(opened); err != nil {
+	_, err = d.openQuorum(ctx, a, h, keys.BackupToken, []string{h.Holder.Token}, func(s *session.Session, opened session.Opened) error {
+		if err := matches(h, opened); err != nil {
 			return err
 		}
 		if err := d.selectIn(ctx, a, s, h); err != nil {
@@ -203,7 +204,7 @@ func (d *Desk) keyOfLocked(ctx context.Context, a Attendant, h *HolderState) err
 
 // selectIn selects a holder's token in a session that has opened a backup. A
 // token in a single reader has to change places with the one that opened it.
-func (d *Desk) selectIn(ctx context.Context, a Attendant, s *keys.Session, h *HolderState) error {
+func (d *Desk) selectIn(ctx context.Context, a Attendant, s *session.Session, h *HolderState) error {
 	look := func(context.Context) (keys.Info, error) {
 		if err := s.Select(h.Serial); err != nil {
 			return keys.Info{}, err

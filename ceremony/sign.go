@@ -14,6 +14,7 @@ import (
 	"rootceremony/ceremony/tuf"
 	"rootceremony/keys"
 	"rootceremony/keys/secret"
+	"rootceremony/keys/session"
 )
 
 // rehearsalLife is how long a root that was made in a rehearsal lives.
@@ -237,7 +238,7 @@ func (d *Desk) sign(ctx context.Context, a Attendant, id string) error {
 		}
 	}
 	if d.state.Plan.Trusted != nil {
-		err := a.Tell(ctx, Message{Title: fmt.Sprintf("%s signs for %s", h.Holder.Name, d.state.countsFor(h)), Facts: d.state.CountFacts()})
+		err := a.Tell(ctx, Message{Title: fmt.Sprintf("%s signs for %s", h.Holder.Name, countsFor(d.state, h)), Facts: CountFacts(d.state)})
 		if err != nil {
 			return err
 		}
@@ -245,7 +246,7 @@ func (d *Desk) sign(ctx context.Context, a Attendant, id string) error {
 	if err := d.typedWords(ctx, a, h.Holder); err != nil {
 		return err
 	}
-	err = d.withPIN(ctx, a, h, info.PINTries, func(s *keys.Session, pin *secret.Buffer) error {
+	err = d.withPIN(ctx, a, h, info.PINTries, func(s *session.Session, pin *secret.Buffer) error {
 		if err := d.signDraft(ctx, a, s, h, pin); err != nil {
 			return err
 		}
@@ -254,7 +255,7 @@ func (d *Desk) sign(ctx context.Context, a Attendant, id string) error {
 	if err != nil {
 		return err
 	}
-	return a.Tell(ctx, Message{Title: h.Holder.Name + ": signed", Facts: d.state.CountFacts(),
+	return a.Tell(ctx, Message{Title: h.Holder.Name + ": signed", Facts: CountFacts(d.state),
 		Text: []string{"The signature is verified and recorded. Put the token back into its bag."}})
 }
 
@@ -277,14 +278,14 @@ func rootSlot(h *HolderState, info keys.Info) (keys.Slot, error) {
 	}
 	if h.ofTrusted() {
 		return 0, fmt.Errorf("token %s does not hold the key %.8s of %s (hint: insert the token that does%s; where the key is not on a token, sign with its own tool and collect the file)",
-			serialText(info.Serial), h.Holder.KeyID, h.Holder.Name, h.stickerHint())
+			serialText(info.Serial), h.Holder.KeyID, h.Holder.Name, stickerHint(h))
 	}
 	return 0, fmt.Errorf("token %s no longer holds %s's root key (hint: it was wiped or filled anew elsewhere; it cannot sign)",
 		serialText(info.Serial), h.Holder.Name)
 }
 
 // stickerHint names the sticker of a token, where it is known.
-func (h *HolderState) stickerHint() string {
+func stickerHint(h *HolderState) string {
 	if h.Holder.Token == "" {
 		return ""
 	}
@@ -360,7 +361,7 @@ func twoWords(digest string) (which, typed string, err error) {
 
 // signDraft remembers and announces the signature, has the token make it,
 // verifies and records it, and writes its file.
-func (d *Desk) signDraft(ctx context.Context, a Attendant, s *keys.Session, h *HolderState, pin *secret.Buffer) error {
+func (d *Desk) signDraft(ctx context.Context, a Attendant, s *session.Session, h *HolderState, pin *secret.Buffer) error {
 	draft := d.state.Draft
 	on := h.act(h.Serial)
 	forget, err := d.rememberAct(h)

@@ -125,7 +125,7 @@ func good(reports []tuf.Report) bool {
 
 // CountFacts say how many signatures there are of how many, for each root that
 // needs them, and who can still help.
-func (s *State) CountFacts() []Fact {
+func CountFacts(s *State) []Fact {
 	var facts []Fact
 	for i, report := range s.Counts() {
 		label := "New root"
@@ -136,7 +136,7 @@ func (s *State) CountFacts() []Fact {
 		}
 		facts = append(facts, Fact{label, report.Text(s.signerNames())})
 	}
-	if help := s.canHelp(); len(help) > 0 && s.Draft != nil && s.Plan.Trusted != nil && !s.Enough() && s.abandonedOpen() == nil {
+	if help := canHelp(s); len(help) > 0 && s.Draft != nil && s.Plan.Trusted != nil && !s.Enough() && s.abandonedOpen() == nil {
 		facts = append(facts, Fact{"Can help", strings.Join(help, ", ")})
 	}
 	for _, r := range s.rivals() {
@@ -147,9 +147,9 @@ func (s *State) CountFacts() []Fact {
 
 // countsText is CountFacts in one line: "old root: 2 of 3: missing Alice or Chen;
 // new root: ...".
-func (s *State) countsText() string {
+func countsText(s *State) string {
 	var parts []string
-	for _, f := range s.CountFacts() {
+	for _, f := range CountFacts(s) {
 		parts = append(parts, strings.ToLower(f.Label[:1])+f.Label[1:]+": "+f.Value)
 	}
 	return strings.Join(parts, "; ")
@@ -157,7 +157,7 @@ func (s *State) countsText() string {
 
 // canHelp are those whose signatures are still needed and can be had, and for
 // which root.
-func (s *State) canHelp() []string {
+func canHelp(s *State) []string {
 	var names []string
 	for _, h := range s.signers() {
 		if s.maySign(h) != nil || !s.needed(h) {
@@ -189,7 +189,7 @@ func (s *State) signerNames() map[string]string {
 }
 
 // countsFor says for which root a signer's signature counts.
-func (s *State) countsFor(h *HolderState) string {
+func countsFor(s *State, h *HolderState) string {
 	switch {
 	case h.Holder.Custody == Dropped:
 		return "the old root only"

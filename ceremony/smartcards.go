@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"rootceremony/keys"
+	"rootceremony/keys/session"
 )
 
 // SessionArgument is the one argument that makes a program the child process of
@@ -31,7 +32,7 @@ const (
 )
 
 // RehearsalEnvironment is what token sessions of a rehearsal get beside
-// keys.Environment: its tokens may be virtual ones, in readers of a pcscd that
+// session.Environment: its tokens may be virtual ones, in readers of a pcscd that
 // listens elsewhere.
 func RehearsalEnvironment() []string {
 	if socket := os.Getenv(socketVariable); socket != "" {
@@ -55,22 +56,22 @@ const cardsWait = 20 * time.Second
 
 var errSlowCards = fmt.Errorf("the smart cards did not answer within %v (hint: pull the tokens out, systemctl restart pcscd, and look again)", cardsWait)
 
-func lookAtCards(ctx context.Context, rehearsal bool, start func(context.Context) (*keys.Session, error)) *smartCards {
+func lookAtCards(ctx context.Context, rehearsal bool, start func(context.Context) (*session.Session, error)) *smartCards {
 	ctx, cancel := context.WithTimeoutCause(ctx, cardsWait, errSlowCards)
 	defer cancel()
 	c := &smartCards{version: pcscdVersion(ctx), socket: pcscdSocket}
 	if rehearsal {
 		c.socket = cmp.Or(os.Getenv(socketVariable), pcscdSocket)
 	}
-	session, err := start(ctx)
+	child, err := start(ctx)
 	if err != nil {
 		c.err = err
 		return c
 	}
-	defer session.Close()
-	c.readers, c.err = session.Readers()
+	defer child.Close()
+	c.readers, c.err = child.Readers()
 	if c.err == nil {
-		c.cards, c.err = session.List()
+		c.cards, c.err = child.List()
 	}
 	// The library has one error for all of these.
 	if errors.Is(c.err, keys.ErrNoService) {

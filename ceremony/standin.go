@@ -66,7 +66,7 @@ type StandInKey struct {
 const standInMark = "# The stand-in for the plan with the SHA-256 "
 
 // StandsInFor tells whether a plan is the stand-in for another one.
-func (p *Plan) StandsInFor(data []byte) bool {
+func StandsInFor(p *Plan, data []byte) bool {
 	return strings.HasPrefix(string(p.Data), standInMark+digestOf(data)+":")
 }
 
@@ -83,7 +83,7 @@ func (p *Plan) RehearseCommand() string {
 		if dir = filepath.FromSlash(dir); !filepath.IsAbs(dir) {
 			dir = filepath.Join(filepath.Dir(p.File), dir)
 		}
-		if d, err := LookAt(dir); err != nil || d.state.Begun == nil || !d.state.Begun.Rehearsal || d.state.Closed == nil {
+		if c, err := ReadCeremony(dir); err != nil || c.State.Begun == nil || !c.State.Begun.Rehearsal || c.State.Closed == nil {
 			continue
 		}
 		if chain, err := ReadTrusted(filepath.Join(dir, PublishDir)); err == nil && bytes.Equal(chain.Last.Signed, p.Chain.Last.Signed) {
@@ -95,7 +95,7 @@ func (p *Plan) RehearseCommand() string {
 
 // RehearsalFiles are PlanFiles with identities made for the purpose in the place
 // of those of its recipients that are no tokens, which stay in their safes.
-func (p *Plan) RehearsalFiles() (map[string][]byte, error) {
+func RehearsalFiles(p *Plan) (map[string][]byte, error) {
 	files, err := p.PlanFiles()
 	if err != nil {
 		return nil, err
@@ -509,21 +509,21 @@ type StandInFile struct {
 // SignAsStandIns signs the draft, once it is reviewed, with the stand-ins that
 // are on no token, as their holders' own tools would: each writes a root file,
 // which is to be collected. It returns those of the live draft that are not.
-func (d *Desk) SignAsStandIns() ([]StandInFile, error) {
-	s := d.state
+func SignAsStandIns(d *Desk) ([]StandInFile, error) {
+	s := d.State()
 	if s.Reviewed == nil || s.Draft == nil || s.Sealed != nil {
 		return nil, nil
 	}
 	var files []StandInFile
 	for _, h := range s.signers() {
-		text, err := transcript.ReadFile(d.path(StandInsDir + "/" + h.Holder.ID + ".pem"))
+		text, err := transcript.ReadFile(filepath.Join(d.Dir(), StandInsDir, h.Holder.ID+".pem"))
 		if errors.Is(err, fs.ErrNotExist) || err == nil && s.maySign(h) != nil {
 			continue
 		}
 		if err != nil {
 			return nil, err
 		}
-		file := StandInFile{h.Holder.Name, d.path(fmt.Sprintf("%s/%s.%d.%.8s.root.json", StandInsDir, h.Holder.ID, s.Draft.Version, s.Draft.Digest))}
+		file := StandInFile{h.Holder.Name, filepath.Join(d.Dir(), StandInsDir, fmt.Sprintf("%s.%d.%.8s.root.json", h.Holder.ID, s.Draft.Version, s.Draft.Digest))}
 		files = append(files, file)
 		if _, err := os.Lstat(file.File); err == nil {
 			continue // signed before

@@ -6,8 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"runtime/debug"
 	"slices"
+	"time"
 
 	"rootceremony/ceremony/transcript"
 	"rootceremony/ceremony/tuf"
@@ -110,6 +112,79 @@ func Fold(events []transcript.Event) (*State, error) {
 	return s, nil
 }
 
+// View is what a log says: what the ceremony has come to, and which log it is.
+type View struct {
+	State *State
+	Head  transcript.Head
+	Time  time.Time // of the newest line
+
+	heads []string // that it had before
+}
+
+// ReadLog returns the view of a log.
+func ReadLog(text []byte) (*View, error) {
+	events, head, _, err := transcript.Read(text)
+	if err != nil {
+		return nil, err
+	}
+	v := &View{Head: head}
+	for _, e := range events {
+		v.Time, v.heads = e.Time, append(v.heads, e.Prev)
+	}
+	v.State, err = Fold(events)
+	return v, err
+}
+
+// HadHead reports whether the log has, or once had, a head.
+func (v *View) HadHead(head string) bool {
+	return v.Head.Hash == head || slices.Contains(v.heads, head)
+}
+
+// With is the state after one more event, if that fits. The state itself does
+// not change, and shares nothing with the other one that does.
+func (s *State) With(e transcript.Event) (*State, error) {
+	next := s.clone()
+	if err := next.Apply(e); err != nil {
+		return nil, err
+	}
+	return next, nil
+}
+
+func (s *State) clone() *State {
+	c := *s
+	c.Holders = maps.Clone(s.Holders)
+	for id, h := range s.Holders {
+		c.Holders[id] = h.clone(nil)
+	}
+	c.Recipients, c.Written, c.Passed, c.resumed = maps.Clone(s.Recipients), maps.Clone(s.Written), maps.Clone(s.Passed), maps.Clone(s.resumed)
+	c.Abandoned, c.Rivals = nil, slices.Clone(s.Rivals)
+	for _, ab := range s.Abandoned {
+		one := *ab
+		one.Signed, one.Maybe = maps.Clone(ab.Signed), maps.Clone(ab.Maybe)
+		c.Abandoned = append(c.Abandoned, &one)
+	}
+	for i, r := range s.Rivals {
+		one := *r
+		c.Rivals[i] = &one
+	}
+	c.Files, c.signatures, c.heads = slices.Clone(s.Files), slices.Clone(s.signatures), slices.Clone(s.heads)
+	return &c
+}
+
+func (h *HolderState) clone(own *HolderState) *HolderState {
+	if h == nil {
+		return nil
+	}
+	c := *h
+	if h.Open != nil {
+		open := *h.Open
+		c.Open = &open
+	}
+	c.Stored, c.Former, c.stickers = slices.Clone(h.Stored), slices.Clone(h.Former), slices.Clone(h.stickers)
+	c.Replacement, c.Spare, c.replaces = h.Replacement.clone(&c), h.Spare.clone(&c), own
+	return &c
+}
+
 // Apply takes one more event. After an error the state is as before the event
 // or must not be used.
 func (s *State) Apply(e transcript.Event) error {
@@ -119,6 +194,44 @@ func (s *State) Apply(e transcript.Event) error {
 	}
 	s.previous = e.Type
 	return nil
+}
+
+// Refold brings the state back to what the log says, after an event that could
+// not be appended. A task that is running keeps the holders it knows.
+func (s *State) Refold(events []transcript.Event) error {
+	again, err := Fold(events)
+	if err != nil {
+		return err
+	}
+	for id, h := range s.Holders {
+		if other := again.Holders[id]; other != nil {
+			h.become(other)
+			again.Holders[id] = h
+		}
+	}
+	*s = *again
+	return nil
+}
+
+// become makes a holder what another one is, and each token beside the holder's
+// what the other one's is. All of them stay where they are known.
+func (h *HolderState) become(other *HolderState) {
+	replacement, spare := h.Replacement, h.Spare
+	*h = *other
+	h.Replacement, h.Spare = replacement.besides(h, other.Replacement), spare.besides(h, other.Spare)
+}
+
+// besides makes a token, which may be nil, what another one is beside own.
+func (h *HolderState) besides(own, other *HolderState) *HolderState {
+	switch {
+	case other == nil:
+		return nil
+	case h == nil:
+		h = other
+	}
+	*h = *other
+	h.replaces = own
+	return h
 }
 
 // rule is what a type of event does to the state, and whom it may be about: the
@@ -189,11 +302,11 @@ var rules = map[string]rule{
 
 // fault is a panic as an error.
 type fault struct {
-	value any
-	stack []byte
+	Value any
+	Stack []byte
 }
 
-func (f *fault) Error() string { return fmt.Sprintf("the program has a fault (%v)", f.value) }
+func (f *fault) Error() string { return fmt.Sprintf("the program has a fault (%v)", f.Value) }
 
 func (s *State) apply(e transcript.Event) (err error) {
 	defer func() {

@@ -279,7 +279,7 @@ func (d *Desk) publishTask() Task {
 	if s.differs() {
 		t.block("waits for the review: a second machine showed other words")
 	} else if !s.Enough() {
-		t.block(s.tooFewText())
+		t.block(tooFewText(s))
 	} else if err := s.abandonedOpen(); err != nil {
 		t.block(oneLine(err.Error()))
 	}
@@ -287,7 +287,7 @@ func (d *Desk) publishTask() Task {
 }
 
 // tooFewText says how many signatures there are of how many.
-func (s *State) tooFewText() string {
+func tooFewText(s *State) string {
 	if counts := s.Counts(); len(counts) == 2 {
 		return fmt.Sprintf("waits for signatures: has %d of %d for the old root, and %d of %d for the new one", counts[0].Have, counts[0].Need, counts[1].Have, counts[1].Need)
 	}
@@ -387,7 +387,7 @@ func (d *Desk) Status() []string {
 		lines = append(lines, line)
 	}
 	if d.state.Published == nil {
-		for _, fact := range d.state.CountFacts() {
+		for _, fact := range CountFacts(d.state) {
 			lines = append(lines, strings.ToLower(fact.Label)+": "+fact.Value)
 		}
 	}
@@ -401,10 +401,10 @@ func (d *Desk) Status() []string {
 	switch {
 	case d.state.Finished():
 		lines = append(lines, "finished: the root is in "+d.state.Published.File.Name)
-		lines = append(lines, d.state.Labels()...)
+		lines = append(lines, Labels(d.state)...)
 	case d.state.Closed != nil:
 		lines = append(lines, "closed, but not carried to media: the root is in "+d.state.Published.File.Name)
-		lines = append(lines, d.state.Labels()...)
+		lines = append(lines, Labels(d.state)...)
 		if d.state.previous == TypeCarryIntended {
 			lines = append(lines, "the log ends with what goes to a medium: this is the copy on it, or the carrying was cut off")
 		}

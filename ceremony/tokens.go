@@ -7,16 +7,17 @@ import (
 
 	"rootceremony/keys"
 	"rootceremony/keys/secret"
+	"rootceremony/keys/session"
 )
 
 // list returns the cards in the readers, those that cannot be used too.
 func (t Tokens) list(ctx context.Context) ([]keys.Info, error) {
-	session, err := t.Start(ctx)
+	child, err := t.Start(ctx)
 	if err != nil {
 		return nil, err
 	}
-	defer session.Close()
-	return session.List()
+	defer child.Close()
+	return child.List()
 }
 
 // usable leaves out the cards that cannot be used.
@@ -25,22 +26,22 @@ func usable(there []keys.Info) []keys.Info {
 }
 
 // on runs do with a session of its own on the token with that serial.
-func (t Tokens) on(ctx context.Context, serial uint32, do func(*keys.Session) error) error {
-	session, err := t.Start(ctx)
+func (t Tokens) on(ctx context.Context, serial uint32, do func(*session.Session) error) error {
+	child, err := t.Start(ctx)
 	if err != nil {
 		return err
 	}
-	defer session.Close()
-	if err := session.Select(serial); err != nil {
+	defer child.Close()
+	if err := child.Select(serial); err != nil {
 		return err
 	}
-	return do(session)
+	return do(child)
 }
 
 // withPIN asks for a token's PIN until the token takes it, and runs do on the
 // token. The tries left are added to the facts of the prompt, and to its text the
 // PIN of a virtual token. blocked: none are left, and nothing was done.
-func (t Tokens) withPIN(ctx context.Context, a Attendant, serial uint32, tries int, p Prompt, do func(*keys.Session, *secret.Buffer) error) (blocked bool, err error) {
+func (t Tokens) withPIN(ctx context.Context, a Attendant, serial uint32, tries int, p Prompt, do func(*session.Session, *secret.Buffer) error) (blocked bool, err error) {
 	facts := p.Facts
 	var shown []string
 	if t.PIN != nil {
@@ -59,7 +60,7 @@ func (t Tokens) withPIN(ctx context.Context, a Attendant, serial uint32, tries i
 		}
 		defer pin.Wipe()
 		var wrong *keys.PINError
-		err = t.on(ctx, serial, func(s *keys.Session) error {
+		err = t.on(ctx, serial, func(s *session.Session) error {
 			if err := s.CheckPIN(pin); err != nil {
 				errors.As(err, &wrong)
 				return err

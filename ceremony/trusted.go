@@ -1,7 +1,6 @@
 package ceremony
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -146,51 +145,6 @@ func (t *Trusted) check() (*tuf.File, error) {
 	return f, nil
 }
 
-// follows tells whether the plan starts from a trusted root.
-func (p *Plan) follows() bool { return p.Kind == Rotate || p.Kind == Revoke }
-
-// trustedRules checks what is about the trusted root without reading it.
-func (p *Plan) trustedRules() {
-	if !p.follows() {
-		if p.Trusted != "" {
-			p.fault("trusted", "trusted is for rotate and revoke: create starts from no root")
-		}
-		for i := range p.Drops {
-			p.fault(element("drop", i), "[[drop]] is for rotate and revoke: create starts from no root")
-		}
-		return
-	}
-	if !p.missing("trusted", p.Trusted == "", `trusted = "trusted", the folder of the published roots, each as N.root.json`) {
-		p.check("trusted", "trusted", p.Trusted, func(s string) error { return checkShown(s, maxTrustedPath) })
-		// PlanFiles puts another path in the place of this line's.
-		if at := p.Data[p.where["trusted"].value:]; bytes.HasPrefix(at, []byte(`"""`)) || bytes.HasPrefix(at, []byte("'''")) {
-			p.fault("trusted", "trusted is a path in one line, between single quotes or double ones")
-		}
-	}
-	seen := map[string]bool{}
-	for i := range p.Drops {
-		d, path := &p.Drops[i], element("drop", i)
-		if !p.missing(path+".keyid", d.KeyID == "", "the id of the key in the trusted root; "+Command("show", "FILE")+" prints them") {
-			p.check(path+".keyid", "keyid", d.KeyID, checkKeyID)
-		}
-		if !p.missing(path+".reason", d.Reason == "", "lost, stolen, compromised or retired") {
-			p.check(path+".reason", "reason", d.Reason, checkDropReason)
-		}
-		p.check(path+".name", "name", d.Name, checkOptional)
-		if !p.absent(path + ".token") {
-			p.check(path+".token", "token", d.Token, checkSticker)
-			if i := slices.IndexFunc(p.Holders, func(h Holder) bool { return h.Token != "" && fold(h.Token) == fold(d.Token) }); i >= 0 {
-				p.fault(path+".token", "token %q is the sticker of %q already (hint: a new sticker for a new token; the old one signs before it is reset)", d.Token, p.Holders[i].Name)
-			}
-		}
-		d.ID = dropID(d.KeyID, 8)
-		if seen[d.ID] {
-			d.ID = dropID(d.KeyID, maxID-len("old-"))
-		}
-		seen[d.ID] = true
-	}
-}
-
 // dropID names a dropped key in files and prompts, by n characters of its id at
 // most. Old key ids need not be hex.
 func dropID(keyID string, n int) string {
@@ -213,8 +167,8 @@ func checkDropReason(s string) error {
 	return nil
 }
 
-// readTrusted reads the chain that the plan names, and holds the plan to it:
-// every root key of the newest root is somebody's or dropped.
+// readTrusted reads the chain that the plan names, and takes from its newest
+// root what the plan does not say.
 func (p *Plan) readTrusted() {
 	if p.Trusted == "" || p.said["trusted"] {
 		return
@@ -229,71 +183,18 @@ func (p *Plan) readTrusted() {
 		return
 	}
 	p.Chain = chain
-	p.accountRules(chain.Last.Root)
-}
-
-// accountRules holds the plan's holders and drops to the root keys of the
-// trusted root.
-func (p *Plan) accountRules(root *tuf.Root) {
-	role := root.Roles[tuf.RoleRoot]
-	owner := map[string]string{}
-	claim := func(path, id, who string) {
-		if id == "" || p.said[path] {
-			return
-		}
-		if !slices.Contains(role.KeyIDs, id) {
-			hint := "its root keys are " + strings.Join(shortened(role.KeyIDs), ", ")
-			if i := slices.IndexFunc(role.KeyIDs, func(k string) bool { return strings.HasPrefix(k, strings.TrimRight(id, ".")) }); i >= 0 {
-				hint = "write it in full: " + role.KeyIDs[i]
-			}
-			p.fault(path, "no root key of version %d has the id %q (hint: %s)", root.Version, id, hint)
-			return
-		}
-		if other, twice := owner[id]; twice {
-			p.fault(path, "the key %.8s is %s already", id, other)
-		}
-		owner[id] = who
-	}
-	able := map[string]bool{} // by value: a key under two ids signs once
-	for i, h := range p.Holders {
-		if h.Custody == Existing {
-			claim(element("holder", i)+".keyid", h.KeyID, "that of "+quote(h.Name))
-			able[valueOf(root, h.KeyID)] = true
-		}
-	}
-	for i, d := range p.Drops {
-		claim(element("drop", i)+".keyid", d.KeyID, "dropped")
-		if d.Reason != Lost {
-			able[valueOf(root, d.KeyID)] = true
-		}
-	}
-	for _, id := range role.KeyIDs {
-		if owner[id] == "" {
-			p.fault("trusted", "the root key %s of version %d is nobody's in this plan (hint: a [[holder]] with keyid = %q, or a [[drop]] with it and a reason)", id, root.Version, id)
-			delete(p.said, "trusted") // each is said
-		}
-	}
-	if len(able) < role.Threshold && len(p.faults) == 0 {
-		p.fault(element("drop", 0), "version %d must be signed by %d of its keys to be followed, and with these drops only %d can still sign: no client would accept the new root (hint: where a backup opens, restore the key first and drop it as retired; where none does, only a new chain is left: %s says how)",
-			root.Version, role.Threshold, len(able), Command("plan", "--kind", Revoke, "DIR"))
-	}
+	root := chain.Last.Root
 	if p.absent("root.threshold") {
-		p.Root.Threshold = role.Threshold
-		if n := len(p.Holders); role.Threshold > n && n > 0 {
-			p.fault("root", "threshold is %d as in version %d, but there are only %d holders then (hint: threshold = ..., with fewer)", role.Threshold, root.Version, n)
+		p.Root.Threshold = root.Roles[tuf.RoleRoot].Threshold
+		switch n := len(p.Holders); {
+		case n == 0:
+			p.said["root.threshold"] = true // which comes of that
+		case p.Root.Threshold > n:
+			p.fault("root", "threshold is %d as in version %d, but there are only %d holders then (hint: threshold = ..., with fewer)", p.Root.Threshold, root.Version, n)
 		}
-		p.quorumRules() // which did not know the threshold before
 	}
 	if p.absent("root.consistent_snapshot") {
 		p.Root.ConsistentSnapshot = root.ConsistentSnapshot
-	}
-	gets := func(h Holder) bool { return h.Custody != Existing }
-	if len(p.Holders) > 0 && !slices.ContainsFunc(p.Holders, gets) && p.Backup.Quorum > 0 {
-		p.fault("backup", "[backup] is for new keys, and no holder of this plan gets one (hint: leave it out; the backups of keys that stay are those of earlier ceremonies)")
-	}
-	// A root that we write has no key twice.
-	if len(p.faults) == 0 {
-		p.duplicateRules(root)
 	}
 }
 
@@ -301,20 +202,6 @@ func (p *Plan) accountRules(root *tuf.Root) {
 func valueOf(root *tuf.Root, id string) string {
 	key, _ := root.Key(id)
 	return key.Value()
-}
-
-func (p *Plan) duplicateRules(root *tuf.Root) {
-	ids := map[string]string{}
-	for i, h := range p.Holders {
-		key, _ := root.Key(h.KeyID)
-		if h.Custody != Existing {
-			continue
-		}
-		if other, twice := ids[key.Value()]; twice {
-			p.fault(element("holder", i)+".keyid", "the keys %.8s and %.8s of version %d are one and the same key (hint: drop one of the two)", other, h.KeyID, root.Version)
-		}
-		ids[key.Value()] = h.KeyID
-	}
 }
 
 func shortened(ids []string) []string {

@@ -418,10 +418,10 @@ func TestParseResolvedRotationIsStrict(t *testing.T) {
 		name, want string
 		changes    []string
 	}{
-		{"no trusted root", "with or without a trusted root", []string{`"trusted": {`, `"elsewhere": {`}},
-		{"create after a root", "with or without a trusted root", []string{`"revoke"`, `"create"`}},
-		{"renew", "with or without a trusted root", []string{`"revoke"`, `"renew"`}},
-		{"no reason", "no reason for a revocation", []string{`"reason": "a theft"`, `"reason": ""`}},
+		{"no trusted root", "trusted: trusted is missing", []string{`"trusted": {`, `"elsewhere": {`}},
+		{"create after a root", "trusted: trusted is for rotate and revoke: create starts from no root", []string{`"revoke"`, `"create"`}},
+		{"renew", `kind: kind "renew" is none of create, rotate, revoke`, []string{`"revoke"`, `"renew"`}},
+		{"no reason", "reason: reason is missing", []string{`"reason": "a theft"`, `"reason": ""`}},
 		{"no versions", "no version is named", []string{versions, `"versions": []`}},
 		{"not consecutive", "version 3 is not the next", []string{versions, strings.Replace(versions, `"version": 2,`, `"version": 3,`, 1)}},
 		{"downwards", "version 1 is not the next", []string{`"version": 2,` + "\n        \"sha256\"", `"version": 1,` + "\n        \"sha256\""}},
@@ -432,25 +432,25 @@ func TestParseResolvedRotationIsStrict(t *testing.T) {
 		{"another root with its sum", "the newest root is not the one that is named", []string{newest, root(chain[1]), sum(3), sum(2)}},
 		{"a root nobody signed", "is not signed by enough of its keys", []string{newest, root(unsigned), sum(3), digestOf(unsigned)}},
 		{"no root", "the JSON text ends too early", []string{newest, `""`}},
-		{"a later version", "root version 5 after version 3", []string{"\n  \"version\": 4,", "\n  \"version\": 5,"}},
-		{"the same version", "root version 3 after version 3", []string{"\n  \"version\": 4,", "\n  \"version\": 3,"}},
-		{"dropped twice", "is there twice", []string{drop, drop + ",\n" + drop}},
-		{"not dropped", "1 of the 3 root keys of version 3 are nobody's", []string{drop, ""}},
-		{"kept and dropped", "is there twice", []string{`"keyid": "` + idOf("Chen"), `"keyid": "` + idOf("Alice")}},
-		{"an unknown key dropped", "is no root key of version 3", []string{`"keyid": "` + idOf("Chen"), `"keyid": "` + idOf("Xenia")}},
-		{"an unknown key kept", "is no root key of version 3", []string{`"keyid": "` + idOf("Alice"), `"keyid": "` + idOf("Xenia")}},
+		{"a later version", "version: version 5 does not follow version 3", []string{"\n  \"version\": 4,", "\n  \"version\": 5,"}},
+		{"the same version", "version: version 3 does not follow version 3", []string{"\n  \"version\": 4,", "\n  \"version\": 3,"}},
+		{"dropped twice", fmt.Sprintf("drop[1].keyid: the key %.8s is dropped already", idOf("Chen")), []string{drop, drop + ",\n" + drop}},
+		{"not dropped", fmt.Sprintf("the root key %s of version 3 is nobody's in this plan", idOf("Chen")), []string{drop, ""}},
+		{"kept and dropped", fmt.Sprintf(`drop[0].keyid: the key %.8s is that of "Alice" already`, idOf("Alice")), []string{`"keyid": "` + idOf("Chen"), `"keyid": "` + idOf("Alice")}},
+		{"an unknown key dropped", fmt.Sprintf("drop[0].keyid: no root key of version 3 has the id %q", idOf("Xenia")), []string{`"keyid": "` + idOf("Chen"), `"keyid": "` + idOf("Xenia")}},
+		{"an unknown key kept", fmt.Sprintf("holder[0].keyid: no root key of version 3 has the id %q", idOf("Xenia")), []string{`"keyid": "` + idOf("Alice"), `"keyid": "` + idOf("Xenia")}},
 		{"another reason", "is none of lost, stolen, compromised, retired", []string{`"reason": "retired"`, `"reason": "gone"`}},
 		{"another id", "is not one of this plan", []string{dropID(idOf("Chen"), 8), "old-chen"}},
 		{"a holder's id", "is not one of this plan", []string{dropID(idOf("Chen"), 8), "dana"}},
 		{"a path as id", "is not one of this plan", []string{dropID(idOf("Chen"), 8), "../old"}},
 		{"a name that prints nothing", "cannot be printed", []string{`"name": "Chen"`, `"name": "\u202e"`}},
-		{"a holder's sticker", "is also a holder's", []string{`"name": "Chen"`, `"name": "Chen",` + "\n      \"token\": \"T-2\""}},
-		{"existing without a key", `the key "" is no root key`, []string{"\"existing\",\n      \"keyid\": \"" + idOf("Alice") + `"`, `"existing"`}},
-		{"a new key with an old id", `custody "on-token" is not one that this plan can have`, []string{`"custody": "on-token"`, `"custody": "on-token", "keyid": "` + idOf("Chen") + `"`}},
-		{"existing with a spare", `custody "existing" is not one that this plan can have`, []string{`"custody": "existing",`, `"custody": "existing", "spare": true,`}},
+		{"a holder's sticker", `drop[0].token: token "T-2" is the sticker of "Dana" already`, []string{`"name": "Chen"`, `"name": "Chen",` + "\n      \"token\": \"T-2\""}},
+		{"existing without a key", "holder[0].keyid: keyid is empty", []string{"\"existing\",\n      \"keyid\": \"" + idOf("Alice") + `"`, `"existing"`}},
+		{"a new key with an old id", `holder[2].keyid: keyid is for custody "existing" only`, []string{`"custody": "on-token"`, `"custody": "on-token", "keyid": "` + idOf("Chen") + `"`}},
+		{"existing with a spare", `holder[0].spare: a spare token needs custody "backed-up"`, []string{`"custody": "existing",`, `"custody": "existing", "spare": true,`}},
 		{"a mark of its own", "not as it was written", []string{`"trusted": {`, `"trusted": {"anchor": 1,`}},
 		{"a role of its own", `a role "root"`, []string{`"roles": {}`, `"roles": {"root": {"threshold": 1, "keys": []}}`}},
-		{"roles that are null", "0 roles", []string{`"roles": {}`, `"roles": null`}},
+		{"roles that are null", "roles is no table", []string{`"roles": {}`, `"roles": null`}},
 	} {
 		bad := good
 		for pair := range slices.Chunk(c.changes, 2) {
@@ -467,7 +467,7 @@ func TestParseResolvedRotationIsStrict(t *testing.T) {
 	many := resolvedRotation(t, rotation(2, "Alice", "Bruno", "Dana+", "Chen-retired"), chain)
 	many.Drops[0].Reason = Lost
 	many.Holders, many.Drops = many.Holders[1:], append(many.Drops, Drop{ID: dropID(idOf("Alice"), 8), KeyID: idOf("Alice"), Reason: Lost})
-	if _, err := ParseResolved(many.JSON()); err == nil || !strings.Contains(err.Error(), "1 keys of version 3 are left that can sign, and 2 must") {
+	if _, err := ParseResolved(many.JSON()); err == nil || !strings.Contains(err.Error(), "drop[0]: version 3 must be signed by 2 of its keys to be followed, and with these drops only 1 can still sign") {
 		t.Errorf("%v", err)
 	}
 }
@@ -746,7 +746,7 @@ func TestOneKeyUnderTwoIDs(t *testing.T) {
 	}
 	r.Holders = r.Holders[:1]
 	r.Drops = append(r.Drops, Drop{ID: dropID(idOf("Bruno"), 8), KeyID: idOf("Bruno"), Reason: Lost})
-	if _, err := ParseResolved(r.JSON()); err == nil || !strings.Contains(err.Error(), "1 keys of version 1 are left that can sign, and 2 must") {
+	if _, err := ParseResolved(r.JSON()); err == nil || !strings.Contains(err.Error(), "drop[0]: version 1 must be signed by 2 of its keys to be followed, and with these drops only 1 can still sign") {
 		t.Errorf("%v", err)
 	}
 }

@@ -7,13 +7,14 @@ import (
 
 	"rootceremony/keys"
 	"rootceremony/keys/secret"
+	"rootceremony/keys/session"
 )
 
 // unblock is the way out of a blocked PIN: with the token's PUK a new one is
 // set, and do runs with that. Where nobody can have the PUK, it says so.
-func (d *Desk) unblock(ctx context.Context, a Attendant, h *HolderState, do func(*keys.Session, *secret.Buffer) error) error {
+func (d *Desk) unblock(ctx context.Context, a Attendant, h *HolderState, do func(*session.Session, *secret.Buffer) error) error {
 	var info keys.Info
-	err := d.withToken(ctx, h.Serial, func(s *keys.Session) (err error) {
+	err := d.withToken(ctx, h.Serial, func(s *session.Session) (err error) {
 		info, err = s.Info()
 		return err
 	})
@@ -37,7 +38,7 @@ func (d *Desk) unblock(ctx context.Context, a Attendant, h *HolderState, do func
 	if err := a.Tell(ctx, Message{Title: h.Holder.Name + ": the new PIN is set", Text: []string{"The token has it, with all its tries. It goes on with it now."}}); err != nil {
 		return err
 	}
-	return d.withToken(ctx, h.Serial, func(s *keys.Session) error { return do(s, pin) })
+	return d.withToken(ctx, h.Serial, func(s *session.Session) error { return do(s, pin) })
 }
 
 // nobodyHasPUK: the PUK became a random number when the root key was made
@@ -52,7 +53,7 @@ func (d *Desk) byFactoryPUK(ctx context.Context, a Attendant, h *HolderState, in
 	if err != nil {
 		return nil, err
 	}
-	puk, err := secret.Take([]byte(keys.DefaultPUK))
+	puk, err := secret.Take([]byte(session.DefaultPUK))
 	if err != nil {
 		return nil, err
 	}
@@ -75,7 +76,7 @@ func (d *Desk) byTypedPUK(ctx context.Context, a Attendant, h *HolderState, info
 	answer, err := a.Choose(ctx, Prompt{ID: "holder.unblock " + h.Holder.ID, Message: Message{Title: title, Facts: pukFacts(h, info.PUKTries),
 		Text: []string{"The token takes no PIN any more. Whoever has its PUK can have a new PIN set."}},
 		Question: "Does somebody here have the PUK of this token?"},
-		append(h.byBackup(), Choice{"yes", "Yes: type it"}, Choice{"no", "No: leave the PIN blocked"}))
+		append(byBackup(h), Choice{"yes", "Yes: type it"}, Choice{"no", "No: leave the PIN blocked"}))
 	if err != nil {
 		return nil, err
 	}
@@ -133,7 +134,7 @@ func (d *Desk) pinOtherThan(ctx context.Context, a Attendant, h *HolderState, in
 // setPIN announces the new PIN, has the token set it by the PUK, proves it, and
 // records it. A PUK that is refused is a *keys.PINError of the PUK.
 func (d *Desk) setPIN(ctx context.Context, h *HolderState, puk, pin *secret.Buffer, factory bool) error {
-	return d.withToken(ctx, h.Serial, func(s *keys.Session) error {
+	return d.withToken(ctx, h.Serial, func(s *session.Session) error {
 		on := h.act(h.Serial)
 		intention, err := d.intend(TypeUnblockIntended, h.Holder.ID, UnblockIntended{on, factory})
 		if err != nil {

@@ -18,6 +18,7 @@ import (
 	"rootceremony/ceremony/transcript"
 	"rootceremony/keys"
 	"rootceremony/keys/secret"
+	"rootceremony/keys/session"
 	"rootceremony/keys/virtual"
 )
 
@@ -87,13 +88,13 @@ func (a *typing) saw(text string) bool {
 }
 
 // openToken opens a virtual token without the program.
-func (s *stage) openToken(sticker string) keys.Token {
+func (s *stage) openToken(sticker string) session.Token {
 	s.t.Helper()
 	serial, err := s.drawer.Serial(sticker)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	opener, err := virtual.Open(keys.Backend{Kind: virtual.Kind, Dir: s.tokens(), Plugged: []uint32{serial}})
+	opener, err := virtual.Open(session.Backend{Kind: virtual.Kind, Dir: s.tokens(), Plugged: []uint32{serial}})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -237,7 +238,7 @@ func TestBlockedPINWithFactoryPUK(t *testing.T) {
 			beforeRootKey(t, desk)
 			a := &typing{Script: ceremony.Script{Answers: typesNewPIN}}
 			a.secrets = map[string][]string{"holder.pin alice": {"908172", "908172", "908172", "908172", "908172"},
-				"holder.pin.new alice": {keys.DefaultPUK, newPIN}}
+				"holder.pin.new alice": {session.DefaultPUK, newPIN}}
 			if before {
 				s.block("A-01")
 				a.secrets["holder.pin alice"] = nil
@@ -305,7 +306,7 @@ func TestBlockedPINWithPUKSetElsewhere(t *testing.T) {
 	s, desk := opened(t)
 	beforeRootKey(t, desk)
 	token := s.openToken("A-01")
-	if err := token.ChangePUK(newSecret(t, keys.DefaultPUK), newSecret(t, "tea4two")); err != nil {
+	if err := token.ChangePUK(newSecret(t, session.DefaultPUK), newSecret(t, "tea4two")); err != nil {
 		t.Fatal(err)
 	}
 	token.Close()

@@ -3,11 +3,7 @@
 // keys/yubikey and keys/virtual.
 package keys
 
-import (
-	"fmt"
-
-	"rootceremony/keys/secret"
-)
+import "fmt"
 
 // Slot is a PIV key slot.
 type Slot byte
@@ -144,48 +140,18 @@ func (i Info) Key(s Slot) (SlotKey, bool) {
 	return SlotKey{}, false
 }
 
-// Token is one open token, in the child process that owns it. Its methods are
-// the PIV commands; what belongs together is put together in Serve. A Token is
-// used by one goroutine. Errors are those of errors.go.
-type Token interface {
-	Info() (Info, error)
-	// Reset blocks PIN and PUK and brings the applet to its factory state.
-	Reset() error
-	// SetTries sets the tries of PIN and PUK; both become the default again.
-	SetTries(management, pin *secret.Buffer, pinTries, pukTries int) error
-	VerifyPIN(pin *secret.Buffer) error
-	ChangePIN(old, new *secret.Buffer) error
-	ChangePUK(old, new *secret.Buffer) error
-	// Unblock sets a new PIN, with all its tries, by the PUK.
-	Unblock(puk, pin *secret.Buffer) error
-	// SetManagement replaces the management key by an AES-256 key of 32 bytes.
-	SetManagement(old, new *secret.Buffer) error
-	Generate(management *secret.Buffer, slot Slot, algorithm Algorithm, policy Policy) (PublicKey, error)
-	// Import puts a key that was made elsewhere into a slot, over the one that
-	// is there: of ed25519 the seed (RFC 8032, 32 bytes), of ECDSA the scalar
-	// (big-endian, 32 or 48 bytes). What implements it may leave copies of it
-	// in this process's memory.
-	Import(management *secret.Buffer, slot Slot, algorithm Algorithm, seed *secret.Buffer, policy Policy) error
-	// Device returns the certificate in f9, DER: the one that attestations of
-	// this token lead to. It takes no PIN. A token on which it was taken away
-	// answers with a *NoKeyError.
-	Device() ([]byte, error)
-	// Attest returns the slot's attestation and the device's certificate, DER.
-	Attest(slot Slot) (Attestation, error)
-	// Sign verifies the PIN and signs: ed25519 the message, ECDSA its SHA-256
-	// or SHA-384 (ASN.1). touch is called just before the command that waits
-	// for a touch, and not for keys that want none.
-	Sign(slot Slot, pin *secret.Buffer, message []byte, touch func()) ([]byte, error)
-	// ECDH verifies the PIN and returns the secret that a P-256 key shares with
-	// peer, a point (SEC 1, uncompressed, 65 bytes): the x coordinate, 32
-	// bytes. A bad point or another kind of key is refused before the PIN is
-	// looked at. touch is as in Sign.
-	ECDH(slot Slot, pin *secret.Buffer, peer []byte, touch func()) (*secret.Buffer, error)
-	Close() error
-}
-
 // Attestation is a slot's certificate and the device's, each DER.
 type Attestation struct {
 	Slot   []byte `json:"slot"`
 	Device []byte `json:"device"`
 }
+
+// Origin is where a root key comes from.
+type Origin string
+
+// The origins of root keys.
+const (
+	FromToken   Origin = "token"   // the token makes it, and it never leaves that
+	FromSession Origin = "session" // the session's process makes it; it is sealed, stored, and imported
+	FromHeld    Origin = "held"    // the one that the session's process has: of an order before, or of an opened backup
+)

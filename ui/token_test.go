@@ -11,6 +11,7 @@ import (
 
 	"rootceremony/ceremony"
 	"rootceremony/keys"
+	"rootceremony/keys/session"
 )
 
 // TestWaitsForToken holds that the readers are looked at again and again while
@@ -154,7 +155,7 @@ func TestReadersAreShared(t *testing.T) {
 	o := inRoom(newDesk(asks(func(ctx context.Context, a ceremony.Attendant) (string, error) {
 		return a.Ask(ctx, ceremony.Prompt{ID: "a", Question: "What?"}, nil)
 	})))
-	o.Room.Tokens.Start = func(context.Context) (*keys.Session, error) {
+	o.Room.Tokens.Start = func(context.Context) (*session.Session, error) {
 		looks.Add(1)
 		return nil, errors.New("no reader")
 	}

@@ -15,7 +15,7 @@ import (
 	"strings"
 	"testing"
 
-	_ "github.com/theupdateframework/go-tuf/v2/metadata/updater" // what the kit's Go example is built against
+	_ "github.com/theupdateframework/go-tuf/v2/metadata/updater"
 
 	"rootceremony/ceremony/tuf"
 	"rootceremony/keys"

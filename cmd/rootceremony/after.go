@@ -15,7 +15,7 @@ import (
 
 // followed is a finished rehearsal on which another one follows.
 type followed struct {
-	desk   *ceremony.Desk
+	past   *ceremony.Ceremony
 	tokens map[string][]byte // the files of its virtual tokens, by name; nil where they are real
 	next   *ceremony.Plan    // of the one that follows
 }
@@ -23,11 +23,11 @@ type followed struct {
 // follow looks at the rehearsal in dir, and reads or makes the plan of the one
 // that is to follow. It changes nothing in dir.
 func follow(dir, planFile, kind string) (*followed, error) {
-	desk, err := ceremony.Finished(dir, kind)
+	past, err := ceremony.Finished(dir, kind)
 	if err != nil {
 		return nil, err
 	}
-	f := &followed{desk: desk}
+	f := &followed{past: past}
 	var stickers []string
 	if kind != yubikey.Kind {
 		stickers, f.tokens, err = virtual.Contents(filepath.Join(dir, filepath.FromSlash(ceremony.TokensDir)))
@@ -36,9 +36,9 @@ func follow(dir, planFile, kind string) (*followed, error) {
 		}
 	}
 	if planFile != "" {
-		f.next, err = desk.ReadPlanAfter(planFile)
+		f.next, err = ceremony.ReadPlanAfter(past, planFile)
 	} else {
-		f.next, err = desk.PlanAfter(stickers)
+		f.next, err = ceremony.PlanAfter(past, stickers)
 	}
 	if err == nil {
 		_, err = f.next.Resolve(clock())
@@ -54,7 +54,7 @@ func (f *followed) files() (map[string][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	identities := filepath.Join(f.desk.Dir(), filepath.FromSlash(ceremony.IdentitiesDir))
+	identities := filepath.Join(f.past.Dir, filepath.FromSlash(ceremony.IdentitiesDir))
 	there, err := os.ReadDir(identities)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
@@ -69,8 +69,8 @@ func (f *followed) files() (map[string][]byte, error) {
 		}
 		files[ceremony.IdentitiesDir+"/"+entry.Name()] = text
 	}
-	for was, is := range f.desk.SignersAfter(f.next) { // stand-ins that are on no token
-		key, err := transcript.ReadFile(filepath.Join(f.desk.Dir(), filepath.FromSlash(ceremony.StandInsDir), was+".pem"))
+	for was, is := range ceremony.SignersAfter(f.past, f.next) { // stand-ins that are on no token
+		key, err := transcript.ReadFile(filepath.Join(f.past.Dir, filepath.FromSlash(ceremony.StandInsDir), was+".pem"))
 		if err == nil {
 			files[ceremony.StandInsDir+"/"+is+".pem"] = key
 		} else if !errors.Is(err, fs.ErrNotExist) {
@@ -80,11 +80,11 @@ func (f *followed) files() (map[string][]byte, error) {
 	for name, file := range f.tokens {
 		files[ceremony.TokensDir+"/"+name] = file
 	}
-	laid, err := laidAnswers(f.desk.Dir())
+	laid, err := laidAnswers(f.past.Dir)
 	if err != nil {
 		return nil, err
 	}
-	files[ceremony.AnswersFile] = ceremony.AnswersText(f.desk.AnswersAfter(f.next, laid))
+	files[ceremony.AnswersFile] = ceremony.AnswersText(ceremony.AnswersAfter(f.past, f.next, laid))
 	return files, nil
 }
 

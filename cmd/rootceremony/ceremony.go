@@ -17,7 +17,7 @@ import (
 	"rootceremony/ceremony"
 	"rootceremony/ceremony/transcript"
 	"rootceremony/ceremony/tuf"
-	"rootceremony/keys"
+	"rootceremony/keys/session"
 	"rootceremony/keys/yubikey"
 	"rootceremony/ui"
 	"rootceremony/ui/plain"
@@ -263,7 +263,7 @@ func preflightCommand(args []string) error {
 	tokens, noTokens := genuine("", false)
 	start := tokens.Start
 	if noTokens != nil {
-		start = func(context.Context) (*keys.Session, error) { return nil, noTokens }
+		start = func(context.Context) (*session.Session, error) { return nil, noTokens }
 	}
 	findings := ceremony.Preflight(context.Background(), dir, clock(), false, start)
 	if *asJSON {

@@ -13,9 +13,9 @@ import (
 	"strings"
 
 	"rootceremony/ceremony"
-	"rootceremony/keys"
 	"rootceremony/keys/backup"
 	"rootceremony/keys/secret"
+	"rootceremony/keys/session"
 	"rootceremony/ui/show"
 )
 
@@ -134,7 +134,7 @@ func tokenSession() int {
 	signal.Ignore(os.Interrupt)
 	err := secret.LockProcess()
 	if err == nil {
-		err = keys.Serve(os.Stdin, os.Stdout, openTokens, backup.InSession())
+		err = session.Serve(os.Stdin, os.Stdout, openTokens, backup.InSession())
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "rootceremony: token session:", err)
@@ -158,7 +158,7 @@ func run(args []string) error {
 		return err
 	}
 	// Where this process seals, the plugins of age are those of its children.
-	for _, entry := range keys.Environment {
+	for _, entry := range session.Environment {
 		name, value, _ := strings.Cut(entry, "=")
 		if err := os.Setenv(name, value); err != nil {
 			return err

@@ -13,7 +13,7 @@ import (
 	"testing"
 
 	"rootceremony/ceremony"
-	"rootceremony/keys"
+	"rootceremony/keys/session"
 	"rootceremony/keys/yubikey"
 	"rootceremony/keys/yubikey/pcsctest"
 )
@@ -81,7 +81,7 @@ func TestPreflightOverPCSC(t *testing.T) {
 			}
 		}
 	}
-	other, err := sessions(t, service).Start(t.Context(), keys.Backend{Kind: yubikey.Kind})
+	other, err := sessions(t, service).Start(t.Context(), session.Backend{Kind: yubikey.Kind})
 	if err != nil {
 		t.Fatal(err)
 	}

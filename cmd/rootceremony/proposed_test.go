@@ -19,6 +19,7 @@ import (
 	"rootceremony/ceremony"
 	"rootceremony/keys"
 	"rootceremony/keys/secret"
+	"rootceremony/keys/session"
 	"rootceremony/keys/virtual"
 )
 
@@ -272,7 +273,7 @@ func blockPUK(t *testing.T, folder, sticker string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	opener, err := virtual.Open(keys.Backend{Kind: virtual.Kind, Dir: folder, Plugged: []uint32{serial}})
+	opener, err := virtual.Open(session.Backend{Kind: virtual.Kind, Dir: folder, Plugged: []uint32{serial}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,7 +8,7 @@ import (
 
 	"rootceremony/ceremony"
 	"rootceremony/ceremony/transcript"
-	"rootceremony/keys"
+	"rootceremony/keys/session"
 	"rootceremony/keys/yubico"
 	"rootceremony/keys/yubikey"
 )
@@ -17,7 +17,7 @@ import (
 var errNoSmartCards = errors.New("this build has no smart cards (hint: make packages, then make build)")
 
 // sessionProgram is this program as the child process of token sessions.
-var sessionProgram = keys.Program{Args: []string{sessionArgument}}
+var sessionProgram = session.Program{Args: []string{sessionArgument}}
 
 // readers are the tokens in this machine's readers, whose attestations lead to
 // these roots.
@@ -25,12 +25,12 @@ func readers(roots, intermediates []*x509.Certificate, rehearsal bool) (ceremony
 	if !smartCards {
 		return ceremony.Tokens{}, errNoSmartCards
 	}
-	program, backend := sessionProgram, keys.Backend{Kind: yubikey.Kind}
+	program, backend := sessionProgram, session.Backend{Kind: yubikey.Kind}
 	if rehearsal {
 		program.Env = ceremony.RehearsalEnvironment()
 	}
 	return ceremony.Tokens{Roots: roots, Intermediates: intermediates,
-		Start: func(ctx context.Context) (*keys.Session, error) { return program.Start(ctx, backend) }}, nil
+		Start: func(ctx context.Context) (*session.Session, error) { return program.Start(ctx, backend) }}, nil
 }
 
 // genuine are readers of tokens that Yubico made. file names intermediates

@@ -25,6 +25,7 @@ import (
 	"rootceremony/ceremony/transcript"
 	"rootceremony/keys"
 	"rootceremony/keys/plainfile"
+	"rootceremony/keys/session"
 	"rootceremony/keys/virtual"
 	"rootceremony/keys/yubico"
 	"rootceremony/keys/yubikey"
@@ -271,7 +272,7 @@ func rehearsalPlan(dir string, from beginning, kind string, identities bool) (ma
 		}
 		files = next.PlanFiles
 		if next.Chain == nil && !identities {
-			files = next.RehearsalFiles
+			files = func() (map[string][]byte, error) { return ceremony.RehearsalFiles(next) }
 		}
 	}
 	if !has {
@@ -281,7 +282,7 @@ func rehearsalPlan(dir string, from beginning, kind string, identities bool) (ma
 	if err != nil {
 		return nil, err
 	}
-	if !samePlan(next, there) && !there.StandsInFor(next.Data) {
+	if !samePlan(next, there) && !ceremony.StandsInFor(there, next.Data) {
 		return nil, fmt.Errorf("%s has another plan already, or other key files (hint: leave --plan and --after away to go on with it, or name another directory)", dir)
 	}
 	return nil, nil
@@ -419,8 +420,8 @@ func virtualTokens(dir string, holders []ceremony.Holder) (ceremony.Tokens, erro
 		}
 		tokens.Stickers = append(tokens.Stickers, sticker)
 	}
-	backend := keys.Backend{Kind: virtual.Kind, Dir: folder}
-	tokens.Start = func(ctx context.Context) (*keys.Session, error) { return sessionProgram.Start(ctx, backend) }
+	backend := session.Backend{Kind: virtual.Kind, Dir: folder}
+	tokens.Start = func(ctx context.Context) (*session.Session, error) { return sessionProgram.Start(ctx, backend) }
 	tokens.Plug = func(stickers ...string) error {
 		var plugged []uint32
 		for _, sticker := range stickers {

@@ -22,6 +22,7 @@ import (
 	"rootceremony/ceremony"
 	"rootceremony/ceremony/transcript"
 	"rootceremony/keys"
+	"rootceremony/keys/session"
 	"rootceremony/keys/yubikey"
 	"rootceremony/keys/yubikey/pcsctest"
 )
@@ -54,8 +55,8 @@ func ceremonyOf(t *testing.T, service *pcsctest.Service, dir, root string) *cere
 		t.Fatal(err)
 	}
 	program := sessions(t, service)
-	desk.UseTokens(ceremony.Tokens{Roots: roots, Start: func(ctx context.Context) (*keys.Session, error) {
-		return program.Start(ctx, keys.Backend{Kind: yubikey.Kind})
+	desk.UseTokens(ceremony.Tokens{Roots: roots, Start: func(ctx context.Context) (*session.Session, error) {
+		return program.Start(ctx, session.Backend{Kind: yubikey.Kind})
 	}})
 	return desk
 }
@@ -246,8 +247,8 @@ func TestTokenThatHangs(t *testing.T) {
 	program := sessions(t, service)
 	program.Silence = 3 * time.Second
 	tokens := desk.Tokens()
-	tokens.Start = func(ctx context.Context) (*keys.Session, error) {
-		return program.Start(ctx, keys.Backend{Kind: yubikey.Kind})
+	tokens.Start = func(ctx context.Context) (*session.Session, error) {
+		return program.Start(ctx, session.Backend{Kind: yubikey.Kind})
 	}
 	desk.UseTokens(tokens)
 	alice := &patient{insert: func() {}}
@@ -377,11 +378,11 @@ func (f tokenFile) secrets(t *testing.T) map[string][]byte {
 }
 
 // sessions are token sessions of the program with smart cards.
-func sessions(t *testing.T, service *pcsctest.Service) keys.Program {
+func sessions(t *testing.T, service *pcsctest.Service) session.Program {
 	t.Helper()
 	program, err := withSmartCards()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return keys.Program{Path: program, Args: []string{sessionArgument}, Env: service.Env()}
+	return session.Program{Path: program, Args: []string{sessionArgument}, Env: service.Env()}
 }

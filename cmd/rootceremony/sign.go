@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 
 	"rootceremony/ceremony"
-	"rootceremony/keys"
+	"rootceremony/keys/session"
 	"rootceremony/keys/virtual"
 	"rootceremony/ui"
 	"rootceremony/ui/plain"
@@ -107,9 +107,9 @@ func tokensOf(dir string) (ceremony.Tokens, error) {
 	if err != nil {
 		return ceremony.Tokens{}, err
 	}
-	backend := keys.Backend{Kind: virtual.Kind, Dir: folder}
+	backend := session.Backend{Kind: virtual.Kind, Dir: folder}
 	return ceremony.Tokens{Stickers: stickers, PIN: drawer.PIN,
-		Start: func(ctx context.Context) (*keys.Session, error) { return sessionProgram.Start(ctx, backend) },
+		Start: func(ctx context.Context) (*session.Session, error) { return sessionProgram.Start(ctx, backend) },
 		Plug: func(stickers ...string) error {
 			backend.Plugged = nil
 			for _, sticker := range stickers {

@@ -18,6 +18,7 @@ import (
 	"rootceremony/ceremony/tuf"
 	"rootceremony/keys"
 	"rootceremony/keys/secret"
+	"rootceremony/keys/session"
 	"rootceremony/keys/virtual"
 	"rootceremony/keys/yubikey/pcsctest"
 )
@@ -275,7 +276,7 @@ func TestSignOverPCSC(t *testing.T) {
 		t.Fatalf("without a token: %q, %v", question, err)
 	}
 	token.Replug(t)
-	r.says([2]string{"Insert your token", ""}, [2]string{"To sign, type words", "words"}, [2]string{"The PIN of your token", keys.DefaultPIN})
+	r.says([2]string{"Insert your token", ""}, [2]string{"To sign, type words", "words"}, [2]string{"The PIN of your token", session.DefaultPIN})
 	if _, err := r.prompt(); err == nil {
 		t.Fatalf("more is asked:\n%s", &r.all)
 	}
@@ -320,7 +321,7 @@ func importedKey(t *testing.T, drawer *virtual.Drawer, dir string, private *ecds
 	if err != nil {
 		t.Fatal(err)
 	}
-	opener, err := virtual.Open(keys.Backend{Kind: virtual.Kind, Dir: dir, Plugged: []uint32{serial}})
+	opener, err := virtual.Open(session.Backend{Kind: virtual.Kind, Dir: dir, Plugged: []uint32{serial}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -333,7 +334,7 @@ func importedKey(t *testing.T, drawer *virtual.Drawer, dir string, private *ecds
 	if err != nil {
 		t.Fatal(err)
 	}
-	management, err := secret.Take([]byte(keys.DefaultManagement))
+	management, err := secret.Take([]byte(session.DefaultManagement))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"rootceremony/ceremony/transcript"
 	"rootceremony/keys"
 	"rootceremony/keys/secret"
+	"rootceremony/keys/session"
 	"rootceremony/keys/virtual"
 )
 
@@ -28,7 +29,7 @@ func standInFiles(dir, planFile string) (map[string][]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		if !there.StandsInFor(plan.Data) {
+		if !ceremony.StandsInFor(there, plan.Data) {
 			return nil, fmt.Errorf("%s has another plan already (hint: leave --stand-in away to go on with it, or name another directory)", dir)
 		}
 		return nil, nil
@@ -66,7 +67,7 @@ func fillDrawer(dir string, made []ceremony.StandInKey) error {
 		if err != nil {
 			return err
 		}
-		reader, err := virtual.Open(keys.Backend{Kind: virtual.Kind, Dir: dir, Plugged: []uint32{serial}})
+		reader, err := virtual.Open(session.Backend{Kind: virtual.Kind, Dir: dir, Plugged: []uint32{serial}})
 		if err != nil {
 			return err
 		}
@@ -84,7 +85,7 @@ func fillDrawer(dir string, made []ceremony.StandInKey) error {
 
 // fill makes of a fresh token one that was prepared in an earlier ceremony, and
 // holds the key.
-func fill(token keys.Token, key ceremony.StandInKey) error {
+func fill(token session.Token, key ceremony.StandInKey) error {
 	var seed []byte
 	var err error
 	switch private := key.Private.(type) {
@@ -97,7 +98,7 @@ func fill(token keys.Token, key ceremony.StandInKey) error {
 		return err
 	}
 	var given [4]*secret.Buffer
-	for i, text := range [][]byte{[]byte(keys.DefaultManagement), []byte(keys.DefaultPIN), []byte(ceremony.StandInPIN), seed} {
+	for i, text := range [][]byte{[]byte(session.DefaultManagement), []byte(session.DefaultPIN), []byte(ceremony.StandInPIN), seed} {
 		if given[i], err = secret.Take(text); err != nil {
 			return err
 		}
@@ -129,7 +130,7 @@ func standsIn(dir string) bool {
 // collectStandIns takes in what the own tools of holders whose keys are on no
 // token would have written.
 func collectStandIns(desk *ceremony.Desk) error {
-	files, err := desk.SignAsStandIns()
+	files, err := ceremony.SignAsStandIns(desk)
 	if err != nil {
 		return err
 	}
@@ -158,7 +159,7 @@ func sayStandIns(desk *ceremony.Desk) error {
 		return nil
 	}
 	fmt.Fprintf(os.Stderr, "rootceremony: the stand-in tokens' PIN is %s\n", ceremony.StandInPIN)
-	files, err := desk.SignAsStandIns()
+	files, err := ceremony.SignAsStandIns(desk)
 	for _, f := range files {
 		report(fmt.Errorf("%s is what the own tool of %s would write (hint: %s takes it in, while nobody is in the ceremony)", f.File, f.Name, ceremony.Command("collect", desk.Dir(), f.File)))
 	}

@@ -461,7 +461,7 @@ func TestStandInByHand(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if files, err := desk.SignAsStandIns(); err != nil || len(files) != 0 {
+	if files, err := ceremony.SignAsStandIns(desk); err != nil || len(files) != 0 {
 		t.Errorf("before the review: %v, %v", files, err)
 	}
 	if err := desk.Run(context.Background(), "review", &ceremony.Script{}); err != nil {

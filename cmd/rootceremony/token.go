@@ -12,6 +12,7 @@ import (
 
 	"rootceremony/ceremony"
 	"rootceremony/keys"
+	"rootceremony/keys/session"
 	"rootceremony/ui/plain"
 )
 
@@ -46,12 +47,12 @@ func tokenCommand(args []string) error {
 		return err
 	}
 	ctx := context.Background()
-	session, err := tokens.Start(ctx)
+	child, err := tokens.Start(ctx)
 	if err != nil {
 		return err
 	}
-	defer session.Close()
-	there, err := session.List()
+	defer child.Close()
+	there, err := child.List()
 	if err != nil {
 		return err
 	}
@@ -67,17 +68,17 @@ func tokenCommand(args []string) error {
 			return err
 		}
 		report(err)
-		return tokenInfo(ctx, tokenAtHand{session, info, *asJSON}) // what is known without opening it
+		return tokenInfo(ctx, tokenAtHand{child, info, *asJSON}) // what is known without opening it
 	}
-	if err := session.Select(info.Serial); err != nil {
+	if err := child.Select(info.Serial); err != nil {
 		return err
 	}
-	return do(ctx, tokenAtHand{session, info, *asJSON})
+	return do(ctx, tokenAtHand{child, info, *asJSON})
 }
 
 // tokenAtHand is the token that was chosen, open.
 type tokenAtHand struct {
-	session *keys.Session
+	session *session.Session
 	info    keys.Info
 	asJSON  bool
 }

@@ -3,7 +3,7 @@
 package main
 
 import (
-	"rootceremony/keys"
+	"rootceremony/keys/session"
 	"rootceremony/keys/virtual"
 	"rootceremony/keys/yubikey"
 )
@@ -12,7 +12,7 @@ import (
 const smartCards = true
 
 // openTokens finds the tokens that a session is to speak to.
-func openTokens(b keys.Backend) (keys.Opener, error) {
+func openTokens(b session.Backend) (session.Opener, error) {
 	if b.Kind == yubikey.Kind {
 		return yubikey.Open(b)
 	}

@@ -4,12 +4,12 @@ import (
 	"strings"
 	"testing"
 
-	"rootceremony/keys"
+	"rootceremony/keys/session"
 )
 
 // The programs are built without cgo for the tests, and say what that means.
 func TestNoSmartCardsWithoutCgo(t *testing.T) {
-	s, err := keys.Program{Path: program("rootceremony"), Args: []string{sessionArgument}}.Start(t.Context(), keys.Backend{Kind: "pcsc"})
+	s, err := session.Program{Path: program("rootceremony"), Args: []string{sessionArgument}}.Start(t.Context(), session.Backend{Kind: "pcsc"})
 	if err == nil {
 		_ = s.Close()
 	}

@@ -12,6 +12,7 @@ import (
 	"rootceremony/ceremony"
 	"rootceremony/keys"
 	"rootceremony/keys/secret"
+	"rootceremony/keys/session"
 	"rootceremony/keys/yubikey"
 	"rootceremony/keys/yubikey/pcsctest"
 )
@@ -319,12 +320,12 @@ func TestTokenCommandRefuses(t *testing.T) {
 // lock spends all tries of a token's PIN and PUK.
 func lock(t *testing.T, service *pcsctest.Service, serial uint32) {
 	t.Helper()
-	session, err := sessions(t, service).Start(t.Context(), keys.Backend{Kind: yubikey.Kind})
+	child, err := sessions(t, service).Start(t.Context(), session.Backend{Kind: yubikey.Kind})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer session.Close()
-	if err := session.Select(serial); err != nil {
+	defer child.Close()
+	if err := child.Select(serial); err != nil {
 		t.Fatal(err)
 	}
 	wrong, err := secret.Take([]byte("00000001"))
@@ -333,10 +334,10 @@ func lock(t *testing.T, service *pcsctest.Service, serial uint32) {
 	}
 	defer wrong.Wipe()
 	for range 3 {
-		if err := session.CheckPIN(wrong); !errors.As(err, new(*keys.PINError)) {
+		if err := child.CheckPIN(wrong); !errors.As(err, new(*keys.PINError)) {
 			t.Fatal(err)
 		}
-		if err := session.Unblock(wrong, wrong); !errors.As(err, new(*keys.PINError)) {
+		if err := child.Unblock(wrong, wrong); !errors.As(err, new(*keys.PINError)) {
 			t.Fatal(err)
 		}
 	}

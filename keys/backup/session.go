@@ -9,11 +9,12 @@ import (
 
 	"rootceremony/keys"
 	"rootceremony/keys/secret"
+	"rootceremony/keys/session"
 )
 
 // InSession seals and opens backups in the child process of a token session,
 // by a SealOrder and an OpenOrder.
-func InSession() keys.Backups { return keys.Backups{Seal: sealOrdered, Open: openOrdered} }
+func InSession() session.Backups { return session.Backups{Seal: sealOrdered, Open: openOrdered} }
 
 // Person is a recipient as orders name it: what keys.ParseRecipient reads, and
 // the slug where another is better than the one it makes.
@@ -36,7 +37,7 @@ func (p Person) Recipient() (*Recipient, error) {
 	return &Recipient{Recipient: r}, nil
 }
 
-// SealOrder is keys.RootKeyOrder.Seal: for whom backups of a holder are
+// SealOrder is session.RootKeyOrder.Seal: for whom backups of a holder are
 // sealed. The passphrases of those who have one come with it, in their order.
 type SealOrder struct {
 	Holder     Person   `json:"holder"`
@@ -44,7 +45,7 @@ type SealOrder struct {
 	Quorum     int      `json:"quorum"`
 }
 
-// OpenOrder is keys.BackupOrder.Open: which layer is opened, and by what.
+// OpenOrder is session.BackupOrder.Open: which layer is opened, and by what.
 type OpenOrder struct {
 	Layer keys.Layer `json:"layer"` // of a backup
 	Test  string     `json:"test"`  // instead: whose test file is opened (slug); its Answer is what comes out
@@ -68,7 +69,7 @@ type TestFile struct {
 	Want string `json:"want"`
 }
 
-func sealOrdered(order json.RawMessage, passphrases []*secret.Buffer, what string, plaintext *secret.Buffer) ([]keys.SealedFile, error) {
+func sealOrdered(order json.RawMessage, passphrases []*secret.Buffer, what string, plaintext *secret.Buffer) ([]session.SealedFile, error) {
 	var o SealOrder
 	if err := json.Unmarshal(order, &o); err != nil {
 		return nil, err
@@ -98,9 +99,9 @@ func sealOrdered(order json.RawMessage, passphrases []*secret.Buffer, what strin
 	if err != nil {
 		return nil, err
 	}
-	files := make([]keys.SealedFile, len(sealed))
+	files := make([]session.SealedFile, len(sealed))
 	for i, f := range sealed {
-		files[i] = keys.SealedFile(f)
+		files[i] = session.SealedFile(f)
 	}
 	return files, nil
 }
@@ -120,32 +121,32 @@ func (p Person) unlock(r *Recipient, passphrase *secret.Buffer) error {
 	return nil
 }
 
-func openOrdered(order json.RawMessage, secrets []*secret.Buffer, token *keys.AgeToken, ciphertext []byte) (keys.Unsealed, error) {
+func openOrdered(order json.RawMessage, secrets []*secret.Buffer, token *session.AgeToken, ciphertext []byte) (session.Unsealed, error) {
 	var o OpenOrder
 	if err := json.Unmarshal(order, &o); err != nil {
-		return keys.Unsealed{}, err
+		return session.Unsealed{}, err
 	}
 	if o.Make != nil {
 		return makeTest(*o.Make, secrets)
 	}
 	identities, err := o.identities(secrets, token)
 	if err != nil {
-		return keys.Unsealed{}, err
+		return session.Unsealed{}, err
 	}
 	switch {
 	case o.Test != "":
 		answer, err := Answer(o.Test, ciphertext, identities...)
-		return keys.Unsealed{Public: []byte(answer)}, err
+		return session.Unsealed{Public: []byte(answer)}, err
 	case o.Layer.Inner > 0:
 		inner, err := Layer(o.Layer).Peel(ciphertext, identities...)
-		return keys.Unsealed{Public: inner}, err
+		return session.Unsealed{Public: inner}, err
 	}
 	text, err := Layer(o.Layer).Open(ciphertext, identities...)
-	return keys.Unsealed{Secret: text}, err
+	return session.Unsealed{Secret: text}, err
 }
 
 // identities are what is to open a layer.
-func (o OpenOrder) identities(secrets []*secret.Buffer, token *keys.AgeToken) ([]age.Identity, error) {
+func (o OpenOrder) identities(secrets []*secret.Buffer, token *session.AgeToken) ([]age.Identity, error) {
 	switch {
 	case o.By == ByToken && token != nil:
 		identity, err := TokenIdentity(token.Public, token.ECDH)
@@ -182,21 +183,21 @@ type noIdentityError struct{ error }
 func (e *noIdentityError) Unwrap() []error { return []error{e.error, keys.ErrWrongIdentity} }
 
 // makeTest makes a test file with a passphrase.
-func makeTest(p Person, secrets []*secret.Buffer) (keys.Unsealed, error) {
+func makeTest(p Person, secrets []*secret.Buffer) (session.Unsealed, error) {
 	r, err := p.Recipient()
 	if err != nil {
-		return keys.Unsealed{}, err
+		return session.Unsealed{}, err
 	}
 	if len(secrets) != 1 {
-		return keys.Unsealed{}, fmt.Errorf("the passphrase of %s is missing", p.Name)
+		return session.Unsealed{}, fmt.Errorf("the passphrase of %s is missing", p.Name)
 	}
 	if err := r.SetPassphrase(secrets[0]); err != nil {
-		return keys.Unsealed{}, err
+		return session.Unsealed{}, err
 	}
 	var made TestFile
 	if made.Data, made.Want, err = Challenge(r); err != nil {
-		return keys.Unsealed{}, err
+		return session.Unsealed{}, err
 	}
 	text, err := json.Marshal(made)
-	return keys.Unsealed{Public: text}, err
+	return session.Unsealed{Public: text}, err
 }

@@ -1,6 +1,6 @@
 // Package virtual is the virtual YubiKey: the PIV applet of firmware 5.7 as a
 // state machine (Applet), two faces of it, and the drawer that keeps the tokens
-// of a rehearsal as files (Drawer). One face is a keys.Token in this process
+// of a rehearsal as files (Drawer). One face is a session.Token in this process
 // (Token), the other speaks APDUs to a reader (Card).
 //
 // Its secrets lie in plain files and in plain memory: they are a rehearsal's,
@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"rootceremony/keys"
+	"rootceremony/keys/session"
 )
 
 // StatusWord is how the applet answers a command that it refuses
@@ -132,9 +133,9 @@ func pad(value string) hexBytes {
 // factory brings the applet to its factory state. The device's own key and
 // certificate stay.
 func (st *state) factory() {
-	st.PIN = reference{pad(keys.DefaultPIN), factoryTries, factoryTries}
-	st.PUK = reference{pad(keys.DefaultPUK), factoryTries, factoryTries}
-	st.Management = management{Algorithm: algorithmAES192, Key: hexBytes(keys.DefaultManagement)}
+	st.PIN = reference{pad(session.DefaultPIN), factoryTries, factoryTries}
+	st.PUK = reference{pad(session.DefaultPUK), factoryTries, factoryTries}
+	st.Management = management{Algorithm: algorithmAES192, Key: hexBytes(session.DefaultManagement)}
 	if st.Firmware.Less(firmwareAESDefault) {
 		st.Management.Algorithm = algorithm3DES
 	}
@@ -253,8 +254,8 @@ func (a *Applet) SetRetries(pinTries, pukTries int) error {
 	}
 	a.pinVerified, a.pinJust = false, false
 	return a.change(func(st *state) {
-		st.PIN = reference{pad(keys.DefaultPIN), pinTries, pinTries}
-		st.PUK = reference{pad(keys.DefaultPUK), pukTries, pukTries}
+		st.PIN = reference{pad(session.DefaultPIN), pinTries, pinTries}
+		st.PUK = reference{pad(session.DefaultPUK), pukTries, pukTries}
 	})
 }
 
@@ -380,14 +381,14 @@ func (a *Applet) ReferenceMetadata(id byte) (isDefault bool, left, most int, err
 	if ref == nil {
 		return false, 0, 0, SWReferenceNotFound
 	}
-	factory := map[byte]string{referencePIN: keys.DefaultPIN, referencePUK: keys.DefaultPUK}[id]
+	factory := map[byte]string{referencePIN: session.DefaultPIN, referencePUK: session.DefaultPUK}[id]
 	return slices.Equal(ref.Value, pad(factory)), ref.Tries, ref.Max, nil
 }
 
 // ManagementMetadata is GET METADATA of 9b.
 func (a *Applet) ManagementMetadata() (algorithm byte, isDefault bool) {
 	m := a.state.Management
-	return m.Algorithm, string(m.Key) == keys.DefaultManagement
+	return m.Algorithm, string(m.Key) == session.DefaultManagement
 }
 
 // KeyMetadata is GET METADATA of a key slot.

@@ -15,8 +15,10 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
 	"rootceremony/keys"
 	"rootceremony/keys/secret"
+	"rootceremony/keys/session"
 )
 
 // testApplet is a factory-fresh applet that keeps its state in memory. *saved
@@ -70,9 +72,9 @@ func TestCounters(t *testing.T) {
 			value      string
 			tries, max int
 		}
-		pin, puk := model{keys.DefaultPIN, 3, 3}, model{keys.DefaultPUK, 3, 3}
+		pin, puk := model{session.DefaultPIN, 3, 3}, model{session.DefaultPUK, 3, 3}
 		verified := false
-		values := []string{keys.DefaultPIN, keys.DefaultPUK, "111111", "87654321"}
+		values := []string{session.DefaultPIN, session.DefaultPUK, "111111", "87654321"}
 		value := rapid.SampledFrom(values)
 
 		// try is what the model says of a value: the status word, or 0.
@@ -151,7 +153,7 @@ func TestCounters(t *testing.T) {
 				want := SWSecurityStatus
 				if manage && verified {
 					want, verified = 0, false
-					pin, puk = model{keys.DefaultPIN, n, n}, model{keys.DefaultPUK, m, m}
+					pin, puk = model{session.DefaultPIN, n, n}, model{session.DefaultPUK, m, m}
 				}
 				expect(a.SetRetries(n, m), want)
 			},
@@ -159,7 +161,7 @@ func TestCounters(t *testing.T) {
 				want := SWConditions
 				if pin.tries == 0 && puk.tries == 0 {
 					want, verified = 0, false
-					pin, puk = model{keys.DefaultPIN, 3, 3}, model{keys.DefaultPUK, 3, 3}
+					pin, puk = model{session.DefaultPIN, 3, 3}, model{session.DefaultPUK, 3, 3}
 				}
 				expect(a.Reset(), want)
 			},
@@ -175,7 +177,7 @@ func TestCounters(t *testing.T) {
 				}{{referencePIN, pin}, {referencePUK, puk}} {
 					isDefault, left, most, err := a.ReferenceMetadata(c.id)
 					if err != nil || left != c.m.tries || most != c.m.max ||
-						isDefault != (c.m.value == map[byte]string{referencePIN: keys.DefaultPIN, referencePUK: keys.DefaultPUK}[c.id]) {
+						isDefault != (c.m.value == map[byte]string{referencePIN: session.DefaultPIN, referencePUK: session.DefaultPUK}[c.id]) {
 						t.Fatalf("%02x: default %v, %d of %d tries, %v; the model has %+v", c.id, isDefault, left, most, err, c.m)
 					}
 				}
@@ -203,7 +205,7 @@ func proveManagement(a *Applet) {
 func TestTryIsSpentFirst(t *testing.T) {
 	a, _ := testApplet(t, ButtonAuto)
 	cut := errors.New("power cut")
-	for _, value := range []string{keys.DefaultPIN, "111111"} {
+	for _, value := range []string{session.DefaultPIN, "111111"} {
 		var durable []int
 		a.save = func(st *state) error {
 			if durable = append(durable, st.PIN.Tries); len(durable) > 1 {
@@ -216,7 +218,7 @@ func TestTryIsSpentFirst(t *testing.T) {
 		if durable[0] != before-1 {
 			t.Errorf("%s: %d tries were made durable first, of %d", value, durable[0], before)
 		}
-		if value == keys.DefaultPIN && err != cut {
+		if value == session.DefaultPIN && err != cut {
 			t.Errorf("verify: %v", err)
 		}
 		a.save = func(*state) error { return cut }
@@ -251,7 +253,7 @@ func TestManagementKey(t *testing.T) {
 	}
 	a.PowerOff()
 	_, challenge := a.ManagementChallenge()
-	old := management{Algorithm: algorithmAES192, Key: hexBytes(keys.DefaultManagement)}
+	old := management{Algorithm: algorithmAES192, Key: hexBytes(session.DefaultManagement)}
 	response, _ := old.encrypt(challenge)
 	if err := a.AuthenticateManagement(response); err != SWSecurityStatus {
 		t.Errorf("the old key: %v", err)
@@ -294,7 +296,7 @@ func TestKeys(t *testing.T) {
 			if _, err := a.Sign(s, c.data); err != SWSecurityStatus {
 				t.Errorf("slot %v without the PIN: %v", s, err)
 			}
-			if err := a.VerifyPIN(pad(keys.DefaultPIN)); err != nil {
+			if err := a.VerifyPIN(pad(session.DefaultPIN)); err != nil {
 				t.Fatal(err)
 			}
 			signature, err := a.Sign(s, c.data)
@@ -314,7 +316,7 @@ func TestKeys(t *testing.T) {
 				t.Errorf("attest slot %v: %v", s, err)
 			}
 			if c.algorithm != algorithmEd25519 {
-				_ = a.VerifyPIN(pad(keys.DefaultPIN))
+				_ = a.VerifyPIN(pad(session.DefaultPIN))
 				if _, err := a.Sign(s, make([]byte, 49)); err != SWWrongData {
 					t.Errorf("slot %v signs what is no digest: %v", s, err)
 				}
@@ -361,7 +363,7 @@ func TestECDH(t *testing.T) {
 	if _, err := a.ECDH(keys.SlotAge, peer.PublicKey().Bytes()); err != SWSecurityStatus {
 		t.Errorf("without the PIN: %v", err)
 	}
-	if err := a.VerifyPIN(pad(keys.DefaultPIN)); err != nil {
+	if err := a.VerifyPIN(pad(session.DefaultPIN)); err != nil {
 		t.Fatal(err)
 	}
 	shared, err := a.ECDH(keys.SlotAge, peer.PublicKey().Bytes())
@@ -411,7 +413,7 @@ func touchToken(t *testing.T, b Button, touch keys.Touch) (*Token, *secret.Buffe
 	if _, err := a.Generate(keys.SlotRoot, algorithmEd25519, keys.Policy{PIN: keys.PINAlways, Touch: touch}); err != nil {
 		t.Fatal(err)
 	}
-	pin, err := secret.Take([]byte(keys.DefaultPIN))
+	pin, err := secret.Take([]byte(session.DefaultPIN))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -529,7 +531,7 @@ func TestNoTouchForWrongPIN(t *testing.T) {
 func TestReset(t *testing.T) {
 	token, _, _ := touchToken(t, ButtonAuto, keys.TouchAlways)
 	device := token.applet.DeviceCertificate()
-	if err := token.applet.ChangeReference(referencePIN, pad(keys.DefaultPIN), make([]byte, 8)); err != nil {
+	if err := token.applet.ChangeReference(referencePIN, pad(session.DefaultPIN), make([]byte, 8)); err != nil {
 		t.Fatal(err) // even where the PIN is the value that the reset tries
 	}
 	if err := token.Reset(); err != nil {

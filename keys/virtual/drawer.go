@@ -16,9 +16,10 @@ import (
 
 	"rootceremony/keys"
 	"rootceremony/keys/plainfile"
+	"rootceremony/keys/session"
 )
 
-// Kind is the keys.Backend kind of virtual tokens.
+// Kind is the session.Backend kind of virtual tokens.
 const Kind = "virtual"
 
 // Drawer is a folder of virtual tokens: SERIAL.token is the state of one,
@@ -374,15 +375,15 @@ func (d *Drawer) PIN(serial uint32) (string, error) {
 	return string(pin), nil
 }
 
-// reader is a keys.Opener over the tokens of a drawer that are plugged in.
+// reader is a session.Opener over the tokens of a drawer that are plugged in.
 type reader struct {
 	dir     string
 	plugged []uint32
 }
 
-// Open returns the virtual tokens of b that are in a reader, for keys.Serve.
+// Open returns the virtual tokens of b that are in a reader, for session.Serve.
 // It makes nothing: the drawer must be there.
-func Open(b keys.Backend) (keys.Opener, error) {
+func Open(b session.Backend) (session.Opener, error) {
 	if b.Kind != Kind {
 		return nil, fmt.Errorf("tokens of kind %q are not virtual ones", b.Kind)
 	}
@@ -413,7 +414,7 @@ func (r *reader) List() ([]keys.Info, error) {
 }
 
 // Open opens a plugged token, for this process alone.
-func (r *reader) Open(serial uint32) (keys.Token, error) {
+func (r *reader) Open(serial uint32) (session.Token, error) {
 	if !slices.Contains(r.plugged, serial) {
 		return nil, &keys.NotFoundError{Serial: serial, Found: r.plugged}
 	}

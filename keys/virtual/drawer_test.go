@@ -15,6 +15,7 @@ import (
 
 	"rootceremony/keys"
 	"rootceremony/keys/secret"
+	"rootceremony/keys/session"
 )
 
 // The test binary is also a program that changes a token until it is killed.
@@ -43,7 +44,7 @@ func add(t testing.TB, d *Drawer, sticker string) uint32 {
 }
 
 func openToken(t testing.TB, dir string, serial uint32) (*Token, error) {
-	opener, err := Open(keys.Backend{Kind: Kind, Dir: dir, Plugged: []uint32{serial}})
+	opener, err := Open(session.Backend{Kind: Kind, Dir: dir, Plugged: []uint32{serial}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +82,7 @@ func TestDrawer(t *testing.T) {
 		t.Errorf("serial of a sticker that is not there: %v", err)
 	}
 
-	opener, err := Open(keys.Backend{Kind: Kind, Dir: dir, Plugged: []uint32{b}})
+	opener, err := Open(session.Backend{Kind: Kind, Dir: dir, Plugged: []uint32{b}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -281,11 +282,11 @@ func changeForEver(dir string) {
 	must(err)
 	serial, err := d.Add("A-01", Options{})
 	must(err)
-	opener, err := Open(keys.Backend{Kind: Kind, Dir: dir, Plugged: []uint32{serial}})
+	opener, err := Open(session.Backend{Kind: Kind, Dir: dir, Plugged: []uint32{serial}})
 	must(err)
 	token, err := opener.Open(serial)
 	must(err)
-	a, err := secret.Take([]byte(keys.DefaultPIN))
+	a, err := secret.Take([]byte(session.DefaultPIN))
 	must(err)
 	b, err := secret.Take([]byte(otherPIN))
 	must(err)
@@ -348,7 +349,7 @@ func TestKilled(t *testing.T) {
 		if tries := token.applet.state.PIN.Tries; tries < 2 {
 			t.Errorf("seed %d, kill %d: %d tries left", seed, i, tries)
 		}
-		if err := token.applet.VerifyPIN(pad(keys.DefaultPIN)); err != nil {
+		if err := token.applet.VerifyPIN(pad(session.DefaultPIN)); err != nil {
 			err = token.applet.VerifyPIN(pad(otherPIN))
 			if err != nil {
 				t.Fatalf("seed %d, kill %d: neither PIN: %v", seed, i, err)

@@ -10,17 +10,18 @@ import (
 
 	"rootceremony/keys"
 	"rootceremony/keys/secret"
+	"rootceremony/keys/session"
 )
 
 // Token is a virtual YubiKey in a reader: the host's side of its Applet. It
-// holds the token's lock until Close. It implements keys.Token and
-// keys.Touchable.
+// holds the token's lock until Close. It implements session.Token and
+// session.Touchable.
 type Token struct {
 	applet *Applet
 	lock   *os.File
 }
 
-var _ keys.Touchable = (*Token)(nil)
+var _ session.Touchable = (*Token)(nil)
 
 const readerName = "Virtual reader"
 
@@ -80,7 +81,7 @@ func (t *Token) Reset() error {
 	wrong := [8]byte{0, 0, 0, 0, 0, 0, 0, 0} // no PIN: goodPIN takes it, but people cannot type it
 	for _, id := range []byte{referencePIN, referencePUK} {
 		for range 257 { // 255 tries at most, and one that might be right
-			err := t.applet.ChangeReference(id, wrong[:], pad(keys.DefaultPUK))
+			err := t.applet.ChangeReference(id, wrong[:], pad(session.DefaultPUK))
 			if err == SWBlocked {
 				break
 			}

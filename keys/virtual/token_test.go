@@ -14,6 +14,7 @@ import (
 
 	"rootceremony/keys"
 	"rootceremony/keys/secret"
+	"rootceremony/keys/session"
 )
 
 func taken(t *testing.T, p []byte) *secret.Buffer {
@@ -35,7 +36,7 @@ func inDrawer(t *testing.T, o Options) *Token {
 	if err != nil {
 		t.Fatal(err)
 	}
-	opener, err := Open(keys.Backend{Kind: Kind, Dir: d.dir, Plugged: []uint32{serial}})
+	opener, err := Open(session.Backend{Kind: Kind, Dir: d.dir, Plugged: []uint32{serial}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +89,7 @@ func seeds(t *testing.T) map[keys.Algorithm]struct {
 
 func TestTokenImport(t *testing.T) {
 	token := inDrawer(t, Options{Button: ButtonAuto})
-	management, pin := taken(t, []byte(keys.DefaultManagement)), taken(t, []byte(keys.DefaultPIN))
+	management, pin := taken(t, []byte(session.DefaultManagement)), taken(t, []byte(session.DefaultPIN))
 	policy := keys.Policy{PIN: keys.PINAlways, Touch: keys.TouchCached}
 	for algorithm, made := range seeds(t) {
 		if err := token.Import(management, keys.SlotRoot, algorithm, taken(t, made.seed), policy); err != nil {
@@ -132,7 +133,7 @@ func TestTokenImport(t *testing.T) {
 // A touch that does not come is told from a missing PIN.
 func TestTokenECDHNotTouched(t *testing.T) {
 	token := inDrawer(t, Options{Button: ButtonDead})
-	management, pin := taken(t, []byte(keys.DefaultManagement)), taken(t, []byte(keys.DefaultPIN))
+	management, pin := taken(t, []byte(session.DefaultManagement)), taken(t, []byte(session.DefaultPIN))
 	if _, err := token.Generate(management, keys.SlotAge, keys.P256, keys.Policy{PIN: keys.PINAlways, Touch: keys.TouchAlways}); err != nil {
 		t.Fatal(err)
 	}

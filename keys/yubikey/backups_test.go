@@ -18,12 +18,13 @@ import (
 
 	"rootceremony/keys"
 	"rootceremony/keys/secret"
+	"rootceremony/keys/session"
 	"rootceremony/keys/yubikey/pcsctest"
 )
 
 // backups seal to one age recipient, and open by its identity.
-var backups = keys.Backups{
-	Seal: func(order json.RawMessage, _ []*secret.Buffer, what string, plaintext *secret.Buffer) ([]keys.SealedFile, error) {
+var backups = session.Backups{
+	Seal: func(order json.RawMessage, _ []*secret.Buffer, what string, plaintext *secret.Buffer) ([]session.SealedFile, error) {
 		var text string
 		if err := json.Unmarshal(order, &text); err != nil {
 			return nil, err
@@ -43,19 +44,19 @@ var backups = keys.Backups{
 		if err := w.Close(); err != nil {
 			return nil, err
 		}
-		return []keys.SealedFile{{Name: what, Data: sealed.Bytes()}}, nil
+		return []session.SealedFile{{Name: what, Data: sealed.Bytes()}}, nil
 	},
-	Open: func(_ json.RawMessage, secrets []*secret.Buffer, _ *keys.AgeToken, ciphertext []byte) (keys.Unsealed, error) {
+	Open: func(_ json.RawMessage, secrets []*secret.Buffer, _ *session.AgeToken, ciphertext []byte) (session.Unsealed, error) {
 		identity, err := age.ParseX25519Identity(string(secrets[0].Bytes()))
 		if err != nil {
-			return keys.Unsealed{}, err
+			return session.Unsealed{}, err
 		}
 		text, err := decrypted(ciphertext, identity)
 		if err != nil {
-			return keys.Unsealed{}, err
+			return session.Unsealed{}, err
 		}
 		opened, err := secret.Take(text)
-		return keys.Unsealed{Secret: opened}, err
+		return session.Unsealed{Secret: opened}, err
 	},
 }
 
@@ -81,17 +82,17 @@ func newSafe(t testing.TB) *safe {
 	return &safe{identity, map[string][]byte{}}
 }
 
-func (s *safe) store(sealed keys.Sealed) error {
+func (s *safe) store(sealed session.Sealed) error {
 	s.files[sealed.What] = sealed.Files[0].Data
 	return nil
 }
 
-func (s *safe) order(from keys.Origin, algorithm keys.Algorithm) keys.RootKeyOrder {
-	return keys.RootKeyOrder{Algorithm: algorithm, Touch: keys.TouchAlways, From: from, Seal: json.RawMessage(`"` + s.identity.Recipient().String() + `"`)}
+func (s *safe) order(from keys.Origin, algorithm keys.Algorithm) session.RootKeyOrder {
+	return session.RootKeyOrder{Algorithm: algorithm, Touch: keys.TouchAlways, From: from, Seal: json.RawMessage(`"` + s.identity.Recipient().String() + `"`)}
 }
 
-func (s *safe) backup(t testing.TB, what string) keys.BackupOrder {
-	return keys.BackupOrder{Ciphertext: s.files[what], Secrets: []*secret.Buffer{pin(t, s.identity.String())}}
+func (s *safe) backup(t testing.TB, what string) session.BackupOrder {
+	return session.BackupOrder{Ciphertext: s.files[what], Secrets: []*secret.Buffer{pin(t, s.identity.String())}}
 }
 
 // A root key is made in the child and imported through piv-go, on a spare token

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"rootceremony/keys"
+	"rootceremony/keys/session"
 	"rootceremony/keys/yubikey"
 	"rootceremony/keys/yubikey/pcsctest"
 )
@@ -22,7 +23,7 @@ func benchService(b *testing.B) *pcsctest.Service {
 	if _, err := s.Prepare(pin(b, holderPIN)); err != nil {
 		b.Fatal(err)
 	}
-	if _, err := s.MakeRootKey(keys.RootKeyOrder{Algorithm: keys.Ed25519, Touch: keys.TouchNever, From: keys.FromToken}, nil); err != nil {
+	if _, err := s.MakeRootKey(session.RootKeyOrder{Algorithm: keys.Ed25519, Touch: keys.TouchNever, From: keys.FromToken}, nil); err != nil {
 		b.Fatal(err)
 	}
 	if err := s.Close(); err != nil {
@@ -72,7 +73,7 @@ func BenchmarkInProcess(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
-	opener, err := yubikey.Open(keys.Backend{Kind: yubikey.Kind})
+	opener, err := yubikey.Open(session.Backend{Kind: yubikey.Kind})
 	if err != nil {
 		b.Fatal(err)
 	}

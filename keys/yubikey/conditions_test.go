@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"rootceremony/keys"
+	"rootceremony/keys/session"
 	"rootceremony/keys/yubikey"
 	"rootceremony/keys/yubikey/pcsctest"
 )
@@ -43,7 +44,7 @@ func TestSeveralTokens(t *testing.T) {
 	if !slices.Equal(found, serials) {
 		t.Errorf("listed %v", found)
 	}
-	sessions := map[uint32]*keys.Session{}
+	sessions := map[uint32]*session.Session{}
 	for _, serial := range serials {
 		sessions[serial] = selected(t, service, serial)
 	}
@@ -52,7 +53,7 @@ func TestSeveralTokens(t *testing.T) {
 		if _, err := s.Prepare(pin(t, holderPIN)); err != nil {
 			t.Fatal(err)
 		}
-		root, err := s.MakeRootKey(keys.RootKeyOrder{Algorithm: keys.Ed25519, Touch: keys.TouchNever, From: keys.FromToken}, nil)
+		root, err := s.MakeRootKey(session.RootKeyOrder{Algorithm: keys.Ed25519, Touch: keys.TouchNever, From: keys.FromToken}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -100,14 +101,14 @@ func TestOldFirmware(t *testing.T) {
 		t.Errorf("%+v", k)
 	}
 	message := []byte("an existing root")
-	signature, err := s.Sign(t.Context(), 0x9d, pin(t, keys.DefaultPIN), message, noTouch)
+	signature, err := s.Sign(t.Context(), 0x9d, pin(t, session.DefaultPIN), message, noTouch)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := k.Public.Verify(message, signature); err != nil {
 		t.Error(err)
 	}
-	if _, err := s.Sign(t.Context(), 0x9c, pin(t, keys.DefaultPIN), message, noTouch); !is[*keys.NoKeyError](err) {
+	if _, err := s.Sign(t.Context(), 0x9c, pin(t, session.DefaultPIN), message, noTouch); !is[*keys.NoKeyError](err) {
 		t.Errorf("an empty slot: %v", err)
 	}
 	if a, err := s.Attest(0x9d); err != nil {
@@ -165,7 +166,7 @@ func TestKinds(t *testing.T) {
 }
 
 // signer is a token with a root key that wants a touch.
-func signer(t *testing.T, args ...string) (*pcsctest.Service, *pcsctest.Token, *keys.Session, keys.PublicKey) {
+func signer(t *testing.T, args ...string) (*pcsctest.Service, *pcsctest.Token, *session.Session, keys.PublicKey) {
 	t.Helper()
 	service := pcsctest.Start(t, 1)
 	token := service.Plug(t, 0, append([]string{"--serial", "77"}, args...)...)
@@ -173,7 +174,7 @@ func signer(t *testing.T, args ...string) (*pcsctest.Service, *pcsctest.Token, *
 	if _, err := s.Prepare(pin(t, holderPIN)); err != nil {
 		t.Fatal(err)
 	}
-	root, err := s.MakeRootKey(keys.RootKeyOrder{Algorithm: keys.Ed25519, Touch: keys.TouchAlways, From: keys.FromToken}, nil)
+	root, err := s.MakeRootKey(session.RootKeyOrder{Algorithm: keys.Ed25519, Touch: keys.TouchAlways, From: keys.FromToken}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -297,7 +298,7 @@ func TestServiceStopped(t *testing.T) {
 		t.Errorf("list: %v", err)
 	}
 	service.Restart(t)
-	var again *keys.Session
+	var again *session.Session
 	eventually(t, func() error { // pcscd takes a moment to see the card
 		again = start(t, service)
 		return again.Select(77)
@@ -383,7 +384,7 @@ func open(t testing.TB, dir string) int {
 
 // A backend of another kind is refused.
 func TestKind(t *testing.T) {
-	if _, err := yubikey.Open(keys.Backend{Kind: "virtual"}); err == nil {
+	if _, err := yubikey.Open(session.Backend{Kind: "virtual"}); err == nil {
 		t.Error("virtual tokens in readers")
 	}
 }

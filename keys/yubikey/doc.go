@@ -1,6 +1,6 @@
 // Package yubikey speaks to YubiKeys through pcscd, with piv-go: it is the one
 // package with cgo, and without cgo it is empty. It runs in the child process
-// of a session only (keys.Serve), because what piv-go and the smart-card
+// of a session only (session.Serve), because what piv-go and the smart-card
 // library cannot do happens when a process ends: a touch wait is cancelled, a
 // reader is let go of, a PIN that became a string is gone.
 //
@@ -13,5 +13,5 @@
 // being opened, and only the end of the process gives that back.
 package yubikey
 
-// Kind is the keys.Backend kind of YubiKeys in the machine's readers.
+// Kind is the session.Backend kind of YubiKeys in the machine's readers.
 const Kind = "pcsc"

@@ -11,18 +11,19 @@ import (
 	"testing"
 
 	"rootceremony/keys"
+	"rootceremony/keys/session"
 	"rootceremony/keys/yubikey/pcsctest"
 )
 
 // enrol prepares a token, makes its root key, and signs with it.
-func enrol(t testing.TB, s *keys.Session, serial uint32) error {
+func enrol(t testing.TB, s *session.Session, serial uint32) error {
 	if err := s.Select(serial); err != nil {
 		return err
 	}
 	if _, err := s.Prepare(pin(t, holderPIN)); err != nil {
 		return err
 	}
-	root, err := s.MakeRootKey(keys.RootKeyOrder{Algorithm: keys.Ed25519, Touch: keys.TouchAlways, From: keys.FromToken}, nil)
+	root, err := s.MakeRootKey(session.RootKeyOrder{Algorithm: keys.Ed25519, Touch: keys.TouchAlways, From: keys.FromToken}, nil)
 	if err != nil {
 		return err
 	}

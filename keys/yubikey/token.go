@@ -22,6 +22,7 @@ import (
 
 	"rootceremony/keys"
 	"rootceremony/keys/secret"
+	"rootceremony/keys/session"
 )
 
 // maxMessage is how many bytes an ed25519 key signs: 3,072 with the three TLVs
@@ -46,11 +47,11 @@ func patiently(try func() error) error {
 	}
 }
 
-// reader is a keys.Opener over all readers of the machine.
+// reader is a session.Opener over all readers of the machine.
 type reader struct{}
 
-// Open returns the tokens in the readers, for keys.Serve.
-func Open(b keys.Backend) (keys.Opener, error) {
+// Open returns the tokens in the readers, for session.Serve.
+func Open(b session.Backend) (session.Opener, error) {
 	if b.Kind != Kind {
 		return nil, fmt.Errorf("tokens of kind %q are not in readers", b.Kind)
 	}
@@ -123,7 +124,7 @@ func (s *service) lookInto(name string, look func(*card) (keys.Info, error)) (ke
 }
 
 // Open opens the token with this serial, whatever reader it is in.
-func (reader) Open(serial uint32) (keys.Token, error) {
+func (reader) Open(serial uint32) (session.Token, error) {
 	t := &Token{serial: serial}
 	if err := patiently(t.find); err != nil {
 		return nil, err
@@ -183,14 +184,14 @@ func (e *busyError) Error() string { return e.text }
 func (e *busyError) Unwrap() error { return e.err }
 
 // Token is a YubiKey in a reader, which no other program can use until Close.
-// It implements keys.Token.
+// It implements session.Token.
 type Token struct {
 	reader string
 	serial uint32
 	yk     *piv.YubiKey // nil: let go of
 }
 
-var _ keys.Token = (*Token)(nil)
+var _ session.Token = (*Token)(nil)
 
 // connect takes hold of the token and makes sure that it is still the one.
 func (t *Token) connect() error {

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"rootceremony/keys"
+	"rootceremony/keys/session"
 	"rootceremony/keys/yubikey/pcsctest"
 )
 
@@ -73,8 +74,8 @@ func TestYubicoPIVTool(t *testing.T) {
 	if out, err := run(t, service, "yubico-piv-tool", "-a", "verify-pin", "-P", "111111"); err == nil || !strings.Contains(out, "2 tries") {
 		t.Errorf("wrong PIN: %v, %s", err, out)
 	}
-	tool(one("Successfully changed"), "-a", "change-pin", "-P", keys.DefaultPIN, "-N", "654321")
-	tool(one("Successfully changed"), "-a", "change-puk", "-P", keys.DefaultPUK, "-N", "87654321")
+	tool(one("Successfully changed"), "-a", "change-pin", "-P", session.DefaultPIN, "-N", "654321")
+	tool(one("Successfully changed"), "-a", "change-puk", "-P", session.DefaultPUK, "-N", "87654321")
 	tool(one("Successfully unblocked"), "-a", "unblock-pin", "-P", "87654321", "-N", "482913")
 	tool(one("Successfully verified"), "-a", "verify-pin", "-P", "482913")
 	tool(one("Successfully changed pin retries to 4 and puk retries to 5"), "-a", "verify-pin", "-P", "482913", "-a", "pin-retries", "--pin-retries", "4", "--puk-retries", "5")
@@ -123,7 +124,7 @@ func TestYkman(t *testing.T) {
 	}
 	says(t, service, one("Serial: 20456124"), "ykman", "list")
 	ykman([]string{"5.7.4", "3/3", "AES192"}, "piv", "info")
-	ykman(nil, "piv", "access", "change-pin", "-P", keys.DefaultPIN, "-n", "482913")
+	ykman(nil, "piv", "access", "change-pin", "-P", session.DefaultPIN, "-n", "482913")
 	ykman(nil, "piv", "access", "change-management-key", "--algorithm", "AES256", "-m", factoryKey, "-n", strings.Repeat("ab", 32))
 	ykman(nil, "piv", "keys", "generate", "-m", strings.Repeat("ab", 32), "-a", "ECCP384", "--touch-policy", "CACHED", "9c", "key.pem")
 	ykman(nil, "piv", "keys", "attest", "9c", "slot.pem")
@@ -158,7 +159,7 @@ func TestOpenSC(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(service.Dir, "message"), []byte("hello"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	pkcs11(nil, "--login", "--pin", keys.DefaultPIN, "--sign", "--id", "02", "--mechanism", "ECDSA-SHA256", "--signature-format", "openssl", "--input-file", "message", "--output-file", "signature")
+	pkcs11(nil, "--login", "--pin", session.DefaultPIN, "--sign", "--id", "02", "--mechanism", "ECDSA-SHA256", "--signature-format", "openssl", "--input-file", "message", "--output-file", "signature")
 	pkcs11(nil, "--read-object", "--type", "pubkey", "--id", "02", "--output-file", "key.der")
 	says(t, service, nil, "openssl", "pkey", "-pubin", "-inform", "DER", "-in", "key.der", "-out", "key.pem")
 	says(t, service, one("Verified OK"), "openssl", "dgst", "-sha256", "-verify", "key.pem", "-signature", "signature", "message")

@@ -26,6 +26,7 @@ import (
 
 	"rootceremony/keys"
 	"rootceremony/keys/secret"
+	"rootceremony/keys/session"
 	"rootceremony/keys/yubikey"
 	"rootceremony/keys/yubikey/pcsctest"
 )
@@ -38,7 +39,7 @@ const atOnce = 32
 // The test binary is the child of its sessions.
 func TestMain(m *testing.M) {
 	if len(os.Args) == 2 && os.Args[1] == "token-session" {
-		if err := keys.Serve(os.Stdin, os.Stdout, yubikey.Open, backups); err != nil {
+		if err := session.Serve(os.Stdin, os.Stdout, yubikey.Open, backups); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -55,10 +56,10 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-func start(t testing.TB, service *pcsctest.Service) *keys.Session {
+func start(t testing.TB, service *pcsctest.Service) *session.Session {
 	t.Helper()
-	p := keys.Program{Args: []string{"token-session"}, Env: service.Env()}
-	s, err := p.Start(t.Context(), keys.Backend{Kind: yubikey.Kind})
+	p := session.Program{Args: []string{"token-session"}, Env: service.Env()}
+	s, err := p.Start(t.Context(), session.Backend{Kind: yubikey.Kind})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +68,7 @@ func start(t testing.TB, service *pcsctest.Service) *keys.Session {
 }
 
 // selected is a session with a token.
-func selected(t testing.TB, service *pcsctest.Service, serial uint32) *keys.Session {
+func selected(t testing.TB, service *pcsctest.Service, serial uint32) *session.Session {
 	t.Helper()
 	s := start(t, service)
 	if err := s.Select(serial); err != nil {
@@ -151,7 +152,7 @@ func TestEnrolAndSign(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			made, err := s.MakeRootKey(keys.RootKeyOrder{Algorithm: algorithm, Touch: keys.TouchAlways, From: keys.FromToken}, nil)
+			made, err := s.MakeRootKey(session.RootKeyOrder{Algorithm: algorithm, Touch: keys.TouchAlways, From: keys.FromToken}, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -217,20 +218,20 @@ func TestRefusals(t *testing.T) {
 	service.Plug(t, 0, "--serial", "7", "--touch", "auto")
 	s := selected(t, service, 7)
 	good, wrong := pin(t, holderPIN), pin(t, "111111")
-	if _, err := s.MakeRootKey(keys.RootKeyOrder{Algorithm: keys.Ed25519, Touch: keys.TouchAlways, From: keys.FromToken}, nil); !is[*keys.NotFreshError](err) {
+	if _, err := s.MakeRootKey(session.RootKeyOrder{Algorithm: keys.Ed25519, Touch: keys.TouchAlways, From: keys.FromToken}, nil); !is[*keys.NotFreshError](err) {
 		t.Errorf("a root key with the default PIN: %v", err)
 	}
 	if _, err := s.Prepare(good); err != nil {
 		t.Fatal(err)
 	}
-	root, err := s.MakeRootKey(keys.RootKeyOrder{Algorithm: keys.Ed25519, Touch: keys.TouchAlways, From: keys.FromToken}, nil)
+	root, err := s.MakeRootKey(session.RootKeyOrder{Algorithm: keys.Ed25519, Touch: keys.TouchAlways, From: keys.FromToken}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.Prepare(good); !is[*keys.NotFreshError](err) {
 		t.Errorf("prepared twice: %v", err)
 	}
-	if _, err := s.MakeRootKey(keys.RootKeyOrder{Algorithm: keys.Ed25519, Touch: keys.TouchAlways, From: keys.FromToken}, nil); !is[*keys.SlotTakenError](err) {
+	if _, err := s.MakeRootKey(session.RootKeyOrder{Algorithm: keys.Ed25519, Touch: keys.TouchAlways, From: keys.FromToken}, nil); !is[*keys.SlotTakenError](err) {
 		t.Errorf("a second root key: %v", err)
 	}
 	for _, slot := range []keys.Slot{0x83, 0x9e, 0x12} {
@@ -281,7 +282,7 @@ func TestRefusals(t *testing.T) {
 		t.Errorf("blocked: %+v, %v", info, err)
 	}
 	// The PUK is random and gone, so there is no way out but the reset.
-	if err := s.Unblock(pin(t, keys.DefaultPUK), good); !errors.As(err, &pinError) || !pinError.PUK || pinError.TriesLeft != 4 {
+	if err := s.Unblock(pin(t, session.DefaultPUK), good); !errors.As(err, &pinError) || !pinError.PUK || pinError.TriesLeft != 4 {
 		t.Errorf("unblock with a wrong PUK: %v", err)
 	}
 	if err := s.Reset(); err != nil {
@@ -302,9 +303,9 @@ func TestRefusals(t *testing.T) {
 
 // changesAndUnblocks changes the PIN of a fresh token, blocks it, and finds the
 // way out with the PUK.
-func changesAndUnblocks(t *testing.T, s *keys.Session) {
+func changesAndUnblocks(t *testing.T, s *session.Session) {
 	t.Helper()
-	factory, second, third := pin(t, keys.DefaultPIN), pin(t, "482913"), pin(t, "591604")
+	factory, second, third := pin(t, session.DefaultPIN), pin(t, "482913"), pin(t, "591604")
 	if err := s.ChangePIN(factory, second); err != nil {
 		t.Error(err)
 	}
@@ -314,10 +315,10 @@ func changesAndUnblocks(t *testing.T, s *keys.Session) {
 			t.Errorf("change by a wrong PIN, %d tries left: %v", left, err)
 		}
 	}
-	if err := s.Unblock(pin(t, keys.DefaultPUK), pin(t, "1234")); !is[*keys.PINFormatError](err) {
+	if err := s.Unblock(pin(t, session.DefaultPUK), pin(t, "1234")); !is[*keys.PINFormatError](err) {
 		t.Errorf("unblock with a short PIN: %v", err)
 	}
-	if err := s.Unblock(pin(t, keys.DefaultPUK), third); err != nil {
+	if err := s.Unblock(pin(t, session.DefaultPUK), third); err != nil {
 		t.Error(err)
 	}
 	if err := s.CheckPIN(third); err != nil {
@@ -338,7 +339,7 @@ func TestECDH(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.MakeRootKey(keys.RootKeyOrder{Algorithm: keys.Ed25519, Touch: keys.TouchNever, From: keys.FromToken}, nil); err != nil {
+	if _, err := s.MakeRootKey(session.RootKeyOrder{Algorithm: keys.Ed25519, Touch: keys.TouchNever, From: keys.FromToken}, nil); err != nil {
 		t.Fatal(err)
 	}
 	peer, err := ecdh.P256().GenerateKey(rand.Reader)
@@ -387,14 +388,14 @@ func TestECDH(t *testing.T) {
 
 // inProcess opens a token in this process. The smart-card library asks for the
 // service once, so there is one for all such tests.
-func inProcess(t *testing.T, serial uint32) keys.Token {
+func inProcess(t *testing.T, serial uint32) session.Token {
 	service := pcsctest.Start(t, 1)
 	service.Plug(t, 0, "--serial", fmt.Sprint(serial), "--touch", "auto")
 	for _, entry := range service.Env() {
 		name, value, _ := strings.Cut(entry, "=")
 		t.Setenv(name, value)
 	}
-	opener, err := yubikey.Open(keys.Backend{Kind: yubikey.Kind})
+	opener, err := yubikey.Open(session.Backend{Kind: yubikey.Kind})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -411,9 +412,9 @@ func inProcess(t *testing.T, serial uint32) keys.Token {
 }
 
 // imports puts a key of each kind into a token, which signs with it.
-func imports(t *testing.T, token keys.Token) {
+func imports(t *testing.T, token session.Token) {
 	t.Helper()
-	factory, good := pin(t, keys.DefaultManagement), pin(t, keys.DefaultPIN)
+	factory, good := pin(t, session.DefaultManagement), pin(t, session.DefaultPIN)
 	policy := keys.Policy{PIN: keys.PINAlways, Touch: keys.TouchCached}
 	public, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
@@ -466,13 +467,13 @@ func imports(t *testing.T, token keys.Token) {
 	}
 }
 
-// Imports, management keys and tries, at the level of keys.Token.
+// Imports, management keys and tries, at the level of session.Token.
 func TestTokenErrors(t *testing.T) {
 	token := inProcess(t, 9)
 	imports(t, token)
-	factory, other := pin(t, keys.DefaultManagement), pin(t, strings.Repeat("x", 24))
+	factory, other := pin(t, session.DefaultManagement), pin(t, strings.Repeat("x", 24))
 	aes := pin(t, strings.Repeat("y", 32))
-	good := pin(t, keys.DefaultPIN)
+	good := pin(t, session.DefaultPIN)
 	policy := keys.Policy{PIN: keys.PINOnce, Touch: keys.TouchCached}
 	for _, key := range []*secret.Buffer{other, aes} {
 		if _, err := token.Generate(key, 0x83, keys.P256, policy); !errors.Is(err, keys.ErrManagementKey) {
@@ -499,10 +500,10 @@ func TestTokenErrors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := token.ChangePUK(pin(t, keys.DefaultPUK), pin(t, "87654321")); err != nil {
+	if err := token.ChangePUK(pin(t, session.DefaultPUK), pin(t, "87654321")); err != nil {
 		t.Error(err)
 	}
-	if err := token.ChangePUK(pin(t, keys.DefaultPUK), pin(t, "87654321")); !errors.As(err, &pinError) || !pinError.PUK || pinError.TriesLeft != 5 {
+	if err := token.ChangePUK(pin(t, session.DefaultPUK), pin(t, "87654321")); !errors.As(err, &pinError) || !pinError.PUK || pinError.TriesLeft != 5 {
 		t.Errorf("wrong PUK: %v", err)
 	}
 	if err := token.ChangePIN(pin(t, "999999"), good); !errors.As(err, &pinError) || pinError.PUK || pinError.TriesLeft != 3 {

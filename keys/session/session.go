@@ -1,4 +1,4 @@
-package keys
+package session
 
 import (
 	"cmp"
@@ -16,6 +16,7 @@ import (
 	"syscall"
 	"time"
 
+	"rootceremony/keys"
 	"rootceremony/keys/secret"
 )
 
@@ -194,7 +195,7 @@ func (s *Session) gone(doing string) error {
 	if line := s.stderr.line(); line != "" {
 		why += ": " + line
 	}
-	return &EndedError{Doing: doing, Why: why}
+	return &keys.EndedError{Doing: doing, Why: why}
 }
 
 // reactions are what the caller does before the answer is there; nil for what
@@ -237,7 +238,7 @@ func (s *Session) call(ctx context.Context, q request, on reactions, secrets ...
 	if q.Do == doBackup || q.Order != nil && q.Order.Seal != nil {
 		h.limit *= sealing
 	}
-	h.silent = time.AfterFunc(h.limit, func() { s.kill(&SilentError{Doing: q.Do, After: h.limit}) })
+	h.silent = time.AfterFunc(h.limit, func() { s.kill(&keys.SilentError{Doing: q.Do, After: h.limit}) })
 	defer h.silent.Stop()
 	err = writeFrame(s.in, frameRequest, body)
 	for _, given := range secrets {
@@ -319,7 +320,7 @@ func (s *Session) react(ctx context.Context, f frame, h *heard, on reactions) (n
 	err := decode(f.body, &e)
 	switch {
 	case err == nil && e == event{Touch: true}:
-		h.silent.Reset(TouchWait*time.Second + h.limit)
+		h.silent.Reset(keys.TouchWait*time.Second + h.limit)
 		return s.touch(ctx, on.touch)
 	case err == nil && !e.Touch && e.Store != "" && on.store != nil && len(h.files) > 0:
 		sealed := Sealed{e.Store, e.Public, h.files}
@@ -409,7 +410,7 @@ func (s *Session) Readers() ([]string, error) {
 }
 
 // List returns the tokens that are in the readers now.
-func (s *Session) List() ([]Info, error) {
+func (s *Session) List() ([]keys.Info, error) {
 	a, err := s.call(s.ctx, request{Do: doList}, reactions{})
 	return a.Tokens, err
 }
@@ -422,7 +423,7 @@ func (s *Session) Select(serial uint32) error {
 }
 
 // Info returns what the selected token says about itself.
-func (s *Session) Info() (Info, error) {
+func (s *Session) Info() (keys.Info, error) {
 	a, err := s.call(s.ctx, request{Do: doInfo}, reactions{})
 	return *valueOr(a.Info), err
 }
@@ -435,8 +436,8 @@ func (s *Session) Reset() error {
 
 // Prepared are the keys that Prepare makes on a token.
 type Prepared struct {
-	Authentication PublicKey `json:"authentication"` // slot 9a: ed25519 (P-256 below firmware 5.7), PIN always, touch never
-	Age            PublicKey `json:"age"`            // slot 82: P-256, PIN always, touch always
+	Authentication keys.PublicKey `json:"authentication"` // slot 9a: ed25519 (P-256 below firmware 5.7), PIN always, touch never
+	Age            keys.PublicKey `json:"age"`            // slot 82: P-256, PIN always, touch always
 }
 
 // Prepare is a token's first pass: 5 tries for PIN and PUK, the holder's PIN,
@@ -466,7 +467,7 @@ func (s *Session) Prepare(pin *secret.Buffer) (Prepared, error) {
 // A token that has its PUK and no root key, because something was cut off then,
 // needs no reset where those were sealed: after OpenBackup of its PUK and
 // management key, MakeRootKey goes on with them, and does not seal them anew.
-func (s *Session) MakeRootKey(order RootKeyOrder, store func(Sealed) error) (PublicKey, error) {
+func (s *Session) MakeRootKey(order RootKeyOrder, store func(Sealed) error) (keys.PublicKey, error) {
 	secrets := slices.Concat(order.Passphrases, order.Entropy)
 	q := request{Do: doRootKey, Order: &order, Secrets: len(secrets), Entropy: len(order.Entropy)}
 	a, err := s.call(s.ctx, q, reactions{store: store}, secrets...)
@@ -503,7 +504,7 @@ func (s *Session) UnblockFromBackup(pin *secret.Buffer) error {
 
 // Try has a fresh token make a key, sign message with it, and then brings the
 // token back to its factory state: it works, and signs so much.
-func (s *Session) Try(algorithm Algorithm, message []byte) error {
+func (s *Session) Try(algorithm keys.Algorithm, message []byte) error {
 	_, err := s.call(s.ctx, request{Do: doTry, Algorithm: algorithm, Message: message}, reactions{})
 	return err
 }
@@ -516,7 +517,7 @@ func (s *Session) DeviceCertificate() ([]byte, error) {
 }
 
 // Attest returns the attestation of a key made on the selected token.
-func (s *Session) Attest(slot Slot) (Attestation, error) {
+func (s *Session) Attest(slot keys.Slot) (keys.Attestation, error) {
 	a, err := s.call(s.ctx, request{Do: doAttest, Slot: slot}, reactions{})
 	return *valueOr(a.Attestation), err
 }
@@ -548,9 +549,9 @@ func (s *Session) Unblock(puk, pin *secret.Buffer) error {
 // returns nil before that, a virtual token is touched; a real one goes on
 // waiting. If it returns an error before that, the session ends and Sign
 // returns that error: the token may still sign when it is touched late.
-func (s *Session) Sign(ctx context.Context, slot Slot, pin *secret.Buffer, message []byte, touch func(ctx context.Context) error) ([]byte, error) {
+func (s *Session) Sign(ctx context.Context, slot keys.Slot, pin *secret.Buffer, message []byte, touch func(ctx context.Context) error) ([]byte, error) {
 	if len(message) > MaxMessage {
-		return nil, &TooLongError{Bytes: len(message), Limit: MaxMessage}
+		return nil, &keys.TooLongError{Bytes: len(message), Limit: MaxMessage}
 	}
 	a, err := s.call(ctx, request{Do: doSign, Slot: slot, Message: message}, reactions{touch: touch}, pin)
 	return a.Signature, err
@@ -559,7 +560,7 @@ func (s *Session) Sign(ctx context.Context, slot Slot, pin *secret.Buffer, messa
 // ECDH returns the secret that the P-256 key in slot shares with peer, a point
 // (SEC 1, uncompressed, 65 bytes): the x coordinate, 32 bytes, which the caller
 // wipes. touch and the end of the session are as in Sign.
-func (s *Session) ECDH(ctx context.Context, slot Slot, pin *secret.Buffer, peer []byte, touch func(ctx context.Context) error) (*secret.Buffer, error) {
+func (s *Session) ECDH(ctx context.Context, slot keys.Slot, pin *secret.Buffer, peer []byte, touch func(ctx context.Context) error) (*secret.Buffer, error) {
 	a, err := s.call(ctx, request{Do: doECDH, Slot: slot, Peer: peer}, reactions{touch: touch}, pin)
 	return a.secret, err
 }

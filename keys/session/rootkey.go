@@ -1,4 +1,4 @@
-package keys
+package session
 
 import (
 	"bytes"
@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"strconv"
 
+	"rootceremony/keys"
 	"rootceremony/keys/secret"
 )
 
@@ -50,19 +51,19 @@ const (
 
 // privateForms are the DER encodings of private keys: what goes before the
 // seed or scalar, and what comes after it, the public point last.
-var privateForms = map[Algorithm]struct {
+var privateForms = map[keys.Algorithm]struct {
 	size          int // of the seed or scalar, bytes
 	before, after string
 	point         int // bytes
 }{
-	Ed25519: {32, "302e020100300506032b657004220420", "", 0},
-	P256:    {32, "308187020100301306072a8648ce3d020106082a8648ce3d030107046d306b0201010420", "a144034200", 65},
-	P384:    {48, "3081b6020100301006072a8648ce3d020106052b8104002204819e30819b0201010430", "a164036200", 97},
+	keys.Ed25519: {32, "302e020100300506032b657004220420", "", 0},
+	keys.P256:    {32, "308187020100301306072a8648ce3d020106082a8648ce3d030107046d306b0201010420", "a144034200", 65},
+	keys.P384:    {48, "3081b6020100301006072a8648ce3d020106052b8104002204819e30819b0201010430", "a164036200", 97},
 }
 
 // rootKey is a root key outside of a token, in the process that imports it.
 type rootKey struct {
-	public PublicKey
+	public keys.PublicKey
 	seed   *secret.Buffer // ed25519: the seed; ECDSA: the scalar, big-endian
 }
 
@@ -76,16 +77,16 @@ var errNoKey = errors.New("the bytes are no private key of this kind")
 
 // rootKeyOf takes the seed over. The standard library leaves copies of it in
 // memory, which end with the process.
-func rootKeyOf(algorithm Algorithm, seed *secret.Buffer) (*rootKey, error) {
+func rootKeyOf(algorithm keys.Algorithm, seed *secret.Buffer) (*rootKey, error) {
 	var public crypto.PublicKey
 	switch {
-	case algorithm == Ed25519 && seed.Len() == ed25519.SeedSize:
+	case algorithm == keys.Ed25519 && seed.Len() == ed25519.SeedSize:
 		private := ed25519.NewKeyFromSeed(seed.Bytes())
 		public = ed25519.PublicKey(bytes.Clone(private[ed25519.SeedSize:]))
 		clear(private)
-	case algorithm == P256 || algorithm == P384:
+	case algorithm == keys.P256 || algorithm == keys.P384:
 		curve := elliptic.P256()
-		if algorithm == P384 {
+		if algorithm == keys.P384 {
 			curve = elliptic.P384()
 		}
 		private, err := ecdsa.ParseRawPrivateKey(curve, seed.Bytes())
@@ -96,13 +97,13 @@ func rootKeyOf(algorithm Algorithm, seed *secret.Buffer) (*rootKey, error) {
 	default:
 		return nil, errNoKey
 	}
-	p, err := FromCrypto(public)
+	p, err := keys.FromCrypto(public)
 	return &rootKey{p, seed}, err
 }
 
 // newRootKey makes a root key of random bytes, into which extra entropy is
 // mixed where there is some.
-func newRootKey(algorithm Algorithm, entropy []*secret.Buffer) (*rootKey, error) {
+func newRootKey(algorithm keys.Algorithm, entropy []*secret.Buffer) (*rootKey, error) {
 	form, known := privateForms[algorithm]
 	if !known {
 		return nil, fmt.Errorf("no root key is of the kind %q", algorithm)
@@ -133,7 +134,7 @@ func newRootKey(algorithm Algorithm, entropy []*secret.Buffer) (*rootKey, error)
 // 5869) without salt. The random bytes come first and always have the seed's
 // length; before each contribution goes its length (4 bytes, big-endian). So
 // whoever knows all contributions, or chose them, knows nothing of the seed.
-func mix(algorithm Algorithm, random *secret.Buffer, entropy []*secret.Buffer) (*secret.Buffer, error) {
+func mix(algorithm keys.Algorithm, random *secret.Buffer, entropy []*secret.Buffer) (*secret.Buffer, error) {
 	size := random.Len()
 	for _, e := range entropy {
 		size += 4 + e.Len()

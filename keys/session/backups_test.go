@@ -1,4 +1,4 @@
-package keys_test
+package session_test
 
 import (
 	"bytes"
@@ -29,6 +29,7 @@ import (
 
 	"rootceremony/keys"
 	"rootceremony/keys/secret"
+	"rootceremony/keys/session"
 	"rootceremony/keys/virtual"
 )
 
@@ -39,7 +40,7 @@ type sealing struct {
 	Fault      string   `json:"fault,omitempty"` // of the sealer, at the root key
 }
 
-func seal(order json.RawMessage, passphrases []*secret.Buffer, what string, plaintext *secret.Buffer) ([]keys.SealedFile, error) {
+func seal(order json.RawMessage, passphrases []*secret.Buffer, what string, plaintext *secret.Buffer) ([]session.SealedFile, error) {
 	var with sealing
 	if err := json.Unmarshal(order, &with); err != nil {
 		return nil, err
@@ -51,9 +52,9 @@ func seal(order json.RawMessage, passphrases []*secret.Buffer, what string, plai
 		case "none":
 			return nil, nil
 		case "many":
-			return make([]keys.SealedFile, 101), nil
+			return make([]session.SealedFile, 101), nil
 		case "large":
-			return []keys.SealedFile{{Name: "large", Data: make([]byte, 1<<20)}}, nil
+			return []session.SealedFile{{Name: "large", Data: make([]byte, 1<<20)}}, nil
 		}
 	}
 	var to []age.Recipient
@@ -72,7 +73,7 @@ func seal(order json.RawMessage, passphrases []*secret.Buffer, what string, plai
 		r.SetWorkFactor(10)
 		to = append(to, r)
 	}
-	var files []keys.SealedFile
+	var files []session.SealedFile
 	for i, r := range to {
 		var sealed bytes.Buffer
 		w, err := age.Encrypt(&sealed, r)
@@ -85,19 +86,19 @@ func seal(order json.RawMessage, passphrases []*secret.Buffer, what string, plai
 		if err := w.Close(); err != nil {
 			return nil, err
 		}
-		files = append(files, keys.SealedFile{Name: fmt.Sprintf("%d.%s.age", i, what), Data: sealed.Bytes()})
+		files = append(files, session.SealedFile{Name: fmt.Sprintf("%d.%s.age", i, what), Data: sealed.Bytes()})
 	}
 	return files, nil
 }
 
 // unseal opens by an identity, a passphrase, or a token: of that it is the
 // other side's point and AES-GCM under the hash of the shared secret.
-func unseal(order json.RawMessage, secrets []*secret.Buffer, token *keys.AgeToken, ciphertext []byte) (keys.Unsealed, error) {
+func unseal(order json.RawMessage, secrets []*secret.Buffer, token *session.AgeToken, ciphertext []byte) (session.Unsealed, error) {
 	text, err := unsealText(order, secrets, token, ciphertext)
-	return keys.Unsealed{Secret: text}, err
+	return session.Unsealed{Secret: text}, err
 }
 
-func unsealText(order json.RawMessage, secrets []*secret.Buffer, token *keys.AgeToken, ciphertext []byte) (*secret.Buffer, error) {
+func unsealText(order json.RawMessage, secrets []*secret.Buffer, token *session.AgeToken, ciphertext []byte) (*secret.Buffer, error) {
 	if token != nil {
 		return unsealByToken(token, ciphertext)
 	}
@@ -125,7 +126,7 @@ func unsealText(order json.RawMessage, secrets []*secret.Buffer, token *keys.Age
 	return secret.Take(text)
 }
 
-func unsealByToken(token *keys.AgeToken, ciphertext []byte) (*secret.Buffer, error) {
+func unsealByToken(token *session.AgeToken, ciphertext []byte) (*secret.Buffer, error) {
 	shared, err := token.ECDH(ciphertext[:65])
 	if err != nil {
 		if _, again := token.ECDH(ciphertext[:65]); again == nil {
@@ -178,7 +179,7 @@ func sealForToken(t *testing.T, public keys.PublicKey, text []byte) []byte {
 
 // mortal is a token whose child, or which itself, is gone at a command.
 type mortal struct {
-	keys.Token
+	session.Token
 	kind string // before, after: the child dies; remove, remove-after: the token is pulled out
 	left *int   // commands until then
 }
@@ -224,12 +225,12 @@ func (m *mortal) Import(management *secret.Buffer, s keys.Slot, a keys.Algorithm
 }
 
 type mortalOpener struct {
-	keys.Opener
+	session.Opener
 	kind string
 	left *int
 }
 
-func (o mortalOpener) Open(serial uint32) (keys.Token, error) {
+func (o mortalOpener) Open(serial uint32) (session.Token, error) {
 	token, err := o.Opener.Open(serial)
 	if err != nil {
 		return nil, err
@@ -251,16 +252,16 @@ func (d *dying) Write(p []byte) (int, error) {
 }
 
 // mortally is how the child of a sweep serves: fault is "kind:n".
-func mortally(fault string, in io.Reader, out io.Writer, backups keys.Backups) error {
+func mortally(fault string, in io.Reader, out io.Writer, backups session.Backups) error {
 	kind, number, _ := strings.Cut(fault, ":")
 	n := 0
 	if _, err := fmt.Sscan(number, &n); err != nil {
 		return err
 	}
 	if kind == "write" {
-		return keys.Serve(in, &dying{out, n}, virtual.Open, backups)
+		return session.Serve(in, &dying{out, n}, virtual.Open, backups)
 	}
-	return keys.Serve(in, out, func(b keys.Backend) (keys.Opener, error) {
+	return session.Serve(in, out, func(b session.Backend) (session.Opener, error) {
 		opener, err := virtual.Open(b)
 		return mortalOpener{opener, kind, &n}, err
 	}, backups)
@@ -269,7 +270,7 @@ func mortally(fault string, in io.Reader, out io.Writer, backups keys.Backups) e
 // safe is where the files of an attempt are stored, and who opens them.
 type safe struct {
 	identity *age.X25519Identity
-	files    map[string][]keys.SealedFile // by what
+	files    map[string][]session.SealedFile // by what
 	order    []string
 	public   keys.PublicKey // with what was stored last
 }
@@ -279,7 +280,7 @@ func newSafe(t testing.TB) *safe {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &safe{identity: identity, files: map[string][]keys.SealedFile{}}
+	return &safe{identity: identity, files: map[string][]session.SealedFile{}}
 }
 
 func (s *safe) seal(fault string) json.RawMessage {
@@ -290,7 +291,7 @@ func (s *safe) seal(fault string) json.RawMessage {
 	return order
 }
 
-func (s *safe) store(sealed keys.Sealed) error {
+func (s *safe) store(sealed session.Sealed) error {
 	s.order = append(s.order, sealed.What)
 	s.files[sealed.What] = sealed.Files
 	s.public = sealed.Public
@@ -339,7 +340,7 @@ var tokenForm = regexp.MustCompile(`^serial: (\d+)\npuk: (\d{8})\nmanagement key
 func (s *safe) access(t testing.TB, serial uint32) (puk string, management []byte) {
 	t.Helper()
 	parts := tokenForm.FindSubmatch(s.open(t, keys.BackupToken))
-	if parts == nil || string(parts[1]) != fmt.Sprint(serial) || string(parts[2]) == keys.DefaultPUK {
+	if parts == nil || string(parts[1]) != fmt.Sprint(serial) || string(parts[2]) == session.DefaultPUK {
 		t.Fatal("the token's backup has another form, or another serial")
 	}
 	management, err := hex.DecodeString(string(parts[3]))
@@ -351,7 +352,7 @@ func (s *safe) access(t testing.TB, serial uint32) (puk string, management []byt
 
 // opens proves that the stored PUK and management key are the token's, which
 // no session may hold.
-func (s *safe) opens(t testing.TB, b keys.Backend, serial uint32, info keys.Info) {
+func (s *safe) opens(t testing.TB, b session.Backend, serial uint32, info keys.Info) {
 	t.Helper()
 	opener, err := virtual.Open(b)
 	if err != nil {
@@ -378,7 +379,7 @@ func (s *safe) opens(t testing.TB, b keys.Backend, serial uint32, info keys.Info
 	}
 }
 
-func prepared(t testing.TB, p keys.Program, b keys.Backend, serial uint32) (*keys.Session, keys.Prepared) {
+func prepared(t testing.TB, p session.Program, b session.Backend, serial uint32) (*session.Session, session.Prepared) {
 	t.Helper()
 	s := start(t, p, b, serial)
 	made, err := s.Prepare(pin(t, "482913"))
@@ -389,7 +390,7 @@ func prepared(t testing.TB, p keys.Program, b keys.Backend, serial uint32) (*key
 }
 
 // listed is what a token says while another session has it.
-func listed(t testing.TB, b keys.Backend, serial uint32) keys.Info {
+func listed(t testing.TB, b session.Backend, serial uint32) keys.Info {
 	t.Helper()
 	s, err := program().Start(t.Context(), b)
 	if err != nil {
@@ -448,12 +449,12 @@ func TestBackedUp(t *testing.T) {
 			s, _ := prepared(t, program("RECORD="+record), b, serial)
 			before := listed(t, b, serial)
 			kept := newSafe(t)
-			order := keys.RootKeyOrder{
+			order := session.RootKeyOrder{
 				Algorithm: algorithm, Touch: keys.TouchCached, From: keys.FromSession, Seal: kept.seal(""),
 				Passphrases: []*secret.Buffer{pin(t, "correct horse battery staple")},
 				Entropy:     []*secret.Buffer{pin(t, "6 1 2 5 3 3 4"), pin(t, "a long throw")},
 			}
-			public, err := s.MakeRootKey(order, func(sealed keys.Sealed) error {
+			public, err := s.MakeRootKey(order, func(sealed session.Sealed) error {
 				what, files := sealed.What, sealed.Files
 				if now := listed(t, b, serial); !reflect.DeepEqual(now, before) {
 					t.Errorf("when the %s is stored, %+v has become %+v", what, before, now)
@@ -484,7 +485,7 @@ func TestBackedUp(t *testing.T) {
 			if _, err := s.Prepare(pin(t, "482913")); err != nil {
 				t.Fatal(err)
 			}
-			order = keys.RootKeyOrder{Algorithm: algorithm, Touch: keys.TouchCached, From: keys.FromHeld, Seal: second.seal("")}
+			order = session.RootKeyOrder{Algorithm: algorithm, Touch: keys.TouchCached, From: keys.FromHeld, Seal: second.seal("")}
 			if again, err := s.MakeRootKey(order, second.store); err != nil || again != public || !slices.Equal(second.order, []string{keys.BackupToken}) {
 				t.Fatalf("the spare: %v, %v, stored %v", again, err, second.order)
 			}
@@ -552,8 +553,8 @@ func TestStoreFails(t *testing.T) {
 		s, _ := prepared(t, program(), b, serial)
 		before := listed(t, b, serial)
 		kept, full := newSafe(t), errors.New("the disk is full")
-		order := keys.RootKeyOrder{Algorithm: keys.Ed25519, Touch: keys.TouchAlways, From: keys.FromSession, Seal: kept.seal("")}
-		_, err := s.MakeRootKey(order, func(sealed keys.Sealed) error {
+		order := session.RootKeyOrder{Algorithm: keys.Ed25519, Touch: keys.TouchAlways, From: keys.FromSession, Seal: kept.seal("")}
+		_, err := s.MakeRootKey(order, func(sealed session.Sealed) error {
 			if sealed.What == failing {
 				return full
 			}
@@ -587,24 +588,24 @@ func TestRefusedOrders(t *testing.T) {
 		t.Fatal(err)
 	}
 	kept := newSafe(t)
-	good := keys.RootKeyOrder{Algorithm: keys.Ed25519, Touch: keys.TouchAlways, From: keys.FromSession, Seal: kept.seal("")}
+	good := session.RootKeyOrder{Algorithm: keys.Ed25519, Touch: keys.TouchAlways, From: keys.FromSession, Seal: kept.seal("")}
 	for _, c := range []struct {
 		name string
-		edit func(*keys.RootKeyOrder)
+		edit func(*session.RootKeyOrder)
 		want string
 	}{
-		{"no backups", func(o *keys.RootKeyOrder) { o.Seal = nil }, "backed up first"},
-		{"no key", func(o *keys.RootKeyOrder) { o.From = keys.FromHeld }, "open its backup first"},
-		{"nowhere", func(o *keys.RootKeyOrder) { o.From = "paper" }, `a root key from "paper"`},
-		{"unused entropy", func(o *keys.RootKeyOrder) { o.From, o.Entropy = keys.FromToken, []*secret.Buffer{pin(t, "66")} }, "extra entropy"},
-		{"no JSON", func(o *keys.RootKeyOrder) { o.Seal = json.RawMessage("{") }, "unexpected end of JSON"},
-		{"a long secret", func(o *keys.RootKeyOrder) { o.Entropy = []*secret.Buffer{pin(t, strings.Repeat("6", 16<<10+1))} }, "16385 bytes is too long"},
-		{"many secrets", func(o *keys.RootKeyOrder) { o.Entropy = make([]*secret.Buffer, 102) }, "102 secrets are too many"},
-		{"the sealer fails", func(o *keys.RootKeyOrder) { o.Seal = kept.seal("fails") }, "seal the key backup: the plugin is gone"},
-		{"nothing is sealed", func(o *keys.RootKeyOrder) { o.Seal = kept.seal("none") }, "0 files"},
-		{"too many files", func(o *keys.RootKeyOrder) { o.Seal = kept.seal("many") }, "101 files"},
-		{"a large file", func(o *keys.RootKeyOrder) { o.Seal = kept.seal("large") }, "hand over the sealed file large"},
-		{"an algorithm", func(o *keys.RootKeyOrder) { o.Algorithm = "rsa" }, `"rsa"`},
+		{"no backups", func(o *session.RootKeyOrder) { o.Seal = nil }, "backed up first"},
+		{"no key", func(o *session.RootKeyOrder) { o.From = keys.FromHeld }, "open its backup first"},
+		{"nowhere", func(o *session.RootKeyOrder) { o.From = "paper" }, `a root key from "paper"`},
+		{"unused entropy", func(o *session.RootKeyOrder) { o.From, o.Entropy = keys.FromToken, []*secret.Buffer{pin(t, "66")} }, "extra entropy"},
+		{"no JSON", func(o *session.RootKeyOrder) { o.Seal = json.RawMessage("{") }, "unexpected end of JSON"},
+		{"a long secret", func(o *session.RootKeyOrder) { o.Entropy = []*secret.Buffer{pin(t, strings.Repeat("6", 16<<10+1))} }, "16385 bytes is too long"},
+		{"many secrets", func(o *session.RootKeyOrder) { o.Entropy = make([]*secret.Buffer, 102) }, "102 secrets are too many"},
+		{"the sealer fails", func(o *session.RootKeyOrder) { o.Seal = kept.seal("fails") }, "seal the key backup: the plugin is gone"},
+		{"nothing is sealed", func(o *session.RootKeyOrder) { o.Seal = kept.seal("none") }, "0 files"},
+		{"too many files", func(o *session.RootKeyOrder) { o.Seal = kept.seal("many") }, "101 files"},
+		{"a large file", func(o *session.RootKeyOrder) { o.Seal = kept.seal("large") }, "hand over the sealed file large"},
+		{"an algorithm", func(o *session.RootKeyOrder) { o.Algorithm = "rsa" }, `"rsa"`},
 	} {
 		order := good
 		c.edit(&order)
@@ -622,7 +623,7 @@ func TestRefusedOrders(t *testing.T) {
 	if _, err := s.MakeRootKey(good, kept.store); err == nil || !strings.Contains(err.Error(), "seals no backups") {
 		t.Errorf("without a sealer: %v", err)
 	}
-	if _, err := s.OpenBackup(t.Context(), keys.BackupOrder{}, nil); err == nil || !strings.Contains(err.Error(), "opens no backups") {
+	if _, err := s.OpenBackup(t.Context(), session.BackupOrder{}, nil); err == nil || !strings.Contains(err.Error(), "opens no backups") {
 		t.Errorf("without an unsealer: %v", err)
 	}
 	// Who seals must store.
@@ -635,7 +636,7 @@ func TestRefusedOrders(t *testing.T) {
 	}
 }
 
-func closed(t testing.TB, s *keys.Session, serial uint32) uint32 {
+func closed(t testing.TB, s *session.Session, serial uint32) uint32 {
 	t.Helper()
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
@@ -672,7 +673,7 @@ func cutShort(t *testing.T, from keys.Origin, fault string) bool {
 	}
 	_ = s.Close()
 	kept := newSafe(t)
-	order := keys.RootKeyOrder{Algorithm: keys.Ed25519, Touch: keys.TouchAlways, From: from, Seal: kept.seal("")}
+	order := session.RootKeyOrder{Algorithm: keys.Ed25519, Touch: keys.TouchAlways, From: from, Seal: kept.seal("")}
 	s, failed := program("DIE="+fault).Start(t.Context(), b)
 	var public keys.PublicKey
 	if failed == nil {
@@ -724,9 +725,9 @@ func cutShort(t *testing.T, from keys.Origin, fault string) bool {
 }
 
 // goOn makes the root key of a token that has its PUK, with what was sealed.
-func goOn(t *testing.T, s *keys.Session, kept *safe, order keys.RootKeyOrder) (keys.Info, error) {
+func goOn(t *testing.T, s *session.Session, kept *safe, order session.RootKeyOrder) (keys.Info, error) {
 	for _, files := range kept.files {
-		backup := keys.BackupOrder{Ciphertext: files[0].Data, Secrets: []*secret.Buffer{pin(t, kept.identity.String())}}
+		backup := session.BackupOrder{Ciphertext: files[0].Data, Secrets: []*secret.Buffer{pin(t, kept.identity.String())}}
 		if _, err := s.OpenBackup(t.Context(), backup, nil); err != nil {
 			return keys.Info{}, err
 		}
@@ -734,7 +735,7 @@ func goOn(t *testing.T, s *keys.Session, kept *safe, order keys.RootKeyOrder) (k
 	if order.From == keys.FromSession {
 		order.From = keys.FromHeld
 	}
-	_, err := s.MakeRootKey(order, func(keys.Sealed) error { return errors.New("sealed anew") })
+	_, err := s.MakeRootKey(order, func(session.Sealed) error { return errors.New("sealed anew") })
 	if err != nil {
 		return keys.Info{}, err
 	}
@@ -755,7 +756,7 @@ func TestGoOnWithAnotherPUK(t *testing.T) {
 			t.Fatal(err)
 		}
 		kept := newSafe(t)
-		order := keys.RootKeyOrder{Algorithm: keys.Ed25519, Touch: keys.TouchAlways, From: keys.FromToken, Seal: kept.seal("")}
+		order := session.RootKeyOrder{Algorithm: keys.Ed25519, Touch: keys.TouchAlways, From: keys.FromToken, Seal: kept.seal("")}
 		s = start(t, program("DIE=remove-after:3"), b, closed(t, s, serial)) // Info, Info, the PUK
 		if _, err := s.MakeRootKey(order, kept.store); !errors.Is(err, keys.ErrRemoved) {
 			t.Fatal(err)
@@ -768,7 +769,7 @@ func TestGoOnWithAnotherPUK(t *testing.T) {
 	if err != nil || before.PUKDefault || !before.ManagementDefault {
 		t.Fatalf("%+v, %v", before, err)
 	}
-	order := keys.RootKeyOrder{Algorithm: keys.Ed25519, Touch: keys.TouchAlways, From: keys.FromToken, Seal: attempts[0].seal("")}
+	order := session.RootKeyOrder{Algorithm: keys.Ed25519, Touch: keys.TouchAlways, From: keys.FromToken, Seal: attempts[0].seal("")}
 	if _, err := s.MakeRootKey(order, attempts[0].store); !is[*keys.NotFreshError](err) {
 		t.Errorf("without the backup: %v", err)
 	}
@@ -795,7 +796,7 @@ func TestOpenBackup(t *testing.T) {
 	s, made := prepared(t, program(), b, serial)
 	kept := newSafe(t)
 	passphrase := pin(t, "correct horse battery staple")
-	order := keys.RootKeyOrder{
+	order := session.RootKeyOrder{
 		Algorithm: keys.Ed25519, Touch: keys.TouchNever, From: keys.FromSession, Seal: kept.seal(""), Passphrases: []*secret.Buffer{passphrase},
 	}
 	public, err := s.MakeRootKey(order, kept.store)
@@ -806,19 +807,21 @@ func TestOpenBackup(t *testing.T) {
 	identity := pin(t, kept.identity.String())
 	key, token := kept.files[keys.BackupKey], kept.files[keys.BackupToken]
 	forToken := sealForToken(t, made.Age, kept.open(t, keys.BackupKey))
-	byIdentity := func(ciphertext []byte) keys.BackupOrder {
-		return keys.BackupOrder{Ciphertext: ciphertext, Secrets: []*secret.Buffer{identity}}
+	byIdentity := func(ciphertext []byte) session.BackupOrder {
+		return session.BackupOrder{Ciphertext: ciphertext, Secrets: []*secret.Buffer{identity}}
 	}
-	byPIN := func(text string) keys.BackupOrder { return keys.BackupOrder{Ciphertext: forToken, PIN: pin(t, text)} }
+	byPIN := func(text string) session.BackupOrder {
+		return session.BackupOrder{Ciphertext: forToken, PIN: pin(t, text)}
+	}
 
 	touched := 0
-	for name, order := range map[string]keys.BackupOrder{
+	for name, order := range map[string]session.BackupOrder{
 		"identity":   byIdentity(key[0].Data),
 		"passphrase": {Ciphertext: key[1].Data, Open: json.RawMessage(`"passphrase"`), Secrets: []*secret.Buffer{passphrase}},
 		"token":      byPIN("482913"),
 	} {
 		opened, err := s.OpenBackup(t.Context(), order, func(context.Context) error { touched++; return nil })
-		if err != nil || !reflect.DeepEqual(opened, keys.Opened{What: keys.BackupKey, Public: public}) {
+		if err != nil || !reflect.DeepEqual(opened, session.Opened{What: keys.BackupKey, Public: public}) {
 			t.Errorf("%s: %+v, %v", name, opened, err)
 		}
 	}
@@ -830,7 +833,7 @@ func TestOpenBackup(t *testing.T) {
 		t.Errorf("a wrong PIN: %v", err)
 	}
 	stranger := newSafe(t)
-	if _, err := s.OpenBackup(t.Context(), keys.BackupOrder{Ciphertext: key[0].Data, Secrets: []*secret.Buffer{pin(t, stranger.identity.String())}}, nil); err == nil ||
+	if _, err := s.OpenBackup(t.Context(), session.BackupOrder{Ciphertext: key[0].Data, Secrets: []*secret.Buffer{pin(t, stranger.identity.String())}}, nil); err == nil ||
 		!strings.Contains(err.Error(), "open the backup: ") {
 		t.Errorf("another's identity: %v", err)
 	}
@@ -838,7 +841,7 @@ func TestOpenBackup(t *testing.T) {
 		t.Errorf("unblocked without a backup: %v", err)
 	}
 	opened, err := s.OpenBackup(t.Context(), byIdentity(token[0].Data), nil)
-	if err != nil || !reflect.DeepEqual(opened, keys.Opened{What: keys.BackupToken, Serial: serial}) {
+	if err != nil || !reflect.DeepEqual(opened, session.Opened{What: keys.BackupToken, Serial: serial}) {
 		t.Errorf("PUK and management key: %+v, %v", opened, err)
 	}
 
@@ -870,7 +873,7 @@ func TestOpenBackup(t *testing.T) {
 		t.Fatal(err)
 	}
 	second := newSafe(t)
-	order = keys.RootKeyOrder{Algorithm: keys.P256, Touch: keys.TouchNever, From: keys.FromHeld, Seal: second.seal("")}
+	order = session.RootKeyOrder{Algorithm: keys.P256, Touch: keys.TouchNever, From: keys.FromHeld, Seal: second.seal("")}
 	if _, err := s.MakeRootKey(order, second.store); err == nil || !strings.Contains(err.Error(), "is of the kind ed25519, not ecdsa-p256") {
 		t.Errorf("another algorithm: %v", err)
 	}
@@ -921,13 +924,13 @@ func TestOpenedTexts(t *testing.T) {
 		"a signed serial":    strings.Replace(token, "serial: 5", "serial: +5", 1),
 		"a large serial":     strings.Replace(token, "serial: 5", "serial: 4294967296", 1),
 	} {
-		opened, err := s.OpenBackup(t.Context(), keys.BackupOrder{Ciphertext: kept.sealText(t, text), Secrets: []*secret.Buffer{pin(t, kept.identity.String())}}, nil)
+		opened, err := s.OpenBackup(t.Context(), session.BackupOrder{Ciphertext: kept.sealText(t, text), Secrets: []*secret.Buffer{pin(t, kept.identity.String())}}, nil)
 		if err == nil || !strings.Contains(err.Error(), "the backup opened, but") || strings.Contains(err.Error(), "31415") {
 			t.Errorf("%s: %+v, %v", name, opened, err)
 		}
 	}
 	for what, text := range map[string]string{keys.BackupKey: key, keys.BackupToken: token} {
-		opened, err := s.OpenBackup(t.Context(), keys.BackupOrder{Ciphertext: kept.sealText(t, text), Secrets: []*secret.Buffer{pin(t, kept.identity.String())}}, nil)
+		opened, err := s.OpenBackup(t.Context(), session.BackupOrder{Ciphertext: kept.sealText(t, text), Secrets: []*secret.Buffer{pin(t, kept.identity.String())}}, nil)
 		if err != nil || opened.What != what {
 			t.Errorf("%s: %+v, %v", what, opened, err)
 		}

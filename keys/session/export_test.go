@@ -1,6 +1,9 @@
-package keys
+package session
 
-import "rootceremony/keys/secret"
+import (
+	"rootceremony/keys"
+	"rootceremony/keys/secret"
+)
 
 // Pid is the process id of the session's child.
 func (s *Session) Pid() int { return s.cmd.Process.Pid }
@@ -26,34 +29,28 @@ const (
 	FrameEvent   = frameEvent
 )
 
-// The text form of age.
-var (
-	Bech32Encode = bech32Encode
-	Bech32Decode = bech32Decode
-)
-
 // OverWire returns an error as the parent of a child that had it sees it.
 func OverWire(err error) error { return toWire(err).typed() }
 
 // NewKeyText makes a root key, and returns its secrets in the open.
-func NewKeyText(algorithm Algorithm, entropy []*secret.Buffer) (public PublicKey, seed []byte, text string, err error) {
+func NewKeyText(algorithm keys.Algorithm, entropy []*secret.Buffer) (public keys.PublicKey, seed []byte, text string, err error) {
 	key, err := newRootKey(algorithm, entropy)
 	if err != nil {
-		return PublicKey{}, nil, "", err
+		return keys.PublicKey{}, nil, "", err
 	}
 	b, err := keyText(key)
 	return key.public, key.seed.Bytes(), string(b.Bytes()), err
 }
 
 // ReadKeyText returns the public key of a root key's text.
-func ReadKeyText(text string) (PublicKey, error) {
+func ReadKeyText(text string) (keys.PublicKey, error) {
 	b, err := secret.Take([]byte(text))
 	if err != nil {
-		return PublicKey{}, err
+		return keys.PublicKey{}, err
 	}
 	key, err := readKeyText(b)
 	if err != nil {
-		return PublicKey{}, err
+		return keys.PublicKey{}, err
 	}
 	return key.public, nil
 }

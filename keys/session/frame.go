@@ -1,4 +1,4 @@
-package keys
+package session
 
 import (
 	"bytes"
@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 
+	"rootceremony/keys"
 	"rootceremony/keys/secret"
 )
 
@@ -155,13 +156,13 @@ const (
 )
 
 type request struct {
-	Do        string    `json:"do"`
-	Backend   *Backend  `json:"backend,omitempty"`
-	Serial    uint32    `json:"serial,omitempty"`
-	Slot      Slot      `json:"slot,omitempty"`
-	Algorithm Algorithm `json:"algorithm,omitempty"`
-	Message   []byte    `json:"message,omitempty"` // to sign; for doBackup, a ciphertext
-	Peer      []byte    `json:"peer,omitempty"`    // a point, for doECDH
+	Do        string         `json:"do"`
+	Backend   *Backend       `json:"backend,omitempty"`
+	Serial    uint32         `json:"serial,omitempty"`
+	Slot      keys.Slot      `json:"slot,omitempty"`
+	Algorithm keys.Algorithm `json:"algorithm,omitempty"`
+	Message   []byte         `json:"message,omitempty"` // to sign; for doBackup, a ciphertext
+	Peer      []byte         `json:"peer,omitempty"`    // a point, for doECDH
 
 	Order     *RootKeyOrder   `json:"order,omitempty"`
 	Open      json.RawMessage `json:"open,omitempty"`
@@ -184,16 +185,16 @@ func (q request) secrets() int {
 }
 
 type answer struct {
-	Error       *wireError   `json:"error,omitempty"`
-	Readers     []string     `json:"readers,omitempty"`
-	Tokens      []Info       `json:"tokens,omitempty"`
-	Info        *Info        `json:"info,omitempty"`
-	Prepared    *Prepared    `json:"prepared,omitempty"`
-	Public      *PublicKey   `json:"public,omitempty"`
-	Device      []byte       `json:"device,omitempty"` // DER
-	Attestation *Attestation `json:"attestation,omitempty"`
-	Signature   []byte       `json:"signature,omitempty"`
-	Opened      *Opened      `json:"opened,omitempty"`
+	Error       *wireError        `json:"error,omitempty"`
+	Readers     []string          `json:"readers,omitempty"`
+	Tokens      []keys.Info       `json:"tokens,omitempty"`
+	Info        *keys.Info        `json:"info,omitempty"`
+	Prepared    *Prepared         `json:"prepared,omitempty"`
+	Public      *keys.PublicKey   `json:"public,omitempty"`
+	Device      []byte            `json:"device,omitempty"` // DER
+	Attestation *keys.Attestation `json:"attestation,omitempty"`
+	Signature   []byte            `json:"signature,omitempty"`
+	Opened      *Opened           `json:"opened,omitempty"`
 
 	secret *secret.Buffer // what went before the answer, in a frame of its own
 }
@@ -205,5 +206,5 @@ type event struct {
 	Touch bool   `json:"touch,omitempty"`
 	Store string `json:"store,omitempty"` // BackupKey or BackupToken
 
-	Public PublicKey `json:"public,omitzero"` // with BackupKey
+	Public keys.PublicKey `json:"public,omitzero"` // with BackupKey
 }

@@ -1,10 +1,11 @@
-package keys_test
+package session_test
 
 import (
 	"bytes"
 	"context"
 	"crypto/ecdh"
 	"crypto/rand"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -23,6 +24,7 @@ import (
 
 	"rootceremony/keys"
 	"rootceremony/keys/secret"
+	"rootceremony/keys/session"
 	"rootceremony/keys/virtual"
 )
 
@@ -38,15 +40,15 @@ func TestMain(m *testing.M) {
 				in = io.TeeReader(in, mustCreate(record+".in"))
 				out = io.MultiWriter(out, mustCreate(record+".out"))
 			}
-			backups := keys.Backups{Seal: seal, Open: unseal}
+			backups := session.Backups{Seal: seal, Open: unseal}
 			if os.Getenv("NOBACKUPS") != "" {
-				backups = keys.Backups{}
+				backups = session.Backups{}
 			}
 			var err error
 			if fault := os.Getenv("DIE"); fault != "" {
 				err = mortally(fault, in, out, backups)
 			} else {
-				err = keys.Serve(in, out, virtual.Open, backups)
+				err = session.Serve(in, out, virtual.Open, backups)
 			}
 			if err != nil {
 				fmt.Fprintln(os.Stderr, err)
@@ -56,7 +58,7 @@ func TestMain(m *testing.M) {
 		case "hold-token":
 			holdToken(os.Args[2], os.Args[3])
 		case "deaf-parent":
-			_, err := keys.Program{Args: []string{"deaf", os.Args[2]}}.Start(context.Background(), keys.Backend{})
+			_, err := session.Program{Args: []string{"deaf", os.Args[2]}}.Start(context.Background(), session.Backend{})
 			panic(err)
 		case "deaf":
 			fifo, err := os.OpenFile(os.Args[2], os.O_WRONLY, 0)
@@ -78,12 +80,12 @@ func mustCreate(path string) *os.File {
 	return f
 }
 
-func program(env ...string) keys.Program {
-	return keys.Program{Args: []string{"token-session"}, Env: env}
+func program(env ...string) session.Program {
+	return session.Program{Args: []string{"token-session"}, Env: env}
 }
 
 // drawer returns a drawer with one token, and a backend in which it is plugged.
-func drawer(t testing.TB, o virtual.Options) (*virtual.Drawer, uint32, keys.Backend) {
+func drawer(t testing.TB, o virtual.Options) (*virtual.Drawer, uint32, session.Backend) {
 	dir := filepath.Join(t.TempDir(), "tokens")
 	d, err := virtual.OpenDrawer(dir)
 	if err != nil {
@@ -93,10 +95,10 @@ func drawer(t testing.TB, o virtual.Options) (*virtual.Drawer, uint32, keys.Back
 	if err != nil {
 		t.Fatal(err)
 	}
-	return d, serial, keys.Backend{Kind: virtual.Kind, Dir: dir, Plugged: []uint32{serial}}
+	return d, serial, session.Backend{Kind: virtual.Kind, Dir: dir, Plugged: []uint32{serial}}
 }
 
-func start(t testing.TB, p keys.Program, b keys.Backend, serial uint32) *keys.Session {
+func start(t testing.TB, p session.Program, b session.Backend, serial uint32) *session.Session {
 	s, err := p.Start(t.Context(), b)
 	if err != nil {
 		t.Fatal(err)
@@ -120,12 +122,12 @@ func pin(t testing.TB, text string) *secret.Buffer {
 func touchNow(context.Context) error { return nil }
 
 // enrol prepares the token and makes its root key.
-func enrol(t testing.TB, s *keys.Session, holderPIN *secret.Buffer) (keys.Prepared, keys.PublicKey) {
+func enrol(t testing.TB, s *session.Session, holderPIN *secret.Buffer) (session.Prepared, keys.PublicKey) {
 	prepared, err := s.Prepare(holderPIN)
 	if err != nil {
 		t.Fatal(err)
 	}
-	root, err := s.MakeRootKey(keys.RootKeyOrder{Algorithm: keys.Ed25519, Touch: keys.TouchAlways, From: keys.FromToken}, nil)
+	root, err := s.MakeRootKey(session.RootKeyOrder{Algorithm: keys.Ed25519, Touch: keys.TouchAlways, From: keys.FromToken}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,7 +167,7 @@ func TestEnrolAndSign(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := keys.VerifyDevice(device, roots(d), nil); err != nil {
+	if err := keys.VerifyDevice(device, []*x509.Certificate{d.AttestationRoot()}, nil); err != nil {
 		t.Error(err)
 	}
 	for _, k := range want {
@@ -176,7 +178,7 @@ func TestEnrolAndSign(t *testing.T) {
 		if !bytes.Equal(a.Device, device) {
 			t.Errorf("slot %v: the device's certificate is another one", k.Slot)
 		}
-		facts, err := keys.VerifyAttestation(a, roots(d), nil, keys.AttestationWant{
+		facts, err := keys.VerifyAttestation(a, []*x509.Certificate{d.AttestationRoot()}, nil, keys.AttestationWant{
 			Slot: k.Slot, Public: k.Public, Serial: serial, Policy: k.Policy, MinFirmware: keys.Firmware{Major: 5, Minor: 7},
 		})
 		if err != nil {
@@ -217,14 +219,14 @@ func TestRefusals(t *testing.T) {
 	s := start(t, program(), b, serial)
 	holderPIN, wrong := pin(t, "482913"), pin(t, "111111")
 
-	if _, err := s.MakeRootKey(keys.RootKeyOrder{Algorithm: keys.Ed25519, Touch: keys.TouchAlways, From: keys.FromToken}, nil); !is[*keys.NotFreshError](err) {
+	if _, err := s.MakeRootKey(session.RootKeyOrder{Algorithm: keys.Ed25519, Touch: keys.TouchAlways, From: keys.FromToken}, nil); !is[*keys.NotFreshError](err) {
 		t.Errorf("a root key with the default PIN: %v", err)
 	}
 	enrol(t, s, holderPIN)
 	if _, err := s.Prepare(holderPIN); !is[*keys.NotFreshError](err) || !strings.Contains(err.Error(), "slot 9c holds a key") {
 		t.Errorf("prepared twice: %v", err)
 	}
-	if _, err := s.MakeRootKey(keys.RootKeyOrder{Algorithm: keys.Ed25519, Touch: keys.TouchAlways, From: keys.FromToken}, nil); !is[*keys.SlotTakenError](err) {
+	if _, err := s.MakeRootKey(session.RootKeyOrder{Algorithm: keys.Ed25519, Touch: keys.TouchAlways, From: keys.FromToken}, nil); !is[*keys.SlotTakenError](err) {
 		t.Errorf("a second root key: %v", err)
 	}
 	if _, err := s.Attest(0x83); !is[*keys.NoKeyError](err) {
@@ -240,7 +242,7 @@ func TestRefusals(t *testing.T) {
 	if _, err := s.Sign(t.Context(), keys.SlotRoot, holderPIN, make([]byte, 3062), touchNow); err != nil {
 		t.Errorf("sign 3062 bytes: %v", err)
 	}
-	if _, err := s.Sign(t.Context(), keys.SlotAge, holderPIN, make([]byte, keys.MaxMessage), touchNow); err != nil {
+	if _, err := s.Sign(t.Context(), keys.SlotAge, holderPIN, make([]byte, session.MaxMessage), touchNow); err != nil {
 		t.Errorf("sign a digest of 1 MiB: %v", err)
 	}
 	if err := s.CheckPIN(pin(t, "12345")); !is[*keys.PINFormatError](err) {
@@ -262,7 +264,7 @@ func TestRefusals(t *testing.T) {
 	if err := s.Reset(); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.ChangePIN(pin(t, keys.DefaultPIN), holderPIN); err != nil {
+	if err := s.ChangePIN(pin(t, session.DefaultPIN), holderPIN); err != nil {
 		t.Error(err)
 	}
 	if err := s.ChangePIN(wrong, holderPIN); !errors.As(err, &pinError) || pinError.PUK || pinError.TriesLeft != 2 {
@@ -271,7 +273,7 @@ func TestRefusals(t *testing.T) {
 	if err := s.Unblock(wrong, holderPIN); !errors.As(err, &pinError) || !pinError.PUK || pinError.TriesLeft != 2 {
 		t.Errorf("unblock by a wrong PUK: %v", err)
 	}
-	if err := s.Unblock(pin(t, keys.DefaultPUK), pin(t, "591604")); err != nil {
+	if err := s.Unblock(pin(t, session.DefaultPUK), pin(t, "591604")); err != nil {
 		t.Error(err)
 	}
 	if err := s.CheckPIN(pin(t, "591604")); err != nil {
@@ -314,14 +316,14 @@ func TestOldFirmware(t *testing.T) {
 		{"rsa", keys.TouchAlways, `no token makes "rsa" keys`},
 		{keys.P256, "sometimes", `touch policy "sometimes"`},
 	} {
-		if _, err := s.MakeRootKey(keys.RootKeyOrder{Algorithm: c.algorithm, Touch: c.touch, From: keys.FromToken}, nil); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := s.MakeRootKey(session.RootKeyOrder{Algorithm: c.algorithm, Touch: c.touch, From: keys.FromToken}, nil); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%v, %v: %v", c.algorithm, c.touch, err)
 		}
 	}
 	if after, err := s.Info(); err != nil || !reflect.DeepEqual(after, before) {
 		t.Errorf("%+v became %+v (%v)", before, after, err)
 	}
-	if _, err := s.MakeRootKey(keys.RootKeyOrder{Algorithm: keys.P256, Touch: keys.TouchCached, From: keys.FromToken}, nil); err != nil {
+	if _, err := s.MakeRootKey(session.RootKeyOrder{Algorithm: keys.P256, Touch: keys.TouchCached, From: keys.FromToken}, nil); err != nil {
 		t.Error(err)
 	}
 }
@@ -586,7 +588,7 @@ func holdToken(dir, serialText string) {
 		panic(err)
 	}
 	s, err := program().Start(context.Background(),
-		keys.Backend{Kind: virtual.Kind, Dir: dir, Plugged: []uint32{serial}})
+		session.Backend{Kind: virtual.Kind, Dir: dir, Plugged: []uint32{serial}})
 	if err != nil {
 		panic(err)
 	}
@@ -692,14 +694,14 @@ func TestServeEndsInTouchWait(t *testing.T) {
 	in, request := io.Pipe()
 	answer, out := io.Pipe()
 	served := make(chan error, 1)
-	go func() { served <- keys.Serve(in, out, virtual.Open, keys.Backups{}) }()
+	go func() { served <- session.Serve(in, out, virtual.Open, session.Backups{}) }()
 	send := func(kind byte, body string) {
 		if _, err := request.Write(append([]byte{kind, 0, 0, byte(len(body) >> 8), byte(len(body))}, body...)); err != nil {
 			t.Error(err)
 		}
 	}
 	receive := func() string {
-		_, n, err := keys.ReadHeader(answer)
+		_, n, err := session.ReadHeader(answer)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -743,17 +745,17 @@ func TestBadPrograms(t *testing.T) {
 	gone.Dir += "x"
 	for _, c := range []struct {
 		name    string
-		program keys.Program
-		backend keys.Backend
+		program session.Program
+		backend session.Backend
 		want    string
 	}{
-		{"missing", keys.Program{Path: "/nonexistent"}, b, "start a token session: fork/exec /nonexistent"},
-		{"ends", keys.Program{Path: "/bin/false"}, b, "ended while it was asked to open the readers: exit status 1"},
-		{"speaks", keys.Program{Path: "/bin/sh", Args: []string{"-c", "echo broken >&2; exit 3"}}, b, "exit status 3: broken"},
-		{"echoes", keys.Program{Path: "/bin/cat"}, b, "makes no sense"},
-		{"babbles", keys.Program{Path: "/bin/echo", Args: []string{"hello, world"}}, b, ""},
+		{"missing", session.Program{Path: "/nonexistent"}, b, "start a token session: fork/exec /nonexistent"},
+		{"ends", session.Program{Path: "/bin/false"}, b, "ended while it was asked to open the readers: exit status 1"},
+		{"speaks", session.Program{Path: "/bin/sh", Args: []string{"-c", "echo broken >&2; exit 3"}}, b, "exit status 3: broken"},
+		{"echoes", session.Program{Path: "/bin/cat"}, b, "makes no sense"},
+		{"babbles", session.Program{Path: "/bin/echo", Args: []string{"hello, world"}}, b, ""},
 		{"no drawer", program(), gone, "there are no virtual tokens in"},
-		{"no kind", program(), keys.Backend{Kind: "paper"}, `tokens of kind "paper"`},
+		{"no kind", program(), session.Backend{Kind: "paper"}, `tokens of kind "paper"`},
 	} {
 		s, err := c.program.Start(t.Context(), c.backend)
 		if err == nil {
@@ -789,7 +791,7 @@ func TestNoSecretInJSON(t *testing.T) {
 			t.Fatal(err)
 		}
 		for r := bytes.NewReader(stream); r.Len() > 0; {
-			kind, n, err := keys.ReadHeader(r)
+			kind, n, err := session.ReadHeader(r)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -798,10 +800,10 @@ func TestNoSecretInJSON(t *testing.T) {
 				t.Fatal(err)
 			}
 			switch kind {
-			case keys.FrameSecret:
+			case session.FrameSecret:
 				secrets++
 				continue
-			case keys.FrameTouched:
+			case session.FrameTouched:
 				touches++
 				continue
 			}
@@ -836,9 +838,9 @@ func FuzzServe(f *testing.F) {
 	f.Add(append(frame('q', `{"do":"open a backup","message":"AAAA","with_token":true,"secrets":1}`), frame('s', "123456")...))
 	f.Add(frame('k', ""))
 	f.Fuzz(func(t *testing.T, input []byte) {
-		_ = keys.Serve(bytes.NewReader(input), io.Discard, func(keys.Backend) (keys.Opener, error) {
+		_ = session.Serve(bytes.NewReader(input), io.Discard, func(session.Backend) (session.Opener, error) {
 			return nil, errors.New("no readers")
-		}, keys.Backups{Seal: seal, Open: unseal})
+		}, session.Backups{Seal: seal, Open: unseal})
 	})
 }
 
@@ -860,7 +862,7 @@ func TestServeRefuses(t *testing.T) {
 		{"stored too early", "k\x00\x00\x00\x00", "nobody asked for"},
 		{"JSON for a secret", "q\x00\x00\x00\x0d{\"do\":\"sign\"}q\x00\x00\x00\x00", "instead of a secret"},
 	} {
-		err := keys.Serve(strings.NewReader(c.input), io.Discard, virtual.Open, keys.Backups{})
+		err := session.Serve(strings.NewReader(c.input), io.Discard, virtual.Open, session.Backups{})
 		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v", c.name, err)
 		}
@@ -903,7 +905,7 @@ func BenchmarkEnrol(b *testing.B) {
 
 // A child that says nothing is ended, with a sentence for people.
 func TestSilence(t *testing.T) {
-	_, err := keys.Program{Path: "/bin/sleep", Args: []string{"600"}, Silence: 50 * time.Millisecond}.Start(t.Context(), keys.Backend{})
+	_, err := session.Program{Path: "/bin/sleep", Args: []string{"600"}, Silence: 50 * time.Millisecond}.Start(t.Context(), session.Backend{})
 	var silent *keys.SilentError
 	if !errors.As(err, &silent) || silent.Doing != "open the readers" || !strings.Contains(err.Error(), "has not answered for 50ms while it was asked to open the readers (hint: pull it out") {
 		t.Errorf("a program that sleeps: %v", err)
@@ -929,7 +931,7 @@ func TestSilenceOfPeople(t *testing.T) {
 	if err := syscall.Kill(s.Pid(), syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	_, err := s.Sign(t.Context(), keys.SlotAge, holderPIN, make([]byte, keys.MaxMessage), nil)
+	_, err := s.Sign(t.Context(), keys.SlotAge, holderPIN, make([]byte, session.MaxMessage), nil)
 	if !is[*keys.SilentError](err) {
 		t.Errorf("stopped: %v", err)
 	}

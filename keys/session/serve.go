@@ -1,4 +1,4 @@
-package keys
+package session
 
 import (
 	"errors"
@@ -6,6 +6,7 @@ import (
 	"io"
 	"sync/atomic"
 
+	"rootceremony/keys"
 	"rootceremony/keys/secret"
 )
 
@@ -14,7 +15,7 @@ type Opener interface {
 	// Readers are the names of all readers, empty ones too; virtual tokens
 	// need none.
 	Readers() ([]string, error)
-	List() ([]Info, error)
+	List() ([]keys.Info, error)
 	// Open errors: *NotFoundError, *InUseError.
 	Open(serial uint32) (Token, error)
 }
@@ -32,7 +33,7 @@ const (
 )
 
 // firmwareEd25519 is the first firmware that knows ed25519.
-var firmwareEd25519 = Firmware{5, 7, 0}
+var firmwareEd25519 = keys.Firmware{Major: 5, Minor: 7, Patch: 0}
 
 // tries is how many wrong PINs or PUKs in a row a prepared token takes.
 const tries = 5
@@ -180,13 +181,13 @@ func (s *server) do(j job) (answer, error) {
 		return answer{}, s.openReaders(j.Backend)
 	case doReaders:
 		if s.opener == nil {
-			return answer{}, ErrNoToken
+			return answer{}, keys.ErrNoToken
 		}
 		readers, err := s.opener.Readers()
 		return answer{Readers: readers}, err
 	case doList:
 		if s.opener == nil {
-			return answer{}, ErrNoToken
+			return answer{}, keys.ErrNoToken
 		}
 		tokens, err := s.opener.List()
 		return answer{Tokens: tokens}, err
@@ -197,7 +198,7 @@ func (s *server) do(j job) (answer, error) {
 		return answer{Opened: &opened}, err
 	}
 	if s.token == nil {
-		return answer{}, ErrNoToken
+		return answer{}, keys.ErrNoToken
 	}
 	switch j.Do {
 	case doInfo:
@@ -253,7 +254,7 @@ func (s *server) announce(failed *error) func() {
 }
 
 // ecdh has the selected token agree on a secret.
-func (s *server) ecdh(slot Slot, pin *secret.Buffer, peer []byte) (*secret.Buffer, error) {
+func (s *server) ecdh(slot keys.Slot, pin *secret.Buffer, peer []byte) (*secret.Buffer, error) {
 	var said error
 	shared, err := s.token.ECDH(slot, pin, peer, s.announce(&said))
 	if err = errors.Join(err, said); err != nil {
@@ -275,7 +276,7 @@ func (s *server) openReaders(b *Backend) (err error) {
 // is the one that was meant.
 func (s *server) selectToken(serial uint32) error {
 	if s.opener == nil {
-		return ErrNoToken
+		return keys.ErrNoToken
 	}
 	if s.token != nil {
 		s.touch.Store(nil)
@@ -291,7 +292,7 @@ func (s *server) selectToken(serial uint32) error {
 	}
 	info, err := token.Info()
 	if err == nil && info.Serial != serial {
-		err = &SerialError{Want: serial, Got: info.Serial}
+		err = &keys.SerialError{Want: serial, Got: info.Serial}
 	}
 	if err != nil {
 		return errors.Join(err, token.Close())
@@ -311,7 +312,7 @@ func prepare(t Token, pin *secret.Buffer) (Prepared, error) {
 		return Prepared{}, err
 	}
 	if !info.Fresh() {
-		return Prepared{}, &NotFreshError{info.Serial, info.NotFresh()}
+		return Prepared{}, &keys.NotFreshError{Serial: info.Serial, Found: info.NotFresh()}
 	}
 	management, err := secret.Take([]byte(DefaultManagement))
 	if err != nil {
@@ -331,30 +332,30 @@ func prepare(t Token, pin *secret.Buffer) (Prepared, error) {
 		return Prepared{}, fmt.Errorf("set the PIN: %w", err)
 	}
 	var p Prepared
-	authentication := Ed25519
+	authentication := keys.Ed25519
 	if info.Firmware.Less(firmwareEd25519) {
-		authentication = P256
+		authentication = keys.P256
 	}
-	p.Authentication, err = t.Generate(management, SlotAuthentication, authentication, Policy{PINAlways, TouchNever})
+	p.Authentication, err = t.Generate(management, keys.SlotAuthentication, authentication, keys.Policy{PIN: keys.PINAlways, Touch: keys.TouchNever})
 	if err != nil {
-		return Prepared{}, fmt.Errorf("make the key in slot %v: %w", SlotAuthentication, err)
+		return Prepared{}, fmt.Errorf("make the key in slot %v: %w", keys.SlotAuthentication, err)
 	}
-	p.Age, err = t.Generate(management, SlotAge, P256, Policy{PINAlways, TouchAlways})
+	p.Age, err = t.Generate(management, keys.SlotAge, keys.P256, keys.Policy{PIN: keys.PINAlways, Touch: keys.TouchAlways})
 	if err != nil {
-		return Prepared{}, fmt.Errorf("make the key in slot %v: %w", SlotAge, err)
+		return Prepared{}, fmt.Errorf("make the key in slot %v: %w", keys.SlotAge, err)
 	}
 	return p, nil
 }
 
 // try is Session.Try. The slot is one of the retired ones, which nothing else
 // here uses.
-func try(t Token, algorithm Algorithm, message []byte) (err error) {
+func try(t Token, algorithm keys.Algorithm, message []byte) (err error) {
 	info, err := t.Info()
 	if err != nil {
 		return err
 	}
 	if !info.Fresh() {
-		return &NotFreshError{info.Serial, info.NotFresh()}
+		return &keys.NotFreshError{Serial: info.Serial, Found: info.NotFresh()}
 	}
 	management, err := secret.Take([]byte(DefaultManagement))
 	if err != nil {
@@ -367,11 +368,11 @@ func try(t Token, algorithm Algorithm, message []byte) (err error) {
 	}
 	defer pin.Wipe()
 	defer func() { err = errors.Join(err, t.Reset()) }()
-	public, err := t.Generate(management, SlotTrial, algorithm, Policy{PINAlways, TouchNever})
+	public, err := t.Generate(management, keys.SlotTrial, algorithm, keys.Policy{PIN: keys.PINAlways, Touch: keys.TouchNever})
 	if err != nil {
 		return fmt.Errorf("make a key for a trial: %w", err)
 	}
-	signature, err := t.Sign(SlotTrial, pin, message, nil)
+	signature, err := t.Sign(keys.SlotTrial, pin, message, nil)
 	if err != nil {
 		return fmt.Errorf("sign %d bytes for a trial: %w", len(message), err)
 	}

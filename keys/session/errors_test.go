@@ -1,4 +1,4 @@
-package keys_test
+package session_test
 
 import (
 	"errors"
@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"rootceremony/keys"
+	"rootceremony/keys/session"
 )
 
 // Every typed error is the same error after the wire, with its whole text.
@@ -23,11 +24,11 @@ func TestErrorsOverWire(t *testing.T) {
 		&keys.TooLongError{Bytes: 3063, Limit: 3062}, &keys.NotGeneratedError{Slot: keys.SlotRoot},
 		&keys.TokenError{Text: "anything else"},
 	} {
-		if got := keys.OverWire(err); !reflect.DeepEqual(got, err) {
+		if got := session.OverWire(err); !reflect.DeepEqual(got, err) {
 			t.Errorf("%#v became %#v", err, got)
 		}
 		wrapped := fmt.Errorf("set the PIN: %w", err)
-		got := keys.OverWire(wrapped)
+		got := session.OverWire(wrapped)
 		if got.Error() != wrapped.Error() {
 			t.Errorf("text %q became %q", wrapped, got)
 		}

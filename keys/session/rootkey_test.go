@@ -1,4 +1,4 @@
-package keys_test
+package session_test
 
 import (
 	"bytes"
@@ -15,6 +15,7 @@ import (
 
 	"rootceremony/keys"
 	"rootceremony/keys/secret"
+	"rootceremony/keys/session"
 )
 
 func newKeyPair() (*ecdsa.PublicKey, *ecdsa.PrivateKey, error) {
@@ -29,7 +30,7 @@ func newKeyPair() (*ecdsa.PublicKey, *ecdsa.PrivateKey, error) {
 func TestKeyText(t *testing.T) {
 	for _, algorithm := range []keys.Algorithm{keys.Ed25519, keys.P256, keys.P384} {
 		for range 20 { // short scalars and lines among them
-			public, seed, text, err := keys.NewKeyText(algorithm, nil)
+			public, seed, text, err := session.NewKeyText(algorithm, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -47,7 +48,7 @@ func TestKeyText(t *testing.T) {
 			if want := pemText(der); text != want {
 				t.Fatalf("%s:\n%s\nwanted\n%s", algorithm, text, want)
 			}
-			if again, err := keys.ReadKeyText(text); err != nil || again != public {
+			if again, err := session.ReadKeyText(text); err != nil || again != public {
 				t.Errorf("%s: read back %v, %v", algorithm, again, err)
 			}
 		}
@@ -63,7 +64,7 @@ func pemText(der []byte) string {
 // the private one's, and no error holds a part of the text.
 func TestKeyTextRefuses(t *testing.T) {
 	fresh := func(algorithm keys.Algorithm) string {
-		_, _, text, err := keys.NewKeyText(algorithm, nil)
+		_, _, text, err := session.NewKeyText(algorithm, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -100,7 +101,7 @@ func TestKeyTextRefuses(t *testing.T) {
 		if text == ed || text == ec {
 			t.Errorf("%s changes nothing", name)
 		}
-		if public, err := keys.ReadKeyText(text); err == nil {
+		if public, err := session.ReadKeyText(text); err == nil {
 			t.Errorf("%s is read as %v", name, public)
 		} else if len(text) > 60 && strings.Contains(err.Error(), text[30:50]) {
 			t.Errorf("%s: the error holds the text: %v", name, err)
@@ -115,7 +116,7 @@ func TestOpenSSLReadsKeyText(t *testing.T) {
 		t.Skip("openssl is not installed (hint: make packages)")
 	}
 	for _, algorithm := range []keys.Algorithm{keys.Ed25519, keys.P256, keys.P384} {
-		want, _, text, err := keys.NewKeyText(algorithm, nil)
+		want, _, text, err := session.NewKeyText(algorithm, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -141,10 +142,10 @@ func TestOpenSSLReadsKeyText(t *testing.T) {
 func TestTokenText(t *testing.T) {
 	management := strings.Repeat("\xab\x01", 16)
 	want := "serial: 20456123\npuk: 12345678\nmanagement key (AES-256): " + strings.Repeat("ab01", 16) + "\n"
-	if text, err := keys.TokenText(20456123, "12345678", management); err != nil || text != want {
+	if text, err := session.TokenText(20456123, "12345678", management); err != nil || text != want {
 		t.Fatalf("%q, %v", text, err)
 	}
-	serial, puk, read, err := keys.ReadTokenText(want)
+	serial, puk, read, err := session.ReadTokenText(want)
 	if err != nil || serial != 20456123 || puk != "12345678" || read != management {
 		t.Errorf("%d, %q, %q, %v", serial, puk, read, err)
 	}
@@ -172,7 +173,7 @@ func TestTokenText(t *testing.T) {
 		strings.Replace(want, "AES-256", "AES-192", 1),
 		strings.Replace(want, "puk: 12345678\n", "", 1),
 	} {
-		if serial, _, _, err := keys.ReadTokenText(bad); err == nil {
+		if serial, _, _, err := session.ReadTokenText(bad); err == nil {
 			t.Errorf("%d: %q is read as token %d", i, bad, serial)
 		} else if strings.Contains(err.Error(), "12345") || strings.Contains(err.Error(), "ab01") {
 			t.Errorf("%d: the error holds the secret: %v", i, err)
@@ -193,7 +194,7 @@ func TestEntropy(t *testing.T) {
 	for i := range random {
 		random[i] = byte(i)
 	}
-	mixed, err := keys.Mix(keys.Ed25519, buffer(random), []*secret.Buffer{buffer([]byte("616253")), buffer([]byte("heads"))})
+	mixed, err := session.Mix(keys.Ed25519, buffer(random), []*secret.Buffer{buffer([]byte("616253")), buffer([]byte("heads"))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -203,7 +204,7 @@ func TestEntropy(t *testing.T) {
 	}
 	seen := map[string]bool{}
 	for range 3 {
-		public, _, _, err := keys.NewKeyText(keys.Ed25519, []*secret.Buffer{buffer(make([]byte, 32))})
+		public, _, _, err := session.NewKeyText(keys.Ed25519, []*secret.Buffer{buffer(make([]byte, 32))})
 		if err != nil || seen[public.Hex] {
 			t.Errorf("the same entropy, the same key: %v, %v", public, err)
 		}

@@ -1,4 +1,4 @@
-package keys
+package session
 
 import (
 	"bytes"
@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 
+	"rootceremony/keys"
 	"rootceremony/keys/secret"
 )
 
@@ -19,9 +20,9 @@ type SealedFile struct {
 
 // Sealed is a secret that is to be stored, for good, before it is used.
 type Sealed struct {
-	What   string       // BackupKey or BackupToken
-	Public PublicKey    // BackupKey: the key that will be imported
-	Files  []SealedFile // at least one
+	What   string         // BackupKey or BackupToken
+	Public keys.PublicKey // BackupKey: the key that will be imported
+	Files  []SealedFile   // at least one
 }
 
 // Sealer seals a secret, in the child process. order is RootKeyOrder.Seal and
@@ -44,7 +45,7 @@ type Unsealed struct {
 
 // AgeToken is a token that opens age files with its key in slot 82.
 type AgeToken struct {
-	Public PublicKey // P-256
+	Public keys.PublicKey // P-256
 	// ECDH is that of Token, with the PIN that came with the order. After a
 	// failure it refuses, so that no second try of the PIN is risked.
 	ECDH func(peer []byte) (*secret.Buffer, error)
@@ -57,21 +58,11 @@ type Backups struct {
 	Open Unsealer
 }
 
-// Origin is where a root key comes from.
-type Origin string
-
-// The origins of root keys.
-const (
-	FromToken   Origin = "token"   // the token makes it, and it never leaves that
-	FromSession Origin = "session" // the session's process makes it; it is sealed, stored, and imported
-	FromHeld    Origin = "held"    // the one that the session's process has: of an order before, or of an opened backup
-)
-
 // RootKeyOrder is what Session.MakeRootKey makes.
 type RootKeyOrder struct {
-	Algorithm Algorithm `json:"algorithm"`
-	Touch     Touch     `json:"touch"`
-	From      Origin    `json:"from"`
+	Algorithm keys.Algorithm `json:"algorithm"`
+	Touch     keys.Touch     `json:"touch"`
+	From      keys.Origin    `json:"from"`
 
 	// Seal is what the Sealer needs to know. Without it nothing is sealed: PUK
 	// and management key are never kept, and FromSession is refused.
@@ -95,90 +86,90 @@ type BackupOrder struct {
 // Opened is what an opened backup holds. The secret itself stays in the
 // session's process.
 type Opened struct {
-	What   string    `json:"what,omitempty"`   // BackupKey or BackupToken; "": it was no last layer
-	Data   []byte    `json:"data,omitempty"`   // of what was no last layer: what is in it
-	Public PublicKey `json:"public,omitzero"`  // BackupKey: the root key
-	Serial uint32    `json:"serial,omitempty"` // BackupToken: whose PUK and management key they are
+	What   string         `json:"what,omitempty"`   // BackupKey or BackupToken; "": it was no last layer
+	Data   []byte         `json:"data,omitempty"`   // of what was no last layer: what is in it
+	Public keys.PublicKey `json:"public,omitzero"`  // BackupKey: the root key
+	Serial uint32         `json:"serial,omitempty"` // BackupToken: whose PUK and management key they are
 }
 
 // makeRootKey is Session.MakeRootKey. All secrets are sealed and stored before
 // the token is changed, so a failure until then leaves it as it was. With PUK
 // and management key set, nobody can set another PIN or overwrite the key; so
 // they go before it.
-func (s *server) makeRootKey(order RootKeyOrder) (PublicKey, error) {
+func (s *server) makeRootKey(order RootKeyOrder) (keys.PublicKey, error) {
 	info, err := s.token.Info()
 	if err == nil {
 		err = s.mayMake(order, info)
 	}
 	if err != nil {
-		return PublicKey{}, err
+		return keys.PublicKey{}, err
 	}
 	access := s.access
 	if !s.begun(info) {
 		if access, err = newTokenKeys(info.Serial); err != nil {
-			return PublicKey{}, err
+			return keys.PublicKey{}, err
 		}
 		if order.Seal == nil {
 			defer access.wipe()
 		} else if err := s.storeAccess(order, access); err != nil {
-			return PublicKey{}, err
+			return keys.PublicKey{}, err
 		}
 	}
-	if order.From == FromSession {
+	if order.From == keys.FromSession {
 		key, err := newRootKey(order.Algorithm, order.Entropy)
 		if err != nil {
-			return PublicKey{}, err
+			return keys.PublicKey{}, err
 		}
 		if err := s.storeKey(order, key); err != nil {
-			return PublicKey{}, err
+			return keys.PublicKey{}, err
 		}
 	}
 	if err := setAccess(s.token, info, access); err != nil {
-		return PublicKey{}, err
+		return keys.PublicKey{}, err
 	}
-	policy := Policy{PINAlways, order.Touch}
-	if order.From != FromToken {
+	policy := keys.Policy{PIN: keys.PINAlways, Touch: order.Touch}
+	if order.From != keys.FromToken {
 		return s.key.public, importRootKey(s.token, access.management, s.key, policy)
 	}
-	public, err := s.token.Generate(access.management, SlotRoot, order.Algorithm, policy)
+	public, err := s.token.Generate(access.management, keys.SlotRoot, order.Algorithm, policy)
 	if err != nil {
-		return PublicKey{}, fmt.Errorf("make the key in slot %v: %w", SlotRoot, err)
+		return keys.PublicKey{}, fmt.Errorf("make the key in slot %v: %w", keys.SlotRoot, err)
 	}
 	return public, nil
 }
 
 // mayMake tells whether the order can be carried out: what the token would
 // refuse at the end must not begin.
-func (s *server) mayMake(order RootKeyOrder, info Info) error {
+func (s *server) mayMake(order RootKeyOrder, info keys.Info) error {
 	switch {
-	case order.Algorithm != Ed25519 && order.Algorithm != P256 && order.Algorithm != P384:
-		return &TokenError{fmt.Sprintf("no token makes %q keys", order.Algorithm)}
-	case order.Touch != TouchNever && order.Touch != TouchAlways && order.Touch != TouchCached:
-		return &TokenError{fmt.Sprintf("no token knows the touch policy %q", order.Touch)}
-	case order.Algorithm == Ed25519 && info.Firmware.Less(firmwareEd25519):
-		return &TokenError{fmt.Sprintf("token %d has firmware %v, and ed25519 needs %v (hint: another token, or ecdsa-p256 in the plan)",
+	case order.Algorithm != keys.Ed25519 && order.Algorithm != keys.P256 && order.Algorithm != keys.P384:
+		return &keys.TokenError{Text: fmt.Sprintf("no token makes %q keys", order.Algorithm)}
+	case order.Touch != keys.TouchNever && order.Touch != keys.TouchAlways && order.Touch != keys.TouchCached:
+		return &keys.TokenError{Text: fmt.Sprintf("no token knows the touch policy %q", order.Touch)}
+	case order.Algorithm == keys.Ed25519 && info.Firmware.Less(firmwareEd25519):
+		return &keys.TokenError{Text: fmt.Sprintf("token %d has firmware %v, and ed25519 needs %v (hint: another token, or ecdsa-p256 in the plan)",
 			info.Serial, info.Firmware, firmwareEd25519)}
 	}
-	if _, taken := info.Key(SlotRoot); taken {
-		return &SlotTakenError{SlotRoot}
+	if _, taken := info.Key(keys.SlotRoot); taken {
+		return &keys.SlotTakenError{Slot: keys.SlotRoot}
 	}
 	if info.PINDefault {
-		return &NotFreshError{info.Serial, []string{"its PIN is still the default"}}
+		return &keys.NotFreshError{Serial: info.Serial, Found: []string{"its PIN is still the default"}}
 	}
 	if !(info.PUKDefault && info.ManagementDefault) && !s.begun(info) {
 		info.Keys, info.PINDefault = nil, true // those are the holder's
-		return &NotFreshError{info.Serial, info.NotFresh()}
+		return &keys.NotFreshError{Serial: info.Serial, Found: info.NotFresh()}
 	}
 	switch {
-	case len(order.Entropy) > 0 && order.From != FromSession:
+	case len(order.Entropy) > 0 && order.From != keys.FromSession:
 		return errors.New("extra entropy is for a root key that is made in the session only")
 	case order.Seal != nil && s.backups.Seal == nil:
 		return errors.New("this program seals no backups")
-	case order.From == FromToken:
-	case order.From == FromSession && order.Seal == nil:
+	case order.From == keys.FromToken:
+	case order.From == keys.FromSession && order.Seal == nil:
 		return errors.New("a root key that is made outside of a token is backed up first, and the order says nothing of backups")
-	case order.From == FromSession:
-	case order.From != FromHeld:
+	case order.From == keys.FromSession:
+	case order.From != keys.FromHeld:
 		return fmt.Errorf("a root key from %q, which this version does not know", order.From)
 	case s.key == nil:
 		return errors.New("the session has no root key to import (hint: open its backup first)")
@@ -190,13 +181,13 @@ func (s *server) mayMake(order RootKeyOrder, info Info) error {
 
 // begun tells whether an order was cut off after the token had its PUK, and
 // these are at hand, from its backup or since then.
-func (s *server) begun(info Info) bool {
+func (s *server) begun(info keys.Info) bool {
 	return !(info.PUKDefault && info.ManagementDefault) && s.access != nil && s.access.serial == info.Serial
 }
 
 // setAccess sets PUK and management key in place of the factory's. Where one is
 // set already, it is proved to be this one.
-func setAccess(t Token, info Info, access *tokenKeys) error {
+func setAccess(t Token, info keys.Info, access *tokenKeys) error {
 	puk, err := secret.Take([]byte(DefaultPUK))
 	if err != nil {
 		return err
@@ -224,16 +215,16 @@ func setAccess(t Token, info Info, access *tokenKeys) error {
 }
 
 // importRootKey imports the key and reads back what the token has then.
-func importRootKey(t Token, management *secret.Buffer, key *rootKey, policy Policy) error {
-	if err := t.Import(management, SlotRoot, key.public.Algorithm, key.seed, policy); err != nil {
-		return fmt.Errorf("import the key into slot %v: %w", SlotRoot, err)
+func importRootKey(t Token, management *secret.Buffer, key *rootKey, policy keys.Policy) error {
+	if err := t.Import(management, keys.SlotRoot, key.public.Algorithm, key.seed, policy); err != nil {
+		return fmt.Errorf("import the key into slot %v: %w", keys.SlotRoot, err)
 	}
 	info, err := t.Info()
 	if err != nil {
-		return fmt.Errorf("read back the key in slot %v: %w", SlotRoot, err)
+		return fmt.Errorf("read back the key in slot %v: %w", keys.SlotRoot, err)
 	}
-	if found, _ := info.Key(SlotRoot); found != (SlotKey{SlotRoot, key.public, policy, false}) {
-		return &TokenError{fmt.Sprintf("slot %v of token %d does not hold the key that was imported, or not with its policies (hint: reset the token, and use another)", SlotRoot, info.Serial)}
+	if found, _ := info.Key(keys.SlotRoot); found != (keys.SlotKey{Slot: keys.SlotRoot, Public: key.public, Policy: policy, Generated: false}) {
+		return &keys.TokenError{Text: fmt.Sprintf("slot %v of token %d does not hold the key that was imported, or not with its policies (hint: reset the token, and use another)", keys.SlotRoot, info.Serial)}
 	}
 	return nil
 }
@@ -243,7 +234,7 @@ func importRootKey(t Token, management *secret.Buffer, key *rootKey, policy Poli
 func (s *server) storeKey(order RootKeyOrder, key *rootKey) error {
 	text, err := keyText(key)
 	if err == nil {
-		err = s.store(order, BackupKey, key.public, text)
+		err = s.store(order, keys.BackupKey, key.public, text)
 	}
 	if err != nil {
 		key.wipe()
@@ -258,7 +249,7 @@ func (s *server) storeKey(order RootKeyOrder, key *rootKey) error {
 func (s *server) storeAccess(order RootKeyOrder, access *tokenKeys) error {
 	text, err := tokenText(access)
 	if err == nil {
-		err = s.store(order, BackupToken, PublicKey{}, text)
+		err = s.store(order, keys.BackupToken, keys.PublicKey{}, text)
 	}
 	if err != nil {
 		access.wipe()
@@ -271,7 +262,7 @@ func (s *server) storeAccess(order RootKeyOrder, access *tokenKeys) error {
 
 // store seals a text, hands the files to the parent, and waits until it says
 // that it has stored them. It wipes the text.
-func (s *server) store(order RootKeyOrder, what string, public PublicKey, text *secret.Buffer) error {
+func (s *server) store(order RootKeyOrder, what string, public keys.PublicKey, text *secret.Buffer) error {
 	defer text.Wipe()
 	files, err := s.backups.Seal(order.Seal, order.Passphrases, what, text)
 	if err == nil && (len(files) == 0 || len(files) > maxFiles) {
@@ -307,21 +298,21 @@ func (s *server) openBackup(j job) (Opened, error) {
 	var failed error
 	if j.WithToken {
 		if s.token == nil || len(secrets) == 0 {
-			return Opened{}, ErrNoToken
+			return Opened{}, keys.ErrNoToken
 		}
 		info, err := s.token.Info()
 		if err != nil {
 			return Opened{}, err
 		}
-		k, found := info.Key(SlotAge)
+		k, found := info.Key(keys.SlotAge)
 		if !found {
-			return Opened{}, &NoKeyError{SlotAge}
+			return Opened{}, &keys.NoKeyError{Slot: keys.SlotAge}
 		}
 		pin := secrets[0]
 		secrets = secrets[1:]
 		token = &AgeToken{k.Public, func(peer []byte) (shared *secret.Buffer, err error) {
 			if failed == nil {
-				shared, failed = s.ecdh(SlotAge, pin, peer)
+				shared, failed = s.ecdh(keys.SlotAge, pin, peer)
 			}
 			return shared, failed
 		}}
@@ -349,7 +340,7 @@ func (s *server) holdOpened(text *secret.Buffer) (Opened, error) {
 		}
 		s.key.wipe()
 		s.key = key
-		return Opened{What: BackupKey, Public: key.public}, nil
+		return Opened{What: keys.BackupKey, Public: key.public}, nil
 	}
 	access, err := readTokenText(text)
 	if err != nil {
@@ -357,7 +348,7 @@ func (s *server) holdOpened(text *secret.Buffer) (Opened, error) {
 	}
 	s.access.wipe()
 	s.access = access
-	return Opened{What: BackupToken, Serial: access.serial}, nil
+	return Opened{What: keys.BackupToken, Serial: access.serial}, nil
 }
 
 // unblockHeld is Session.UnblockFromBackup.
@@ -370,7 +361,7 @@ func (s *server) unblockHeld(pin *secret.Buffer) error {
 		return err
 	}
 	if info.Serial != s.access.serial {
-		return &SerialError{Want: s.access.serial, Got: info.Serial}
+		return &keys.SerialError{Want: s.access.serial, Got: info.Serial}
 	}
 	return s.token.Unblock(s.access.puk, pin)
 }

@@ -1,0 +1,7 @@
+package keys
+
+// The text form of age.
+var (
+	Bech32Encode = bech32Encode
+	Bech32Decode = bech32Decode
+)
