@@ -15,16 +15,20 @@ import (
 	"time"
 
 	"rootceremony/ceremony"
+	"rootceremony/ceremony/agreed"
+	"rootceremony/ceremony/plan"
+	"rootceremony/ceremony/prompt"
+	"rootceremony/ceremony/state"
 	"rootceremony/ceremony/tuf"
 )
 
 // noting is a Script that remembers what there was to choose from.
 type noting struct {
-	ceremony.Script
+	prompt.Script
 	choices map[string][]string // keys, by the prompt's id
 }
 
-func (n *noting) Choose(ctx context.Context, p ceremony.Prompt, choices []ceremony.Choice) (string, error) {
+func (n *noting) Choose(ctx context.Context, p prompt.Prompt, choices []prompt.Choice) (string, error) {
 	n.choices[p.ID] = nil
 	for _, c := range choices {
 		n.choices[p.ID] = append(n.choices[p.ID], c.Key)
@@ -35,7 +39,7 @@ func (n *noting) Choose(ctx context.Context, p ceremony.Prompt, choices []ceremo
 // abandon gives the live draft up, and returns who could be named.
 func (g *gathering) abandon(t testing.TB, desk *ceremony.Desk, elsewhere string) []string {
 	t.Helper()
-	a := &noting{ceremony.Script{Answers: maps.Clone(g.script.Answers)}, map[string][]string{}}
+	a := &noting{prompt.Script{Answers: maps.Clone(g.script.Answers)}, map[string][]string{}}
 	a.Answers["abandon.why"] = "a test"
 	if elsewhere != "" {
 		a.Answers["abandon.elsewhere 1"] = elsewhere
@@ -49,7 +53,7 @@ func (g *gathering) abandon(t testing.TB, desk *ceremony.Desk, elsewhere string)
 // farahStartsOver gives Farah's key up, and makes and reviews another draft.
 func (g *gathering) farahStartsOver(t testing.TB, desk *ceremony.Desk) {
 	t.Helper()
-	a := &ceremony.Script{Answers: maps.Clone(g.script.Answers)}
+	a := &prompt.Script{Answers: maps.Clone(g.script.Answers)}
 	a.Answers["restart.who"], a.Answers["restart.why"] = "farah", "a test"
 	for _, id := range []string{"restart", "enrol farah", "review"} {
 		if err := desk.Run(t.Context(), id, a); err != nil {
@@ -58,14 +62,14 @@ func (g *gathering) farahStartsOver(t testing.TB, desk *ceremony.Desk) {
 	}
 }
 
-func taskOf(t testing.TB, desk *ceremony.Desk, id string) ceremony.Task {
+func taskOf(t testing.TB, desk *ceremony.Desk, id string) prompt.Task {
 	t.Helper()
 	for _, task := range desk.Tasks() {
 		if task.ID == id {
 			return task
 		}
 	}
-	return ceremony.Task{ID: id, State: "not there"}
+	return prompt.Task{ID: id, State: "not there"}
 }
 
 func (g *gathering) collect(t testing.TB, desk *ceremony.Desk, ids ...string) *ceremony.CollectedRoot {
@@ -92,7 +96,7 @@ func TestDraftThatSomebodyMayHaveCompleted(t *testing.T) {
 		t.Errorf("offered: %v", offered)
 	}
 	review := taskOf(t, desk, "review")
-	if review.State != ceremony.Blocked || !strings.Contains(review.Reason, "could still be completed with signatures that Bruno Ferraz may have made elsewhere") {
+	if review.State != prompt.Blocked || !strings.Contains(review.Reason, "could still be completed with signatures that Bruno Ferraz may have made elsewhere") {
 		t.Errorf("%+v", review)
 	}
 	// It stays so when he says that he did, and when the program starts anew.
@@ -106,7 +110,7 @@ func TestDraftThatSomebodyMayHaveCompleted(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer again.Close()
-	if review := taskOf(t, again, "review"); review.State != ceremony.Blocked || !strings.Contains(review.Reason, "has all its signatures") {
+	if review := taskOf(t, again, "review"); review.State != prompt.Blocked || !strings.Contains(review.Reason, "has all its signatures") {
 		t.Errorf("%+v", review)
 	}
 }
@@ -125,7 +129,7 @@ func TestAnotherDraft(t *testing.T) {
 	}
 	g.farahStartsOver(t, desk)
 	for _, id := range []string{"alice", chen} {
-		if sign := taskOf(t, desk, "sign "+id); sign.State != ceremony.Blocked || !strings.Contains(sign.Reason, "has signed the abandoned draft") {
+		if sign := taskOf(t, desk, "sign "+id); sign.State != prompt.Blocked || !strings.Contains(sign.Reason, "has signed the abandoned draft") {
 			t.Errorf("%+v", sign)
 		}
 	}
@@ -141,12 +145,12 @@ func TestAnotherDraft(t *testing.T) {
 	if one := g.collect(t, late, "farah").Signatures[0]; !one.Taken || one.Name != "Farah Aziz" {
 		t.Errorf("%+v", one)
 	}
-	if sign := taskOf(t, late, "sign farah"); sign.State != ceremony.Blocked || !strings.Contains(sign.Reason, "Farah Aziz has signed the abandoned draft") {
+	if sign := taskOf(t, late, "sign farah"); sign.State != prompt.Blocked || !strings.Contains(sign.Reason, "Farah Aziz has signed the abandoned draft") {
 		t.Errorf("Farah signs twice: %+v", sign)
 	}
 	collected := g.collect(t, late, dana)
 	for _, id := range []string{"sign bruno", "publish"} {
-		if task := taskOf(t, late, id); task.State != ceremony.Blocked {
+		if task := taskOf(t, late, id); task.State != prompt.Blocked {
 			t.Errorf("%+v", task)
 		}
 	}
@@ -185,7 +189,7 @@ func TestAnotherDraft(t *testing.T) {
 		t.Fatal(err)
 	}
 	files := 0
-	err = filepath.WalkDir(filepath.Join(there.dir, ceremony.PublishDir), func(name string, entry fs.DirEntry, err error) error {
+	err = filepath.WalkDir(filepath.Join(there.dir, state.PublishDir), func(name string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
 		}
@@ -235,17 +239,17 @@ func TestTwoDraftsSignedByOne(t *testing.T) {
 // same version.
 func TestAnotherDirectoryForTheSameVersion(t *testing.T) {
 	first, desk := opened(t)
-	if err := runAll(desk, &ceremony.Script{}); err != nil {
+	if err := runAll(desk, &prompt.Script{}); err != nil {
 		t.Fatal(err)
 	}
 	people := members(t, desk)
-	aborted, desk := first.follow(following(ceremony.Rotate, "", people...))
+	aborted, desk := first.follow(following(agreed.Rotate, "", people...))
 	runTo(t, desk, "sign alice")
-	plan := strings.Replace(following(ceremony.Rotate, "[root]\nexpires = \"2028-01-01T00:00:00Z\"", people...), "trusted =", fmt.Sprintf("earlier = [%q]\ntrusted =", aborted.dir), 1)
+	planned := strings.Replace(following(agreed.Rotate, "[root]\nexpires = \"2028-01-01T00:00:00Z\"", people...), "trusted =", fmt.Sprintf("earlier = [%q]\ntrusted =", aborted.dir), 1)
 	refused := func(want string) {
 		t.Helper()
-		next, _ := first.follow(plan)
-		read, err := ceremony.ReadPlan(filepath.Join(next.dir, ceremony.PlanFile))
+		next, _ := first.follow(planned)
+		read, err := plan.Read(filepath.Join(next.dir, state.PlanFile))
 		if err == nil {
 			_, err = read.Resolve(noon)
 		}
@@ -256,21 +260,21 @@ func TestAnotherDirectoryForTheSameVersion(t *testing.T) {
 	refused("it has a live draft of root v2")
 	for _, task := range []string{"sign alice", "abandon"} {
 		answers := map[string]string{"abandon.why": "a wrong date", "abandon.elsewhere 1": "bruno"}
-		if err := desk.Run(t.Context(), task, &ceremony.Script{Answers: answers}); err != nil {
+		if err := desk.Run(t.Context(), task, &prompt.Script{Answers: answers}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	next, desk := first.follow(plan)
+	next, desk := first.follow(planned)
 	runTo(t, desk, "sign chen")
 	for _, id := range []string{"alice", "bruno"} {
-		if err := desk.Run(t.Context(), "sign "+id, &ceremony.Script{}); err == nil || !strings.Contains(err.Error(), "in an earlier ceremony") {
+		if err := desk.Run(t.Context(), "sign "+id, &prompt.Script{}); err == nil || !strings.Contains(err.Error(), "in an earlier ceremony") {
 			t.Errorf("%s: %v", id, err)
 		}
 	}
-	if err := runAll(desk, &ceremony.Script{}); err != nil {
+	if err := runAll(desk, &prompt.Script{}); err != nil {
 		t.Fatal(err)
 	}
-	plan = strings.Replace(plan, aborted.dir, next.dir, 1)
+	planned = strings.Replace(planned, aborted.dir, next.dir, 1)
 	refused("it has published root v2")
 }
 
@@ -278,16 +282,16 @@ func TestAnotherDirectoryForTheSameVersion(t *testing.T) {
 // taken up again: a renewal makes no other one.
 func TestAbandonedDraftTakenUpAgain(t *testing.T) {
 	first, desk := opened(t)
-	if err := runAll(desk, &ceremony.Script{}); err != nil {
+	if err := runAll(desk, &prompt.Script{}); err != nil {
 		t.Fatal(err)
 	}
 	soon := noon.Add(20 * time.Hour).UTC().Format(time.RFC3339)
-	s, desk := first.follow(following(ceremony.Rotate, fmt.Sprintf("[root]\nexpires = %q", soon), members(t, desk)...))
+	s, desk := first.follow(following(agreed.Rotate, fmt.Sprintf("[root]\nexpires = %q", soon), members(t, desk)...))
 	runTo(t, desk, "sign bruno")
 	digest := desk.State().Draft.Digest
-	abandon := &ceremony.Script{Answers: map[string]string{"abandon.why": "a mistake", "abandon.elsewhere 1": "chen"}}
+	abandon := &prompt.Script{Answers: map[string]string{"abandon.why": "a mistake", "abandon.elsewhere 1": "chen"}}
 	said := ""
-	abandon.Say = func(m ceremony.Message) { said += strings.Join(m.Text, "\n") }
+	abandon.Say = func(m prompt.Message) { said += strings.Join(m.Text, "\n") }
 	if err := desk.Run(t.Context(), "abandon", abandon); err != nil {
 		t.Fatal(err)
 	}
@@ -300,13 +304,13 @@ func TestAbandonedDraftTakenUpAgain(t *testing.T) {
 	if status := strings.Join(desk.Status(), "\n"); !strings.Contains(status, "make the abandoned draft again") {
 		t.Error(status)
 	}
-	if err := desk.Run(t.Context(), "resume "+digest[:8], &ceremony.Script{Answers: map[string]string{"resume.why": "it was right"}}); err != nil {
+	if err := desk.Run(t.Context(), "resume "+digest[:8], &prompt.Script{Answers: map[string]string{"resume.why": "it was right"}}); err != nil {
 		t.Fatal(err)
 	}
-	if state := desk.State(); state.Draft == nil || state.Draft.Digest != digest || state.Reviewed != nil || len(state.Signatures()) != 1 {
-		t.Fatalf("%+v", state.Draft)
+	if now := desk.State(); now.Draft == nil || now.Draft.Digest != digest || now.Reviewed != nil || len(now.Signatures()) != 1 {
+		t.Fatalf("%+v", now.Draft)
 	}
-	if err := runAll(desk, &ceremony.Script{}); err != nil {
+	if err := runAll(desk, &prompt.Script{}); err != nil {
 		t.Fatal(err)
 	}
 	if chain := published(t, s.dir); len(chain) != 2 {
@@ -322,7 +326,7 @@ func TestTooFewForAnotherDraft(t *testing.T) {
 	g.collect(t, desk, "alice", "bruno") // of the new root only Farah is left
 	digest := desk.State().Draft.Digest
 	said := ""
-	g.script.Say = func(m ceremony.Message) { said += strings.Join(m.Text, "\n") }
+	g.script.Say = func(m prompt.Message) { said += strings.Join(m.Text, "\n") }
 	g.script.Answers["abandon.why"], g.script.Answers["resume.why"] = "a mistake", "it was right"
 	if err := desk.Run(t.Context(), "abandon", g.script); err != nil {
 		t.Fatal(err)
@@ -330,7 +334,7 @@ func TestTooFewForAnotherDraft(t *testing.T) {
 	if !strings.Contains(said, "Then too few are left to sign another one") {
 		t.Errorf("not said before: %s", said)
 	}
-	if review := taskOf(t, desk, "review"); review.State != ceremony.Blocked || !strings.Contains(review.Reason, "too few are left who have signed no draft of this version") {
+	if review := taskOf(t, desk, "review"); review.State != prompt.Blocked || !strings.Contains(review.Reason, "too few are left who have signed no draft of this version") {
 		t.Errorf("%+v", review)
 	}
 	if err := desk.Run(t.Context(), "resume "+digest[:8], g.script); err != nil {

@@ -11,6 +11,11 @@ import (
 	"testing"
 
 	"rootceremony/ceremony"
+	"rootceremony/ceremony/agreed"
+	"rootceremony/ceremony/plan"
+	"rootceremony/ceremony/prompt"
+	"rootceremony/ceremony/rehearsal"
+	"rootceremony/ceremony/state"
 	"rootceremony/keys/secret"
 )
 
@@ -18,17 +23,17 @@ func TestFinished(t *testing.T) {
 	s, desk := opened(t)
 	refuses := func(dir, kind, says string) {
 		t.Helper()
-		if _, err := ceremony.Finished(dir, kind); err == nil || !strings.Contains(err.Error(), says) {
+		if _, err := rehearsal.Finished(dir, kind); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%v, not %q", err, says)
 		}
 	}
 	refuses(t.TempDir(), "", "nothing can follow on it")
 	refuses(s.dir, "", "is not finished (hint: rootceremony rehearse "+s.dir)
-	if err := runAll(desk, &ceremony.Script{}); err != nil {
+	if err := runAll(desk, &prompt.Script{}); err != nil {
 		t.Fatal(err)
 	}
 	refuses(s.dir, "pcsc", `was held on tokens of the kind ""`)
-	if _, err := ceremony.Finished(s.dir, ""); err != nil {
+	if _, err := rehearsal.Finished(s.dir, ""); err != nil {
 		t.Error(err)
 	}
 
@@ -40,17 +45,17 @@ func TestFinished(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	read, err := ceremony.ReadPlan(filepath.Join(s.dir, ceremony.PlanFile))
+	read, err := plan.Read(filepath.Join(s.dir, state.PlanFile))
 	if err != nil {
 		t.Fatal(err)
 	}
-	plan, err := read.Resolve(noon)
+	planned, err := read.Resolve(noon)
 	if err != nil {
 		t.Fatal(err)
 	}
-	plan.Rehearsal = true
+	planned.Rehearsal = true
 	enrolment := t.TempDir()
-	desk, err = ceremony.OpenDesk(enrolment, ceremony.Settings{Program: "test", Clock: clock, Rehearsal: true, Enrols: "alice", Plan: plan})
+	desk, err = ceremony.OpenDesk(enrolment, ceremony.Settings{Program: "test", Clock: clock, Rehearsal: true, Enrols: "alice", Plan: planned})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,13 +67,13 @@ func TestFinished(t *testing.T) {
 func TestNewcomers(t *testing.T) {
 	_, desk := opened(t, `name = "Dana Okafor"`, `name = "Farah Aziz"`)
 	for _, task := range []string{"preflight", "agree"} {
-		if err := desk.Run(t.Context(), task, &ceremony.Script{}); err != nil {
+		if err := desk.Run(t.Context(), task, &prompt.Script{}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	var stickers []string
 	for n := range 24 {
-		came := ceremony.Newcomer(desk.State().Plan, stickers)
+		came := rehearsal.Newcomer(desk.State().Plan, stickers)
 		want := map[int]string{0: "Goran Ilic goran G-07", 1: "Hana Sato hana H-08", 19: "Zoe Brandt zoe Z-26", 20: "Holder 27 holder-27 T-27"}[n]
 		if got := came.Name + " " + came.ID + " " + came.Token; want != "" && got != want {
 			t.Errorf("%d: %s, not %s", n, got, want)
@@ -80,11 +85,11 @@ func TestNewcomers(t *testing.T) {
 // A plan in another folder names what it named, whatever its text looks like.
 func TestPlanFilesMoved(t *testing.T) {
 	first, desk := opened(t)
-	if err := runAll(desk, &ceremony.Script{}); err != nil {
+	if err := runAll(desk, &prompt.Script{}); err != nil {
 		t.Fatal(err)
 	}
 	dir := filepath.Dir(first.dir)
-	text := following(ceremony.Rotate, "", members(t, desk)...)
+	text := following(agreed.Rotate, "", members(t, desk)...)
 	here := filepath.Base(first.dir)
 	if err := os.Symlink(first.dir, filepath.Join(dir, `we"ird`)); err != nil {
 		t.Fatal(err)
@@ -95,11 +100,11 @@ func TestPlanFilesMoved(t *testing.T) {
 		if err := os.WriteFile(file, []byte(edited), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		plan, err := ceremony.ReadPlan(file)
+		planned, err := plan.Read(file)
 		if err != nil {
 			t.Fatal(err)
 		}
-		files, err := plan.PlanFiles()
+		files, err := planned.PlanFiles()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -112,18 +117,18 @@ func TestPlanFilesMoved(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		there, err := ceremony.ReadPlan(filepath.Join(moved, ceremony.PlanFile))
+		there, err := plan.Read(filepath.Join(moved, state.PlanFile))
 		if err != nil {
-			t.Fatalf("%s: %v\n%s", trusted, err, files[ceremony.PlanFile])
+			t.Fatalf("%s: %v\n%s", trusted, err, files[state.PlanFile])
 		}
-		if there.Trusted != ceremony.TrustedDir || len(there.Earlier) != 2 || there.Earlier[0] != first.dir || there.Earlier[1] != first.dir {
+		if there.Trusted != agreed.TrustedDir || len(there.Earlier) != 2 || there.Earlier[0] != first.dir || there.Earlier[1] != first.dir {
 			t.Errorf("%s: it names %q and %q", trusted, there.Trusted, there.Earlier)
 		}
 		if _, err := there.Resolve(noon); err != nil {
 			t.Errorf("%s: %v", trusted, err)
 		}
-		if strings.Count(string(files[ceremony.PlanFile]), "\n") != strings.Count(edited, "\n") || strings.Contains(trusted, "#") != strings.Contains(string(files[ceremony.PlanFile]), `# "here"`) {
-			t.Errorf("%s: comments are lost:\n%s", trusted, files[ceremony.PlanFile])
+		if strings.Count(string(files[state.PlanFile]), "\n") != strings.Count(edited, "\n") || strings.Contains(trusted, "#") != strings.Contains(string(files[state.PlanFile]), `# "here"`) {
+			t.Errorf("%s: comments are lost:\n%s", trusted, files[state.PlanFile])
 		}
 	}
 }
@@ -131,13 +136,13 @@ func TestPlanFilesMoved(t *testing.T) {
 // pinReader answers prompts for PINs with nothing but what they show. It is the
 // Script where a PIN is chosen.
 type pinReader struct {
-	ceremony.Script
+	prompt.Script
 	shown []string // ids of prompts that have shown a PIN
 }
 
 var shownPIN = regexp.MustCompile(`the PIN of this virtual token is ([^ ]+)\.\)`)
 
-func (a *pinReader) AskSecret(ctx context.Context, p ceremony.Prompt, check func(*secret.Buffer) error) (*secret.Buffer, error) {
+func (a *pinReader) AskSecret(ctx context.Context, p prompt.Prompt, check func(*secret.Buffer) error) (*secret.Buffer, error) {
 	found := shownPIN.FindStringSubmatch(strings.Join(p.Text, " "))
 	if found == nil {
 		if id, _, _ := strings.Cut(p.ID, " "); id == "holder.pin" || id == "sign.pin" {
@@ -155,7 +160,7 @@ func (a *pinReader) AskSecret(ctx context.Context, p ceremony.Prompt, check func
 func TestPINsOfARehearsalAreShown(t *testing.T) {
 	first, desk := withBackups(t)
 	chosen := map[string]string{}
-	script := &ceremony.Script{Answers: map[string]string{}}
+	script := &prompt.Script{Answers: map[string]string{}}
 	for i, id := range []string{"alice", "bruno", "chen", "dana", "emil"} { // neither a script nor a person knows these
 		chosen[id] = fmt.Sprint(8036142 + i*9107)
 		script.Answers["holder.pin.new "+id], script.Answers["holder.pin.again "+id], script.Answers["holder.pin "+id] = chosen[id], chosen[id], chosen[id]
@@ -174,8 +179,8 @@ func TestPINsOfARehearsalAreShown(t *testing.T) {
 		t.Fatal(err)
 	}
 	people := members(t, desk)
-	people[4].drop = ceremony.Retired
-	next, desk := first.follow(following(ceremony.Rotate, "", append(people, member{name: "Farah Aziz", token: "F-06"})...), "F-06")
+	people[4].drop = agreed.Retired
+	next, desk := first.follow(following(agreed.Rotate, "", append(people, member{name: "Farah Aziz", token: "F-06"})...), "F-06")
 	a := &pinReader{}
 	if err := runAll(desk, a); err != nil || len(a.shown) < 5 {
 		t.Fatalf("%v, shown at %v", err, a.shown)
@@ -199,7 +204,7 @@ func TestPINsOfARealCeremonyAreNotShown(t *testing.T) {
 	s.real = true
 	_, desk := s.opened()
 	answers := map[string]string{"preflight.failed": "waive", "preflight.why": "it is a test"}
-	script := &ceremony.Script{Answers: answers, Say: func(m ceremony.Message) {
+	script := &prompt.Script{Answers: answers, Say: func(m prompt.Message) {
 		if said := fmt.Sprint(m); strings.Contains(said, "rehearsal") && strings.Contains(said, "PIN") || shownPIN.MatchString(said) {
 			t.Errorf("%v", m)
 		}

@@ -6,13 +6,14 @@ import (
 	"testing"
 
 	"rootceremony/ceremony"
+	"rootceremony/ceremony/state"
 	"rootceremony/ceremony/transcript"
 )
 
 // known are the holders, and their other tokens, that a task has in hand.
-type known struct{ h, replacement, spare *ceremony.HolderState }
+type known struct{ h, replacement, spare *state.Holder }
 
-func holdersOf(s *ceremony.State) map[string]known {
+func holdersOf(s *state.State) map[string]known {
 	all := map[string]known{}
 	for id, h := range s.Holders {
 		all[id] = known{h, h.Replacement, h.Spare}
@@ -28,32 +29,32 @@ func TestStateAfterAFailedAppendIsTheLogs(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			all, before := lines(t, log)
 			dir := t.TempDir()
-			state, want := &ceremony.State{}, &ceremony.State{}
+			now, want := &state.State{}, &state.State{}
 			for i, e := range all {
-				desk := ceremony.FailingDesk(state, full(t, dir, before[i]))
+				desk := ceremony.FailingDesk(now, full(t, dir, before[i]))
 				fails := func(how, kind string, data any) {
 					t.Helper()
 					if err := desk.Record(kind, e.By, data); err == nil {
 						t.Fatalf("%s of line %d (%s): recorded", how, e.Seq, e.Type)
 					}
-					if !reflect.DeepEqual(state, want) {
+					if !reflect.DeepEqual(now, want) {
 						t.Fatalf("%s of line %d (%s): the state is not what the log says", how, e.Seq, e.Type)
 					}
 				}
-				held := holdersOf(state)
-				fails("a note beside", ceremony.TypeNote, ceremony.Note{Text: strings.Repeat("x", transcript.MaxLine)})
-				for id, h := range holdersOf(state) {
+				held := holdersOf(now)
+				fails("a note beside", state.TypeNote, state.Note{Text: strings.Repeat("x", transcript.MaxLine)})
+				for id, h := range holdersOf(now) {
 					if h != held[id] {
 						t.Fatalf("at line %d (%s): a task has another %s in hand than the state", e.Seq, e.Type, id)
 					}
 				}
 				fails("the writing", e.Type, e.Data)
-				for _, s := range []*ceremony.State{state, want} {
+				for _, s := range []*state.State{now, want} {
 					if err := s.Apply(e); err != nil {
 						t.Fatal(err)
 					}
 				}
-				if !reflect.DeepEqual(state, want) {
+				if !reflect.DeepEqual(now, want) {
 					t.Fatalf("line %d (%s) after it failed once: the state is not what the log says", e.Seq, e.Type)
 				}
 			}

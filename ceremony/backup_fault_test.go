@@ -9,7 +9,8 @@ import (
 	"strings"
 	"testing"
 
-	"rootceremony/ceremony"
+	"rootceremony/ceremony/prompt"
+	"rootceremony/ceremony/state"
 	"rootceremony/keys"
 	"rootceremony/keys/secret"
 	"rootceremony/keys/session"
@@ -127,7 +128,7 @@ func TestPowerFailsBeforeEveryEventWithBackups(t *testing.T) {
 		if stored := s.backups(); len(stored)%2 == 1 && (there.puk != session.DefaultPUK || there.root != nil) {
 			t.Errorf("after event %d: the token was changed before its key was sealed", n)
 		}
-		if err := runAll(desk, &ceremony.Script{}); err != nil {
+		if err := runAll(desk, &prompt.Script{}); err != nil {
 			t.Fatalf("after event %d: %v", n, err)
 		}
 		desk.Close()
@@ -163,14 +164,14 @@ func TestKeyIsCutOff(t *testing.T) {
 				age := desk.State().Holders["alice"].Prepared.Age
 				s.die = c.at
 				var ended *keys.EndedError
-				if err := desk.Run(t.Context(), "key alice", &ceremony.Script{}); !errors.As(err, &ended) {
+				if err := desk.Run(t.Context(), "key alice", &prompt.Script{}); !errors.As(err, &ended) {
 					t.Fatalf("cut off: %v", err)
 				}
 				s.checkSealed("cut off")
 				// Once more at the same place, after the quorum has come.
 				var said []string
-				say := func(m ceremony.Message) { said = append(said, strings.Join(m.Text, " ")) }
-				again := desk.Run(t.Context(), "key alice", &ceremony.Script{Say: say})
+				say := func(m prompt.Message) { said = append(said, strings.Join(m.Text, " ")) }
+				again := desk.Run(t.Context(), "key alice", &prompt.Script{Say: say})
 				if !slices.ContainsFunc(said, func(text string) bool { return strings.Contains(text, c.found) }) {
 					t.Errorf("found: %q", said)
 				}
@@ -184,12 +185,12 @@ func TestKeyIsCutOff(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if err := runAll(desk, &ceremony.Script{}); err != nil {
+				if err := runAll(desk, &prompt.Script{}); err != nil {
 					t.Fatal(err)
 				}
 				desk.Close()
 				checkSigned(t, s.dir, 1)
-				if there := s.checkSealed("at the end"); there.age != age || s.count(ceremony.TypeWiped) != 0 {
+				if there := s.checkSealed("at the end"); there.age != age || s.count(state.TypeWiped) != 0 {
 					t.Errorf("the key in 82 is another one: %v, was %v", there.age, age)
 				}
 				s.checkUsed(t)
@@ -202,12 +203,12 @@ func TestKeyIsCutOff(t *testing.T) {
 // token.
 func (s *stage) checkUsed(t testing.TB) {
 	t.Helper()
-	state, err := ceremony.Fold(events(t, s.dir))
+	now, err := state.Fold(events(t, s.dir))
 	if err != nil {
 		t.Fatal(err)
 	}
-	h, there := state.Holders["alice"], s.tokenSecrets("A-01")
-	last := map[string]*ceremony.BackupStored{}
+	h, there := now.Holders["alice"], s.tokenSecrets("A-01")
+	last := map[string]*state.BackupStored{}
 	for _, b := range h.Stored {
 		last[b.What] = b
 	}
@@ -225,12 +226,12 @@ func TestLockedTokenStartsOver(t *testing.T) {
 	s, desk := newAlone(t).opened()
 	runTo(t, desk, "key alice")
 	s.die = "after SetManagement"
-	if err := desk.Run(t.Context(), "key alice", &ceremony.Script{}); err == nil {
+	if err := desk.Run(t.Context(), "key alice", &prompt.Script{}); err == nil {
 		t.Fatal("not cut off")
 	}
 	s.die = ""
 	startOver(t, desk)
-	if err := runAll(desk, &ceremony.Script{}); err != nil {
+	if err := runAll(desk, &prompt.Script{}); err != nil {
 		t.Fatal(err)
 	}
 	checkSigned(t, s.dir, 1)
@@ -244,19 +245,19 @@ func TestLockedTokenLeft(t *testing.T) {
 	s, desk := newAlone(t).opened()
 	runTo(t, desk, "key alice")
 	s.die = "after ChangePUK"
-	if err := desk.Run(t.Context(), "key alice", &ceremony.Script{}); err == nil {
+	if err := desk.Run(t.Context(), "key alice", &prompt.Script{}); err == nil {
 		t.Fatal("not cut off")
 	}
 	s.die = ""
 	for _, leave := range []string{"open.who 1", "open the token's backup", "making the root key"} {
-		if err := desk.Run(context.Background(), "key alice", &typing{leave: leave}); !errors.Is(err, ceremony.ErrBack) {
+		if err := desk.Run(context.Background(), "key alice", &typing{leave: leave}); !errors.Is(err, prompt.ErrBack) {
 			t.Errorf("%s: %v", leave, err)
 		}
 		if h := desk.State().Holders["alice"]; !h.Locked || h.Open != nil || h.Key != nil {
 			t.Errorf("%s: %+v", leave, h)
 		}
 	}
-	if err := runAll(desk, &ceremony.Script{}); err != nil {
+	if err := runAll(desk, &prompt.Script{}); err != nil {
 		t.Fatal(err)
 	}
 	s.checkUsed(t)

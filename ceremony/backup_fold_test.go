@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"rootceremony/ceremony"
+	"rootceremony/ceremony/state"
 	"rootceremony/ceremony/transcript"
 	"rootceremony/keys"
 )
@@ -35,8 +35,8 @@ func TestFoldRefusesBackupsThatDoNotFit(t *testing.T) {
 	runTo(t, desk, "sign alice")
 	desk.Close()
 	// Signed heads are left out: they would not fit any change.
-	all := slices.DeleteFunc(events(t, s.dir), func(e transcript.Event) bool { return e.Type == ceremony.TypeHeadSigned })
-	if _, err := ceremony.Fold(all); err != nil {
+	all := slices.DeleteFunc(events(t, s.dir), func(e transcript.Event) bool { return e.Type == state.TypeHeadSigned })
+	if _, err := state.Fold(all); err != nil {
 		t.Fatal(err)
 	}
 	set := func(key string, value any) func(map[string]any) {
@@ -67,10 +67,10 @@ func TestFoldRefusesBackupsThatDoNotFit(t *testing.T) {
 	what := func(what string) func(transcript.Event) bool {
 		return func(e transcript.Event) bool { return strings.Contains(string(e.Data), `"what":"`+what+`"`) }
 	}
-	token, key := first(ceremony.TypeBackupStored, what(keys.BackupToken)), first(ceremony.TypeBackupStored, what(keys.BackupKey))
-	made, drill := first(ceremony.TypeKeyMade, nil), first(ceremony.TypeDrillDone, nil)
-	written, read := first(ceremony.TypeCopiesWritten, nil), first(ceremony.TypeCopiesRead, nil)
-	proved, intended := first(ceremony.TypeRecipientProved, nil), first(ceremony.TypeKeyIntended, nil)
+	token, key := first(state.TypeBackupStored, what(keys.BackupToken)), first(state.TypeBackupStored, what(keys.BackupKey))
+	made, drill := first(state.TypeKeyMade, nil), first(state.TypeDrillDone, nil)
+	written, read := first(state.TypeCopiesWritten, nil), first(state.TypeCopiesRead, nil)
+	proved, intended := first(state.TypeRecipientProved, nil), first(state.TypeKeyIntended, nil)
 	var other map[string]any // a file of the token's backup
 	if err := json.Unmarshal(all[token].Data, &other); err != nil {
 		t.Fatal(err)
@@ -127,24 +127,24 @@ func TestFoldRefusesBackupsThatDoNotFit(t *testing.T) {
 	} {
 		changed := append([]transcript.Event{}, all...)
 		changed[c.at] = forgedData(t, all[c.at], c.change)
-		if _, err := ceremony.Fold(changed); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := state.Fold(changed); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", name, err, c.want)
 		}
 	}
 	// Going on without media is none that could be read.
 	none := func(data map[string]any) { data["medium"] = "none"; delete(data, "medium_id") }
-	excused := append(slices.Clone(all[:written]), transcript.Event{Type: ceremony.TypeException, Data: []byte("{}")}, forgedData(t, all[written], none))
-	if _, err := ceremony.Fold(excused); err != nil {
+	excused := append(slices.Clone(all[:written]), transcript.Event{Type: state.TypeException, Data: []byte("{}")}, forgedData(t, all[written], none))
+	if _, err := state.Fold(excused); err != nil {
 		t.Error(err)
 	}
-	if _, err := ceremony.Fold(append(excused, forgedData(t, all[read], none))); err == nil || !strings.Contains(err.Error(), "nothing like it was written") {
+	if _, err := state.Fold(append(excused, forgedData(t, all[read], none))); err == nil || !strings.Contains(err.Error(), "nothing like it was written") {
 		t.Errorf("read from no medium: %v", err)
 	}
 	// Two copies on one medium are one, wherever it was mounted.
-	second := slices.IndexFunc(all[read+1:], func(e transcript.Event) bool { return e.Type == ceremony.TypeCopiesWritten }) + read + 1
+	second := slices.IndexFunc(all[read+1:], func(e transcript.Event) bool { return e.Type == state.TypeCopiesWritten }) + read + 1
 	same := func(e transcript.Event) transcript.Event {
 		return forgedData(t, e, func(data map[string]any) {
-			var first ceremony.CopiesRead
+			var first state.CopiesRead
 			if err := json.Unmarshal(all[read].Data, &first); err != nil {
 				t.Fatal(err)
 			}
@@ -153,47 +153,47 @@ func TestFoldRefusesBackupsThatDoNotFit(t *testing.T) {
 	}
 	twice := slices.Clone(all)
 	twice[second], twice[second+1] = same(all[second]), same(all[second+1])
-	state, err := ceremony.Fold(twice[:first(ceremony.TypeDraftMade, nil)])
+	now, err := state.Fold(twice[:first(state.TypeDraftMade, nil)])
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := state.Apply(all[first(ceremony.TypeDraftMade, nil)]); err == nil || !strings.Contains(err.Error(), "not all are copied") {
+	if err := now.Apply(all[first(state.TypeDraftMade, nil)]); err == nil || !strings.Contains(err.Error(), "not all are copied") {
 		t.Errorf("one medium counts as two: %v", err)
 	}
 	// Without one of these the other cannot be, though the line is the next.
-	draft := first(ceremony.TypeDraftMade, nil)
+	draft := first(state.TypeDraftMade, nil)
 	for _, c := range []struct{ without, next int }{
 		{intended, token}, {token, made}, {key, made}, {proved, intended}, {written, read}, {drill, draft}, {read, draft}, {made, draft},
 	} {
-		state, err := ceremony.Fold(append(append([]transcript.Event{}, all[:c.without]...), all[c.without+1:c.next]...))
+		now, err := state.Fold(append(append([]transcript.Event{}, all[:c.without]...), all[c.without+1:c.next]...))
 		if err == nil {
-			err = state.Apply(all[c.next])
+			err = now.Apply(all[c.next])
 		}
 		if err == nil {
 			t.Errorf("line %d (%s) can be left out before %s", all[c.without].Seq, all[c.without].Type, all[c.next].Type)
 		}
 	}
 	for _, i := range []int{token, key, made, proved, intended} {
-		if _, err := ceremony.Fold(append(append([]transcript.Event{}, all[:i+1]...), all[i])); err == nil {
+		if _, err := state.Fold(append(append([]transcript.Event{}, all[:i+1]...), all[i])); err == nil {
 			t.Errorf("line %d (%s) can be there twice", all[i].Seq, all[i].Type)
 		}
 	}
 	// A backup that was stored after the key was made is none of it.
-	state, err = ceremony.Fold(all[:made+1])
+	now, err = state.Fold(all[:made+1])
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := state.Apply(all[key]); err == nil || !strings.Contains(err.Error(), "no root key is being made") {
+	if err := now.Apply(all[key]); err == nil || !strings.Contains(err.Error(), "no root key is being made") {
 		t.Errorf("stored afterwards: %v", err)
 	}
 	// A drill of a backup that its holder has given up is none.
-	over := forgedData(t, transcript.Event{Seq: all[drill].Seq, Type: ceremony.TypeStartedOver, Data: []byte("{}")}, func(data map[string]any) {
-		data["holder"], data["serial"], data["why"] = "alice", state.Holders["alice"].Serial, "it fell into the sea"
+	over := forgedData(t, transcript.Event{Seq: all[drill].Seq, Type: state.TypeStartedOver, Data: []byte("{}")}, func(data map[string]any) {
+		data["holder"], data["serial"], data["why"] = "alice", now.Holders["alice"].Serial, "it fell into the sea"
 	})
-	if _, err := ceremony.Fold(append(append([]transcript.Event{}, all[:drill]...), over, all[drill])); err == nil || !strings.Contains(err.Error(), "not a backup in use") {
+	if _, err := state.Fold(append(append([]transcript.Event{}, all[:drill]...), over, all[drill])); err == nil || !strings.Contains(err.Error(), "not a backup in use") {
 		t.Errorf("drill of what was given up: %v", err)
 	}
-	if _, err := ceremony.Fold(append(append([]transcript.Event{}, all[:written]...), over, all[written])); err == nil || !strings.Contains(err.Error(), "not that of the backups") {
+	if _, err := state.Fold(append(append([]transcript.Event{}, all[:written]...), over, all[written])); err == nil || !strings.Contains(err.Error(), "not that of the backups") {
 		t.Errorf("copies of what was given up: %v", err)
 	}
 }

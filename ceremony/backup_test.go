@@ -23,6 +23,8 @@ import (
 	"filippo.io/age"
 
 	"rootceremony/ceremony"
+	"rootceremony/ceremony/prompt"
+	"rootceremony/ceremony/state"
 	"rootceremony/ceremony/transcript"
 	"rootceremony/ceremony/tuf"
 	"rootceremony/keys"
@@ -35,7 +37,7 @@ import (
 // no holders among the recipients.
 func safesPlan(t testing.TB, quorum, safes int, edit ...string) (plan string, identities map[string]age.Identity, files map[string]string) {
 	t.Helper()
-	text, err := os.ReadFile("testdata/on-token.toml")
+	text, err := os.ReadFile("plan/testdata/on-token.toml")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,7 +111,7 @@ func (s *stage) identityFile(id string) string {
 }
 
 // runTasks takes tasks one after the other.
-func runTasks(t testing.TB, desk *ceremony.Desk, a ceremony.Attendant, ids ...string) {
+func runTasks(t testing.TB, desk *ceremony.Desk, a prompt.Room, ids ...string) {
 	t.Helper()
 	for _, id := range ids {
 		if err := desk.Run(t.Context(), id, a); err != nil {
@@ -136,7 +138,7 @@ func (s *stage) tokenSecrets(sticker string) tokenSecrets {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	var state struct {
+	var now struct {
 		PUK struct {
 			Value string `json:"value"`
 		} `json:"puk"`
@@ -144,10 +146,10 @@ func (s *stage) tokenSecrets(sticker string) tokenSecrets {
 			Key string `json:"key"`
 		} `json:"management"`
 	}
-	if err := json.Unmarshal(bytes.Split(file, []byte("\n"))[1], &state); err != nil {
+	if err := json.Unmarshal(bytes.Split(file, []byte("\n"))[1], &now); err != nil {
 		s.t.Fatal(err)
 	}
-	puk, err := hex.DecodeString(state.PUK.Value)
+	puk, err := hex.DecodeString(now.PUK.Value)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -157,7 +159,7 @@ func (s *stage) tokenSecrets(sticker string) tokenSecrets {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	found := tokenSecrets{puk: string(bytes.TrimRight(puk, "\xff")), management: state.Management.Key}
+	found := tokenSecrets{puk: string(bytes.TrimRight(puk, "\xff")), management: now.Management.Key}
 	if key, ok := info.Key(keys.SlotRoot); ok {
 		found.root = &key
 	}
@@ -238,14 +240,14 @@ func linesOf(t testing.TB, text string) (serial uint32, puk, management string) 
 }
 
 // backups are all backups that the log says are stored.
-func (s *stage) backups() []ceremony.BackupStored {
+func (s *stage) backups() []state.BackupStored {
 	s.t.Helper()
-	var all []ceremony.BackupStored
+	var all []state.BackupStored
 	for _, e := range events(s.t, s.dir) {
-		if e.Type != ceremony.TypeBackupStored {
+		if e.Type != state.TypeBackupStored {
 			continue
 		}
-		var b ceremony.BackupStored
+		var b state.BackupStored
 		if err := json.Unmarshal(e.Data, &b); err != nil {
 			s.t.Fatal(err)
 		}
@@ -320,10 +322,10 @@ func opensslPublic(t testing.TB, text []byte) keys.PublicKey {
 // the keys are those of the root, and the PUKs are the tokens'.
 func TestBackedUpCeremony(t *testing.T) {
 	s, desk := newSafes(t, 3, 5).opened()
-	if err := runAll(desk, &ceremony.Script{}); err != nil {
+	if err := runAll(desk, &prompt.Script{}); err != nil {
 		t.Fatal(err)
 	}
-	state := checkSigned(t, s.dir, 5)
+	now := checkSigned(t, s.dir, 5)
 	dir, err := makeAge()
 	if err != nil {
 		t.Fatal(err)
@@ -334,7 +336,7 @@ func TestBackedUpCeremony(t *testing.T) {
 	}
 	seen := map[string]bool{}
 	for i, b := range s.backups() {
-		h := state.Holders[b.Holder]
+		h := now.Holders[b.Holder]
 		if len(b.Files) != 10 || h.Key == nil || !h.Key.Imported || !h.Key.PUKKept || h.Key.FoundOnLook {
 			t.Fatalf("%s: %d files, %+v", b.Holder, len(b.Files), h.Key)
 		}
@@ -342,7 +344,7 @@ func TestBackedUpCeremony(t *testing.T) {
 			seen[f.Name] = true
 			text := s.peel(programs[(n+i)%len(programs)], f.Name)
 			if b.What == keys.BackupKey {
-				if public := publicOf(t, string(text)); public != h.Key.Public || !slices.ContainsFunc(state.Root.Keys, func(k tuf.Key) bool { return k.Public == public }) {
+				if public := publicOf(t, string(text)); public != h.Key.Public || !slices.ContainsFunc(now.Root.Keys, func(k tuf.Key) bool { return k.Public == public }) {
 					t.Errorf("%s holds %v, which is not the key of %s", f.Name, public, b.Holder)
 				}
 				if n == i%len(b.Files) && opensslPublic(t, text) != h.Key.Public {
@@ -460,18 +462,18 @@ func TestExampleCeremony(t *testing.T) {
 	for _, id := range []string{"preflight", "agree", "enrol emil", "enrol chen", "recipient bank-safe", "enrol alice", "enrol dana", "enrol bruno",
 		"key dana", "key alice", "key emil", "key bruno", "key chen", "copies", "drill", "review", "sign dana", "sign bruno", "sign emil", "publish", "seal", "heads", "sums", "carry"} {
 		for _, task := range desk.Tasks() {
-			if task.State != ceremony.Blocked {
+			if task.State != prompt.Blocked {
 				continue
 			}
-			if err := desk.Run(t.Context(), task.ID, &ceremony.Script{}); err == nil || !strings.Contains(err.Error(), task.Reason) {
+			if err := desk.Run(t.Context(), task.ID, &prompt.Script{}); err == nil || !strings.Contains(err.Error(), task.Reason) {
 				t.Errorf("before %s: blocked task %s: %v", id, task.ID, err)
 			}
 		}
-		if err := desk.Run(t.Context(), id, &ceremony.Script{}); err != nil {
+		if err := desk.Run(t.Context(), id, &prompt.Script{}); err != nil {
 			t.Fatalf("%s: %v", id, err)
 		}
 	}
-	state := checkSigned(t, s.dir, 3)
+	now := checkSigned(t, s.dir, 3)
 	s.safes = map[string]age.Identity{}
 	identity, err := os.ReadFile(s.identityFile("bank-safe"))
 	if err != nil {
@@ -482,11 +484,11 @@ func TestExampleCeremony(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.safes["bank-safe"] = safe[0]
-	for id, h := range state.Holders {
+	for id, h := range now.Holders {
 		s.safes[id] = s.tokenIdentity(h.Holder.Token, scriptPIN(t, id))
 	}
 	for _, b := range s.backups() {
-		h := state.Holders[b.Holder]
+		h := now.Holders[b.Holder]
 		if slices.Contains(b.Recipients, b.Holder) || len(b.Recipients) != 5 || len(b.Files) != 10 {
 			t.Errorf("%s: for %v, %d files", b.Holder, b.Recipients, len(b.Files))
 		}
@@ -501,7 +503,7 @@ func TestExampleCeremony(t *testing.T) {
 // scriptPIN is the PIN that a holder has in automatic rehearsals.
 func scriptPIN(t testing.TB, id string) string {
 	t.Helper()
-	pin, err := (&ceremony.Script{}).AskSecret(t.Context(), ceremony.Prompt{ID: "holder.pin " + id}, nil)
+	pin, err := (&prompt.Script{}).AskSecret(t.Context(), prompt.Prompt{ID: "holder.pin " + id}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,8 +2,6 @@ package ceremony
 
 import (
 	"context"
-	"encoding/hex"
-	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -12,18 +10,18 @@ import (
 	"slices"
 	"strings"
 
+	"rootceremony/ceremony/agreed"
+	"rootceremony/ceremony/prompt"
+	"rootceremony/ceremony/state"
 	"rootceremony/ceremony/transcript"
 )
 
-// publicNeeded is on how many media what is published leaves the room.
-const publicNeeded = 1
-
 // carryTask takes the closed ceremony from the one disk that it lies on.
-func (d *Desk) carryTask() Task {
+func (d *Desk) carryTask() prompt.Task {
 	s := d.state
-	t := Task{ID: "carry", Group: groupEnd, Title: "Carry it to media", State: doneIf(s.carriedAll()), do: d.carry}
+	t := prompt.Task{ID: "carry", Group: prompt.GroupEnd, Title: "Carry it to media", State: DoneIf(s.CarriedAll()), Do: d.carry}
 	if s.Closed == nil {
-		t.block("waits for SHA256SUMS")
+		t.Block("waits for SHA256SUMS")
 		return t
 	}
 	t.Reason = carriedText(s)
@@ -31,33 +29,10 @@ func (d *Desk) carryTask() Task {
 	return t
 }
 
-// Finished reports whether the ceremony is closed, and carried to media, or it is
-// recorded that it was not.
-func (s *State) Finished() bool {
-	return s.Closed != nil && (s.NotCarried || s.carriedAll())
-}
-
-// carriedAll reports whether all media that are needed have what they are for.
-func (s *State) carriedAll() bool {
-	return len(s.carriedTo(false)) >= mediaNeeded && len(s.carriedTo(true)) >= publicNeeded
-}
-
-// carriedTo are the folders of the media that have the closed ceremony, or what
-// it publishes, by id of the medium.
-func (s *State) carriedTo(public bool) map[string]string {
-	media := map[string]string{}
-	for _, c := range s.Carried {
-		if c.Public == public {
-			media[c.MediumID] = c.Medium
-		}
-	}
-	return media
-}
-
 // carriedText says on how many media it is.
-func carriedText(s *State) string {
-	text := fmt.Sprintf("all on %d of %d media, %s on %d of %d", len(s.carriedTo(false)), mediaNeeded, PublishDir, len(s.carriedTo(true)), publicNeeded)
-	if s.NotCarried && !s.carriedAll() {
+func carriedText(s *state.State) string {
+	text := fmt.Sprintf("all on %d of %d media, %s on %d of %d", len(s.CarriedTo(false)), state.MediaNeeded, state.PublishDir, len(s.CarriedTo(true)), state.PublicNeeded)
+	if s.NotCarried && !s.CarriedAll() {
 		text += ", as an exception"
 	}
 	return text
@@ -66,8 +41,8 @@ func carriedText(s *State) string {
 // carry writes the closed ceremony to two media, and what is published to one of
 // its own, has each taken out and put back, reads it again, and says what is to
 // be written on it.
-func (d *Desk) carry(ctx context.Context, a Attendant) error {
-	for !d.state.carriedAll() {
+func (d *Desk) carry(ctx context.Context, a prompt.Room) error {
+	for !d.state.CarriedAll() {
 		c, err := d.closedCargo()
 		if err != nil {
 			return err
@@ -76,27 +51,27 @@ func (d *Desk) carry(ctx context.Context, a Attendant) error {
 		if err != nil {
 			return err
 		}
-		if where == noMedium && d.state.NotCarried {
+		if where == state.NoMedium && d.state.NotCarried {
 			return nil // which is recorded
 		}
-		if where == noMedium {
+		if where == state.NoMedium {
 			return d.withoutCarrying(ctx, a)
 		}
 		if err := d.carryTo(ctx, a, c, where); err != nil {
 			return err
 		}
 	}
-	return a.Tell(ctx, Message{Title: "Every medium has its label and its place", Lines: Labels(d.state)})
+	return a.Tell(ctx, prompt.Message{Title: "Every medium has its label and its place", Lines: Labels(d.state)})
 }
 
 // closedCargo is what goes to the next medium: first the whole ceremony, to each
 // of those that are kept, then what is published.
 func (d *Desk) closedCargo() (cargo, error) {
 	s := d.state
-	private := s.carriedTo(false)
-	if len(private) >= mediaNeeded {
-		return cargo{prompts: "carry", number: mediaNeeded + 1, what: "what is published", goes: "what is published", has: s.carriedTo(true), public: true,
-			ask: Message{Title: "Carry what is published", Text: []string{"One more medium gets " + PublishDir + "/ alone, for those who put the root where clients look. It goes to machines with a network, so it must have nothing else of a ceremony."}}}, nil
+	private := s.CarriedTo(false)
+	if len(private) >= state.MediaNeeded {
+		return cargo{prompts: "carry", number: state.MediaNeeded + 1, what: "what is published", goes: "what is published", has: s.CarriedTo(true), public: true,
+			ask: prompt.Message{Title: "Carry what is published", Text: []string{"One more medium gets " + state.PublishDir + "/ alone, for those who put the root where clients look. It goes to machines with a network, so it must have nothing else of a ceremony."}}}, nil
 	}
 	left, err := d.notCarried()
 	if err != nil {
@@ -107,7 +82,7 @@ func (d *Desk) closedCargo() (cargo, error) {
 	if c.number > 1 {
 		where = "on this disk and on one medium"
 	}
-	c.ask = Message{Title: fmt.Sprintf("Carry the closed ceremony: medium %d of %d", c.number, mediaNeeded),
+	c.ask = prompt.Message{Title: fmt.Sprintf("Carry the closed ceremony: medium %d of %d", c.number, state.MediaNeeded),
 		Text: []string{"The signatures, the root and the end of the log lie " + where + ". Two media get the whole ceremony. They go to safes, and to no machine with a network."}}
 	if s.Plan.Backup != nil {
 		c.ask.Text = append(c.ask.Text, "The backups go with it, sealed as they are. Take the media that have the backups already, or others.")
@@ -115,7 +90,7 @@ func (d *Desk) closedCargo() (cargo, error) {
 		c.ask.Text = append(c.ask.Text, "It has names and serial numbers, and no secret.")
 	}
 	if len(left) > 0 && c.number == 1 {
-		c.ask.Text = append(c.ask.Text, fmt.Sprintf("Not in the log, and left behind: %s. Copy what is to be kept by hand, and no secret.", counted(left, "and", "files")))
+		c.ask.Text = append(c.ask.Text, fmt.Sprintf("Not in the log, and left behind: %s. Copy what is to be kept by hand, and no secret.", agreed.Counted(left, "and", "files")))
 	}
 	return c, nil
 }
@@ -123,12 +98,12 @@ func (d *Desk) closedCargo() (cargo, error) {
 // carryTo writes to a medium, and reads it after it was taken out and put back.
 // What is intended is in the log that goes there, so that each try has a log, and
 // by that a folder, of its own.
-func (d *Desk) carryTo(ctx context.Context, a Attendant, c cargo, where string) error {
+func (d *Desk) carryTo(ctx context.Context, a prompt.Room, c cargo, where string) error {
 	medium, id, err := mediumAt(where)
 	if err != nil {
 		return err
 	}
-	intention, err := d.intend(TypeCarryIntended, "room", CarryIntended{medium, id, c.public})
+	intention, err := d.intend(state.TypeCarryIntended, "room", state.CarryIntended{Medium: medium, MediumID: id, Public: c.public})
 	if err != nil {
 		return err
 	}
@@ -151,12 +126,12 @@ func (d *Desk) carryTo(ctx context.Context, a Attendant, c cargo, where string) 
 	if err := compareCopies(medium, files); err != nil {
 		return err
 	}
-	i := slices.IndexFunc(directory, func(f written) bool { return f.name == SumsFile })
-	if err := d.record(TypeCarried, "room", CarryDone{intention, id, digestOf(directory[i].text)}); err != nil {
+	i := slices.IndexFunc(directory, func(f state.Written) bool { return f.Name == state.SumsFile })
+	if err := d.record(state.TypeCarried, "room", state.CarryDone{Intention: intention, MediumID: id, List: agreed.DigestOf(directory[i].Text)}); err != nil {
 		return err
 	}
 	label, place := label(d.state, len(d.state.Carried)-1)
-	return a.Tell(ctx, Message{Title: "It was read back, and is whole", Facts: []Fact{{"Label", label}, {"Folder", folder}, {"Goes to", place}},
+	return a.Tell(ctx, prompt.Message{Title: "It was read back, and is whole", Facts: []prompt.Fact{{Label: "Label", Value: label}, {Label: "Folder", Value: folder}, {Label: "Goes to", Value: place}},
 		Text: []string{"Write the label on the medium now, before it is taken for another."}})
 }
 
@@ -164,7 +139,7 @@ func (d *Desk) carryTo(ctx context.Context, a Attendant, c cargo, where string) 
 // with their list; public: those that are published, and the notice for users.
 // What people have written of the notice goes with both: the log does not vouch
 // for it.
-func (d *Desk) closedDirectory(public bool) ([]written, transcript.Head, error) {
+func (d *Desk) closedDirectory(public bool) ([]state.Written, transcript.Head, error) {
 	directory, head, err := d.directory()
 	if err != nil {
 		return nil, head, err
@@ -173,9 +148,9 @@ func (d *Desk) closedDirectory(public bool) ([]written, transcript.Head, error) 
 	if err != nil {
 		return nil, head, err
 	}
-	var files []written
+	var files []state.Written
 	for _, f := range directory {
-		if f.name != SumsFile && (!public || strings.HasPrefix(f.name, PublishDir+"/")) {
+		if f.Name != state.SumsFile && (!public || strings.HasPrefix(f.Name, state.PublishDir+"/")) {
 			files = append(files, f)
 		}
 	}
@@ -187,21 +162,21 @@ func (d *Desk) closedDirectory(public bool) ([]written, transcript.Head, error) 
 		if public {
 			name = path.Base(name)
 		}
-		files = slices.Insert(files, 0, written{name, text}) // the log stays the last
+		files = slices.Insert(files, 0, state.Written{Name: name, Text: text}) // the log stays the last
 	}
-	var all []File
+	var all []state.File
 	for _, f := range files {
-		all = append(all, f.file())
+		all = append(all, f.File())
 	}
-	return slices.Insert(files, len(files)-1, written{SumsFile, sumLines(all, "")}), head, nil
+	return slices.Insert(files, len(files)-1, state.Written{Name: state.SumsFile, Text: state.SumLines(all, "")}), head, nil
 }
 
 // notices are the drafts of notices for users that lie beside the draft of the
 // root.
 func (d *Desk) notices() ([]string, error) {
-	found, err := filepath.Glob(d.path(draftFolder(d.state.Draft.Digest) + "/notice*.md"))
+	found, err := filepath.Glob(d.path(state.DraftFolder(d.state.Draft.Digest) + "/notice*.md"))
 	for i, name := range found {
-		found[i] = path.Join(draftFolder(d.state.Draft.Digest), filepath.Base(name))
+		found[i] = path.Join(state.DraftFolder(d.state.Draft.Digest), filepath.Base(name))
 	}
 	return found, err
 }
@@ -215,7 +190,7 @@ func (d *Desk) notCarried() ([]string, error) {
 	}
 	goes := map[string]bool{}
 	for _, f := range files {
-		goes[f.name] = true
+		goes[f.Name] = true
 	}
 	var left []string
 	err = filepath.WalkDir(d.dir, func(name string, entry fs.DirEntry, err error) error {
@@ -235,30 +210,30 @@ func (d *Desk) notCarried() ([]string, error) {
 }
 
 // withoutCarrying ends the ceremony with fewer media, as an exception.
-func (d *Desk) withoutCarrying(ctx context.Context, a Attendant) error {
+func (d *Desk) withoutCarrying(ctx context.Context, a prompt.Room) error {
 	have := carriedText(d.state)
-	why, err := a.Ask(ctx, Prompt{ID: "carry.why", Message: Message{Title: "End with fewer media", Facts: []Fact{{"Carried", have}},
+	why, err := a.Ask(ctx, prompt.Prompt{ID: "carry.why", Message: prompt.Message{Title: "End with fewer media", Facts: []prompt.Fact{{Label: "Carried", Value: have}},
 		Text: []string{"If this disk is lost before there are more, so is what is on no medium. The task can be taken again, to make more."}},
 		Question: "Why is it safe to end here?"}, notEmpty)
 	if err != nil {
 		return err
 	}
-	if err := d.Exception(fmt.Sprintf("the closed ceremony on %d media, and what is published on %d", mediaNeeded, publicNeeded), have, "ended with: "+why); err != nil {
+	if err := d.Exception(fmt.Sprintf("the closed ceremony on %d media, and what is published on %d", state.MediaNeeded, state.PublicNeeded), have, "ended with: "+why); err != nil {
 		return err
 	}
-	if err := d.record(TypeNotCarried, "room", NotCarried{}); err != nil {
+	if err := d.record(state.TypeNotCarried, "room", state.NotCarried{}); err != nil {
 		return err
 	}
-	return a.Tell(ctx, Message{Title: "The ceremony ends with fewer media", Lines: Labels(d.state)})
+	return a.Tell(ctx, prompt.Message{Title: "The ceremony ends with fewer media", Lines: Labels(d.state)})
 }
 
 // label is what is written on a medium that was carried to, and where it goes.
-func label(s *State, n int) (label, place string) {
+func label(s *state.State, n int) (label, place string) {
 	c := s.Carried[n]
 	if c.Public {
 		return "PUBLISH: " + labelled(s, c.MediumID), "those who put the root where clients look"
 	}
-	if slices.ContainsFunc(s.Carried[:n], func(before CarryIntended) bool { return !before.Public }) {
+	if slices.ContainsFunc(s.Carried[:n], func(before state.CarryIntended) bool { return !before.Public }) {
 		return "KEEP OFFLINE: " + labelled(s, c.MediumID), "another safe, at another site"
 	}
 	return "KEEP OFFLINE: " + labelled(s, c.MediumID), "a safe"
@@ -266,7 +241,7 @@ func label(s *State, n int) (label, place string) {
 
 // labelled is what all labels say: people tell media apart by the first digits of
 // their ids.
-func labelled(s *State, id string) string {
+func labelled(s *state.State, id string) string {
 	name := fmt.Sprintf("%s, root v%d, medium %.8s", s.Plan.Name, s.Plan.Version, id)
 	if s.Begun.Rehearsal {
 		return "REHEARSAL, " + name
@@ -277,99 +252,22 @@ func labelled(s *State, id string) string {
 // Labels says what stands on the media of a closed ceremony, and where they go:
 // those that were carried to, those that have the backups alone, and those of
 // which nobody knows what they have.
-func Labels(s *State) []string {
+func Labels(s *state.State) []string {
 	var lines []string
 	known := map[string]bool{}
 	for n, c := range s.Carried {
 		label, place := label(s, n)
 		lines, known[c.MediumID] = append(lines, label+": to "+place), true
 	}
-	for _, id := range s.mediaInOrder() {
+	for _, id := range s.MediaInOrder() {
 		if !known[id] {
 			lines, known[id] = append(lines, "KEEP OFFLINE: backups, "+labelled(s, id)+": to a safe (it has nothing after the copying of the backups)"), true
 		}
 	}
-	for _, seq := range slices.Sorted(maps.Keys(s.carrying)) {
-		if c := s.carrying[seq]; !known[c.MediumID] {
+	for _, seq := range slices.Sorted(maps.Keys(s.Carrying)) {
+		if c := s.Carrying[seq]; !known[c.MediumID] {
 			lines, known[c.MediumID] = append(lines, "NOT READ BACK: "+labelled(s, c.MediumID)+", was in "+c.Medium+": keep it offline, or destroy it"), true
 		}
 	}
 	return lines
-}
-
-// mediaInOrder are the ids of the media that have all backups in use.
-func (s *State) mediaInOrder() []string {
-	var ids []string
-	has := s.onMedia()
-	for _, c := range s.Copies {
-		if has[c.MediumID] != "" && !slices.Contains(ids, c.MediumID) {
-			ids = append(ids, c.MediumID)
-		}
-	}
-	return ids
-}
-
-// keptApart refuses a medium that is kept offline for what is published, and the
-// other way round.
-func (s *State) keptApart(id string, public bool) error {
-	if public && s.Written[id] != nil && id != "" {
-		return notApart(public)
-	}
-	for _, intended := range s.carrying {
-		if intended.MediumID == id && intended.Public != public {
-			return notApart(public)
-		}
-	}
-	return nil
-}
-
-// notApart says why a medium is not taken.
-func notApart(public bool) error {
-	if public {
-		return errors.New("this medium is kept offline, and what is published goes to machines with a network (hint: take a medium that has nothing of a ceremony)")
-	}
-	return errors.New("this medium has what is published, and goes to machines with a network (hint: take another medium, which is kept offline)")
-}
-
-func (s *State) carryIntended(e transcript.Event) error {
-	var data CarryIntended
-	if err := read(e, &data); err != nil {
-		return err
-	}
-	if s.Closed == nil || !mediumForm.MatchString(data.MediumID) {
-		return errors.New("the ceremony is not closed, or the medium has no id")
-	}
-	if err := s.keptApart(data.MediumID, data.Public); err != nil {
-		return err
-	}
-	if s.carrying == nil {
-		s.carrying = map[int64]CarryIntended{}
-	}
-	s.carrying[e.Seq] = data
-	return nil
-}
-
-func (s *State) carried(e transcript.Event) error {
-	var data CarryDone
-	if err := read(e, &data); err != nil {
-		return err
-	}
-	intended, open := s.carrying[data.Intention]
-	has := s.carriedTo(intended.Public)[data.MediumID] != ""
-	if list, err := hex.DecodeString(data.List); !open || has || intended.MediumID != data.MediumID || err != nil || len(list) != 32 {
-		return errors.New("nothing like it was intended, or the medium has it already")
-	}
-	s.Carried = append(s.Carried, intended)
-	return nil
-}
-
-func (s *State) notCarried(e transcript.Event) error {
-	if err := read(e, &NotCarried{}); err != nil {
-		return err
-	}
-	if s.Closed == nil || s.Finished() || s.previous != TypeException {
-		return errors.New("it is not closed, it is carried, or no exception was recorded just before")
-	}
-	s.NotCarried = true
-	return nil
 }

@@ -12,6 +12,10 @@ import (
 	"testing"
 
 	"rootceremony/ceremony"
+	"rootceremony/ceremony/agreed"
+	"rootceremony/ceremony/prompt"
+	"rootceremony/ceremony/rehearsal"
+	"rootceremony/ceremony/state"
 	"rootceremony/ceremony/transcript"
 )
 
@@ -47,14 +51,14 @@ func (s *stage) carriedOn(kind string) []string {
 // but itself.
 func checkSums(t testing.TB, folder string) {
 	t.Helper()
-	cmd := exec.Command("sha256sum", "--check", "--strict", "--quiet", ceremony.SumsFile)
+	cmd := exec.Command("sha256sum", "--check", "--strict", "--quiet", state.SumsFile)
 	cmd.Dir = folder
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("%s: %v\n%s", folder, err, out)
 	}
 	files := under(t, folder)
-	if n := bytes.Count(files[ceremony.SumsFile], []byte("\n")); n != len(files)-1 {
-		t.Errorf("%s lists %d of %d files", filepath.Join(folder, ceremony.SumsFile), n, len(files)-1)
+	if n := bytes.Count(files[state.SumsFile], []byte("\n")); n != len(files)-1 {
+		t.Errorf("%s lists %d of %d files", filepath.Join(folder, state.SumsFile), n, len(files)-1)
 	}
 }
 
@@ -67,17 +71,17 @@ func TestTheEndIsOnMedia(t *testing.T) {
 		"with backups":    func() (*stage, *ceremony.Desk) { return newPair(t, 2).opened() },
 		"a rotation": func() (*stage, *ceremony.Desk) {
 			first, desk := opened(t)
-			if err := runAll(desk, &ceremony.Script{}); err != nil {
+			if err := runAll(desk, &prompt.Script{}); err != nil {
 				t.Fatal(err)
 			}
 			people := members(t, desk)
-			people[4].drop = ceremony.Retired
-			return first.follow(following(ceremony.Rotate, "", people...))
+			people[4].drop = agreed.Retired
+			return first.follow(following(agreed.Rotate, "", people...))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, desk := begin()
-			if err := runAll(desk, &ceremony.Script{}); err != nil {
+			if err := runAll(desk, &prompt.Script{}); err != nil {
 				t.Fatal(err)
 			}
 			here := under(t, s.dir)
@@ -99,19 +103,19 @@ func TestTheEndIsOnMedia(t *testing.T) {
 					}
 				}
 				for name := range there {
-					if here[name] == nil && name != ceremony.SumsFile || strings.HasPrefix(name, "rehearsal/") {
+					if here[name] == nil && name != state.SumsFile || strings.HasPrefix(name, "rehearsal/") {
 						t.Errorf("%s is in %s", name, folder)
 					}
 				}
 			}
 			checkSums(t, public[0])
-			checkSums(t, filepath.Join(public[0], ceremony.PublishDir))
+			checkSums(t, filepath.Join(public[0], state.PublishDir))
 			notice := 0
 			for name, text := range under(t, public[0]) {
 				switch {
 				case name == "notice.md":
 					notice++
-				case name != ceremony.SumsFile && (!strings.HasPrefix(name, "publish/") || !bytes.Equal(text, here[name])):
+				case name != state.SumsFile && (!strings.HasPrefix(name, "publish/") || !bytes.Equal(text, here[name])):
 					t.Errorf("%s is on the medium that goes to machines with a network", name)
 				}
 			}
@@ -167,7 +171,7 @@ func TestLabels(t *testing.T) {
 	media := []string{t.TempDir(), t.TempDir(), t.TempDir()}
 	var labels, last []string
 	bad := t.TempDir()
-	err := desk.Run(t.Context(), "carry", &ceremony.Script{Answers: carryTo(bad), Say: func(m ceremony.Message) {
+	err := desk.Run(t.Context(), "carry", &prompt.Script{Answers: carryTo(bad), Say: func(m prompt.Message) {
 		if strings.Contains(strings.Join(m.Text, " "), "take it out") {
 			if err := os.RemoveAll(s.carriedAt(bad)); err != nil {
 				t.Fatal(err)
@@ -177,7 +181,7 @@ func TestLabels(t *testing.T) {
 	if err == nil {
 		t.Fatal("what is gone was read back")
 	}
-	a := &ceremony.Script{Answers: carryTo(media...), Say: func(m ceremony.Message) {
+	a := &prompt.Script{Answers: carryTo(media...), Say: func(m prompt.Message) {
 		if strings.Contains(strings.Join(m.Text, " "), "take it out") && len(labels) != len(desk.State().Carried) {
 			t.Errorf("%q before it was read back", labels)
 		}
@@ -230,7 +234,7 @@ func TestEndsWithFewerMedia(t *testing.T) {
 		answers := carryTo(t.TempDir(), t.TempDir(), t.TempDir())
 		how := fmt.Sprint("carry.how ", n)
 		answers[how] = "none"
-		if err := desk.Run(t.Context(), "carry", &ceremony.Script{Answers: answers}); err == nil || desk.State().Finished() {
+		if err := desk.Run(t.Context(), "carry", &prompt.Script{Answers: answers}); err == nil || desk.State().Finished() {
 			t.Errorf("without a reason: %v", err)
 		}
 		if task, ok := desk.Next(); !ok || task.ID != "carry" || desk.State().Closed == nil {
@@ -241,12 +245,12 @@ func TestEndsWithFewerMedia(t *testing.T) {
 		}
 		before := desk.State().Exceptions
 		answers = map[string]string{how: "none", "carry.why": "a test"}
-		if err := desk.Run(t.Context(), "carry", &ceremony.Script{Answers: answers}); err != nil {
+		if err := desk.Run(t.Context(), "carry", &prompt.Script{Answers: answers}); err != nil {
 			t.Fatal(err)
 		}
-		state := checkSigned(t, s.dir, 5)
-		if state.Exceptions != before+1 || !state.NotCarried || len(state.Carried) != n-1 {
-			t.Errorf("%d exceptions, %+v", state.Exceptions-before, state.Carried)
+		now := checkSigned(t, s.dir, 5)
+		if now.Exceptions != before+1 || !now.NotCarried || len(now.Carried) != n-1 {
+			t.Errorf("%d exceptions, %+v", now.Exceptions-before, now.Carried)
 		}
 		want := fmt.Sprintf("all on %d of 2 media, publish on 0 of 1, as an exception", min(n-1, 2))
 		if status := strings.Join(desk.Status(), "\n"); !strings.Contains(status, want) || !strings.Contains(status, "finished: ") {
@@ -257,20 +261,20 @@ func TestEndsWithFewerMedia(t *testing.T) {
 		if task, ok := desk.Next(); ok {
 			t.Errorf("next is %+v", task)
 		}
-		if err := desk.Run(t.Context(), "carry", &ceremony.Script{Answers: map[string]string{how: "none"}}); err != nil {
+		if err := desk.Run(t.Context(), "carry", &prompt.Script{Answers: map[string]string{how: "none"}}); err != nil {
 			t.Errorf("left as it was: %v", err)
 		}
-		if state := desk.State(); state.Exceptions != before+1 {
+		if now := desk.State(); now.Exceptions != before+1 {
 			t.Errorf("the same exception twice")
 		}
-		if err := desk.Run(t.Context(), "carry", &ceremony.Script{Answers: carryTo(t.TempDir(), t.TempDir(), t.TempDir())}); err != nil {
+		if err := desk.Run(t.Context(), "carry", &prompt.Script{Answers: carryTo(t.TempDir(), t.TempDir(), t.TempDir())}); err != nil {
 			t.Fatal(err)
 		}
-		state = checkSigned(t, s.dir, 5)
-		if len(state.Carried) != 3 || !state.Finished() {
-			t.Errorf("%+v", state.Carried)
+		now = checkSigned(t, s.dir, 5)
+		if len(now.Carried) != 3 || !now.Finished() {
+			t.Errorf("%+v", now.Carried)
 		}
-		if err := desk.Run(t.Context(), "carry", &ceremony.Script{}); err == nil {
+		if err := desk.Run(t.Context(), "carry", &prompt.Script{}); err == nil {
 			t.Error("carried once more")
 		}
 	}
@@ -287,9 +291,9 @@ func TestCarriedWhatIsDamaged(t *testing.T) {
 				func(name string) error { return os.Truncate(name, 5) },
 				os.Remove,
 			} {
-				a := &ceremony.Script{Answers: carryTo(media...)}
+				a := &prompt.Script{Answers: carryTo(media...)}
 				done := false
-				a.Say = func(m ceremony.Message) {
+				a.Say = func(m prompt.Message) {
 					if done || len(desk.State().Carried) != n || !strings.Contains(strings.Join(m.Text, " "), "take it out") {
 						return
 					}
@@ -315,7 +319,7 @@ func TestCarriedWhatIsDamaged(t *testing.T) {
 				}
 			}
 		}
-		a := &ceremony.Script{Answers: carryTo(media[:n+1]...)}
+		a := &prompt.Script{Answers: carryTo(media[:n+1]...)}
 		if n < 2 { // and no more
 			a.Answers[fmt.Sprint("carry.how ", n+2)] = "none"
 		}
@@ -333,7 +337,7 @@ func TestMediaAreKeptApart(t *testing.T) {
 	_, desk := newPair(t, 2).opened()
 	runTo(t, desk, "copies")
 	backups := []string{t.TempDir(), t.TempDir()}
-	runTasks(t, desk, &ceremony.Script{Answers: to(backups...)}, "copies")
+	runTasks(t, desk, &prompt.Script{Answers: to(backups...)}, "copies")
 	runTo(t, desk, "carry")
 	one, two, three := t.TempDir(), t.TempDir(), t.TempDir()
 	for _, folder := range []string{"root-backups-12345678-12345678", "root-ceremony-12345678"} {
@@ -345,7 +349,7 @@ func TestMediaAreKeptApart(t *testing.T) {
 	refused := func(want string, folders ...string) {
 		t.Helper()
 		done := len(desk.State().Carried)
-		err := desk.Run(t.Context(), "carry", &ceremony.Script{Answers: carryTo(folders...)})
+		err := desk.Run(t.Context(), "carry", &prompt.Script{Answers: carryTo(folders...)})
 		if err == nil || !strings.Contains(err.Error(), want) || len(desk.State().Carried) > len(folders)-1 || len(desk.State().Carried) < done {
 			t.Errorf("%q: %v, want %q", folders, err, want)
 		}
@@ -374,7 +378,7 @@ func TestMediaAreKeptApart(t *testing.T) {
 	refused(offline, one, two, two)
 	refused(offline, one, two, three)
 	third := t.TempDir()
-	runTasks(t, desk, &ceremony.Script{Answers: carryTo(one, two, third)}, "carry")
+	runTasks(t, desk, &prompt.Script{Answers: carryTo(one, two, third)}, "carry")
 	lines := strings.Join(desk.Status(), "\n")
 	for _, medium := range backups {
 		if want := "medium " + idOn(t, medium) + ": to a safe (it has nothing after the copying of the backups)"; !strings.Contains(lines, want) {
@@ -403,7 +407,7 @@ func TestClosedByAFormerVersion(t *testing.T) {
 		}
 		again.Close()
 	}
-	if _, err := ceremony.Finished(s.dir, ""); err != nil {
+	if _, err := rehearsal.Finished(s.dir, ""); err != nil {
 		t.Errorf("to be followed on: %v", err)
 	}
 	if !bytes.Equal(logOf(t, s.dir), before) {
@@ -414,7 +418,7 @@ func TestClosedByAFormerVersion(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer again.Close()
-	if err := runAll(again, &ceremony.Script{}); err != nil {
+	if err := runAll(again, &prompt.Script{}); err != nil {
 		t.Fatal(err)
 	}
 	checkSigned(t, s.dir, 2)
@@ -439,7 +443,7 @@ func TestCarriedBesides(t *testing.T) {
 	}
 	defer desk.Close()
 	told := false
-	a := &ceremony.Script{Say: func(m ceremony.Message) {
+	a := &prompt.Script{Say: func(m prompt.Message) {
 		for _, text := range m.Text {
 			told = told || m.Title == "Carry the closed ceremony: medium 1 of 2" && strings.Contains(text, "left behind: dana.txt, keys/snapshot.pub, keys/targets.pub and keys/timestamp.pub.")
 		}
@@ -468,14 +472,14 @@ func TestFoldRefusesWhatWasNotCarried(t *testing.T) {
 	s, desk := opened(t)
 	runTo(t, desk, "carry")
 	answers := map[string]string{"carry.how 3": "none", "carry.why": "a test"}
-	if err := desk.Run(t.Context(), "carry", &ceremony.Script{Answers: answers}); err != nil {
+	if err := desk.Run(t.Context(), "carry", &prompt.Script{Answers: answers}); err != nil {
 		t.Fatal(err)
 	}
 	all := events(t, s.dir)
 	at := func(kind string) int {
 		return slices.IndexFunc(all, func(e transcript.Event) bool { return e.Type == kind })
 	}
-	intended, done, without, closed := at(ceremony.TypeCarryIntended), at(ceremony.TypeCarried), at(ceremony.TypeNotCarried), at(ceremony.TypeClosed)
+	intended, done, without, closed := at(state.TypeCarryIntended), at(state.TypeCarried), at(state.TypeNotCarried), at(state.TypeClosed)
 	if intended < 0 || done < 0 || without < 0 {
 		t.Fatal("not carried")
 	}
@@ -503,11 +507,11 @@ func TestFoldRefusesWhatWasNotCarried(t *testing.T) {
 		"without, twice":               slices.Insert(slices.Clone(all), without, all[without-1], all[without]),
 		"published on what is offline": slices.Insert(slices.Clone(all), done+1, replaced(intended, `"public":false`, `"public":true`)[intended]),
 	} {
-		if _, err := ceremony.Fold(log); err == nil {
+		if _, err := state.Fold(log); err == nil {
 			t.Errorf("%s: it is taken", name)
 		}
 	}
-	if _, err := ceremony.Fold(all); err != nil {
+	if _, err := state.Fold(all); err != nil {
 		t.Error(err)
 	}
 }

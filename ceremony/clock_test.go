@@ -7,7 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"rootceremony/ceremony"
+	"rootceremony/ceremony/agreed"
+	"rootceremony/ceremony/prompt"
 )
 
 // A ceremony does not go on by a clock that is behind its log; nothing is
@@ -43,7 +44,7 @@ func TestClockBehindTheLog(t *testing.T) {
 // No plan is agreed by a clock that cannot be right.
 func TestClockThatCannotBe(t *testing.T) {
 	first, desk := opened(t)
-	if err := runAll(desk, &ceremony.Script{}); err != nil {
+	if err := runAll(desk, &prompt.Script{}); err != nil {
 		t.Fatal(err)
 	}
 	people := members(t, desk)
@@ -51,12 +52,12 @@ func TestClockThatCannotBe(t *testing.T) {
 		time.Date(1970, 1, 1, 0, 0, 7, 0, time.UTC):      "this computer's clock says 1970-01-01",
 		time.Date(2025, 12, 31, 23, 59, 59, 0, time.UTC): "this computer's clock says 2025-12-31",
 	} {
-		next, desk := first.follow(following(ceremony.Rotate, "", people...))
+		next, desk := first.follow(following(agreed.Rotate, "", people...))
 		desk.Close()
 		desk = next.anew(func() time.Time { return at })
 		var err error
 		for _, id := range []string{"preflight", "agree"} {
-			err = desk.Run(t.Context(), id, &ceremony.Script{})
+			err = desk.Run(t.Context(), id, &prompt.Script{})
 		}
 		if err == nil || !strings.Contains(err.Error(), want) || desk.State().Plan != nil {
 			t.Errorf("%v, want %q", err, want)

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"slices"
 
+	"rootceremony/ceremony/agreed"
+	"rootceremony/ceremony/state"
 	"rootceremony/ceremony/tuf"
 )
 
@@ -41,15 +43,15 @@ func (d *Desk) collectRoot(data []byte) (*CollectedRoot, error) {
 	if err != nil {
 		return nil, err
 	}
-	return d.collectParsed(f, digestOf(data))
+	return d.collectParsed(f, agreed.DigestOf(data))
 }
 
 // collectParsed is collectRoot of a file that was read. Source is the SHA-256 of
 // the file in which its signatures came.
 func (d *Desk) collectParsed(f *tuf.File, source string) (*CollectedRoot, error) {
 	s := d.state
-	digest := digestOf(f.Signed)
-	ab := s.abandoned(digest)
+	digest := agreed.DigestOf(f.Signed)
+	ab := s.AbandonedDraft(digest)
 	root := s.Root
 	switch live := s.Draft != nil && s.Draft.Digest == digest; {
 	case live && s.Sealed != nil:
@@ -75,7 +77,7 @@ func (d *Desk) collectParsed(f *tuf.File, source string) (*CollectedRoot, error)
 	}
 	if ab != nil {
 		taken.Counts = "nothing of a draft is published while it is abandoned"
-		if err := s.abandonedOpen(); err != nil {
+		if err := s.AbandonedOpen(); err != nil {
 			taken.Counts = err.Error()
 		}
 		return taken, nil
@@ -107,8 +109,8 @@ func (d *Desk) collectSignatureFile(data []byte) (*CollectedRoot, error) {
 		}
 		sig := f.Signatures[0]
 		keyID = sig.KeyID
-		if s.verifySigned(root, keyID, hex.EncodeToString(sig.Sig)) == nil {
-			return d.collectParsed(f, digestOf(data))
+		if s.VerifySigned(root, keyID, hex.EncodeToString(sig.Sig)) == nil {
+			return d.collectParsed(f, agreed.DigestOf(data))
 		}
 	}
 	return nil, fmt.Errorf("it is no good signature by a key %.8s, neither of the live draft nor of an abandoned one (hint: the file does not say what it signs: collect the root file or the folder that it comes from)", keyID)
@@ -162,10 +164,10 @@ func kindOf(data []byte) (string, error) {
 
 // collectSignature takes one signature in, or says why not. ab is the draft it
 // is of, where that was abandoned.
-func (d *Desk) collectSignature(root *tuf.Root, ab *Abandoned, digest string, sig tuf.Signature, source string) (CollectedSignature, error) {
+func (d *Desk) collectSignature(root *tuf.Root, ab *state.Abandoned, digest string, sig tuf.Signature, source string) (CollectedSignature, error) {
 	s := d.state
 	one := CollectedSignature{Name: fmt.Sprintf("key %.8s", sig.KeyID), KeyID: sig.KeyID}
-	h := s.signerOf(ab, sig.KeyID)
+	h := s.SignerOf(ab, sig.KeyID)
 	refuse := func(format string, args ...any) (CollectedSignature, error) {
 		one.Wrong, one.Text = true, fmt.Sprintf(format, args...)
 		return one, nil
@@ -181,26 +183,26 @@ func (d *Desk) collectSignature(root *tuf.Root, ab *Abandoned, digest string, si
 	case h == nil:
 		return refuse("is no root key of the old root or of the new one: its signature counts for nothing, and was left out")
 	}
-	if err := s.verifySigned(root, sig.KeyID, signature); err != nil {
+	if err := s.VerifySigned(root, sig.KeyID, signature); err != nil {
 		return refuse("the signature is wrong: %v (hint: have it signed again, from the draft's file as it is)", err)
 	}
-	if s.hasSigned(h, digest) {
+	if s.HasSigned(h, digest) {
 		one.Text = "was there already"
 		return one, nil
 	}
 	var twice error
 	if ab == nil {
-		twice = s.maySign(h)
+		twice = s.MaySign(h)
 	}
-	file, err := signatureFile(digest, h.Holder.ID, sig.KeyID, signature)
+	file, err := state.SignatureFile(digest, h.Holder.ID, sig.KeyID, signature)
 	if err != nil {
 		return one, err
 	}
 	if one.Alarm, err = d.shouldNotSign(h, source); err != nil {
 		return one, err
 	}
-	collected := SignatureCollected{h.Holder.ID, root.Version, digest, sig.KeyID, signature, source, file.file()}
-	if err := d.record(TypeSigCollected, h.Holder.ID, collected); err != nil {
+	collected := state.SignatureCollected{Holder: h.Holder.ID, Version: root.Version, Digest: digest, KeyID: sig.KeyID, Signature: signature, Source: source, File: file.File()}
+	if err := d.record(state.TypeSigCollected, h.Holder.ID, collected); err != nil {
 		return one, err
 	}
 	switch {
@@ -220,15 +222,15 @@ func (d *Desk) collectSignature(root *tuf.Root, ab *Abandoned, digest string, si
 // shouldNotSign records, before it is taken, that a signature came by a key with
 // which nobody should be able to sign, and says so; "" where there is nothing to
 // say. A stolen key whose token was shown here was restored from its backup.
-func (d *Desk) shouldNotSign(h *HolderState, source string) (string, error) {
-	if h.Holder.Custody != Dropped {
+func (d *Desk) shouldNotSign(h *state.Holder, source string) (string, error) {
+	if h.Holder.Custody != agreed.Dropped {
 		return "", nil
 	}
 	said, expected := "", ""
-	switch reason := d.state.dropOf(h).Reason; {
-	case reason == Lost:
+	switch reason := d.state.DropOf(h).Reason; {
+	case reason == agreed.Lost:
 		said, expected = "SOMEBODY HAS THIS KEY: the plan says it is lost", "nobody can sign with the lost key"
-	case reason == Stolen && h.Serial == 0:
+	case reason == agreed.Stolen && h.Serial == 0:
 		said, expected = "the plan says it is stolen: whoever has it may have signed this", "nobody signs with the stolen key before it is restored from its backup"
 	default:
 		return "", nil

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"rootceremony/ceremony/agreed"
 	"rootceremony/ceremony/transcript"
 	"rootceremony/ceremony/tuf"
 )
@@ -94,8 +95,8 @@ func (d *Desk) collectDraftFolder(folder string) ([]CollectedPart, error) {
 	case draft == nil:
 		return []CollectedPart{{File: folder, Skipped: "skipped: the draft is not in it, so that nobody can say what was signed"}}, nil
 	}
-	digest := digestOf(draft.Signed)
-	if s := d.state; (s.Draft == nil || s.Draft.Digest != digest) && s.abandoned(digest) == nil {
+	digest := agreed.DigestOf(draft.Signed)
+	if s := d.state; (s.Draft == nil || s.Draft.Digest != digest) && s.AbandonedDraft(digest) == nil {
 		return []CollectedPart{d.collectOtherDraft(folder, draft, texts)}, nil
 	}
 	var parts []CollectedPart
@@ -119,7 +120,7 @@ func (d *Desk) collectOtherDraft(folder string, draft *tuf.File, signatures [][]
 		part.Err = err
 		return part
 	}
-	if part.Root, err = d.collectParsed(f, digestOf(bytes.Join(signatures, nil))); err != nil {
+	if part.Root, err = d.collectParsed(f, agreed.DigestOf(bytes.Join(signatures, nil))); err != nil {
 		part.Root, part.Skipped = nil, "skipped: "+err.Error()
 	}
 	return part

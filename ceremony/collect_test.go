@@ -16,6 +16,9 @@ import (
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 
 	"rootceremony/ceremony"
+	"rootceremony/ceremony/agreed"
+	"rootceremony/ceremony/prompt"
+	"rootceremony/ceremony/state"
 	"rootceremony/ceremony/transcript"
 	"rootceremony/ceremony/tuf"
 )
@@ -26,7 +29,7 @@ import (
 type gathering struct {
 	*stage
 	desk    *ceremony.Desk
-	script  *ceremony.Script
+	script  *prompt.Script
 	signers []string          // ids of five of them, all but Emil
 	files   map[string][]byte // of their signatures, which were made in a copy of the directory
 	copy    *stage
@@ -35,14 +38,14 @@ type gathering struct {
 func newGathering(t testing.TB) *gathering {
 	t.Helper()
 	first, desk := opened(t)
-	if err := runAll(desk, &ceremony.Script{}); err != nil {
+	if err := runAll(desk, &prompt.Script{}); err != nil {
 		t.Fatal(err)
 	}
 	people := members(t, desk)
-	people[2].drop, people[3].drop, people[4].drop = ceremony.Retired, ceremony.Compromised, ceremony.Retired
+	people[2].drop, people[3].drop, people[4].drop = agreed.Retired, agreed.Compromised, agreed.Retired
 	people = append(people, member{name: "Farah Aziz", token: "F-06"})
-	g := &gathering{script: &ceremony.Script{Answers: map[string]string{}}, files: map[string][]byte{}}
-	g.stage, g.desk = first.follow(following(ceremony.Rotate, "[root]\nexpires = \"365d\"\nthreshold = 2\n", people...), "F-06")
+	g := &gathering{script: &prompt.Script{Answers: map[string]string{}}, files: map[string][]byte{}}
+	g.stage, g.desk = first.follow(following(agreed.Rotate, "[root]\nexpires = \"365d\"\nthreshold = 2\n", people...), "F-06")
 	runToSigning(t, g.desk, g.script)
 	g.signers = []string{"alice", "bruno"}
 	for _, d := range g.desk.State().Plan.Drops {
@@ -94,7 +97,7 @@ func (g *gathering) collected(t testing.TB, files ...[]byte) []byte {
 	if err := desk.Run(t.Context(), "publish", g.script); err != nil {
 		t.Fatal(err)
 	}
-	text, err := os.ReadFile(filepath.Join(there.dir, ceremony.PublishDir, "2.root.json"))
+	text, err := os.ReadFile(filepath.Join(there.dir, state.PublishDir, "2.root.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -245,7 +248,7 @@ func TestSignaturesThatComeLate(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, want := range map[string][]byte{"2.root.json": nil, "fuller/2.root.json": g.files["all"]} {
-		text, err := os.ReadFile(filepath.Join(there.dir, ceremony.PublishDir, name))
+		text, err := os.ReadFile(filepath.Join(there.dir, state.PublishDir, name))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -286,7 +289,7 @@ func TestSignaturesThatAreRefused(t *testing.T) {
 	other := f.Root.Next()
 	other.Version, other.Expires = f.Root.Version, f.Root.Expires.AddDate(0, 0, 1)
 	other.SetRehearsal(true)
-	previous, err := os.ReadFile(filepath.Join(desk.Dir(), ceremony.TrustedDir, "1.root.json"))
+	previous, err := os.ReadFile(filepath.Join(desk.Dir(), agreed.TrustedDir, "1.root.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -407,7 +410,7 @@ func TestSignaturesOfTwoCopies(t *testing.T) {
 			if err := desk.Run(t.Context(), "publish", g.script); err != nil {
 				t.Fatal(err)
 			}
-			text, err := os.ReadFile(filepath.Join(s.dir, ceremony.PublishDir, "2.root.json"))
+			text, err := os.ReadFile(filepath.Join(s.dir, state.PublishDir, "2.root.json"))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -487,9 +490,9 @@ func TestSignaturesByLostAndStolenKeys(t *testing.T) {
 		people = append(people, member{name: h.Name, token: h.Token, key: h.KeyID})
 	}
 	for i, d := range s.Plan.Drops {
-		people = append(people, member{name: d.Name, token: d.Token, key: d.KeyID, drop: []string{ceremony.Lost, ceremony.Stolen, ceremony.Retired}[i]})
+		people = append(people, member{name: d.Name, token: d.Token, key: d.KeyID, drop: []string{agreed.Lost, agreed.Stolen, agreed.Retired}[i]})
 	}
-	desk := g.planned(t, following(ceremony.Rotate, "[root]\nexpires = \"365d\"\nthreshold = 2\n", people...))
+	desk := g.planned(t, following(agreed.Rotate, "[root]\nexpires = \"365d\"\nthreshold = 2\n", people...))
 	there := &stage{t: t, dir: desk.Dir(), drawer: g.drawer, shared: g.tokens()}
 	for i, want := range []string{"SOMEBODY HAS THIS KEY: the plan says it is lost", "the plan says it is stolen: whoever has it may have signed this", ""} {
 		id := s.Plan.Drops[i].ID
@@ -566,7 +569,7 @@ func (s *stage) anew(clock func() time.Time) *ceremony.Desk {
 	t := s.t
 	t.Helper()
 	again := &stage{t: t, dir: t.TempDir(), drawer: s.drawer, shared: s.tokens()}
-	for _, name := range []string{ceremony.PlanFile, ceremony.TrustedDir + "/1.root.json"} {
+	for _, name := range []string{state.PlanFile, agreed.TrustedDir + "/1.root.json"} {
 		text, err := os.ReadFile(filepath.Join(s.dir, filepath.FromSlash(name)))
 		if err == nil {
 			err = transcript.WriteWithin(again.dir, name, text, 0o600)

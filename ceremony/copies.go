@@ -13,25 +13,21 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
+	"rootceremony/ceremony/agreed"
+	"rootceremony/ceremony/prompt"
+	"rootceremony/ceremony/state"
 	"rootceremony/ceremony/transcript"
 	"rootceremony/keys/plainfile"
 )
 
-// mediaNeeded is on how many removable media the backups are to lie before
-// anything is signed.
-const mediaNeeded = 2
-
 // MediumFile names a medium, in the folder that it is mounted in: 16 random
 // bytes in hex. A stick is the same one wherever it is mounted.
 const MediumFile = "root-backups.medium"
-
-var mediumForm = regexp.MustCompile(`^[0-9a-f]{32}$`)
 
 // The folders of copies on media begin so. What is to be published lies on media
 // of its own.
@@ -44,38 +40,16 @@ const (
 // MediaDir holds what stands for removable media in a rehearsal.
 const MediaDir = "rehearsal/media"
 
-func (d *Desk) copiesTask() Task {
+func (d *Desk) copiesTask() prompt.Task {
 	s := d.state
-	t := Task{ID: "copies", Group: groupBackups, Title: "Copy to media", State: doneIf(s.copiedEnough()), do: d.copies}
-	if n := len(s.onMedia()); n > 0 || t.State != Done {
-		t.Reason = fmt.Sprintf("%d of %d media", n, mediaNeeded)
+	t := prompt.Task{ID: "copies", Group: prompt.GroupBackups, Title: "Copy to media", State: DoneIf(s.CopiedEnough()), Do: d.copies}
+	if n := len(s.OnMedia()); n > 0 || t.State != prompt.Done {
+		t.Reason = fmt.Sprintf("%d of %d media", n, state.MediaNeeded)
 	}
-	if missing := s.names(func(h *HolderState) bool { return !h.counts() }); len(missing) > 0 {
-		t.block("waits for the keys of " + listed(missing))
+	if missing := s.Names(func(h *state.Holder) bool { return !h.Counts() }); len(missing) > 0 {
+		t.Block("waits for the keys of " + agreed.Listed(missing))
 	}
 	return t
-}
-
-// onMedia are the folders of the media that have all backups in use, by the id
-// of the medium.
-func (s *State) onMedia() map[string]string {
-	list := digestOf(sumLines(s.copied(), ""))
-	media := map[string]string{}
-	for _, c := range s.Copies {
-		if c.List == list {
-			media[c.MediumID] = c.Medium
-		}
-	}
-	return media
-}
-
-// noMedium stands, in an event, for the copies that are done without. It has no
-// id.
-const noMedium = "none"
-
-func (s *State) copiedEnough() bool {
-	without := s.Written[""]
-	return len(s.onMedia()) >= mediaNeeded || without != nil && without.List == digestOf(sumLines(s.copied(), ""))
 }
 
 // cargo is what goes to the next medium.
@@ -84,7 +58,7 @@ type cargo struct {
 	number  int               // of the medium
 	what    string            // "the backups"
 	goes    string            // the same and what goes with it
-	ask     Message           // what people read before they name the medium
+	ask     prompt.Message    // what people read before they name the medium
 	has     map[string]string // the folders of media that have it already, by id of the medium
 	public  bool              // it goes to machines with a network
 }
@@ -93,18 +67,18 @@ func (c cargo) prompt(name string) string { return fmt.Sprintf("%s.%s %d", c.pro
 
 // copies writes the backups to removable media, has them taken out and put
 // back, and reads them again.
-func (d *Desk) copies(ctx context.Context, a Attendant) error {
-	for !d.state.copiedEnough() {
-		c := cargo{prompts: "copies", number: len(d.state.onMedia()) + 1, what: "the backups", goes: "the backups, and what another laptop needs to go on from here", has: d.state.onMedia()}
-		c.ask = Message{Title: fmt.Sprintf("Copy the backups: medium %d of %d", c.number, mediaNeeded),
-			Facts: []Fact{{"Files", fmt.Sprint(len(d.state.copied()))}},
+func (d *Desk) copies(ctx context.Context, a prompt.Room) error {
+	for !d.state.CopiedEnough() {
+		c := cargo{prompts: "copies", number: len(d.state.OnMedia()) + 1, what: "the backups", goes: "the backups, and what another laptop needs to go on from here", has: d.state.OnMedia()}
+		c.ask = prompt.Message{Title: fmt.Sprintf("Copy the backups: medium %d of %d", c.number, state.MediaNeeded),
+			Facts: []prompt.Fact{{Label: "Files", Value: fmt.Sprint(len(d.state.Copied()))}},
 			Text: []string{"The backups must outlive this laptop. They are age files: whoever finds a stick can open none of them without a quorum.",
 				"Beside them goes the record of the ceremony as it is now, so that another laptop can restore from the stick: it has names and serial numbers, and no secret."}}
 		where, err := d.askMedium(ctx, a, c)
 		if err != nil {
 			return err
 		}
-		if where == noMedium {
+		if where == state.NoMedium {
 			return d.withoutMedia(ctx, a)
 		}
 		if err := d.copyTo(ctx, a, c, where); err != nil {
@@ -115,11 +89,11 @@ func (d *Desk) copies(ctx context.Context, a Attendant) error {
 }
 
 // askMedium asks for the folder in which a medium is mounted.
-func (d *Desk) askMedium(ctx context.Context, a Attendant, c cargo) (string, error) {
-	how, err := a.Choose(ctx, Prompt{ID: c.prompt("how"), Message: c.ask, Question: "What now?"},
-		[]Choice{{"copy", "A medium is plugged in and mounted: copy to it"}, {"none", "Go on without (more) media, as an exception"}})
+func (d *Desk) askMedium(ctx context.Context, a prompt.Room, c cargo) (string, error) {
+	how, err := a.Choose(ctx, prompt.Prompt{ID: c.prompt("how"), Message: c.ask, Question: "What now?"},
+		[]prompt.Choice{{Key: "copy", Label: "A medium is plugged in and mounted: copy to it"}, {Key: "none", Label: "Go on without (more) media, as an exception"}})
 	if err != nil || how == "none" {
-		return noMedium, err
+		return state.NoMedium, err
 	}
 	suggested := ""
 	question := "In which folder is it mounted?"
@@ -127,7 +101,7 @@ func (d *Desk) askMedium(ctx context.Context, a Attendant, c cargo) (string, err
 		suggested = filepath.Join(d.dir, filepath.FromSlash(MediaDir), fmt.Sprint(c.number))
 		question = fmt.Sprintf("In which folder is it mounted? (Enter: %s stands for a stick)", suggested)
 	}
-	where, err := a.Ask(ctx, Prompt{ID: c.prompt("where"), Enter: suggested, Message: Message{Title: c.ask.Title}, Question: question}, func(answer string) error {
+	where, err := a.Ask(ctx, prompt.Prompt{ID: c.prompt("where"), Enter: suggested, Message: prompt.Message{Title: c.ask.Title}, Question: question}, func(answer string) error {
 		answer = strings.TrimSpace(answer)
 		if answer == "" && suggested != "" {
 			if err := transcript.MakeFolder(suggested); err != nil {
@@ -177,7 +151,7 @@ func (d *Desk) fitsMedium(folder string, c cargo) error {
 	if before, has := c.has[id]; has {
 		return fmt.Errorf("%s has its copy already, as %s (hint: plug in another medium)", folder, before)
 	}
-	if err := d.state.keptApart(id, c.public); err != nil {
+	if err := d.state.KeptApart(id, c.public); err != nil {
 		return fmt.Errorf("%s: %w", folder, err)
 	}
 	// A medium that was used in another ceremony.
@@ -192,7 +166,7 @@ func (d *Desk) fitsMedium(folder string, c cargo) error {
 		}
 	}
 	if len(found) > 0 {
-		return fmt.Errorf("%s: %w: it has %s", folder, notApart(c.public), found[0])
+		return fmt.Errorf("%s: %w: it has %s", folder, state.NotApart(c.public), found[0])
 	}
 	return nil
 }
@@ -206,7 +180,7 @@ func mediumID(folder string) (string, error) {
 		return "", nil
 	}
 	id, ended := strings.CutSuffix(string(text), "\n")
-	if err == nil && (!ended || !mediumForm.MatchString(id)) {
+	if err == nil && (!ended || !state.MediumForm.MatchString(id)) {
 		err = fmt.Errorf("%s is not what names a medium: 32 hexadecimal digits (hint: a power failure can leave such a file; take another medium, or delete the file)", name)
 	}
 	return id, err
@@ -228,7 +202,7 @@ func mediumAt(where string) (medium, id string, err error) {
 
 // copyTo writes a ceremony directory with all backups in use to a medium, and
 // reads it after the medium was taken out and put back.
-func (d *Desk) copyTo(ctx context.Context, a Attendant, c cargo, where string) error {
+func (d *Desk) copyTo(ctx context.Context, a prompt.Room, c cargo, where string) error {
 	medium, id, err := mediumAt(where)
 	if err != nil {
 		return err
@@ -237,14 +211,14 @@ func (d *Desk) copyTo(ctx context.Context, a Attendant, c cargo, where string) e
 	if err != nil {
 		return err
 	}
-	said := CopiesWritten{medium, id, len(d.state.copied()), digestOf(sumLines(d.state.copied(), ""))}
+	said := state.CopiesWritten{Medium: medium, MediumID: id, Files: len(d.state.Copied()), List: agreed.DigestOf(state.SumLines(d.state.Copied(), ""))}
 	// Every copy has a folder of its own, as the log has grown since the last.
 	folder := fmt.Sprintf("%s%.8s-%.8s", backupsFolder, said.List, head.Hash)
 	files, err := d.writeOn(ctx, a, c, medium, id, folder, directory)
 	if err != nil {
 		return err
 	}
-	if err := d.record(TypeCopiesWritten, "room", said); err != nil {
+	if err := d.record(state.TypeCopiesWritten, "room", said); err != nil {
 		return err
 	}
 	if back, err := d.takenOut(ctx, a, c, medium, id); err != nil || !back {
@@ -253,25 +227,25 @@ func (d *Desk) copyTo(ctx context.Context, a Attendant, c cargo, where string) e
 	if err := compareCopies(medium, files); err != nil {
 		return err
 	}
-	return d.record(TypeCopiesRead, "room", CopiesRead{medium, id, said.List})
+	return d.record(state.TypeCopiesRead, "room", state.CopiesRead{Medium: medium, MediumID: id, List: said.List})
 }
 
 // writeOn writes files to a folder on a medium, and what names the medium. All
 // others are safe before the last is written. It returns all of them as they are
 // on the medium.
-func (d *Desk) writeOn(ctx context.Context, a Attendant, c cargo, medium, id, folder string, directory []written) ([]written, error) {
-	files := []written{{MediumFile, []byte(id + "\n")}}
+func (d *Desk) writeOn(ctx context.Context, a prompt.Room, c cargo, medium, id, folder string, directory []state.Written) ([]state.Written, error) {
+	files := []state.Written{{Name: MediumFile, Text: []byte(id + "\n")}}
 	for _, f := range directory {
-		files = append(files, written{folder + "/" + f.name, f.text})
+		files = append(files, state.Written{Name: folder + "/" + f.Name, Text: f.Text})
 	}
-	if err := a.Tell(ctx, Message{Title: c.ask.Title, Text: []string{fmt.Sprintf("%d files are written to %s: %s. Do not take the medium out yet.",
+	if err := a.Tell(ctx, prompt.Message{Title: c.ask.Title, Text: []string{fmt.Sprintf("%d files are written to %s: %s. Do not take the medium out yet.",
 		len(directory), filepath.Join(medium, folder), c.goes)}}); err != nil {
 		return nil, err
 	}
 	folders := map[string]bool{} // on the medium, that have got an entry
 	for i, f := range files {
-		err := copyFile(filepath.Join(medium, filepath.FromSlash(f.name)), f.text)
-		for above := f.name; above != "."; {
+		err := copyFile(filepath.Join(medium, filepath.FromSlash(f.Name)), f.Text)
+		for above := f.Name; above != "."; {
 			above = path.Dir(above)
 			folders[above] = true
 		}
@@ -290,7 +264,7 @@ func (d *Desk) writeOn(ctx context.Context, a Attendant, c cargo, medium, id, fo
 // directory are the files of a ceremony directory, as the log has them, in
 // which another laptop restores, checks up, and shows the status. The log comes
 // last: a folder that has it is whole. The head is the one of that log.
-func (d *Desk) directory() ([]written, transcript.Head, error) {
+func (d *Desk) directory() ([]state.Written, transcript.Head, error) {
 	d.mu.Lock() // others may write notes meanwhile
 	defer d.mu.Unlock()
 	head := d.log.Head()
@@ -300,13 +274,13 @@ func (d *Desk) directory() ([]written, transcript.Head, error) {
 	}
 	has := map[string]bool{}
 	for _, f := range files {
-		has[f.name] = true
+		has[f.Name] = true
 	}
-	recorded := append([]File{{PlanFile, d.state.Plan.PlanSHA256}}, d.state.Files...)
+	recorded := append([]state.File{{Name: state.PlanFile, SHA256: d.state.Plan.PlanSHA256}}, d.state.Files...)
 	for _, e := range d.log.Events() {
 		var aside transcript.SetAside
 		if e.Type == transcript.TypeSetAside && json.Unmarshal(e.Data, &aside) == nil {
-			recorded = append(recorded, File{aside.File, aside.SHA256})
+			recorded = append(recorded, state.File{Name: aside.File, SHA256: aside.SHA256})
 		}
 	}
 	for _, f := range recorded {
@@ -318,11 +292,11 @@ func (d *Desk) directory() ([]written, transcript.Head, error) {
 		if err != nil {
 			return nil, head, fmt.Errorf("what is copied cannot be read: %w (hint: put the file back from another copy of it, and take this task again)", err)
 		}
-		if digest := digestOf(text); digest != f.SHA256 {
+		if digest := agreed.DigestOf(text); digest != f.SHA256 {
 			return nil, head, fmt.Errorf("%s is not what was recorded, and nothing was copied: its SHA-256 is %s, and was %s (hint: put the file back from another copy of it, and take this task again)",
 				f.Name, digest, f.SHA256)
 		}
-		files = append(files, written{f.Name, text})
+		files = append(files, state.Written{Name: f.Name, Text: text})
 	}
 	text, err := transcript.ReadFile(d.path(transcript.FileName))
 	if err != nil {
@@ -331,25 +305,25 @@ func (d *Desk) directory() ([]written, transcript.Head, error) {
 	if _, there, tail, err := transcript.Read(text); err != nil || there != head || len(tail) > 0 {
 		return nil, head, errors.Join(fmt.Errorf("%s is not what this program has written, and nothing was copied (hint: the disk is not to be trusted; leave, and look at the file)", transcript.FileName), err)
 	}
-	log := written{transcript.FileName, text}
-	var all []File
+	log := state.Written{Name: transcript.FileName, Text: text}
+	var all []state.File
 	for _, f := range append(slices.Clone(files), log) {
-		all = append(all, f.file())
+		all = append(all, f.File())
 	}
-	return append(files, written{SumsFile, sumLines(all, "")}, log), head, nil
+	return append(files, state.Written{Name: state.SumsFile, Text: state.SumLines(all, "")}, log), head, nil
 }
 
-// takenOut asks to take the medium out and put it back, and tells whether that
+// takenOut asks to take the medium out and put it back, and reports whether that
 // was done.
-func (d *Desk) takenOut(ctx context.Context, a Attendant, c cargo, medium, id string) (bool, error) {
-	message := func(text string) Message { return Message{Title: c.ask.Title, Text: []string{text}} }
+func (d *Desk) takenOut(ctx context.Context, a prompt.Room, c cargo, medium, id string) (bool, error) {
+	message := func(text string) prompt.Message { return prompt.Message{Title: c.ask.Title, Text: []string{text}} }
 	const fromMemory = "What was just written is read from memory, not from the medium. "
-	leave := Choice{"leave", "Leave it; copy to another medium"}
+	leave := prompt.Choice{Key: "leave", Label: "Leave it; copy to another medium"}
 	before, err := mountOf(medium)
 	inSteps := err != nil && !d.state.Begun.Rehearsal
 	for inSteps {
-		out, err := a.Choose(ctx, Prompt{ID: c.prompt("out"), Message: message(fromMemory + "Unmount it, and take it out."),
-			Question: "Is it out?"}, []Choice{{"out", "Yes: it was unmounted, and is out"}, leave})
+		out, err := a.Choose(ctx, prompt.Prompt{ID: c.prompt("out"), Message: message(fromMemory + "Unmount it, and take it out."),
+			Question: "Is it out?"}, []prompt.Choice{{Key: "out", Label: "Yes: it was unmounted, and is out"}, leave})
 		if err != nil || out == leave.Key {
 			return false, err
 		}
@@ -365,8 +339,8 @@ func (d *Desk) takenOut(ctx context.Context, a Attendant, c cargo, medium, id st
 		text = "Put it back, and mount it again in the same folder."
 	}
 	for {
-		back, err := a.Choose(ctx, Prompt{ID: c.prompt("back"), Message: message(text), Question: "Is it back?"},
-			[]Choice{{"back", "Yes: it was out, and is mounted again"}, leave})
+		back, err := a.Choose(ctx, prompt.Prompt{ID: c.prompt("back"), Message: message(text), Question: "Is it back?"},
+			[]prompt.Choice{{Key: "back", Label: "Yes: it was out, and is mounted again"}, leave})
 		if err != nil || back == leave.Key {
 			return false, err
 		}
@@ -424,9 +398,9 @@ func syncFolder(name string) error {
 
 // compareCopies reads the copies and compares them with what was written. What
 // the system still has of them in memory is dropped first.
-func compareCopies(medium string, files []written) error {
+func compareCopies(medium string, files []state.Written) error {
 	for _, f := range files {
-		name := filepath.Join(medium, filepath.FromSlash(f.name))
+		name := filepath.Join(medium, filepath.FromSlash(f.Name))
 		if file, err := plainfile.Open(name, os.O_RDONLY, math.MaxInt64); err == nil {
 			_ = unix.Fadvise(int(file.Fd()), 0, 0, unix.FADV_DONTNEED)
 			_ = file.Close()
@@ -435,7 +409,7 @@ func compareCopies(medium string, files []written) error {
 		if err != nil {
 			return fmt.Errorf("the copy cannot be read back: %w (hint: is the medium mounted in the same folder? else use another medium)", err)
 		}
-		if !bytes.Equal(text, f.text) {
+		if !bytes.Equal(text, f.Text) {
 			return fmt.Errorf("%s on the medium is not what was written (hint: do not use this medium; take another)", name)
 		}
 	}
@@ -456,18 +430,18 @@ var mountOf = func(folder string) (uint64, error) {
 }
 
 // withoutMedia goes on with fewer media, as an exception.
-func (d *Desk) withoutMedia(ctx context.Context, a Attendant) error {
-	have := len(d.state.onMedia())
+func (d *Desk) withoutMedia(ctx context.Context, a prompt.Room) error {
+	have := len(d.state.OnMedia())
 	title := "Go on with fewer media"
-	why, err := a.Ask(ctx, Prompt{ID: "copies.why", Message: Message{Title: title,
-		Text: []string{fmt.Sprintf("%d of %d media have the backups. If this laptop breaks before there are more, what is lost cannot be restored.", have, mediaNeeded)}},
+	why, err := a.Ask(ctx, prompt.Prompt{ID: "copies.why", Message: prompt.Message{Title: title,
+		Text: []string{fmt.Sprintf("%d of %d media have the backups. If this laptop breaks before there are more, what is lost cannot be restored.", have, state.MediaNeeded)}},
 		Question: "Why is it safe to go on?"}, notEmpty)
 	if err != nil {
 		return err
 	}
-	if err := d.Exception(fmt.Sprintf("the backups on %d media", mediaNeeded), fmt.Sprintf("they are on %d", have), "gone on with: "+why); err != nil {
+	if err := d.Exception(fmt.Sprintf("the backups on %d media", state.MediaNeeded), fmt.Sprintf("they are on %d", have), "gone on with: "+why); err != nil {
 		return err
 	}
-	files := d.state.copied()
-	return d.record(TypeCopiesWritten, "room", CopiesWritten{noMedium, "", len(files), digestOf(sumLines(files, ""))})
+	files := d.state.Copied()
+	return d.record(state.TypeCopiesWritten, "room", state.CopiesWritten{Medium: state.NoMedium, MediumID: "", Files: len(files), List: agreed.DigestOf(state.SumLines(files, ""))})
 }

@@ -16,6 +16,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"rootceremony/ceremony"
+	"rootceremony/ceremony/prompt"
+	"rootceremony/ceremony/state"
 	"rootceremony/ceremony/transcript"
 	"rootceremony/keys/virtual"
 )
@@ -69,7 +71,7 @@ func (s *stage) checkMedium(medium string) {
 		if err != nil {
 			s.t.Fatal(err)
 		}
-		if name == ceremony.SumsFile {
+		if name == state.SumsFile {
 			continue
 		}
 		list += fmt.Sprintf("%x  %s\n", sha256.Sum256(got), name)
@@ -88,12 +90,12 @@ func (s *stage) checkMedium(medium string) {
 			}
 		}
 	}
-	for _, name := range []string{ceremony.PlanFile, ceremony.ResolvedFile, transcript.FileName, "evidence/"} {
+	for _, name := range []string{state.PlanFile, state.ResolvedFile, transcript.FileName, "evidence/"} {
 		if !strings.Contains(list, "  "+name) {
 			s.t.Errorf("%s is not on the medium", name)
 		}
 	}
-	text, err := os.ReadFile(filepath.Join(folder, ceremony.SumsFile))
+	text, err := os.ReadFile(filepath.Join(folder, state.SumsFile))
 	if lines := func(s string) []string { return slices.Sorted(strings.Lines(s)) }; err != nil || !slices.Equal(lines(string(text)), lines(list)) {
 		s.t.Errorf("%v: the list is\n%s, want\n%s", err, text, list)
 	}
@@ -108,13 +110,13 @@ func TestCopiesOnTwoMedia(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, again := range []string{one, one + "/", link, filepath.Join(one, "..", filepath.Base(one))} {
-		err := desk.Run(t.Context(), "copies", &ceremony.Script{Answers: to(one, again)})
+		err := desk.Run(t.Context(), "copies", &prompt.Script{Answers: to(one, again)})
 		if err == nil || !strings.Contains(err.Error(), "has its copy already") {
 			t.Errorf("%s: %v", again, err)
 		}
 	}
 	for folder, want := range map[string]string{"": "name a folder", filepath.Join(one, "none"): "no such file", os.Args[0]: "is no folder"} {
-		a := &ceremony.Script{Answers: to(one, folder)}
+		a := &prompt.Script{Answers: to(one, folder)}
 		if folder == "" {
 			continue // in a rehearsal that stands for the suggested one
 		}
@@ -123,11 +125,11 @@ func TestCopiesOnTwoMedia(t *testing.T) {
 		}
 	}
 	for _, task := range desk.Tasks() {
-		if task.ID == "copies" && (task.State != ceremony.Ready || task.Reason != "1 of 2 media") {
+		if task.ID == "copies" && (task.State != prompt.Ready || task.Reason != "1 of 2 media") {
 			t.Errorf("%+v", task)
 		}
 	}
-	if err := desk.Run(t.Context(), "copies", &ceremony.Script{Answers: to("", two)}); err != nil {
+	if err := desk.Run(t.Context(), "copies", &prompt.Script{Answers: to("", two)}); err != nil {
 		t.Fatal(err)
 	}
 	s.checkMedium(one)
@@ -136,11 +138,11 @@ func TestCopiesOnTwoMedia(t *testing.T) {
 
 // whileOut does something when the medium is said to be out, and goes on
 // without a second one.
-func whileOut(medium string, do func()) *ceremony.Script {
-	a := &ceremony.Script{Answers: to(medium)}
+func whileOut(medium string, do func()) *prompt.Script {
+	a := &prompt.Script{Answers: to(medium)}
 	a.Answers["copies.how 2"] = "none"
 	a.Answers["copies.why"] = "it is a test"
-	a.Say = func(m ceremony.Message) {
+	a.Say = func(m prompt.Message) {
 		if strings.Contains(strings.Join(m.Text, " "), "take it out, put it back") {
 			do()
 		}
@@ -158,7 +160,7 @@ func TestCopiesThatAreDamaged(t *testing.T) {
 		func(text []byte) []byte { return make([]byte, len(text)) },
 	}
 	for _, how := range damage {
-		for _, part := range []string{"private/backups/*/*/*.key.age", "evidence/*/*", transcript.FileName, ceremony.SumsFile, "../" + ceremony.MediumFile} {
+		for _, part := range []string{"private/backups/*/*/*.key.age", "evidence/*/*", transcript.FileName, state.SumsFile, "../" + ceremony.MediumFile} {
 			medium, name := t.TempDir(), ""
 			err := desk.Run(t.Context(), "copies", whileOut(medium, func() {
 				names, err := filepath.Glob(filepath.Join(s.folderOn(medium), part))
@@ -185,7 +187,7 @@ func TestCopiesThatAreDamaged(t *testing.T) {
 	medium := t.TempDir()
 	damaged := ""
 	if err := desk.Run(t.Context(), "copies", whileOut(medium, func() {
-		damaged = filepath.Join(s.folderOn(medium), ceremony.PlanFile)
+		damaged = filepath.Join(s.folderOn(medium), state.PlanFile)
 		if err := os.Truncate(damaged, 3); err != nil {
 			t.Fatal(err)
 		}
@@ -194,7 +196,7 @@ func TestCopiesThatAreDamaged(t *testing.T) {
 	}
 	other := t.TempDir()
 	err := desk.Run(t.Context(), "copies", whileOut(other, func() {
-		name := filepath.Join(s.folderOn(other), ceremony.PlanFile)
+		name := filepath.Join(s.folderOn(other), state.PlanFile)
 		if err := errors.Join(os.Remove(name), unix.Mkfifo(name, 0o600)); err != nil {
 			t.Fatal(err)
 		}
@@ -220,7 +222,7 @@ func TestCopiesMeetJunk(t *testing.T) {
 	run := func(name string, junk []byte, want string) {
 		t.Helper()
 		medium := t.TempDir()
-		a := &ceremony.Script{Answers: to(medium)}
+		a := &prompt.Script{Answers: to(medium)}
 		there := filepath.Join(medium, name)
 		put := func() {
 			err := os.MkdirAll(filepath.Dir(there), 0o700)
@@ -234,7 +236,7 @@ func TestCopiesMeetJunk(t *testing.T) {
 		if name == ceremony.MediumFile {
 			put()
 		}
-		a.Say = func(m ceremony.Message) {
+		a.Say = func(m prompt.Message) {
 			_, after, found := strings.Cut(strings.Join(m.Text, " "), "files are written to ")
 			if folder, _, _ := strings.Cut(after, ":"); found && name != ceremony.MediumFile {
 				there = filepath.Join(folder, name)
@@ -251,7 +253,7 @@ func TestCopiesMeetJunk(t *testing.T) {
 			t.Errorf("%s was replaced: %q, %v", name, text, err)
 		}
 	}
-	run(ceremony.PlanFile, make([]byte, 4096), "is never replaced")
+	run(state.PlanFile, make([]byte, 4096), "is never replaced")
 	run(transcript.FileName, nil, "is never replaced")
 	run(ceremony.MediumFile, make([]byte, 33), "is not what names a medium")
 	run(ceremony.MediumFile, nil, "is not what names a medium")
@@ -270,7 +272,7 @@ func TestDamagedFilesAreNotCopied(t *testing.T) {
 	if err != nil || len(evidence) == 0 {
 		t.Fatal(err)
 	}
-	for _, name := range []string{key[0], evidence[0], filepath.Join(s.dir, ceremony.PlanFile), filepath.Join(s.dir, transcript.FileName)} {
+	for _, name := range []string{key[0], evidence[0], filepath.Join(s.dir, state.PlanFile), filepath.Join(s.dir, transcript.FileName)} {
 		for _, gone := range []bool{false, true} {
 			if gone && filepath.Base(name) == transcript.FileName {
 				continue
@@ -290,7 +292,7 @@ func TestDamagedFilesAreNotCopied(t *testing.T) {
 				t.Fatal(err)
 			}
 			medium := t.TempDir()
-			err = desk.Run(t.Context(), "copies", &ceremony.Script{Answers: to(medium)})
+			err = desk.Run(t.Context(), "copies", &prompt.Script{Answers: to(medium)})
 			for _, want := range []string{filepath.Base(name), "hint: "} {
 				if err == nil || !strings.Contains(err.Error(), want) {
 					t.Errorf("%s: %v, want %q", name, err, want)
@@ -311,7 +313,7 @@ func TestDamagedFilesAreNotCopied(t *testing.T) {
 			}
 		}
 	}
-	if err := desk.Run(t.Context(), "copies", &ceremony.Script{}); err != nil {
+	if err := desk.Run(t.Context(), "copies", &prompt.Script{}); err != nil {
 		t.Error(err)
 	}
 }
@@ -324,7 +326,7 @@ func TestMediumIsACeremonyDirectory(t *testing.T) {
 		s, desk := newPair(t, 2).opened()
 		if kind == "root-backups" {
 			runTo(t, desk, "sign alice")
-		} else if err := runAll(desk, &ceremony.Script{}); err != nil {
+		} else if err := runAll(desk, &prompt.Script{}); err != nil {
 			t.Fatal(err)
 		}
 		restoresFrom(t, s, desk, kind)
@@ -376,11 +378,11 @@ func restoresFrom(t *testing.T, s *stage, desk *ceremony.Desk, kind string) {
 			return again
 		}
 		again := open((*ceremony.Desk).OnlyCheckup)
-		runTasks(t, again, &ceremony.Script{}, "checkup bruno", "checkup safe-1", "checkup end")
+		runTasks(t, again, &prompt.Script{}, "checkup bruno", "checkup safe-1", "checkup end")
 		again.Close()
 		again = open((*ceremony.Desk).OnlyRestore)
 		answers := quorum(map[string]string{"restore.whose": "alice", "restore.what": "key", "restore.sticker": fresh}, "safe-2", "bruno")
-		if err := again.Run(t.Context(), "restore", &ceremony.Script{Answers: answers}); err != nil {
+		if err := again.Run(t.Context(), "restore", &prompt.Script{Answers: answers}); err != nil {
 			t.Fatal(err)
 		}
 		if alice := again.State().Holders["alice"]; alice.Key.Public != public || alice.Holder.Token != fresh {
@@ -397,9 +399,9 @@ func TestMediumInAnotherFolder(t *testing.T) {
 	if err := os.Mkdir(one, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	a := &ceremony.Script{Answers: to(one)}
+	a := &prompt.Script{Answers: to(one)}
 	a.Answers["copies.where 2"] = two
-	a.Say = func(m ceremony.Message) {
+	a.Say = func(m prompt.Message) {
 		if m.Title == "Copy the backups: medium 2 of 2" {
 			_ = os.Rename(one, two)
 		}
@@ -412,7 +414,7 @@ func TestMediumInAnotherFolder(t *testing.T) {
 	if err := os.Mkdir(one, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := desk.Run(t.Context(), "copies", &ceremony.Script{Answers: map[string]string{"copies.where 2": one}}); err != nil {
+	if err := desk.Run(t.Context(), "copies", &prompt.Script{Answers: map[string]string{"copies.where 2": one}}); err != nil {
 		t.Fatal(err)
 	}
 	s.checkMedium(one)
@@ -430,10 +432,10 @@ func TestMediumInAnotherFolder(t *testing.T) {
 // is gone.
 func TestCopiesThatAreNotThere(t *testing.T) {
 	_, desk := beforeCopies(t)
-	for _, part := range []string{ceremony.SumsFile, "private/backups/*/*/*.key.age"} {
+	for _, part := range []string{state.SumsFile, "private/backups/*/*/*.key.age"} {
 		medium := t.TempDir()
-		a := &ceremony.Script{Answers: to(medium)}
-		a.Say = func(m ceremony.Message) {
+		a := &prompt.Script{Answers: to(medium)}
+		a.Say = func(m prompt.Message) {
 			if !strings.Contains(strings.Join(m.Text, " "), "take it out, put it back") {
 				return
 			}
@@ -458,7 +460,7 @@ func TestCopiesThatAreNotThere(t *testing.T) {
 // are: whoever starts over has others.
 func TestNoMedia(t *testing.T) {
 	_, desk := beforeCopies(t)
-	none := &ceremony.Script{Answers: map[string]string{"copies.how 1": "none"}}
+	none := &prompt.Script{Answers: map[string]string{"copies.how 1": "none"}}
 	if err := desk.Run(t.Context(), "copies", none); err == nil {
 		t.Error("without a reason")
 	}
@@ -472,7 +474,7 @@ func TestNoMedia(t *testing.T) {
 		t.Errorf("next is %s", task.ID)
 	}
 	startOver(t, desk)
-	runTasks(t, desk, &ceremony.Script{}, "enrol alice", keyAlice, "drill")
+	runTasks(t, desk, &prompt.Script{}, "enrol alice", keyAlice, "drill")
 	if task, _ := desk.Next(); task.ID != "copies" {
 		t.Errorf("with other backups, next is %s", task.ID)
 	}
@@ -510,7 +512,7 @@ func TestCopiesToMountedMedia(t *testing.T) {
 	for _, id := range []string{"safe-1", "safe-2"} {
 		answers["identity "+id] = s.identityFile(id)
 	}
-	runTasks(t, desk, &ceremony.Script{Answers: answers}, "preflight", "agree", "enrol alice", "recipient safe-1", "recipient safe-2", keyAlice, "drill")
+	runTasks(t, desk, &prompt.Script{Answers: answers}, "preflight", "agree", "enrol alice", "recipient safe-1", "recipient safe-2", keyAlice, "drill")
 	sticks := []string{t.TempDir(), t.TempDir()}  // what is on them, wherever they are
 	mounted := []string{t.TempDir(), t.TempDir()} // where they are
 	for i := range sticks {
@@ -518,7 +520,7 @@ func TestCopiesToMountedMedia(t *testing.T) {
 		mount("--bind", sticks[i], mounted[i])
 		t.Cleanup(func() { _ = exec.Command("umount", mounted[i], sticks[i]).Run() })
 	}
-	refused := func(what string, a ceremony.Attendant, want ...string) {
+	refused := func(what string, a prompt.Room, want ...string) {
 		t.Helper()
 		err := desk.Run(t.Context(), "copies", a)
 		for _, want := range want {
@@ -527,8 +529,8 @@ func TestCopiesToMountedMedia(t *testing.T) {
 			}
 		}
 	}
-	leaves := func(medium string) ceremony.Attendant {
-		a := &outAndIn{back: func(int) (string, error) { return "", ceremony.ErrBack }}
+	leaves := func(medium string) prompt.Room {
+		a := &outAndIn{back: func(int) (string, error) { return "", prompt.ErrBack }}
 		a.Answers = to(medium)
 		return a
 	}
@@ -544,7 +546,7 @@ func TestCopiesToMountedMedia(t *testing.T) {
 	told := 0
 	asked := &outAndIn{}
 	asked.Answers = to(mounted[0])
-	asked.Say = func(m ceremony.Message) {
+	asked.Say = func(m prompt.Message) {
 		if strings.Contains(strings.Join(m.Text, " "), "was not unmounted") {
 			told++
 		}
@@ -553,9 +555,9 @@ func TestCopiesToMountedMedia(t *testing.T) {
 		if n < 2 {
 			return "back", nil
 		}
-		return "", ceremony.ErrBack
+		return "", prompt.ErrBack
 	}
-	if err := desk.Run(t.Context(), "copies", asked); !errors.Is(err, ceremony.ErrBack) || told != 2 {
+	if err := desk.Run(t.Context(), "copies", asked); !errors.Is(err, prompt.ErrBack) || told != 2 {
 		t.Errorf("never out: %v, told %d times", err, told)
 	}
 	again := func(i int) func(int) (string, error) {
@@ -649,14 +651,14 @@ func TestCopiesToMountedMedia(t *testing.T) {
 
 // outAndIn takes a medium out and puts it back.
 type outAndIn struct {
-	ceremony.Script
+	prompt.Script
 	out   func(n int) (string, error) // the n-th time, from 0
 	back  func(n int) (string, error)
 	outs  int
 	times int
 }
 
-func (o *outAndIn) Choose(ctx context.Context, p ceremony.Prompt, choices []ceremony.Choice) (string, error) {
+func (o *outAndIn) Choose(ctx context.Context, p prompt.Prompt, choices []prompt.Choice) (string, error) {
 	if strings.Contains(p.ID, ".out ") {
 		o.outs++
 		return o.out(o.outs - 1)

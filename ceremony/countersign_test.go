@@ -22,7 +22,8 @@ import (
 
 	"github.com/theupdateframework/go-tuf/v2/metadata/trustedmetadata"
 
-	"rootceremony/ceremony"
+	"rootceremony/ceremony/prompt"
+	"rootceremony/ceremony/remote"
 	"rootceremony/ceremony/tuf"
 	"rootceremony/keys"
 	"rootceremony/keys/secret"
@@ -41,7 +42,7 @@ type desktop struct {
 	holders map[string]*holderKey // by sticker
 	roles   map[string]tuf.Role   // of the roles that are online
 	online  []tuf.Key
-	tokens  ceremony.Tokens
+	tokens  prompt.Tokens
 }
 
 // holderKey is a holder's key, which the test has too.
@@ -89,7 +90,7 @@ func newDesktop(t testing.TB) *desktop {
 		d.online = append(d.online, key)
 		d.roles[role] = tuf.Role{KeyIDs: []string{key.ID}, Threshold: 1}
 	}
-	d.tokens = ceremony.Tokens{Start: d.start, Stickers: stickers, PIN: d.drawer.PIN,
+	d.tokens = prompt.Tokens{Start: d.start, Stickers: stickers, PIN: d.drawer.PIN,
 		Plug: func(stickers ...string) error { d.plugged = strings.Fields(strings.Join(stickers, " ")); return nil }}
 	return d
 }
@@ -231,8 +232,8 @@ func (d *desktop) rotation() (one, two *tuf.Root) {
 	return one, two
 }
 
-func (d *desktop) settings() ceremony.CountersignSettings {
-	return ceremony.CountersignSettings{File: filepath.Join(d.dir, "draft.json"), Trusted: filepath.Join(d.dir, "trusted"), Out: filepath.Join(d.dir, "out.json"),
+func (d *desktop) settings() remote.CountersignSettings {
+	return remote.CountersignSettings{File: filepath.Join(d.dir, "draft.json"), Trusted: filepath.Join(d.dir, "trusted"), Out: filepath.Join(d.dir, "out.json"),
 		Memory: filepath.Join(d.dir, "state", "signed.jsonl"), Tokens: d.tokens, Clock: clock}
 }
 
@@ -248,7 +249,7 @@ func (d *desktop) person(sticker string, answers ...string) *countersigner {
 	for i := 0; i < len(answers); i += 2 {
 		p.Answers[answers[i]] = answers[i+1]
 	}
-	p.Say = func(m ceremony.Message) {
+	p.Say = func(m prompt.Message) {
 		fmt.Fprintln(&p.shown, m.Title)
 		for _, f := range m.Facts {
 			fmt.Fprintf(&p.shown, "%s: %s\n", f.Label, f.Value)
@@ -259,8 +260,8 @@ func (d *desktop) person(sticker string, answers ...string) *countersigner {
 }
 
 // signs opens the signing and takes its tasks.
-func (d *desktop) signs(set ceremony.CountersignSettings, a ceremony.Attendant) (*ceremony.Countersigning, error) {
-	c, err := ceremony.OpenCountersigning(set)
+func (d *desktop) signs(set remote.CountersignSettings, a prompt.Room) (*remote.Countersigning, error) {
+	c, err := remote.OpenCountersigning(set)
 	if err != nil {
 		return nil, err
 	}
@@ -300,7 +301,7 @@ func TestReviewOfSharedKeys(t *testing.T) {
 		_, desk := opened(t, edit...)
 		runTo(t, desk, "review")
 		var said []string
-		if err := desk.Run(t.Context(), "review", &ceremony.Script{Say: func(m ceremony.Message) { said = append(said, m.Lines...) }}); err != nil {
+		if err := desk.Run(t.Context(), "review", &prompt.Script{Say: func(m prompt.Message) { said = append(said, m.Lines...) }}); err != nil {
 			t.Fatal(err)
 		}
 		if text := strings.Join(said, "\n"); strings.Contains(text, "a thief of that one key needs only 1 more for timestamp to give") != shared {
@@ -462,58 +463,58 @@ func TestCountersignRefuses(t *testing.T) {
 	second := map[string]string{"1": d.file("published/1.root.json", one, nil, "both", "old"), "2": d.file("published/2.root.json", two, one, "both", "p256")}
 	for _, c := range []struct {
 		name string
-		edit func(*ceremony.CountersignSettings)
+		edit func(*remote.CountersignSettings)
 		says string
 	}{
-		{"no root", func(s *ceremony.CountersignSettings) { s.File = d.write("x.json", []byte("{}")) }, `lacks "signed"`},
-		{"no file", func(s *ceremony.CountersignSettings) { s.File = filepath.Join(d.dir, "none") }, "no such file"},
-		{"rehearsal", func(s *ceremony.CountersignSettings) { s.File = d.file("rehearsed.json", rehearsed, one) }, "real tokens never sign"},
-		{"no rehearsal", func(s *ceremony.CountersignSettings) { s.Rehearsal = true }, "is no root of a rehearsal"},
-		{"expired", func(s *ceremony.CountersignSettings) { s.File = d.file("expired.json", expired, one) }, "no client would accept it"},
-		{"wrong signature", func(s *ceremony.CountersignSettings) { s.File = wrong }, "the signature by " + d.holders["both"].ID[:8] + " in it is wrong"},
-		{"specification", func(s *ceremony.CountersignSettings) {
+		{"no root", func(s *remote.CountersignSettings) { s.File = d.write("x.json", []byte("{}")) }, `lacks "signed"`},
+		{"no file", func(s *remote.CountersignSettings) { s.File = filepath.Join(d.dir, "none") }, "no such file"},
+		{"rehearsal", func(s *remote.CountersignSettings) { s.File = d.file("rehearsed.json", rehearsed, one) }, "real tokens never sign"},
+		{"no rehearsal", func(s *remote.CountersignSettings) { s.Rehearsal = true }, "is no root of a rehearsal"},
+		{"expired", func(s *remote.CountersignSettings) { s.File = d.file("expired.json", expired, one) }, "no client would accept it"},
+		{"wrong signature", func(s *remote.CountersignSettings) { s.File = wrong }, "the signature by " + d.holders["both"].ID[:8] + " in it is wrong"},
+		{"specification", func(s *remote.CountersignSettings) {
 			s.File = d.write("specification.json", bytes.Replace(draft, []byte(`"spec_version": "1.0.34"`), []byte(`"spec_version": "2.0.0"`), 1))
 		}, `only major version 1 of the specification is known`},
-		{"a key under two ids", func(s *ceremony.CountersignSettings) {
+		{"a key under two ids", func(s *remote.CountersignSettings) {
 			s.File = d.write("twice.json", again)
 		}, "the role root lists one key under two ids, "},
-		{"a threshold that cannot be reached", func(s *ceremony.CountersignSettings) {
+		{"a threshold that cannot be reached", func(s *remote.CountersignSettings) {
 			s.File, s.Trusted = d.write("fields.json", bytes.Replace(draft, []byte(`"threshold": 2`), []byte(`"threshold": 4`), 1)), ""
 		}, "threshold"},
-		{"no copy", func(s *ceremony.CountersignSettings) { s.Trusted = filepath.Join(d.dir, "nowhere") }, "no such file"},
-		{"empty folder", func(s *ceremony.CountersignSettings) { s.Trusted = filepath.Join(d.dir, "tokens") }, "no root metadata in this folder"},
-		{"missing version", func(s *ceremony.CountersignSettings) { s.File = d.file("3.json", three, two) }, "ends with root v1, and this is root v3: version 2 is missing"},
-		{"missing versions", func(s *ceremony.CountersignSettings) { s.File = d.file("4.json", four, three) }, "versions 2 to 3 are missing"},
-		{"gap", func(s *ceremony.CountersignSettings) {
+		{"no copy", func(s *remote.CountersignSettings) { s.Trusted = filepath.Join(d.dir, "nowhere") }, "no such file"},
+		{"empty folder", func(s *remote.CountersignSettings) { s.Trusted = filepath.Join(d.dir, "tokens") }, "no root metadata in this folder"},
+		{"missing version", func(s *remote.CountersignSettings) { s.File = d.file("3.json", three, two) }, "ends with root v1, and this is root v3: version 2 is missing"},
+		{"missing versions", func(s *remote.CountersignSettings) { s.File = d.file("4.json", four, three) }, "versions 2 to 3 are missing"},
+		{"gap", func(s *remote.CountersignSettings) {
 			s.File, s.Trusted = d.file("4.json", four, three), filepath.Dir(d.file("gap/3.root.json", three, two, "both", "p256"))
 			d.file("gap/1.root.json", one, nil, "both", "old")
 		}, "2.root.json is missing, though 3.root.json is there"},
-		{"too few signed the copy", func(s *ceremony.CountersignSettings) {
+		{"too few signed the copy", func(s *remote.CountersignSettings) {
 			s.File, s.Trusted = d.file("3.json", three, two), filepath.Dir(d.file("few/2.root.json", two, one, "both", "new"))
 			d.file("few/1.root.json", one, nil, "both", "old")
 		}, "version 2 is not signed by enough keys of version 1"},
-		{"another name", func(s *ceremony.CountersignSettings) {
+		{"another name", func(s *remote.CountersignSettings) {
 			s.Trusted = filepath.Dir(d.file("named/2.root.json", one, nil, "both", "old"))
 		}, "the name says version 2, the content version 1"},
-		{"rehearsal in the copy", func(s *ceremony.CountersignSettings) {
+		{"rehearsal in the copy", func(s *remote.CountersignSettings) {
 			s.Trusted = d.file("rehearsed1.json", rehearsedOne, nil, "both", "old")
 		}, "was made in a rehearsal"},
-		{"of the past", func(s *ceremony.CountersignSettings) {
+		{"of the past", func(s *remote.CountersignSettings) {
 			s.Trusted = d.file("newer.json", three, two, "both", "p256")
 		}, "is of the past"},
-		{"of the past in a folder", func(s *ceremony.CountersignSettings) {
+		{"of the past in a folder", func(s *remote.CountersignSettings) {
 			s.Trusted = filepath.Dir(d.file("newer/3.root.json", three, two, "both", "p256"))
 		}, "is of the past"},
-		{"published", func(s *ceremony.CountersignSettings) { s.Trusted = filepath.Dir(second["1"]) }, "root v2 is published already, with the same signed bytes"},
-		{"published alone", func(s *ceremony.CountersignSettings) { s.Trusted = second["2"] }, "root v2 is published already, with the same signed bytes"},
-		{"another is published", func(s *ceremony.CountersignSettings) {
+		{"published", func(s *remote.CountersignSettings) { s.Trusted = filepath.Dir(second["1"]) }, "root v2 is published already, with the same signed bytes"},
+		{"published alone", func(s *remote.CountersignSettings) { s.Trusted = second["2"] }, "root v2 is published already, with the same signed bytes"},
+		{"another is published", func(s *remote.CountersignSettings) {
 			s.File, s.Trusted = d.file("other.json", other, one), filepath.Dir(second["1"])
 		}, "another root v2 is published already"},
-		{"first root with a copy", func(s *ceremony.CountersignSettings) { s.File = d.file("one.json", one, nil) }, "root v1 is published already"},
+		{"first root with a copy", func(s *remote.CountersignSettings) { s.File = d.file("one.json", one, nil) }, "root v1 is published already"},
 	} {
 		set := d.settings()
 		c.edit(&set)
-		if _, err := ceremony.OpenCountersigning(set); err == nil || !strings.Contains(err.Error(), c.says) {
+		if _, err := remote.OpenCountersigning(set); err == nil || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: %v", c.name, err)
 		}
 	}
@@ -523,7 +524,7 @@ func TestCountersignRefuses(t *testing.T) {
 	// A folder may hold the draft itself, under the name that it will have.
 	set := d.settings()
 	set.File = d.file("trusted/2.root.json", two, one, "both")
-	if _, err := ceremony.OpenCountersigning(set); err != nil {
+	if _, err := remote.OpenCountersigning(set); err != nil {
 		t.Errorf("in the folder of the copy: %v", err)
 	}
 }
@@ -606,7 +607,7 @@ func TestCountersignTokens(t *testing.T) {
 		return keys.SerialText(n)
 	}
 	set := d.settings()
-	c, err := ceremony.OpenCountersigning(set)
+	c, err := remote.OpenCountersigning(set)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -636,8 +637,8 @@ func TestCountersignTokens(t *testing.T) {
 		{"no PIN", d.person("both", "sign.pin", "1"), nil, "6 to 8 digits"},
 		{"not touched", touched(keys.ErrNotTouched), keys.ErrNotTouched, "token " + serial("both")},
 		{"pulled", touched(keys.ErrRemoved), keys.ErrRemoved, "token " + serial("both")},
-		{"left", touched(ceremony.ErrLeft), ceremony.ErrLeft, ""},
-		{"back", touched(ceremony.ErrBack), ceremony.ErrBack, ""},
+		{"left", touched(prompt.ErrLeft), prompt.ErrLeft, ""},
+		{"back", touched(prompt.ErrBack), prompt.ErrBack, ""},
 	} {
 		err := c.Run(t.Context(), "sign", w.a)
 		if err == nil || w.is != nil && !errors.Is(err, w.is) || !strings.Contains(err.Error(), w.says) {
@@ -682,7 +683,7 @@ type wrongPIN struct {
 	typed bool
 }
 
-func (w *wrongPIN) AskSecret(ctx context.Context, p ceremony.Prompt, check func(*secret.Buffer) error) (*secret.Buffer, error) {
+func (w *wrongPIN) AskSecret(ctx context.Context, p prompt.Prompt, check func(*secret.Buffer) error) (*secret.Buffer, error) {
 	w.Answers["sign.pin"] = session.DefaultPIN
 	if !w.typed {
 		w.Answers["sign.pin"] = "000000"
@@ -711,7 +712,7 @@ func TestCountersignOnce(t *testing.T) {
 	if strings.Count(d.memory(), "\n") != 1 {
 		t.Fatalf("remembered:\n%s", d.memory())
 	}
-	refused := func(set ceremony.CountersignSettings, a *countersigner, why string) {
+	refused := func(set remote.CountersignSettings, a *countersigner, why string) {
 		t.Helper()
 		_, err := d.signs(set, a)
 		if err == nil || !strings.Contains(err.Error(), "was used on this laptop on 2026-11-22T12:00:00Z to sign another root v2") {
@@ -944,7 +945,7 @@ func TestCountersignRealChains(t *testing.T) {
 			}
 			d := &desktop{t: t, dir: t.TempDir()}
 			before := d.parsed(file(version)).Root.Expires.Add(-time.Hour)
-			c, err := ceremony.OpenCountersigning(ceremony.CountersignSettings{File: file(version), Trusted: file(version - 1), Memory: filepath.Join(d.dir, "signed.jsonl"), Clock: func() time.Time { return before }})
+			c, err := remote.OpenCountersigning(remote.CountersignSettings{File: file(version), Trusted: file(version - 1), Memory: filepath.Join(d.dir, "signed.jsonl"), Clock: func() time.Time { return before }})
 			// Two were published with a signature that was left from another draft.
 			if wrong := chain.folder == "joomla-updates" && (version == 2 || version == 11); wrong || err != nil {
 				if !wrong || err == nil || !strings.Contains(err.Error(), "in it is wrong") {

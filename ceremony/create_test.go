@@ -16,6 +16,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"rootceremony/ceremony"
+	"rootceremony/ceremony/plan"
+	"rootceremony/ceremony/prompt"
+	"rootceremony/ceremony/state"
 	"rootceremony/ceremony/transcript"
 	"rootceremony/keys"
 	"rootceremony/keys/backup"
@@ -72,7 +75,7 @@ type stage struct {
 // newStage has a plan without backups. edit changes it.
 func newStage(t testing.TB, edit ...string) *stage {
 	t.Helper()
-	text, err := os.ReadFile("testdata/on-token.toml")
+	text, err := os.ReadFile("plan/testdata/on-token.toml")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,15 +84,15 @@ func newStage(t testing.TB, edit ...string) *stage {
 
 // newStageOf has this plan, or without one the example. The safe of the example
 // has its identity there.
-func newStageOf(t testing.TB, plan string) *stage {
+func newStageOf(t testing.TB, planned string) *stage {
 	t.Helper()
 	s := &stage{t: t, dir: t.TempDir()}
-	files, err := ceremony.ExamplePlan()
+	files, err := plan.Example()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if plan != "" {
-		files[ceremony.PlanFile] = []byte(plan)
+	if planned != "" {
+		files[state.PlanFile] = []byte(planned)
 	}
 	for name, text := range files {
 		if err := transcript.WriteNew(filepath.Join(s.dir, name), text, 0o600); err != nil {
@@ -113,7 +116,7 @@ func (s *stage) open(clock func() time.Time, stickers ...string) (*ceremony.Desk
 			s.t.Fatal(err)
 		}
 	}
-	desk.UseTokens(ceremony.Tokens{
+	desk.UseTokens(prompt.Tokens{
 		Roots: []*x509.Certificate{s.drawer.AttestationRoot()}, Start: s.start, Stickers: stickers, PIN: s.drawer.PIN,
 		Plug: func(stickers ...string) error { s.plugged = stickers; return nil },
 	})
@@ -157,7 +160,7 @@ func (s *stage) start(ctx context.Context) (*session.Session, error) {
 var allStickers = []string{"A-01", "B-02", "C-03", "D-04", "E-05"}
 
 // runAll takes every task in turn.
-func runAll(desk *ceremony.Desk, a ceremony.Attendant) error {
+func runAll(desk *ceremony.Desk, a prompt.Room) error {
 	for {
 		task, ok := desk.Next()
 		if !ok {
@@ -180,7 +183,7 @@ func runTo(t testing.TB, desk *ceremony.Desk, id string) {
 		if task.ID == id {
 			return
 		}
-		if err := desk.Run(t.Context(), task.ID, &ceremony.Script{}); err != nil {
+		if err := desk.Run(t.Context(), task.ID, &prompt.Script{}); err != nil {
 			t.Fatalf("%s: %v", task.ID, err)
 		}
 	}
@@ -199,7 +202,7 @@ func failingAt(n int) func() time.Time {
 	}
 }
 
-// untilPowerFails runs the ceremony and tells whether it got to its end.
+// untilPowerFails runs the ceremony and reports whether it got to its end.
 func (s *stage) untilPowerFails(n int) (ended bool) {
 	var desk *ceremony.Desk
 	defer func() {
@@ -214,7 +217,7 @@ func (s *stage) untilPowerFails(n int) (ended bool) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	if err := runAll(desk, &ceremony.Script{}); err != nil {
+	if err := runAll(desk, &prompt.Script{}); err != nil {
 		s.t.Fatal(err)
 	}
 	return true
@@ -225,7 +228,7 @@ func (s *stage) untilPowerFails(n int) (ended bool) {
 // and what was recorded is still there.
 func TestPowerFailsBeforeEveryEvent(t *testing.T) {
 	whole, desk := opened(t)
-	if err := runAll(desk, &ceremony.Script{}); err != nil {
+	if err := runAll(desk, &prompt.Script{}); err != nil {
 		t.Fatal(err)
 	}
 	desk.Close()
@@ -244,7 +247,7 @@ func TestPowerFailsBeforeEveryEvent(t *testing.T) {
 		if err != nil {
 			t.Fatalf("after event %d: %v", n, err)
 		}
-		if err := runAll(desk, &ceremony.Script{}); err != nil {
+		if err := runAll(desk, &prompt.Script{}); err != nil {
 			t.Fatalf("after event %d: %v", n, err)
 		}
 		desk.Close()
@@ -277,33 +280,33 @@ func events(t testing.TB, dir string) []transcript.Event {
 }
 
 // checkSigned replays the log, and counts its signatures.
-func checkSigned(t testing.TB, dir string, want int) *ceremony.State {
+func checkSigned(t testing.TB, dir string, want int) *state.State {
 	t.Helper()
 	all := events(t, dir)
-	state, err := ceremony.Fold(all)
+	now, err := state.Fold(all)
 	if err != nil {
 		t.Fatal(err)
 	}
 	made := 0
 	for _, e := range all {
-		if e.Type == ceremony.TypeSignatureMade {
+		if e.Type == state.TypeSignatureMade {
 			made++
 		}
 	}
-	if made != want || !state.Finished() {
-		t.Errorf("%d signatures, want %d; closed: %v, finished: %v", made, want, state.Closed != nil, state.Finished())
+	if made != want || !now.Finished() {
+		t.Errorf("%d signatures, want %d; closed: %v, finished: %v", made, want, now.Closed != nil, now.Finished())
 	}
-	return state
+	return now
 }
 
 // answered is a Script whose answers can depend on what was asked before.
 type answered struct {
-	ceremony.Script
-	token func(w ceremony.TokenWait) (keys.Info, error, bool)
+	prompt.Script
+	token func(w prompt.TokenWait) (keys.Info, error, bool)
 	touch func() error
 }
 
-func (a *answered) WaitForToken(ctx context.Context, w ceremony.TokenWait) (keys.Info, error) {
+func (a *answered) WaitForToken(ctx context.Context, w prompt.TokenWait) (keys.Info, error) {
 	if a.token != nil {
 		if info, err, did := a.token(w); did {
 			return info, err
@@ -312,7 +315,7 @@ func (a *answered) WaitForToken(ctx context.Context, w ceremony.TokenWait) (keys
 	return a.Script.WaitForToken(ctx, w)
 }
 
-func (a *answered) WaitForTouch(ctx context.Context, p ceremony.Prompt, press bool) error {
+func (a *answered) WaitForTouch(ctx context.Context, p prompt.Prompt, press bool) error {
 	if a.touch != nil {
 		return a.touch()
 	}
@@ -343,12 +346,12 @@ func TestWrongTokensAreRefusedBeforeThePIN(t *testing.T) {
 		{[]string{"bio"}, "Bio"},
 	} {
 		a := &answered{}
-		a.token = func(w ceremony.TokenWait) (keys.Info, error, bool) {
+		a.token = func(w prompt.TokenWait) (keys.Info, error, bool) {
 			s.plugged = c.plugged
 			info, err := w.Look(context.Background())
 			return info, err, true
 		}
-		a.Say = func(m ceremony.Message) {
+		a.Say = func(m prompt.Message) {
 			if strings.Contains(m.Title, "PIN") {
 				t.Errorf("%v: a PIN is asked for", c.plugged)
 			}
@@ -358,7 +361,7 @@ func TestWrongTokensAreRefusedBeforeThePIN(t *testing.T) {
 			t.Errorf("%v: %v, want %q", c.plugged, err, c.want)
 		}
 	}
-	if err := desk.Run(t.Context(), "enrol bruno", &ceremony.Script{}); err != nil {
+	if err := desk.Run(t.Context(), "enrol bruno", &prompt.Script{}); err != nil {
 		t.Errorf("the right token: %v", err)
 	}
 }
@@ -370,14 +373,14 @@ func TestTokenThatHoldsKeysIsWipedByItsSerial(t *testing.T) {
 	runTo(t, desk, "enrol alice")
 	s.plugged = []string{"A-01"}
 	used := s.useElsewhere(t, "A-01")
-	err := desk.Run(t.Context(), "enrol alice", &ceremony.Script{Answers: map[string]string{"holder.prepared alice": "no", "holder.wipe alice": "12345678"}})
+	err := desk.Run(t.Context(), "enrol alice", &prompt.Script{Answers: map[string]string{"holder.prepared alice": "no", "holder.wipe alice": "12345678"}})
 	if err == nil || !strings.Contains(err.Error(), "not what is asked for") {
 		t.Errorf("with another serial number: %v", err)
 	}
 	if now := s.look(t); len(now.Keys) != len(used.Keys) || now.PINDefault {
 		t.Fatalf("the token was changed: %+v", now)
 	}
-	if err := desk.Run(t.Context(), "enrol alice", &ceremony.Script{Answers: map[string]string{"holder.prepared alice": "no"}}); err != nil {
+	if err := desk.Run(t.Context(), "enrol alice", &prompt.Script{Answers: map[string]string{"holder.prepared alice": "no"}}); err != nil {
 		t.Fatal(err)
 	}
 	now := s.look(t)
@@ -392,7 +395,7 @@ func TestTokenThatIsPreparedAlready(t *testing.T) {
 	s, desk := opened(t)
 	runTo(t, desk, "enrol alice")
 	there := s.useElsewhere(t, "A-01")
-	first := &ceremony.Script{Answers: map[string]string{"holder.pin alice": "445566"}}
+	first := &prompt.Script{Answers: map[string]string{"holder.pin alice": "445566"}}
 	if err := desk.Run(t.Context(), "enrol alice", first); err != nil {
 		t.Fatal(err)
 	}
@@ -400,7 +403,7 @@ func TestTokenThatIsPreparedAlready(t *testing.T) {
 		t.Errorf("prepared: %+v", alice.Prepared)
 	}
 	for _, e := range events(t, s.dir) {
-		if e.Type == ceremony.TypeWipeIntended {
+		if e.Type == state.TypeWipeIntended {
 			t.Error("the token was wiped")
 		}
 	}
@@ -418,13 +421,13 @@ func TestTokenThatIsPreparedAlready(t *testing.T) {
 	ours := tokens.Roots
 	tokens.Roots = []*x509.Certificate{other.AttestationRoot()}
 	desk.UseTokens(tokens)
-	err = desk.Run(t.Context(), "enrol bruno", &ceremony.Script{Answers: map[string]string{"holder.wipe bruno": "12345678"}})
+	err = desk.Run(t.Context(), "enrol bruno", &prompt.Script{Answers: map[string]string{"holder.wipe bruno": "12345678"}})
 	if err == nil || !strings.Contains(err.Error(), "cannot show that it was made by a maker whom this ceremony trusts") {
 		t.Errorf("one of another maker: %v", err)
 	}
 	tokens.Roots = ours
 	desk.UseTokens(tokens)
-	if err := runAll(desk, &ceremony.Script{Answers: map[string]string{"holder.pin alice": "445566", "holder.pin bruno": "445566"}}); err != nil {
+	if err := runAll(desk, &prompt.Script{Answers: map[string]string{"holder.pin alice": "445566", "holder.pin bruno": "445566"}}); err != nil {
 		t.Fatal(err)
 	}
 	checkSigned(t, s.dir, 5)
@@ -481,8 +484,8 @@ func TestWrongPINs(t *testing.T) {
 	runTo(t, desk, "sign alice")
 	s.plugged = []string{"A-01"}
 	tries := []string{}
-	a := &ceremony.Script{Answers: map[string]string{"holder.pin alice": "908172"}}
-	a.Say = func(m ceremony.Message) {
+	a := &prompt.Script{Answers: map[string]string{"holder.pin alice": "908172"}}
+	a.Say = func(m prompt.Message) {
 		for _, f := range m.Facts {
 			if f.Label == "Tries" {
 				tries = append(tries, f.Value)
@@ -506,16 +509,16 @@ func TestWrongPINs(t *testing.T) {
 func TestBlockedPIN(t *testing.T) {
 	s, desk := opened(t)
 	runTo(t, desk, "sign alice")
-	a := &ceremony.Script{Answers: map[string]string{"holder.pin alice": "908172"}}
+	a := &prompt.Script{Answers: map[string]string{"holder.pin alice": "908172"}}
 	var pin *keys.PINError
 	if err := desk.Run(t.Context(), "sign alice", a); !errors.As(err, &pin) || pin.TriesLeft != 0 || !strings.Contains(err.Error(), "Alice Costa") {
 		t.Errorf("after five wrong PINs: %v", err)
 	}
-	if err := desk.Run(t.Context(), "sign alice", &ceremony.Script{}); !errors.As(err, &pin) {
+	if err := desk.Run(t.Context(), "sign alice", &prompt.Script{}); !errors.As(err, &pin) {
 		t.Errorf("with the right PIN: %v", err)
 	}
-	others := &ceremony.Script{Answers: map[string]string{"heads.who": "bruno"}}
-	others.Say = func(m ceremony.Message) {
+	others := &prompt.Script{Answers: map[string]string{"heads.who": "bruno"}}
+	others.Say = func(m prompt.Message) {
 		if strings.Contains(m.Title, "Bruno") {
 			delete(others.Answers, "heads.who")
 		}
@@ -534,14 +537,14 @@ func TestBlockedPIN(t *testing.T) {
 func TestLeftDuringTheTouch(t *testing.T) {
 	_, desk := opened(t)
 	runTo(t, desk, "sign alice")
-	if err := desk.Run(t.Context(), "sign alice", &answered{touch: func() error { return ceremony.ErrLeft }}); !errors.Is(err, ceremony.ErrLeft) {
+	if err := desk.Run(t.Context(), "sign alice", &answered{touch: func() error { return prompt.ErrLeft }}); !errors.Is(err, prompt.ErrLeft) {
 		t.Fatalf("left: %v", err)
 	}
-	if open := desk.State().Holders["alice"].Open; open == nil || open.Type != ceremony.TypeSignatureIntended {
+	if open := desk.State().Holders["alice"].Open; open == nil || open.Type != state.TypeSignatureIntended {
 		t.Fatalf("open: %+v", open)
 	}
 	told := false
-	if err := desk.Run(t.Context(), "sign alice", &ceremony.Script{Say: func(m ceremony.Message) {
+	if err := desk.Run(t.Context(), "sign alice", &prompt.Script{Say: func(m prompt.Message) {
 		told = told || strings.Contains(m.Title, "interrupted")
 	}}); err != nil || !told {
 		t.Errorf("%v, told: %v", err, told)
@@ -555,22 +558,22 @@ func TestTasksInAnotherOrder(t *testing.T) {
 	for _, id := range []string{"preflight", "agree", "enrol emil", "enrol chen", "enrol alice", "enrol dana", "enrol bruno", "review",
 		"sign dana", "sign bruno", "sign emil", "publish", "sign alice", "seal", "heads", "sums", "carry"} {
 		for _, task := range desk.Tasks() {
-			if task.State != ceremony.Blocked {
+			if task.State != prompt.Blocked {
 				continue
 			}
-			if err := desk.Run(t.Context(), task.ID, &ceremony.Script{}); err == nil || !strings.Contains(err.Error(), task.Reason) {
+			if err := desk.Run(t.Context(), task.ID, &prompt.Script{}); err == nil || !strings.Contains(err.Error(), task.Reason) {
 				t.Errorf("before %s: blocked task %s: %v", id, task.ID, err)
 			}
 		}
-		if err := desk.Run(t.Context(), id, &ceremony.Script{}); err != nil {
+		if err := desk.Run(t.Context(), id, &prompt.Script{}); err != nil {
 			t.Fatalf("%s: %v", id, err)
 		}
 	}
-	state := checkSigned(t, s.dir, 4)
-	if len(state.Published.KeyIDs) != 3 || state.Sealed.Fuller == nil || len(state.Sealed.KeyIDs) != 4 {
-		t.Errorf("published by %d, sealed %+v", len(state.Published.KeyIDs), state.Sealed)
+	now := checkSigned(t, s.dir, 4)
+	if len(now.Published.KeyIDs) != 3 || now.Sealed.Fuller == nil || len(now.Sealed.KeyIDs) != 4 {
+		t.Errorf("published by %d, sealed %+v", len(now.Published.KeyIDs), now.Sealed)
 	}
-	if err := desk.Run(t.Context(), "sign chen", &ceremony.Script{}); err == nil {
+	if err := desk.Run(t.Context(), "sign chen", &prompt.Script{}); err == nil {
 		t.Error("signed after the seal")
 	}
 }
@@ -578,13 +581,13 @@ func TestTasksInAnotherOrder(t *testing.T) {
 // A log whose events were made up, or that lost one, does not replay.
 func TestFoldRefusesWhatDoesNotFit(t *testing.T) {
 	s, desk := opened(t)
-	if err := runAll(desk, &ceremony.Script{}); err != nil {
+	if err := runAll(desk, &prompt.Script{}); err != nil {
 		t.Fatal(err)
 	}
 	desk.Close()
 	all := events(t, s.dir)
-	free := map[string]bool{ceremony.TypeNote: true, ceremony.TypePreflight: true, ceremony.TypeHeadSigned: true, ceremony.TypeContinued: true, ceremony.TypeClosed: true,
-		ceremony.TypeCarryIntended: true, ceremony.TypeCarried: true} // to more media, or to fewer
+	free := map[string]bool{state.TypeNote: true, state.TypePreflight: true, state.TypeHeadSigned: true, state.TypeContinued: true, state.TypeClosed: true,
+		state.TypeCarryIntended: true, state.TypeCarried: true} // to more media, or to fewer
 	for i, e := range all {
 		changed := append([]transcript.Event{}, all...)
 		for old, new := range map[string]string{
@@ -597,7 +600,7 @@ func TestFoldRefusesWhatDoesNotFit(t *testing.T) {
 			if bytes.Equal(changed[i].Data, e.Data) || evidence {
 				continue
 			}
-			if _, err := ceremony.Fold(changed); err == nil {
+			if _, err := state.Fold(changed); err == nil {
 				t.Errorf("line %d (%s) can have %s for %s", e.Seq, e.Type, new, old)
 			}
 		}
@@ -605,11 +608,11 @@ func TestFoldRefusesWhatDoesNotFit(t *testing.T) {
 			continue
 		}
 		without := append(append([]transcript.Event{}, all[:i]...), all[i+1:]...)
-		if _, err := ceremony.Fold(without); err == nil {
+		if _, err := state.Fold(without); err == nil {
 			t.Errorf("line %d (%s) can be left out", e.Seq, e.Type)
 		}
 		twice := append(append([]transcript.Event{}, all[:i+1]...), all[i:]...)
-		if _, err := ceremony.Fold(twice); err == nil {
+		if _, err := state.Fold(twice); err == nil {
 			t.Errorf("line %d (%s) can be there twice", e.Seq, e.Type)
 		}
 	}
@@ -620,16 +623,16 @@ func TestFoldRefusesWhatDoesNotFit(t *testing.T) {
 func TestRehearsalIsMarked(t *testing.T) {
 	_, desk := opened(t)
 	runTo(t, desk, "sign alice")
-	state := desk.State()
-	if !state.Root.Rehearsal() || state.Root.Expires.After(noon.Add(24*time.Hour)) {
-		t.Errorf("rehearsal %v, expires %s", state.Root.Rehearsal(), state.Root.Expires)
+	now := desk.State()
+	if !now.Root.Rehearsal() || now.Root.Expires.After(noon.Add(24*time.Hour)) {
+		t.Errorf("rehearsal %v, expires %s", now.Root.Rehearsal(), now.Root.Expires)
 	}
 }
 
 // P-256 tokens go the same way.
 func TestCreateWithP256(t *testing.T) {
 	s, desk := opened(t, `algorithm = "ed25519"`, `algorithm = "ecdsa-p256"`)
-	if err := runAll(desk, &ceremony.Script{}); err != nil {
+	if err := runAll(desk, &prompt.Script{}); err != nil {
 		t.Fatal(err)
 	}
 	if key := desk.State().Holders["alice"].Key.Public; key.Algorithm != keys.P256 {

@@ -1,10 +1,15 @@
+// Package ceremony holds a ceremony. A Desk is one directory, one log and one
+// process; a task is a straight line that reads like the runbook, one file a task.
+//
+// A task asks the state what is to do, speaks to people through a prompt.Room and
+// to a token in a session of its own, and records each step: first the intention,
+// then the act, what was read back, and the result. What was begun and has no
+// result is settled by looking at the token. Everything that a ceremony has come
+// to follows from its log, so that it can be left and gone on with at any moment.
 package ceremony
 
 import (
 	"context"
-	"crypto/sha256"
-	"crypto/x509"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,44 +19,22 @@ import (
 	"sync"
 	"time"
 
+	"rootceremony/ceremony/agreed"
+	"rootceremony/ceremony/plan"
+	"rootceremony/ceremony/prompt"
+	"rootceremony/ceremony/state"
 	"rootceremony/ceremony/transcript"
-	"rootceremony/keys/session"
 )
 
 // Names of files in the ceremony directory.
 const (
-	PlanFile     = "plan.toml"
-	ResolvedFile = "plan.resolved.json"
-	PublishDir   = "publish"
-	TokensDir    = "rehearsal/tokens"
+	TokensDir = "rehearsal/tokens"
 	// MemoryFile remembers what the tokens of a rehearsal were asked to sign.
 	// It is the rehearsal's own, so that rehearsals do not bar one another; two
 	// copies of one directory do not know of each other, which only a
 	// rehearsal may leave so.
 	MemoryFile = "rehearsal/signed.jsonl"
 )
-
-// Tokens is where tokens are plugged in.
-type Tokens struct {
-	// Start begins a session with what is in the readers now, in a child
-	// process that ends with the session.
-	Start func(ctx context.Context) (*session.Session, error)
-	// Roots are the attestation roots that tokens must lead to.
-	Roots []*x509.Certificate
-	// Intermediates are certificates that may stand between.
-	Intermediates []*x509.Certificate
-	// Plug puts the virtual tokens with those stickers into readers, in place
-	// of those that are there; nil where tokens are real. Stickers names the
-	// virtual tokens.
-	Plug     func(stickers ...string) error
-	Stickers []string
-	// PIN tells the PIN of a rehearsal's virtual token, which is shown where it
-	// is asked for: a script may have chosen it. nil where tokens are real.
-	PIN func(serial uint32) (string, error)
-	// Identities is the folder in which a rehearsal finds the identities of
-	// recipients that are no tokens, as ID.txt; "": in its own directory.
-	Identities string
-}
 
 // Desk is a ceremony that is being held: one directory, one log, one process.
 // Notes and exceptions may come from other goroutines while a task runs.
@@ -60,16 +43,16 @@ type Desk struct {
 	program string // name and version, for the log
 	memory  string // Settings.Memory
 	clock   func() time.Time
-	tokens  Tokens
-	enrols  *Resolved       // the plan of an enrolment
-	only    func() []Task   // what this desk does, where it is not the whole ceremony
-	done    bool            // that it did
-	head    transcript.Head // of LookAt, which has no log
-	damaged []string        // backup files that are gone or changed, by name
+	tokens  prompt.Tokens
+	enrols  *agreed.Plan         // the plan of an enrolment
+	only    func() []prompt.Task // what this desk does, where it is not the whole ceremony
+	done    bool                 // that it did
+	head    transcript.Head      // of LookAt, which has no log
+	damaged []string             // backup files that are gone or changed, by name
 
 	mu    sync.Mutex
 	log   *transcript.Log
-	state *State
+	state *state.State
 }
 
 // Settings are what a desk is opened with.
@@ -79,13 +62,13 @@ type Settings struct {
 	Rehearsal bool
 	Tokens    string // session.Backend kind
 	// Memory is the file that remembers what was signed on this laptop, as in
-	// CountersignSettings; "": a desk that signs no root, or remembers nothing
+	// remote.CountersignSettings; "": a desk that signs no root, or remembers nothing
 	// beyond its log.
 	Memory string
 	// Enrols makes the desk one holder's enrolment for a ceremony that is held
 	// elsewhere: the holder's id, and the plan that the ceremony has agreed.
 	Enrols string
-	Plan   *Resolved
+	Plan   *agreed.Plan
 }
 
 // OpenDesk begins the ceremony in dir, or goes on with it. The directory must
@@ -128,38 +111,38 @@ func checkFolder(dir string, mayBeEmpty bool) error {
 	if _, err := os.Stat(filepath.Join(dir, transcript.FileName)); err == nil {
 		return nil
 	}
-	_, err = os.Stat(filepath.Join(dir, PlanFile))
+	_, err = os.Stat(filepath.Join(dir, state.PlanFile))
 	if len(entries) > 0 && err != nil {
 		return fmt.Errorf("%s is not a ceremony directory: it holds %s, but neither %s nor %s (hint: name a new or an empty directory, or write a plan there with %s)",
-			dir, entries[0].Name(), transcript.FileName, PlanFile, Command("plan", dir))
+			dir, entries[0].Name(), transcript.FileName, state.PlanFile, agreed.Command("plan", dir))
 	}
 	if len(entries) == 0 && !mayBeEmpty {
-		return fmt.Errorf("%s holds no %s (hint: write one with %s)", dir, PlanFile, Command("plan", dir))
+		return fmt.Errorf("%s holds no %s (hint: write one with %s)", dir, state.PlanFile, agreed.Command("plan", dir))
 	}
 	return nil
 }
 
 func (d *Desk) begin(set Settings) error {
-	state, err := Fold(d.log.Events())
+	now, err := state.Fold(d.log.Events())
 	if err != nil {
 		return err
 	}
-	d.state = state
-	if state.Begun != nil && state.Begun.Enrols != set.Enrols {
+	d.state = now
+	if now.Begun != nil && now.Begun.Enrols != set.Enrols {
 		if set.Enrols == "" {
 			return fmt.Errorf("this is the enrolment of %s, made for another directory (hint: %s goes on with it, %s takes what it writes into the ceremony)",
-				state.Begun.Enrols, Command("enrol", "PLAN", "--holder", state.Begun.Enrols), Command("collect", "DIR", "FILE"))
+				now.Begun.Enrols, agreed.Command("enrol", "PLAN", "--holder", now.Begun.Enrols), agreed.Command("collect", "DIR", "FILE"))
 		}
 		return fmt.Errorf("this is not an enrolment of %s (hint: name another directory)", set.Enrols)
 	}
-	if state.Begun != nil && state.Begun.Rehearsal != set.Rehearsal {
+	if now.Begun != nil && now.Begun.Rehearsal != set.Rehearsal {
 		if set.Rehearsal {
-			return fmt.Errorf("this is a real ceremony, not a rehearsal (hint: %s goes on with it)", Command("run", d.dir))
+			return fmt.Errorf("this is a real ceremony, not a rehearsal (hint: %s goes on with it)", agreed.Command("run", d.dir))
 		}
-		return fmt.Errorf("this is a rehearsal (hint: %s goes on with it)", Command("rehearse", d.dir))
+		return fmt.Errorf("this is a rehearsal (hint: %s goes on with it)", agreed.Command("rehearse", d.dir))
 	}
-	if state.Begun != nil && state.Begun.Tokens != set.Tokens {
-		return fmt.Errorf("this is held on tokens of the kind %q, not %q (hint: leave --tokens away to go on with it)", state.Begun.Tokens, set.Tokens)
+	if now.Begun != nil && now.Begun.Tokens != set.Tokens {
+		return fmt.Errorf("this is held on tokens of the kind %q, not %q (hint: leave --tokens away to go on with it)", now.Begun.Tokens, set.Tokens)
 	}
 	if err := d.checkClock(); err != nil {
 		return err
@@ -173,14 +156,14 @@ func (d *Desk) begin(set Settings) error {
 	if err := d.mend(); err != nil {
 		return err
 	}
-	start := Begun{FormatVersion, set.Program, set.Rehearsal, set.Tokens, set.Enrols}
-	if state.Begun == nil {
-		return d.record(TypeBegun, "room", start)
+	start := state.Begun{Format: state.FormatVersion, Program: set.Program, Rehearsal: set.Rehearsal, Tokens: set.Tokens, Enrols: set.Enrols}
+	if now.Begun == nil {
+		return d.record(state.TypeBegun, "room", start)
 	}
-	if state.Closed != nil || state.HandedOver != nil {
+	if now.Closed != nil || now.HandedOver != nil {
 		return nil
 	}
-	return d.record(TypeContinued, "room", start)
+	return d.record(state.TypeContinued, "room", start)
 }
 
 // checkClock refuses a clock that says less than the log: the times of the day
@@ -192,7 +175,7 @@ func (d *Desk) checkClock() error {
 	}
 	last, now := events[len(events)-1].Time, d.clock()
 	if now.Before(last.Add(-time.Minute)) {
-		return fmt.Errorf("this computer's clock says %s, and line %d of the log was written at %s (hint: set the clock, and compare it with another one; nothing was changed)", stamp(now), len(events), stamp(last))
+		return fmt.Errorf("this computer's clock says %s, and line %d of the log was written at %s (hint: set the clock, and compare it with another one; nothing was changed)", agreed.Stamp(now), len(events), agreed.Stamp(last))
 	}
 	return nil
 }
@@ -208,18 +191,18 @@ func (d *Desk) checkPlanUnchanged() error {
 			return fmt.Errorf("the plan has the digest %s, and this enrolment was begun for %s (hint: name the same plan, or begin in another directory)", digest, d.state.Digest)
 		}
 	} else {
-		text, err := transcript.ReadFile(filepath.Join(d.dir, PlanFile))
+		text, err := transcript.ReadFile(filepath.Join(d.dir, state.PlanFile))
 		if err != nil {
 			return fmt.Errorf("the agreed plan cannot be read: %w", err)
 		}
-		if digest := digestOf(text); digest != d.state.Plan.PlanSHA256 {
+		if digest := agreed.DigestOf(text); digest != d.state.Plan.PlanSHA256 {
 			return fmt.Errorf("%s was edited after it was agreed: its SHA-256 is %s, and was %s (hint: put the agreed file back, or hold another ceremony in another directory)",
-				PlanFile, digest, d.state.Plan.PlanSHA256)
+				state.PlanFile, digest, d.state.Plan.PlanSHA256)
 		}
 	}
-	resolved, err := transcript.ReadFile(filepath.Join(d.dir, ResolvedFile))
-	if err == nil && digestOf(resolved) != d.state.Digest {
-		return fmt.Errorf("%s was edited after it was agreed (hint: remove it; the log holds the agreed one, and it will be written again)", ResolvedFile)
+	resolved, err := transcript.ReadFile(filepath.Join(d.dir, state.ResolvedFile))
+	if err == nil && agreed.DigestOf(resolved) != d.state.Digest {
+		return fmt.Errorf("%s was edited after it was agreed (hint: remove it; the log holds the agreed one, and it will be written again)", state.ResolvedFile)
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // mend writes it
@@ -230,7 +213,7 @@ func (d *Desk) checkPlanUnchanged() error {
 // LookAt returns a desk that only shows what a ceremony has come to, also while
 // another process holds it. It takes no tasks, and records nothing.
 func LookAt(dir string) (*Desk, error) {
-	c, err := ReadCeremony(dir)
+	c, err := plan.ReadCeremony(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -238,7 +221,7 @@ func LookAt(dir string) (*Desk, error) {
 }
 
 // UseTokens gives the desk its readers. Nothing but a rehearsal shows PINs.
-func (d *Desk) UseTokens(t Tokens) {
+func (d *Desk) UseTokens(t prompt.Tokens) {
 	if !d.state.Begun.Rehearsal {
 		t.PIN = nil
 	}
@@ -246,13 +229,13 @@ func (d *Desk) UseTokens(t Tokens) {
 }
 
 // Tokens are the readers that the desk was given.
-func (d *Desk) Tokens() Tokens { return d.tokens }
+func (d *Desk) Tokens() prompt.Tokens { return d.tokens }
 
-// Apart tells whether the desk restores or checks up, and does nothing else;
+// Apart reports whether the desk restores or checks up, and does nothing else;
 // Done, that it did.
 func (d *Desk) Apart() bool { return d.only != nil }
 
-// Done tells whether a desk that is Apart has done what it is for.
+// Done reports whether a desk that is Apart has done what it is for.
 func (d *Desk) Done() bool { return d.done }
 
 // Head is the head of the log as it stands.
@@ -275,7 +258,7 @@ func (d *Desk) Close() error {
 
 // State is what the ceremony has come to. Only the goroutine that runs tasks
 // may read it while one runs.
-func (d *Desk) State() *State { return d.state }
+func (d *Desk) State() *state.State { return d.state }
 
 // path is where a file of the ceremony directory is.
 func (d *Desk) path(name string) string { return filepath.Join(d.dir, filepath.FromSlash(name)) }
@@ -318,32 +301,32 @@ func (d *Desk) intend(kind, by string, data any) (int64, error) {
 
 // Note records what somebody wants to be remembered.
 func (d *Desk) Note(text string) error {
-	return d.record(TypeNote, "room", Note{text})
+	return d.record(state.TypeNote, "room", state.Note{Text: text})
 }
 
 // Exception records a departure from the plan or the runbook.
 func (d *Desk) Exception(expected, happened, decided string) error {
-	return d.record(TypeException, "room", Exception{expected, happened, decided})
+	return d.record(state.TypeException, "room", state.Exception{Expected: expected, Happened: happened, Decided: decided})
 }
 
 // Run does one task. ErrBack, ErrLeft and a cancelled context end it early;
 // any other failure, a panic among them, is recorded and returned, and the
 // task can be taken again.
-func (d *Desk) Run(ctx context.Context, id string, a Attendant) (err error) {
-	failure := TaskFailed{Task: id}
+func (d *Desk) Run(ctx context.Context, id string, a prompt.Room) (err error) {
+	failure := state.TaskFailed{Task: id}
 	defer func() {
 		if p := recover(); p != nil {
-			err = &fault{p, debug.Stack()}
+			err = &state.Fault{Value: p, Stack: debug.Stack()}
 		}
-		if f := new(fault); errors.As(err, &f) {
+		if f := new(state.Fault); errors.As(err, &f) {
 			err = fmt.Errorf("%w; what was recorded before it is safe", err)
 			failure.Stack = string(f.Stack)
 		}
-		if err == nil || errors.Is(err, ErrBack) || errors.Is(err, ErrLeft) || ctx.Err() != nil {
+		if err == nil || errors.Is(err, prompt.ErrBack) || errors.Is(err, prompt.ErrLeft) || ctx.Err() != nil {
 			return
 		}
 		failure.Error = err.Error()
-		if failed := d.record(TypeTaskFailed, "room", failure); failed != nil {
+		if failed := d.record(state.TypeTaskFailed, "room", failure); failed != nil {
 			err = errors.Join(err, failed)
 		}
 	}()
@@ -351,15 +334,10 @@ func (d *Desk) Run(ctx context.Context, id string, a Attendant) (err error) {
 		if t.ID != id {
 			continue
 		}
-		if t.State != Ready {
+		if t.State != prompt.Ready {
 			return fmt.Errorf("task %q cannot be done now: it is %s %s", id, t.State, t.Reason)
 		}
-		return t.do(ctx, a)
+		return t.Do(ctx, a)
 	}
 	return fmt.Errorf("there is no task %q", id)
-}
-
-func digestOf(p []byte) string {
-	sum := sha256.Sum256(p)
-	return hex.EncodeToString(sum[:])
 }

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"rootceremony/ceremony"
+	"rootceremony/ceremony/prompt"
+	"rootceremony/ceremony/state"
 	"rootceremony/ceremony/transcript"
 )
 
@@ -17,8 +19,8 @@ import (
 func differs(t testing.TB, desk *ceremony.Desk) string {
 	t.Helper()
 	var shown strings.Builder
-	err := desk.Run(t.Context(), "review", &ceremony.Script{Answers: map[string]string{"review.second": "differ"},
-		Say: func(m ceremony.Message) { fmt.Fprintln(&shown, textOf(m)) }})
+	err := desk.Run(t.Context(), "review", &prompt.Script{Answers: map[string]string{"review.second": "differ"},
+		Say: func(m prompt.Message) { fmt.Fprintln(&shown, textOf(m)) }})
 	if err == nil || !strings.Contains(err.Error(), "the second machine shows other words") || !strings.Contains(err.Error(), "nothing is signed") {
 		t.Fatalf("%v", err)
 	}
@@ -40,13 +42,13 @@ func TestSecondMachineShowsOtherWords(t *testing.T) {
 	}
 	stopped := func(desk *ceremony.Desk, exceptions int) {
 		t.Helper()
-		if state := desk.State(); state.Reviewed != nil || state.Exceptions != exceptions || len(state.Signatures()) > 0 {
-			t.Errorf("reviewed %v, %d exceptions, %d signatures", state.Reviewed, state.Exceptions, len(state.Signatures()))
+		if now := desk.State(); now.Reviewed != nil || now.Exceptions != exceptions || len(now.Signatures()) > 0 {
+			t.Errorf("reviewed %v, %d exceptions, %d signatures", now.Reviewed, now.Exceptions, len(now.Signatures()))
 		}
 		if task, _ := desk.Next(); task.ID != "review" || !strings.Contains(task.Reason, "other words") {
 			t.Errorf("next: %+v", task)
 		}
-		for id, want := range map[string]ceremony.TaskState{"sign alice": ceremony.Blocked, "publish": ceremony.Blocked, "abandon": ceremony.Ready} {
+		for id, want := range map[string]prompt.TaskState{"sign alice": prompt.Blocked, "publish": prompt.Blocked, "abandon": prompt.Ready} {
 			if task := taskOf(t, desk, id); task.State != want {
 				t.Errorf("%+v", task)
 			}
@@ -62,7 +64,7 @@ func TestSecondMachineShowsOtherWords(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer desk.Close()
-	a := &noting{ceremony.Script{}, map[string][]string{}}
+	a := &noting{prompt.Script{}, map[string][]string{}}
 	if err := runAll(desk, a); err == nil || !strings.Contains(err.Error(), "nothing is signed") {
 		t.Fatalf("it went on by itself: %v", err)
 	}
@@ -70,35 +72,35 @@ func TestSecondMachineShowsOtherWords(t *testing.T) {
 		t.Errorf("to choose from: %v", choices)
 	}
 	stopped(desk, 2)
-	again := append(events(t, s.dir), transcript.Event{Type: ceremony.TypeDraftReviewed, Data: fmt.Appendf(nil, `{"digest":%q,"second_machine":false}`, draft.Digest)})
-	if _, err := ceremony.Fold(again); err == nil || !strings.Contains(err.Error(), "other words") {
+	again := append(events(t, s.dir), transcript.Event{Type: state.TypeDraftReviewed, Data: fmt.Appendf(nil, `{"digest":%q,"second_machine":false}`, draft.Digest)})
+	if _, err := state.Fold(again); err == nil || !strings.Contains(err.Error(), "other words") {
 		t.Errorf("reviewed without a machine: %v", err)
 	}
 
 	// It is recorded before people have read what to do.
-	left := &typist{Script: ceremony.Script{Answers: map[string]string{"review.second": "differ"}}}
-	if err := desk.Run(t.Context(), "review", left); !errors.Is(err, ceremony.ErrBack) {
+	left := &typist{Script: prompt.Script{Answers: map[string]string{"review.second": "differ"}}}
+	if err := desk.Run(t.Context(), "review", left); !errors.Is(err, prompt.ErrBack) {
 		t.Fatal(err)
 	}
 	stopped(desk, 3)
 
 	// A machine that shows the same words lets it go on.
-	if err := desk.Run(t.Context(), "review", &ceremony.Script{Answers: map[string]string{"review.second": "yes"}}); err != nil {
+	if err := desk.Run(t.Context(), "review", &prompt.Script{Answers: map[string]string{"review.second": "yes"}}); err != nil {
 		t.Fatal(err)
 	}
-	if err := runAll(desk, &ceremony.Script{}); err != nil {
+	if err := runAll(desk, &prompt.Script{}); err != nil {
 		t.Fatal(err)
 	}
 	desk.Close()
-	if state := checkSigned(t, s.dir, 5); state.Exceptions != 3 || !state.Reviewed.SecondMachine {
-		t.Errorf("%d exceptions, %+v", state.Exceptions, state.Reviewed)
+	if now := checkSigned(t, s.dir, 5); now.Exceptions != 3 || !now.Reviewed.SecondMachine {
+		t.Errorf("%d exceptions, %+v", now.Exceptions, now.Reviewed)
 	}
 	var differ, said int
 	for _, e := range events(t, s.dir) {
 		switch {
-		case e.Type == ceremony.TypeDraftDiffers && strings.Contains(string(e.Data), draft.Digest):
+		case e.Type == state.TypeDraftDiffers && strings.Contains(string(e.Data), draft.Digest):
 			differ++
-		case e.Type == ceremony.TypeException && strings.Contains(string(e.Data), "other words"):
+		case e.Type == state.TypeException && strings.Contains(string(e.Data), "other words"):
 			said++
 		}
 	}
@@ -116,7 +118,7 @@ func TestOtherWordsAndSignaturesFromElsewhere(t *testing.T) {
 	run := func(ids ...string) {
 		t.Helper()
 		for _, id := range ids {
-			if err := desk.Run(t.Context(), id, &ceremony.Script{Answers: answers}); err != nil {
+			if err := desk.Run(t.Context(), id, &prompt.Script{Answers: answers}); err != nil {
 				t.Fatalf("%s: %v", id, err)
 			}
 		}
@@ -131,7 +133,7 @@ func TestOtherWordsAndSignaturesFromElsewhere(t *testing.T) {
 	if !desk.State().Enough() {
 		t.Fatal("too few signatures")
 	}
-	if task := taskOf(t, desk, "publish"); task.State != ceremony.Blocked || !strings.Contains(task.Reason, "other words") {
+	if task := taskOf(t, desk, "publish"); task.State != prompt.Blocked || !strings.Contains(task.Reason, "other words") {
 		t.Errorf("%+v", task)
 	}
 	if task, _ := desk.Next(); task.ID != "review" {
@@ -152,7 +154,7 @@ func TestCountersignOtherWords(t *testing.T) {
 	other := set
 	other.File = d.file("other.json", d.root(2, noon.Add(2*inAYear), "both", "p256", "new"), one)
 	other.Out = filepath.Join(d.dir, "other.signed.json")
-	stopped := func(why, says string, a ceremony.Attendant) {
+	stopped := func(why, says string, a prompt.Room) {
 		t.Helper()
 		if _, err := d.signs(set, a); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%s: %v", why, err)

@@ -15,6 +15,10 @@ import (
 	"testing"
 
 	"rootceremony/ceremony"
+	"rootceremony/ceremony/agreed"
+	"rootceremony/ceremony/prompt"
+	"rootceremony/ceremony/remote"
+	"rootceremony/ceremony/state"
 	"rootceremony/ceremony/transcript"
 	"rootceremony/ceremony/tuf"
 	"rootceremony/keys"
@@ -207,7 +211,7 @@ func wordRuns(text string) []wordRun {
 func sha256Of(text []byte) string { return fmt.Sprintf("%x", sha256.Sum256(text)) }
 
 // textOf is a screen.
-func textOf(m ceremony.Message) string {
+func textOf(m prompt.Message) string {
 	lines := []string{m.Title}
 	for _, f := range m.Facts {
 		lines = append(lines, f.Label+": "+f.Value)
@@ -266,7 +270,7 @@ func (d *digests) event(kind string, data json.RawMessage) {
 	for name, value := range object {
 		text := strings.Trim(string(value), `"`)
 		want := map[string]string{"sha256": "file", "digest": "signed part"}[name]
-		if kind == ceremony.TypePlanAgreed {
+		if kind == state.TypePlanAgreed {
 			want = "file"
 		}
 		if (name == "sha256" || name == "digest") && d.kind(text) != want {
@@ -283,28 +287,28 @@ func (d *digests) event(kind string, data json.RawMessage) {
 // digest beside them.
 func TestEveryDigestIsOfWhatItSays(t *testing.T) {
 	d := &digests{t, map[string][]string{}, map[string]int{}}
-	var screens []ceremony.Message
+	var screens []prompt.Message
 	var dirs []string
-	say := func(m ceremony.Message) { screens = append(screens, m) }
+	say := func(m prompt.Message) { screens = append(screens, m) }
 	failed := func(err error) {
-		screens = append(screens, ceremony.Message{Title: "error", Text: []string{err.Error()}})
+		screens = append(screens, prompt.Message{Title: "error", Text: []string{err.Error()}})
 	}
 	run := func(desk *ceremony.Desk, answers map[string]string, ids ...string) {
 		t.Helper()
 		for _, id := range ids {
-			if err := desk.Run(t.Context(), id, &ceremony.Script{Answers: answers, Say: say}); err != nil {
+			if err := desk.Run(t.Context(), id, &prompt.Script{Answers: answers, Say: say}); err != nil {
 				t.Fatalf("%s: %v", id, err)
 			}
 		}
 	}
 	all := func(desk *ceremony.Desk, answers map[string]string) {
 		t.Helper()
-		if err := runAll(desk, &ceremony.Script{Answers: answers, Say: say}); err != nil {
+		if err := runAll(desk, &prompt.Script{Answers: answers, Say: say}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	ended := func(desk *ceremony.Desk) {
-		screens = append(screens, ceremony.Message{Title: "status", Lines: desk.Status()})
+		screens = append(screens, prompt.Message{Title: "status", Lines: desk.Status()})
 		dirs = append(dirs, desk.Dir())
 	}
 
@@ -329,12 +333,12 @@ func TestEveryDigestIsOfWhatItSays(t *testing.T) {
 	// It is rotated; a first draft is abandoned, and taken up again. Somebody
 	// has signed another one.
 	people, latest := members(t, desk), first
-	people[4].drop = ceremony.Lost // it is far away
+	people[4].drop = agreed.Lost // it is far away
 	people = append(people, member{name: "Farah Aziz", token: "F-06"})
-	for _, anchor := range []ceremony.Anchor{ceremony.AnchorTyped, ceremony.AnchorConfirmed} {
+	for _, anchor := range []state.Anchor{state.AnchorTyped, state.AnchorConfirmed} {
 		answers := map[string]string{"trusted.how": string(anchor), "abandon.why": "a test", "resume.why": "a test"}
 		var rotation *ceremony.Desk
-		latest, rotation = latest.follow(following(ceremony.Rotate, "[root]\nexpires = \"365d\"\nthreshold = 2\n", people...)+
+		latest, rotation = latest.follow(following(agreed.Rotate, "[root]\nexpires = \"365d\"\nthreshold = 2\n", people...)+
 			"\n[[person]]\nname = \"Wanda Meyer\"\nrole = \"witness\"\n", "F-06")
 		for {
 			task, _ := rotation.Next()
@@ -396,7 +400,7 @@ func TestEveryDigestIsOfWhatItSays(t *testing.T) {
 	}
 	far.file("published/1.root.json", one, nil, "both", "old")
 	set.Trusted = filepath.Dir(far.file("published/2.root.json", two, one, "both", "p256"))
-	if _, err := ceremony.OpenCountersigning(set); err == nil {
+	if _, err := remote.OpenCountersigning(set); err == nil {
 		t.Error("a root beside a published one was signed")
 	} else {
 		failed(err)
@@ -433,7 +437,7 @@ func TestEveryDigestIsOfWhatItSays(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, title := range []string{fmt.Sprintf("Publish root v%d", f.Root.Version), "The ceremony is closed"} {
-				if !slices.ContainsFunc(screens, func(m ceremony.Message) bool {
+				if !slices.ContainsFunc(screens, func(m prompt.Message) bool {
 					shown := textOf(m)
 					return m.Title == title && len(wordRuns(shown)) == 1 && wordRuns(shown)[0].hash == hash && strings.Contains(shown, grouped(hash)) && strings.Contains(shown, grouped(sha256Of(f.Signed)))
 				}) {

@@ -16,6 +16,9 @@ import (
 	"testing"
 
 	"rootceremony/ceremony"
+	"rootceremony/ceremony/agreed"
+	"rootceremony/ceremony/plan"
+	"rootceremony/ceremony/state"
 	"rootceremony/ceremony/transcript"
 	"rootceremony/ceremony/tuf"
 	"rootceremony/keys"
@@ -33,8 +36,8 @@ type signer struct {
 	kind string // ceremony.Existing, ceremony.Dropped or ceremony.OnToken
 }
 
-func (s signer) old() bool { return s.kind != ceremony.OnToken }
-func (s signer) new() bool { return s.kind != ceremony.Dropped }
+func (s signer) old() bool { return s.kind != agreed.OnToken }
+func (s signer) new() bool { return s.kind != agreed.Dropped }
 
 // world is a ceremony in which these people sign, and what there is to know of
 // it besides its state.
@@ -44,7 +47,7 @@ type world struct {
 	ids      []string // in the ceremony
 	old, new int      // thresholds
 	drafts   int      // how many are tried
-	plan     *ceremony.Resolved
+	plan     *agreed.Plan
 	seen     map[string]bool
 	happened map[string]int
 	made     map[string][2]string // key id and signature, by draft and signer
@@ -62,7 +65,7 @@ type try struct {
 
 // node is what has happened so far.
 type node struct {
-	state     *ceremony.State
+	state     *state.State
 	seq       int64
 	tries     []try
 	live      bool // the last of them
@@ -92,12 +95,12 @@ func (n *node) abandonedTries() []try {
 	return n.tries
 }
 
-// open tells whether an abandoned draft has, or may have, all its signatures.
+// open reports whether an abandoned draft has, or may have, all its signatures.
 func (w *world) open(n *node) bool {
 	return slices.ContainsFunc(n.abandonedTries(), func(t try) bool { return w.complete(t.known | t.maybe) })
 }
 
-// may tells whether a signer has signed nothing of this version.
+// may reports whether a signer has signed nothing of this version.
 func (n *node) may(i int) bool {
 	return !slices.ContainsFunc(n.tries, func(t try) bool { return (t.known|t.maybe)&(1<<i) != 0 })
 }
@@ -147,8 +150,8 @@ func newWorld(t testing.TB, old, new, drafts int, kinds ...string) *world {
 			m.key = key.ID
 			role.KeyIDs, root.Keys, sigs = append(role.KeyIDs, key.ID), append(root.Keys, key), append(sigs, private)
 		}
-		if kind == ceremony.Dropped {
-			m.drop, id = ceremony.Retired, "old-"+m.key[:8]
+		if kind == agreed.Dropped {
+			m.drop, id = agreed.Retired, "old-"+m.key[:8]
 		}
 		w.signers, w.ids, people = append(w.signers, s), append(w.ids, id), append(people, m)
 	}
@@ -161,7 +164,7 @@ func newWorld(t testing.TB, old, new, drafts int, kinds ...string) *world {
 		root.Roles[name] = tuf.Role{KeyIDs: []string{online.ID}, Threshold: 1}
 	}
 	head := fmt.Sprintf("[root]\nexpires = \"365d\"\nthreshold = %d\n", new)
-	text := following(ceremony.Rotate, head, people...)
+	text := following(agreed.Rotate, head, people...)
 	dir := t.TempDir()
 	files := map[string]string{}
 	if old > 0 {
@@ -174,7 +177,7 @@ func newWorld(t testing.TB, old, new, drafts int, kinds ...string) *world {
 		if err != nil {
 			t.Fatal(err)
 		}
-		files[ceremony.TrustedDir+"/1.root.json"] = string(file)
+		files[agreed.TrustedDir+"/1.root.json"] = string(file)
 	} else {
 		text = strings.NewReplacer("kind = \"rotate\"", "kind = \"create\"", "trusted = \"trusted\"\n", "", "[root]", "[root]\nconsistent_snapshot = true").Replace(text)
 		for _, name := range tuf.RoleNames[1:] {
@@ -182,17 +185,17 @@ func newWorld(t testing.TB, old, new, drafts int, kinds ...string) *world {
 		}
 		files["online.pub"] = modelPublic(t, modelKey("online", 0)).Hex + "\n"
 	}
-	files[ceremony.PlanFile] = text
+	files[state.PlanFile] = text
 	for name, text := range files {
 		if err := transcript.WriteWithin(dir, name, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	plan, err := ceremony.ReadPlan(filepath.Join(dir, ceremony.PlanFile))
+	planned, err := plan.Read(filepath.Join(dir, state.PlanFile))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if w.plan, err = plan.Resolve(noon); err != nil {
+	if w.plan, err = planned.Resolve(noon); err != nil {
 		t.Fatal(err)
 	}
 	return w
@@ -228,15 +231,15 @@ func (n *node) clone() *node {
 
 // first is the ceremony with the plan agreed and all keys made.
 func (w *world) first() *node {
-	n := &node{state: &ceremony.State{}, begun: make([]int, len(w.signers))}
-	w.must(n, ceremony.TypeBegun, ceremony.Begun{Format: ceremony.FormatVersion, Program: "test"})
-	agreed := ceremony.PlanAgreed{Digest: w.plan.Digest(), Plan: w.plan.JSON()}
+	n := &node{state: &state.State{}, begun: make([]int, len(w.signers))}
+	w.must(n, state.TypeBegun, state.Begun{Format: state.FormatVersion, Program: "test"})
+	settled := state.PlanAgreed{Digest: w.plan.Digest(), Plan: w.plan.JSON()}
 	if w.old > 0 {
-		agreed.Anchor = ceremony.AnchorConfirmed
+		settled.Anchor = state.AnchorConfirmed
 	}
-	w.must(n, ceremony.TypePlanAgreed, agreed)
+	w.must(n, state.TypePlanAgreed, settled)
 	for i, s := range w.signers {
-		if s.kind == ceremony.OnToken {
+		if s.kind == agreed.OnToken {
 			w.enrol(n, i)
 		}
 	}
@@ -260,17 +263,17 @@ var tokenKey = func() keys.PublicKey {
 func (w *world) enrol(n *node, i int) {
 	n.begun[i]++
 	private := w.key(n, i)
-	on := ceremony.Act{Holder: w.ids[i], Serial: uint32(1000*i + n.begun[i] + 1)}
-	w.must(n, ceremony.TypePrepareIntended, ceremony.PrepareIntended{Act: on})
-	w.must(n, ceremony.TypePrepared, ceremony.Prepared{Result: ceremony.Result{Act: on, Intention: n.seq}, Authentication: tokenKey, Age: tokenKey})
+	on := state.Act{Holder: w.ids[i], Serial: uint32(1000*i + n.begun[i] + 1)}
+	w.must(n, state.TypePrepareIntended, state.PrepareIntended{Act: on})
+	w.must(n, state.TypePrepared, state.Prepared{Result: state.Result{Act: on, Intention: n.seq}, Authentication: tokenKey, Age: tokenKey})
 	policy := w.plan.Token
-	w.must(n, ceremony.TypeKeyIntended, ceremony.KeyIntended{Act: on, Slot: keys.SlotRoot, Algorithm: policy.Algorithm, Touch: policy.Touch, Origin: keys.FromToken})
-	w.must(n, ceremony.TypeKeyMade, ceremony.KeyMade{Result: ceremony.Result{Act: on, Intention: n.seq}, Public: modelPublic(w.t, private)})
+	w.must(n, state.TypeKeyIntended, state.KeyIntended{Act: on, Slot: keys.SlotRoot, Algorithm: policy.Algorithm, Touch: policy.Touch, Origin: keys.FromToken})
+	w.must(n, state.TypeKeyMade, state.KeyMade{Result: state.Result{Act: on, Intention: n.seq}, Public: modelPublic(w.t, private)})
 	message, err := n.state.Possession(n.state.Holders[w.ids[i]], "00")
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.must(n, ceremony.TypeKeyProved, ceremony.KeyProved{Act: on, Nonce: "00", Signature: hex.EncodeToString(ed25519.Sign(private, message))})
+	w.must(n, state.TypeKeyProved, state.KeyProved{Act: on, Nonce: "00", Signature: hex.EncodeToString(ed25519.Sign(private, message))})
 }
 
 func (w *world) key(n *node, i int) ed25519.PrivateKey {
@@ -281,7 +284,7 @@ func (w *world) key(n *node, i int) ed25519.PrivateKey {
 func (w *world) make(n *node, i int) error {
 	if i >= 0 {
 		id := w.ids[i]
-		w.must(n, ceremony.TypeStartedOver, ceremony.StartedOver{Act: ceremony.Act{Holder: id, Serial: n.state.Holders[id].Serial}, Why: "a test"})
+		w.must(n, state.TypeStartedOver, state.StartedOver{Act: state.Act{Holder: id, Serial: n.state.Holders[id].Serial}, Why: "a test"})
 		w.enrol(n, i)
 	}
 	root, err := n.state.PlannedRoot(w.plan.Expires)
@@ -292,12 +295,12 @@ func (w *world) make(n *node, i int) error {
 	digest := fmt.Sprintf("%x", sha256.Sum256(canonical))
 	again := slices.ContainsFunc(n.tries, func(t try) bool { return t.digest == digest })
 	wanted := !w.open(n) && !again
-	err = n.apply(ceremony.TypeDraftMade, ceremony.DraftMade{Version: root.Version, Digest: digest, Expires: w.plan.Expires, Bytes: len(canonical), File: ceremony.DraftAsFile(n.state, root)})
+	err = n.apply(state.TypeDraftMade, state.DraftMade{Version: root.Version, Digest: digest, Expires: w.plan.Expires, Bytes: len(canonical), File: ceremony.DraftAsFile(n.state, root)})
 	w.check(n, "make", wanted, err)
 	if err != nil {
 		return err
 	}
-	w.must(n, ceremony.TypeDraftReviewed, ceremony.DraftReviewed{Digest: digest, SecondMachine: true})
+	w.must(n, state.TypeDraftReviewed, state.DraftReviewed{Digest: digest, SecondMachine: true})
 	made := try{digest: digest, root: root}
 	for i := range w.signers {
 		made.keys = append(made.keys, w.key(n, i))
@@ -320,7 +323,7 @@ func (w *world) check(n *node, what string, wanted bool, err error) {
 }
 
 // signature makes a signature of a draft.
-func (w *world) signature(n *node, draft, i int) (keyID, signature string, file ceremony.File) {
+func (w *world) signature(n *node, draft, i int) (keyID, signature string, file state.File) {
 	t := n.tries[draft]
 	name := fmt.Sprint(t.digest, i)
 	made, there := w.made[name]
@@ -340,15 +343,15 @@ func (w *world) signHere(n *node, i int) error {
 	if serial == 0 {
 		serial = uint32(1000*i + 1)
 	}
-	on := ceremony.Act{Holder: w.ids[i], Serial: serial}
+	on := state.Act{Holder: w.ids[i], Serial: serial}
 	version := w.plan.Version
 	wanted := n.may(i) && !w.open(n)
-	err := n.apply(ceremony.TypeSignatureIntended, ceremony.SignatureIntended{Act: on, Version: version, Digest: t.digest, KeyID: keyID})
+	err := n.apply(state.TypeSignatureIntended, state.SignatureIntended{Act: on, Version: version, Digest: t.digest, KeyID: keyID})
 	w.check(n, "sign", wanted, err)
 	if err != nil {
 		return err
 	}
-	w.must(n, ceremony.TypeSignatureMade, ceremony.SignatureMade{Result: ceremony.Result{Act: on, Intention: n.seq}, Version: version, Digest: t.digest, KeyID: keyID, Signature: signature, File: file})
+	w.must(n, state.TypeSignatureMade, state.SignatureMade{Result: state.Result{Act: on, Intention: n.seq}, Version: version, Digest: t.digest, KeyID: keyID, Signature: signature, File: file})
 	t.known |= 1 << i
 	t.counted |= 1 << i
 	return nil
@@ -359,7 +362,7 @@ func (w *world) signHere(n *node, i int) error {
 func (w *world) collect(n *node, draft, i int) error {
 	keyID, signature, file := w.signature(n, draft, i)
 	t := &n.tries[draft]
-	err := n.apply(ceremony.TypeSigCollected, ceremony.SignatureCollected{Holder: w.ids[i], Version: w.plan.Version, Digest: t.digest, KeyID: keyID, Signature: signature, File: file})
+	err := n.apply(state.TypeSigCollected, state.SignatureCollected{Holder: w.ids[i], Version: w.plan.Version, Digest: t.digest, KeyID: keyID, Signature: signature, File: file})
 	w.check(n, "collect", t.known&(1<<i) == 0, err)
 	if err != nil {
 		return err
@@ -378,13 +381,13 @@ func (w *world) collect(n *node, draft, i int) error {
 
 func (w *world) abandon(n *node, maybe uint) error {
 	t := &n.tries[len(n.tries)-1]
-	data := ceremony.DraftAbandoned{Digest: t.digest, Why: "a test", Maybe: []string{}}
+	data := state.DraftAbandoned{Digest: t.digest, Why: "a test", Maybe: []string{}}
 	for i, id := range w.ids {
 		if maybe&(1<<i) != 0 {
 			data.Maybe = append(data.Maybe, id)
 		}
 	}
-	err := n.apply(ceremony.TypeDraftAbandoned, data)
+	err := n.apply(state.TypeDraftAbandoned, data)
 	w.check(n, "abandon", !n.published && !w.complete(t.counted) && t.known&maybe == 0, err)
 	if err == nil {
 		t.maybe, t.before, n.live = maybe|t.before&^t.known, 0, false
@@ -403,12 +406,12 @@ func (w *world) resume(n *node, draft int) error {
 	for i, s := range w.signers {
 		wanted = wanted && (s.old() || t.keys[i].Equal(w.key(n, i)))
 	}
-	err := n.apply(ceremony.TypeDraftResumed, ceremony.DraftResumed{Digest: t.digest, Why: "a test"})
+	err := n.apply(state.TypeDraftResumed, state.DraftResumed{Digest: t.digest, Why: "a test"})
 	w.check(n, "resume", wanted, err)
 	if err != nil {
 		return err
 	}
-	w.must(n, ceremony.TypeDraftReviewed, ceremony.DraftReviewed{Digest: t.digest})
+	w.must(n, state.TypeDraftReviewed, state.DraftReviewed{Digest: t.digest})
 	t.counted, t.before, t.maybe = t.known, t.maybe, 0
 	n.tries, n.live = append(slices.Delete(n.tries, draft, draft+1), t), true
 	return nil
@@ -437,8 +440,8 @@ func (w *world) publish(n *node) error {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	file := ceremony.File{Name: fmt.Sprintf("%s/%d.root.json", ceremony.PublishDir, w.plan.Version), SHA256: fmt.Sprintf("%x", sha256.Sum256(text))}
-	err = n.apply(ceremony.TypeRootPublished, ceremony.RootPublished{Version: w.plan.Version, Digest: t.digest, File: file, KeyIDs: ids, Kit: []ceremony.File{}})
+	file := state.File{Name: fmt.Sprintf("%s/%d.root.json", state.PublishDir, w.plan.Version), SHA256: fmt.Sprintf("%x", sha256.Sum256(text))}
+	err = n.apply(state.TypeRootPublished, state.RootPublished{Version: w.plan.Version, Digest: t.digest, File: file, KeyIDs: ids, Kit: []state.File{}})
 	w.check(n, "publish", !n.published && w.complete(t.counted) && !w.open(n), err)
 	n.published = n.published || err == nil
 	return err
@@ -506,7 +509,7 @@ func (w *world) walk(n *node) {
 		}
 		next(func(c *node) error { return w.make(c, -1) })
 		for i, s := range w.signers {
-			if s.kind == ceremony.OnToken {
+			if s.kind == agreed.OnToken {
 				next(func(c *node) error { return w.make(c, i) })
 			}
 		}
@@ -523,7 +526,7 @@ func (w *world) walk(n *node) {
 
 // DRAFTS=all tries more people and more drafts, which takes minutes.
 func TestNoTwoDraftsOfOneVersion(t *testing.T) {
-	const e, d, n = ceremony.Existing, ceremony.Dropped, ceremony.OnToken
+	const e, d, n = agreed.Existing, agreed.Dropped, agreed.OnToken
 	for _, c := range []struct {
 		old, new, drafts int
 		all              bool
@@ -560,14 +563,14 @@ func TestNoTwoDraftsOfOneVersion(t *testing.T) {
 // A signature that was begun and has no result may have been made: its signer
 // counts as named, and what was begun is no way to sign another draft.
 func TestInterruptedSignatureOfAnAbandonedDraft(t *testing.T) {
-	w := newWorld(t, 0, 2, 2, ceremony.OnToken, ceremony.OnToken)
+	w := newWorld(t, 0, 2, 2, agreed.OnToken, agreed.OnToken)
 	n := w.first()
 	if err := w.make(n, -1); err != nil {
 		t.Fatal(err)
 	}
-	on := ceremony.Act{Holder: w.ids[0], Serial: n.state.Holders[w.ids[0]].Serial}
+	on := state.Act{Holder: w.ids[0], Serial: n.state.Holders[w.ids[0]].Serial}
 	keyID, _, _ := w.signature(n, 0, 0)
-	w.must(n, ceremony.TypeSignatureIntended, ceremony.SignatureIntended{Act: on, Version: 1, Digest: n.tries[0].digest, KeyID: keyID})
+	w.must(n, state.TypeSignatureIntended, state.SignatureIntended{Act: on, Version: 1, Digest: n.tries[0].digest, KeyID: keyID})
 	intention := n.seq
 	if err := w.abandon(n, 0); err != nil {
 		t.Fatal(err)
@@ -580,11 +583,11 @@ func TestInterruptedSignatureOfAnAbandonedDraft(t *testing.T) {
 		t.Fatal(err)
 	}
 	keyID, signature, file := w.signature(n, 1, 0)
-	forged := ceremony.SignatureMade{Result: ceremony.Result{Act: on, Intention: intention}, Version: 1, Digest: n.tries[1].digest, KeyID: keyID, Signature: signature, File: file}
-	if err := n.clone().apply(ceremony.TypeSignatureMade, forged); err == nil || !strings.Contains(err.Error(), "may have signed the abandoned draft") {
+	forged := state.SignatureMade{Result: state.Result{Act: on, Intention: intention}, Version: 1, Digest: n.tries[1].digest, KeyID: keyID, Signature: signature, File: file}
+	if err := n.clone().apply(state.TypeSignatureMade, forged); err == nil || !strings.Contains(err.Error(), "may have signed the abandoned draft") {
 		t.Errorf("signed by what was begun for another draft: %v", err)
 	}
-	w.must(n, ceremony.TypeSettled, ceremony.Settled{Result: forged.Result, Found: "nothing", State: ceremony.SettledNothing})
+	w.must(n, state.TypeSettled, state.Settled{Result: forged.Result, Found: "nothing", State: state.SettledNothing})
 	if err := w.signHere(n, 0); err == nil {
 		t.Error("signed twice")
 	}

@@ -8,7 +8,10 @@ import (
 	"strings"
 	"testing"
 
-	"rootceremony/ceremony"
+	"rootceremony/ceremony/agreed"
+	"rootceremony/ceremony/plan"
+	"rootceremony/ceremony/prompt"
+	"rootceremony/ceremony/state"
 )
 
 // The check of a plan says what people without a key can still open.
@@ -17,15 +20,15 @@ func TestEarlierCeremonies(t *testing.T) {
 	runTo(t, desk, "review")
 	// Alice's token is replaced: it opens nothing of before any more.
 	answers := quorum(map[string]string{"restore.whose": "alice", "restore.what": "key"}, "dana", "bank-safe", "bruno")
-	if err := desk.Run(t.Context(), "restore", &ceremony.Script{Answers: answers}); err != nil {
+	if err := desk.Run(t.Context(), "restore", &prompt.Script{Answers: answers}); err != nil {
 		t.Fatal(err)
 	}
 	head := desk.Head().Hash
 	desk.Close()
-	check := func(earlier string, gone ...string) (*ceremony.PlanCheck, error) {
+	check := func(earlier string, gone ...string) (*agreed.Checked, error) {
 		t.Helper()
 		next := newStageOf(t, "")
-		name := filepath.Join(next.dir, ceremony.PlanFile)
+		name := filepath.Join(next.dir, state.PlanFile)
 		text, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
@@ -37,18 +40,18 @@ func TestEarlierCeremonies(t *testing.T) {
 		if err := os.WriteFile(name, []byte(changed), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		plan, err := ceremony.ReadPlan(name)
+		planned, err := plan.Read(name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		resolved, err := plan.Resolve(noon)
+		resolved, err := planned.Resolve(noon)
 		if err != nil {
 			return nil, err
 		}
-		if _, err := ceremony.ParseResolved(resolved.JSON()); err != nil {
+		if _, err := agreed.Parse(resolved.JSON()); err != nil {
 			t.Fatal(err)
 		}
-		return ceremony.CheckPlan(resolved, noon), nil
+		return agreed.Check(resolved, noon), nil
 	}
 	for _, c := range []struct {
 		gone []string

@@ -10,10 +10,12 @@ import (
 	"io"
 	"maps"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
+	"rootceremony/ceremony/agreed"
+	"rootceremony/ceremony/prompt"
+	"rootceremony/ceremony/state"
 	"rootceremony/ceremony/transcript"
 	"rootceremony/keys"
 )
@@ -49,29 +51,21 @@ func (e enrolment) text() ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// Elsewhere tells why no holder can enrol elsewhere for a plan.
-func (r *Resolved) Elsewhere() error {
-	if r.Backup == nil {
-		return nil
-	}
-	return errors.New("this plan has backups, and keys of such a plan are made in the room only: who opens a holder's backups is known there, and not elsewhere (hint: have the holder come, or agree a plan without backups)")
-}
-
 // enrolmentName is the name of an enrolment file in the directory it is made
 // in.
 func enrolmentName(holder string) string { return holder + ".enrolment.json" }
 
-func (d *Desk) handOverTask() Task {
+func (d *Desk) handOverTask() prompt.Task {
 	h := d.state.Holders[d.state.Begun.Enrols]
-	t := Task{ID: "hand over", Title: "Write the enrolment file", State: doneIf(d.state.HandedOver != nil), do: d.handOver}
+	t := prompt.Task{ID: "hand over", Title: "Write the enrolment file", State: DoneIf(d.state.HandedOver != nil), Do: d.handOver}
 	if h.Proved == nil || h.Head == nil {
-		t.block("waits for the key of " + h.Holder.Name)
+		t.Block("waits for the key of " + h.Holder.Name)
 	}
 	return t
 }
 
 // handOver writes the enrolment file, and says how its words are used.
-func (d *Desk) handOver(ctx context.Context, a Attendant) error {
+func (d *Desk) handOver(ctx context.Context, a prompt.Room) error {
 	file, err := d.enrolmentFile()
 	if err != nil {
 		return err
@@ -79,22 +73,22 @@ func (d *Desk) handOver(ctx context.Context, a Attendant) error {
 	if err := d.write(file); err != nil {
 		return err
 	}
-	if err := d.record(TypeHandedOver, "room", HandedOver{file.file()}); err != nil {
+	if err := d.record(state.TypeHandedOver, "room", state.HandedOver{File: file.File()}); err != nil {
 		return err
 	}
-	return a.Tell(ctx, Message{Title: "The enrolment file is written",
-		Facts: append([]Fact{{"File", filepath.Join(d.dir, file.name)}}, digestFacts(ofFile, digestOf(file.text))...),
+	return a.Tell(ctx, prompt.Message{Title: "The enrolment file is written",
+		Facts: append([]prompt.Fact{{Label: "File", Value: filepath.Join(d.dir, file.Name)}}, DigestFacts(ofFile, agreed.DigestOf(file.Text))...),
 		Text: []string{"Send the file to the ceremony; there is nothing secret in it. The room will call you and ask for two of its words: " +
-			"say them to a voice you know, and to nobody else. " + Command("status", d.dir) + " shows them again."}})
+			"say them to a voice you know, and to nobody else. " + agreed.Command("status", d.dir) + " shows them again."}})
 }
 
 // enrolmentFile puts the file together. It ends with the line in which the
 // holder signs the log, so that a later start of the program changes nothing.
-func (d *Desk) enrolmentFile() (written, error) {
+func (d *Desk) enrolmentFile() (state.Written, error) {
 	id := d.state.Begun.Enrols
 	log, err := transcript.ReadFile(filepath.Join(d.dir, transcript.FileName))
 	if err != nil {
-		return written{}, err
+		return state.Written{}, err
 	}
 	e := enrolment{enrolmentFormat, id, "", map[string]string{}}
 	for range d.state.Holders[id].Head.Head.Seq + 1 {
@@ -104,21 +98,21 @@ func (d *Desk) enrolmentFile() (written, error) {
 	}
 	events, _, _, err := transcript.Read([]byte(e.Log))
 	if err != nil {
-		return written{}, err
+		return state.Written{}, err
 	}
-	state, err := Fold(events)
+	now, err := state.Fold(events)
 	if err != nil {
-		return written{}, err
+		return state.Written{}, err
 	}
-	for _, f := range state.Files {
+	for _, f := range now.Files {
 		text, err := transcript.ReadFile(filepath.Join(d.dir, filepath.FromSlash(f.Name)))
 		if err != nil {
-			return written{}, err
+			return state.Written{}, err
 		}
 		e.Evidence[f.Name] = string(text)
 	}
 	text, err := e.text()
-	return written{enrolmentName(id), text}, err
+	return state.Written{Name: enrolmentName(id), Text: text}, err
 }
 
 // parseEnrolment reads an enrolment file: exactly the bytes that were written.
@@ -147,7 +141,7 @@ func parseEnrolment(data []byte) (*enrolment, error) {
 // CollectedFile tells what Collect has taken in, or had already.
 type CollectedFile struct {
 	Root    *CollectedRoot // of signatures; the rest is then zero
-	Holder  Holder
+	Holder  agreed.Holder
 	Serial  uint32
 	Already bool     // the same file was collected before
 	Remarks []string // exceptions and notes of the log in the file
@@ -185,7 +179,7 @@ func (d *Desk) Collect(data []byte) (*CollectedFile, error) {
 	if err := d.agreedHere(events); err != nil {
 		return nil, err
 	}
-	there, err := Fold(events)
+	there, err := state.Fold(events)
 	if err != nil {
 		return nil, fmt.Errorf("its log: %w", err)
 	}
@@ -195,13 +189,13 @@ func (d *Desk) Collect(data []byte) (*CollectedFile, error) {
 	}
 	from := there.Holders[e.Holder]
 	taken := &CollectedFile{Holder: h.Holder, Serial: from.Serial, Remarks: remarks(events)}
-	digest := digestOf(data)
+	digest := agreed.DigestOf(data)
 	if h.Collected != nil && h.Collected.File.SHA256 == digest {
 		taken.Already = true
 		return taken, nil
 	}
 	if h.Serial != 0 {
-		return nil, fmt.Errorf("%s has a token in this ceremony already, %s (hint: take the task Start a holder over first, if that one is to be given up)", h.Holder.Name, serialText(h.Serial))
+		return nil, fmt.Errorf("%s has a token in this ceremony already, %s (hint: take the task Start a holder over first, if that one is to be given up)", h.Holder.Name, agreed.SerialText(h.Serial))
 	}
 	if err := e.checkEvidence(there); err != nil {
 		return nil, err
@@ -209,12 +203,12 @@ func (d *Desk) Collect(data []byte) (*CollectedFile, error) {
 	if err := d.attestedElsewhere(e, from); err != nil {
 		return nil, err
 	}
-	files := []written{{fmt.Sprintf("evidence/%d/enrolment.%.8s.json", from.Serial, digest), data}}
+	files := []state.Written{{Name: fmt.Sprintf("evidence/%d/enrolment.%.8s.json", from.Serial, digest), Text: data}}
 	for _, name := range slices.Sorted(maps.Keys(e.Evidence)) {
-		files = append(files, written{name, []byte(e.Evidence[name])})
+		files = append(files, state.Written{Name: name, Text: []byte(e.Evidence[name])})
 	}
-	collected := Collected{
-		h.act(from.Serial), files[0].file(), head, *from.Prepared, *from.Key, *from.Proved}
+	collected := state.Collected{
+		Act: h.Act(from.Serial), File: files[0].File(), Head: head, Prepared: *from.Prepared, Key: *from.Key, Proved: *from.Proved}
 	if err := d.wouldTake(collected); err != nil {
 		return nil, err
 	}
@@ -223,38 +217,38 @@ func (d *Desk) Collect(data []byte) (*CollectedFile, error) {
 			return nil, err
 		}
 	}
-	return taken, d.record(TypeCollected, h.Holder.ID, collected)
+	return taken, d.record(state.TypeCollected, h.Holder.ID, collected)
 }
 
 // wouldTake tries an event on a copy of the state: what is refused leaves no
 // files behind.
-func (d *Desk) wouldTake(collected Collected) error {
+func (d *Desk) wouldTake(collected state.Collected) error {
 	data, err := json.Marshal(collected)
 	if err != nil {
 		return err
 	}
-	_, err = d.state.With(transcript.Event{Type: TypeCollected, Data: data})
+	_, err = d.state.With(transcript.Event{Type: state.TypeCollected, Data: data})
 	return errors.Unwrap(err) // without the line, which it has not got
 }
 
 // agreedHere refuses the log of an enrolment for another plan, before anything
 // in it is looked at that its plan gives a meaning.
 func (d *Desk) agreedHere(events []transcript.Event) error {
-	agreed := false
+	settled := false
 	for _, e := range events {
-		if e.Type != TypePlanAgreed {
+		if e.Type != state.TypePlanAgreed {
 			continue
 		}
-		var data PlanAgreed
-		if err := read(e, &data); err != nil {
+		var data state.PlanAgreed
+		if err := state.Read(e, &data); err != nil {
 			return fmt.Errorf("its log: line %d: %w", e.Seq, err)
 		}
 		if data.Digest != d.state.Digest {
 			return fmt.Errorf("it was made for the plan with the digest %.8s..., and the agreed one is %.8s... (hint: send plan.resolved.json of this directory, and have it made again)", data.Digest, d.state.Digest)
 		}
-		agreed = true
+		settled = true
 	}
-	if !agreed {
+	if !settled {
 		return errors.New("its log is not that of a holder's enrolment")
 	}
 	return nil
@@ -262,13 +256,13 @@ func (d *Desk) agreedHere(events []transcript.Event) error {
 
 // fitsCollection finds whose enrolment it is, and tells why it cannot be taken
 // in.
-func (d *Desk) fitsCollection(e *enrolment, there *State, head transcript.Head) (*HolderState, error) {
+func (d *Desk) fitsCollection(e *enrolment, there *state.State, head transcript.Head) (*state.Holder, error) {
 	s := d.state
 	if there.Begun.Enrols == "" || there.Begun.Enrols != e.Holder {
 		return nil, errors.New("its log is not that of a holder's enrolment")
 	}
 	h, from := s.Holders[e.Holder], there.Holders[e.Holder]
-	if from.Proved == nil || !from.hasSigned(head.Seq-1) {
+	if from.Proved == nil || !from.HasSigned(head.Seq-1) {
 		return nil, fmt.Errorf("%s's key is not proved in it, or its log was not signed by the token (hint: have the enrolment gone on with)", h.Holder.Name)
 	}
 	if h.Collected == nil && s.Draft != nil {
@@ -280,11 +274,11 @@ func (d *Desk) fitsCollection(e *enrolment, there *State, head transcript.Head) 
 		}
 	}
 	if owner := s.HolderOf(from.Serial); owner != nil && owner != h {
-		return nil, fmt.Errorf("its token %s is %s's", serialText(from.Serial), owner.Holder.Name)
+		return nil, fmt.Errorf("its token %s is %s's", agreed.SerialText(from.Serial), owner.Holder.Name)
 	}
 	for _, f := range there.Files { // of tokens that were given up too
 		for _, other := range s.Holders {
-			if other != h && evidenceOf(other.Serial, []File{f}) == nil {
+			if other != h && state.EvidenceOf(other.Serial, []state.File{f}) == nil {
 				return nil, fmt.Errorf("the file %s in it tells of %s's token", f.Name, other.Holder.Name)
 			}
 		}
@@ -292,26 +286,12 @@ func (d *Desk) fitsCollection(e *enrolment, there *State, head transcript.Head) 
 	return h, nil
 }
 
-// evidenceName is how files of evidence are called: nothing in a file from
-// elsewhere is written anywhere else. The number is the token's.
-var evidenceName = regexp.MustCompile(`^evidence/([1-9][0-9]{0,9})/[0-9a-z]+(\.[0-9a-z]+)+$`)
-
-// evidenceOf holds files to the folder of the token that they tell of.
-func evidenceOf(serial uint32, files []File) error {
-	for _, f := range files {
-		if m := evidenceName.FindStringSubmatch(f.Name); m == nil || m[1] != fmt.Sprint(serial) {
-			return fmt.Errorf("the file %q is no evidence of token %s", f.Name, serialText(serial))
-		}
-	}
-	return nil
-}
-
 // checkEvidence holds the files in it to what its log says of them.
-func (e *enrolment) checkEvidence(there *State) error {
+func (e *enrolment) checkEvidence(there *state.State) error {
 	known := map[string]bool{}
 	for _, f := range there.Files {
 		text, ok := e.Evidence[f.Name]
-		if !ok || digestOf([]byte(text)) != f.SHA256 {
+		if !ok || agreed.DigestOf([]byte(text)) != f.SHA256 {
 			return fmt.Errorf("the file %s in it is not the one that its log names (hint: have it sent again, as it is)", f.Name)
 		}
 		known[f.Name] = true
@@ -326,12 +306,12 @@ func (e *enrolment) checkEvidence(there *State) error {
 
 // attestedElsewhere checks the attestations of the three keys, as if the token
 // were here.
-func (d *Desk) attestedElsewhere(e *enrolment, from *HolderState) error {
+func (d *Desk) attestedElsewhere(e *enrolment, from *state.Holder) error {
 	for _, k := range []struct {
 		slot     keys.Slot
 		public   keys.PublicKey
 		touch    keys.Touch
-		evidence []File
+		evidence []state.File
 	}{
 		{keys.SlotAuthentication, from.Prepared.Authentication, keys.TouchNever, from.Prepared.Evidence},
 		{keys.SlotAge, from.Prepared.Age, keys.TouchAlways, from.Prepared.Evidence},
@@ -347,7 +327,7 @@ func (d *Desk) attestedElsewhere(e *enrolment, from *HolderState) error {
 
 // certificate is the one of that slot among the files of an event, as DER; nil
 // where there is none.
-func (e *enrolment) certificate(files []File, slot keys.Slot) []byte {
+func (e *enrolment) certificate(files []state.File, slot keys.Slot) []byte {
 	for _, f := range files {
 		if strings.HasPrefix(filepath.Base(f.Name), slot.String()+".") {
 			if block, _ := pem.Decode([]byte(e.Evidence[f.Name])); block != nil {
@@ -364,17 +344,17 @@ func remarks(events []transcript.Event) []string {
 	var said []string
 	for _, e := range events {
 		switch e.Type {
-		case TypeException:
-			var x Exception
-			_ = read(e, &x) // Fold has read it
+		case state.TypeException:
+			var x state.Exception
+			_ = state.Read(e, &x) // Fold has read it
 			said = append(said, fmt.Sprintf("exception: expected %s; happened: %s; decided: %s", x.Expected, x.Happened, x.Decided))
-		case TypeNote:
-			var n Note
-			_ = read(e, &n)
+		case state.TypeNote:
+			var n state.Note
+			_ = state.Read(e, &n)
 			said = append(said, "note: "+n.Text)
-		case TypeTaskFailed:
-			var f TaskFailed
-			_ = read(e, &f)
+		case state.TypeTaskFailed:
+			var f state.TaskFailed
+			_ = state.Read(e, &f)
 			said = append(said, fmt.Sprintf("task %s failed: %s", f.Task, f.Error))
 		}
 	}
@@ -383,98 +363,34 @@ func remarks(events []transcript.Event) []string {
 
 // confirm has the holder who enrolled elsewhere read two words of the
 // enrolment file's digest, which show that it is theirs.
-func (d *Desk) confirm(ctx context.Context, a Attendant, h *HolderState) error {
+func (d *Desk) confirm(ctx context.Context, a prompt.Room, h *state.Holder) error {
 	digest := h.Collected.File.SHA256
 	title := h.Holder.Name + ": is it really theirs?"
-	facts := []Fact{{"File", h.Collected.File.Name}, {"Serial", serialText(h.Serial) + "   (sticker " + h.Holder.Token + ")"}}
-	how, err := a.Choose(ctx, Prompt{ID: "confirm.how " + h.Holder.ID, Final: true, Message: Message{Title: title, Facts: facts,
+	facts := []prompt.Fact{{Label: "File", Value: h.Collected.File.Name}, {Label: "Serial", Value: agreed.SerialText(h.Serial) + "   (sticker " + h.Holder.Token + ")"}}
+	how, err := a.Choose(ctx, prompt.Prompt{ID: "confirm.how " + h.Holder.ID, Final: true, Message: prompt.Message{Title: title, Facts: facts,
 		Text: []string{"The key was made elsewhere. The file is whole and its token genuine, but anybody could have sent one. Call " + h.Holder.Name +
 			" on a number that you know, and recognise the voice. The words of the file stand on the screen on which it was made."}},
 		Question: "Can " + h.Holder.Name + " read the words to you?"},
-		[]Choice{{"words", "Yes"}, {"without", "No: go on without them, as an exception"}})
+		[]prompt.Choice{{Key: "words", Label: "Yes"}, {Key: "without", Label: "No: go on without them, as an exception"}})
 	if err != nil {
 		return err
 	}
-	on := h.act(h.Serial)
+	on := h.Act(h.Serial)
 	if how == "without" {
 		if err := d.Exception(h.Holder.Name+" reads the words of the enrolment file", "they could not be asked", "the file was taken without"); err != nil {
 			return err
 		}
-		return d.record(TypeConfirmed, "room", Confirmed{on, digest, false})
+		return d.record(state.TypeConfirmed, "room", state.Confirmed{Act: on, SHA256: digest, Words: false})
 	}
 	which, words, err := twoWords(digest)
 	if err != nil {
 		return err
 	}
-	err = a.Type(ctx, Prompt{ID: "confirm.words " + h.Holder.ID, Final: true, Message: Message{Title: title, Facts: facts,
+	err = a.Type(ctx, prompt.Prompt{ID: "confirm.words " + h.Holder.ID, Final: true, Message: prompt.Message{Title: title, Facts: facts,
 		Text: []string{"Let " + h.Holder.Name + " read them; do not read them out yourself. If they are others, leave this task: somebody else has sent the file, and Start a holder over gives it up."}},
 		Question: "Type " + which + ":"}, words)
 	if err != nil {
 		return err
 	}
-	return d.record(TypeConfirmed, "room", Confirmed{on, digest, true})
-}
-
-func (s *State) collected(e transcript.Event) error {
-	var data Collected
-	if err := read(e, &data); err != nil {
-		return err
-	}
-	h, err := s.holder(data.Act)
-	if err != nil {
-		return err
-	}
-	if h.Serial != 0 || s.Draft != nil || s.Begun.Enrols != "" {
-		return fmt.Errorf("%s has a token already, or the keys are drafted", h.Holder.Name)
-	}
-	if data.Prepared.Act != data.Act || data.Key.Act != data.Act || data.Proved.Act != data.Act {
-		return errors.New("its parts are not of one token")
-	}
-	if err := s.plansAlgorithm(data.Key.Public); err != nil {
-		return err
-	}
-	made := &HolderState{Holder: h.Holder, Serial: data.Serial, Prepared: &data.Prepared, Key: &data.Key, Proved: &data.Proved, Collected: &data}
-	if err := evidenceOf(data.Serial, slices.Concat(data.Prepared.Evidence, data.Key.Evidence, data.Proved.Evidence)); err != nil {
-		return err
-	}
-	message, err := s.Possession(made, data.Proved.Nonce)
-	if err != nil {
-		return err
-	}
-	if err := verifyHex(data.Key.Public, message, data.Proved.Signature); err != nil {
-		return err
-	}
-	s.Files = append(append(append(append(s.Files, data.File), data.Prepared.Evidence...), data.Key.Evidence...), data.Proved.Evidence...)
-	*h = *made
-	return nil
-}
-
-func (s *State) confirmed(e transcript.Event) error {
-	var data Confirmed
-	if err := read(e, &data); err != nil {
-		return err
-	}
-	h, err := s.holder(data.Act)
-	if err != nil {
-		return err
-	}
-	if h.Collected == nil || h.Confirmed != nil || data.SHA256 != h.Collected.File.SHA256 {
-		return errors.New("nothing of that holder is to be confirmed, or it is another file")
-	}
-	h.Confirmed = &data
-	return nil
-}
-
-func (s *State) handedOver(e transcript.Event) error {
-	var data HandedOver
-	if err := read(e, &data); err != nil {
-		return err
-	}
-	h := s.Holders[s.Begun.Enrols]
-	if h == nil || h.Proved == nil || s.HandedOver != nil {
-		return errors.New("this is no enrolment, or its key is not proved, or it was handed over already")
-	}
-	s.HandedOver = &data
-	s.Files = append(s.Files, data.File)
-	return nil
+	return d.record(state.TypeConfirmed, "room", state.Confirmed{Act: on, SHA256: digest, Words: true})
 }

@@ -12,6 +12,9 @@ import (
 	"testing"
 
 	"rootceremony/ceremony"
+	"rootceremony/ceremony/agreed"
+	"rootceremony/ceremony/prompt"
+	"rootceremony/ceremony/state"
 	"rootceremony/ceremony/transcript"
 	"rootceremony/keys"
 	"rootceremony/keys/virtual"
@@ -21,7 +24,7 @@ import (
 type away struct {
 	*stage
 	holder string
-	plan   *ceremony.Resolved
+	plan   *agreed.Plan
 }
 
 // goAway brings the ceremony of s to its agreed plan, and gives the holder a
@@ -61,7 +64,7 @@ func (a *away) open() (*ceremony.Desk, error) {
 			}
 		}
 	}
-	desk.UseTokens(ceremony.Tokens{Roots: []*x509.Certificate{a.drawer.AttestationRoot()}, Start: a.start,
+	desk.UseTokens(prompt.Tokens{Roots: []*x509.Certificate{a.drawer.AttestationRoot()}, Start: a.start,
 		Plug: func(stickers ...string) error { a.plugged = stickers; return nil }})
 	return desk, nil
 }
@@ -74,7 +77,7 @@ func (a *away) enrolled() []byte {
 		a.t.Fatal(err)
 	}
 	defer desk.Close()
-	if err := runAll(desk, &ceremony.Script{}); err != nil {
+	if err := runAll(desk, &prompt.Script{}); err != nil {
 		a.t.Fatal(err)
 	}
 	return a.file()
@@ -106,19 +109,19 @@ func TestEnrolledElsewhere(t *testing.T) {
 	}
 	// Dana reads the words; Emil cannot be reached.
 	asked := map[string]bool{}
-	say := func(m ceremony.Message) { asked[m.Title] = true }
-	if err := runAll(desk, &ceremony.Script{Answers: map[string]string{"confirm.how emil": "without"}, Say: say}); err == nil || !strings.Contains(err.Error(), "sign") {
+	say := func(m prompt.Message) { asked[m.Title] = true }
+	if err := runAll(desk, &prompt.Script{Answers: map[string]string{"confirm.how emil": "without"}, Say: say}); err == nil || !strings.Contains(err.Error(), "sign") {
 		t.Fatalf("the holders who are away have signed: %v", err)
 	}
-	state := desk.State()
-	if state.Draft == nil || len(state.Root.Keys) != 5+3 || !state.Holders["dana"].Confirmed.Words || state.Holders["emil"].Confirmed.Words {
-		t.Fatalf("drafted: %+v", state.Draft)
+	now := desk.State()
+	if now.Draft == nil || len(now.Root.Keys) != 5+3 || !now.Holders["dana"].Confirmed.Words || now.Holders["emil"].Confirmed.Words {
+		t.Fatalf("drafted: %+v", now.Draft)
 	}
 	if !asked["Dana Okafor: is it really theirs?"] {
 		t.Errorf("asked: %v", asked)
 	}
 	for _, id := range []string{"seal", "heads", "sums", "carry"} {
-		if err := desk.Run(t.Context(), id, &ceremony.Script{}); err != nil {
+		if err := desk.Run(t.Context(), id, &prompt.Script{}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -135,19 +138,19 @@ func TestSomebodyElsesEnrolment(t *testing.T) {
 	if _, err := desk.Collect(first.enrolled()); err != nil {
 		t.Fatal(err)
 	}
-	if err := desk.Run(t.Context(), "enrol emil", &ceremony.Script{Answers: map[string]string{"confirm.words emil": "aardvark adroitness"}}); err == nil {
+	if err := desk.Run(t.Context(), "enrol emil", &prompt.Script{Answers: map[string]string{"confirm.words emil": "aardvark adroitness"}}); err == nil {
 		t.Fatal("confirmed by wrong words")
 	}
 	if _, err := desk.Collect(second.enrolled()); err == nil || !strings.Contains(err.Error(), "Start a holder over") {
 		t.Fatalf("a second one in its place: %v", err)
 	}
-	if err := desk.Run(t.Context(), "restart", &ceremony.Script{Answers: map[string]string{"restart.who": "emil", "restart.why": "the words were others"}}); err != nil {
+	if err := desk.Run(t.Context(), "restart", &prompt.Script{Answers: map[string]string{"restart.who": "emil", "restart.why": "the words were others"}}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := desk.Collect(second.file()); err != nil {
 		t.Fatal(err)
 	}
-	if err := desk.Run(t.Context(), "enrol emil", &ceremony.Script{}); err != nil {
+	if err := desk.Run(t.Context(), "enrol emil", &prompt.Script{}); err != nil {
 		t.Fatal(err)
 	}
 	if key := desk.State().RootKeys()["emil"]; key != desk.State().Holders["emil"].Collected.Key.Public || key.Hex == "" {
@@ -166,11 +169,11 @@ func TestEnrolmentGoesOn(t *testing.T) {
 		}
 		task, _ := there.Next()
 		if task.ID == "enrol emil" {
-			err = there.Run(t.Context(), task.ID, &answered{touch: func() error { return ceremony.ErrLeft }})
+			err = there.Run(t.Context(), task.ID, &answered{touch: func() error { return prompt.ErrLeft }})
 		} else {
-			err = there.Run(t.Context(), task.ID, &ceremony.Script{})
+			err = there.Run(t.Context(), task.ID, &prompt.Script{})
 		}
-		if err != nil && err != ceremony.ErrLeft {
+		if err != nil && err != prompt.ErrLeft {
 			t.Fatal(err)
 		}
 		there.Close()
@@ -380,7 +383,7 @@ func TestEvidenceStaysInItsFolder(t *testing.T) {
 	}
 	emil := there.State().Holders["emil"]
 	own := fmt.Sprintf("evidence/%d/", emil.Serial)
-	for _, f := range []ceremony.File{emil.Prepared.Evidence[0], emil.Key.Evidence[0], emil.Proved.Evidence[0]} {
+	for _, f := range []state.File{emil.Prepared.Evidence[0], emil.Key.Evidence[0], emil.Proved.Evidence[0]} {
 		for _, other := range []string{own + "../../publish/1.root.json", "evidence/1/../../publish/1.root.json", strings.Replace(f.Name, own, "evidence/12345678/", 1)} {
 			renamed := changed(t, file, func(e map[string]any) {
 				e["log"] = forged(t, e["log"].(string), f.Name, other)
@@ -409,7 +412,7 @@ func TestEvidenceOfAnothersToken(t *testing.T) {
 	if err := os.MkdirAll(filepath.Dir(filepath.Join(a.dir, tokens)), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := transcript.WriteNew(filepath.Join(a.dir, ceremony.PlanFile), nil, 0o600); err != nil { // a folder to begin in
+	if err := transcript.WriteNew(filepath.Join(a.dir, state.PlanFile), nil, 0o600); err != nil { // a folder to begin in
 		t.Fatal(err)
 	}
 	if err := os.Symlink(filepath.Join(s.dir, tokens), filepath.Join(a.dir, tokens)); err != nil {
@@ -421,22 +424,22 @@ func TestEvidenceOfAnothersToken(t *testing.T) {
 	}
 	runTo(t, there, "enrol emil")
 	err = there.Run(t.Context(), "enrol emil", &answered{
-		token: func(w ceremony.TokenWait) (keys.Info, error, bool) {
+		token: func(w prompt.TokenWait) (keys.Info, error, bool) {
 			a.plugged = []string{"A-01"}
 			info, err := w.Look(context.Background())
 			return info, err, true
 		},
-		touch: func() error { return ceremony.ErrLeft },
+		touch: func() error { return prompt.ErrLeft },
 	})
-	if err != ceremony.ErrLeft {
+	if err != prompt.ErrLeft {
 		t.Fatal(err)
 	}
-	if err := there.Run(t.Context(), "restart", &ceremony.Script{Answers: map[string]string{"restart.who": "emil", "restart.why": "it is Alice's"}}); err != nil {
+	if err := there.Run(t.Context(), "restart", &prompt.Script{Answers: map[string]string{"restart.who": "emil", "restart.why": "it is Alice's"}}); err != nil {
 		t.Fatal(err)
 	}
 	there.Close()
 	file := a.enrolled()
-	if err := desk.Run(t.Context(), "enrol alice", &ceremony.Script{}); err != nil {
+	if err := desk.Run(t.Context(), "enrol alice", &prompt.Script{}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := desk.Collect(file); err == nil || !strings.Contains(err.Error(), "tells of Alice Costa's token") {
@@ -472,7 +475,7 @@ func TestCollectTooLate(t *testing.T) {
 	s, desk := opened(t)
 	a := goAway(t, s, desk, "alice")
 	file := a.enrolled()
-	if err := desk.Run(t.Context(), "enrol alice", &ceremony.Script{}); err != nil {
+	if err := desk.Run(t.Context(), "enrol alice", &prompt.Script{}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := desk.Collect(file); err == nil || !strings.Contains(err.Error(), "has a token in this ceremony already") {

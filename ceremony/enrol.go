@@ -11,6 +11,10 @@ import (
 	"slices"
 	"strings"
 
+	"rootceremony/ceremony/agreed"
+	"rootceremony/ceremony/laptop"
+	"rootceremony/ceremony/prompt"
+	"rootceremony/ceremony/state"
 	"rootceremony/keys"
 	"rootceremony/keys/secret"
 	"rootceremony/keys/session"
@@ -18,7 +22,7 @@ import (
 
 // enrol brings one holder from a token to a proved root key. It goes on where
 // an earlier try ended.
-func (d *Desk) enrol(ctx context.Context, a Attendant, id string) error {
+func (d *Desk) enrol(ctx context.Context, a prompt.Room, id string) error {
 	h := d.state.Holders[id]
 	info, err := d.enrolToken(ctx, a, h)
 	if err != nil {
@@ -49,11 +53,11 @@ func (d *Desk) enrol(ctx context.Context, a Attendant, id string) error {
 	if d.state.Plan.Backup != nil {
 		text = "The token is prepared, and opens backups of the others. Its root key is made once all recipients are known; keep it at hand."
 	}
-	return a.Tell(ctx, Message{Title: h.Holder.Name + ": enrolled", Text: []string{text}})
+	return a.Tell(ctx, prompt.Message{Title: h.Holder.Name + ": enrolled", Text: []string{text}})
 }
 
 // enrolOn does with the token in the reader what is not yet done.
-func (d *Desk) enrolOn(ctx context.Context, a Attendant, s *session.Session, h *HolderState, info keys.Info, pin *secret.Buffer) error {
+func (d *Desk) enrolOn(ctx context.Context, a prompt.Room, s *session.Session, h *state.Holder, info keys.Info, pin *secret.Buffer) error {
 	if h.Prepared == nil {
 		if err := d.prepare(ctx, a, s, h, info, pin); err != nil {
 			return err
@@ -82,10 +86,10 @@ func (d *Desk) enrolOn(ctx context.Context, a Attendant, s *session.Session, h *
 
 // enrolToken waits for the holder's token and has its sticker compared. It
 // refuses what is wrong before any PIN is asked for, and with nothing done.
-func (d *Desk) enrolToken(ctx context.Context, a Attendant, state *HolderState) (keys.Info, error) {
-	h := state.Holder
-	fits := func(info keys.Info) error { return d.fitsEnrolment(state, info) }
-	there, err := d.waitForToken(ctx, a, state, "holder.token "+h.ID, fits)
+func (d *Desk) enrolToken(ctx context.Context, a prompt.Room, now *state.Holder) (keys.Info, error) {
+	h := now.Holder
+	fits := func(info keys.Info) error { return d.fitsEnrolment(now, info) }
+	there, err := d.waitForToken(ctx, a, now, "holder.token "+h.ID, fits)
 	if err != nil {
 		return keys.Info{}, err
 	}
@@ -100,10 +104,10 @@ func (d *Desk) enrolToken(ctx context.Context, a Attendant, state *HolderState) 
 	if err := d.genuine(ctx, info.Serial); err != nil {
 		return info, err
 	}
-	if state.Serial == info.Serial {
+	if now.Serial == info.Serial {
 		return info, nil
 	}
-	same, err := a.Confirm(ctx, Prompt{ID: "holder.sticker " + h.ID, Message: Message{
+	same, err := a.Confirm(ctx, prompt.Prompt{ID: "holder.sticker " + h.ID, Message: prompt.Message{
 		Title: h.Name + ": is this the right token?", Facts: tokenFacts(info, h)},
 		Question: fmt.Sprintf("Does the token in the reader carry the sticker %s?", h.Token)})
 	if err != nil {
@@ -117,41 +121,41 @@ func (d *Desk) enrolToken(ctx context.Context, a Attendant, state *HolderState) 
 
 // whichToken has people tell tokens apart that are there at once, by the
 // serial number that is printed on each. Nothing is guessed.
-func (d *Desk) whichToken(ctx context.Context, a Attendant, h Holder, there []keys.Info, fits func(keys.Info) error) (keys.Info, error) {
-	var choices []Choice
+func (d *Desk) whichToken(ctx context.Context, a prompt.Room, h agreed.Holder, there []keys.Info, fits func(keys.Info) error) (keys.Info, error) {
+	var choices []prompt.Choice
 	for _, i := range there {
-		choices = append(choices, Choice{fmt.Sprint(i.Serial), fmt.Sprintf("%s, %s, firmware %s", serialText(i.Serial), i.FormFactor, i.Firmware)})
+		choices = append(choices, prompt.Choice{Key: fmt.Sprint(i.Serial), Label: fmt.Sprintf("%s, %s, firmware %s", agreed.SerialText(i.Serial), i.FormFactor, i.Firmware)})
 	}
-	serial, err := a.Choose(ctx, Prompt{ID: "holder.which " + h.ID, Message: Message{Title: h.Name + ": which token is it?",
+	serial, err := a.Choose(ctx, prompt.Prompt{ID: "holder.which " + h.ID, Message: prompt.Message{Title: h.Name + ": which token is it?",
 		Text: []string{fmt.Sprintf("There are %d tokens that are nobody's yet. The serial number is printed on each.", len(there))}},
 		Question: fmt.Sprintf("Which one carries the sticker %s?", h.Token)}, choices)
 	if err != nil {
 		return keys.Info{}, err
 	}
-	info := there[slices.IndexFunc(choices, func(c Choice) bool { return c.Key == serial })]
+	info := there[slices.IndexFunc(choices, func(c prompt.Choice) bool { return c.Key == serial })]
 	return info, fits(info)
 }
 
 // fitsEnrolment tells what is wrong with a token for this holder.
-func (d *Desk) fitsEnrolment(state *HolderState, info keys.Info) error {
-	h, minimum := state.Holder, minFirmware(d.state.Plan.Token)
+func (d *Desk) fitsEnrolment(now *state.Holder, info keys.Info) error {
+	h, minimum := now.Holder, minFirmware(d.state.Plan.Token)
 	owner := d.state.HolderOf(info.Serial)
-	if owner != nil && owner != state && owner.Holder.ID == h.ID {
+	if owner != nil && owner != now && owner.Holder.ID == h.ID {
 		return fmt.Errorf("token %s is, or was, %s's own, and holds the root key or was begun with; it stays as it is (hint: insert the fresh token, sticker %s; where only the PIN is forgotten, set a new one instead)",
-			serialText(info.Serial), h.Name, h.Token)
+			agreed.SerialText(info.Serial), h.Name, h.Token)
 	}
-	if owner != nil && owner != state {
-		return fmt.Errorf("token %s is %s's (hint: insert %s's token, sticker %s)", serialText(info.Serial), owner.Holder.Name, h.Name, h.Token)
+	if owner != nil && owner != now {
+		return fmt.Errorf("token %s is %s's (hint: insert %s's token, sticker %s)", agreed.SerialText(info.Serial), owner.Holder.Name, h.Name, h.Token)
 	}
-	if own := state.Serial; own != 0 && own != info.Serial && state.replaces != nil {
+	if own := now.Serial; own != 0 && own != info.Serial && now.Replaces != nil {
 		return fmt.Errorf("the fresh token for %s has the serial number %s, this one %s (hint: insert the one with the sticker %s, or, if that one is lost, take the task again and give it up)",
-			h.Name, serialText(own), serialText(info.Serial), h.Token)
+			h.Name, agreed.SerialText(own), agreed.SerialText(info.Serial), h.Token)
 	}
-	if own := state.Serial; own != 0 && own != info.Serial {
+	if own := now.Serial; own != 0 && own != info.Serial {
 		return fmt.Errorf("%s's token has the serial number %s, this one %s (hint: insert the token with the sticker %s, or, if that one is lost, take the task Start a holder over)",
-			h.Name, serialText(own), serialText(info.Serial), h.Token)
+			h.Name, agreed.SerialText(own), agreed.SerialText(info.Serial), h.Token)
 	}
-	if err := Supported(info); err != nil {
+	if err := laptop.Supported(info); err != nil {
 		return err
 	}
 	if info.Firmware.Less(minimum) {
@@ -160,7 +164,7 @@ func (d *Desk) fitsEnrolment(state *HolderState, info keys.Info) error {
 			way += `; or hold another ceremony, with algorithm = "ecdsa-p256" and min_firmware = "%[2]s" in its plan`
 		}
 		return fmt.Errorf("token %s has firmware %s, and the plan asks for %s or newer; firmware cannot be updated (hint: "+fmt.Sprintf(way, minimum, info.Firmware)+")",
-			serialText(info.Serial), info.Firmware, minimum)
+			agreed.SerialText(info.Serial), info.Firmware, minimum)
 	}
 	return d.plansKey(info)
 }
@@ -183,20 +187,20 @@ func (d *Desk) genuine(ctx context.Context, serial uint32) error {
 // waitForToken asks for a holder's token until fits has nothing against it. It
 // returns more than one where the holder has none yet, and several are there
 // that are nobody's. Virtual tokens with the stickers beside stay in a reader.
-func (d *Desk) waitForToken(ctx context.Context, a Attendant, state *HolderState, id string, fits func(keys.Info) error, beside ...string) ([]keys.Info, error) {
-	h := state.Holder
+func (d *Desk) waitForToken(ctx context.Context, a prompt.Room, now *state.Holder, id string, fits func(keys.Info) error, beside ...string) ([]keys.Info, error) {
+	h := now.Holder
 	var found []keys.Info
 	look := func(ctx context.Context) (keys.Info, error) {
-		there, err := d.tokens.list(ctx)
+		there, err := d.tokens.List(ctx)
 		if err != nil {
 			return keys.Info{}, err
 		}
-		found = d.ofHolder(usable(there), state)
+		found = d.ofHolder(prompt.Usable(there), now)
 		switch {
 		case len(found) == 0 && len(there) > 0:
 			return keys.Info{}, unusable(there[0], h)
 		case len(found) == 0:
-			return keys.Info{}, fmt.Errorf("no token is in a reader (hint: insert the one with the %s)", mark(state))
+			return keys.Info{}, fmt.Errorf("no token is in a reader (hint: insert the one with the %s)", mark(now))
 		case len(found) == 1:
 			return found[0], fits(found[0])
 		}
@@ -206,38 +210,38 @@ func (d *Desk) waitForToken(ctx context.Context, a Attendant, state *HolderState
 	if d.tokens.Plug != nil {
 		plug = func(sticker string) error { return d.tokens.Plug(append([]string{sticker}, beside...)...) }
 	}
-	_, err := a.WaitForToken(ctx, TokenWait{
-		Prompt: Prompt{ID: id, Message: Message{Title: h.Name + ": insert the token",
-			Text: []string{whichText(state)}}, Question: "Insert " + tokenNamed(state) + "."},
+	_, err := a.WaitForToken(ctx, prompt.TokenWait{
+		Prompt: prompt.Prompt{ID: id, Message: prompt.Message{Title: h.Name + ": insert the token",
+			Text: []string{whichText(now)}}, Question: "Insert " + tokenNamed(now) + "."},
 		Sticker: h.Token, Look: look, Plug: plug, Stickers: d.tokens.Stickers})
 	return found, err
 }
 
 // mark says by what a token is known: its sticker, or where nobody knows that
 // the key on it.
-func mark(h *HolderState) string {
+func mark(h *state.Holder) string {
 	if h.Holder.Token == "" {
-		return fmt.Sprintf("key %.8s", h.keyID())
+		return fmt.Sprintf("key %.8s", h.KeyID())
 	}
 	return "sticker " + h.Holder.Token
 }
 
-func tokenNamed(h *HolderState) string {
+func tokenNamed(h *state.Holder) string {
 	if h.Holder.Token == "" {
 		return "the token with the " + mark(h)
 	}
 	return "the token " + h.Holder.Token
 }
 
-func whichText(h *HolderState) string {
+func whichText(h *state.Holder) string {
 	if h.Holder.Token == "" {
-		return fmt.Sprintf("It is known by its key, %.8s of the trusted root. Where the key is on no token, leave this task: its owner signs elsewhere, and the file is collected.", h.keyID())
+		return fmt.Sprintf("It is known by its key, %.8s of the trusted root. Where the key is on no token, leave this task: its owner signs elsewhere, and the file is collected.", h.KeyID())
 	}
 	return "The sticker on it says " + h.Holder.Token + "."
 }
 
 // stickerIn follows a serial number.
-func stickerIn(h *HolderState) string {
+func stickerIn(h *state.Holder) string {
 	if h.Holder.Token == "" {
 		return ""
 	}
@@ -247,17 +251,17 @@ func stickerIn(h *HolderState) string {
 // ofHolder picks the token that can be the holder's: the one with the serial
 // number that is known; else those that are nobody's, in the trusted root too;
 // else any, to say what is wrong with it.
-func (d *Desk) ofHolder(there []keys.Info, state *HolderState) []keys.Info {
+func (d *Desk) ofHolder(there []keys.Info, now *state.Holder) []keys.Info {
 	trusted := func(k keys.SlotKey) bool {
-		_, is := d.state.Plan.trustedKey(k.Public)
+		_, is := d.state.Plan.TrustedKey(k.Public)
 		return is
 	}
 	var own, nobodys []keys.Info
 	for _, i := range there {
 		switch owner := d.state.HolderOf(i.Serial); {
-		case owner == state, state.ofTrusted() && fitsSigning(state, i) == nil:
+		case owner == now, now.OfTrusted() && fitsSigning(now, i) == nil:
 			own = append(own, i)
-		case owner == nil && state.Serial == 0 && !slices.ContainsFunc(i.Keys, trusted):
+		case owner == nil && now.Serial == 0 && !slices.ContainsFunc(i.Keys, trusted):
 			nobodys = append(nobodys, i)
 		}
 	}
@@ -272,28 +276,28 @@ func (d *Desk) ofHolder(there []keys.Info, state *HolderState) []keys.Info {
 
 // settle closes an intention that an earlier process left without a result, by
 // what the token shows. Nothing is done to the token.
-func (d *Desk) settle(ctx context.Context, a Attendant, h *HolderState, info keys.Info) error {
+func (d *Desk) settle(ctx context.Context, a prompt.Room, h *state.Holder, info keys.Info) error {
 	if h.Open == nil {
 		return nil
 	}
 	open := *h.Open
-	result := Result{h.act(info.Serial), open.Seq}
+	result := state.Result{Act: h.Act(info.Serial), Intention: open.Seq}
 	found := "nothing of it is on the token"
-	state := SettledNothing
+	now := state.SettledNothing
 	switch open.Type {
-	case TypeWipeIntended:
+	case state.TypeWipeIntended:
 		if info.Fresh() {
 			if err := d.told(ctx, a, h, "the token was wiped"); err != nil {
 				return err
 			}
-			return d.record(TypeWiped, h.Holder.ID, result)
+			return d.record(state.TypeWiped, h.Holder.ID, result)
 		}
 		found = "the token is not wiped, or not wholly"
-	case TypePrepareIntended:
+	case state.TypePrepareIntended:
 		if !info.Fresh() {
-			found, state = "the token was begun, and may lack its PIN or a key", SettledPartial
+			found, now = "the token was begun, and may lack its PIN or a key", state.SettledPartial
 		}
-	case TypeKeyIntended:
+	case state.TypeKeyIntended:
 		public, there, how, what := d.keyFound(h, info)
 		if there {
 			if err := d.told(ctx, a, h, "the root key was made"); err != nil {
@@ -301,62 +305,62 @@ func (d *Desk) settle(ctx context.Context, a Attendant, h *HolderState, info key
 			}
 			return d.withToken(ctx, info.Serial, func(s *session.Session) error { return d.keyMade(s, h, result, public, true) })
 		}
-		state, found = how, what
-	case TypeUnblockIntended:
+		now, found = how, what
+	case state.TypeUnblockIntended:
 		if info.PINTries > 0 && !info.PINDefault {
 			if err := d.told(ctx, a, h, "the new PIN was set"); err != nil {
 				return err
 			}
-			return d.record(TypeUnblocked, h.Holder.ID, result)
+			return d.record(state.TypeUnblocked, h.Holder.ID, result)
 		}
 		found = "no new PIN was set"
-	case TypeSignatureIntended:
+	case state.TypeSignatureIntended:
 		found = "no signature reached this laptop; if the token made one, the next is the same or as good"
 	}
 	if err := d.told(ctx, a, h, found); err != nil {
 		return err
 	}
-	return d.record(TypeSettled, h.Holder.ID, Settled{result, found, state})
+	return d.record(state.TypeSettled, h.Holder.ID, state.Settled{Result: result, Found: found, State: now})
 }
 
 // told says what looking at an interrupted token has shown.
-func (d *Desk) told(ctx context.Context, a Attendant, h *HolderState, found string) error {
-	return a.Tell(ctx, Message{Title: h.Holder.Name + ": an earlier step was interrupted",
+func (d *Desk) told(ctx context.Context, a prompt.Room, h *state.Holder, found string) error {
+	return a.Tell(ctx, prompt.Message{Title: h.Holder.Name + ": an earlier step was interrupted",
 		Text: []string{"The last time, the program or the token was stopped in the middle of a step. The token was looked at: " + found + "."}})
 }
 
 // noticeReset starts a holder over whose token was brought to its factory
 // state elsewhere.
-func (d *Desk) noticeReset(ctx context.Context, a Attendant, h *HolderState, info keys.Info) error {
+func (d *Desk) noticeReset(ctx context.Context, a prompt.Room, h *state.Holder, info keys.Info) error {
 	if !info.Fresh() || h.Prepared == nil && !h.Partial {
 		return nil
 	}
-	err := a.Tell(ctx, Message{Title: h.Holder.Name + ": the token was reset", Facts: tokenFacts(info, h.Holder),
+	err := a.Tell(ctx, prompt.Message{Title: h.Holder.Name + ": the token was reset", Facts: tokenFacts(info, h.Holder),
 		Text: []string{"It is as new: what this ceremony had made on it is gone. It is prepared anew."}})
 	if err != nil {
 		return err
 	}
-	return d.record(TypeStartedOver, h.Holder.ID, StartedOver{h.act(info.Serial), "the token was reset outside of this ceremony"})
+	return d.record(state.TypeStartedOver, h.Holder.ID, state.StartedOver{Act: h.Act(info.Serial), Why: "the token was reset outside of this ceremony"})
 }
 
 // startOver gives up what a holder's token has got so far: it is lost, broken,
 // or its PIN is.
-func (d *Desk) startOver(ctx context.Context, a Attendant) error {
+func (d *Desk) startOver(ctx context.Context, a prompt.Room) error {
 	title := "Start a holder over"
-	var choices []Choice
+	var choices []prompt.Choice
 	for _, h := range d.state.Plan.Holders {
-		if state := d.state.Holders[h.ID]; state.Serial != 0 && !state.ofTrusted() {
-			choices = append(choices, Choice{h.ID, fmt.Sprintf("%s, token %s, serial %s", h.Name, h.Token, serialText(state.Serial))})
+		if now := d.state.Holders[h.ID]; now.Serial != 0 && !now.OfTrusted() {
+			choices = append(choices, prompt.Choice{Key: h.ID, Label: fmt.Sprintf("%s, token %s, serial %s", h.Name, h.Token, agreed.SerialText(now.Serial))})
 		}
 	}
-	id, err := a.Choose(ctx, Prompt{ID: "restart.who", Message: Message{Title: title,
+	id, err := a.Choose(ctx, prompt.Prompt{ID: "restart.who", Message: prompt.Message{Title: title,
 		Text: []string{"A holder whose token is lost, broken or blocked begins anew, with another token or with the same one once it is wiped. What the token has got so far is no part of this ceremony any more."}},
 		Question: "Who starts over?"}, choices)
 	if err != nil {
 		return err
 	}
 	h := d.state.Holders[id]
-	why, err := a.Ask(ctx, Prompt{ID: "restart.why", Message: Message{Title: title}, Question: "What has happened to the token of " + h.Holder.Name + "?"}, notEmpty)
+	why, err := a.Ask(ctx, prompt.Prompt{ID: "restart.why", Message: prompt.Message{Title: title}, Question: "What has happened to the token of " + h.Holder.Name + "?"}, notEmpty)
 	if err != nil {
 		return err
 	}
@@ -364,27 +368,27 @@ func (d *Desk) startOver(ctx context.Context, a Attendant) error {
 	if b := d.state.Plan.Backup; b != nil && b.Holders {
 		text = append(text, "Backups of the others that are sealed for this token already are opened by it no more.")
 	}
-	if lost := d.state.tooFew(id); len(lost) > 0 {
-		text = append(text, "Too few are left then to open the backups of "+listed(lost)+", who must start over too.")
+	if lost := d.state.TooFew(id); len(lost) > 0 {
+		text = append(text, "Too few are left then to open the backups of "+agreed.Listed(lost)+", who must start over too.")
 	}
-	err = a.Type(ctx, Prompt{ID: "restart.serial", Final: true, Message: Message{Title: title, Text: text,
-		Facts: []Fact{{"Holder", h.Holder.Name}, {"Serial", serialText(h.Serial) + "   (sticker " + h.Holder.Token + ")"}}},
+	err = a.Type(ctx, prompt.Prompt{ID: "restart.serial", Final: true, Message: prompt.Message{Title: title, Text: text,
+		Facts: []prompt.Fact{{Label: "Holder", Value: h.Holder.Name}, {Label: "Serial", Value: agreed.SerialText(h.Serial) + "   (sticker " + h.Holder.Token + ")"}}},
 		Question: "To give up what this token has got, type its serial number without spaces:"}, fmt.Sprint(h.Serial))
 	if err != nil {
 		return err
 	}
-	return d.record(TypeStartedOver, id, StartedOver{h.act(h.Serial), why})
+	return d.record(state.TypeStartedOver, id, state.StartedOver{Act: h.Act(h.Serial), Why: why})
 }
 
 // takePrepared takes a token as it is that was prepared before the ceremony: it
 // has a PIN, and keys in 9a and 82 that its attestations vouch for. Others, and
 // those that nobody knows of, are left to be wiped.
-func (d *Desk) takePrepared(ctx context.Context, a Attendant, h *HolderState, info keys.Info) error {
+func (d *Desk) takePrepared(ctx context.Context, a prompt.Room, h *state.Holder, info keys.Info) error {
 	if h.Prepared != nil || h.Partial || !preparedAlone(info) {
 		return nil
 	}
 	authentication, age := info.Keys[1], info.Keys[0] // in order of slot
-	var evidence []File
+	var evidence []state.File
 	err := d.withToken(ctx, info.Serial, func(s *session.Session) error {
 		signs, err := d.attested(s, info.Serial, keys.SlotAuthentication, authentication.Public, keys.TouchNever)
 		if err != nil {
@@ -400,22 +404,22 @@ func (d *Desk) takePrepared(ctx context.Context, a Attendant, h *HolderState, in
 	if err != nil {
 		return err
 	}
-	known, err := a.Confirm(ctx, Prompt{ID: "holder.prepared " + h.Holder.ID, Message: Message{
+	known, err := a.Confirm(ctx, prompt.Prompt{ID: "holder.prepared " + h.Holder.ID, Message: prompt.Message{
 		Title: h.Holder.Name + ": the token is prepared already", Facts: tokenFacts(info, h.Holder),
 		Text: []string{"It has a PIN, and the keys in 9a and 82, as rootceremony token prepare makes them, and no root key yet. Otherwise it is wiped."}},
 		Question: "Was it prepared for this ceremony, and does " + h.Holder.Name + " know its PIN?"})
 	if err != nil || !known {
 		return err
 	}
-	on := h.act(info.Serial)
-	intention, err := d.intend(TypePrepareIntended, h.Holder.ID, PrepareIntended{on, h.Holder.Token, info.Firmware, info.FormFactor})
+	on := h.Act(info.Serial)
+	intention, err := d.intend(state.TypePrepareIntended, h.Holder.ID, state.PrepareIntended{Act: on, Sticker: h.Holder.Token, Firmware: info.Firmware, FormFactor: info.FormFactor})
 	if err != nil {
 		return err
 	}
-	return d.record(TypePrepared, h.Holder.ID, Prepared{Result{on, intention}, authentication.Public, age.Public, evidence})
+	return d.record(state.TypePrepared, h.Holder.ID, state.Prepared{Result: state.Result{Act: on, Intention: intention}, Authentication: authentication.Public, Age: age.Public, Evidence: evidence})
 }
 
-// preparedAlone tells whether a token is as Session.Prepare leaves one.
+// preparedAlone reports whether a token is as Session.Prepare leaves one.
 func preparedAlone(info keys.Info) bool {
 	if info.PINDefault || info.PINTries == 0 || !info.PUKDefault || info.PUKTries == 0 || !info.ManagementDefault || len(info.Keys) != 2 {
 		return false
@@ -426,7 +430,7 @@ func preparedAlone(info keys.Info) bool {
 
 // wipeIfNeeded brings a token that is not fresh to its factory state, once its
 // serial number was typed.
-func (d *Desk) wipeIfNeeded(ctx context.Context, a Attendant, h *HolderState, info keys.Info) (keys.Info, error) {
+func (d *Desk) wipeIfNeeded(ctx context.Context, a prompt.Room, h *state.Holder, info keys.Info) (keys.Info, error) {
 	if h.Prepared != nil && !h.Partial || info.Fresh() {
 		return info, nil
 	}
@@ -434,22 +438,22 @@ func (d *Desk) wipeIfNeeded(ctx context.Context, a Attendant, h *HolderState, in
 	if h.Serial == info.Serial {
 		why = "an interrupted step has left it half prepared"
 	}
-	err := a.Type(ctx, Prompt{ID: "holder.wipe " + h.Holder.ID, Final: true, Message: Message{
+	err := a.Type(ctx, prompt.Prompt{ID: "holder.wipe " + h.Holder.ID, Final: true, Message: prompt.Message{
 		Title: h.Holder.Name + ": the token must be wiped", Facts: append(tokenFacts(info, h.Holder), heldFacts(info)...),
 		Text: []string{"This token cannot be used as it is: " + why + ". Wiping erases every PIV key on it for good. Stop here if you do not know what it holds."}},
 		Question: "To wipe it, type its serial number without spaces:"}, fmt.Sprint(info.Serial))
 	if err != nil {
 		return info, err
 	}
-	on := h.act(info.Serial)
-	intention, err := d.intend(TypeWipeIntended, h.Holder.ID, WipeIntended{on, info.Keys, why})
+	on := h.Act(info.Serial)
+	intention, err := d.intend(state.TypeWipeIntended, h.Holder.ID, state.WipeIntended{Act: on, Held: info.Keys, Why: why})
 	if err != nil {
 		return info, err
 	}
 	if info, err = d.reset(ctx, info.Serial); err != nil {
 		return info, err
 	}
-	return info, d.record(TypeWiped, h.Holder.ID, Result{on, intention})
+	return info, d.record(state.TypeWiped, h.Holder.ID, state.Result{Act: on, Intention: intention})
 }
 
 // reset brings a token to its factory state, and reads that back.
@@ -463,23 +467,23 @@ func (d *Desk) reset(ctx context.Context, serial uint32) (keys.Info, error) {
 		return err
 	})
 	if err == nil && !info.Fresh() {
-		err = fmt.Errorf("token %s was reset and is still not as new (hint: use another token, and destroy this one)", serialText(serial))
+		err = fmt.Errorf("token %s was reset and is still not as new (hint: use another token, and destroy this one)", agreed.SerialText(serial))
 	}
 	return info, err
 }
 
-func heldFacts(info keys.Info) []Fact {
-	var facts []Fact
+func heldFacts(info keys.Info) []prompt.Fact {
+	var facts []prompt.Fact
 	for _, k := range info.Keys {
-		facts = append(facts, Fact{"Slot " + k.Slot.String(), string(k.Public.Algorithm)})
+		facts = append(facts, prompt.Fact{Label: "Slot " + k.Slot.String(), Value: string(k.Public.Algorithm)})
 	}
 	return facts
 }
 
 // withNewPIN has the holder choose a PIN and runs do on the token with it. The
 // token does not have it yet.
-func (d *Desk) withNewPIN(ctx context.Context, a Attendant, h *HolderState, info keys.Info, do func(*session.Session, *secret.Buffer) error) error {
-	pin, err := d.newPIN(ctx, a, h, info, checkPIN)
+func (d *Desk) withNewPIN(ctx context.Context, a prompt.Room, h *state.Holder, info keys.Info, do func(*session.Session, *secret.Buffer) error) error {
+	pin, err := d.newPIN(ctx, a, h, info, prompt.CheckPIN)
 	if err != nil {
 		return err
 	}
@@ -489,12 +493,12 @@ func (d *Desk) withNewPIN(ctx context.Context, a Attendant, h *HolderState, info
 
 // NewPIN has a person choose a PIN for a token, typed twice. The caller wipes
 // it. id ends the ids of the prompts.
-func NewPIN(ctx context.Context, a Attendant, id, name string, facts []Fact) (*secret.Buffer, error) {
-	return newPIN(ctx, a, id, name, "Where the PUK has no backup, a PIN that is forgotten or typed wrong 5 times is lost with its key.", facts, checkPIN)
+func NewPIN(ctx context.Context, a prompt.Room, id, name string, facts []prompt.Fact) (*secret.Buffer, error) {
+	return newPIN(ctx, a, id, name, "Where the PUK has no backup, a PIN that is forgotten or typed wrong 5 times is lost with its key.", facts, prompt.CheckPIN)
 }
 
 // newPIN is NewPIN for a holder's token, with a rule of its own.
-func (d *Desk) newPIN(ctx context.Context, a Attendant, h *HolderState, info keys.Info, check func(*secret.Buffer) error) (*secret.Buffer, error) {
+func (d *Desk) newPIN(ctx context.Context, a prompt.Room, h *state.Holder, info keys.Info, check func(*secret.Buffer) error) (*secret.Buffer, error) {
 	lost := "It has no backup: a PIN that is forgotten or typed wrong 5 times is lost with its key."
 	if d.state.Plan.Backup != nil {
 		lost = "If it is forgotten or typed wrong 5 times, the recipients of the backups can have a new one set, once the root key is made."
@@ -506,16 +510,16 @@ func (d *Desk) newPIN(ctx context.Context, a Attendant, h *HolderState, info key
 }
 
 // newPIN says by lost what becomes of a PIN that is forgotten.
-func newPIN(ctx context.Context, a Attendant, id, name, lost string, facts []Fact, check func(*secret.Buffer) error) (*secret.Buffer, error) {
+func newPIN(ctx context.Context, a prompt.Room, id, name, lost string, facts []prompt.Fact, check func(*secret.Buffer) error) (*secret.Buffer, error) {
 	title := name + ": choose a PIN"
 	for {
-		pin, err := a.AskSecret(ctx, Prompt{ID: "holder.pin.new " + id, Message: Message{Title: title, Facts: facts, Text: []string{
+		pin, err := a.AskSecret(ctx, prompt.Prompt{ID: "holder.pin.new " + id, Message: prompt.Message{Title: title, Facts: facts, Text: []string{
 			"The PIN is yours alone: the others look away. It has 6 to 8 digits. " + lost}},
 			Question: name + ", type your new PIN:"}, check)
 		if err != nil {
 			return nil, err
 		}
-		again, err := a.AskSecret(ctx, Prompt{ID: "holder.pin.again " + id, Message: Message{Title: title}, Question: "The same PIN again:"}, nil)
+		again, err := a.AskSecret(ctx, prompt.Prompt{ID: "holder.pin.again " + id, Message: prompt.Message{Title: title}, Question: "The same PIN again:"}, nil)
 		same := err == nil && secret.Equal(pin, again)
 		again.Wipe()
 		if same {
@@ -523,7 +527,7 @@ func newPIN(ctx context.Context, a Attendant, id, name, lost string, facts []Fac
 		}
 		pin.Wipe()
 		if err == nil {
-			err = a.Tell(ctx, Message{Title: title, Text: []string{"The two were not the same. Nothing was set; choose again."}})
+			err = a.Tell(ctx, prompt.Message{Title: title, Text: []string{"The two were not the same. Nothing was set; choose again."}})
 		}
 		if err != nil {
 			return nil, err
@@ -533,9 +537,9 @@ func newPIN(ctx context.Context, a Attendant, id, name, lost string, facts []Fac
 
 // withPIN asks for the PIN of the holder's token until the token takes it, and
 // runs do on the token. A PIN that is blocked may have a way out.
-func (d *Desk) withPIN(ctx context.Context, a Attendant, h *HolderState, tries int, do func(*session.Session, *secret.Buffer) error) error {
-	blocked, err := d.tokens.withPIN(ctx, a, h.Serial, tries, Prompt{ID: "holder.pin " + h.Holder.ID, Message: Message{Title: h.Holder.Name + ": type your PIN",
-		Facts: []Fact{{"Serial", serialText(h.Serial) + stickerIn(h)}}, Text: []string{"The PIN is yours alone: the others look away."}}, Question: h.Holder.Name + ", type your PIN:"}, do)
+func (d *Desk) withPIN(ctx context.Context, a prompt.Room, h *state.Holder, tries int, do func(*session.Session, *secret.Buffer) error) error {
+	blocked, err := d.tokens.WithPIN(ctx, a, h.Serial, tries, prompt.Prompt{ID: "holder.pin " + h.Holder.ID, Message: prompt.Message{Title: h.Holder.Name + ": type your PIN",
+		Facts: []prompt.Fact{{Label: "Serial", Value: agreed.SerialText(h.Serial) + stickerIn(h)}}, Text: []string{"The PIN is yours alone: the others look away."}}, Question: h.Holder.Name + ", type your PIN:"}, do)
 	if blocked {
 		return d.unblock(ctx, a, h, do)
 	}
@@ -543,13 +547,13 @@ func (d *Desk) withPIN(ctx context.Context, a Attendant, h *HolderState, tries i
 }
 
 // prepare sets tries and PIN and makes the keys in 9a and 82.
-func (d *Desk) prepare(ctx context.Context, a Attendant, s *session.Session, h *HolderState, info keys.Info, pin *secret.Buffer) error {
-	if err := a.Tell(ctx, Message{Title: h.Holder.Name + ": preparing the token",
+func (d *Desk) prepare(ctx context.Context, a prompt.Room, s *session.Session, h *state.Holder, info keys.Info, pin *secret.Buffer) error {
+	if err := a.Tell(ctx, prompt.Message{Title: h.Holder.Name + ": preparing the token",
 		Text: []string{"The token gets its PIN with 5 tries, a key in 9a that signs the log, and one in 82 that opens backups."}}); err != nil {
 		return err
 	}
-	on := h.act(info.Serial)
-	intention, err := d.intend(TypePrepareIntended, h.Holder.ID, PrepareIntended{on, h.Holder.Token, info.Firmware, info.FormFactor})
+	on := h.Act(info.Serial)
+	intention, err := d.intend(state.TypePrepareIntended, h.Holder.ID, state.PrepareIntended{Act: on, Sticker: h.Holder.Token, Firmware: info.Firmware, FormFactor: info.FormFactor})
 	if err != nil {
 		return err
 	}
@@ -565,18 +569,18 @@ func (d *Desk) prepare(ctx context.Context, a Attendant, s *session.Session, h *
 	if err != nil {
 		return err
 	}
-	return d.record(TypePrepared, h.Holder.ID, Prepared{Result{on, intention}, made.Authentication, made.Age, append(authentication, age...)})
+	return d.record(state.TypePrepared, h.Holder.ID, state.Prepared{Result: state.Result{Act: on, Intention: intention}, Authentication: made.Authentication, Age: made.Age, Evidence: append(authentication, age...)})
 }
 
-// minFirmware is the oldest that a plan accepts; ReadPlan has checked its form.
-func minFirmware(policy TokenPolicy) keys.Firmware {
-	version, _ := ParseFirmware(policy.MinFirmware)
+// minFirmware is the oldest that a plan accepts; plan.Read has checked its form.
+func minFirmware(policy agreed.TokenPolicy) keys.Firmware {
+	version, _ := agreed.ParseFirmware(policy.MinFirmware)
 	return version
 }
 
 // attested has the token attest a key, checks every field, and keeps the
 // certificates.
-func (d *Desk) attested(s *session.Session, serial uint32, slot keys.Slot, public keys.PublicKey, touch keys.Touch) ([]File, error) {
+func (d *Desk) attested(s *session.Session, serial uint32, slot keys.Slot, public keys.PublicKey, touch keys.Touch) ([]state.File, error) {
 	attestation, err := s.Attest(slot)
 	if err != nil {
 		return nil, err
@@ -584,17 +588,17 @@ func (d *Desk) attested(s *session.Session, serial uint32, slot keys.Slot, publi
 	if err := d.verifyAttestation(attestation, serial, slot, public, touch); err != nil {
 		return nil, err
 	}
-	var kept []File
+	var kept []state.File
 	for _, c := range []struct {
 		name string
 		der  []byte
 	}{{slot.String(), attestation.Slot}, {keys.SlotAttestation.String(), attestation.Device}} {
 		text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.der})
-		file := written{fmt.Sprintf("evidence/%d/%s.%.8s.pem", serial, c.name, digestOf(c.der)), text}
+		file := state.Written{Name: fmt.Sprintf("evidence/%d/%s.%.8s.pem", serial, c.name, agreed.DigestOf(c.der)), Text: text}
 		if err := d.write(file); err != nil {
 			return nil, err
 		}
-		kept = append(kept, file.file())
+		kept = append(kept, file.File())
 	}
 	return kept, nil
 }
@@ -607,13 +611,13 @@ func (d *Desk) verifyAttestation(attestation keys.Attestation, serial uint32, sl
 		return unattested(serial, err)
 	}
 	if facts.FIPS {
-		return Supported(keys.Info{Serial: serial, Edition: "FIPS"})
+		return laptop.Supported(keys.Info{Serial: serial, Edition: "FIPS"})
 	}
 	return nil
 }
 
 // prove has the root key sign the proof of possession.
-func (d *Desk) prove(ctx context.Context, a Attendant, s *session.Session, h *HolderState, pin *secret.Buffer) error {
+func (d *Desk) prove(ctx context.Context, a prompt.Room, s *session.Session, h *state.Holder, pin *secret.Buffer) error {
 	random := make([]byte, 32)
 	_, _ = rand.Read(random) // never fails
 	nonce := hex.EncodeToString(random)
@@ -629,15 +633,15 @@ func (d *Desk) prove(ctx context.Context, a Attendant, s *session.Session, h *Ho
 	if err != nil {
 		return err
 	}
-	file := written{fmt.Sprintf("evidence/%d/possession.%s.json", h.Serial, nonce[:8]), append(text, '\n')}
+	file := state.Written{Name: fmt.Sprintf("evidence/%d/possession.%s.json", h.Serial, nonce[:8]), Text: append(text, '\n')}
 	if err := d.write(file); err != nil {
 		return err
 	}
-	return d.record(TypeKeyProved, h.Holder.ID, KeyProved{h.act(h.Serial), nonce, signature, []File{file.file()}})
+	return d.record(state.TypeKeyProved, h.Holder.ID, state.KeyProved{Act: h.Act(h.Serial), Nonce: nonce, Signature: signature, Evidence: []state.File{file.File()}})
 }
 
 // tokenSigns signs with the root key and verifies what comes back, in hex.
-func (d *Desk) tokenSigns(ctx context.Context, a Attendant, s *session.Session, h *HolderState, pin *secret.Buffer, message []byte, why string) (string, error) {
+func (d *Desk) tokenSigns(ctx context.Context, a prompt.Room, s *session.Session, h *state.Holder, pin *secret.Buffer, message []byte, why string) (string, error) {
 	info, err := s.Info()
 	if err != nil {
 		return "", err
@@ -656,31 +660,31 @@ func (d *Desk) tokenSigns(ctx context.Context, a Attendant, s *session.Session, 
 }
 
 // verified gives a signature in hex, once it is known to be good.
-func verified(h *HolderState, public keys.PublicKey, message, signature []byte) (string, error) {
+func verified(h *state.Holder, public keys.PublicKey, message, signature []byte) (string, error) {
 	if err := public.Verify(message, signature); err != nil {
-		return "", fmt.Errorf("what token %s of %s has signed is not right: %w (hint: do not use this token)", serialText(h.Serial), h.Holder.Name, err)
+		return "", fmt.Errorf("what token %s of %s has signed is not right: %w (hint: do not use this token)", agreed.SerialText(h.Serial), h.Holder.Name, err)
 	}
 	return hex.EncodeToString(signature), nil
 }
 
 // signHead has the holder's key in 9a sign the head of the log as it stands.
-func (d *Desk) signHead(ctx context.Context, s *session.Session, h *HolderState, pin *secret.Buffer) error {
-	if h.Prepared == nil && h.ofTrusted() {
+func (d *Desk) signHead(ctx context.Context, s *session.Session, h *state.Holder, pin *secret.Buffer) error {
+	if h.Prepared == nil && h.OfTrusted() {
 		return nil // an old token, which has no such key
 	}
 	head := d.Head()
-	made, err := s.Sign(ctx, keys.SlotAuthentication, pin, HeadMessage(head), nil)
+	made, err := s.Sign(ctx, keys.SlotAuthentication, pin, state.HeadMessage(head), nil)
 	if err != nil {
 		return err
 	}
-	signature, err := verified(h, h.Prepared.Authentication, HeadMessage(head), made)
+	signature, err := verified(h, h.Prepared.Authentication, state.HeadMessage(head), made)
 	if err != nil {
 		return err
 	}
-	return d.record(TypeHeadSigned, h.Holder.ID, HeadSigned{h.act(h.Serial), head, signature})
+	return d.record(state.TypeHeadSigned, h.Holder.ID, state.HeadSigned{Act: h.Act(h.Serial), Head: head, Signature: signature})
 }
 
 // withToken runs do with a session of its own on the token with that serial.
 func (d *Desk) withToken(ctx context.Context, serial uint32, do func(*session.Session) error) error {
-	return d.ofToken(serial, d.tokens.on(ctx, serial, do))
+	return d.ofToken(serial, d.tokens.On(ctx, serial, do))
 }

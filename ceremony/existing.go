@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"strings"
 
+	"rootceremony/ceremony/agreed"
+	"rootceremony/ceremony/prompt"
+	"rootceremony/ceremony/state"
 	"rootceremony/keys"
 	"rootceremony/keys/secret"
 	"rootceremony/keys/session"
@@ -13,7 +16,7 @@ import (
 
 // tokenWithKey waits for the token that holds a signer's root key, settles what
 // was interrupted on it, and records which one it is where that is not known.
-func (d *Desk) tokenWithKey(ctx context.Context, a Attendant, h *HolderState, id string) (keys.Info, error) {
+func (d *Desk) tokenWithKey(ctx context.Context, a prompt.Room, h *state.Holder, id string) (keys.Info, error) {
 	there, err := d.waitForToken(ctx, a, h, id, func(info keys.Info) error { return fitsSigning(h, info) })
 	if err != nil {
 		return keys.Info{}, err
@@ -29,7 +32,7 @@ func (d *Desk) tokenWithKey(ctx context.Context, a Attendant, h *HolderState, id
 }
 
 // withRootKey picks the token that holds the root key, where several are there.
-func withRootKey(h *HolderState, there []keys.Info) (keys.Info, error) {
+func withRootKey(h *state.Holder, there []keys.Info) (keys.Info, error) {
 	var err error
 	for _, info := range there {
 		if err = fitsSigning(h, info); err == nil {
@@ -42,18 +45,18 @@ func withRootKey(h *HolderState, there []keys.Info) (keys.Info, error) {
 // show looks at the token that holds a key of the trusted root, and records
 // which one it is, and what it has besides to sign the log with and to open
 // backups. Such tokens may be old: what they lack they lack.
-func (d *Desk) show(ctx context.Context, a Attendant, h *HolderState, info keys.Info) error {
-	if !h.ofTrusted() || h.Serial == info.Serial && h.Prepared != nil {
+func (d *Desk) show(ctx context.Context, a prompt.Room, h *state.Holder, info keys.Info) error {
+	if !h.OfTrusted() || h.Serial == info.Serial && h.Prepared != nil {
 		return nil
 	}
 	if owner := d.state.HolderOf(info.Serial); owner != nil && owner != h {
-		return fmt.Errorf("token %s is %s's in this ceremony (hint: insert the one that holds the key %.8s)", serialText(info.Serial), owner.Holder.Name, h.Holder.KeyID)
+		return fmt.Errorf("token %s is %s's in this ceremony (hint: insert the one that holds the key %.8s)", agreed.SerialText(info.Serial), owner.Holder.Name, h.Holder.KeyID)
 	}
 	slot, err := rootSlot(h, info)
 	if err != nil {
 		return err
 	}
-	shown := TokenShown{Act: h.act(info.Serial), Slot: slot, Firmware: info.Firmware, FormFactor: info.FormFactor, Evidence: []File{}}
+	shown := state.TokenShown{Act: h.Act(info.Serial), Slot: slot, Firmware: info.Firmware, FormFactor: info.FormFactor, Evidence: []state.File{}}
 	var lacks []string
 	err = d.withToken(ctx, info.Serial, func(s *session.Session) error {
 		for _, other := range []struct {
@@ -87,24 +90,24 @@ func (d *Desk) show(ctx context.Context, a Attendant, h *HolderState, info keys.
 		return nil // it was looked at before
 	}
 	if shown.Authentication == nil {
-		err := a.Tell(ctx, Message{Title: h.Holder.Name + ": the token", Facts: append([]Fact{{"Key", fmt.Sprintf("%.8s, slot %s", h.Holder.KeyID, slot)}}, tokenFacts(info, h.Holder)...),
+		err := a.Tell(ctx, prompt.Message{Title: h.Holder.Name + ": the token", Facts: append([]prompt.Fact{{Label: "Key", Value: fmt.Sprintf("%.8s, slot %s", h.Holder.KeyID, slot)}}, tokenFacts(info, h.Holder)...),
 			Text: []string{"It has " + strings.Join(lacks, ", and ") + ": it signs the root, and not the log."}})
 		if err != nil {
 			return err
 		}
 	}
-	return d.record(TypeTokenShown, h.Holder.ID, shown)
+	return d.record(state.TypeTokenShown, h.Holder.ID, shown)
 }
 
 // meet has a holder whose key stays show that their token opens backups: those
 // of new keys are sealed for it too.
-func (d *Desk) meet(ctx context.Context, a Attendant, h *HolderState) error {
+func (d *Desk) meet(ctx context.Context, a prompt.Room, h *state.Holder) error {
 	info, err := d.tokenWithKey(ctx, a, h, "holder.token "+h.Holder.ID)
 	if err != nil {
 		return err
 	}
 	if h.Prepared == nil || h.Prepared.Age == (keys.PublicKey{}) {
-		return fmt.Errorf("token %s of %s has no key in 82 that it can attest: it cannot open backups (hint: a plan whose backups are for other recipients than the holders, or a new key for %s)", serialText(info.Serial), h.Holder.Name, h.Holder.Name)
+		return fmt.Errorf("token %s of %s has no key in 82 that it can attest: it cannot open backups (hint: a plan whose backups are for other recipients than the holders, or a new key for %s)", agreed.SerialText(info.Serial), h.Holder.Name, h.Holder.Name)
 	}
 	return d.withPIN(ctx, a, h, info.PINTries, func(s *session.Session, pin *secret.Buffer) error {
 		if d.state.Recipients[h.Holder.ID] == nil {

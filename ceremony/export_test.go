@@ -6,6 +6,8 @@ import (
 	"slices"
 	"testing"
 
+	"rootceremony/ceremony/prompt"
+	"rootceremony/ceremony/state"
 	"rootceremony/ceremony/transcript"
 	"rootceremony/ceremony/tuf"
 )
@@ -19,40 +21,40 @@ func OldKernel(t testing.TB) {
 }
 
 // RehearsalPIN is the PIN that a scripted holder has.
-func RehearsalPIN(holder string) string { return rehearsalPIN(holder) }
+func RehearsalPIN(holder string) string { return prompt.RehearsalPIN(holder) }
 
 // SignatureFile is the file of one signature, as an event names it.
-func SignatureFile(digest, holder, keyID, signature string) File {
-	file, err := signatureFile(digest, holder, keyID, signature)
+func SignatureFile(digest, holder, keyID, signature string) state.File {
+	file, err := state.SignatureFile(digest, holder, keyID, signature)
 	if err != nil {
 		panic(err)
 	}
-	return file.file()
+	return file.File()
 }
 
 // DraftAsFile is the file of an unsigned root, as an event names it.
-func DraftAsFile(s *State, root *tuf.Root) File {
-	file, err := s.draftFile(root)
+func DraftAsFile(s *state.State, root *tuf.Root) state.File {
+	file, err := s.DraftFile(root)
 	if err != nil {
 		panic(err)
 	}
-	return file.file()
+	return file.File()
 }
 
 // EventTypes are all that a log may hold but for what opening it records.
 func EventTypes() []string {
-	return append(slices.Sorted(maps.Keys(rules)), TypeBegun, TypeContinued, TypeTaskFailed, TypeNote, TypeException, TypePreflight, TypePlanAgreed)
+	return append(slices.Sorted(maps.Keys(state.Rules)), state.TypeBegun, state.TypeContinued, state.TypeTaskFailed, state.TypeNote, state.TypeException, state.TypePreflight, state.TypePlanAgreed)
 }
 
 // FaultAt gives the program a fault at a kind of event, until the test ends.
 func FaultAt(t testing.TB, kind string) {
-	right := rules[kind]
-	rules[kind] = rule{func(*State, transcript.Event) error { panic("a test") }, right.about}
-	t.Cleanup(func() { rules[kind] = right })
+	right := state.Rules[kind]
+	state.Rules[kind] = state.Rule{Take: func(*state.State, transcript.Event) error { panic("a test") }, About: right.About}
+	t.Cleanup(func() { state.Rules[kind] = right })
 }
 
 // FailingDesk is a desk in that state, with a log that takes no more.
-func FailingDesk(s *State, log *transcript.Log) *Desk { return &Desk{state: s, log: log} }
+func FailingDesk(s *state.State, log *transcript.Log) *Desk { return &Desk{state: s, log: log} }
 
 // Record is what tasks do.
 func (d *Desk) Record(kind, by string, data any) error { return d.record(kind, by, data) }

@@ -15,11 +15,13 @@ import (
 	"pgregory.net/rapid"
 
 	"rootceremony/ceremony"
+	"rootceremony/ceremony/prompt"
+	"rootceremony/ceremony/state"
 	"rootceremony/ceremony/transcript"
 )
 
 // people are all whom an event can name in a state, and some whom it cannot.
-func people(s *ceremony.State) []string {
+func people(s *state.State) []string {
 	all := slices.Sorted(maps.Keys(s.Holders))
 	if s.Plan != nil && s.Plan.Backup != nil {
 		for _, r := range s.Plan.Backup.Recipients {
@@ -30,10 +32,10 @@ func people(s *ceremony.State) []string {
 }
 
 // serials are those that mean something in a state, and 0.
-func serials(s *ceremony.State) []uint32 {
+func serials(s *state.State) []uint32 {
 	all := []uint32{0, 4711}
 	for _, h := range s.Holders {
-		for _, token := range []*ceremony.HolderState{h, h.Replacement, h.Spare} {
+		for _, token := range []*state.Holder{h, h.Replacement, h.Spare} {
 			if token != nil {
 				all = append(all, token.Serial)
 			}
@@ -45,10 +47,10 @@ func serials(s *ceremony.State) []uint32 {
 }
 
 // intentions are the numbers of those that are open, and 0.
-func intentions(s *ceremony.State) []int64 {
+func intentions(s *state.State) []int64 {
 	all := []int64{0}
 	for _, h := range s.Holders {
-		for _, token := range []*ceremony.HolderState{h, h.Replacement, h.Spare} {
+		for _, token := range []*state.Holder{h, h.Replacement, h.Spare} {
 			if token != nil && token.Open != nil {
 				all = append(all, token.Open.Seq)
 			}
@@ -60,7 +62,7 @@ func intentions(s *ceremony.State) []int64 {
 
 // hostile changes the data of an event, in its form, to what somebody could
 // write who never had the program make it.
-func hostile(t *rapid.T, s *ceremony.State, data map[string]any) {
+func hostile(t *rapid.T, s *state.State, data map[string]any) {
 	set := func(name string, value any) {
 		data[name] = value
 		for _, part := range data { // an enrolment that was collected has parts
@@ -119,7 +121,7 @@ func TestHostileEventsAreRefused(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		all := logs[rapid.IntRange(0, len(logs)-1).Draw(t, "log")]
 		begin := rapid.IntRange(0, len(all)).Draw(t, "lines")
-		base, err := ceremony.Fold(all[:begin])
+		base, err := state.Fold(all[:begin])
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -145,7 +147,7 @@ func TestHostileEventsAreRefused(t *testing.T) {
 							t.Fatalf("%s: %v", said, p)
 						}
 					}()
-					var next *ceremony.State
+					var next *state.State
 					if next, err = s.With(transcript.Event{Seq: seq, Type: kind, Data: text}); err == nil {
 						s = next
 						desk := ceremony.FailingDesk(s, nil)
@@ -175,12 +177,12 @@ func TestFaultAtAnEventNamesItsLine(t *testing.T) {
 	want := ""
 	all := events(t, emil.dir)
 	for _, e := range all {
-		if e.Type == ceremony.TypePrepared {
+		if e.Type == state.TypePrepared {
 			want = fmt.Sprintf("transcript.jsonl line %d (prepare.done): the program has a fault (a test)", e.Seq)
 		}
 	}
-	ceremony.FaultAt(t, ceremony.TypePrepared)
-	if _, err := ceremony.Fold(all); err == nil || !strings.Contains(err.Error(), want) {
+	ceremony.FaultAt(t, state.TypePrepared)
+	if _, err := state.Fold(all); err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("folded: %v, want %q", err, want)
 	}
 	if _, err := ceremony.LookAt(emil.dir); err == nil || !strings.Contains(err.Error(), want) {
@@ -189,7 +191,7 @@ func TestFaultAtAnEventNamesItsLine(t *testing.T) {
 	if _, err := desk.Collect(file); err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("collected: %v, want %q", err, want)
 	}
-	err := desk.Run(t.Context(), "enrol alice", &ceremony.Script{})
+	err := desk.Run(t.Context(), "enrol alice", &prompt.Script{})
 	if err == nil || !strings.Contains(err.Error(), "(prepare.done): the program has a fault (a test); what was recorded before it is safe") {
 		t.Errorf("run: %v", err)
 	}
@@ -205,7 +207,7 @@ func TestEnrolmentForAnotherPlanIsNotFolded(t *testing.T) {
 	runTo(t, desk, "enrol alice")
 	other, there := newStage(t, `name = "Example packages"`, `name = "Other packages"`).opened()
 	file := goAway(t, other, there, "emil").enrolled()
-	ceremony.FaultAt(t, ceremony.TypePrepared)
+	ceremony.FaultAt(t, state.TypePrepared)
 	if _, err := desk.Collect(file); err == nil || !strings.Contains(err.Error(), "it was made for the plan with the digest") {
 		t.Errorf("%v", err)
 	}

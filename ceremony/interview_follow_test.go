@@ -18,7 +18,11 @@ import (
 	"testing"
 	"time"
 
-	"rootceremony/ceremony"
+	"rootceremony/ceremony/agreed"
+	"rootceremony/ceremony/interview"
+	"rootceremony/ceremony/plan"
+	"rootceremony/ceremony/prompt"
+	"rootceremony/ceremony/state"
 	"rootceremony/ceremony/tuf"
 	"rootceremony/keys"
 	"rootceremony/keys/secret"
@@ -35,7 +39,7 @@ type person struct {
 	said    strings.Builder
 }
 
-func (a *person) hear(m ceremony.Message) {
+func (a *person) hear(m prompt.Message) {
 	fmt.Fprintln(&a.said, m.Title)
 	for _, f := range m.Facts {
 		fmt.Fprintf(&a.said, "%s: %s\n", f.Label, f.Value)
@@ -45,7 +49,7 @@ func (a *person) hear(m ceremony.Message) {
 	}
 }
 
-func (a *person) next(p ceremony.Prompt) (string, error) {
+func (a *person) next(p prompt.Prompt) (string, error) {
 	a.hear(p.Message)
 	fmt.Fprintln(&a.said, p.Question)
 	a.asked = append(a.asked, p.ID)
@@ -54,12 +58,12 @@ func (a *person) next(p ceremony.Prompt) (string, error) {
 	}
 	line, ok := a.script[p.ID]
 	if !ok {
-		return "", ceremony.ErrLeft
+		return "", prompt.ErrLeft
 	}
 	return line, nil
 }
 
-func (a *person) Ask(_ context.Context, p ceremony.Prompt, check func(string) error) (string, error) {
+func (a *person) Ask(_ context.Context, p prompt.Prompt, check func(string) error) (string, error) {
 	text, err := a.next(p)
 	if err != nil {
 		return "", err
@@ -80,7 +84,7 @@ func (a *person) Ask(_ context.Context, p ceremony.Prompt, check func(string) er
 	return line, nil
 }
 
-func (a *person) Choose(_ context.Context, p ceremony.Prompt, choices []ceremony.Choice) (string, error) {
+func (a *person) Choose(_ context.Context, p prompt.Prompt, choices []prompt.Choice) (string, error) {
 	text, err := a.next(p)
 	if err != nil {
 		return "", err
@@ -94,31 +98,31 @@ func (a *person) Choose(_ context.Context, p ceremony.Prompt, choices []ceremony
 	return "", fmt.Errorf("%s: %q is no choice of %v", p.ID, text, choices)
 }
 
-func (a *person) Confirm(_ context.Context, p ceremony.Prompt) (bool, error) {
+func (a *person) Confirm(_ context.Context, p prompt.Prompt) (bool, error) {
 	text, err := a.next(p)
 	return text == "yes", err
 }
 
-func (a *person) Tell(_ context.Context, m ceremony.Message) error { a.hear(m); return nil }
-func (a *person) Type(context.Context, ceremony.Prompt, string) error {
+func (a *person) Tell(_ context.Context, m prompt.Message) error { a.hear(m); return nil }
+func (a *person) Type(context.Context, prompt.Prompt, string) error {
 	panic("nothing is typed off in an interview")
 }
-func (a *person) WaitForTouch(context.Context, ceremony.Prompt, bool) error {
+func (a *person) WaitForTouch(context.Context, prompt.Prompt, bool) error {
 	panic("no tokens in an interview")
 }
-func (a *person) WaitForToken(context.Context, ceremony.TokenWait) (keys.Info, error) {
+func (a *person) WaitForToken(context.Context, prompt.TokenWait) (keys.Info, error) {
 	panic("no tokens in an interview")
 }
-func (a *person) AskSecret(context.Context, ceremony.Prompt, func(*secret.Buffer) error) (*secret.Buffer, error) {
+func (a *person) AskSecret(context.Context, prompt.Prompt, func(*secret.Buffer) error) (*secret.Buffer, error) {
 	panic("no secrets in an interview")
 }
 
 // interview has the interview answered from a script, and writes what it comes
 // to.
-func interview(t testing.TB, dir, kind string, script map[string]string) (*person, *ceremony.Interviewed, error) {
+func interviewed(t testing.TB, dir, kind string, script map[string]string) (*person, *interview.Outcome, error) {
 	t.Helper()
 	a := &person{t: t, script: script}
-	come, err := ceremony.Interview(t.Context(), a, dir, kind, noon)
+	come, err := interview.Hold(t.Context(), a, dir, kind, noon)
 	if err != nil {
 		if come != nil {
 			t.Errorf("an error, and files: %v", come.Files)
@@ -246,7 +250,7 @@ func earlierCeremony(t testing.TB) (string, []string) {
 	defer finished.Unlock()
 	if finished.dir == "" {
 		s, desk := withBackups(t)
-		if err := runAll(desk, &ceremony.Script{}); err != nil {
+		if err := runAll(desk, &prompt.Script{}); err != nil {
 			t.Fatal(err)
 		}
 		_ = desk.Close()
@@ -260,7 +264,7 @@ func earlierCeremony(t testing.TB) (string, []string) {
 		finished.dir = dir
 	}
 	dir := finished.dir
-	chain, err := ceremony.ReadTrusted(filepath.Join(dir, "publish"))
+	chain, err := plan.ReadTrusted(filepath.Join(dir, "publish"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -269,27 +273,27 @@ func earlierCeremony(t testing.TB) (string, []string) {
 
 // drafted reads the plan that was written as the ceremony will, and drafts its
 // root with keys of its new holders.
-func drafted(t testing.TB, dir string) (*ceremony.Resolved, *tuf.Root) {
+func drafted(t testing.TB, dir string) (*agreed.Plan, *tuf.Root) {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(dir, ceremony.PlanFile))
+	text, err := os.ReadFile(filepath.Join(dir, state.PlanFile))
 	if err != nil {
 		t.Fatal(err)
 	}
-	plan, err := ceremony.ReadPlan(filepath.Join(dir, ceremony.PlanFile))
+	planned, err := plan.Read(filepath.Join(dir, state.PlanFile))
 	if err != nil {
 		t.Fatalf("%v\n%s", err, text)
 	}
-	r, err := plan.Resolve(noon)
+	r, err := planned.Resolve(noon)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, text)
 	}
-	again, err := ceremony.ParseResolved(r.JSON())
+	again, err := agreed.Parse(r.JSON())
 	if err != nil || again.Digest() != r.Digest() {
 		t.Fatalf("the agreed plan cannot be read: %v", err)
 	}
 	fresh := map[string]keys.PublicKey{}
 	for _, h := range r.Holders {
-		if h.Custody != ceremony.Existing {
+		if h.Custody != agreed.Existing {
 			fresh[h.ID] = publicWord(t, "new "+h.ID)
 		}
 	}
@@ -312,8 +316,8 @@ func leaveEverywhere(t *testing.T, dir, kind string, script map[string]string, a
 				less[k] = v
 			}
 		}
-		a, _, err := interview(t, dir, kind, less)
-		if !errors.Is(err, ceremony.ErrLeft) || a.asked[len(a.asked)-1] != id {
+		a, _, err := interviewed(t, dir, kind, less)
+		if !errors.Is(err, prompt.ErrLeft) || a.asked[len(a.asked)-1] != id {
 			t.Errorf("left at %s: %v, after %v", id, err, a.asked)
 		}
 	}
@@ -347,7 +351,7 @@ func TestRenewal(t *testing.T) {
 		"plan.expires": "yesterday\n",
 	}
 	put(t, dir, "keys/none", nil)
-	a, _, err := interview(t, dir, ceremony.Rotate, script)
+	a, _, err := interviewed(t, dir, agreed.Rotate, script)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, a.said.String())
 	}
@@ -371,11 +375,11 @@ func TestRenewal(t *testing.T) {
 	if !slices.Equal(holders, []string{"alice ", "bruno B-02", fmt.Sprintf("key-%.8s ", ids[2]), "dana ", "dana-silva E-05"}) {
 		t.Errorf("holders %q", holders)
 	}
-	leaveEverywhere(t, freshLike(t, dir), ceremony.Rotate, script, a.asked)
+	leaveEverywhere(t, freshLike(t, dir), agreed.Rotate, script, a.asked)
 
 	earlier, ids := earlierCeremony(t)
 	dir = t.TempDir()
-	a, _, err = interview(t, dir, ceremony.Rotate, map[string]string{"plan.earlier": earlier, "plan.trusted": "", "plan.name": "", "plan.changes": "no", "plan.expires": "30d"})
+	a, _, err = interviewed(t, dir, agreed.Rotate, map[string]string{"plan.earlier": earlier, "plan.trusted": "", "plan.name": "", "plan.changes": "no", "plan.expires": "30d"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -387,7 +391,7 @@ func TestRenewal(t *testing.T) {
 	if r.Name != "Example packages" || root.Version != 2 || !slices.Equal(root.Roles[tuf.RoleRoot].KeyIDs, ids) || !root.Expires.Equal(time.Date(2026, 12, 23, 0, 0, 0, 0, time.UTC)) {
 		t.Errorf("%q %+v", r.Name, root)
 	}
-	if h := r.Holders[1]; h.Name != "Bruno Ferraz" || h.ID != "bruno" || h.Token != "B-02" || h.Site != "Lisbon" || h.Custody != ceremony.Existing || h.KeyID != ids[1] {
+	if h := r.Holders[1]; h.Name != "Bruno Ferraz" || h.ID != "bruno" || h.Token != "B-02" || h.Site != "Lisbon" || h.Custody != agreed.Existing || h.KeyID != ids[1] {
 		t.Errorf("%+v", h)
 	}
 }
@@ -399,7 +403,7 @@ func freshLike(t testing.TB, dir string) string {
 	if err := os.CopyFS(to, os.DirFS(dir)); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{ceremony.PlanFile, "notice.md"} {
+	for _, name := range []string{state.PlanFile, "notice.md"} {
 		if err := os.Remove(filepath.Join(to, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
 			t.Fatal(err)
 		}
@@ -424,7 +428,7 @@ func TestRotateInterview(t *testing.T) {
 		"plan.roles": "yes", "plan.role.timestamp": "keys/none.pub\nkeys/timestamp.pub, keys/second.pub", "plan.role.timestamp.threshold": "3\n2", "plan.role.snapshot": "", "plan.role.targets": "",
 		"plan.witness": "Wanda Meyer",
 	}
-	a, _, err := interview(t, dir, ceremony.Rotate, script)
+	a, _, err := interviewed(t, dir, agreed.Rotate, script)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, a.said.String())
 	}
@@ -441,7 +445,7 @@ func TestRotateInterview(t *testing.T) {
 	if !slices.Equal(role.KeyIDs, want) || role.Threshold != 2 {
 		t.Errorf("root role %v, want %v", role, want)
 	}
-	if h := r.Holders; h[0].Token != "A-01" || h[1].Token != "" || h[0].Custody != ceremony.Existing || h[2].Custody != ceremony.BackedUp || h[2].Site != "Oslo" {
+	if h := r.Holders; h[0].Token != "A-01" || h[1].Token != "" || h[0].Custody != agreed.Existing || h[2].Custody != agreed.BackedUp || h[2].Site != "Oslo" {
 		t.Errorf("%+v", h)
 	}
 	var drops []string
@@ -454,13 +458,13 @@ func TestRotateInterview(t *testing.T) {
 	if ts := root.Roles[tuf.RoleTimestamp]; ts.Threshold != 2 || !slices.Equal(ts.KeyIDs, []string{tufKey(t, "other timestamp").ID, tufKey(t, "second timestamp").ID}) || len(r.Roles) != 1 {
 		t.Errorf("timestamp %+v, changed %v", ts, r.Roles)
 	}
-	text, _ := os.ReadFile(filepath.Join(dir, ceremony.PlanFile))
+	text, _ := os.ReadFile(filepath.Join(dir, state.PlanFile))
 	for _, want := range []string{"# holders who must sign; it was 3", "# nobody can sign with it", "# the key stays as it is"} {
 		if !strings.Contains(string(text), want) {
 			t.Errorf("the plan does not say %q:\n%s", want, text)
 		}
 	}
-	leaveEverywhere(t, freshLike(t, dir), ceremony.Rotate, script, a.asked)
+	leaveEverywhere(t, freshLike(t, dir), agreed.Rotate, script, a.asked)
 }
 
 // What cannot be rotated is said while it is asked for.
@@ -487,7 +491,7 @@ func TestRotateInterviewRefuses(t *testing.T) {
 		"plan.earlier": "", "plan.trusted": "forged\ngap\n\x1b[m\ntrusted", "plan.name": "Example", "plan.changes": "yes",
 		"plan.key 1": "stays", "plan.key.name 1": "Alice", "plan.key.token 1": "", "plan.key 2": "stays", "plan.key.name 2": "Bruno", "plan.key.token 2": "", "plan.key 3": "lost", "plan.key.name 3": "",
 	}
-	a, _, err := interview(t, dir, ceremony.Rotate, script)
+	a, _, err := interviewed(t, dir, agreed.Rotate, script)
 	if err == nil || !strings.Contains(err.Error(), "version 3 must be signed by 3 of its keys, and with these drops only 2 are left") {
 		t.Errorf("%v", err)
 	}
@@ -497,7 +501,7 @@ func TestRotateInterviewRefuses(t *testing.T) {
 			t.Errorf("nobody said %q:\n%s", want, said)
 		}
 	}
-	if slices.Contains(listDir(t, dir), ceremony.PlanFile) {
+	if slices.Contains(listDir(t, dir), state.PlanFile) {
 		t.Error("a plan was written")
 	}
 }
@@ -510,13 +514,13 @@ func TestPlanInAFolderThatIsNotThere(t *testing.T) {
 	newOnline(t, chain)
 	trusted := filepath.Join(chain, "trusted")
 	for kind, script := range map[string]map[string]string{
-		ceremony.Revoke: with("token-stolen", "plan.trusted", "\ntrusted\n"+trusted, "revoke.which", "2"),
-		ceremony.Rotate: {"plan.earlier": "", "plan.trusted": "\ntrusted\n" + trusted, "plan.name": "Example", "plan.changes": "no", "plan.expires": "",
+		agreed.Revoke: with("token-stolen", "plan.trusted", "\ntrusted\n"+trusted, "revoke.which", "2"),
+		agreed.Rotate: {"plan.earlier": "", "plan.trusted": "\ntrusted\n" + trusted, "plan.name": "Example", "plan.changes": "no", "plan.expires": "",
 			"plan.key.name 1": "A", "plan.key.name 2": "B", "plan.key.name 3": "C", "plan.key.name 4": "D", "plan.key.name 5": "E",
 			"plan.key.token 1": "", "plan.key.token 2": "", "plan.key.token 3": "", "plan.key.token 4": "", "plan.key.token 5": ""},
 	} {
 		dir := filepath.Join(t.TempDir(), "new", "folder")
-		a, _, err := interview(t, dir, kind, script)
+		a, _, err := interviewed(t, dir, kind, script)
 		if err != nil {
 			t.Fatalf("%s: %v\n%s", kind, err, a.said.String())
 		}
@@ -527,7 +531,7 @@ func TestPlanInAFolderThatIsNotThere(t *testing.T) {
 			t.Errorf("%s:\n%s", kind, a.said.String())
 		}
 		none := filepath.Join(t.TempDir(), "none")
-		if _, _, err := interview(t, none, kind, map[string]string{}); !errors.Is(err, ceremony.ErrLeft) {
+		if _, _, err := interviewed(t, none, kind, map[string]string{}); !errors.Is(err, prompt.ErrLeft) {
 			t.Errorf("%s: %v", kind, err)
 		}
 		if _, err := os.Stat(none); !errors.Is(err, os.ErrNotExist) {
@@ -535,7 +539,7 @@ func TestPlanInAFolderThatIsNotThere(t *testing.T) {
 		}
 	}
 	dir := filepath.Join(t.TempDir(), "new")
-	a, _, err := interview(t, dir, ceremony.Create, nil)
+	a, _, err := interviewed(t, dir, agreed.Create, nil)
 	if err == nil || !strings.Contains(err.Error(), "hint: make it, and put the public keys") || len(a.asked) > 0 {
 		t.Errorf("%v, asked %v", err, a.asked)
 	}
@@ -557,32 +561,32 @@ func TestKeyFilesFromAnywhere(t *testing.T) {
 		kind   string
 		script map[string]string
 	}{
-		"roles compromised": {ceremony.Revoke, with("role-compromised", "plan.trusted", trusted, "revoke.roles", "targets")},
-		"a new chain":       {ceremony.Revoke, three},
-		"a first root":      {ceremony.Create, three},
-		"a rotation": {ceremony.Rotate, map[string]string{"plan.earlier": "", "plan.trusted": trusted, "plan.name": "Example", "plan.changes": "yes", "plan.expires": "", "plan.holders": "0", "plan.threshold": "3", "plan.roles": "yes", "plan.witness": "",
+		"roles compromised": {agreed.Revoke, with("role-compromised", "plan.trusted", trusted, "revoke.roles", "targets")},
+		"a new chain":       {agreed.Revoke, three},
+		"a first root":      {agreed.Create, three},
+		"a rotation": {agreed.Rotate, map[string]string{"plan.earlier": "", "plan.trusted": trusted, "plan.name": "Example", "plan.changes": "yes", "plan.expires": "", "plan.holders": "0", "plan.threshold": "3", "plan.roles": "yes", "plan.witness": "",
 			"plan.key 1": "stays", "plan.key 2": "stays", "plan.key 3": "stays", "plan.key 4": "stays", "plan.key 5": "stays",
 			"plan.key.name 1": "A", "plan.key.name 2": "B", "plan.key.name 3": "C", "plan.key.name 4": "D", "plan.key.name 5": "E",
 			"plan.key.token 1": "", "plan.key.token 2": "", "plan.key.token 3": "", "plan.key.token 4": "", "plan.key.token 5": ""}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "new", "folder")
-			if c.kind == ceremony.Create {
+			if c.kind == agreed.Create {
 				put(t, dir, "keys/snapshot.pub", []byte("another file"))
 			}
 			script := maps.Clone(c.script)
 			script["plan.role.timestamp"] = filepath.Join(online, "none.pub") + "\n" + at("timestamp")
 			script["plan.role.snapshot"] = at("snapshot") + ", later\n" + at("snapshot")
 			script["plan.role.targets"] = "later"
-			a, come, err := interview(t, dir, c.kind, script)
+			a, come, err := interviewed(t, dir, c.kind, script)
 			if err != nil {
 				t.Fatalf("%v\n%s", err, a.said.String())
 			}
 			if len(a.refused) != 2 || !strings.Contains(a.refused[0], "type later") {
 				t.Errorf("refused %q", a.refused)
 			}
-			file := filepath.Join(dir, ceremony.PlanFile)
-			if _, err := ceremony.ReadPlan(file); err == nil || strings.Contains(err.Error(), "\n") || !strings.Contains(err.Error(), `key file "keys/targets.pub": no such file`) {
+			file := filepath.Join(dir, state.PlanFile)
+			if _, err := plan.Read(file); err == nil || strings.Contains(err.Error(), "\n") || !strings.Contains(err.Error(), `key file "keys/targets.pub": no such file`) {
 				t.Fatalf("the plan with its gap: %v", err)
 			}
 			text, err := os.ReadFile(file)
@@ -601,7 +605,7 @@ func TestKeyFilesFromAnywhere(t *testing.T) {
 			if out, err := command.CombinedOutput(); err != nil {
 				t.Fatalf("%s: %v\n%s", made[1], err, out)
 			}
-			p, err := ceremony.ReadPlan(file)
+			p, err := plan.Read(file)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -610,7 +614,7 @@ func TestKeyFilesFromAnywhere(t *testing.T) {
 					t.Errorf("the key of %s is %s", role, got.Value())
 				}
 			}
-			if want := map[bool]string{true: "keys/snapshot-2.pub", false: "keys/snapshot.pub"}[c.kind == ceremony.Create]; p.Roles["snapshot"].Files[0] != want {
+			if want := map[bool]string{true: "keys/snapshot-2.pub", false: "keys/snapshot.pub"}[c.kind == agreed.Create]; p.Roles["snapshot"].Files[0] != want {
 				t.Errorf("the file of snapshot is %q", p.Roles["snapshot"].Files)
 			}
 		})

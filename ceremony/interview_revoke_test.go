@@ -10,8 +10,12 @@ import (
 	"testing"
 	"time"
 
-	"rootceremony/ceremony"
+	"rootceremony/ceremony/agreed"
+	"rootceremony/ceremony/interview"
+	"rootceremony/ceremony/plan"
+	"rootceremony/ceremony/prompt"
 	"rootceremony/ceremony/record"
+	"rootceremony/ceremony/state"
 	"rootceremony/ceremony/tuf"
 )
 
@@ -229,7 +233,7 @@ func TestEmergencies(t *testing.T) {
 				setup = usual
 			}
 			setup(t, dir)
-			a, come, err := interview(t, dir, ceremony.Revoke, e.script)
+			a, come, err := interviewed(t, dir, agreed.Revoke, e.script)
 			if err != nil {
 				t.Fatalf("%v\n%s", err, a.said.String())
 			}
@@ -258,31 +262,31 @@ func TestEmergencies(t *testing.T) {
 			}
 			e.check(t, dir, come)
 			e.counts(t, come)
-			leaveEverywhere(t, freshLike(t, dir), ceremony.Revoke, e.script, a.asked)
+			leaveEverywhere(t, freshLike(t, dir), agreed.Revoke, e.script, a.asked)
 		})
 	}
 }
 
-func (e emergency) check(t *testing.T, dir string, come *ceremony.Interviewed) {
+func (e emergency) check(t *testing.T, dir string, come *interview.Outcome) {
 	t.Helper()
 	if e.noPlan {
-		if come.Files[ceremony.PlanFile] != nil {
-			t.Errorf("a plan was written:\n%s", come.Files[ceremony.PlanFile])
+		if come.Files[state.PlanFile] != nil {
+			t.Errorf("a plan was written:\n%s", come.Files[state.PlanFile])
 		}
 		return
 	}
-	if notice := come.Files[ceremony.NoticeFile]; !bytes.Contains(notice, []byte("## What you must do")) {
+	if notice := come.Files[state.NoticeFile]; !bytes.Contains(notice, []byte("## What you must do")) {
 		t.Errorf("the notice:\n%s", notice)
 	}
 	r, root := drafted(t, dir)
 	if e.create {
-		if r.Kind != ceremony.Create || root.Version != 1 || len(root.Roles[tuf.RoleRoot].KeyIDs) != 2 || come.Files[ceremony.NoticeFile] == nil {
+		if r.Kind != agreed.Create || root.Version != 1 || len(root.Roles[tuf.RoleRoot].KeyIDs) != 2 || come.Files[state.NoticeFile] == nil {
 			t.Errorf("%+v", root)
 		}
 		return
 	}
 	old, role := r.TrustedRoot(), root.Roles[tuf.RoleRoot]
-	if r.Kind != ceremony.Revoke || r.Incident != e.incident || r.Reason == "" || root.Version != old.Version+1 || role.Threshold != e.want || len(role.KeyIDs) != e.keys {
+	if r.Kind != agreed.Revoke || r.Incident != e.incident || r.Reason == "" || root.Version != old.Version+1 || role.Threshold != e.want || len(role.KeyIDs) != e.keys {
 		t.Errorf("incident %q, reason %q, version %d, %d of %d", r.Incident, r.Reason, root.Version, role.Threshold, len(role.KeyIDs))
 	}
 	drops := map[int]string{}
@@ -313,9 +317,9 @@ func (e emergency) check(t *testing.T, dir string, come *ceremony.Interviewed) {
 
 // counts holds the notice for users to what was answered: how many keys others
 // may have, and how many they need.
-func (e emergency) counts(t *testing.T, come *ceremony.Interviewed) {
+func (e emergency) counts(t *testing.T, come *interview.Outcome) {
 	t.Helper()
-	notice := strings.Join(strings.Fields(string(come.Files[ceremony.NoticeFile])), " ")
+	notice := strings.Join(strings.Fields(string(come.Files[state.NoticeFile])), " ")
 	if notice == "" {
 		return
 	}
@@ -341,7 +345,7 @@ func (e emergency) counts(t *testing.T, come *ceremony.Interviewed) {
 	}
 	for _, want := range []string{"Root keys that others have, or may have: " + taken + ".", "Root keys that must sign a new root: ", "for now: the new root is not out yet"} {
 		if !strings.Contains(notice, want) {
-			t.Errorf("the notice does not say %q:\n%s", want, come.Files[ceremony.NoticeFile])
+			t.Errorf("the notice does not say %q:\n%s", want, come.Files[state.NoticeFile])
 		}
 	}
 }
@@ -377,7 +381,7 @@ func TestDroppedKeyLeavesItsOtherRoles(t *testing.T) {
 		elsewhere := t.TempDir()
 		putKey(t, elsewhere, "second.pub", "second")
 		c.answer = strings.ReplaceAll(c.answer, "ELSEWHERE", elsewhere)
-		for _, reason := range []string{ceremony.Lost, ceremony.Stolen, ceremony.Compromised, ceremony.Retired, "interview"} {
+		for _, reason := range []string{agreed.Lost, agreed.Stolen, agreed.Compromised, agreed.Retired, "interview"} {
 			dir := t.TempDir()
 			roles := usualRoles(5)
 			roles["targets"] = c.online
@@ -385,9 +389,9 @@ func TestDroppedKeyLeavesItsOtherRoles(t *testing.T) {
 			for word, file := range map[string]string{"second": "second", "root 2": "old", "one": "one"} {
 				putKey(t, dir, "keys/"+file+".pub", word)
 			}
-			kind, script := ceremony.Revoke, with("token-stolen", "revoke.which", "2")
+			kind, script := agreed.Revoke, with("token-stolen", "revoke.which", "2")
 			if reason != "interview" {
-				kind, script = ceremony.Rotate, map[string]string{"plan.earlier": "", "plan.trusted": "", "plan.name": "Example packages", "plan.changes": "yes",
+				kind, script = agreed.Rotate, map[string]string{"plan.earlier": "", "plan.trusted": "", "plan.name": "Example packages", "plan.changes": "yes",
 					"plan.holders": "0", "plan.threshold": "", "plan.expires": "", "plan.roles": "no", "plan.witness": ""}
 				for i := range ids {
 					script[fmt.Sprint("plan.key ", i+1)] = "stays"
@@ -397,10 +401,10 @@ func TestDroppedKeyLeavesItsOtherRoles(t *testing.T) {
 				script["plan.key 2"] = reason
 			}
 			script["plan.role.targets"] = c.answer
-			if reason == ceremony.Retired { // a role that would have too few may keep such a key
+			if reason == agreed.Retired { // a role that would have too few may keep such a key
 				script["plan.role.targets"] = strings.TrimPrefix(c.answer, "\n")
 			}
-			a, _, err := interview(t, dir, kind, script)
+			a, _, err := interviewed(t, dir, kind, script)
 			if err != nil {
 				t.Errorf("%s, %s: %v\n%s", c.name, reason, err, a.said.String())
 				continue
@@ -417,7 +421,7 @@ func TestDroppedKeyLeavesItsOtherRoles(t *testing.T) {
 			if !slices.Equal(role.KeyIDs, want) || role.Threshold != old.Roles[tuf.RoleTargets].Threshold {
 				t.Errorf("%s, %s: %d of %v, want %v", c.name, reason, role.Threshold, role.KeyIDs, want)
 			}
-			for _, w := range ceremony.CheckPlan(r, noon).Warnings {
+			for _, w := range agreed.Check(r, noon).Warnings {
 				if strings.Contains(w, "still signs for") || strings.Contains(w, "STAYS IN USE") {
 					t.Errorf("%s, %s: %s", c.name, reason, w)
 				}
@@ -433,9 +437,9 @@ func TestKeysThatAreStillToBeMade(t *testing.T) {
 	roles := usualRoles(5)
 	roles["targets"] = []string{"root 2"}
 	newChain(t, dir, 2, 3, nextYear, roles)
-	missing := func(dir string, come *ceremony.Interviewed, said string) {
+	missing := func(dir string, come *interview.Outcome, said string) {
 		t.Helper()
-		_, err := ceremony.ReadPlan(filepath.Join(dir, ceremony.PlanFile))
+		_, err := plan.Read(filepath.Join(dir, state.PlanFile))
 		if err == nil || !strings.Contains(err.Error(), `.pub": no such file`) || strings.Contains(err.Error(), "later") {
 			t.Errorf("the plan with its gap: %v", err)
 		}
@@ -444,7 +448,7 @@ func TestKeysThatAreStillToBeMade(t *testing.T) {
 		}
 	}
 	script := with("token-stolen", "revoke.which", "2", "plan.role.targets", "later")
-	_, come, err := interview(t, dir, ceremony.Revoke, script)
+	_, come, err := interviewed(t, dir, agreed.Revoke, script)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -454,7 +458,7 @@ func TestKeysThatAreStillToBeMade(t *testing.T) {
 	putKey(t, dir, "keys/targets.pub", "targets")
 	script = anew(with("quorum-lost"))
 	script["plan.role.timestamp"], script["plan.role.snapshot"], script["plan.role.targets"] = "later", "", "keys/targets.pub"
-	_, come, err = interview(t, dir, ceremony.Create, script)
+	_, come, err = interviewed(t, dir, agreed.Create, script)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -467,15 +471,15 @@ func TestRetiredKeyMayStayInItsOtherRole(t *testing.T) {
 	roles := usualRoles(2)
 	roles["targets"] = []string{"root 2"}
 	newChain(t, dir, 2, 1, nextYear, roles)
-	_, _, err := interview(t, dir, ceremony.Rotate, map[string]string{"plan.earlier": "", "plan.trusted": "", "plan.name": "Example packages", "plan.changes": "yes",
+	_, _, err := interviewed(t, dir, agreed.Rotate, map[string]string{"plan.earlier": "", "plan.trusted": "", "plan.name": "Example packages", "plan.changes": "yes",
 		"plan.key 1": "stays", "plan.key.name 1": "Alice Costa", "plan.key.token 1": "", "plan.key 2": "retired", "plan.key.name 2": "Bruno Ferraz",
 		"plan.holders": "0", "plan.expires": "", "plan.roles": "no", "plan.role.targets": "", "plan.witness": ""})
 	if err != nil {
 		t.Fatal(err)
 	}
 	r, root := drafted(t, dir)
-	if _, there := root.Key(tufKey(t, "root 2").ID); !there || !slices.ContainsFunc(ceremony.CheckPlan(r, noon).Warnings, func(w string) bool { return strings.HasSuffix(w, "but still signs for targets") }) {
-		t.Errorf("%+v %q", root.Roles, ceremony.CheckPlan(r, noon).Warnings)
+	if _, there := root.Key(tufKey(t, "root 2").ID); !there || !slices.ContainsFunc(agreed.Check(r, noon).Warnings, func(w string) bool { return strings.HasSuffix(w, "but still signs for targets") }) {
+		t.Errorf("%+v %q", root.Roles, agreed.Check(r, noon).Warnings)
 	}
 }
 
@@ -483,14 +487,14 @@ func TestRetiredKeyMayStayInItsOtherRole(t *testing.T) {
 // back signs once more, for the old root alone.
 func TestStolenTokenThatMustSign(t *testing.T) {
 	s, desk := withBackups(t, "threshold = 3 ", "threshold = 5 ", "quorum = 3 ", "quorum = 5 ")
-	if err := runAll(desk, &ceremony.Script{}); err != nil {
+	if err := runAll(desk, &prompt.Script{}); err != nil {
 		t.Fatal(err)
 	}
 	_ = desk.Close()
 	for _, way := range []string{"lower", "fresh"} {
 		dir := t.TempDir()
 		script := with("token-stolen", "plan.earlier", s.dir, "revoke.which", "1", "revoke.threshold", way, "plan.holder.token 5", "A-02", "plan.holder.site 5", "")
-		a, come, err := interview(t, dir, ceremony.Revoke, script)
+		a, come, err := interviewed(t, dir, agreed.Revoke, script)
 		if err != nil {
 			t.Fatalf("%v\n%s", err, a.said.String())
 		}
@@ -500,7 +504,7 @@ func TestStolenTokenThatMustSign(t *testing.T) {
 		}
 		want := map[string]int{"lower": 4, "fresh": 5}[way]
 		r, root := drafted(t, dir)
-		if role := root.Roles[tuf.RoleRoot]; role.Threshold != want || len(role.KeyIDs) != want || len(r.Drops) != 1 || r.Drops[0].Reason != ceremony.Stolen || r.Drops[0].Name != "Alice Costa" {
+		if role := root.Roles[tuf.RoleRoot]; role.Threshold != want || len(role.KeyIDs) != want || len(r.Drops) != 1 || r.Drops[0].Reason != agreed.Stolen || r.Drops[0].Name != "Alice Costa" {
 			t.Errorf("%s: %+v, drops %+v", way, role, r.Drops)
 		}
 	}
@@ -512,8 +516,8 @@ func TestStolenTokenThatMustSign(t *testing.T) {
 	if err := os.RemoveAll(filepath.Join(dir, "before/private")); err != nil {
 		t.Fatal(err)
 	}
-	a, come, err := interview(t, dir, ceremony.Revoke, before("token-stolen", "revoke.which", "1", "revoke.anew", "no"))
-	if err != nil || come.Files[ceremony.PlanFile] != nil || come.Files[ceremony.NoticeFile] == nil || !strings.Contains(a.said.String(), "TUF cannot mend that") {
+	a, come, err := interviewed(t, dir, agreed.Revoke, before("token-stolen", "revoke.which", "1", "revoke.anew", "no"))
+	if err != nil || come.Files[state.PlanFile] != nil || come.Files[state.NoticeFile] == nil || !strings.Contains(a.said.String(), "TUF cannot mend that") {
 		t.Errorf("%v\n%s", err, a.said.String())
 	}
 }
@@ -523,11 +527,11 @@ func TestStolenTokenThatMustSign(t *testing.T) {
 func TestBackupsOfTheCeremonyBefore(t *testing.T) {
 	first, second, desk := rotatedWithBackups(t)
 	_ = desk.Close()
-	ask := func(script map[string]string) (*person, *ceremony.Interviewed, string) {
+	ask := func(script map[string]string) (*person, *interview.Outcome, string) {
 		t.Helper()
 		dir := t.TempDir()
 		script["plan.earlier"] = second.dir
-		a, come, err := interview(t, dir, ceremony.Revoke, script)
+		a, come, err := interviewed(t, dir, agreed.Revoke, script)
 		if err != nil {
 			t.Fatalf("%v\n%s", err, a.said.String())
 		}
@@ -539,7 +543,7 @@ func TestBackupsOfTheCeremonyBefore(t *testing.T) {
 			t.Errorf("nobody said %q:\n%s", want, a.said.String())
 		}
 	}
-	restores := func(come *ceremony.Interviewed, from string) {
+	restores := func(come *interview.Outcome, from string) {
 		t.Helper()
 		if len(come.After.Commands) == 0 || come.After.Commands[0] != "rootceremony restore "+from {
 			t.Errorf("type %q", come.After.Commands)
@@ -595,7 +599,7 @@ func TestNoticeOfANewChain(t *testing.T) {
 	dir := t.TempDir()
 	usual(t, dir)
 	put(t, dir, "notice.md", []byte("mine"))
-	_, come, err := interview(t, dir, ceremony.Revoke, anew(with("quorum-lost", "revoke.which", "1,2,3")))
+	_, come, err := interviewed(t, dir, agreed.Revoke, anew(with("quorum-lost", "revoke.which", "1,2,3")))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -615,17 +619,17 @@ func TestNoticeOfARevocation(t *testing.T) {
 	dir := t.TempDir()
 	usual(t, dir)
 	put(t, dir, "keys/targets.pub", []byte("no key"))
-	a, come, err := interview(t, dir, ceremony.Revoke, with("role-compromised", "revoke.roles", "snapshot", "revoke.keys", "yes"))
+	a, come, err := interviewed(t, dir, agreed.Revoke, with("role-compromised", "revoke.roles", "snapshot", "revoke.keys", "yes"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	notice := string(bytes.Join(bytes.Fields(come.Files[ceremony.NoticeFile]), []byte(" ")))
+	notice := string(bytes.Join(bytes.Fields(come.Files[state.NoticeFile]), []byte(" ")))
 	for _, want := range []string{"for now: the new root is not out yet", "Root version 3 will follow root version 2.", "must sign a new root: 3 of 5.", "with as many keys as must: snapshot.", "Other keys will sign for timestamp and snapshot."} {
 		if !strings.Contains(notice, want) {
 			t.Errorf("the notice does not say %q:\n%s", want, notice)
 		}
 	}
-	if !strings.Contains(a.said.String(), filepath.Join(dir, ceremony.NoticeFile)) {
+	if !strings.Contains(a.said.String(), filepath.Join(dir, state.NoticeFile)) {
 		t.Errorf("nobody said where the notice is:\n%s", a.said.String())
 	}
 }
@@ -636,7 +640,7 @@ func TestEmergencyWithABrokenChain(t *testing.T) {
 	dir := t.TempDir()
 	knownBy()(t, dir)
 	put(t, dir, "trusted/1.root.json", []byte("{}"))
-	a, _, err := interview(t, dir, ceremony.Revoke, before("token-stolen", "plan.trusted", "\nbefore/publish", "revoke.which", "1"))
+	a, _, err := interviewed(t, dir, agreed.Revoke, before("token-stolen", "plan.trusted", "\nbefore/publish", "revoke.which", "1"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -649,10 +653,10 @@ func TestEmergencyWithABrokenChain(t *testing.T) {
 func TestIncidentInAPlan(t *testing.T) {
 	dir := t.TempDir()
 	usual(t, dir)
-	if _, _, err := interview(t, dir, ceremony.Revoke, with("role-compromised", "revoke.roles", "snapshot", "revoke.keys", "yes")); err != nil {
+	if _, _, err := interviewed(t, dir, agreed.Revoke, with("role-compromised", "revoke.roles", "snapshot", "revoke.keys", "yes")); err != nil {
 		t.Fatal(err)
 	}
-	file := filepath.Join(dir, ceremony.PlanFile)
+	file := filepath.Join(dir, state.PlanFile)
 	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
@@ -672,7 +676,7 @@ func TestIncidentInAPlan(t *testing.T) {
 			t.Errorf("no %q in\n%s", c.old, text)
 		}
 		put(t, dir, "bad.toml", []byte(bad))
-		if _, err := ceremony.ReadPlan(filepath.Join(dir, "bad.toml")); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := plan.Read(filepath.Join(dir, "bad.toml")); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", c.new, err, c.want)
 		}
 	}
@@ -688,7 +692,7 @@ func TestIncidentInAPlan(t *testing.T) {
 		if bad == good {
 			t.Errorf("no %q in\n%s", c.old, good)
 		}
-		if _, err := ceremony.ParseResolved([]byte(bad)); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := agreed.Parse([]byte(bad)); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", c.new, err, c.want)
 		}
 	}
@@ -713,7 +717,7 @@ func TestEmergenciesOfRealChains(t *testing.T) {
 			script["plan.trusted"] = roots
 			dir := t.TempDir()
 			start := time.Now()
-			a, _, err := interview(t, dir, ceremony.Revoke, script)
+			a, _, err := interviewed(t, dir, agreed.Revoke, script)
 			if err != nil {
 				t.Errorf("%s, %s: %v\n%s", name, script["revoke.what"], err, a.said.String())
 				continue

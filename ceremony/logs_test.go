@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"rootceremony/ceremony"
+	"rootceremony/ceremony/prompt"
 	"rootceremony/ceremony/transcript"
 	"rootceremony/keys"
 	"rootceremony/keys/virtual"
@@ -60,7 +61,7 @@ func backupsLog(t *testing.T) []byte {
 	desk.UseTokens(tokens)
 	run := func(desk *ceremony.Desk, id string, answers map[string]string) {
 		t.Helper()
-		if err := desk.Run(t.Context(), id, &ceremony.Script{Answers: answers}); err != nil {
+		if err := desk.Run(t.Context(), id, &prompt.Script{Answers: answers}); err != nil {
 			t.Fatalf("%s: %v", id, err)
 		}
 	}
@@ -80,7 +81,7 @@ func backupsLog(t *testing.T) []byte {
 	startOver(t, desk)
 	runTo(t, desk, "key alice")
 	s.die = "after ChangePUK"
-	if err := desk.Run(t.Context(), "key alice", &ceremony.Script{}); err == nil {
+	if err := desk.Run(t.Context(), "key alice", &prompt.Script{}); err == nil {
 		t.Fatal("not cut off")
 	}
 	s.die = ""
@@ -89,13 +90,13 @@ func backupsLog(t *testing.T) []byte {
 		t.Fatal(err)
 	}
 	lost := quorum(map[string]string{"restore.whose": "dana", "restore.what": "key", "restore.sticker": "FRESH-2", "open.who 1": "nobody"})
-	if err := desk.Run(t.Context(), "restore", &ceremony.Script{Answers: lost}); err == nil {
+	if err := desk.Run(t.Context(), "restore", &prompt.Script{Answers: lost}); err == nil {
 		t.Fatal("opened by nobody")
 	}
 	run(desk, "restore", quorum(map[string]string{"restore.whose": "dana", "restore.goon dana": "give-up", "restore.what": "key", "restore.sticker": "FRESH-3"}, "alice", "chen", "emil"))
 	s.block("B-02")
 	run(desk, "restore", quorum(map[string]string{"restore.whose": "bruno", "restore.what": "pin"}, "alice", "bank-safe", "emil"))
-	if err := runAll(desk, &ceremony.Script{}); err != nil {
+	if err := runAll(desk, &prompt.Script{}); err != nil {
 		t.Fatal(err)
 	}
 
@@ -135,7 +136,7 @@ func rotationLog(t *testing.T) []byte {
 	for id, answer := range g.script.Answers {
 		answers[id] = answer
 	}
-	a := &ceremony.Script{Answers: answers}
+	a := &prompt.Script{Answers: answers}
 	for _, id := range []string{"resume " + digest[:8], "review", "sign " + dana, "sign farah", "publish", "retire " + chen, "retire " + dana} {
 		if err := desk.Run(t.Context(), id, a); err != nil {
 			t.Fatalf("%s: %v", id, err)
@@ -167,7 +168,7 @@ func doubtsLog(t *testing.T) []byte {
 	s, desk := opened(t)
 	runTo(t, desk, "review")
 	differs(t, desk)
-	if err := runAll(desk, &ceremony.Script{Answers: map[string]string{"review.second": "yes", "carry.how 1": "none", "carry.why": "a test"}}); err != nil {
+	if err := runAll(desk, &prompt.Script{Answers: map[string]string{"review.second": "yes", "carry.how 1": "none", "carry.why": "a test"}}); err != nil {
 		t.Fatal(err)
 	}
 	return logOf(t, s.dir)

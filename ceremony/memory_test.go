@@ -10,6 +10,10 @@ import (
 	"golang.org/x/sys/unix"
 
 	"rootceremony/ceremony"
+	"rootceremony/ceremony/agreed"
+	"rootceremony/ceremony/prompt"
+	"rootceremony/ceremony/remote"
+	"rootceremony/ceremony/state"
 	"rootceremony/keys"
 )
 
@@ -18,11 +22,11 @@ import (
 // taken; nor is too little, or another.
 func TestAnchorIsTyped(t *testing.T) {
 	first, desk := opened(t)
-	if err := runAll(desk, &ceremony.Script{}); err != nil {
+	if err := runAll(desk, &prompt.Script{}); err != nil {
 		t.Fatal(err)
 	}
 	people := members(t, desk)
-	file, err := os.ReadFile(filepath.Join(first.dir, ceremony.PublishDir, "1.root.json"))
+	file, err := os.ReadFile(filepath.Join(first.dir, state.PublishDir, "1.root.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,11 +41,11 @@ func TestAnchorIsTyped(t *testing.T) {
 		"": "has 64", sum[:15]: "has 64", sum[:40]: "has 64", sum + "0": "has 64",
 		wrong: "not what lies in trusted", wrong[:16]: "not what lies in trusted", sum[:63] + wrong[:1]: "not what lies in trusted",
 	} {
-		_, desk := first.follow(following(ceremony.Rotate, "", people...))
-		if err := desk.Run(t.Context(), "preflight", &ceremony.Script{}); err != nil {
+		_, desk := first.follow(following(agreed.Rotate, "", people...))
+		if err := desk.Run(t.Context(), "preflight", &prompt.Script{}); err != nil {
 			t.Fatal(err)
 		}
-		err := desk.Run(t.Context(), "agree", &ceremony.Script{Answers: map[string]string{"trusted.how": "typed", "trusted.sha256": typed}})
+		err := desk.Run(t.Context(), "agree", &prompt.Script{Answers: map[string]string{"trusted.how": "typed", "trusted.sha256": typed}})
 		if refusal == "" && err != nil || refusal != "" && (err == nil || !strings.Contains(err.Error(), refusal)) {
 			t.Errorf("%q: %v, want %q", typed, err, refusal)
 		}
@@ -51,7 +55,7 @@ func TestAnchorIsTyped(t *testing.T) {
 // What leads PINs elsewhere is in this process and stays there: with it nothing
 // else that fails is waived either, and a rehearsal alone goes on.
 func TestVariablesAreNotWaived(t *testing.T) {
-	waive := &ceremony.Script{Answers: map[string]string{"preflight.failed": "waive", "preflight.why": "it is a test"}}
+	waive := &prompt.Script{Answers: map[string]string{"preflight.failed": "waive", "preflight.why": "it is a test"}}
 	for _, name := range []string{"LD_PRELOAD", "PCSCLITE_CSOCK_NAME", "PCSCLITE_DEBUG", "LIBPCSCLITE_DELEGATE"} {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv(name, "/nonexistent")
@@ -63,8 +67,8 @@ func TestVariablesAreNotWaived(t *testing.T) {
 				if real != (err != nil) || real && !strings.Contains(err.Error(), name+" is set") {
 					t.Errorf("real: %v, %v", real, err)
 				}
-				if state := desk.State(); real && (state.Preflight != nil || state.Exceptions != 0) {
-					t.Errorf("it goes on: %+v, %d exceptions", state.Preflight, state.Exceptions)
+				if now := desk.State(); real && (now.Preflight != nil || now.Exceptions != 0) {
+					t.Errorf("it goes on: %+v, %d exceptions", now.Preflight, now.Exceptions)
 				}
 			}
 		})
@@ -77,14 +81,14 @@ func TestSignOnceOnOneLaptop(t *testing.T) {
 	first := newStage(t)
 	first.real, first.memory = true, filepath.Join(t.TempDir(), "state", "signed.jsonl")
 	_, desk := first.opened()
-	waive := &ceremony.Script{Answers: map[string]string{"preflight.failed": "waive", "preflight.why": "it is a test",
+	waive := &prompt.Script{Answers: map[string]string{"preflight.failed": "waive", "preflight.why": "it is a test",
 		"carry.how 1": "none", "carry.why": "it is a test"}}
 	if err := runAll(desk, waive); err != nil {
 		t.Fatal(err)
 	}
 	people := members(t, desk)
-	dirA, a := first.follow(following(ceremony.Rotate, "", people...))
-	dirB, b := first.follow(following(ceremony.Rotate, "[root]\nexpires = \"2028-01-01T00:00:00Z\"", people...))
+	dirA, a := first.follow(following(agreed.Rotate, "", people...))
+	dirB, b := first.follow(following(agreed.Rotate, "[root]\nexpires = \"2028-01-01T00:00:00Z\"", people...))
 	for _, desk := range []*ceremony.Desk{a, b} {
 		if err := desk.Run(t.Context(), "preflight", waive); err != nil {
 			t.Fatal(err)
@@ -100,12 +104,12 @@ func TestSignOnceOnOneLaptop(t *testing.T) {
 	}
 	elsewhere := func(s *stage, desk *ceremony.Desk, holder, sticker string) error {
 		out := filepath.Join(t.TempDir(), "out.json")
-		c, err := ceremony.OpenCountersigning(ceremony.CountersignSettings{File: draft(s), Trusted: filepath.Join(s.dir, ceremony.TrustedDir), Out: out,
+		c, err := remote.OpenCountersigning(remote.CountersignSettings{File: draft(s), Trusted: filepath.Join(s.dir, agreed.TrustedDir), Out: out,
 			Memory: first.memory, Tokens: desk.Tokens(), Clock: clock})
 		if err != nil {
 			t.Fatal(err)
 		}
-		script := &ceremony.Script{Answers: map[string]string{"sign.token": sticker, "sign.pin": ceremony.RehearsalPIN(holder)}}
+		script := &prompt.Script{Answers: map[string]string{"sign.token": sticker, "sign.pin": ceremony.RehearsalPIN(holder)}}
 		for _, task := range []string{"review", "sign"} {
 			if err := c.Run(t.Context(), task, script); err != nil {
 				if _, there := os.Stat(out); there == nil {
@@ -116,7 +120,7 @@ func TestSignOnceOnOneLaptop(t *testing.T) {
 		}
 		return nil
 	}
-	inTheRoom := func(desk *ceremony.Desk, holder string, a ceremony.Attendant) error {
+	inTheRoom := func(desk *ceremony.Desk, holder string, a prompt.Room) error {
 		return desk.Run(t.Context(), "sign "+holder, a)
 	}
 	refused := func(err error, why string) {
@@ -131,17 +135,17 @@ func TestSignOnceOnOneLaptop(t *testing.T) {
 			t.Errorf("%s: %v", why, err)
 		}
 	}
-	good(inTheRoom(a, "alice", &ceremony.Script{}), "the first root, in the room")
+	good(inTheRoom(a, "alice", &prompt.Script{}), "the first root, in the room")
 	refused(elsewhere(dirB, b, "alice", "A-01"), "the other, elsewhere")
-	refused(inTheRoom(b, "alice", &ceremony.Script{Answers: map[string]string{"sign.words alice": "not asked for"}}), "the other, in another room")
+	refused(inTheRoom(b, "alice", &prompt.Script{Answers: map[string]string{"sign.words alice": "not asked for"}}), "the other, in another room")
 	if sigs := b.State().Signatures(); len(sigs) != 0 {
 		t.Errorf("signed: %+v", sigs)
 	}
 	good(elsewhere(dirA, a, "alice", "A-01"), "the same root elsewhere")
 
 	good(elsewhere(dirB, b, "bruno", "B-02"), "another key, elsewhere")
-	refused(inTheRoom(a, "bruno", &ceremony.Script{}), "the other, in the room")
-	good(inTheRoom(b, "bruno", &ceremony.Script{}), "the same root in the room")
+	refused(inTheRoom(a, "bruno", &prompt.Script{}), "the other, in the room")
+	good(inTheRoom(b, "bruno", &prompt.Script{}), "the same root in the room")
 
 	// What is known not to have been signed is no obstacle.
 	untouched := &answered{touch: func() error { return keys.ErrNotTouched }}
@@ -152,18 +156,18 @@ func TestSignOnceOnOneLaptop(t *testing.T) {
 
 	// What may have been signed is.
 	dirA.die = "after Sign"
-	if err := inTheRoom(a, "dana", &ceremony.Script{}); !errors.As(err, new(*keys.EndedError)) {
+	if err := inTheRoom(a, "dana", &prompt.Script{}); !errors.As(err, new(*keys.EndedError)) {
 		t.Fatal(err)
 	}
 	dirA.die = ""
 	refused(elsewhere(dirB, b, "dana", "D-04"), "after the token's process ended")
-	good(inTheRoom(a, "dana", &ceremony.Script{}), "the same root again")
+	good(inTheRoom(a, "dana", &prompt.Script{}), "the same root again")
 
 	// Where nothing can be remembered, nothing is signed.
 	if err := os.WriteFile(first.memory, []byte("{}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := inTheRoom(b, "emil", &ceremony.Script{}); err == nil || !strings.Contains(err.Error(), "line 1 cannot be read") {
+	if err := inTheRoom(b, "emil", &prompt.Script{}); err == nil || !strings.Contains(err.Error(), "line 1 cannot be read") {
 		t.Errorf("with a damaged memory: %v", err)
 	}
 	if sigs := b.State().Signatures(); len(sigs) != 1 {

@@ -13,7 +13,7 @@ import (
 	"filippo.io/age"
 	"filippo.io/age/plugin"
 
-	"rootceremony/ceremony"
+	"rootceremony/ceremony/prompt"
 	"rootceremony/keys"
 	"rootceremony/keys/session"
 )
@@ -47,14 +47,14 @@ func TestWrongPeopleOpenNothing(t *testing.T) {
 		{"safe-1", folder, "not a plain file"},
 		{"safe-1", public, "is a recipient, which encrypts"},
 	} {
-		a := &ceremony.Script{Answers: by("bruno", c.who)}
+		a := &prompt.Script{Answers: by("bruno", c.who)}
 		a.Answers["identity "+c.who] = c.file
 		if err := desk.Run(t.Context(), "drill", a); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s with %s: %v, want %q", c.who, filepath.Base(c.file), err, c.want)
 		}
 	}
 	// Another token, and wrong PINs.
-	others := &answered{token: func(w ceremony.TokenWait) (keys.Info, error, bool) {
+	others := &answered{token: func(w prompt.TokenWait) (keys.Info, error, bool) {
 		s.plugged = []string{"A-01"}
 		info, err := w.Look(context.Background())
 		return info, err, true
@@ -98,7 +98,7 @@ func TestDrillRefusesOtherFiles(t *testing.T) {
 		}
 	}
 	for _, task := range desk.Tasks() {
-		if task.ID == "review" && task.State != ceremony.Blocked {
+		if task.ID == "review" && task.State != prompt.Blocked {
 			t.Error("reviewed without a drill")
 		}
 	}
@@ -114,13 +114,13 @@ func TestDrillRefusesOtherFiles(t *testing.T) {
 	if err := os.Rename(files[0], files[0]+".away"); err != nil {
 		t.Fatal(err)
 	}
-	if err := desk.Run(t.Context(), "drill", &ceremony.Script{}); err == nil || !strings.Contains(err.Error(), "put the file back from one of its copies") {
+	if err := desk.Run(t.Context(), "drill", &prompt.Script{}); err == nil || !strings.Contains(err.Error(), "put the file back from one of its copies") {
 		t.Errorf("gone: %v", err)
 	}
 	if err := os.Rename(files[0]+".away", files[0]); err != nil {
 		t.Fatal(err)
 	}
-	if err := desk.Run(t.Context(), "drill", &ceremony.Script{}); err != nil {
+	if err := desk.Run(t.Context(), "drill", &prompt.Script{}); err != nil {
 		t.Error(err)
 	}
 }
@@ -131,7 +131,7 @@ func TestDrillOfWhatWasFound(t *testing.T) {
 	s, desk := newPair(t, 2).opened()
 	runTo(t, desk, "key bruno")
 	s.die = "after Import"
-	if err := desk.Run(t.Context(), "key bruno", &ceremony.Script{}); err == nil {
+	if err := desk.Run(t.Context(), "key bruno", &prompt.Script{}); err == nil {
 		t.Fatal("not cut off")
 	}
 	s.die = ""
@@ -139,10 +139,10 @@ func TestDrillOfWhatWasFound(t *testing.T) {
 	if !desk.State().Holders["bruno"].Key.FoundOnLook {
 		t.Fatal("not found on the token")
 	}
-	if err := desk.Run(t.Context(), "drill", &ceremony.Script{Answers: map[string]string{"drill.whose": "alice"}}); err == nil || !strings.Contains(err.Error(), "not one of the choices") {
+	if err := desk.Run(t.Context(), "drill", &prompt.Script{Answers: map[string]string{"drill.whose": "alice"}}); err == nil || !strings.Contains(err.Error(), "not one of the choices") {
 		t.Errorf("Alice's: %v", err)
 	}
-	if err := desk.Run(t.Context(), "drill", &ceremony.Script{}); err != nil {
+	if err := desk.Run(t.Context(), "drill", &prompt.Script{}); err != nil {
 		t.Fatal(err)
 	}
 	if d := desk.State().Drills; len(d) != 1 || d[0].Holder != "bruno" {
@@ -150,14 +150,14 @@ func TestDrillOfWhatWasFound(t *testing.T) {
 	}
 	// Whoever starts over is drilled anew.
 	answers := map[string]string{"restart.who": "bruno", "restart.why": "it fell into the sea"}
-	runTasks(t, desk, &ceremony.Script{Answers: answers}, "restart")
-	runTasks(t, desk, &ceremony.Script{}, "enrol bruno")
+	runTasks(t, desk, &prompt.Script{Answers: answers}, "restart")
+	runTasks(t, desk, &prompt.Script{}, "enrol bruno")
 	s.die = "after Import"
-	if err := desk.Run(t.Context(), "key bruno", &ceremony.Script{}); err == nil {
+	if err := desk.Run(t.Context(), "key bruno", &prompt.Script{}); err == nil {
 		t.Fatal("not cut off")
 	}
 	s.die = ""
-	runTasks(t, desk, &ceremony.Script{}, "key bruno", "copies")
+	runTasks(t, desk, &prompt.Script{}, "key bruno", "copies")
 	if task, _ := desk.Next(); task.ID != "drill" {
 		t.Errorf("next is %s", task.ID)
 	}
@@ -169,9 +169,9 @@ func TestStartedOverOpensNoMore(t *testing.T) {
 	for quorum, enough := range map[int]bool{2: true, 3: false} {
 		s, desk := newPair(t, quorum).opened()
 		runTo(t, desk, "drill")
-		runTasks(t, desk, &ceremony.Script{Answers: map[string]string{"restart.who": "bruno", "restart.why": "it fell into the sea"}}, "restart")
-		runTasks(t, desk, &ceremony.Script{}, "enrol bruno", "key bruno", "copies")
-		a := &ceremony.Script{Answers: by("bruno")}
+		runTasks(t, desk, &prompt.Script{Answers: map[string]string{"restart.who": "bruno", "restart.why": "it fell into the sea"}}, "restart")
+		runTasks(t, desk, &prompt.Script{}, "enrol bruno", "key bruno", "copies")
+		a := &prompt.Script{Answers: by("bruno")}
 		a.Answers["drill.whose"] = "alice"
 		err := desk.Run(t.Context(), "drill", a)
 		want := "it is not one of the choices"
@@ -181,18 +181,18 @@ func TestStartedOverOpensNoMore(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("quorum %d: %v, want %q", quorum, err, want)
 		}
-		if err := desk.Run(t.Context(), "drill", &ceremony.Script{Answers: map[string]string{"drill.whose": "bruno"}}); err != nil {
+		if err := desk.Run(t.Context(), "drill", &prompt.Script{Answers: map[string]string{"drill.whose": "bruno"}}); err != nil {
 			t.Fatal(err)
 		}
-		i := slices.IndexFunc(desk.Tasks(), func(t ceremony.Task) bool { return t.ID == "review" })
-		if task := desk.Tasks()[i]; (task.State == ceremony.Ready) != enough || !enough && !strings.Contains(task.Reason, "Alice Costa") {
+		i := slices.IndexFunc(desk.Tasks(), func(t prompt.Task) bool { return t.ID == "review" })
+		if task := desk.Tasks()[i]; (task.State == prompt.Ready) != enough || !enough && !strings.Contains(task.Reason, "Alice Costa") {
 			t.Errorf("quorum %d: the review is %s, %s", quorum, task.State, task.Reason)
 		}
 		if !enough {
-			runTasks(t, desk, &ceremony.Script{Answers: map[string]string{"restart.who": "alice", "restart.why": "too few open its backup"}}, "restart")
-			runTasks(t, desk, &ceremony.Script{}, "enrol alice", "key alice")
+			runTasks(t, desk, &prompt.Script{Answers: map[string]string{"restart.who": "alice", "restart.why": "too few open its backup"}}, "restart")
+			runTasks(t, desk, &prompt.Script{}, "enrol alice", "key alice")
 			// Now Bruno's was sealed for the token that Alice has wiped.
-			runTasks(t, desk, &ceremony.Script{Answers: map[string]string{"restart.who": "bruno", "restart.why": "too few open its backup"}}, "restart")
+			runTasks(t, desk, &prompt.Script{Answers: map[string]string{"restart.who": "bruno", "restart.why": "too few open its backup"}}, "restart")
 		}
 		_ = s
 	}
@@ -221,14 +221,14 @@ func TestRecipientsOfAllKinds(t *testing.T) {
 	s := newStageOf(t, keep(plan, 2)).withSafes(identities, files)
 	s.env = []string{"PATH=" + dir}
 	s, desk := s.opened()
-	runTasks(t, desk, &ceremony.Script{}, "preflight", "agree", "enrol alice", "enrol bruno")
+	runTasks(t, desk, &prompt.Script{}, "preflight", "agree", "enrol alice", "enrol bruno")
 	for id, c := range map[string]struct{ first, again, want string }{
 		"empty":     {"", "", "is empty"},
 		"short":     {"correct", "correct", "is shorter than 20"},
 		"repeated":  {"aaaaaaaaaaaaaaaaaaaaaaaa", "aaaaaaaaaaaaaaaaaaaaaaaa", "repeats a few characters"},
 		"different": {words, words + "s", "layer of words"},
 	} {
-		a := &ceremony.Script{Answers: map[string]string{"recipient.passphrase words": c.first, "recipient.again words": c.again}}
+		a := &prompt.Script{Answers: map[string]string{"recipient.passphrase words": c.first, "recipient.again words": c.again}}
 		if err := desk.Run(t.Context(), "recipient words", a); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", id, err, c.want)
 		}
@@ -236,19 +236,19 @@ func TestRecipientsOfAllKinds(t *testing.T) {
 	answers := map[string]string{"recipient.passphrase words": words, "recipient.again words": words, "seal.passphrase words": words + "!", "open.passphrase words": words, "entropy bruno": "no",
 		"recipient.here safe-1": "absent", "entropy alice": "yes", "entropy.typed alice": "61524314263514326153"}
 	before := desk.State().Exceptions
-	runTasks(t, desk, &ceremony.Script{Answers: answers}, "recipient words", "recipient safe-1", "recipient pq", "recipient plug")
+	runTasks(t, desk, &prompt.Script{Answers: answers}, "recipient words", "recipient safe-1", "recipient pq", "recipient plug")
 	if proved := desk.State().Recipients["safe-1"]; !proved.Absent || desk.State().Exceptions != before+1 {
 		t.Errorf("absent: %+v, %d exceptions", proved, desk.State().Exceptions)
 	}
-	if err := desk.Run(t.Context(), keyAlice, &ceremony.Script{Answers: answers}); err == nil || !strings.Contains(err.Error(), "layer of words has a passphrase") {
+	if err := desk.Run(t.Context(), keyAlice, &prompt.Script{Answers: answers}); err == nil || !strings.Contains(err.Error(), "layer of words has a passphrase") {
 		t.Errorf("another passphrase: %v", err)
 	}
 	if there := s.tokenSecrets("A-01"); there.puk != session.DefaultPUK || there.root != nil || len(s.backups()) != 0 {
 		t.Errorf("sealed with another passphrase: %+v", there)
 	}
 	answers["seal.passphrase words"] = words
-	runTasks(t, desk, &ceremony.Script{Answers: answers}, keyAlice, "key bruno")
-	drill := &ceremony.Script{Answers: by("words", "plug", "bruno", "pq", "safe-1")}
+	runTasks(t, desk, &prompt.Script{Answers: answers}, keyAlice, "key bruno")
+	drill := &prompt.Script{Answers: by("words", "plug", "bruno", "pq", "safe-1")}
 	drill.Answers["open.passphrase words"] = words + "?"
 	if err := desk.Run(t.Context(), "drill", drill); err == nil || !strings.Contains(err.Error(), "layer of words has a passphrase") {
 		t.Errorf("opened with another passphrase: %v", err)

@@ -12,6 +12,9 @@ import (
 	"path/filepath"
 	"strings"
 
+	"rootceremony/ceremony/agreed"
+	"rootceremony/ceremony/prompt"
+	"rootceremony/ceremony/state"
 	"rootceremony/ceremony/transcript"
 	"rootceremony/keys"
 	"rootceremony/keys/backup"
@@ -24,18 +27,18 @@ import (
 // are no tokens, as NAME.txt.
 const IdentitiesDir = "rehearsal/identities"
 
-func (d *Desk) recipientTask(r BackupRecipient) Task {
-	t := Task{ID: "recipient " + r.ID, Group: groupRecipients, Title: r.Name, State: doneIf(d.state.Recipients[r.ID] != nil)}
-	if t.State == Done && d.state.Recipients[r.ID].Absent {
+func (d *Desk) recipientTask(r agreed.BackupRecipient) prompt.Task {
+	t := prompt.Task{ID: "recipient " + r.ID, Group: prompt.GroupRecipients, Title: r.Name, State: DoneIf(d.state.Recipients[r.ID] != nil)}
+	if t.State == prompt.Done && d.state.Recipients[r.ID].Absent {
 		t.Reason = "was not there"
 	}
-	t.do = func(ctx context.Context, a Attendant) error { return d.proveRecipient(ctx, a, r) }
+	t.Do = func(ctx context.Context, a prompt.Room) error { return d.proveRecipient(ctx, a, r) }
 	return t
 }
 
 // proveRecipient has a recipient who is no holder show that a test file can be
 // opened, before anything is sealed.
-func (d *Desk) proveRecipient(ctx context.Context, a Attendant, r BackupRecipient) error {
+func (d *Desk) proveRecipient(ctx context.Context, a prompt.Room, r agreed.BackupRecipient) error {
 	if r.Passphrase {
 		return d.provePassphrase(ctx, a, r)
 	}
@@ -44,10 +47,10 @@ func (d *Desk) proveRecipient(ctx context.Context, a Attendant, r BackupRecipien
 	if err != nil {
 		return err
 	}
-	here, err := a.Choose(ctx, Prompt{ID: "recipient.here " + r.ID, Message: Message{Title: title, Facts: []Fact{{"Recipient", r.Age}},
+	here, err := a.Choose(ctx, prompt.Prompt{ID: "recipient.here " + r.ID, Message: prompt.Message{Title: title, Facts: []prompt.Fact{{Label: "Recipient", Value: r.Age}},
 		Text: []string{"Before anything is sealed for it, it opens a test file here. That shows that the identity is there and is the right one."}},
 		Question: "Is the identity of " + r.Name + " here?"},
-		[]Choice{{"yes", "Yes: its file can be read now"}, {"absent", "No: go on without the test, as an exception"}})
+		[]prompt.Choice{{Key: "yes", Label: "Yes: its file can be read now"}, {Key: "absent", Label: "No: go on without the test, as an exception"}})
 	if err != nil {
 		return err
 	}
@@ -55,18 +58,18 @@ func (d *Desk) proveRecipient(ctx context.Context, a Attendant, r BackupRecipien
 		if err := d.Exception(r.Name+" opens a test file", "its identity is not here", "backups are sealed for it untested"); err != nil {
 			return err
 		}
-		return d.record(TypeRecipientProved, r.ID, RecipientProved{Recipient: r.ID, Age: person.Text, Absent: true})
+		return d.record(state.TypeRecipientProved, r.ID, state.RecipientProved{Recipient: r.ID, Age: person.Text, Absent: true})
 	}
 	want, answer, err := d.opensTest(ctx, a, r, person)
 	if err != nil {
 		return err
 	}
-	return d.recipientAnswered(RecipientProved{Recipient: r.ID, Age: person.Text, Answer: want}, answer)
+	return d.recipientAnswered(state.RecipientProved{Recipient: r.ID, Age: person.Text, Answer: want}, answer)
 }
 
 // opensTest has a recipient open a new test file with its identity. It returns
 // what is in the file, and what came out.
-func (d *Desk) opensTest(ctx context.Context, a Attendant, r BackupRecipient, person backup.Person) (want string, answer []byte, err error) {
+func (d *Desk) opensTest(ctx context.Context, a prompt.Room, r agreed.BackupRecipient, person backup.Person) (want string, answer []byte, err error) {
 	file, want, err := challenge(person)
 	if err != nil {
 		return "", nil, err
@@ -78,11 +81,11 @@ func (d *Desk) opensTest(ctx context.Context, a Attendant, r BackupRecipient, pe
 // person is a recipient as orders name it, without the test file of a
 // passphrase.
 func (d *Desk) person(id string) (backup.Person, error) {
-	text, err := d.state.recipientText(id)
+	text, err := d.state.RecipientText(id)
 	if err != nil {
 		return backup.Person{}, err
 	}
-	return backup.Person{Name: d.state.recipientName(id), Slug: id, Text: text}, nil
+	return backup.Person{Name: d.state.RecipientName(id), Slug: id, Text: text}, nil
 }
 
 // challenge makes a test file for a recipient.
@@ -95,16 +98,16 @@ func challenge(person backup.Person) (file []byte, want string, err error) {
 }
 
 // recipientAnswered records a proof, once the answer is the right one.
-func (d *Desk) recipientAnswered(proof RecipientProved, answer []byte) error {
+func (d *Desk) recipientAnswered(proof state.RecipientProved, answer []byte) error {
 	if string(answer) != proof.Answer {
-		return fmt.Errorf("%s has opened the test file, and what was in it is not what was sealed (hint: take the task again)", d.state.recipientName(proof.Recipient))
+		return fmt.Errorf("%s has opened the test file, and what was in it is not what was sealed (hint: take the task again)", d.state.RecipientName(proof.Recipient))
 	}
-	return d.record(TypeRecipientProved, proof.Recipient, proof)
+	return d.record(state.TypeRecipientProved, proof.Recipient, proof)
 }
 
 // provePassphrase has a passphrase typed twice: it makes a test file and opens
 // it. The file stays, and every passphrase that is typed later must open it.
-func (d *Desk) provePassphrase(ctx context.Context, a Attendant, r BackupRecipient) error {
+func (d *Desk) provePassphrase(ctx context.Context, a prompt.Room, r agreed.BackupRecipient) error {
 	person, err := d.person(r.ID)
 	if err != nil {
 		return err
@@ -132,22 +135,22 @@ func (d *Desk) provePassphrase(ctx context.Context, a Attendant, r BackupRecipie
 		return err
 	}
 	again.Wipe()
-	test := written{testFile(r.ID, digestOf(made.Data)), made.Data}
+	test := state.Written{Name: state.TestFile(r.ID, agreed.DigestOf(made.Data)), Text: made.Data}
 	if err := d.write(test); err != nil {
 		return err
 	}
-	file := test.file()
-	return d.recipientAnswered(RecipientProved{Recipient: r.ID, Age: person.Text, Answer: made.Want, Test: &file}, answer)
+	file := test.File()
+	return d.recipientAnswered(state.RecipientProved{Recipient: r.ID, Age: person.Text, Answer: made.Want, Test: &file}, answer)
 }
 
-func passphrasePrompt(r BackupRecipient, id, what, text string) Prompt {
-	return Prompt{ID: id + " " + r.ID, Message: Message{Title: r.Name + ": " + what, Text: []string{text}},
+func passphrasePrompt(r agreed.BackupRecipient, id, what, text string) prompt.Prompt {
+	return prompt.Prompt{ID: id + " " + r.ID, Message: prompt.Message{Title: r.Name + ": " + what, Text: []string{text}},
 		Question: "Type the passphrase of " + r.Name + ":"}
 }
 
 // typedForTest has the passphrase typed that opens a test file. It returns the
 // passphrase, which the caller wipes, and what was in the file.
-func (d *Desk) typedForTest(ctx context.Context, a Attendant, r BackupRecipient, p Prompt, file []byte) (*secret.Buffer, []byte, error) {
+func (d *Desk) typedForTest(ctx context.Context, a prompt.Room, r agreed.BackupRecipient, p prompt.Prompt, file []byte) (*secret.Buffer, []byte, error) {
 	var answer []byte
 	typed, err := d.openByPassphrase(ctx, a, p, backup.OpenOrder{Test: r.ID, By: backup.ByPassphrase}, file, func(_ *session.Session, opened session.Opened) error {
 		answer = opened.Data
@@ -158,7 +161,7 @@ func (d *Desk) typedForTest(ctx context.Context, a Attendant, r BackupRecipient,
 
 // openByPassphrase asks for a passphrase until it opens a layer, in a session
 // in which then runs. It returns the passphrase, which the caller wipes.
-func (d *Desk) openByPassphrase(ctx context.Context, a Attendant, p Prompt, order backup.OpenOrder, file []byte, then func(*session.Session, session.Opened) error) (*secret.Buffer, error) {
+func (d *Desk) openByPassphrase(ctx context.Context, a prompt.Room, p prompt.Prompt, order backup.OpenOrder, file []byte, then func(*session.Session, session.Opened) error) (*secret.Buffer, error) {
 	for {
 		typed, err := a.AskSecret(ctx, p, notEmptySecret)
 		if err != nil {
@@ -198,14 +201,14 @@ func (d *Desk) openIn(ctx context.Context, order session.BackupOrder, then func(
 }
 
 // askedAgain is a prompt after an answer that was not the right one.
-func askedAgain(p Prompt, why error) Prompt {
+func askedAgain(p prompt.Prompt, why error) prompt.Prompt {
 	p.Again, p.Text = why, []string{"That did not open it: " + why.Error() + "."}
 	return p
 }
 
 // proveToken has a holder's token open a test file with its key in 82.
-func (d *Desk) proveToken(ctx context.Context, a Attendant, s *session.Session, h *HolderState, pin *secret.Buffer) error {
-	text, err := d.state.recipientText(h.Holder.ID)
+func (d *Desk) proveToken(ctx context.Context, a prompt.Room, s *session.Session, h *state.Holder, pin *secret.Buffer) error {
+	text, err := d.state.RecipientText(h.Holder.ID)
 	if err != nil {
 		return err
 	}
@@ -213,13 +216,13 @@ func (d *Desk) proveToken(ctx context.Context, a Attendant, s *session.Session, 
 	if err != nil {
 		return err
 	}
-	return d.recipientAnswered(RecipientProved{Recipient: h.Holder.ID, Age: text, Answer: want}, answer)
+	return d.recipientAnswered(state.RecipientProved{Recipient: h.Holder.ID, Age: text, Answer: want}, answer)
 }
 
 // tokenOpensTest has the selected token open a new test file. It returns what is
 // in the file, and what came out.
-func (d *Desk) tokenOpensTest(ctx context.Context, a Attendant, s *session.Session, h *HolderState, pin *secret.Buffer) (want string, answer []byte, err error) {
-	text, err := h.recipientText()
+func (d *Desk) tokenOpensTest(ctx context.Context, a prompt.Room, s *session.Session, h *state.Holder, pin *secret.Buffer) (want string, answer []byte, err error) {
+	text, err := h.RecipientText()
 	if err != nil {
 		return "", nil, err
 	}
@@ -232,16 +235,16 @@ func (d *Desk) tokenOpensTest(ctx context.Context, a Attendant, s *session.Sessi
 }
 
 // openByToken opens a layer with the key in 82 of the selected token.
-func (d *Desk) openByToken(ctx context.Context, a Attendant, s *session.Session, h *HolderState, pin *secret.Buffer, order backup.OpenOrder, file []byte, why string) (session.Opened, error) {
+func (d *Desk) openByToken(ctx context.Context, a prompt.Room, s *session.Session, h *state.Holder, pin *secret.Buffer, order backup.OpenOrder, file []byte, why string) (session.Opened, error) {
 	return s.OpenBackup(ctx, session.BackupOrder{Ciphertext: file, Open: orderOf(order), PIN: pin}, func(ctx context.Context) error {
 		return a.WaitForTouch(ctx, d.touchPrompt(h, why), d.tokens.Plug != nil)
 	})
 }
 
 // touchPrompt asks for a touch.
-func (d *Desk) touchPrompt(h *HolderState, why string) Prompt {
-	return Prompt{ID: "holder.touch " + h.Holder.ID, Message: Message{Title: h.Holder.Name + ": touch the token",
-		Facts: []Fact{{"To", why}}}, Question: h.Holder.Name + ", touch the token " + h.Holder.Token + " now."}
+func (d *Desk) touchPrompt(h *state.Holder, why string) prompt.Prompt {
+	return prompt.Prompt{ID: "holder.touch " + h.Holder.ID, Message: prompt.Message{Title: h.Holder.Name + ": touch the token",
+		Facts: []prompt.Fact{{Label: "To", Value: why}}}, Question: h.Holder.Name + ", touch the token " + h.Holder.Token + " now."}
 }
 
 func orderOf(order backup.OpenOrder) json.RawMessage {
@@ -251,7 +254,7 @@ func orderOf(order backup.OpenOrder) json.RawMessage {
 
 // withIdentity opens a layer with an identity that is read from a file, in a
 // session of its own, in which then runs. It returns what may leave it.
-func (d *Desk) withIdentity(ctx context.Context, a Attendant, r BackupRecipient, order backup.OpenOrder, file []byte, then func(*session.Session, session.Opened) error) ([]byte, error) {
+func (d *Desk) withIdentity(ctx context.Context, a prompt.Room, r agreed.BackupRecipient, order backup.OpenOrder, file []byte, then func(*session.Session, session.Opened) error) ([]byte, error) {
 	title := r.Name + ": its identity"
 	suggested := ""
 	question := "File of the identity of " + r.Name + ":"
@@ -259,7 +262,7 @@ func (d *Desk) withIdentity(ctx context.Context, a Attendant, r BackupRecipient,
 		suggested = filepath.Join(d.identities(), r.ID+".txt")
 		question = fmt.Sprintf("File of the identity of %s (Enter: %s):", r.Name, suggested)
 	}
-	p := Prompt{ID: "identity " + r.ID, Enter: suggested, Message: Message{Title: title,
+	p := prompt.Prompt{ID: "identity " + r.ID, Enter: suggested, Message: prompt.Message{Title: title,
 		Text: []string{"It is read from its medium, such as a stick from the safe, and never copied to this laptop's disk."}}, Question: question}
 	for {
 		identity, err := askIdentity(ctx, a, p)
@@ -276,7 +279,7 @@ func (d *Desk) withIdentity(ctx context.Context, a Attendant, r BackupRecipient,
 }
 
 // askIdentity asks for the file of an identity, and reads it.
-func askIdentity(ctx context.Context, a Attendant, p Prompt) (identity *secret.Buffer, err error) {
+func askIdentity(ctx context.Context, a prompt.Room, p prompt.Prompt) (identity *secret.Buffer, err error) {
 	_, err = a.Ask(ctx, p, func(name string) (err error) {
 		if name = strings.TrimSpace(name); name == "" {
 			name = p.Enter
@@ -294,8 +297,8 @@ func askIdentity(ctx context.Context, a Attendant, p Prompt) (identity *secret.B
 
 // openByIdentity opens a layer with an identity, whose own passphrase is asked
 // for until it is right, if it has one. refused is why the layer was not opened.
-func (d *Desk) openByIdentity(ctx context.Context, a Attendant, r BackupRecipient, order session.BackupOrder, then func(*session.Session, session.Opened) error) (out []byte, refused, err error) {
-	p := Prompt{ID: "identity.passphrase " + r.ID, Message: Message{Title: r.Name + ": its identity",
+func (d *Desk) openByIdentity(ctx context.Context, a prompt.Room, r agreed.BackupRecipient, order session.BackupOrder, then func(*session.Session, session.Opened) error) (out []byte, refused, err error) {
+	p := prompt.Prompt{ID: "identity.passphrase " + r.ID, Message: prompt.Message{Title: r.Name + ": its identity",
 		Text: []string{"The identity file is itself encrypted with a passphrase."}}, Question: "Passphrase of the identity file of " + r.Name + ":"}
 	for {
 		refused, err = d.openIn(ctx, order, func(s *session.Session, opened session.Opened) error {
@@ -370,19 +373,19 @@ func (d *Desk) withSession(ctx context.Context, do func(*session.Session) error)
 }
 
 // sealOrder says for whom a holder's backups are sealed.
-func (d *Desk) sealOrder(h *HolderState) (json.RawMessage, error) {
+func (d *Desk) sealOrder(h *state.Holder) (json.RawMessage, error) {
 	holder, err := d.person(h.Holder.ID)
 	if err != nil {
 		return nil, err
 	}
 	order := backup.SealOrder{Holder: holder, Quorum: d.state.Plan.Backup.Quorum}
-	for _, id := range d.state.recipientIDs(h) {
+	for _, id := range d.state.RecipientIDs(h) {
 		person, err := d.person(id)
 		if err != nil {
 			return nil, err
 		}
 		if test := d.state.Recipients[id].Test; test != nil {
-			if person.Test, err = d.testFile(*d.state.outside(id)); err != nil {
+			if person.Test, err = d.testFile(*d.state.Outside(id)); err != nil {
 				return nil, err
 			}
 		}
@@ -392,7 +395,7 @@ func (d *Desk) sealOrder(h *HolderState) (json.RawMessage, error) {
 }
 
 // passphrases asks for the passphrases of the recipients of a holder's backups.
-func (d *Desk) passphrases(ctx context.Context, a Attendant, h *HolderState) ([]*secret.Buffer, error) {
+func (d *Desk) passphrases(ctx context.Context, a prompt.Room, h *state.Holder) ([]*secret.Buffer, error) {
 	var all []*secret.Buffer
 	for _, r := range d.state.Plan.Backup.Recipients {
 		if !r.Passphrase {
@@ -415,11 +418,11 @@ func (d *Desk) passphrases(ctx context.Context, a Attendant, h *HolderState) ([]
 }
 
 // testFile is the test file that a passphrase has made on the day.
-func (d *Desk) testFile(r BackupRecipient) ([]byte, error) {
+func (d *Desk) testFile(r agreed.BackupRecipient) ([]byte, error) {
 	test := d.state.Recipients[r.ID].Test
 	data, err := transcript.ReadFile(d.path(test.Name))
-	if err == nil && digestOf(data) != test.SHA256 {
-		err = fmt.Errorf("%s is not the test file that %s has made: its SHA-256 is %s, and was %s", test.Name, r.Name, digestOf(data), test.SHA256)
+	if err == nil && agreed.DigestOf(data) != test.SHA256 {
+		err = fmt.Errorf("%s is not the test file that %s has made: its SHA-256 is %s, and was %s", test.Name, r.Name, agreed.DigestOf(data), test.SHA256)
 	}
 	return data, err
 }

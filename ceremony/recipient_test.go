@@ -14,6 +14,8 @@ import (
 	"filippo.io/age"
 
 	"rootceremony/ceremony"
+	"rootceremony/ceremony/prompt"
+	"rootceremony/ceremony/state"
 	"rootceremony/ceremony/transcript"
 )
 
@@ -30,12 +32,12 @@ func newWords(t testing.TB) *stage {
 // passphrase, nor for what is typed at random.
 func TestScriptHasPassphrases(t *testing.T) {
 	s, desk := newWords(t).opened()
-	if err := runAll(desk, &ceremony.Script{Answers: map[string]string{"entropy alice": "yes"}}); err != nil {
+	if err := runAll(desk, &prompt.Script{Answers: map[string]string{"entropy alice": "yes"}}); err != nil {
 		t.Fatal(err)
 	}
 	checkSigned(t, s.dir, 1)
 	again := s.only(t, desk, (*ceremony.Desk).OnlyCheckup)
-	runTasks(t, again, &ceremony.Script{}, "checkup words")
+	runTasks(t, again, &prompt.Script{}, "checkup words")
 }
 
 // A pipe in the place of an identity file is refused at once.
@@ -48,7 +50,7 @@ func TestIdentityIsNoPipe(t *testing.T) {
 	}
 	ended := make(chan error, 1)
 	go func() {
-		ended <- desk.Run(context.Background(), "recipient safe-1", &ceremony.Script{Answers: map[string]string{"identity safe-1": pipe}})
+		ended <- desk.Run(context.Background(), "recipient safe-1", &prompt.Script{Answers: map[string]string{"identity safe-1": pipe}})
 	}()
 	select {
 	case err := <-ended:
@@ -72,13 +74,13 @@ func TestTestFileHasItsName(t *testing.T) {
 		name string
 		want bool
 	}{{"", true}, {"/etc/passwd", false}, {"../x.age", false}, {"private/backups/tests/words.00000000.age", false}} {
-		all := slices.DeleteFunc(slices.Clone(before), func(e transcript.Event) bool { return e.Type == ceremony.TypeHeadSigned })
+		all := slices.DeleteFunc(slices.Clone(before), func(e transcript.Event) bool { return e.Type == state.TypeHeadSigned })
 		for i, e := range all {
 			if name := testName.FindSubmatch(e.Data); name != nil && c.name != "" {
 				all[i].Data = bytes.Replace(e.Data, name[1], []byte(c.name), 1)
 			}
 		}
-		_, err := ceremony.Fold(all)
+		_, err := state.Fold(all)
 		if (err == nil) != c.want || err != nil && !strings.Contains(err.Error(), "is no test file of Words") {
 			t.Errorf("%q: %v", c.name, err)
 		}
@@ -112,7 +114,7 @@ func TestSlipsAreAskedAgain(t *testing.T) {
 		"[[holder]]\nname = \"Alice", "[[recipient]]\nname = \"Words\"\npassphrase = true\n\n[[holder]]\nname = \"Alice")
 	files["safe-2"] = locked(t, files["safe-2"])
 	s, desk := newStageOf(t, keep(plan, 2)).withSafes(identities, files).opened()
-	runTasks(t, desk, &ceremony.Script{}, "preflight", "agree", "enrol alice", "enrol bruno")
+	runTasks(t, desk, &prompt.Script{}, "preflight", "agree", "enrol alice", "enrol bruno")
 	slip := &typing{secrets: map[string][]string{
 		"recipient.passphrase words": {words}, "recipient.again words": {words + "s", words}, "seal.passphrase words": {words + "s", words, words},
 		"open.passphrase words": {words + "s", words}, "identity.passphrase safe-2": {"x", words, "x", words}}}
@@ -120,7 +122,7 @@ func TestSlipsAreAskedAgain(t *testing.T) {
 	if err := transcript.WriteNew(other, []byte(stranger(t)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	paths := &asking{typing: slip, answers: map[string][]string{"identity safe-1": {filepath.Join(s.dir, ceremony.PlanFile), other, s.identityFile("safe-1")}}}
+	paths := &asking{typing: slip, answers: map[string][]string{"identity safe-1": {filepath.Join(s.dir, state.PlanFile), other, s.identityFile("safe-1")}}}
 	runTasks(t, desk, paths, "recipient words", "recipient safe-1", "recipient safe-2", "key alice", "key bruno")
 	slip.asked = nil
 	slip.Answers = by("bruno", "words", "safe-2")
@@ -147,7 +149,7 @@ type asking struct {
 	answers map[string][]string
 }
 
-func (a *asking) Ask(ctx context.Context, p ceremony.Prompt, check func(string) error) (string, error) {
+func (a *asking) Ask(ctx context.Context, p prompt.Prompt, check func(string) error) (string, error) {
 	if rest := a.answers[p.ID]; len(rest) > 0 {
 		a.answers[p.ID] = rest[1:]
 		return rest[0], check(rest[0])
@@ -191,32 +193,32 @@ func locked(t testing.TB, text string) string {
 // replaced has not passed for the one in its place.
 func TestCheckupOfASpare(t *testing.T) {
 	s, desk := withBackups(t, `token = "A-01"`, "token = \"A-01\"\nspare = true")
-	if err := runAll(desk, &ceremony.Script{}); err != nil {
+	if err := runAll(desk, &prompt.Script{}); err != nil {
 		t.Fatal(err)
 	}
 	spare := desk.State().Holders["alice"].Spare.Serial
 	again := s.only(t, desk, (*ceremony.Desk).OnlyCheckup)
 	// Its PIN is blocked, and set anew by the quorum.
 	s.block(desk.State().Holders["alice"].Spare.Holder.Token)
-	runTasks(t, again, &ceremony.Script{Answers: quorum(map[string]string{"holder.unblock alice": "quorum"}, "dana", "bank-safe", "chen")}, "checkup alice spare")
-	state := func(id string) ceremony.TaskState {
+	runTasks(t, again, &prompt.Script{Answers: quorum(map[string]string{"holder.unblock alice": "quorum"}, "dana", "bank-safe", "chen")}, "checkup alice spare")
+	now := func(id string) prompt.TaskState {
 		tasks := again.Tasks()
-		return tasks[slices.IndexFunc(tasks, func(t ceremony.Task) bool { return t.ID == id })].State
+		return tasks[slices.IndexFunc(tasks, func(t prompt.Task) bool { return t.ID == id })].State
 	}
-	if state("checkup alice spare") != ceremony.Done || state("checkup alice") != ceremony.Ready {
+	if now("checkup alice spare") != prompt.Done || now("checkup alice") != prompt.Ready {
 		t.Fatalf("passed: %v", again.State().Passed)
 	}
-	runTasks(t, again, &ceremony.Script{}, "checkup alice", "checkup bruno", "checkup bank-safe")
+	runTasks(t, again, &prompt.Script{}, "checkup alice", "checkup bruno", "checkup bank-safe")
 	again = s.only(t, again, (*ceremony.Desk).OnlyRestore)
-	runTasks(t, again, &ceremony.Script{Answers: quorum(map[string]string{"restore.whose": "bruno", "restore.what": "key"}, "dana", "bank-safe", "chen")}, "restore")
+	runTasks(t, again, &prompt.Script{Answers: quorum(map[string]string{"restore.whose": "bruno", "restore.what": "key"}, "dana", "bank-safe", "chen")}, "restore")
 	again = s.only(t, again, (*ceremony.Desk).OnlyRestore)
-	runTasks(t, again, &ceremony.Script{Answers: map[string]string{"restore.whose": "alice", "restore.what": "spare"}}, "restore")
+	runTasks(t, again, &prompt.Script{Answers: map[string]string{"restore.whose": "alice", "restore.what": "spare"}}, "restore")
 	again = s.only(t, again, (*ceremony.Desk).OnlyCheckup)
 	// The spare has passed, and is the token now.
-	if alice := again.State().Holders["alice"]; alice.Serial != spare || state("checkup alice") != ceremony.Done || state("checkup bruno") != ceremony.Ready {
+	if alice := again.State().Holders["alice"]; alice.Serial != spare || now("checkup alice") != prompt.Done || now("checkup bruno") != prompt.Ready {
 		t.Errorf("passed: %v", again.State().Passed)
 	}
-	runTasks(t, again, &ceremony.Script{}, "checkup bruno", "checkup end")
+	runTasks(t, again, &prompt.Script{}, "checkup bruno", "checkup end")
 	if missing := again.State().Checkups[0].Missing; strings.Join(missing, " ") != "chen dana emil" {
 		t.Errorf("missing: %q", missing)
 	}

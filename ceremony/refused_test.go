@@ -9,7 +9,8 @@ import (
 	"strings"
 	"testing"
 
-	"rootceremony/ceremony"
+	"rootceremony/ceremony/prompt"
+	"rootceremony/ceremony/state"
 	"rootceremony/ceremony/transcript"
 	"rootceremony/keys"
 	"rootceremony/keys/session"
@@ -18,7 +19,7 @@ import (
 
 // with is an attendant into whose reader the token with that sticker is put.
 func (s *stage) with(sticker string) *answered {
-	return &answered{token: func(w ceremony.TokenWait) (keys.Info, error, bool) {
+	return &answered{token: func(w prompt.TokenWait) (keys.Info, error, bool) {
 		s.plugged = []string{sticker}
 		info, err := w.Look(context.Background())
 		return info, err, true
@@ -73,14 +74,14 @@ func TestLockedToken(t *testing.T) {
 	}
 	token.Close()
 	a := &typing{}
-	a.Say = func(m ceremony.Message) { a.said = append(a.said, m.Text...) }
+	a.Say = func(m prompt.Message) { a.said = append(a.said, m.Text...) }
 	if err := desk.Run(t.Context(), "enrol alice", a); err != nil {
 		t.Fatal(err)
 	}
 	if !a.saw("its PIN is blocked, its PUK is blocked") {
 		t.Errorf("told: %q", a.said)
 	}
-	if h := desk.State().Holders["alice"]; h.Proved == nil || s.count(ceremony.TypeWiped) != 1 {
+	if h := desk.State().Holders["alice"]; h.Proved == nil || s.count(state.TypeWiped) != 1 {
 		t.Errorf("%+v", h)
 	}
 }
@@ -96,8 +97,8 @@ func TestKeyWithAnotherPolicy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	intended := ceremony.KeyIntended{Act: ceremony.Act{Holder: "alice", Serial: serial}, Slot: keys.SlotRoot, Algorithm: keys.Ed25519, Touch: keys.TouchAlways, Origin: keys.FromToken}
-	if _, err := log.Append(ceremony.TypeKeyIntended, "alice", intended, nil); err != nil {
+	intended := state.KeyIntended{Act: state.Act{Holder: "alice", Serial: serial}, Slot: keys.SlotRoot, Algorithm: keys.Ed25519, Touch: keys.TouchAlways, Origin: keys.FromToken}
+	if _, err := log.Append(state.TypeKeyIntended, "alice", intended, nil); err != nil {
 		t.Fatal(err)
 	}
 	log.Close()
@@ -110,7 +111,7 @@ func TestKeyWithAnotherPolicy(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer desk.Close()
-	err = desk.Run(t.Context(), "enrol alice", &ceremony.Script{})
+	err = desk.Run(t.Context(), "enrol alice", &prompt.Script{})
 	for _, want := range []string{"is not as the plan has it", "touch policy: wanted always, found never", "take the task Start a holder over: the token is wiped, and its keys are made anew"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)
@@ -120,7 +121,7 @@ func TestKeyWithAnotherPolicy(t *testing.T) {
 		t.Errorf("taken: %+v", h.Key)
 	}
 	startOver(t, desk)
-	if err := runAll(desk, &ceremony.Script{}); err != nil {
+	if err := runAll(desk, &prompt.Script{}); err != nil {
 		t.Fatal(err)
 	}
 	checkSigned(t, s.dir, 5)
@@ -150,7 +151,7 @@ func TestTokenWithAKeyOfThePlan(t *testing.T) {
 		}
 	}
 	s.plugged = []string{"online"}
-	if now := s.look(t); len(now.Keys) != len(held.Keys) || s.count(ceremony.TypeWipeIntended) != 0 {
+	if now := s.look(t); len(now.Keys) != len(held.Keys) || s.count(state.TypeWipeIntended) != 0 {
 		t.Errorf("now %+v", now)
 	}
 }
@@ -164,12 +165,12 @@ func TestPINsThatAreRefused(t *testing.T) {
 		"123456": "choose another", "345678": "a run of digits", "777777": "a run of digits",
 	} {
 		a := &typing{secrets: map[string][]string{"holder.pin.new alice": {typed}}, leave: "holder.pin.again alice"}
-		if err := desk.Run(t.Context(), "enrol alice", a); !errors.Is(err, ceremony.ErrBack) || !a.saw(want) {
+		if err := desk.Run(t.Context(), "enrol alice", a); !errors.Is(err, prompt.ErrBack) || !a.saw(want) {
 			t.Errorf("%s: %v, told %q", typed, err, a.said)
 		}
 	}
 	const chosen, weak = "7391058", "111111"
-	first := &ceremony.Script{Answers: map[string]string{"holder.pin.new alice": chosen, "holder.pin.again alice": chosen}}
+	first := &prompt.Script{Answers: map[string]string{"holder.pin.new alice": chosen, "holder.pin.again alice": chosen}}
 	if err := desk.Run(t.Context(), "enrol alice", first); err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"rootceremony/ceremony"
+	"rootceremony/ceremony/prompt"
+	"rootceremony/ceremony/state"
 	"rootceremony/ceremony/tuf"
 	"rootceremony/keys"
 	"rootceremony/keys/secret"
@@ -22,7 +24,7 @@ import (
 func withBackups(t testing.TB, edit ...string) (*stage, *ceremony.Desk) {
 	t.Helper()
 	s := newStageOf(t, "")
-	name := filepath.Join(s.dir, ceremony.PlanFile)
+	name := filepath.Join(s.dir, state.PlanFile)
 	text, err := os.ReadFile(name)
 	if err != nil {
 		t.Fatal(err)
@@ -71,7 +73,7 @@ func TestKeyIsRestored(t *testing.T) {
 	runTo(t, desk, "sign alice")
 	public, lost := desk.State().Holders["alice"].Key.Public, desk.State().Holders["alice"].Serial
 	answers := quorum(map[string]string{"restore.whose": "alice", "restore.what": "key"}, "dana", "bank-safe", "bruno")
-	if err := desk.Run(t.Context(), "restore", &ceremony.Script{Answers: answers}); err != nil {
+	if err := desk.Run(t.Context(), "restore", &prompt.Script{Answers: answers}); err != nil {
 		t.Fatal(err)
 	}
 	alice := desk.State().Holders["alice"]
@@ -81,25 +83,25 @@ func TestKeyIsRestored(t *testing.T) {
 	if owner := desk.State().HolderOf(lost); owner != alice {
 		t.Error("the lost token, which has the root key, is nobody's")
 	}
-	if err := runAll(desk, &ceremony.Script{}); err != nil {
+	if err := runAll(desk, &prompt.Script{}); err != nil {
 		t.Fatal(err)
 	}
-	state := checkSigned(t, s.dir, 5)
-	if !slices.ContainsFunc(state.Signatures(), func(sig tuf.Signature) bool { return sig.KeyID == alice.Signature.KeyID }) {
+	now := checkSigned(t, s.dir, 5)
+	if !slices.ContainsFunc(now.Signatures(), func(sig tuf.Signature) bool { return sig.KeyID == alice.Signature.KeyID }) {
 		t.Error("Alice has not signed")
 	}
 
 	again := s.only(t, desk, (*ceremony.Desk).OnlyRestore)
 	// Alice's new token opens nothing that was sealed for the old one.
 	answers = quorum(map[string]string{"restore.whose": "emil", "restore.what": "key"}, "alice", "bank-safe", "bruno")
-	if err := again.Run(t.Context(), "restore", &ceremony.Script{Answers: answers}); err == nil || !strings.Contains(err.Error(), `"open.who 1" is refused`) {
+	if err := again.Run(t.Context(), "restore", &prompt.Script{Answers: answers}); err == nil || !strings.Contains(err.Error(), `"open.who 1" is refused`) {
 		t.Fatalf("opened by a token it was not sealed for: %v", err)
 	}
 	quorum(answers, "chen", "bank-safe", "bruno")
-	if err := again.Run(t.Context(), "restore", &ceremony.Script{Answers: answers}); err != nil {
+	if err := again.Run(t.Context(), "restore", &prompt.Script{Answers: answers}); err != nil {
 		t.Fatal(err)
 	}
-	if emil := again.State().Holders["emil"]; emil.Holder.Token != "FRESH-2" || emil.Key.Public != state.Holders["emil"].Key.Public || again.State().Closed == nil {
+	if emil := again.State().Holders["emil"]; emil.Holder.Token != "FRESH-2" || emil.Key.Public != now.Holders["emil"].Key.Public || again.State().Closed == nil {
 		t.Errorf("restored after the day: %+v", emil)
 	}
 	if !again.Done() {
@@ -128,7 +130,7 @@ func TestPowerFailsWhileAKeyIsRestored(t *testing.T) {
 		for range 3 {
 			if alice := desk.State().Holders["alice"]; len(alice.Former) == 0 {
 				answers := quorum(map[string]string{"restore.whose": "alice", "restore.what": "key"}, "dana", "bank-safe", "bruno")
-				if err := desk.Run(t.Context(), "restore", &ceremony.Script{Answers: answers}); err != nil {
+				if err := desk.Run(t.Context(), "restore", &prompt.Script{Answers: answers}); err != nil {
 					t.Fatalf("event %d: %v", n, err)
 				}
 			}
@@ -194,20 +196,20 @@ func (s *stage) powerFails(t testing.TB, n int) (ended bool) {
 	defer func() { _ = desk.Close() }()
 	s.useFresh(desk)
 	answers := quorum(map[string]string{"restore.whose": "alice", "restore.what": "key"}, "dana", "bank-safe", "bruno")
-	return desk.Run(t.Context(), "restore", &ceremony.Script{Answers: answers}) == nil
+	return desk.Run(t.Context(), "restore", &prompt.Script{Answers: answers}) == nil
 }
 
 // A forgotten PIN: the quorum opens the PUK, and the holder has a new PIN.
 func TestPINIsRestored(t *testing.T) {
 	s, desk := withBackups(t)
-	if err := runAll(desk, &ceremony.Script{}); err != nil {
+	if err := runAll(desk, &prompt.Script{}); err != nil {
 		t.Fatal(err)
 	}
 	again := s.only(t, desk, (*ceremony.Desk).OnlyRestore)
 	const pin = "7391058"
 	answers := quorum(map[string]string{"restore.whose": "bruno", "restore.what": "pin", "holder.pin.new bruno": pin, "holder.pin.again bruno": pin}, "dana", "bank-safe", "alice")
 	s.block("B-02")
-	if err := again.Run(t.Context(), "restore", &ceremony.Script{Answers: answers}); err != nil {
+	if err := again.Run(t.Context(), "restore", &prompt.Script{Answers: answers}); err != nil {
 		t.Fatal(err)
 	}
 	session := s.session(t, "B-02")
@@ -219,7 +221,7 @@ func TestPINIsRestored(t *testing.T) {
 		t.Errorf("the new PIN: %v", err)
 	}
 	session.Close()
-	if n := s.count(ceremony.TypeUnblocked); n != 1 {
+	if n := s.count(state.TypeUnblocked); n != 1 {
 		t.Errorf("recorded %d times", n)
 	}
 }
@@ -231,7 +233,7 @@ func TestBlockedPINWithBackup(t *testing.T) {
 	s.block("A-01")
 	const pin = "7391058"
 	answers := quorum(map[string]string{"holder.unblock alice": "quorum", "holder.pin.new alice": pin, "holder.pin.again alice": pin}, "dana", "bank-safe", "bruno")
-	if err := desk.Run(t.Context(), "sign alice", &ceremony.Script{Answers: answers}); err != nil {
+	if err := desk.Run(t.Context(), "sign alice", &prompt.Script{Answers: answers}); err != nil {
 		t.Fatal(err)
 	}
 	if desk.State().Holders["alice"].Signature == nil {
@@ -243,7 +245,7 @@ func TestBlockedPINWithBackup(t *testing.T) {
 func TestSpareToken(t *testing.T) {
 	s, desk := withBackups(t, `token = "A-01"`, "token = \"A-01\"\nspare = true")
 	runTo(t, desk, "spare alice")
-	if err := desk.Run(t.Context(), "spare alice", &ceremony.Script{}); err != nil {
+	if err := desk.Run(t.Context(), "spare alice", &prompt.Script{}); err != nil {
 		t.Fatal(err)
 	}
 	alice := desk.State().Holders["alice"]
@@ -252,13 +254,13 @@ func TestSpareToken(t *testing.T) {
 	}
 	runTo(t, desk, "sign alice")
 	spare := alice.Spare.Serial
-	if err := desk.Run(t.Context(), "restore", &ceremony.Script{Answers: map[string]string{"restore.whose": "alice", "restore.what": "spare"}}); err != nil {
+	if err := desk.Run(t.Context(), "restore", &prompt.Script{Answers: map[string]string{"restore.whose": "alice", "restore.what": "spare"}}); err != nil {
 		t.Fatal(err)
 	}
 	if alice.Serial != spare || alice.Spare != nil {
 		t.Fatalf("the spare is not in use: %+v", alice)
 	}
-	if err := runAll(desk, &ceremony.Script{}); err != nil {
+	if err := runAll(desk, &prompt.Script{}); err != nil {
 		t.Fatal(err)
 	}
 	checkSigned(t, s.dir, 5)
@@ -266,12 +268,12 @@ func TestSpareToken(t *testing.T) {
 
 func TestCheckup(t *testing.T) {
 	s, desk := withBackups(t)
-	if err := runAll(desk, &ceremony.Script{}); err != nil {
+	if err := runAll(desk, &prompt.Script{}); err != nil {
 		t.Fatal(err)
 	}
 	again := s.only(t, desk, (*ceremony.Desk).OnlyCheckup)
 	for _, id := range []string{"alice", "chen", "bank-safe"} {
-		if err := again.Run(t.Context(), "checkup "+id, &ceremony.Script{}); err != nil {
+		if err := again.Run(t.Context(), "checkup "+id, &prompt.Script{}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -281,20 +283,20 @@ func TestCheckup(t *testing.T) {
 		t.Fatal(err)
 	}
 	session.Close()
-	if err := again.Run(t.Context(), "checkup emil", &ceremony.Script{}); err == nil || !strings.Contains(err.Error(), "no longer holds") {
+	if err := again.Run(t.Context(), "checkup emil", &prompt.Script{}); err == nil || !strings.Contains(err.Error(), "no longer holds") {
 		t.Errorf("a token without its key: %v", err)
 	}
-	if err := again.Run(t.Context(), "checkup bruno", &ceremony.Script{Answers: map[string]string{"holder.pin bruno": "90817263", "holder.unblock bruno": "no"}}); err == nil {
+	if err := again.Run(t.Context(), "checkup bruno", &prompt.Script{Answers: map[string]string{"holder.pin bruno": "90817263", "holder.unblock bruno": "no"}}); err == nil {
 		t.Error("a wrong PIN is well")
 	}
 	var said []string
-	err := again.Run(t.Context(), "checkup end", &ceremony.Script{Say: func(m ceremony.Message) { said = append(said, m.Text...) }})
+	err := again.Run(t.Context(), "checkup end", &prompt.Script{Say: func(m prompt.Message) { said = append(said, m.Text...) }})
 	if err != nil || !strings.Contains(strings.Join(said, " "), "Bruno Ferraz, Dana Okafor and Emil Novak did not come") {
 		t.Errorf("%v, said %q", err, said)
 	}
-	state := again.State()
-	if len(state.Checkups) != 1 || len(state.Passed) != 0 || !state.Checkups[0].Next.Before(state.Draft.Expires) {
-		t.Errorf("recorded: %+v", state.Checkups)
+	now := again.State()
+	if len(now.Checkups) != 1 || len(now.Passed) != 0 || !now.Checkups[0].Next.Before(now.Draft.Expires) {
+		t.Errorf("recorded: %+v", now.Checkups)
 	}
 	if !again.Done() || again.State().Closed == nil {
 		t.Error("it is not done")
@@ -316,7 +318,7 @@ func TestCheckupFindsBlockedPUKs(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, desk := c.stage()
-			if err := runAll(desk, &ceremony.Script{}); err != nil {
+			if err := runAll(desk, &prompt.Script{}); err != nil {
 				t.Fatal(err)
 			}
 			again := s.only(t, desk, (*ceremony.Desk).OnlyCheckup)
@@ -343,7 +345,7 @@ func TestCheckupFindsBlockedPUKs(t *testing.T) {
 			if len(done.Missing) != 0 || (len(done.PUKBlocked) == 1) != (c.says != "") {
 				t.Errorf("recorded: %+v", done)
 			}
-			if _, err := ceremony.Fold(events(t, s.dir)); err != nil {
+			if _, err := state.Fold(events(t, s.dir)); err != nil {
 				t.Error(err)
 			}
 		})
@@ -365,7 +367,7 @@ func TestRestoreSaysThatThePUKIsBlocked(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, desk := withBackups(t, c.edit...)
-			if err := runAll(desk, &ceremony.Script{}); err != nil {
+			if err := runAll(desk, &prompt.Script{}); err != nil {
 				t.Fatal(err)
 			}
 			again := s.only(t, desk, (*ceremony.Desk).OnlyRestore)
@@ -373,7 +375,7 @@ func TestRestoreSaysThatThePUKIsBlocked(t *testing.T) {
 			if c.pin {
 				s.block("B-02")
 			}
-			a := &typing{Script: ceremony.Script{Answers: map[string]string{"restore.whose": "bruno", "restore.what": "pin"}}}
+			a := &typing{Script: prompt.Script{Answers: map[string]string{"restore.whose": "bruno", "restore.what": "pin"}}}
 			before := len(events(t, s.dir))
 			err := again.Run(t.Context(), "restore", a)
 			if err == nil {
@@ -394,7 +396,7 @@ func TestRestoreSaysThatThePUKIsBlocked(t *testing.T) {
 					t.Errorf("asked %s", id)
 				}
 			}
-			if after := events(t, s.dir)[before:]; len(after) != 1 || after[0].Type != ceremony.TypeTaskFailed {
+			if after := events(t, s.dir)[before:]; len(after) != 1 || after[0].Type != state.TypeTaskFailed {
 				t.Errorf("recorded: %+v", after)
 			}
 		})
@@ -404,7 +406,7 @@ func TestRestoreSaysThatThePUKIsBlocked(t *testing.T) {
 // One backup file that is gone or changed keeps nobody from the others.
 func TestDamagedBackups(t *testing.T) {
 	s, desk := withBackups(t)
-	if err := runAll(desk, &ceremony.Script{}); err != nil {
+	if err := runAll(desk, &prompt.Script{}); err != nil {
 		t.Fatal(err)
 	}
 	desk.Close()
@@ -437,7 +439,7 @@ func TestDamagedBackups(t *testing.T) {
 		{[]string{"bruno", "chen", "emil"}, ""},
 	} {
 		answers := quorum(map[string]string{"restore.whose": "alice", "restore.what": "key"}, c.by...)
-		err := again.Run(t.Context(), "restore", &ceremony.Script{Answers: answers})
+		err := again.Run(t.Context(), "restore", &prompt.Script{Answers: answers})
 		if c.says == "" && err != nil || c.says != "" && (err == nil || !strings.Contains(err.Error(), c.says)) {
 			t.Errorf("%v: %v", c.by, err)
 		}
@@ -457,11 +459,11 @@ func TestFreshTokenIsGivenUp(t *testing.T) {
 	s, desk := withBackups(t)
 	runTo(t, desk, "review")
 	answers := quorum(map[string]string{"restore.whose": "dana", "restore.what": "key", "restore.sticker": "FRESH-1", "open.who 1": "nobody"})
-	if err := desk.Run(t.Context(), "restore", &ceremony.Script{Answers: answers}); err == nil || desk.State().Holders["dana"].Replacement == nil {
+	if err := desk.Run(t.Context(), "restore", &prompt.Script{Answers: answers}); err == nil || desk.State().Holders["dana"].Replacement == nil {
 		t.Fatalf("not begun: %v", err)
 	}
 	begun := desk.State().Holders["dana"].Replacement.Serial
-	wrong := &answered{token: func(w ceremony.TokenWait) (keys.Info, error, bool) {
+	wrong := &answered{token: func(w prompt.TokenWait) (keys.Info, error, bool) {
 		s.plugged = []string{"FRESH-2"}
 		info, err := w.Look(context.Background())
 		return info, err, true
@@ -471,7 +473,7 @@ func TestFreshTokenIsGivenUp(t *testing.T) {
 		t.Errorf("another token: %v", err)
 	}
 	answers = quorum(map[string]string{"restore.whose": "dana", "restore.goon dana": "give-up", "restore.what": "key", "restore.sticker": "FRESH-2"}, "alice", "chen", "emil")
-	if err := desk.Run(t.Context(), "restore", &ceremony.Script{Answers: answers}); err != nil {
+	if err := desk.Run(t.Context(), "restore", &prompt.Script{Answers: answers}); err != nil {
 		t.Fatal(err)
 	}
 	dana := desk.State().Holders["dana"]
@@ -487,13 +489,13 @@ func TestFreshTokenIsGivenUp(t *testing.T) {
 func TestOwnTokenIsNotTheFreshOne(t *testing.T) {
 	s, desk := withBackups(t)
 	runTo(t, desk, "review")
-	own := &answered{token: func(w ceremony.TokenWait) (keys.Info, error, bool) {
+	own := &answered{token: func(w prompt.TokenWait) (keys.Info, error, bool) {
 		s.plugged = []string{"D-04"}
 		info, err := w.Look(context.Background())
 		return info, err, true
 	}}
 	own.Answers = map[string]string{"restore.whose": "dana", "restore.what": "key"}
-	own.Say = func(m ceremony.Message) {
+	own.Say = func(m prompt.Message) {
 		if strings.Contains(m.Title, "wiped") {
 			t.Errorf("asked to wipe it: %+v", m)
 		}
@@ -530,14 +532,14 @@ func TestSpareForEveryHolder(t *testing.T) {
 		}
 		used[h.Spare.Serial] = true
 	}
-	if err := desk.Run(t.Context(), "restore", &ceremony.Script{Answers: map[string]string{"restore.whose": "alice", "restore.what": "spare"}}); err != nil {
+	if err := desk.Run(t.Context(), "restore", &prompt.Script{Answers: map[string]string{"restore.whose": "alice", "restore.what": "spare"}}); err != nil {
 		t.Fatal(err)
 	}
 	answers := quorum(map[string]string{"restore.whose": "bruno", "restore.what": "pin"}, "alice", "chen", "dana")
-	if err := desk.Run(t.Context(), "restore", &ceremony.Script{Answers: answers}); err == nil || !strings.Contains(err.Error(), `"open.who 1" is refused`) {
+	if err := desk.Run(t.Context(), "restore", &prompt.Script{Answers: answers}); err == nil || !strings.Contains(err.Error(), `"open.who 1" is refused`) {
 		t.Errorf("opened by a token it was not sealed for: %v", err)
 	}
-	if err := runAll(desk, &ceremony.Script{}); err != nil {
+	if err := runAll(desk, &prompt.Script{}); err != nil {
 		t.Fatal(err)
 	}
 	checkSigned(t, s.dir, 5)

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"rootceremony/ceremony"
+	"rootceremony/ceremony/agreed"
+	"rootceremony/ceremony/prompt"
 	"rootceremony/ceremony/transcript"
 )
 
@@ -19,7 +21,7 @@ import (
 func retireSaid(t *testing.T, desk *ceremony.Desk, old string, answers map[string]string) []string {
 	t.Helper()
 	var said []string
-	a := &ceremony.Script{Answers: answers, Say: func(m ceremony.Message) { said = append(said, m.Text...) }}
+	a := &prompt.Script{Answers: answers, Say: func(m prompt.Message) { said = append(said, m.Text...) }}
 	if err := desk.Run(t.Context(), "retire "+old, a); err != nil {
 		t.Fatal(err)
 	}
@@ -52,21 +54,21 @@ func attemptFolder(t *testing.T, dir, holder string) string {
 func TestRetireNamesTheBackupsOfOneKey(t *testing.T) {
 	for i := range allStickers {
 		first, desk := withBackups(t)
-		if err := runAll(desk, &ceremony.Script{}); err != nil {
+		if err := runAll(desk, &prompt.Script{}); err != nil {
 			t.Fatal(err)
 		}
 		people, holders := members(t, desk), desk.State().Plan.Holders
 		desk.Close()
 		drop := []int{i, (i + 1) % len(people)}
 		for n, k := range drop {
-			people[k].drop = ceremony.Retired
+			people[k].drop = agreed.Retired
 			if n == 0 {
 				people[k].name = "" // a plan need not know whose it was
 			}
 		}
-		_, desk = first.follow(strings.Replace(following(ceremony.Rotate, "", people...), "trusted =", fmt.Sprintf("earlier = [%q]\ntrusted =", first.dir), 1))
+		_, desk = first.follow(strings.Replace(following(agreed.Rotate, "", people...), "trusted =", fmt.Sprintf("earlier = [%q]\ntrusted =", first.dir), 1))
 		runTo(t, desk, "publish")
-		runTasks(t, desk, &ceremony.Script{}, "publish")
+		runTasks(t, desk, &prompt.Script{}, "publish")
 		var stay []string
 		for k, h := range holders {
 			if !slices.Contains(drop, k) {
@@ -106,20 +108,20 @@ func TestRetireNamesTheBackupsOfOneKey(t *testing.T) {
 // or on any medium, and those of the new keys are said to stay.
 func TestRetireSparesTheNewKeyOfTheSameHolder(t *testing.T) {
 	first, desk := withBackups(t)
-	if err := runAll(desk, &ceremony.Script{}); err != nil {
+	if err := runAll(desk, &prompt.Script{}); err != nil {
 		t.Fatal(err)
 	}
 	people := members(t, desk)
 	desk.Close()
 	gone := slices.Clone(people[3:])
 	for i := range gone {
-		gone[i].drop = ceremony.Retired
+		gone[i].drop = agreed.Retired
 		people[3+i].key, people[3+i].token = "", fmt.Sprintf("N-%d", i)
 	}
 	head := fmt.Sprintf("earlier = [%q]\n[root]\nexpires = \"365d\"\n[backup]\nquorum = 3\nrecipients = [\"holders\"]\n", first.dir)
-	second, desk := first.follow(following(ceremony.Rotate, head, append(people, gone...)...), "N-0", "N-1")
+	second, desk := first.follow(following(agreed.Rotate, head, append(people, gone...)...), "N-0", "N-1")
 	runTo(t, desk, "publish")
-	runTasks(t, desk, &ceremony.Script{}, "publish")
+	runTasks(t, desk, &prompt.Script{}, "publish")
 	holders := desk.State().Plan.Holders[3:]
 	own := []string{attemptFolder(t, second.dir, holders[0].ID), attemptFolder(t, second.dir, holders[1].ID)}
 	for i, p := range gone {
@@ -140,15 +142,15 @@ func TestRetireSparesTheNewKeyOfTheSameHolder(t *testing.T) {
 // that is said before it; and a token that is lost is not one of those left.
 func TestRetireLeavesTooFew(t *testing.T) {
 	first, desk := withBackups(t, "quorum = 3 ", "quorum = 5 ")
-	if err := runAll(desk, &ceremony.Script{}); err != nil {
+	if err := runAll(desk, &prompt.Script{}); err != nil {
 		t.Fatal(err)
 	}
 	people := members(t, desk)
 	desk.Close()
-	people[3].drop = ceremony.Retired
-	_, desk = first.follow(strings.Replace(following(ceremony.Rotate, "", people...), "trusted =", fmt.Sprintf("earlier = [%q]\ntrusted =", first.dir), 1))
+	people[3].drop = agreed.Retired
+	_, desk = first.follow(strings.Replace(following(agreed.Rotate, "", people...), "trusted =", fmt.Sprintf("earlier = [%q]\ntrusted =", first.dir), 1))
 	runTo(t, desk, "publish")
-	runTasks(t, desk, &ceremony.Script{}, "publish")
+	runTasks(t, desk, &prompt.Script{}, "publish")
 	said := retireSaid(t, desk, "old-"+people[3].key[:8], nil)
 	want := "nobody can open the backups of Alice Costa, Bruno Ferraz, Chen Wei and Emil Novak any more"
 	if left := sentences(said, "nobody can open"); len(left) != 1 || !strings.Contains(left[0], want) || !strings.Contains(left[0], "4 are left") {
@@ -156,15 +158,15 @@ func TestRetireLeavesTooFew(t *testing.T) {
 	}
 	// With one lost besides, the first who leaves does not leave four.
 	first, desk = withBackups(t)
-	if err := runAll(desk, &ceremony.Script{}); err != nil {
+	if err := runAll(desk, &prompt.Script{}); err != nil {
 		t.Fatal(err)
 	}
 	people = members(t, desk)
 	desk.Close()
-	people[3].drop, people[4].drop = ceremony.Retired, ceremony.Lost
-	_, desk = first.follow(strings.Replace(following(ceremony.Rotate, "", people...), "trusted =", fmt.Sprintf("earlier = [%q]\ntrusted =", first.dir), 1))
+	people[3].drop, people[4].drop = agreed.Retired, agreed.Lost
+	_, desk = first.follow(strings.Replace(following(agreed.Rotate, "", people...), "trusted =", fmt.Sprintf("earlier = [%q]\ntrusted =", first.dir), 1))
 	runTo(t, desk, "publish")
-	runTasks(t, desk, &ceremony.Script{}, "publish")
+	runTasks(t, desk, &prompt.Script{}, "publish")
 	said = retireSaid(t, desk, "old-"+people[3].key[:8], nil)
 	if left := sentences(said, "are left"); len(left) != 1 || !strings.Contains(left[0], "3 are left, and all of them must come") {
 		t.Errorf("%q", said)
@@ -175,25 +177,25 @@ func TestRetireLeavesTooFew(t *testing.T) {
 // holder, and never the folder of all.
 func TestRetireByAnOlderPlan(t *testing.T) {
 	first, desk := withBackups(t)
-	if err := runAll(desk, &ceremony.Script{}); err != nil {
+	if err := runAll(desk, &prompt.Script{}); err != nil {
 		t.Fatal(err)
 	}
 	people := members(t, desk)
 	desk.Close()
-	people[4].drop = ceremony.Retired
-	second, desk := first.follow(strings.Replace(following(ceremony.Rotate, "", people...), "trusted =", fmt.Sprintf("earlier = [%q]\ntrusted =", first.dir), 1))
+	people[4].drop = agreed.Retired
+	second, desk := first.follow(strings.Replace(following(agreed.Rotate, "", people...), "trusted =", fmt.Sprintf("earlier = [%q]\ntrusted =", first.dir), 1))
 	runTo(t, desk, "publish")
-	runTasks(t, desk, &ceremony.Script{}, "publish")
+	runTasks(t, desk, &prompt.Script{}, "publish")
 	plan := *desk.State().Plan
 	plan.Earlier = slices.Clone(plan.Earlier)
 	plan.Earlier[0].Backups = slices.Clone(plan.Earlier[0].Backups)
 	for i, b := range plan.Earlier[0].Backups {
-		plan.Earlier[0].Backups[i] = ceremony.EarlierBackup{Holder: b.Holder, Quorum: b.Quorum, Recipients: b.Recipients}
+		plan.Earlier[0].Backups[i] = agreed.EarlierBackup{Holder: b.Holder, Quorum: b.Quorum, Recipients: b.Recipients}
 	}
-	if strings.Contains(string(plan.JSON()), path.Dir(ceremony.BackupsDir)) {
+	if strings.Contains(string(plan.JSON()), path.Dir(agreed.BackupsDir)) {
 		t.Errorf("%s", plan.JSON())
 	}
-	if _, err := ceremony.ParseResolved(plan.JSON()); err != nil {
+	if _, err := agreed.Parse(plan.JSON()); err != nil {
 		t.Fatal(err)
 	}
 	desk.State().Plan.Earlier = plan.Earlier

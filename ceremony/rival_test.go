@@ -13,6 +13,9 @@ import (
 	"testing"
 
 	"rootceremony/ceremony"
+	"rootceremony/ceremony/agreed"
+	"rootceremony/ceremony/prompt"
+	"rootceremony/ceremony/state"
 	"rootceremony/ceremony/transcript"
 	"rootceremony/ceremony/tuf"
 )
@@ -29,18 +32,18 @@ func (g *gathering) elsewhere(t testing.TB) *ceremony.Desk {
 	for _, d := range s.Plan.Drops {
 		people = append(people, member{name: d.Name, token: d.Token, key: d.KeyID})
 	}
-	return g.planned(t, following(ceremony.Rotate, "", people...))
+	return g.planned(t, following(agreed.Rotate, "", people...))
 }
 
 // planned is a directory of the same project with a plan, before anybody signs.
 func (g *gathering) planned(t testing.TB, plan string) *ceremony.Desk {
 	t.Helper()
 	other := &stage{t: t, dir: t.TempDir(), drawer: g.drawer, shared: g.tokens()}
-	trusted, err := os.ReadFile(filepath.Join(g.dir, ceremony.TrustedDir, "1.root.json"))
+	trusted, err := os.ReadFile(filepath.Join(g.dir, agreed.TrustedDir, "1.root.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, text := range map[string][]byte{ceremony.TrustedDir + "/1.root.json": trusted, ceremony.PlanFile: []byte(plan)} {
+	for name, text := range map[string][]byte{agreed.TrustedDir + "/1.root.json": trusted, state.PlanFile: []byte(plan)} {
 		if err := transcript.WriteWithin(other.dir, name, text, 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -105,7 +108,7 @@ func TestAnotherRootOfTheSameVersion(t *testing.T) {
 	if got := len(events(t, there.dir)); got != lines {
 		t.Errorf("%d more events", got-lines)
 	}
-	if task := taskOf(t, desk, "sign alice"); task.State != ceremony.Blocked || !strings.Contains(task.Reason, "Alice Costa has signed another root of version 2") {
+	if task := taskOf(t, desk, "sign alice"); task.State != prompt.Blocked || !strings.Contains(task.Reason, "Alice Costa has signed another root of version 2") {
 		t.Errorf("%+v", task)
 	}
 	for _, f := range ceremony.CountFacts(desk.State()) {
@@ -134,7 +137,7 @@ func TestAnotherRootOfTheSameVersion(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if !desk.State().Enough() || taskOf(t, desk, "publish").State != ceremony.Ready {
+	if !desk.State().Enough() || taskOf(t, desk, "publish").State != prompt.Ready {
 		t.Fatalf("%+v", desk.State().Counts())
 	}
 	complete := g.signs(t, away, "bruno", "chen")
@@ -143,7 +146,7 @@ func TestAnotherRootOfTheSameVersion(t *testing.T) {
 	alarmed(t, desk, whole, "has all its signatures", "would part the clients for good")
 	for _, id := range []string{"publish", "sign " + desk.State().Plan.Drops[2].ID} {
 		task := taskOf(t, desk, id)
-		if task.State != ceremony.Blocked || !strings.Contains(task.Reason, "has all its signatures") {
+		if task.State != prompt.Blocked || !strings.Contains(task.Reason, "has all its signatures") {
 			t.Errorf("%+v", task)
 		}
 	}
@@ -240,21 +243,21 @@ func TestRootsOfStrangers(t *testing.T) {
 	}
 	// The fold takes no rival of nobody, of a wrong signer, or without its bytes.
 	source := strings.Repeat("0", 64)
-	good := ceremony.SignatureRival{Holder: "alice", Version: 2, Digest: away.State().Draft.Digest, KeyID: alice.KeyID, Signature: hex.EncodeToString(alice.Sig), Source: source, Signed: string(byAlice.Signed)}
-	for name, change := range map[string]func(*ceremony.SignatureRival){
-		"as it is":        func(r *ceremony.SignatureRival) {},
-		"another holder":  func(r *ceremony.SignatureRival) { r.Holder = "bruno" },
-		"nobody":          func(r *ceremony.SignatureRival) { r.Holder = "" },
-		"no bytes":        func(r *ceremony.SignatureRival) { r.Signed = "" },
-		"other bytes":     func(r *ceremony.SignatureRival) { r.Signed = strings.Replace(r.Signed, "{", "{ ", 1) },
-		"another digest":  func(r *ceremony.SignatureRival) { r.Digest = source },
-		"another version": func(r *ceremony.SignatureRival) { r.Version = 3 },
-		"a wrong one":     func(r *ceremony.SignatureRival) { r.Signature = signature },
-		"the live draft":  func(r *ceremony.SignatureRival) { r.Digest = desk.State().Draft.Digest },
-		"of a stranger": func(r *ceremony.SignatureRival) {
+	good := state.SignatureRival{Holder: "alice", Version: 2, Digest: away.State().Draft.Digest, KeyID: alice.KeyID, Signature: hex.EncodeToString(alice.Sig), Source: source, Signed: string(byAlice.Signed)}
+	for name, change := range map[string]func(*state.SignatureRival){
+		"as it is":        func(r *state.SignatureRival) {},
+		"another holder":  func(r *state.SignatureRival) { r.Holder = "bruno" },
+		"nobody":          func(r *state.SignatureRival) { r.Holder = "" },
+		"no bytes":        func(r *state.SignatureRival) { r.Signed = "" },
+		"other bytes":     func(r *state.SignatureRival) { r.Signed = strings.Replace(r.Signed, "{", "{ ", 1) },
+		"another digest":  func(r *state.SignatureRival) { r.Digest = source },
+		"another version": func(r *state.SignatureRival) { r.Version = 3 },
+		"a wrong one":     func(r *state.SignatureRival) { r.Signature = signature },
+		"the live draft":  func(r *state.SignatureRival) { r.Digest = desk.State().Draft.Digest },
+		"of a stranger": func(r *state.SignatureRival) {
 			r.Holder, r.KeyID, r.Signature, r.Signed = "", key.ID, signature, string(theirs.Canonical())
 		},
-		"too large a root": func(r *ceremony.SignatureRival) { r.Signed += strings.Repeat(" ", 1<<17) },
+		"too large a root": func(r *state.SignatureRival) { r.Signed += strings.Repeat(" ", 1<<17) },
 	} {
 		event := good
 		change(&event)
@@ -262,7 +265,7 @@ func TestRootsOfStrangers(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = desk.State().With(transcript.Event{Seq: 999, Type: ceremony.TypeSigRival, Data: data})
+		_, err = desk.State().With(transcript.Event{Seq: 999, Type: state.TypeSigRival, Data: data})
 		if (err == nil) != (name == "as it is") {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -289,7 +292,7 @@ func TestRehearsalsRootInARealCeremony(t *testing.T) {
 	s := newStage(t)
 	s.real = true
 	_, desk := s.opened()
-	runToSigning(t, desk, &ceremony.Script{Answers: map[string]string{"preflight.failed": "waive", "preflight.why": "it is a test"}})
+	runToSigning(t, desk, &prompt.Script{Answers: map[string]string{"preflight.failed": "waive", "preflight.why": "it is a test"}})
 	root := desk.State().Root.Next()
 	root.Version = 1
 	root.SetRehearsal(true)

@@ -12,6 +12,9 @@ import (
 	"time"
 
 	"rootceremony/ceremony"
+	"rootceremony/ceremony/agreed"
+	"rootceremony/ceremony/prompt"
+	"rootceremony/ceremony/state"
 	"rootceremony/ceremony/transcript"
 	"rootceremony/ceremony/tuf"
 	"rootceremony/keys/virtual"
@@ -23,17 +26,17 @@ type sweep struct {
 	t      *testing.T
 	dir    string // before its first event
 	tokens string
-	script *ceremony.Script
+	script *prompt.Script
 	next   func(*stage, *ceremony.Desk) (bool, error) // what goes before the next task, if anything
 }
 
 func newSweep(t *testing.T, plan func([]member) string, next func(*sweep, *stage, *ceremony.Desk) (bool, error)) *sweep {
 	t.Helper()
 	first, desk := opened(t)
-	if err := runAll(desk, &ceremony.Script{}); err != nil {
+	if err := runAll(desk, &prompt.Script{}); err != nil {
 		t.Fatal(err)
 	}
-	w := &sweep{t: t, dir: t.TempDir(), tokens: first.tokens(), script: &ceremony.Script{Answers: map[string]string{}}}
+	w := &sweep{t: t, dir: t.TempDir(), tokens: first.tokens(), script: &prompt.Script{Answers: map[string]string{}}}
 	people := members(t, desk)
 	text := plan(people)
 	for _, m := range people {
@@ -42,7 +45,7 @@ func newSweep(t *testing.T, plan func([]member) string, next func(*sweep, *stage
 	if _, err := first.drawer.Add("F-06", virtual.Options{}); err != nil {
 		t.Fatal(err)
 	}
-	for name, text := range map[string][]byte{ceremony.PlanFile: []byte(text), ceremony.TrustedDir + "/1.root.json": published(t, first.dir)[0]} {
+	for name, text := range map[string][]byte{state.PlanFile: []byte(text), agreed.TrustedDir + "/1.root.json": published(t, first.dir)[0]} {
 		if err := transcript.WriteWithin(w.dir, name, text, 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -103,7 +106,7 @@ func (w *sweep) hold(s *stage, clock func() time.Time) (ended bool, err error) {
 }
 
 // run fails at every event in turn, and once more after it.
-func (w *sweep) run(check func(*stage, *ceremony.State)) {
+func (w *sweep) run(check func(*stage, *state.State)) {
 	t := w.t
 	t.Helper()
 	step := 1
@@ -128,16 +131,16 @@ func (w *sweep) run(check func(*stage, *ceremony.State)) {
 		if !bytes.HasPrefix(log, before) {
 			t.Fatalf("after event %d: something recorded is gone", n)
 		}
-		state, err := ceremony.Fold(events(t, s.dir))
-		if err != nil || !state.Finished() || len(published(t, s.dir)) != 2 {
-			t.Fatalf("after event %d: %v, finished: %v", n, err, state != nil && state.Finished())
+		now, err := state.Fold(events(t, s.dir))
+		if err != nil || !now.Finished() || len(published(t, s.dir)) != 2 {
+			t.Fatalf("after event %d: %v, finished: %v", n, err, now != nil && now.Finished())
 		}
-		for _, h := range state.Holders {
+		for _, h := range now.Holders {
 			if h.Open != nil {
 				t.Errorf("after event %d: what was intended for %s has no result: %+v", n, h.Holder.Name, h.Open)
 			}
 		}
-		check(s, state)
+		check(s, now)
 		os.RemoveAll(filepath.Dir(s.dir))
 		os.RemoveAll(filepath.Dir(s.shared))
 		if ended {
@@ -156,45 +159,45 @@ func (w *sweep) run(check func(*stage, *ceremony.State)) {
 // A rotation in which a draft is abandoned and a signature is collected.
 func TestPowerFailsInARotation(t *testing.T) {
 	w := newSweep(t, func(people []member) string {
-		people[2].drop, people[3].drop, people[4].drop = ceremony.Retired, ceremony.Compromised, ceremony.Stolen
+		people[2].drop, people[3].drop, people[4].drop = agreed.Retired, agreed.Compromised, agreed.Stolen
 		people = append(people, member{name: "Farah Aziz", token: "F-06"})
-		return following(ceremony.Rotate, "[root]\nexpires = \"365d\"\nthreshold = 2\n", people...)
+		return following(agreed.Rotate, "[root]\nexpires = \"365d\"\nthreshold = 2\n", people...)
 	}, func(w *sweep, s *stage, desk *ceremony.Desk) (bool, error) {
-		state := desk.State()
-		a := &ceremony.Script{Answers: maps.Clone(w.script.Answers)}
+		now := desk.State()
+		a := &prompt.Script{Answers: maps.Clone(w.script.Answers)}
 		a.Answers["abandon.why"], a.Answers["restart.who"], a.Answers["restart.why"] = "a test", "farah", "a test"
 		run := func(id string) (bool, error) { return true, desk.Run(context.Background(), id, a) }
 		switch {
-		case state.Plan == nil:
-		case len(state.Abandoned) == 0 && state.Reviewed != nil && state.Holders["alice"].Signature == nil:
+		case now.Plan == nil:
+		case len(now.Abandoned) == 0 && now.Reviewed != nil && now.Holders["alice"].Signature == nil:
 			return run("sign alice")
-		case len(state.Abandoned) == 0 && state.Reviewed != nil:
+		case len(now.Abandoned) == 0 && now.Reviewed != nil:
 			return run("abandon")
-		case len(state.Abandoned) == 1 && state.Draft == nil && state.Holders["farah"].Key != nil:
-			key, err := tuf.NewKey(state.Holders["farah"].Key.Public)
+		case len(now.Abandoned) == 1 && now.Draft == nil && now.Holders["farah"].Key != nil:
+			key, err := tuf.NewKey(now.Holders["farah"].Key.Public)
 			if err != nil {
 				return false, err
 			}
-			if _, same := state.Abandoned[0].Root.Key(key.ID); same {
+			if _, same := now.Abandoned[0].Root.Key(key.ID); same {
 				return run("restart")
 			}
-		case len(state.Abandoned) == 1 && state.Reviewed != nil && state.Published == nil:
-			chen := state.Plan.Drops[0].ID
-			if state.Holders[chen].Signature == nil {
+		case len(now.Abandoned) == 1 && now.Reviewed != nil && now.Published == nil:
+			chen := now.Plan.Drops[0].ID
+			if now.Holders[chen].Signature == nil {
 				_, err := desk.Collect(s.signedElsewhere(w.script, chen))
 				return true, err
 			}
 		}
 		return false, nil
 	})
-	w.run(func(s *stage, state *ceremony.State) {
-		chen := state.Plan.Drops[0].ID
-		if len(state.Abandoned) != 1 || state.Holders["alice"].Signature.Digest != state.Abandoned[0].Draft.Digest || state.Holders[chen].Signature.Digest != state.Draft.Digest {
-			t.Errorf("abandoned: %+v", state.Abandoned)
+	w.run(func(s *stage, now *state.State) {
+		chen := now.Plan.Drops[0].ID
+		if len(now.Abandoned) != 1 || now.Holders["alice"].Signature.Digest != now.Abandoned[0].Draft.Digest || now.Holders[chen].Signature.Digest != now.Draft.Digest {
+			t.Errorf("abandoned: %+v", now.Abandoned)
 		}
 		made := map[string]int{}
 		for _, e := range events(t, s.dir) {
-			if e.Type == ceremony.TypeSignatureMade || e.Type == ceremony.TypeSigCollected {
+			if e.Type == state.TypeSignatureMade || e.Type == state.TypeSigCollected {
 				made[e.By]++
 			}
 		}
@@ -209,15 +212,15 @@ func TestPowerFailsInARotation(t *testing.T) {
 // A revocation: one token is stolen, and the shortest way leads past it.
 func TestPowerFailsInARevocation(t *testing.T) {
 	w := newSweep(t, func(people []member) string {
-		people[4].drop = ceremony.Stolen
+		people[4].drop = agreed.Stolen
 		people = append(people, member{name: "Farah Aziz", token: "F-06"})
-		return following(ceremony.Revoke, "", people...)
+		return following(agreed.Revoke, "", people...)
 	}, func(w *sweep, s *stage, desk *ceremony.Desk) (bool, error) { return false, nil })
-	w.run(func(s *stage, state *ceremony.State) {
-		if state.Plan.Kind != ceremony.Revoke || len(state.Abandoned) != 0 || len(state.Signatures()) != 5 {
-			t.Errorf("%s, %d signatures", state.Plan.Kind, len(state.Signatures()))
+	w.run(func(s *stage, now *state.State) {
+		if now.Plan.Kind != agreed.Revoke || len(now.Abandoned) != 0 || len(now.Signatures()) != 5 {
+			t.Errorf("%s, %d signatures", now.Plan.Kind, len(now.Signatures()))
 		}
-		if key := state.Plan.Drops[0].KeyID; strings.Contains(string(published(t, s.dir)[1]), key) {
+		if key := now.Plan.Drops[0].KeyID; strings.Contains(string(published(t, s.dir)[1]), key) {
 			t.Errorf("the stolen key is in the new root")
 		}
 	})

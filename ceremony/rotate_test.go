@@ -10,7 +10,11 @@ import (
 	"testing"
 
 	"rootceremony/ceremony"
+	"rootceremony/ceremony/agreed"
+	"rootceremony/ceremony/plan"
+	"rootceremony/ceremony/prompt"
 	"rootceremony/ceremony/record"
+	"rootceremony/ceremony/state"
 	"rootceremony/ceremony/transcript"
 	"rootceremony/ceremony/tuf"
 	"rootceremony/keys"
@@ -63,24 +67,24 @@ func members(t testing.TB, desk *ceremony.Desk) []member {
 
 // follow makes a directory for a ceremony that follows on this one, with the
 // same tokens and more of them.
-func (s *stage) follow(plan string, stickers ...string) (*stage, *ceremony.Desk) {
+func (s *stage) follow(planned string, stickers ...string) (*stage, *ceremony.Desk) {
 	t := s.t
 	t.Helper()
 	next := &stage{t: t, dir: t.TempDir(), drawer: s.drawer, shared: s.tokens(), real: s.real, memory: s.memory}
-	published, err := filepath.Glob(filepath.Join(s.dir, ceremony.PublishDir, "*.root.json"))
+	published, err := filepath.Glob(filepath.Join(s.dir, state.PublishDir, "*.root.json"))
 	if err != nil || len(published) == 0 {
 		t.Fatal("nothing was published: ", err)
 	}
 	for _, file := range published {
 		text, err := os.ReadFile(file)
 		if err == nil {
-			err = transcript.WriteNew(filepath.Join(next.dir, ceremony.TrustedDir, filepath.Base(file)), text, 0o644)
+			err = transcript.WriteNew(filepath.Join(next.dir, agreed.TrustedDir, filepath.Base(file)), text, 0o644)
 		}
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := transcript.WriteNew(filepath.Join(next.dir, ceremony.PlanFile), []byte(plan), 0o600); err != nil {
+	if err := transcript.WriteNew(filepath.Join(next.dir, state.PlanFile), []byte(planned), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	desk, err := next.open(clock, stickers...)
@@ -97,7 +101,7 @@ func (s *stage) follow(plan string, stickers ...string) (*stage, *ceremony.Desk)
 // published is the chain that a ceremony has published.
 func published(t testing.TB, dir string) [][]byte {
 	t.Helper()
-	chain, err := ceremony.ReadTrusted(filepath.Join(dir, ceremony.PublishDir))
+	chain, err := plan.ReadTrusted(filepath.Join(dir, state.PublishDir))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,14 +110,14 @@ func published(t testing.TB, dir string) [][]byte {
 
 func TestRotation(t *testing.T) {
 	first, desk := opened(t)
-	if err := runAll(desk, &ceremony.Script{}); err != nil {
+	if err := runAll(desk, &prompt.Script{}); err != nil {
 		t.Fatal(err)
 	}
 	people := members(t, desk)
-	people[4].drop = ceremony.Retired
+	people[4].drop = agreed.Retired
 	people = append(people, member{name: "Farah Aziz", token: "F-06"})
-	second, desk := first.follow(following(ceremony.Rotate, "", people...), "F-06")
-	if err := runAll(desk, &ceremony.Script{}); err != nil {
+	second, desk := first.follow(following(agreed.Rotate, "", people...), "F-06")
+	if err := runAll(desk, &prompt.Script{}); err != nil {
 		t.Fatal(err)
 	}
 	chain := published(t, second.dir)
@@ -125,8 +129,8 @@ func TestRotation(t *testing.T) {
 	}
 	// A renewal changes nothing but the expiry.
 	people = members(t, desk)
-	third, desk := second.follow(following(ceremony.Rotate, "[root]\nexpires = \"2028-01-01T00:00:00Z\"", people...))
-	if err := runAll(desk, &ceremony.Script{}); err != nil {
+	third, desk := second.follow(following(agreed.Rotate, "[root]\nexpires = \"2028-01-01T00:00:00Z\"", people...))
+	if err := runAll(desk, &prompt.Script{}); err != nil {
 		t.Fatal(err)
 	}
 	if chain := published(t, third.dir); len(chain) != 3 {
@@ -151,16 +155,16 @@ func TestRotationWithBackups(t *testing.T) {
 func rotatedWithBackups(t *testing.T) (*stage, *stage, *ceremony.Desk) {
 	t.Helper()
 	first, desk := withBackups(t)
-	if err := runAll(desk, &ceremony.Script{}); err != nil {
+	if err := runAll(desk, &prompt.Script{}); err != nil {
 		t.Fatal(err)
 	}
 	people := members(t, desk)
-	people[4].drop = ceremony.Retired
+	people[4].drop = agreed.Retired
 	safe := desk.State().Plan.Backup.Recipients[0]
-	plan := following(ceremony.Rotate, "", people...) + fmt.Sprintf("\n[[holder]]\nname = \"Farah Aziz\"\ntoken = \"F-06\"\ncustody = \"backed-up\"\n\n"+
+	planned := following(agreed.Rotate, "", people...) + fmt.Sprintf("\n[[holder]]\nname = \"Farah Aziz\"\ntoken = \"F-06\"\ncustody = \"backed-up\"\n\n"+
 		"[backup]\nquorum = 3\nrecipients = [\"holders\", %q]\n\n[[recipient]]\nname = %[1]q\nage = %[2]q\n", safe.Name, safe.Age)
-	plan = strings.Replace(plan, "trusted =", fmt.Sprintf("earlier = [%q]\ntrusted =", first.dir), 1)
-	second, desk := first.follow(plan, "F-06")
+	planned = strings.Replace(planned, "trusted =", fmt.Sprintf("earlier = [%q]\ntrusted =", first.dir), 1)
+	second, desk := first.follow(planned, "F-06")
 	identity := filepath.Join(ceremony.IdentitiesDir, safe.ID+".txt")
 	text, err := os.ReadFile(filepath.Join(first.dir, identity))
 	if err == nil {
@@ -169,7 +173,7 @@ func rotatedWithBackups(t *testing.T) (*stage, *stage, *ceremony.Desk) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := runAll(desk, &ceremony.Script{}); err != nil {
+	if err := runAll(desk, &prompt.Script{}); err != nil {
 		t.Fatal(err)
 	}
 	return first, second, desk
@@ -184,10 +188,10 @@ func TestNewChainAfterABrokenOne(t *testing.T) {
 			edit = []string{`name = "Example packages"`, fmt.Sprintf("name = \"Example packages\"\nincident = %q", incident)}
 		}
 		s, desk := opened(t, edit...)
-		if err := runAll(desk, &ceremony.Script{}); err != nil {
+		if err := runAll(desk, &prompt.Script{}); err != nil {
 			t.Fatal(err)
 		}
-		kit, err := os.ReadFile(filepath.Join(s.dir, ceremony.PublishDir, "trust", "EMBED.md"))
+		kit, err := os.ReadFile(filepath.Join(s.dir, state.PublishDir, "trust", "EMBED.md"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -213,7 +217,7 @@ func TestNewChainAfterABrokenOne(t *testing.T) {
 // publishing and closing name it.
 func TestNoticeForWhenTheRootIsOut(t *testing.T) {
 	first, old := opened(t)
-	if err := runAll(old, &ceremony.Script{}); err != nil {
+	if err := runAll(old, &prompt.Script{}); err != nil {
 		t.Fatal(err)
 	}
 	for _, incident := range append([]record.Incident{""}, record.Incidents...) {
@@ -223,10 +227,10 @@ func TestNoticeForWhenTheRootIsOut(t *testing.T) {
 			if incident.Breaks() {
 				s, desk = opened(t, `name = "Example packages"`, fmt.Sprintf("name = \"Example packages\"\nincident = %q", incident))
 			} else {
-				people, kind, head := members(t, old), ceremony.Rotate, ""
-				people[4].drop = ceremony.Stolen
+				people, kind, head := members(t, old), agreed.Rotate, ""
+				people[4].drop = agreed.Stolen
 				if incident != "" {
-					kind, head = ceremony.Revoke, fmt.Sprintf("incident = %q\n", incident)
+					kind, head = agreed.Revoke, fmt.Sprintf("incident = %q\n", incident)
 				}
 				s, desk = first.follow(following(kind, head, people...))
 			}
@@ -240,7 +244,7 @@ func TestNoticeForWhenTheRootIsOut(t *testing.T) {
 			named := func(task string) {
 				t.Helper()
 				var facts []string
-				err := desk.Run(t.Context(), task, &ceremony.Script{Say: func(m ceremony.Message) {
+				err := desk.Run(t.Context(), task, &prompt.Script{Say: func(m prompt.Message) {
 					for _, f := range m.Facts {
 						facts = append(facts, f.Label+": "+f.Value)
 					}
@@ -303,7 +307,7 @@ func TestNoticeThatIsThere(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(s.dir, "notice.md"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	err := desk.Run(t.Context(), "publish", &ceremony.Script{})
+	err := desk.Run(t.Context(), "publish", &prompt.Script{})
 	if err == nil || !strings.Contains(err.Error(), "notice.md, a notice for users, cannot be read") || desk.State().Published != nil {
 		t.Fatalf("%v", err)
 	}
@@ -312,7 +316,7 @@ func TestNoticeThatIsThere(t *testing.T) {
 	}
 	file := filepath.Join("metadata", desk.State().Draft.Digest[:8], "notice.md")
 	put(t, s.dir, file, []byte("mine"))
-	if err := runAll(desk, &ceremony.Script{}); err != nil {
+	if err := runAll(desk, &prompt.Script{}); err != nil {
 		t.Fatal(err)
 	}
 	if text, err := os.ReadFile(filepath.Join(s.dir, file)); err != nil || string(text) != "mine" {
@@ -324,10 +328,10 @@ func TestNoticeThatIsThere(t *testing.T) {
 // it, before the draft is signed as after the end.
 func TestChangedAfterItWasRecorded(t *testing.T) {
 	first, desk := opened(t)
-	if err := runAll(desk, &ceremony.Script{}); err != nil {
+	if err := runAll(desk, &prompt.Script{}); err != nil {
 		t.Fatal(err)
 	}
-	s, desk := first.follow(following(ceremony.Rotate, "", members(t, desk)...))
+	s, desk := first.follow(following(agreed.Rotate, "", members(t, desk)...))
 	changed := func(patterns ...string) {
 		t.Helper()
 		desk.Close()
@@ -371,7 +375,7 @@ func TestChangedAfterItWasRecorded(t *testing.T) {
 	tokens := desk.Tokens()
 	tokens.Stickers = allStickers
 	desk.UseTokens(tokens)
-	if err := runAll(desk, &ceremony.Script{}); err != nil {
+	if err := runAll(desk, &prompt.Script{}); err != nil {
 		t.Fatal(err)
 	}
 	changed("trusted/1.root.json", "publish/*.root.json", "publish/trust/*", "publish/SHA256SUMS", "metadata/*/*.root.unsigned.json", "metadata/*/*.sig.json")
@@ -382,24 +386,24 @@ func TestChangedAfterItWasRecorded(t *testing.T) {
 func retiring(t *testing.T, dana, emil string) (*stage, *ceremony.Desk, []string) {
 	t.Helper()
 	first, desk := opened(t)
-	if err := runAll(desk, &ceremony.Script{}); err != nil {
+	if err := runAll(desk, &prompt.Script{}); err != nil {
 		t.Fatal(err)
 	}
 	people := members(t, desk)
 	people[3].drop, people[4].drop = dana, emil
-	second, desk := first.follow(following(ceremony.Rotate, "", people...))
+	second, desk := first.follow(following(agreed.Rotate, "", people...))
 	runTo(t, desk, "publish")
-	if err := desk.Run(t.Context(), "publish", &ceremony.Script{}); err != nil {
+	if err := desk.Run(t.Context(), "publish", &prompt.Script{}); err != nil {
 		t.Fatal(err)
 	}
 	return second, desk, []string{"retire old-" + people[3].key[:8], "retire old-" + people[4].key[:8]}
 }
 
 func TestRetire(t *testing.T) {
-	s, desk, tasks := retiring(t, ceremony.Compromised, ceremony.Retired)
+	s, desk, tasks := retiring(t, agreed.Compromised, agreed.Retired)
 	old := strings.TrimPrefix(tasks[0], "retire ")
 	// Another token than that of the key is refused, and nothing is done to it.
-	err := desk.Run(t.Context(), tasks[0], &ceremony.Script{Answers: map[string]string{"retire.token " + old: "A-01"}})
+	err := desk.Run(t.Context(), tasks[0], &prompt.Script{Answers: map[string]string{"retire.token " + old: "A-01"}})
 	if err == nil || !strings.Contains(err.Error(), "does not hold the key") {
 		t.Fatal(err)
 	}
@@ -407,7 +411,7 @@ func TestRetire(t *testing.T) {
 		t.Fatalf("A-01 has %d keys", len(keys))
 	}
 	// The witness is somebody else, and the reset is not forgotten before.
-	err = desk.Run(t.Context(), tasks[0], &ceremony.Script{Answers: map[string]string{"retire.witness " + old: "dana"}})
+	err = desk.Run(t.Context(), tasks[0], &prompt.Script{Answers: map[string]string{"retire.witness " + old: "dana"}})
 	if err == nil || !strings.Contains(err.Error(), "not one of the choices") {
 		t.Fatal(err)
 	}
@@ -423,7 +427,7 @@ func TestRetire(t *testing.T) {
 	tokens := desk.Tokens()
 	tokens.Stickers = allStickers
 	desk.UseTokens(tokens)
-	if err := desk.Run(t.Context(), tasks[0], &ceremony.Script{Answers: map[string]string{"retire.witness " + old: "bruno"}}); err != nil {
+	if err := desk.Run(t.Context(), tasks[0], &prompt.Script{Answers: map[string]string{"retire.witness " + old: "bruno"}}); err != nil {
 		t.Fatal(err)
 	}
 	if done := desk.State().Holders[old].Retired; done == nil || done.Witness != "Bruno Ferraz" {
@@ -431,23 +435,23 @@ func TestRetire(t *testing.T) {
 	}
 	// One that is not here is recorded as that.
 	old = strings.TrimPrefix(tasks[1], "retire ")
-	if err := desk.Run(t.Context(), tasks[1], &ceremony.Script{Answers: map[string]string{"retire.where " + old: "elsewhere"}}); err != nil {
+	if err := desk.Run(t.Context(), tasks[1], &prompt.Script{Answers: map[string]string{"retire.where " + old: "elsewhere"}}); err != nil {
 		t.Fatal(err)
 	}
 	if keys := s.slots("E-05"); len(keys) != 3 || desk.State().Holders[old].NotRetired == nil {
 		t.Fatalf("E-05 has %d keys", len(keys))
 	}
-	if err := runAll(desk, &ceremony.Script{}); err != nil {
+	if err := runAll(desk, &prompt.Script{}); err != nil {
 		t.Fatal(err)
 	}
 }
 
 // Nobody waits for a token that is lost, or that somebody else has.
 func TestRetireWhatIsGone(t *testing.T) {
-	s, desk, tasks := retiring(t, ceremony.Lost, ceremony.Stolen)
+	s, desk, tasks := retiring(t, agreed.Lost, agreed.Stolen)
 	s.plugged = []string{}
 	for _, task := range tasks {
-		if err := desk.Run(t.Context(), task, &ceremony.Script{}); err != nil {
+		if err := desk.Run(t.Context(), task, &prompt.Script{}); err != nil {
 			t.Fatal(err)
 		}
 		if h := desk.State().Holders[strings.TrimPrefix(task, "retire ")]; h.NotRetired == nil || h.NotRetired.Why != "it is lost or stolen" {
@@ -457,21 +461,21 @@ func TestRetireWhatIsGone(t *testing.T) {
 	if d, e := s.slots("D-04"), s.slots("E-05"); len(d) != 3 || len(e) != 3 {
 		t.Errorf("%d and %d keys are left", len(d), len(e))
 	}
-	if err := runAll(desk, &ceremony.Script{}); err != nil {
+	if err := runAll(desk, &prompt.Script{}); err != nil {
 		t.Fatal(err)
 	}
 }
 
 // A token can break while it is reset.
 func TestRetireABrokenToken(t *testing.T) {
-	s, desk, tasks := retiring(t, ceremony.Compromised, ceremony.Retired)
+	s, desk, tasks := retiring(t, agreed.Compromised, agreed.Retired)
 	old := strings.TrimPrefix(tasks[0], "retire ")
-	err := desk.Run(t.Context(), tasks[0], &ceremony.Script{Answers: map[string]string{"retire.witness " + old: "dana"}})
+	err := desk.Run(t.Context(), tasks[0], &prompt.Script{Answers: map[string]string{"retire.witness " + old: "dana"}})
 	if err == nil || desk.State().Holders[old].Open == nil {
 		t.Fatal(err)
 	}
 	before := desk.Head()
-	err = desk.Run(t.Context(), tasks[0], &ceremony.Script{Answers: map[string]string{"retire.token " + old: "E-05"}})
+	err = desk.Run(t.Context(), tasks[0], &prompt.Script{Answers: map[string]string{"retire.token " + old: "E-05"}})
 	if err == nil || !strings.Contains(err.Error(), "a step with token "+s.serialText("D-04")+" was interrupted") {
 		t.Fatal(err)
 	}
@@ -481,13 +485,13 @@ func TestRetireABrokenToken(t *testing.T) {
 	if desk.Head().Seq > before.Seq+1 { // that the task failed
 		t.Errorf("from line %d to %d", before.Seq, desk.Head().Seq)
 	}
-	if err := desk.Run(t.Context(), tasks[0], &ceremony.Script{Answers: map[string]string{"retire.where " + old: "gone"}}); err != nil {
+	if err := desk.Run(t.Context(), tasks[0], &prompt.Script{Answers: map[string]string{"retire.where " + old: "gone"}}); err != nil {
 		t.Fatal(err)
 	}
 	if h := desk.State().Holders[old]; h.NotRetired == nil || h.Retired != nil || h.Open != nil {
 		t.Errorf("%+v", h)
 	}
-	if err := runAll(desk, &ceremony.Script{}); err != nil {
+	if err := runAll(desk, &prompt.Script{}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -507,15 +511,15 @@ func (s *stage) serialText(sticker string) string {
 func TestRetireWhoHasSigned(t *testing.T) {
 	for _, interrupted := range []bool{false, true} {
 		first, desk := withBackups(t, `token = "A-01"`, "token = \"A-01\"\nspare = true")
-		if err := runAll(desk, &ceremony.Script{}); err != nil {
+		if err := runAll(desk, &prompt.Script{}); err != nil {
 			t.Fatal(err)
 		}
 		spare := desk.State().Holders["alice"].Spare.Holder.Token
 		people := members(t, desk)
-		people[0].drop = ceremony.Retired
-		s, desk := first.follow(following(ceremony.Rotate, "", people...))
+		people[0].drop = agreed.Retired
+		s, desk := first.follow(following(agreed.Rotate, "", people...))
 		old := "old-" + people[0].key[:8]
-		script := &ceremony.Script{Answers: map[string]string{"holder.pin " + old: ceremony.RehearsalPIN("alice")}}
+		script := &prompt.Script{Answers: map[string]string{"holder.pin " + old: ceremony.RehearsalPIN("alice")}}
 		runToSigning(t, desk, script)
 		if interrupted {
 			s.die = "before Sign"
@@ -535,13 +539,13 @@ func TestRetireWhoHasSigned(t *testing.T) {
 		}
 		want, kept := spare, "A-01"
 		if interrupted {
-			err := desk.Run(t.Context(), "retire "+old, &ceremony.Script{Answers: map[string]string{"retire.token " + old: spare}})
+			err := desk.Run(t.Context(), "retire "+old, &prompt.Script{Answers: map[string]string{"retire.token " + old: spare}})
 			if err == nil || !strings.Contains(err.Error(), "a step with token "+s.serialText("A-01")+" was interrupted") {
 				t.Fatal(err)
 			}
 			want, kept = "A-01", spare
 		}
-		if err := desk.Run(t.Context(), "retire "+old, &ceremony.Script{Answers: map[string]string{"retire.token " + old: want}}); err != nil {
+		if err := desk.Run(t.Context(), "retire "+old, &prompt.Script{Answers: map[string]string{"retire.token " + old: want}}); err != nil {
 			t.Fatal(err)
 		}
 		serial, err := s.drawer.Serial(want)
@@ -556,11 +560,11 @@ func TestRetireWhoHasSigned(t *testing.T) {
 		for _, e := range events(t, s.dir) {
 			types = append(types, e.Type)
 		}
-		settled, intended := slices.Index(types, ceremony.TypeSettled), slices.Index(types, ceremony.TypeRetireIntended)
+		settled, intended := slices.Index(types, state.TypeSettled), slices.Index(types, state.TypeRetireIntended)
 		if (settled >= 0) != interrupted || settled > intended {
 			t.Errorf("interrupted %v: settled %d, intended %d", interrupted, settled, intended)
 		}
-		if err := runAll(desk, &ceremony.Script{}); err != nil {
+		if err := runAll(desk, &prompt.Script{}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -570,13 +574,13 @@ func TestRetireWhoHasSigned(t *testing.T) {
 // another key that it trusts.
 func TestRetireWhatStaysInUse(t *testing.T) {
 	first, desk := opened(t)
-	if err := runAll(desk, &ceremony.Script{}); err != nil {
+	if err := runAll(desk, &prompt.Script{}); err != nil {
 		t.Fatal(err)
 	}
 	people := members(t, desk)
-	people[3].drop, people[4].drop = ceremony.Retired, ceremony.Retired
+	people[3].drop, people[4].drop = agreed.Retired, agreed.Retired
 	head := "[role.targets]\nthreshold = 1\nkeys = [\"keys/dana.pub\"]\n[role.snapshot]\nthreshold = 1\nkeys = [\"keys/emil.pub\"]\n"
-	second, desk := first.follow(following(ceremony.Rotate, head, people...))
+	second, desk := first.follow(following(agreed.Rotate, head, people...))
 	for name, slot := range map[string]keys.SlotKey{"dana": slotKey(first.slots("D-04"), keys.SlotRoot), "emil": slotKey(first.slots("E-05"), keys.SlotAuthentication)} {
 		if err := transcript.WriteNew(filepath.Join(second.dir, "keys", name+".pub"), []byte(slot.Public.Hex+"\n"), 0o600); err != nil {
 			t.Fatal(err)
@@ -584,40 +588,40 @@ func TestRetireWhatStaysInUse(t *testing.T) {
 	}
 	dana, emil := "old-"+people[3].key[:8], "old-"+people[4].key[:8]
 	runTo(t, desk, "retire "+dana)
-	err := desk.Run(t.Context(), "retire "+emil, &ceremony.Script{})
+	err := desk.Run(t.Context(), "retire "+emil, &prompt.Script{})
 	if err == nil || !strings.Contains(err.Error(), "which the new root trusts") {
 		t.Fatal(err)
 	}
-	if err := desk.Run(t.Context(), "retire "+emil, &ceremony.Script{Answers: map[string]string{"retire.where " + emil: "another"}}); err != nil {
+	if err := desk.Run(t.Context(), "retire "+emil, &prompt.Script{Answers: map[string]string{"retire.where " + emil: "another"}}); err != nil {
 		t.Fatal(err)
 	}
 	second.plugged = []string{} // no token is asked for
-	if err := desk.Run(t.Context(), "retire "+dana, &ceremony.Script{Answers: map[string]string{"retire.token " + dana: "none"}}); err != nil {
+	if err := desk.Run(t.Context(), "retire "+dana, &prompt.Script{Answers: map[string]string{"retire.token " + dana: "none"}}); err != nil {
 		t.Fatal(err)
 	}
 	s := desk.State()
 	if s.Holders[dana].NotRetired == nil || s.Holders[dana].NotRetired.Why != "the key stays in use for the role targets" || s.Holders[emil].NotRetired.Why != "another key on it stays in use" {
 		t.Errorf("%+v, %+v", s.Holders[dana].NotRetired, s.Holders[emil].NotRetired)
 	}
-	if err := runAll(desk, &ceremony.Script{}); err != nil {
+	if err := runAll(desk, &prompt.Script{}); err != nil {
 		t.Fatal(err)
 	}
 	if d, e := second.slots("D-04"), second.slots("E-05"); len(d) != 3 || len(e) != 3 {
 		t.Errorf("%d and %d keys are left", len(d), len(e))
 	}
 	// Nor does the log take that one is about to be erased.
-	state := &ceremony.State{}
+	now := &state.State{}
 	for _, e := range events(t, second.dir) {
-		if e.Type == ceremony.TypeNotRetired && strings.Contains(string(e.Data), dana) {
+		if e.Type == state.TypeNotRetired && strings.Contains(string(e.Data), dana) {
 			break
 		}
-		if err := state.Apply(e); err != nil {
+		if err := now.Apply(e); err != nil {
 			t.Fatal(err)
 		}
 	}
-	serial := state.Holders[dana].Serial
+	serial := now.Holders[dana].Serial
 	data := fmt.Sprintf(`{"holder":%q,"serial":%d,"held":[]}`, dana, serial)
-	err = state.Apply(transcript.Event{Seq: 1, Type: ceremony.TypeRetireIntended, Data: []byte(data)})
+	err = now.Apply(transcript.Event{Seq: 1, Type: state.TypeRetireIntended, Data: []byte(data)})
 	if err == nil || !strings.Contains(err.Error(), "no dropped key whose token is to be reset") {
 		t.Error(err)
 	}
@@ -643,15 +647,15 @@ func (s *stage) slots(sticker string) []keys.SlotKey {
 // record says.
 func TestLostKeySignsInTheRoom(t *testing.T) {
 	first, desk := opened(t)
-	if err := runAll(desk, &ceremony.Script{}); err != nil {
+	if err := runAll(desk, &prompt.Script{}); err != nil {
 		t.Fatal(err)
 	}
 	people := members(t, desk)
-	people[4].drop = ceremony.Lost
-	_, desk = first.follow(following(ceremony.Rotate, "", people...))
+	people[4].drop = agreed.Lost
+	_, desk = first.follow(following(agreed.Rotate, "", people...))
 	runTo(t, desk, "sign alice")
 	old := "old-" + people[4].key[:8]
-	script := &ceremony.Script{Answers: map[string]string{"holder.pin " + old: ceremony.RehearsalPIN("emil")}}
+	script := &prompt.Script{Answers: map[string]string{"holder.pin " + old: ceremony.RehearsalPIN("emil")}}
 	if err := desk.Run(t.Context(), "sign "+old, script); err != nil {
 		t.Fatal(err)
 	}
@@ -663,14 +667,14 @@ func TestLostKeySignsInTheRoom(t *testing.T) {
 // Whose token was reset is not asked to sign the log with it.
 func TestRetiredTokenSignsNoLog(t *testing.T) {
 	first, desk := opened(t)
-	if err := runAll(desk, &ceremony.Script{}); err != nil {
+	if err := runAll(desk, &prompt.Script{}); err != nil {
 		t.Fatal(err)
 	}
 	people := members(t, desk)
-	people[4].drop = ceremony.Retired
-	_, desk = first.follow(following(ceremony.Rotate, "", people...))
+	people[4].drop = agreed.Retired
+	_, desk = first.follow(following(agreed.Rotate, "", people...))
 	old := "old-" + people[4].key[:8]
-	a := &noting{ceremony.Script{Answers: map[string]string{"holder.pin " + old: ceremony.RehearsalPIN("emil")}}, map[string][]string{}}
+	a := &noting{prompt.Script{Answers: map[string]string{"holder.pin " + old: ceremony.RehearsalPIN("emil")}}, map[string][]string{}}
 	runTo(t, desk, "sign alice")
 	if err := desk.Run(t.Context(), "sign "+old, a); err != nil {
 		t.Fatal(err)

@@ -23,6 +23,9 @@ import (
 	"github.com/theupdateframework/go-tuf/v2/metadata/trustedmetadata"
 
 	"rootceremony/ceremony"
+	"rootceremony/ceremony/agreed"
+	"rootceremony/ceremony/prompt"
+	"rootceremony/ceremony/state"
 	"rootceremony/ceremony/transcript"
 	"rootceremony/ceremony/tuf"
 )
@@ -71,14 +74,14 @@ func TestFiftyRotations(t *testing.T) {
 			t.Fatalf("rotation %d", i+1)
 		}
 	}
-	dir := filepath.Join(p.stage.dir, ceremony.PublishDir)
+	dir := filepath.Join(p.stage.dir, state.PublishDir)
 	chain := published(t, p.stage.dir)
 	if len(chain) != rotations+1 {
 		t.Fatalf("%d roots", len(chain))
 	}
 	for _, what := range []string{"renewal", "collected", "comes back", "threshold up", "threshold down", "consistent_snapshot", "role keys", "role threshold",
 		"one key in two roles", "ed25519", "ecdsa-p256", "fuller",
-		ceremony.Lost, ceremony.Stolen, ceremony.Compromised, ceremony.Retired, "old key signs"} {
+		agreed.Lost, agreed.Stolen, agreed.Compromised, agreed.Retired, "old key signs"} {
 		if p.seen[what] == 0 && !testing.Short() {
 			t.Errorf("never: %s", what)
 		}
@@ -88,8 +91,8 @@ func TestFiftyRotations(t *testing.T) {
 }
 
 // script answers for holders, whose PIN their old tokens still have.
-func (p *project) script() *ceremony.Script {
-	a := &ceremony.Script{Answers: map[string]string{"preflight.failed": "waive", "preflight.why": "it is a test",
+func (p *project) script() *prompt.Script {
+	a := &prompt.Script{Answers: map[string]string{"preflight.failed": "waive", "preflight.why": "it is a test",
 		"carry.how 1": "none", "carry.why": "it is a test"}} // no medium is mounted
 	for _, m := range p.members {
 		a.Answers["holder.pin "+"old-"+m.key[:8]] = ceremony.RehearsalPIN(idOf(m.name))
@@ -150,7 +153,7 @@ func (p *project) rotate() {
 		}
 		head += root + p.roles()
 	}
-	next, desk := p.stage.follow(following(ceremony.Rotate, head, people...), stickers...)
+	next, desk := p.stage.follow(following(agreed.Rotate, head, people...), stickers...)
 	for name, text := range p.keys {
 		if err := transcript.WriteWithin(next.dir, name, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -193,10 +196,10 @@ func (p *project) change(people []member, threshold int) ([]member, []string) {
 			names[people[i].name] = true
 			continue
 		}
-		reason := []string{ceremony.Lost, ceremony.Stolen, ceremony.Compromised, ceremony.Retired}[p.random.IntN(4)]
-		if reason == ceremony.Lost || reason == ceremony.Stolen {
+		reason := []string{agreed.Lost, agreed.Stolen, agreed.Compromised, agreed.Retired}[p.random.IntN(4)]
+		if reason == agreed.Lost || reason == agreed.Stolen {
 			if able == threshold {
-				reason = ceremony.Retired
+				reason = agreed.Retired
 			} else {
 				able--
 			}
@@ -259,7 +262,7 @@ func (p *project) hold(next *stage, desk *ceremony.Desk) {
 		able = append(able, h.ID)
 	}
 	for _, d := range desk.State().Plan.Drops {
-		if d.Reason == ceremony.Retired || d.Reason == ceremony.Compromised {
+		if d.Reason == agreed.Retired || d.Reason == agreed.Compromised {
 			able = append(able, d.ID)
 		}
 	}
@@ -295,14 +298,14 @@ func (p *project) hold(next *stage, desk *ceremony.Desk) {
 }
 
 // runToSigning takes all tasks before the first signature.
-func runToSigning(t testing.TB, desk *ceremony.Desk, a ceremony.Attendant) {
+func runToSigning(t testing.TB, desk *ceremony.Desk, a prompt.Room) {
 	t.Helper()
 	for {
 		task, ok := desk.Next()
 		if !ok {
 			t.Fatal("nobody was to sign")
 		}
-		if task.Group == ceremony.GroupSign {
+		if task.Group == prompt.GroupSign {
 			return
 		}
 		if err := desk.Run(t.Context(), task.ID, a); err != nil {
@@ -313,7 +316,7 @@ func runToSigning(t testing.TB, desk *ceremony.Desk, a ceremony.Attendant) {
 
 // signedElsewhere has these sign in a copy of the directory, and returns the
 // root file with their signatures.
-func (s *stage) signedElsewhere(a ceremony.Attendant, ids ...string) []byte {
+func (s *stage) signedElsewhere(a prompt.Room, ids ...string) []byte {
 	t := s.t
 	t.Helper()
 	_, desk := s.duplicate()

@@ -4,7 +4,7 @@ import (
 	"context"
 	"testing"
 
-	"rootceremony/ceremony"
+	"rootceremony/ceremony/prompt"
 )
 
 func TestSameTyped(t *testing.T) {
@@ -21,7 +21,7 @@ func TestSameTyped(t *testing.T) {
 		{"ring bolt rematch", "ringbolt rematch", false},
 		{"", "seal", false},
 	} {
-		if got := ceremony.SameTyped(c.typed, c.want); got != c.same {
+		if got := prompt.SameTyped(c.typed, c.want); got != c.same {
 			t.Errorf("%q for %q: %v", c.typed, c.want, got)
 		}
 	}
@@ -29,11 +29,11 @@ func TestSameTyped(t *testing.T) {
 
 // chooser keeps the prompts of the lists it chose from.
 type chooser struct {
-	ceremony.Script
+	prompt.Script
 	final map[string]bool
 }
 
-func (c *chooser) Choose(ctx context.Context, p ceremony.Prompt, choices []ceremony.Choice) (string, error) {
+func (c *chooser) Choose(ctx context.Context, p prompt.Prompt, choices []prompt.Choice) (string, error) {
 	c.final[p.ID] = p.Final
 	return c.Script.Choose(ctx, p, choices)
 }

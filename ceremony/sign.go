@@ -4,34 +4,26 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math/big"
 	"strings"
 	"time"
 
+	"rootceremony/ceremony/agreed"
+	"rootceremony/ceremony/prompt"
+	"rootceremony/ceremony/state"
 	"rootceremony/ceremony/tuf"
 	"rootceremony/keys"
 	"rootceremony/keys/secret"
 	"rootceremony/keys/session"
 )
 
-// rehearsalLife is how long a root that was made in a rehearsal lives.
-const rehearsalLife = 24 * time.Hour
-
-// PlannedRoot is the root that the agreed plan and the proved keys make. A
-// rehearsal's is marked.
-func (s *State) PlannedRoot(expires time.Time) (*tuf.Root, error) {
-	made := s.RootKeys()
-	if missing := s.names(func(h *HolderState) bool { return !h.counts() }); len(missing) > 0 {
-		return nil, fmt.Errorf("the root keys of %s are not proved", listed(missing))
-	}
-	return s.Plan.Draft(made, expires)
-}
+// RehearsalLife is how long a root that was made in a rehearsal lives.
+const RehearsalLife = 24 * time.Hour
 
 // review fixes the draft, shows it, and has the room say that it is right.
-func (d *Desk) review(ctx context.Context, a Attendant) error {
+func (d *Desk) review(ctx context.Context, a prompt.Room) error {
 	if d.state.Draft == nil {
 		if err := d.makeDraft(); err != nil {
 			return err
@@ -41,7 +33,7 @@ func (d *Desk) review(ctx context.Context, a Attendant) error {
 	if err := d.unexpired(); err != nil {
 		return err
 	}
-	draft, err := s.draftFile(s.Root)
+	draft, err := s.DraftFile(s.Root)
 	if err != nil {
 		return err
 	}
@@ -60,9 +52,9 @@ func (d *Desk) review(ctx context.Context, a Attendant) error {
 		command += fmt.Sprintf(" --previous %d.root.json --trusted-sha256 HEX", s.Plan.Version-1)
 		known = fmt.Sprintf(" HEX is the SHA-256 of the file %d.root.json, known from elsewhere than this laptop: it says that what changes is compared with your own root.", s.Plan.Version-1)
 	}
-	names := s.keyNames()
+	names := s.KeyNames()
 	lines := []string{}
-	for _, warning := range s.Plan.roleWarnings() {
+	for _, warning := range s.Plan.RoleWarnings() {
 		lines = append(lines, "warning: "+warning)
 	}
 	for _, change := range tuf.Diff(s.Plan.TrustedRoot(), s.Root, d.clock(), names) {
@@ -73,11 +65,11 @@ func (d *Desk) review(ctx context.Context, a Attendant) error {
 		lines = append(lines, "  "+line)
 	}
 	title := fmt.Sprintf("Review root v%d", s.Draft.Version)
-	if err := a.Tell(ctx, Message{Title: title, Lines: lines}); err != nil {
+	if err := a.Tell(ctx, prompt.Message{Title: title, Lines: lines}); err != nil {
 		return err
 	}
-	answer, err := askSecond(ctx, a, s.differs(), Prompt{ID: "review.second", Message: Message{Title: title,
-		Facts: append(append(d.digestFacts(), Fact{"File", draft.name}), notice...),
+	answer, err := AskSecond(ctx, a, s.Differs(), prompt.Prompt{ID: "review.second", Message: prompt.Message{Title: title,
+		Facts: append(append(d.digestFacts(), prompt.Fact{Label: "File", Value: draft.Name}), notice...),
 		Text: []string{"Carry the file to a second machine that was set up independently, and run there: " + command + ". " +
 			"It must show the same digest and the same words." + known}},
 		Question: "Is there a second machine?"},
@@ -85,10 +77,10 @@ func (d *Desk) review(ctx context.Context, a Attendant) error {
 	if err != nil {
 		return err
 	}
-	if answer == wordsDiffer {
+	if answer == WordsDiffer {
 		return d.differ(ctx, a, draft)
 	}
-	right, err := a.Confirm(ctx, Prompt{ID: "review.right", Final: true, Message: Message{Title: title, Facts: d.digestFacts()},
+	right, err := a.Confirm(ctx, prompt.Prompt{ID: "review.right", Final: true, Message: prompt.Message{Title: title, Facts: d.digestFacts()},
 		Question: "Has everybody read it, and is it what should be signed?"})
 	if err != nil {
 		return err
@@ -101,17 +93,17 @@ func (d *Desk) review(ctx context.Context, a Attendant) error {
 			return err
 		}
 	}
-	return d.record(TypeDraftReviewed, "room", DraftReviewed{s.Draft.Digest, answer == wordsSame})
+	return d.record(state.TypeDraftReviewed, "room", state.DraftReviewed{Digest: s.Draft.Digest, SecondMachine: answer == WordsSame})
 }
 
 // differ records that a second machine shows other words, and says what to do. It
 // always ends in an error: the draft is not reviewed.
-func (d *Desk) differ(ctx context.Context, a Attendant, draft written) error {
+func (d *Desk) differ(ctx context.Context, a prompt.Room, draft state.Written) error {
 	s := d.state
 	if err := d.Exception("a second machine shows the same words", "it shows other words", "nothing is signed until a machine shows the same words"); err != nil {
 		return err
 	}
-	if err := d.record(TypeDraftDiffers, "room", DraftDiffers{s.Draft.Digest}); err != nil {
+	if err := d.record(state.TypeDraftDiffers, "room", state.DraftDiffers{Digest: s.Draft.Digest}); err != nil {
 		return err
 	}
 	call := "those who planned this ceremony"
@@ -120,9 +112,9 @@ func (d *Desk) differ(ctx context.Context, a Attendant, draft written) error {
 		for _, p := range people {
 			names = append(names, p.Name+" ("+p.Role+")")
 		}
-		call = listed(names)
+		call = agreed.Listed(names)
 	}
-	err := sayStop(ctx, a, "review.stop", draft.name, draft.text, s.Draft.Digest, "Call "+call+".",
+	err := SayStop(ctx, a, "review.stop", draft.Name, draft.Text, s.Draft.Digest, "Call "+call+".",
 		fmt.Sprintf("This is recorded as an exception, and nothing is lost. Review root v%d can be taken again, and goes on with a machine that shows the same words; Abandon the draft gives it up.", s.Draft.Version))
 	if err != nil {
 		return err
@@ -130,12 +122,12 @@ func (d *Desk) differ(ctx context.Context, a Attendant, draft written) error {
 	return fmt.Errorf("the second machine shows other words of root v%d than this one: it is not reviewed, and nothing is signed (hint: find out which machine is wrong; a machine that shows the same words, or Abandon the draft, is the way on)", s.Draft.Version)
 }
 
-// sayStop says what to do where another machine shows other words of a root: in
+// SayStop says what to do where another machine shows other words of a root: in
 // the file called name, with that text, of which that is the digest of what is
 // signed. More are two paragraphs: whom to call, and what comes after.
-func sayStop(ctx context.Context, a Attendant, id, name string, text []byte, digest string, more ...string) error {
-	facts := append(append([]Fact{{"File", name}}, digitFacts(ofFile, digestOf(text))...), digitFacts(ofSigned, digest)...)
-	return a.Type(ctx, Prompt{ID: id, Final: true, Message: Message{Title: "STOP: the second machine shows other words", Facts: facts,
+func SayStop(ctx context.Context, a prompt.Room, id, name string, text []byte, digest string, more ...string) error {
+	facts := append(append([]prompt.Fact{{Label: "File", Value: name}}, digitFacts(ofFile, agreed.DigestOf(text))...), digitFacts(OfSigned, digest)...)
+	return a.Type(ctx, prompt.Prompt{ID: id, Final: true, Message: prompt.Message{Title: "STOP: the second machine shows other words", Facts: facts,
 		Text: append([]string{"Do not sign, here or anywhere else. Leave both machines as they are: switch nothing off, delete nothing, and keep the medium with the file.",
 			"Run sha256sum on the file on both machines. If that differs, another file came to the second machine: find out how. If it is the same, one of the machines lies: trust neither until you know which."}, more...)},
 		Question: "When everybody has read this, type stop:"}, "stop")
@@ -148,28 +140,28 @@ func (d *Desk) withoutSecondMachine() error {
 	return d.Exception("a second machine shows the same words", "there is none in the room", "the draft was reviewed on this laptop alone")
 }
 
-func (d *Desk) digestFacts() []Fact { return digestFacts(ofSigned, d.state.Draft.Digest) }
+func (d *Desk) digestFacts() []prompt.Fact { return DigestFacts(OfSigned, d.state.Draft.Digest) }
 
 // A root has two digests: the signed part's, which stays the same when signatures
 // are added and is compared before signing, and the file's, which sha256sum shows
 // and which is announced. None is shown without saying which it is.
 const (
-	ofSigned = "of what is signed"
+	OfSigned = "of what is signed"
 	ofFile   = "of the file"
 )
 
 // digitFacts shows a SHA-256 in hex, and what it is of.
-func digitFacts(of, digest string) []Fact {
-	return []Fact{{"SHA-256", of}, {"Digits", grouped(digest)}}
+func digitFacts(of, digest string) []prompt.Fact {
+	return []prompt.Fact{{Label: "SHA-256", Value: of}, {Label: "Digits", Value: agreed.Grouped(digest)}}
 }
 
-// digestFacts shows a SHA-256 in hex with its words, and what it is of.
-func digestFacts(of, digest string) []Fact {
+// DigestFacts shows a SHA-256 in hex with its words, and what it is of.
+func DigestFacts(of, digest string) []prompt.Fact {
 	raw, _ := hex.DecodeString(digest)
 	words := keys.Words(raw)
 	facts := digitFacts(of, digest)
 	for row := 0; row < len(words); row += 4 {
-		facts = append(facts, Fact{fmt.Sprintf("Words %d to %d", row+1, row+4), strings.Join(words[row:row+4], "  ")})
+		facts = append(facts, prompt.Fact{Label: fmt.Sprintf("Words %d to %d", row+1, row+4), Value: strings.Join(words[row:row+4], "  ")})
 	}
 	return facts
 }
@@ -177,7 +169,7 @@ func digestFacts(of, digest string) []Fact {
 // makeDraft fixes the bytes to be signed. A rehearsal's root lives a day.
 func (d *Desk) makeDraft() error {
 	expires := d.state.Plan.Expires
-	if soon := d.clock().UTC().Truncate(time.Second).Add(rehearsalLife); d.state.Begun.Rehearsal && soon.Before(expires) {
+	if soon := d.clock().UTC().Truncate(time.Second).Add(RehearsalLife); d.state.Begun.Rehearsal && soon.Before(expires) {
 		expires = soon
 	}
 	root, err := d.state.PlannedRoot(expires)
@@ -185,11 +177,11 @@ func (d *Desk) makeDraft() error {
 		return err
 	}
 	canonical := root.Canonical()
-	file, err := d.state.draftFile(root)
+	file, err := d.state.DraftFile(root)
 	if err != nil {
 		return err
 	}
-	return d.record(TypeDraftMade, "room", DraftMade{root.Version, digestOf(canonical), expires, len(canonical), file.file()})
+	return d.record(state.TypeDraftMade, "room", state.DraftMade{Version: root.Version, Digest: agreed.DigestOf(canonical), Expires: expires, Bytes: len(canonical), File: file.File()})
 }
 
 // unexpired refuses a draft that no client would accept any more.
@@ -197,30 +189,18 @@ func (d *Desk) unexpired() error {
 	expires := d.state.Draft.Expires
 	if now := d.clock(); !now.Before(expires) {
 		return fmt.Errorf("root v%d expired on %s, and it is %s now: no client would accept it (hint: if the clock is right, hold another ceremony in another directory, in which whoever has signed this version signs no other root of it; a rehearsal's root lives a day)",
-			d.state.Draft.Version, stamp(expires), stamp(now))
+			d.state.Draft.Version, agreed.Stamp(expires), agreed.Stamp(now))
 	}
 	return nil
 }
 
-// draftFile is the unsigned root as a file.
-func (s *State) draftFile(root *tuf.Root) (written, error) {
-	text, err := tuf.Assemble(root, nil, s.Plan.previous()...)
-	name := fmt.Sprintf("%d.root.unsigned.json", root.Version)
-	if s.Begun.Rehearsal {
-		name = "rehearsal." + name
-	}
-	return written{draftFolder(digestOf(root.Canonical())) + "/" + name, text}, err
-}
-
-func draftFolder(digest string) string { return "metadata/" + digest[:8] }
-
 // sign has one holder sign the reviewed draft.
-func (d *Desk) sign(ctx context.Context, a Attendant, id string) error {
+func (d *Desk) sign(ctx context.Context, a prompt.Room, id string) error {
 	h := d.state.Holders[id]
 	if err := d.unexpired(); err != nil {
 		return err
 	}
-	if err := d.state.maySign(h); err != nil {
+	if err := d.state.MaySign(h); err != nil {
 		return err
 	}
 	info, err := d.tokenWithKey(ctx, a, h, "sign.token "+id)
@@ -230,15 +210,15 @@ func (d *Desk) sign(ctx context.Context, a Attendant, id string) error {
 	if err := d.mayAct(h); err != nil {
 		return err
 	}
-	if h.Holder.Custody == Dropped && d.state.dropOf(h).Reason == Lost {
+	if h.Holder.Custody == agreed.Dropped && d.state.DropOf(h).Reason == agreed.Lost {
 		err := d.Exception(fmt.Sprintf("nobody can sign with the lost key %.8s of %s", h.Holder.KeyID, h.Holder.Name),
-			fmt.Sprintf("token %s is here, and holds it", serialText(info.Serial)), "it signs, and counts for the old root only")
+			fmt.Sprintf("token %s is here, and holds it", agreed.SerialText(info.Serial)), "it signs, and counts for the old root only")
 		if err != nil {
 			return err
 		}
 	}
 	if d.state.Plan.Trusted != nil {
-		err := a.Tell(ctx, Message{Title: fmt.Sprintf("%s signs for %s", h.Holder.Name, countsFor(d.state, h)), Facts: CountFacts(d.state)})
+		err := a.Tell(ctx, prompt.Message{Title: fmt.Sprintf("%s signs for %s", h.Holder.Name, countsFor(d.state, h)), Facts: CountFacts(d.state)})
 		if err != nil {
 			return err
 		}
@@ -255,14 +235,14 @@ func (d *Desk) sign(ctx context.Context, a Attendant, id string) error {
 	if err != nil {
 		return err
 	}
-	return a.Tell(ctx, Message{Title: h.Holder.Name + ": signed", Facts: CountFacts(d.state),
+	return a.Tell(ctx, prompt.Message{Title: h.Holder.Name + ": signed", Facts: CountFacts(d.state),
 		Text: []string{"The signature is verified and recorded. Put the token back into its bag."}})
 }
 
-func fitsSigning(h *HolderState, info keys.Info) error {
-	if !h.ofTrusted() && info.Serial != h.Serial {
+func fitsSigning(h *state.Holder, info keys.Info) error {
+	if !h.OfTrusted() && info.Serial != h.Serial {
 		return fmt.Errorf("%s's token has the serial number %s, this one %s (hint: insert the token with the sticker %s)",
-			h.Holder.Name, serialText(h.Serial), serialText(info.Serial), h.Holder.Token)
+			h.Holder.Name, agreed.SerialText(h.Serial), agreed.SerialText(info.Serial), h.Holder.Token)
 	}
 	_, err := rootSlot(h, info)
 	return err
@@ -270,22 +250,22 @@ func fitsSigning(h *HolderState, info keys.Info) error {
 
 // rootSlot finds the holder's root key by its public key: it may have been
 // moved to another slot since.
-func rootSlot(h *HolderState, info keys.Info) (keys.Slot, error) {
+func rootSlot(h *state.Holder, info keys.Info) (keys.Slot, error) {
 	for _, k := range info.Keys {
 		if k.Public == h.Key.Public {
 			return k.Slot, nil
 		}
 	}
-	if h.ofTrusted() {
+	if h.OfTrusted() {
 		return 0, fmt.Errorf("token %s does not hold the key %.8s of %s (hint: insert the token that does%s; where the key is not on a token, sign with its own tool and collect the file)",
-			serialText(info.Serial), h.Holder.KeyID, h.Holder.Name, stickerHint(h))
+			agreed.SerialText(info.Serial), h.Holder.KeyID, h.Holder.Name, stickerHint(h))
 	}
 	return 0, fmt.Errorf("token %s no longer holds %s's root key (hint: it was wiped or filled anew elsewhere; it cannot sign)",
-		serialText(info.Serial), h.Holder.Name)
+		agreed.SerialText(info.Serial), h.Holder.Name)
 }
 
 // stickerHint names the sticker of a token, where it is known.
-func stickerHint(h *HolderState) string {
+func stickerHint(h *state.Holder) string {
 	if h.Holder.Token == "" {
 		return ""
 	}
@@ -293,25 +273,25 @@ func stickerHint(h *HolderState) string {
 }
 
 // typedWords asks the signer for two of the draft's words.
-func (d *Desk) typedWords(ctx context.Context, a Attendant, h Holder) error {
+func (d *Desk) typedWords(ctx context.Context, a prompt.Room, h agreed.Holder) error {
 	title := fmt.Sprintf("%s: sign root v%d", h.Name, d.state.Draft.Version)
-	return askWords(ctx, a, Prompt{ID: "sign.words " + h.ID, Message: Message{Title: title}}, d.state.Draft.Digest, d.state.Reviewed.SecondMachine)
+	return AskWords(ctx, a, prompt.Prompt{ID: "sign.words " + h.ID, Message: prompt.Message{Title: title}}, d.state.Draft.Digest, d.state.Reviewed.SecondMachine)
 }
 
-// askWords asks for two words of the digest of what is to be signed, chosen by
+// AskWords asks for two words of the digest of what is to be signed, chosen by
 // the tool. Where a second machine, or people, have them, they are not shown. p
 // has the rest of what is shown.
-func askWords(ctx context.Context, a Attendant, p Prompt, digest string, second bool) error {
+func AskWords(ctx context.Context, a prompt.Room, p prompt.Prompt, digest string, second bool) error {
 	which, words, err := twoWords(digest)
 	if err != nil {
 		return err
 	}
 	p.Final, p.Question = true, "To sign, type "+which+" of the draft:"
 	if second {
-		p.Facts = append(digitFacts(ofSigned, digest), p.Facts...)
+		p.Facts = append(digitFacts(OfSigned, digest), p.Facts...)
 		p.Text = []string{"A signature cannot be taken back. Read the words where you compared them, such as on the second machine, not from this screen."}
 	} else {
-		p.Facts = append(p.Facts, digestFacts(ofSigned, digest)...)
+		p.Facts = append(p.Facts, DigestFacts(OfSigned, digest)...)
 		p.Text = []string{"A signature cannot be taken back. Nothing else shows the words: read them from this screen."}
 	}
 	return a.Type(ctx, p, words)
@@ -319,21 +299,21 @@ func askWords(ctx context.Context, a Attendant, p Prompt, digest string, second 
 
 // The answers of askSecond.
 const (
-	wordsSame   = "yes"
+	WordsSame   = "yes"
 	wordsUnseen = "no"
-	wordsDiffer = "differ"
+	WordsDiffer = "differ"
 )
 
-// askSecond asks whether something else than this laptop shows the same words;
+// AskSecond asks whether something else than this laptop shows the same words;
 // how to make it do so, and what no means, p and no say. Where that has shown
 // other words before, there is no going on without, and a script, which takes the
 // first answer, stops.
-func askSecond(ctx context.Context, a Attendant, differed bool, p Prompt, yes, no string) (string, error) {
+func AskSecond(ctx context.Context, a prompt.Room, differed bool, p prompt.Prompt, yes, no string) (string, error) {
 	p.Final, p.Text = true, []string{"One laptop can lie. " + strings.Join(p.Text, " ")}
-	choices := []Choice{{wordsSame, yes}, {wordsUnseen, no}, {wordsDiffer, "They differ: stop"}}
+	choices := []prompt.Choice{{Key: WordsSame, Label: yes}, {Key: wordsUnseen, Label: no}, {Key: WordsDiffer, Label: "They differ: stop"}}
 	if differed {
 		p.Text = append([]string{"ATTENTION: it was said before that they differ. Go on only once you know why, and with a machine that shows the same words."}, p.Text...)
-		choices = []Choice{choices[2], choices[0]}
+		choices = []prompt.Choice{choices[2], choices[0]}
 	}
 	return a.Choose(ctx, p, choices)
 }
@@ -361,21 +341,21 @@ func twoWords(digest string) (which, typed string, err error) {
 
 // signDraft remembers and announces the signature, has the token make it,
 // verifies and records it, and writes its file.
-func (d *Desk) signDraft(ctx context.Context, a Attendant, s *session.Session, h *HolderState, pin *secret.Buffer) error {
+func (d *Desk) signDraft(ctx context.Context, a prompt.Room, s *session.Session, h *state.Holder, pin *secret.Buffer) error {
 	draft := d.state.Draft
-	on := h.act(h.Serial)
+	on := h.Act(h.Serial)
 	forget, err := d.rememberAct(h)
 	if err != nil {
 		return err
 	}
-	intention, err := d.intend(TypeSignatureIntended, h.Holder.ID, SignatureIntended{on, draft.Version, draft.Digest, h.keyID()})
+	intention, err := d.intend(state.TypeSignatureIntended, h.Holder.ID, state.SignatureIntended{Act: on, Version: draft.Version, Digest: draft.Digest, KeyID: h.KeyID()})
 	if err != nil {
 		return errors.Join(err, forget())
 	}
 	signature, err := d.tokenSigns(ctx, a, s, h, pin, d.state.Root.Canonical(), fmt.Sprintf("sign root v%d", draft.Version))
 	if errors.Is(err, keys.ErrNotTouched) {
 		// What is known not to have happened needs no looking at the token.
-		settled := d.record(TypeSettled, h.Holder.ID, Settled{Result{on, intention}, "the token was not touched in time, and signed nothing", SettledNothing})
+		settled := d.record(state.TypeSettled, h.Holder.ID, state.Settled{Result: state.Result{Act: on, Intention: intention}, Found: "the token was not touched in time, and signed nothing", State: state.SettledNothing})
 		return errors.Join(err, settled, forget())
 	}
 	if errors.As(err, new(*keys.TooLongError)) {
@@ -384,26 +364,13 @@ func (d *Desk) signDraft(ctx context.Context, a Attendant, s *session.Session, h
 	if err != nil {
 		return err
 	}
-	file, err := signatureFile(draft.Digest, h.Holder.ID, h.keyID(), signature)
+	file, err := state.SignatureFile(draft.Digest, h.Holder.ID, h.KeyID(), signature)
 	if err != nil {
 		return err
 	}
-	err = d.record(TypeSignatureMade, h.Holder.ID, SignatureMade{Result{on, intention}, draft.Version, draft.Digest, h.keyID(), signature, file.file()})
+	err = d.record(state.TypeSignatureMade, h.Holder.ID, state.SignatureMade{Result: state.Result{Act: on, Intention: intention}, Version: draft.Version, Digest: draft.Digest, KeyID: h.KeyID(), Signature: signature, File: file.File()})
 	if err != nil {
 		return err
 	}
 	return d.write(file)
 }
-
-// signatureFile is one signature as a file: key id and signature as root
-// metadata has them.
-func signatureFile(digest, holder, keyID, signature string) (written, error) {
-	text, err := json.MarshalIndent(struct {
-		KeyID string `json:"keyid"`
-		Sig   string `json:"sig"`
-	}{keyID, signature}, "", "  ")
-	return written{fmt.Sprintf("%s/%s.%.8s.sig.json", draftFolder(digest), holder, keyID), append(text, '\n')}, err
-}
-
-// keyNames are the names of the holders by the key ids of their root keys.
-func (s *State) keyNames() map[string]string { return s.Plan.Names(s.RootKeys()) }

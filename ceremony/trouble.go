@@ -5,73 +5,37 @@ import (
 	"fmt"
 	"strings"
 
-	"rootceremony/ceremony/tuf"
+	"rootceremony/ceremony/agreed"
 	"rootceremony/keys"
 )
-
-// FirmwareTells is the first firmware that says whether PIN, PUK and management
-// key are still a new token's; without that no token is prepared.
-var FirmwareTells = keys.Firmware{Major: 5, Minor: 3}
-
-// Supported tells why no ceremony can use a token, whatever its plan says.
-func Supported(info keys.Info) error {
-	if problem := unsupported(info); problem != "" {
-		return fmt.Errorf("token %s %s", keys.SerialText(info.Serial), problem)
-	}
-	return nil
-}
-
-// unsupported is Supported as the rest of a sentence about the token.
-func unsupported(info keys.Info) string {
-	if info.Edition != "" {
-		return fmt.Sprintf("is a YubiKey of the %s edition, which is not supported (hint: use a YubiKey 5 of the standard edition)", info.Edition)
-	}
-	if info.Firmware.Less(FirmwareTells) {
-		return fmt.Sprintf("has firmware %s, which is too old and cannot be updated (hint: use a token with firmware 5.7.0 or newer)", info.Firmware)
-	}
-	return ""
-}
 
 // plansKey refuses a token that holds a key which the agreed plan trusts: it
 // would be wiped to hold a root key.
 func (d *Desk) plansKey(info keys.Info) error {
-	for _, role := range onlineRoles {
-		for _, trusted := range d.state.Plan.roleIn(role).Keys {
+	for _, role := range agreed.OnlineRoles {
+		for _, trusted := range d.state.Plan.RoleIn(role).Keys {
 			for _, k := range info.Keys {
 				if k.Public == trusted.Public {
 					return fmt.Errorf("token %s holds a key of the role %s in slot %s, which the plan trusts; nothing was done to it (hint: put it back where it belongs, and insert a new token)",
-						serialText(info.Serial), role, k.Slot)
+						agreed.SerialText(info.Serial), role, k.Slot)
 				}
 			}
 		}
 	}
 	for _, k := range info.Keys {
-		if key, ok := d.state.Plan.trustedKey(k.Public); ok {
+		if key, ok := d.state.Plan.TrustedKey(k.Public); ok {
 			return fmt.Errorf("token %s holds the key %.8s of the trusted root in slot %s; nothing was done to it: it may be needed to sign, and is reset once the new root is published (hint: put it back where it belongs, and insert a new token)",
-				serialText(info.Serial), key.ID, k.Slot)
+				agreed.SerialText(info.Serial), key.ID, k.Slot)
 		}
 	}
 	return nil
 }
 
-// trustedKey finds a key in the trusted root.
-func (r *Resolved) trustedKey(public keys.PublicKey) (tuf.Key, bool) {
-	if r.trusted == nil || public == (keys.PublicKey{}) {
-		return tuf.Key{}, false
-	}
-	for _, k := range r.trusted.Root.Keys {
-		if k.Public == public {
-			return k, true
-		}
-	}
-	return tuf.Key{}, false
-}
-
 // unusable says why the card in a reader is not the holder's token.
-func unusable(card keys.Info, h Holder) error {
+func unusable(card keys.Info, h agreed.Holder) error {
 	name := "the card"
 	if card.Serial != 0 {
-		name = "token " + serialText(card.Serial)
+		name = "token " + agreed.SerialText(card.Serial)
 	}
 	problem, way, _ := strings.Cut(card.Problem, " (hint: ")
 	if way = strings.TrimSuffix(way, ")"); way == "" {
@@ -89,13 +53,13 @@ func unattested(serial uint32, err error) error {
 	switch {
 	case errors.As(err, new(*keys.NoKeyError)), attested && wrong.Field == "device certificate":
 		return fmt.Errorf("token %s cannot show that it was made by a maker whom this ceremony trusts, as tokens of a rehearsal cannot: %w (hint: use a YubiKey bought from Yubico; for one of a newer series name its certificates with --attestation-intermediates)",
-			serialText(serial), err)
+			agreed.SerialText(serial), err)
 	case !attested:
-		return fmt.Errorf("token %s: %w (hint: %s)", serialText(serial), err, way)
+		return fmt.Errorf("token %s: %w (hint: %s)", agreed.SerialText(serial), err, way)
 	case wrong.Field == "PIN policy", wrong.Field == "touch policy":
 		way = "take the task Start a holder over: the token is wiped, and its keys are made anew"
 	}
-	return fmt.Errorf("a key on token %s is not as the plan has it: %w (hint: %s)", serialText(serial), err, way)
+	return fmt.Errorf("a key on token %s is not as the plan has it: %w (hint: %s)", agreed.SerialText(serial), err, way)
 }
 
 // ofToken names the holder and the sticker in an error about a token.

@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"rootceremony/ceremony"
+	"rootceremony/ceremony/prompt"
+	"rootceremony/ceremony/state"
 	"rootceremony/ceremony/transcript"
 	"rootceremony/keys"
 	"rootceremony/keys/virtual"
@@ -28,8 +30,8 @@ import (
 func leaveBeforeProof(t testing.TB, desk *ceremony.Desk) {
 	t.Helper()
 	runTo(t, desk, "enrol alice")
-	err := desk.Run(t.Context(), "enrol alice", &answered{touch: func() error { return ceremony.ErrLeft }})
-	if h := desk.State().Holders["alice"]; !errors.Is(err, ceremony.ErrLeft) || h.Key == nil || h.Proved != nil {
+	err := desk.Run(t.Context(), "enrol alice", &answered{touch: func() error { return prompt.ErrLeft }})
+	if h := desk.State().Holders["alice"]; !errors.Is(err, prompt.ErrLeft) || h.Key == nil || h.Proved != nil {
 		t.Fatalf("left: %v, %+v", err, h)
 	}
 }
@@ -38,7 +40,7 @@ func leaveBeforeProof(t testing.TB, desk *ceremony.Desk) {
 func startOver(t testing.TB, desk *ceremony.Desk) {
 	t.Helper()
 	answers := map[string]string{"restart.who": "alice", "restart.why": "it fell into the sea"}
-	if err := desk.Run(t.Context(), "restart", &ceremony.Script{Answers: answers}); err != nil {
+	if err := desk.Run(t.Context(), "restart", &prompt.Script{Answers: answers}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -47,12 +49,12 @@ func startOver(t testing.TB, desk *ceremony.Desk) {
 func TestBlockedPINBeforeTheKeyIsProved(t *testing.T) {
 	s, desk := opened(t)
 	leaveBeforeProof(t, desk)
-	err := desk.Run(t.Context(), "enrol alice", &ceremony.Script{Answers: map[string]string{"holder.pin alice": "908172"}})
+	err := desk.Run(t.Context(), "enrol alice", &prompt.Script{Answers: map[string]string{"holder.pin alice": "908172"}})
 	if err == nil || !strings.Contains(err.Error(), "Start a holder over") {
 		t.Fatalf("blocked: %v", err)
 	}
 	startOver(t, desk)
-	if err := runAll(desk, &ceremony.Script{}); err != nil {
+	if err := runAll(desk, &prompt.Script{}); err != nil {
 		t.Fatal(err)
 	}
 	checkSigned(t, s.dir, 5)
@@ -68,7 +70,7 @@ func TestTokenResetElsewhere(t *testing.T) {
 	}
 	session.Close()
 	before := desk.State().Holders["alice"].Key.Public
-	if err := runAll(desk, &ceremony.Script{}); err != nil {
+	if err := runAll(desk, &prompt.Script{}); err != nil {
 		t.Fatal(err)
 	}
 	if checkSigned(t, s.dir, 5).Holders["alice"].Key.Public == before {
@@ -84,7 +86,7 @@ func TestTokenLostBeforeTheReview(t *testing.T) {
 	if _, err := s.drawer.Add("spare", virtual.Options{}); err != nil {
 		t.Fatal(err)
 	}
-	another := &answered{token: func(w ceremony.TokenWait) (keys.Info, error, bool) {
+	another := &answered{token: func(w prompt.TokenWait) (keys.Info, error, bool) {
 		s.plugged = []string{"spare"}
 		info, err := w.Look(context.Background())
 		return info, err, true
@@ -93,11 +95,11 @@ func TestTokenLostBeforeTheReview(t *testing.T) {
 	if err := desk.Run(t.Context(), "enrol alice", another); err != nil {
 		t.Fatal(err)
 	}
-	state := desk.State()
-	if state.Holders["alice"].Serial == lost {
+	now := desk.State()
+	if now.Holders["alice"].Serial == lost {
 		t.Error("Alice still has the lost token")
 	}
-	if owner := state.HolderOf(lost); owner != nil {
+	if owner := now.HolderOf(lost); owner != nil {
 		t.Errorf("the lost token is %s's", owner.Holder.Name)
 	}
 	runTo(t, desk, "sign alice")
@@ -115,7 +117,7 @@ func (s *stage) trustAnother(desk *ceremony.Desk) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	desk.UseTokens(ceremony.Tokens{Roots: []*x509.Certificate{other.AttestationRoot()}, Start: s.start,
+	desk.UseTokens(prompt.Tokens{Roots: []*x509.Certificate{other.AttestationRoot()}, Start: s.start,
 		Plug: func(stickers ...string) error { s.plugged = stickers; return nil }})
 }
 
@@ -137,13 +139,13 @@ func TestAnotherAttestationRoot(t *testing.T) {
 		s.plugged = []string{"A-01"}
 		before := s.look(t)
 		s.trustAnother(desk)
-		a := &answered{token: func(w ceremony.TokenWait) (keys.Info, error, bool) {
+		a := &answered{token: func(w prompt.TokenWait) (keys.Info, error, bool) {
 			s.plugged = c.plugged
 			info, err := w.Look(context.Background())
 			return info, err, true
 		}}
 		a.Answers = map[string]string{"holder.which alice": fmt.Sprint(before.Serial)}
-		a.Say = func(m ceremony.Message) {
+		a.Say = func(m prompt.Message) {
 			if m.Title != "Alice Costa: which token is it?" || len(c.plugged) == 1 {
 				t.Errorf("%+v: asked or told: %+v", c, m)
 			}
@@ -156,7 +158,7 @@ func TestAnotherAttestationRoot(t *testing.T) {
 		if now := s.look(t); !reflect.DeepEqual(now, before) {
 			t.Errorf("%+v: the token is now %+v, was %+v", c, now, before)
 		}
-		if h := desk.State().Holders["alice"]; h.Serial != 0 || h.Open != nil || s.count(ceremony.TypePrepareIntended)+s.count(ceremony.TypeWipeIntended) != 0 {
+		if h := desk.State().Holders["alice"]; h.Serial != 0 || h.Open != nil || s.count(state.TypePrepareIntended)+s.count(state.TypeWipeIntended) != 0 {
 			t.Errorf("%+v: recorded: %+v", c, h)
 		}
 	}
@@ -167,7 +169,7 @@ func TestAnotherAttestationRoot(t *testing.T) {
 func TestAttestationsOfAnotherRoot(t *testing.T) {
 	s, desk := opened(t)
 	runTo(t, desk, "enrol alice")
-	a := &ceremony.Script{Say: func(m ceremony.Message) {
+	a := &prompt.Script{Say: func(m prompt.Message) {
 		if m.Title == "Alice Costa: choose a PIN" {
 			s.trustAnother(desk)
 		}
@@ -192,9 +194,9 @@ func TestExpiredDraft(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer late.Close()
-	asked := func(m ceremony.Message) { t.Errorf("asked: %+v", m) }
+	asked := func(m prompt.Message) { t.Errorf("asked: %+v", m) }
 	for _, id := range []string{"publish", "sign dana"} {
-		if err := late.Run(t.Context(), id, &ceremony.Script{Say: asked}); err == nil || !strings.Contains(err.Error(), "expired on") {
+		if err := late.Run(t.Context(), id, &prompt.Script{Say: asked}); err == nil || !strings.Contains(err.Error(), "expired on") {
 			t.Errorf("%s: %v", id, err)
 		}
 	}
@@ -205,12 +207,12 @@ func TestExpiredDraft(t *testing.T) {
 func TestPublishIsWhatTheLogSays(t *testing.T) {
 	s, desk := opened(t)
 	runTo(t, desk, "sums")
-	publish := filepath.Join(s.dir, ceremony.PublishDir)
+	publish := filepath.Join(s.dir, state.PublishDir)
 	stray := filepath.Join(publish, "2.root.json")
 	if err := os.WriteFile(stray, []byte("{}"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := desk.Run(t.Context(), "sums", &ceremony.Script{}); err == nil || !strings.Contains(err.Error(), "2.root.json was put there by somebody else") {
+	if err := desk.Run(t.Context(), "sums", &prompt.Script{}); err == nil || !strings.Contains(err.Error(), "2.root.json was put there by somebody else") {
 		t.Errorf("with a stray file: %v", err)
 	}
 	if err := os.Remove(stray); err != nil {
@@ -224,13 +226,13 @@ func TestPublishIsWhatTheLogSays(t *testing.T) {
 	if err := os.WriteFile(root, []byte(`{"evil":true}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := desk.Run(t.Context(), "sums", &ceremony.Script{}); err == nil || !strings.Contains(err.Error(), "publish/1.root.json was changed after it was recorded") {
+	if err := desk.Run(t.Context(), "sums", &prompt.Script{}); err == nil || !strings.Contains(err.Error(), "publish/1.root.json was changed after it was recorded") {
 		t.Errorf("with another root: %v", err)
 	}
 	if err := os.WriteFile(root, good, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := desk.Run(t.Context(), "sums", &ceremony.Script{}); err != nil {
+	if err := desk.Run(t.Context(), "sums", &prompt.Script{}); err != nil {
 		t.Error(err)
 	}
 }
@@ -239,7 +241,7 @@ func TestPublishIsWhatTheLogSays(t *testing.T) {
 // from the log is written again.
 func TestFilesThatAreGone(t *testing.T) {
 	s, desk := opened(t)
-	if err := runAll(desk, &ceremony.Script{}); err != nil {
+	if err := runAll(desk, &prompt.Script{}); err != nil {
 		t.Fatal(err)
 	}
 	files := desk.State().Files
@@ -278,10 +280,10 @@ func TestFolderThatIsALink(t *testing.T) {
 	s, desk := opened(t)
 	runTo(t, desk, "publish")
 	outside := t.TempDir()
-	if err := os.Symlink(outside, filepath.Join(s.dir, ceremony.PublishDir)); err != nil {
+	if err := os.Symlink(outside, filepath.Join(s.dir, state.PublishDir)); err != nil {
 		t.Fatal(err)
 	}
-	if err := desk.Run(t.Context(), "publish", &ceremony.Script{}); err == nil || !strings.Contains(err.Error(), "is not a folder") {
+	if err := desk.Run(t.Context(), "publish", &prompt.Script{}); err == nil || !strings.Contains(err.Error(), "is not a folder") {
 		t.Errorf("%v", err)
 	}
 	if left, _ := os.ReadDir(outside); len(left) != 0 {
@@ -303,12 +305,12 @@ func TestDeparturesAreExceptions(t *testing.T) {
 		defer desk.Close()
 		answers := map[string]string{"preflight.failed": "waive", "preflight.why": "it is a test"}
 		for _, id := range []string{"preflight", "agree", "enrol alice", "enrol bruno", "enrol chen", "enrol dana", "enrol emil"} {
-			if err := desk.Run(t.Context(), id, &ceremony.Script{Answers: answers}); err != nil {
+			if err := desk.Run(t.Context(), id, &prompt.Script{Answers: answers}); err != nil {
 				t.Fatal(err)
 			}
 		}
 		waived := desk.State().Exceptions
-		if err := desk.Run(t.Context(), "review", &ceremony.Script{}); err != nil {
+		if err := desk.Run(t.Context(), "review", &prompt.Script{}); err != nil {
 			t.Fatal(err)
 		}
 		unseen := desk.State().Exceptions - waived
@@ -320,14 +322,14 @@ func TestDeparturesAreExceptions(t *testing.T) {
 
 // typist keeps what it was asked to type.
 type typist struct {
-	ceremony.Script
-	prompt ceremony.Prompt
+	prompt.Script
+	prompt prompt.Prompt
 	want   string
 }
 
-func (t *typist) Type(ctx context.Context, p ceremony.Prompt, want string) error {
+func (t *typist) Type(ctx context.Context, p prompt.Prompt, want string) error {
 	t.prompt, t.want = p, want
-	return ceremony.ErrBack
+	return prompt.ErrBack
 }
 
 // The signer types two words, which this screen shows only where there is no
@@ -337,13 +339,13 @@ func TestWordsComeFromTheSecondMachine(t *testing.T) {
 	for second, shown := range map[string]bool{"yes": false, "no": true} {
 		_, desk := opened(t)
 		runTo(t, desk, "review")
-		if err := desk.Run(t.Context(), "review", &ceremony.Script{Answers: map[string]string{"review.second": second}}); err != nil {
+		if err := desk.Run(t.Context(), "review", &prompt.Script{Answers: map[string]string{"review.second": second}}); err != nil {
 			t.Fatal(err)
 		}
 		asked := map[string]bool{}
 		for range 40 {
 			a := &typist{}
-			if err := desk.Run(t.Context(), "sign alice", a); !errors.Is(err, ceremony.ErrBack) {
+			if err := desk.Run(t.Context(), "sign alice", a); !errors.Is(err, prompt.ErrBack) {
 				t.Fatal(err)
 			}
 			n := numbers.FindStringSubmatch(a.prompt.Question)
@@ -382,22 +384,22 @@ func TestNothingIsSignedAfterTheSeal(t *testing.T) {
 	s, desk := opened(t)
 	for _, id := range []string{"preflight", "agree", "enrol alice", "enrol bruno", "enrol chen", "enrol dana", "enrol emil",
 		"review", "sign alice", "sign bruno", "sign chen", "publish", "seal"} {
-		if err := desk.Run(t.Context(), id, &ceremony.Script{}); err != nil {
+		if err := desk.Run(t.Context(), id, &prompt.Script{}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	all := events(t, s.dir)
-	state, err := ceremony.Fold(all)
+	now, err := state.Fold(all)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, e := range all {
-		if e.Type != ceremony.TypeSignatureIntended || e.By != "alice" {
+		if e.Type != state.TypeSignatureIntended || e.By != "alice" {
 			continue
 		}
 		late := transcript.Event{Seq: int64(len(all) + 1), Type: e.Type, By: "dana",
-			Data: []byte(strings.NewReplacer(`"alice"`, `"dana"`, serial(state, "alice"), serial(state, "dana")).Replace(string(e.Data)))}
-		if err := state.Apply(late); err == nil || !strings.Contains(err.Error(), "sealed") {
+			Data: []byte(strings.NewReplacer(`"alice"`, `"dana"`, serial(now, "alice"), serial(now, "dana")).Replace(string(e.Data)))}
+		if err := now.Apply(late); err == nil || !strings.Contains(err.Error(), "sealed") {
 			t.Errorf("%v", err)
 		}
 		return
@@ -405,7 +407,7 @@ func TestNothingIsSignedAfterTheSeal(t *testing.T) {
 	t.Error("nobody has signed")
 }
 
-func serial(s *ceremony.State, id string) string { return fmt.Sprint(s.Holders[id].Serial) }
+func serial(s *state.State, id string) string { return fmt.Sprint(s.Holders[id].Serial) }
 
 // Tokens that are there at once are told apart by their serial numbers, and
 // those of other holders do not count.
@@ -416,7 +418,7 @@ func TestSeveralTokensAtOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	all := &answered{token: func(w ceremony.TokenWait) (keys.Info, error, bool) {
+	all := &answered{token: func(w prompt.TokenWait) (keys.Info, error, bool) {
 		s.plugged = []string{"E-05", "A-01", "B-02", "C-03"}
 		info, err := w.Look(context.Background())
 		if several := w.ID == "holder.token bruno" || w.ID == "holder.token chen"; err == nil && several != (info.Serial == 0) {
@@ -427,7 +429,7 @@ func TestSeveralTokensAtOnce(t *testing.T) {
 	all.Answers = map[string]string{"holder.which bruno": fmt.Sprint(chosen)}
 	for _, id := range []string{"enrol bruno", "enrol chen", "enrol dana", "enrol emil", "review", "sign bruno", "sign alice"} {
 		if id == "enrol dana" {
-			if err := desk.Run(t.Context(), id, &ceremony.Script{}); err != nil {
+			if err := desk.Run(t.Context(), id, &prompt.Script{}); err != nil {
 				t.Fatal(err)
 			}
 			continue
@@ -461,10 +463,10 @@ func TestKeyOfAnotherAlgorithm(t *testing.T) {
 	}
 	all := events(t, s.dir)
 	for i, e := range all {
-		if e.Type != ceremony.TypeKeyMade && e.Type != ceremony.TypeCollected {
+		if e.Type != state.TypeKeyMade && e.Type != state.TypeCollected {
 			continue
 		}
-		before, err := ceremony.Fold(all[:i])
+		before, err := state.Fold(all[:i])
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -489,7 +491,7 @@ func TestAttestationsOfTheFIPSEdition(t *testing.T) {
 	}
 	defer desk.Close()
 	runTo(t, desk, "enrol alice")
-	blind := &answered{token: func(w ceremony.TokenWait) (keys.Info, error, bool) {
+	blind := &answered{token: func(w prompt.TokenWait) (keys.Info, error, bool) {
 		s.plugged = []string{"A-01"}
 		info, err := w.Look(context.Background())
 		if err == nil {
@@ -511,7 +513,7 @@ func TestRootKeyInAnotherSlot(t *testing.T) {
 	s, desk := opened(t)
 	runTo(t, desk, "sign alice")
 	s.edit(t, "A-01", `{"slot":156,`, `{"slot":157,`) // from 9c to 9d
-	if err := desk.Run(t.Context(), "sign alice", &ceremony.Script{}); err != nil {
+	if err := desk.Run(t.Context(), "sign alice", &prompt.Script{}); err != nil {
 		t.Fatal(err)
 	}
 	s.plugged = []string{"A-01"}
@@ -527,7 +529,7 @@ func TestRootKeyInAnotherSlot(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "no longer holds Bruno Ferraz's root key (hint:") {
 		t.Errorf("without the key: %v", err)
 	}
-	if err := desk.Run(t.Context(), "sign dana", &ceremony.Script{}); err != nil {
+	if err := desk.Run(t.Context(), "sign dana", &prompt.Script{}); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 
+	"rootceremony/ceremony/agreed"
+	"rootceremony/ceremony/prompt"
+	"rootceremony/ceremony/state"
 	"rootceremony/keys"
 	"rootceremony/keys/secret"
 	"rootceremony/keys/session"
@@ -12,7 +15,7 @@ import (
 
 // unblock is the way out of a blocked PIN: with the token's PUK a new one is
 // set, and do runs with that. Where nobody can have the PUK, it says so.
-func (d *Desk) unblock(ctx context.Context, a Attendant, h *HolderState, do func(*session.Session, *secret.Buffer) error) error {
+func (d *Desk) unblock(ctx context.Context, a prompt.Room, h *state.Holder, do func(*session.Session, *secret.Buffer) error) error {
 	var info keys.Info
 	err := d.withToken(ctx, h.Serial, func(s *session.Session) (err error) {
 		info, err = s.Info()
@@ -27,7 +30,7 @@ func (d *Desk) unblock(ctx context.Context, a Attendant, h *HolderState, do func
 		return d.blockedPIN(h, "its PUK is blocked too")
 	case h.Key == nil && info.PUKDefault:
 		set = d.byFactoryPUK
-	case h.nobodyHasPUK():
+	case h.NobodyHasPUK():
 		return d.blockedPIN(h, "nobody has its PUK")
 	}
 	pin, err := set(ctx, a, h, info)
@@ -35,20 +38,16 @@ func (d *Desk) unblock(ctx context.Context, a Attendant, h *HolderState, do func
 		return err
 	}
 	defer pin.Wipe()
-	if err := a.Tell(ctx, Message{Title: h.Holder.Name + ": the new PIN is set", Text: []string{"The token has it, with all its tries. It goes on with it now."}}); err != nil {
+	if err := a.Tell(ctx, prompt.Message{Title: h.Holder.Name + ": the new PIN is set", Text: []string{"The token has it, with all its tries. It goes on with it now."}}); err != nil {
 		return err
 	}
 	return d.withToken(ctx, h.Serial, func(s *session.Session) error { return do(s, pin) })
 }
 
-// nobodyHasPUK: the PUK became a random number when the root key was made
-// here, and was not kept.
-func (h *HolderState) nobodyHasPUK() bool { return h.Key != nil && !h.Key.PUKKept }
-
 // byFactoryPUK has the holder choose a new PIN, and sets it by the PUK that
 // every new token has: this one's is replaced when its root key is made.
-func (d *Desk) byFactoryPUK(ctx context.Context, a Attendant, h *HolderState, info keys.Info) (*secret.Buffer, error) {
-	err := a.Tell(ctx, Message{Title: h.Holder.Name + ": the PIN is blocked", Facts: pukFacts(h, info.PUKTries), Text: []string{
+func (d *Desk) byFactoryPUK(ctx context.Context, a prompt.Room, h *state.Holder, info keys.Info) (*secret.Buffer, error) {
+	err := a.Tell(ctx, prompt.Message{Title: h.Holder.Name + ": the PIN is blocked", Facts: pukFacts(h, info.PUKTries), Text: []string{
 		"The token takes no PIN any more. It has no root key yet, and its PUK is still the one that every new token has: with that the program sets a new PIN, which you choose now."}})
 	if err != nil {
 		return nil, err
@@ -71,12 +70,12 @@ func (d *Desk) byFactoryPUK(ctx context.Context, a Attendant, h *HolderState, in
 
 // byTypedPUK asks whoever has the PUK for it until the token takes it, and
 // sets the new PIN that the holder chooses.
-func (d *Desk) byTypedPUK(ctx context.Context, a Attendant, h *HolderState, info keys.Info) (pin *secret.Buffer, err error) {
+func (d *Desk) byTypedPUK(ctx context.Context, a prompt.Room, h *state.Holder, info keys.Info) (pin *secret.Buffer, err error) {
 	title := h.Holder.Name + ": the PIN is blocked"
-	answer, err := a.Choose(ctx, Prompt{ID: "holder.unblock " + h.Holder.ID, Message: Message{Title: title, Facts: pukFacts(h, info.PUKTries),
+	answer, err := a.Choose(ctx, prompt.Prompt{ID: "holder.unblock " + h.Holder.ID, Message: prompt.Message{Title: title, Facts: pukFacts(h, info.PUKTries),
 		Text: []string{"The token takes no PIN any more. Whoever has its PUK can have a new PIN set."}},
 		Question: "Does somebody here have the PUK of this token?"},
-		append(byBackup(h), Choice{"yes", "Yes: type it"}, Choice{"no", "No: leave the PIN blocked"}))
+		append(byBackup(h), prompt.Choice{Key: "yes", Label: "Yes: type it"}, prompt.Choice{Key: "no", Label: "No: leave the PIN blocked"}))
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +93,7 @@ func (d *Desk) byTypedPUK(ctx context.Context, a Attendant, h *HolderState, info
 	}()
 	text := []string{"The PUK has 6 to 8 characters. It is not the PIN. Too many wrong ones block it for good."}
 	for tries := info.PUKTries; tries != 0; {
-		puk, err := a.AskSecret(ctx, Prompt{ID: "holder.puk " + h.Holder.ID, Message: Message{Title: title, Facts: pukFacts(h, tries), Text: text},
+		puk, err := a.AskSecret(ctx, prompt.Prompt{ID: "holder.puk " + h.Holder.ID, Message: prompt.Message{Title: title, Facts: pukFacts(h, tries), Text: text},
 			Question: "Type the PUK of the token " + h.Holder.Token + ":"}, checkPUK)
 		if err != nil {
 			return pin, err
@@ -119,9 +118,9 @@ func (d *Desk) byTypedPUK(ctx context.Context, a Attendant, h *HolderState, info
 
 // pinOtherThan has the holder choose a PIN that is not the PUK: who has seen
 // one must not know the other.
-func (d *Desk) pinOtherThan(ctx context.Context, a Attendant, h *HolderState, info keys.Info, puk *secret.Buffer) (*secret.Buffer, error) {
+func (d *Desk) pinOtherThan(ctx context.Context, a prompt.Room, h *state.Holder, info keys.Info, puk *secret.Buffer) (*secret.Buffer, error) {
 	return d.newPIN(ctx, a, h, info, func(pin *secret.Buffer) error {
-		if err := checkPIN(pin); err != nil {
+		if err := prompt.CheckPIN(pin); err != nil {
 			return err
 		}
 		if secret.Equal(pin, puk) {
@@ -133,17 +132,17 @@ func (d *Desk) pinOtherThan(ctx context.Context, a Attendant, h *HolderState, in
 
 // setPIN announces the new PIN, has the token set it by the PUK, proves it, and
 // records it. A PUK that is refused is a *keys.PINError of the PUK.
-func (d *Desk) setPIN(ctx context.Context, h *HolderState, puk, pin *secret.Buffer, factory bool) error {
+func (d *Desk) setPIN(ctx context.Context, h *state.Holder, puk, pin *secret.Buffer, factory bool) error {
 	return d.withToken(ctx, h.Serial, func(s *session.Session) error {
-		on := h.act(h.Serial)
-		intention, err := d.intend(TypeUnblockIntended, h.Holder.ID, UnblockIntended{on, factory})
+		on := h.Act(h.Serial)
+		intention, err := d.intend(state.TypeUnblockIntended, h.Holder.ID, state.UnblockIntended{Act: on, FactoryPUK: factory})
 		if err != nil {
 			return err
 		}
 		err = s.Unblock(puk, pin)
 		if errors.As(err, new(*keys.PINError)) {
 			// What is known not to have happened needs no looking at the token.
-			return errors.Join(err, d.record(TypeSettled, h.Holder.ID, Settled{Result{on, intention}, "the token did not take the PUK", SettledNothing}))
+			return errors.Join(err, d.record(state.TypeSettled, h.Holder.ID, state.Settled{Result: state.Result{Act: on, Intention: intention}, Found: "the token did not take the PUK", State: state.SettledNothing}))
 		}
 		if err != nil {
 			return err
@@ -151,7 +150,7 @@ func (d *Desk) setPIN(ctx context.Context, h *HolderState, puk, pin *secret.Buff
 		if err := s.CheckPIN(pin); err != nil {
 			return err
 		}
-		return d.record(TypeUnblocked, h.Holder.ID, Result{on, intention})
+		return d.record(state.TypeUnblocked, h.Holder.ID, state.Result{Act: on, Intention: intention})
 	})
 }
 
@@ -163,24 +162,13 @@ func checkPUK(puk *secret.Buffer) error {
 	return nil
 }
 
-func pukFacts(h *HolderState, tries int) []Fact {
-	return []Fact{{"Serial", serialText(h.Serial) + "   (sticker " + h.Holder.Token + ")"}, {"PUK tries", triesText(tries, "PUK")}}
-}
-
-// triesText says how many wrong PINs, or PUKs, a token still takes.
-func triesText(tries int, name string) string {
-	switch tries {
-	case keys.TriesUnknown:
-		return "not told by its firmware"
-	case 1:
-		return fmt.Sprintf("1 left: one more wrong %s blocks it", name)
-	}
-	return fmt.Sprintf("%d left", tries)
+func pukFacts(h *state.Holder, tries int) []prompt.Fact {
+	return []prompt.Fact{{Label: "Serial", Value: agreed.SerialText(h.Serial) + "   (sticker " + h.Holder.Token + ")"}, {Label: "PUK tries", Value: prompt.TriesText(tries, "PUK")}}
 }
 
 // blockedPIN is the error of a token that takes no PIN any more, and has no way
 // out; puk says why.
-func (d *Desk) blockedPIN(h *HolderState, puk string) error {
+func (d *Desk) blockedPIN(h *state.Holder, puk string) error {
 	way := "the others go on without it; " + d.otherToken(h)
 	if d.state.Draft == nil {
 		way = "take the task Start a holder over, and then enrol again: the token is wiped, or another is used"
@@ -201,16 +189,16 @@ func (e *blockedPIN) Error() string {
 func (e *blockedPIN) Unwrap() error { return &keys.PINError{} }
 
 // otherToken is the way out of a token on which no PUK sets a PIN any more.
-func (d *Desk) otherToken(h *HolderState) string {
-	if h.backup(keys.BackupKey) != nil {
-		return Command("restore", d.dir) + " puts its key on a fresh token"
+func (d *Desk) otherToken(h *state.Holder) string {
+	if h.Backup(keys.BackupKey) != nil {
+		return agreed.Command("restore", d.dir) + " puts its key on a fresh token"
 	}
 	return "plan a rotation that replaces its key"
 }
 
 // blockedPUK is the error of a token whose PUK has no tries left, where a new
 // PIN was to be set by it.
-func (d *Desk) blockedPUK(h *HolderState, info keys.Info) error {
+func (d *Desk) blockedPUK(h *state.Holder, info keys.Info) error {
 	if info.PINTries == 0 {
 		return d.blockedPIN(h, "its PUK is blocked too")
 	}

@@ -15,6 +15,9 @@ import (
 	"testing"
 
 	"rootceremony/ceremony"
+	"rootceremony/ceremony/agreed"
+	"rootceremony/ceremony/prompt"
+	"rootceremony/ceremony/state"
 	"rootceremony/ceremony/transcript"
 	"rootceremony/keys"
 	"rootceremony/keys/secret"
@@ -26,14 +29,14 @@ import (
 // other, and tries again when one is refused, as people at a keyboard do. It
 // leaves at the prompt, or at the message, that leave names.
 type typing struct {
-	ceremony.Script
+	prompt.Script
 	secrets map[string][]string // by prompt id
 	leave   string              // id of a prompt, or title of a message
 	asked   []string            // the prompts' ids
 	said    []string            // what was shown, and why secrets were refused
 }
 
-func (a *typing) see(id string, m ceremony.Message) error {
+func (a *typing) see(id string, m prompt.Message) error {
 	a.said = append(a.said, m.Title, strings.Join(m.Text, " "))
 	for _, f := range m.Facts {
 		a.said = append(a.said, f.Label+": "+f.Value)
@@ -42,23 +45,23 @@ func (a *typing) see(id string, m ceremony.Message) error {
 		a.asked = append(a.asked, id)
 	}
 	if a.leave != "" && (id == a.leave || strings.Contains(m.Title, a.leave)) {
-		return ceremony.ErrBack
+		return prompt.ErrBack
 	}
 	return nil
 }
 
-func (a *typing) Tell(ctx context.Context, m ceremony.Message) error {
+func (a *typing) Tell(ctx context.Context, m prompt.Message) error {
 	return errors.Join(a.see("", m), ctx.Err())
 }
 
-func (a *typing) Choose(ctx context.Context, p ceremony.Prompt, choices []ceremony.Choice) (string, error) {
+func (a *typing) Choose(ctx context.Context, p prompt.Prompt, choices []prompt.Choice) (string, error) {
 	if err := a.see(p.ID, p.Message); err != nil {
 		return "", err
 	}
 	return a.Script.Choose(ctx, p, choices)
 }
 
-func (a *typing) AskSecret(ctx context.Context, p ceremony.Prompt, check func(*secret.Buffer) error) (*secret.Buffer, error) {
+func (a *typing) AskSecret(ctx context.Context, p prompt.Prompt, check func(*secret.Buffer) error) (*secret.Buffer, error) {
 	if err := a.see(p.ID, p.Message); err != nil {
 		return nil, err
 	}
@@ -149,15 +152,15 @@ func (s *stage) puk(sticker string) string {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	var state struct {
+	var now struct {
 		PUK struct {
 			Value string `json:"value"`
 		} `json:"puk"`
 	}
-	if err := json.Unmarshal(bytes.Split(file, []byte("\n"))[1], &state); err != nil {
+	if err := json.Unmarshal(bytes.Split(file, []byte("\n"))[1], &now); err != nil {
 		s.t.Fatal(err)
 	}
-	value, err := hex.DecodeString(state.PUK.Value)
+	value, err := hex.DecodeString(now.PUK.Value)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -169,7 +172,7 @@ func beforeRootKey(t testing.TB, desk *ceremony.Desk) {
 	t.Helper()
 	runTo(t, desk, "enrol alice")
 	err := desk.Run(t.Context(), "enrol alice", &typing{leave: "making the root key"})
-	if h := desk.State().Holders["alice"]; !errors.Is(err, ceremony.ErrBack) || h.Prepared == nil || h.Key != nil {
+	if h := desk.State().Holders["alice"]; !errors.Is(err, prompt.ErrBack) || h.Prepared == nil || h.Key != nil {
 		t.Fatalf("left: %v, %+v", err, h)
 	}
 }
@@ -179,9 +182,9 @@ func beforeRootKey(t testing.TB, desk *ceremony.Desk) {
 func withPUKKept(t testing.TB) (*stage, *ceremony.Desk) {
 	t.Helper()
 	s, desk := newSafes(t, 3, 3, `custody = "backed-up"`, `custody = "on-token"`).opened()
-	runTasks(t, desk, &ceremony.Script{}, "preflight", "agree", "enrol alice", "recipient safe-1", "recipient safe-2", "recipient safe-3")
-	err := desk.Run(t.Context(), keyAlice, &answered{touch: func() error { return ceremony.ErrLeft }})
-	if h := desk.State().Holders["alice"]; !errors.Is(err, ceremony.ErrLeft) || h.Key == nil || !h.Key.PUKKept || h.Proved != nil {
+	runTasks(t, desk, &prompt.Script{}, "preflight", "agree", "enrol alice", "recipient safe-1", "recipient safe-2", "recipient safe-3")
+	err := desk.Run(t.Context(), keyAlice, &answered{touch: func() error { return prompt.ErrLeft }})
+	if h := desk.State().Holders["alice"]; !errors.Is(err, prompt.ErrLeft) || h.Key == nil || !h.Key.PUKKept || h.Proved != nil {
 		t.Fatalf("left: %v, %+v", err, h)
 	}
 	desk.Close()
@@ -206,7 +209,7 @@ func (s *stage) checkUnblocked(pin string, secrets ...string) {
 	if err != nil || info.PINTries != 5 {
 		s.t.Errorf("%d tries of the PIN, %v", info.PINTries, err)
 	}
-	if n := s.count(ceremony.TypeUnblocked); n != 1 {
+	if n := s.count(state.TypeUnblocked); n != 1 {
 		s.t.Errorf("recorded %d times", n)
 	}
 	for _, text := range append(secrets, pin) {
@@ -236,7 +239,7 @@ func TestBlockedPINWithFactoryPUK(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s, desk := opened(t)
 			beforeRootKey(t, desk)
-			a := &typing{Script: ceremony.Script{Answers: typesNewPIN}}
+			a := &typing{Script: prompt.Script{Answers: typesNewPIN}}
 			a.secrets = map[string][]string{"holder.pin alice": {"908172", "908172", "908172", "908172", "908172"},
 				"holder.pin.new alice": {session.DefaultPUK, newPIN}}
 			if before {
@@ -271,7 +274,7 @@ func TestBlockedPINWithKeptPUK(t *testing.T) {
 	s, desk := withPUKKept(t)
 	s.block("A-01")
 	puk := s.puk("A-01")
-	a := &typing{Script: ceremony.Script{Answers: typesNewPIN}}
+	a := &typing{Script: prompt.Script{Answers: typesNewPIN}}
 	a.secrets = map[string][]string{ // the new PIN outlives a wrong PUK, unless it is the next one
 		"holder.puk alice":       {"123", "70503070", "9040513", puk},
 		"holder.pin.new alice":   {"70503070", "9040513", "9040513", newPIN},
@@ -286,7 +289,7 @@ func TestBlockedPINWithKeptPUK(t *testing.T) {
 			t.Errorf("nobody was told %q", want)
 		}
 	}
-	if n := s.count(ceremony.TypeSettled); n != 2 {
+	if n := s.count(state.TypeSettled); n != 2 {
 		t.Errorf("%d refused PUKs recorded", n)
 	}
 	times := 0
@@ -311,7 +314,7 @@ func TestBlockedPINWithPUKSetElsewhere(t *testing.T) {
 	}
 	token.Close()
 	s.block("A-01")
-	a := &typing{Script: ceremony.Script{Answers: typesNewPIN}, secrets: map[string][]string{"holder.puk alice": {"tea4two"}}}
+	a := &typing{Script: prompt.Script{Answers: typesNewPIN}, secrets: map[string][]string{"holder.puk alice": {"tea4two"}}}
 	// The new PIN is set; that the PUK is none of a new token ends the task then.
 	if err := desk.Run(t.Context(), "enrol alice", a); err == nil || !strings.Contains(err.Error(), "PUK is not the default") {
 		t.Errorf("%v", err)
@@ -323,7 +326,7 @@ func TestBlockedPINWithPUKSetElsewhere(t *testing.T) {
 func TestBlockedPUK(t *testing.T) {
 	s, desk := withPUKKept(t)
 	s.block("A-01")
-	a := &typing{Script: ceremony.Script{Answers: typesNewPIN}}
+	a := &typing{Script: prompt.Script{Answers: typesNewPIN}}
 	a.secrets = map[string][]string{"holder.puk alice": {"70707070", "70707070", "70707070", "70707070", "70707070"}}
 	for try := range 2 {
 		if try == 1 {
@@ -338,7 +341,7 @@ func TestBlockedPUK(t *testing.T) {
 		t.Error("nobody was warned of the last try")
 	}
 	startOver(t, desk)
-	if err := runAll(desk, &ceremony.Script{}); err != nil {
+	if err := runAll(desk, &prompt.Script{}); err != nil {
 		t.Fatal(err)
 	}
 	checkSigned(t, s.dir, 5)
@@ -348,16 +351,16 @@ func TestBlockedPUK(t *testing.T) {
 // blocked: whoever has the PUK of such a token, whose key stays, is asked for it.
 func TestBlockedPINOfOldFirmware(t *testing.T) {
 	first, desk := opened(t)
-	if err := runAll(desk, &ceremony.Script{}); err != nil {
+	if err := runAll(desk, &prompt.Script{}); err != nil {
 		t.Fatal(err)
 	}
 	serial := desk.State().Holders["alice"].Serial
-	s, desk := first.follow(following(ceremony.Rotate, "[root]\nexpires = \"2028-01-01T00:00:00Z\"", members(t, desk)...))
+	s, desk := first.follow(following(agreed.Rotate, "[root]\nexpires = \"2028-01-01T00:00:00Z\"", members(t, desk)...))
 	runTo(t, desk, "sign alice")
 	s.block("A-01")
 	puk := s.puk("A-01")
 	s.becomesOld(serial)
-	a := &typing{Script: ceremony.Script{Answers: typesNewPIN}, secrets: map[string][]string{"holder.puk alice": {"70503070", puk}}}
+	a := &typing{Script: prompt.Script{Answers: typesNewPIN}, secrets: map[string][]string{"holder.puk alice": {"70503070", puk}}}
 	if err := desk.Run(t.Context(), "sign alice", a); err != nil {
 		t.Fatal(err)
 	}
@@ -400,10 +403,10 @@ func TestPUKIsNotTyped(t *testing.T) {
 	}
 	s, desk = withPUKKept(t)
 	s.block("A-01")
-	if err := desk.Run(t.Context(), keyAlice, &ceremony.Script{}); err == nil || !strings.Contains(err.Error(), "its PUK was not typed; the task can be taken again") {
+	if err := desk.Run(t.Context(), keyAlice, &prompt.Script{}); err == nil || !strings.Contains(err.Error(), "its PUK was not typed; the task can be taken again") {
 		t.Errorf("%v", err)
 	}
-	if n := s.count(ceremony.TypeUnblockIntended); n != 0 {
+	if n := s.count(state.TypeUnblockIntended); n != 0 {
 		t.Errorf("%d intentions", n)
 	}
 }
@@ -413,19 +416,19 @@ func TestLeavingTheWayOut(t *testing.T) {
 	s, desk := withPUKKept(t)
 	s.block("A-01")
 	secrets := func() map[string][]string { return map[string][]string{"holder.puk alice": {s.puk("A-01")}} }
-	for _, prompt := range []string{"holder.unblock alice", "holder.puk alice", "holder.pin.new alice", "holder.pin.again alice"} {
-		a := &typing{Script: ceremony.Script{Answers: typesNewPIN}, secrets: secrets(), leave: prompt}
-		if err := desk.Run(t.Context(), keyAlice, a); !errors.Is(err, ceremony.ErrBack) {
-			t.Errorf("%s: %v", prompt, err)
+	for _, asked := range []string{"holder.unblock alice", "holder.puk alice", "holder.pin.new alice", "holder.pin.again alice"} {
+		a := &typing{Script: prompt.Script{Answers: typesNewPIN}, secrets: secrets(), leave: asked}
+		if err := desk.Run(t.Context(), keyAlice, a); !errors.Is(err, prompt.ErrBack) {
+			t.Errorf("%s: %v", asked, err)
 		}
 		if info := s.look(t); info.PINTries != 0 || info.PUKTries != 5 {
-			t.Errorf("%s: %d tries of the PIN, %d of the PUK", prompt, info.PINTries, info.PUKTries)
+			t.Errorf("%s: %d tries of the PIN, %d of the PUK", asked, info.PINTries, info.PUKTries)
 		}
 	}
-	if n := s.count(ceremony.TypeUnblockIntended); n != 0 {
+	if n := s.count(state.TypeUnblockIntended); n != 0 {
 		t.Errorf("%d intentions", n)
 	}
-	if err := desk.Run(t.Context(), keyAlice, &typing{Script: ceremony.Script{Answers: typesNewPIN}, secrets: secrets()}); err != nil {
+	if err := desk.Run(t.Context(), keyAlice, &typing{Script: prompt.Script{Answers: typesNewPIN}, secrets: secrets()}); err != nil {
 		t.Fatal(err)
 	}
 	s.checkUnblocked(newPIN)
@@ -477,10 +480,10 @@ func (s *stage) goOn(task string, n int, puk string) (ended bool) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	if slices.ContainsFunc(desk.Tasks(), func(t ceremony.Task) bool { return t.ID == task && t.State == ceremony.Done }) {
+	if slices.ContainsFunc(desk.Tasks(), func(t prompt.Task) bool { return t.ID == task && t.State == prompt.Done }) {
 		return true // all but the answer was done
 	}
-	a := &typing{Script: ceremony.Script{Answers: typesNewPIN}, secrets: map[string][]string{"holder.puk alice": {puk}}}
+	a := &typing{Script: prompt.Script{Answers: typesNewPIN}, secrets: map[string][]string{"holder.puk alice": {puk}}}
 	if err := desk.Run(s.t.Context(), task, a); err != nil {
 		s.t.Fatalf("event %d: %v", n, err)
 	}
@@ -492,9 +495,9 @@ func TestBlockedPINAfterTheSeal(t *testing.T) {
 	s, desk := withPUKKept(t)
 	runTo(t, desk, "heads")
 	s.block("A-01")
-	a := &typing{Script: ceremony.Script{Answers: map[string]string{"heads.who": "alice"}}, secrets: map[string][]string{"holder.puk alice": {s.puk("A-01")}}}
+	a := &typing{Script: prompt.Script{Answers: map[string]string{"heads.who": "alice"}}, secrets: map[string][]string{"holder.puk alice": {s.puk("A-01")}}}
 	a.Answers["holder.unblock alice"] = "yes"
-	a.Say = func(m ceremony.Message) {
+	a.Say = func(m prompt.Message) {
 		if strings.Contains(m.Title, "Alice Costa: the PIN is blocked") {
 			delete(a.Answers, "heads.who")
 		}
@@ -502,7 +505,7 @@ func TestBlockedPINAfterTheSeal(t *testing.T) {
 	if err := desk.Run(t.Context(), "heads", a); err != nil {
 		t.Fatal(err)
 	}
-	if err := runAll(desk, &ceremony.Script{}); err != nil {
+	if err := runAll(desk, &prompt.Script{}); err != nil {
 		t.Fatal(err)
 	}
 	checkSigned(t, s.dir, 5)
@@ -531,24 +534,24 @@ func TestFoldRefusesPUKsThatNobodyHas(t *testing.T) {
 		"factory, and kept":   {kept, true, "was replaced"},
 		"a result of nothing": {kept, false, "no intention"},
 	} {
-		state, err := ceremony.Fold(events(t, c.desk.Dir()))
+		now, err := state.Fold(events(t, c.desk.Dir()))
 		if err != nil {
 			t.Fatal(err)
 		}
-		serial := state.Holders["alice"].Serial
+		serial := now.Holders["alice"].Serial
 		if serial == 0 {
 			serial = 4711
 		}
-		var data any = ceremony.UnblockIntended{Act: ceremony.Act{Holder: "alice", Serial: serial}, FactoryPUK: c.factory}
-		kind := ceremony.TypeUnblockIntended
+		var data any = state.UnblockIntended{Act: state.Act{Holder: "alice", Serial: serial}, FactoryPUK: c.factory}
+		kind := state.TypeUnblockIntended
 		if c.want == "no intention" {
-			kind, data = ceremony.TypeUnblocked, ceremony.Result{Act: ceremony.Act{Holder: "alice", Serial: serial}, Intention: 3}
+			kind, data = state.TypeUnblocked, state.Result{Act: state.Act{Holder: "alice", Serial: serial}, Intention: 3}
 		}
 		text, err := json.Marshal(data)
 		if err != nil {
 			t.Fatal(err)
 		}
-		err = state.Apply(transcript.Event{Seq: 99, Type: kind, By: "alice", Data: text})
+		err = now.Apply(transcript.Event{Seq: 99, Type: kind, By: "alice", Data: text})
 		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", name, err, c.want)
 		}

@@ -16,10 +16,7 @@ import (
 	"time"
 
 	"rootceremony/keys"
-	"rootceremony/keys/virtual"
 )
-
-func roots(d *virtual.Drawer) []*x509.Certificate { return []*x509.Certificate{d.AttestationRoot()} }
 
 func readPEM(t *testing.T, name string) *x509.Certificate {
 	file, err := os.ReadFile("testdata/" + name)

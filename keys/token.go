@@ -102,7 +102,7 @@ func SerialText(serial uint32) string {
 	return text
 }
 
-// Fresh tells whether the token is as it left the factory: no keys, and
+// Fresh reports whether the token is as it left the factory: no keys, and
 // default PIN, PUK and management key, of which none is blocked.
 func (i Info) Fresh() bool { return len(i.NotFresh()) == 0 }
 

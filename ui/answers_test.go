@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"rootceremony/ceremony"
+	"rootceremony/ceremony/prompt"
 	"rootceremony/keys"
 	"rootceremony/keys/secret"
 )
@@ -18,13 +18,13 @@ import (
 // the right one.
 type asking struct {
 	name         string
-	ask          func(ctx context.Context, a ceremony.Attendant, p ceremony.Prompt, refused string) error
+	ask          func(ctx context.Context, a prompt.Room, p prompt.Prompt, refused string) error
 	wrong, right string
 	field        string // what the place for the answer looks like
 }
 
 var askings = []asking{
-	{"text", func(ctx context.Context, a ceremony.Attendant, p ceremony.Prompt, refused string) error {
+	{"text", func(ctx context.Context, a prompt.Room, p prompt.Prompt, refused string) error {
 		_, err := a.Ask(ctx, p, func(line string) error {
 			if line != "right words" {
 				return errors.New(refused)
@@ -33,14 +33,14 @@ var askings = []asking{
 		})
 		return err
 	}, "wrong words\n", "\x15right words\n", "> wrong words_"},
-	{"typed", func(ctx context.Context, a ceremony.Attendant, p ceremony.Prompt, refused string) error {
+	{"typed", func(ctx context.Context, a prompt.Room, p prompt.Prompt, refused string) error {
 		return a.Type(ctx, p, "right words")
 	}, "wrong words\n", "right words\n", "> _"},
-	{"final", func(ctx context.Context, a ceremony.Attendant, p ceremony.Prompt, refused string) error {
+	{"final", func(ctx context.Context, a prompt.Room, p prompt.Prompt, refused string) error {
 		p.Final = true
 		return a.Type(ctx, p, "right words")
 	}, "wrong words\n", "right words\n", "> _"},
-	{"secret", func(ctx context.Context, a ceremony.Attendant, p ceremony.Prompt, refused string) error {
+	{"secret", func(ctx context.Context, a prompt.Room, p prompt.Prompt, refused string) error {
 		b, err := a.AskSecret(ctx, p, func(b *secret.Buffer) error {
 			if string(b.Bytes()) != walkedPIN {
 				return errors.New(refused)
@@ -50,9 +50,9 @@ var askings = []asking{
 		b.Wipe()
 		return err
 	}, "123456\n", walkedPIN + "\n", "> _"},
-	{"plug", func(ctx context.Context, a ceremony.Attendant, p ceremony.Prompt, refused string) error {
+	{"plug", func(ctx context.Context, a prompt.Room, p prompt.Prompt, refused string) error {
 		in := ""
-		_, err := a.WaitForToken(ctx, ceremony.TokenWait{Prompt: p, Sticker: "A-01", Stickers: []string{"A-01", "B-02"}, Plug: func(s string) error { in = s; return nil },
+		_, err := a.WaitForToken(ctx, prompt.TokenWait{Prompt: p, Sticker: "A-01", Stickers: []string{"A-01", "B-02"}, Plug: func(s string) error { in = s; return nil },
 			Look: func(context.Context) (keys.Info, error) {
 				if in != "B-02" {
 					return keys.Info{}, errors.New(refused)
@@ -61,7 +61,7 @@ var askings = []asking{
 			}})
 		return err
 	}, "\n", "\x1b[B\n", "> plug in A-01"},
-	{"choose", func(ctx context.Context, a ceremony.Attendant, p ceremony.Prompt, refused string) error {
+	{"choose", func(ctx context.Context, a prompt.Room, p prompt.Prompt, refused string) error {
 		_, err := a.Confirm(ctx, p)
 		return err
 	}, "\n", "\x1b[B\n", "Yes"},
@@ -94,20 +94,20 @@ func TestWrongAnswers(t *testing.T) {
 					for _, n := range [][]int{{1}, {1}, {1, 9}}[page%3] {
 						question, refused := "Question: "+long("which of them", n)+"?", "error: "+long("a hint with words", n)+"."
 						name := fmt.Sprintf("%d columns, %s, %d lines below %d, %d times the words", size[0], k.name, page, told, n)
-						s := newStage(t, inRoom(newDesk(func(ctx context.Context, a ceremony.Attendant) error {
+						s := newStage(t, inRoom(newDesk(func(ctx context.Context, a prompt.Room) error {
 							if told > 0 {
-								if err := a.Tell(ctx, ceremony.Message{Title: "Before", Lines: make([]string, told)}); err != nil {
+								if err := a.Tell(ctx, prompt.Message{Title: "Before", Lines: make([]string, told)}); err != nil {
 									return err
 								}
 							}
-							p := ceremony.Prompt{ID: "a", Message: ceremony.Message{Title: "Alice Costa"}, Question: question}
+							p := prompt.Prompt{ID: "a", Message: prompt.Message{Title: "Alice Costa"}, Question: question}
 							for i := range page {
 								p.Lines = append(p.Lines, fmt.Sprintf("line %d", i+1))
 							}
 							if err := k.ask(ctx, a, p, refused); err != nil {
 								return err
 							}
-							return a.Tell(ctx, ceremony.Message{Title: "It was taken"})
+							return a.Tell(ctx, prompt.Message{Title: "It was taken"})
 						})))
 						s.m.width, s.m.height = size[0], size[1]
 						s.wrongThenRight(name, k, question, refused)
@@ -174,8 +174,8 @@ func TestMissingIsSeen(t *testing.T) {
 			missing := "no token is in a reader"
 			again := make(chan time.Time)
 			var looks atomic.Int32
-			s := newStage(t, inRoom(newDesk(func(ctx context.Context, a ceremony.Attendant) error {
-				_, err := a.WaitForToken(ctx, ceremony.TokenWait{Prompt: ceremony.Prompt{ID: "w", Message: ceremony.Message{Title: "Alice Costa", Lines: make([]string, page)}, Question: "Insert the token A-01."},
+			s := newStage(t, inRoom(newDesk(func(ctx context.Context, a prompt.Room) error {
+				_, err := a.WaitForToken(ctx, prompt.TokenWait{Prompt: prompt.Prompt{ID: "w", Message: prompt.Message{Title: "Alice Costa", Lines: make([]string, page)}, Question: "Insert the token A-01."},
 					Look: func(context.Context) (keys.Info, error) {
 						if looks.Add(1) > 1 {
 							return keys.Info{}, errors.New("token 7 isn't Alice's, and more words than fit into one line of the panel beside the list, whatever its width is")
@@ -205,31 +205,31 @@ func TestMissingIsSeen(t *testing.T) {
 
 // Nothing that is typed is dropped without a word.
 func TestNotTaken(t *testing.T) {
-	ask := func(do func(context.Context, ceremony.Attendant) error) *stage {
+	ask := func(do func(context.Context, prompt.Room) error) *stage {
 		s := newStage(t, inRoom(newDesk(do)))
 		s.begin()
 		return s
 	}
 	for name, c := range map[string]struct {
-		do   func(context.Context, ceremony.Attendant) error
+		do   func(context.Context, prompt.Room) error
 		keys string
 		says string
 	}{
-		"choices": {func(ctx context.Context, a ceremony.Attendant) error {
-			_, err := a.Confirm(ctx, ceremony.Prompt{ID: "c", Question: "So?"})
+		"choices": {func(ctx context.Context, a prompt.Room) error {
+			_, err := a.Confirm(ctx, prompt.Prompt{ID: "c", Question: "So?"})
 			return err
 		}, "yes\n", "not taken: choose with Up and Down"},
-		"touch": {func(ctx context.Context, a ceremony.Attendant) error {
-			return a.WaitForTouch(ctx, ceremony.Prompt{ID: "t", Question: "Touch it."}, true)
+		"touch": {func(ctx context.Context, a prompt.Room) error {
+			return a.WaitForTouch(ctx, prompt.Prompt{ID: "t", Question: "Touch it."}, true)
 		}, "yes\n", "not taken: Enter alone"},
-		"wait": {func(ctx context.Context, a ceremony.Attendant) error {
-			return a.WaitForTouch(ctx, ceremony.Prompt{ID: "t", Question: "Touch it."}, false)
+		"wait": {func(ctx context.Context, a prompt.Room) error {
+			return a.WaitForTouch(ctx, prompt.Prompt{ID: "t", Question: "Touch it."}, false)
 		}, "yes\n", "not taken: nothing is to be typed"},
-		"a long line": {func(ctx context.Context, a ceremony.Attendant) error {
-			_, err := a.Ask(ctx, ceremony.Prompt{ID: "a", Question: "So?"}, nil)
+		"a long line": {func(ctx context.Context, a prompt.Room) error {
+			_, err := a.Ask(ctx, prompt.Prompt{ID: "a", Question: "So?"}, nil)
 			return err
 		}, strings.Repeat("x", 1001), "not taken: a line has at most 1000 characters"},
-		"at the list": {func(ctx context.Context, a ceremony.Attendant) error { return nil }, "abc\n", "not taken: no text"},
+		"at the list": {func(ctx context.Context, a prompt.Room) error { return nil }, "abc\n", "not taken: no text"},
 	} {
 		s := ask(c.do)
 		p, run := s.m.prompt(), s.m.room.run
@@ -241,9 +241,9 @@ func TestNotTaken(t *testing.T) {
 		s.close()
 	}
 	// Behind the Enter of an answer, in the same breath.
-	s := ask(func(ctx context.Context, a ceremony.Attendant) error {
+	s := ask(func(ctx context.Context, a prompt.Room) error {
 		for range 2 {
-			b, err := a.AskSecret(ctx, ceremony.Prompt{ID: "s", Question: "PIN:"}, nil)
+			b, err := a.AskSecret(ctx, prompt.Prompt{ID: "s", Question: "PIN:"}, nil)
 			if err != nil {
 				return err
 			}
@@ -259,9 +259,9 @@ func TestNotTaken(t *testing.T) {
 	s.close()
 	// While a task works, and before a question counts.
 	next := make(chan struct{})
-	s = newStage(t, inRoom(newDesk(func(ctx context.Context, a ceremony.Attendant) error {
+	s = newStage(t, inRoom(newDesk(func(ctx context.Context, a prompt.Room) error {
 		<-next
-		_, err := a.Ask(ctx, ceremony.Prompt{ID: "a", Question: "So?"}, nil)
+		_, err := a.Ask(ctx, prompt.Prompt{ID: "a", Question: "So?"}, nil)
 		return err
 	})))
 	defer s.close()
@@ -305,7 +305,7 @@ func TestClosesBeforeAnotherOpens(t *testing.T) {
 		s.settle()
 		if leave == "\n" {
 			for _, task := range d.Tasks() {
-				d.set(task.ID, ceremony.Done)
+				d.set(task.ID, prompt.Done)
 			}
 			s.m.room.setList(listOf(d))
 		}
@@ -344,11 +344,11 @@ func (d *slowDesk) Close() error {
 // TestNothingIsKept holds that where nothing is recorded no screen promises
 // that it is, and that Esc asks before it throws answers away.
 func TestNothingIsKept(t *testing.T) {
-	o := inRoom(newDesk(asks(func(ctx context.Context, a ceremony.Attendant) (string, error) {
-		if _, err := a.Ask(ctx, ceremony.Prompt{ID: "a", Question: "How many?"}, nil); err != nil {
+	o := inRoom(newDesk(asks(func(ctx context.Context, a prompt.Room) (string, error) {
+		if _, err := a.Ask(ctx, prompt.Prompt{ID: "a", Question: "How many?"}, nil); err != nil {
 			return "", err
 		}
-		_, err := a.Confirm(ctx, ceremony.Prompt{ID: "c", Question: "Are there backups?"})
+		_, err := a.Confirm(ctx, prompt.Prompt{ID: "c", Question: "Are there backups?"})
 		return "so", err
 	})))
 	o.Room.NoRecord = true

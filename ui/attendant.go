@@ -9,7 +9,7 @@ import (
 
 	tea "github.com/charmbracelet/bubbletea"
 
-	"rootceremony/ceremony"
+	"rootceremony/ceremony/prompt"
 	"rootceremony/keys"
 	"rootceremony/keys/secret"
 	"rootceremony/ui/gate"
@@ -33,8 +33,8 @@ const (
 // change once it was sent.
 type question struct {
 	kind    kind
-	prompt  ceremony.Prompt
-	choices []ceremony.Choice
+	prompt  prompt.Prompt
+	choices []prompt.Choice
 	refused string // why the last answer did not do
 	again   bool   // it was asked before
 	answers chan answer
@@ -48,7 +48,7 @@ type answer struct {
 
 // What a task sends to the program.
 type (
-	tellMsg     struct{ message ceremony.Message }
+	tellMsg     struct{ message prompt.Message }
 	askMsg      struct{ question *question }
 	withdrawMsg struct{ question *question } // nobody waits for the answer any more
 	missingMsg  struct {                     // what is still missing for it
@@ -59,7 +59,7 @@ type (
 	tasksMsg list                  // how far the ceremony is
 )
 
-// attendant implements ceremony.Attendant for tasks: every method sends a
+// attendant implements prompt.Room for tasks: every method sends a
 // message to the program, and waits for the answer on a channel.
 type attendant struct {
 	send func(tea.Msg)
@@ -71,7 +71,7 @@ type attendant struct {
 	watched func(context.Context) (keys.Info, error)
 }
 
-var _ ceremony.Attendant = (*attendant)(nil)
+var _ prompt.Room = (*attendant)(nil)
 
 // ask sends q and waits for its answer.
 func (a *attendant) ask(ctx context.Context, q question) (answer, error) {
@@ -127,7 +127,7 @@ func (a *attendant) until(ctx context.Context, q question, take func(answer) err
 }
 
 // Tell shows a message.
-func (a *attendant) Tell(ctx context.Context, m ceremony.Message) error {
+func (a *attendant) Tell(ctx context.Context, m prompt.Message) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -137,19 +137,19 @@ func (a *attendant) Tell(ctx context.Context, m ceremony.Message) error {
 }
 
 // Confirm offers yes and no; neither is the default.
-func (a *attendant) Confirm(ctx context.Context, p ceremony.Prompt) (bool, error) {
-	given, err := a.ask(ctx, question{kind: confirm, prompt: p, choices: []ceremony.Choice{{Key: "yes", Label: "Yes"}, {Key: "no", Label: "No"}}})
+func (a *attendant) Confirm(ctx context.Context, p prompt.Prompt) (bool, error) {
+	given, err := a.ask(ctx, question{kind: confirm, prompt: p, choices: []prompt.Choice{{Key: "yes", Label: "Yes"}, {Key: "no", Label: "No"}}})
 	return err == nil && given.text == "yes", err
 }
 
 // Choose offers a list.
-func (a *attendant) Choose(ctx context.Context, p ceremony.Prompt, choices []ceremony.Choice) (string, error) {
+func (a *attendant) Choose(ctx context.Context, p prompt.Prompt, choices []prompt.Choice) (string, error) {
 	given, err := a.ask(ctx, question{kind: choose, prompt: p, choices: choices})
 	return given.text, err
 }
 
 // Ask takes a line of text.
-func (a *attendant) Ask(ctx context.Context, p ceremony.Prompt, check func(string) error) (string, error) {
+func (a *attendant) Ask(ctx context.Context, p prompt.Prompt, check func(string) error) (string, error) {
 	line := ""
 	err := a.until(ctx, question{kind: text, prompt: p}, func(given answer) error {
 		line = given.text
@@ -165,9 +165,9 @@ func (a *attendant) Ask(ctx context.Context, p ceremony.Prompt, check func(strin
 }
 
 // Type takes want and nothing else.
-func (a *attendant) Type(ctx context.Context, p ceremony.Prompt, want string) error {
+func (a *attendant) Type(ctx context.Context, p prompt.Prompt, want string) error {
 	return a.until(ctx, question{kind: typed, prompt: p}, func(given answer) error {
-		if !ceremony.SameTyped(given.text, want) {
+		if !prompt.SameTyped(given.text, want) {
 			return errors.New("that is not what is asked for; read it again, then type it again")
 		}
 		return nil
@@ -175,7 +175,7 @@ func (a *attendant) Type(ctx context.Context, p ceremony.Prompt, want string) er
 }
 
 // AskSecret takes what the gate has kept.
-func (a *attendant) AskSecret(ctx context.Context, p ceremony.Prompt, check func(*secret.Buffer) error) (*secret.Buffer, error) {
+func (a *attendant) AskSecret(ctx context.Context, p prompt.Prompt, check func(*secret.Buffer) error) (*secret.Buffer, error) {
 	var kept *secret.Buffer
 	err := a.until(ctx, question{kind: hidden, prompt: p}, func(answer) error {
 		b, err := a.gate.Take()
@@ -202,7 +202,7 @@ const lookEvery = 500 * time.Millisecond
 
 // WaitForToken looks until the token is there. Virtual ones are plugged in by
 // choosing them.
-func (a *attendant) WaitForToken(ctx context.Context, w ceremony.TokenWait) (keys.Info, error) {
+func (a *attendant) WaitForToken(ctx context.Context, w prompt.TokenWait) (keys.Info, error) {
 	if w.Plug == nil {
 		return a.watch(ctx, w)
 	}
@@ -220,12 +220,12 @@ func (a *attendant) WaitForToken(ctx context.Context, w ceremony.TokenWait) (key
 }
 
 // stickers offers the virtual tokens, the one that is expected first.
-func stickers(w ceremony.TokenWait) []ceremony.Choice {
-	var choices []ceremony.Choice
+func stickers(w prompt.TokenWait) []prompt.Choice {
+	var choices []prompt.Choice
 	for _, s := range w.Stickers {
-		choice := ceremony.Choice{Key: s, Label: "plug in " + s}
+		choice := prompt.Choice{Key: s, Label: "plug in " + s}
 		if s == w.Sticker {
-			choices = append([]ceremony.Choice{choice}, choices...)
+			choices = append([]prompt.Choice{choice}, choices...)
 		} else {
 			choices = append(choices, choice)
 		}
@@ -235,7 +235,7 @@ func stickers(w ceremony.TokenWait) []ceremony.Choice {
 
 // watch looks at the readers until the token is there, and shows what is
 // missing meanwhile.
-func (a *attendant) watch(ctx context.Context, w ceremony.TokenWait) (keys.Info, error) {
+func (a *attendant) watch(ctx context.Context, w prompt.TokenWait) (keys.Info, error) {
 	q := question{kind: wait, prompt: w.Prompt, answers: make(chan answer, 1)}
 	for asked := false; ; {
 		found, err := a.see(ctx, w.Look)
@@ -286,7 +286,7 @@ func tokenText(there []keys.Info) string {
 
 // WaitForTouch shows that a touch is waited for. That of a virtual token is
 // Enter.
-func (a *attendant) WaitForTouch(ctx context.Context, p ceremony.Prompt, touched bool) error {
+func (a *attendant) WaitForTouch(ctx context.Context, p prompt.Prompt, touched bool) error {
 	q := question{kind: wait, prompt: p}
 	if touched {
 		q.kind = press

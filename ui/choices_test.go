@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"rootceremony/ceremony"
+	"rootceremony/ceremony/prompt"
 )
 
 // A choice can be read whole: all of them where there is room, and at least the
@@ -15,14 +15,14 @@ import (
 func TestLongChoices(t *testing.T) {
 	const columns = 40
 	m := &model{env: env{glyphs: asciiGlyphs, clock: func() time.Time { return time.Time{} }}}
-	var choices []ceremony.Choice
+	var choices []prompt.Choice
 	for i := range 5 {
-		choices = append(choices, ceremony.Choice{Key: fmt.Sprint(i), Label: fmt.Sprintf("choice %d is one that does not fit into a line of these columns %d", i, i)})
+		choices = append(choices, prompt.Choice{Key: fmt.Sprint(i), Label: fmt.Sprintf("choice %d is one that does not fit into a line of these columns %d", i, i)})
 	}
-	choices = append(choices, ceremony.Choice{Key: "5", Label: "a short one"})
+	choices = append(choices, prompt.Choice{Key: "5", Label: "a short one"})
 	for _, rows := range []int{20, 11, 10, 6, 2} {
 		for cursor := range choices {
-			p := &prompt{question: &question{kind: choose, choices: choices}, cursor: cursor}
+			p := &posed{question: &question{kind: choose, choices: choices}, cursor: cursor}
 			var shown []string
 			for _, l := range p.list(m, true, columns, rows) {
 				text := ""

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"slices"
 
-	"rootceremony/ceremony"
+	"rootceremony/ceremony/prompt"
 	"rootceremony/ui/show"
 )
 
@@ -49,7 +49,7 @@ func (m *model) View() string {
 	return m.draw(lines)
 }
 
-// small tells whether the terminal is too small for the screens.
+// small reports whether the terminal is too small for the screens.
 func (m *model) small() bool { return m.width < leastColumns || m.height < leastRows }
 
 // inset sets lines in a margin.
@@ -76,9 +76,9 @@ func (m *model) header() line {
 		right = show.Clean(r.token) + "   "
 	}
 	tasks := r.list.tasks
-	at := slices.IndexFunc(tasks, func(t ceremony.Task) bool { return t.ID == r.cursor })
+	at := slices.IndexFunc(tasks, func(t prompt.Task) bool { return t.ID == r.cursor })
 	if r.run != nil {
-		at = slices.IndexFunc(tasks, func(t ceremony.Task) bool { return t.ID == r.run.task.ID })
+		at = slices.IndexFunc(tasks, func(t prompt.Task) bool { return t.ID == r.run.task.ID })
 	}
 	if at >= 0 {
 		right += fmt.Sprintf("task %d of %d ", at+1, len(tasks))

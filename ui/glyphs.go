@@ -16,7 +16,7 @@ var (
 	unicodeGlyphs = glyphs{rule: "─", bar: "│", done: "√", here: "►", up: "▲", down: "▼", star: "*", caret: "█", moon: "█"}
 )
 
-// unicodeLocale tells whether the environment asks for UTF-8.
+// unicodeLocale reports whether the environment asks for UTF-8.
 func unicodeLocale(env func(string) string) bool {
 	for _, name := range []string{"LC_ALL", "LC_CTYPE", "LANG"} {
 		if value := env(name); value != "" {

@@ -7,29 +7,29 @@ import (
 	"strings"
 	"testing"
 
-	"rootceremony/ceremony"
+	"rootceremony/ceremony/prompt"
 	"rootceremony/keys"
 	"rootceremony/keys/secret"
 )
 
-var token = []ceremony.Fact{{Label: "Token", Value: "YubiKey 5C NFC, firmware 5.7.4"}, {Label: "Serial", Value: "20 456 123   (sticker A-01)"}}
+var token = []prompt.Fact{{Label: "Token", Value: "YubiKey 5C NFC, firmware 5.7.4"}, {Label: "Serial", Value: "20 456 123   (sticker A-01)"}}
 
-func digestFacts() []ceremony.Fact {
-	facts := []ceremony.Fact{{Label: "SHA-256", Value: strings.TrimSpace(strings.Repeat("12ab ", 16))}}
+func digestFacts() []prompt.Fact {
+	facts := []prompt.Fact{{Label: "SHA-256", Value: strings.TrimSpace(strings.Repeat("12ab ", 16))}}
 	for row := range 8 {
-		facts = append(facts, ceremony.Fact{Label: fmt.Sprintf("Words %d to %d", 4*row+1, 4*row+4), Value: "rematch  retrospect  ringbolt  revolver"})
+		facts = append(facts, prompt.Fact{Label: fmt.Sprintf("Words %d to %d", 4*row+1, 4*row+4), Value: "rematch  retrospect  ringbolt  revolver"})
 	}
 	return facts
 }
 
 // asks is a task that asks once and says what it was told.
-func asks(ask func(ctx context.Context, a ceremony.Attendant) (string, error)) func(context.Context, ceremony.Attendant) error {
-	return func(ctx context.Context, a ceremony.Attendant) error {
+func asks(ask func(ctx context.Context, a prompt.Room) (string, error)) func(context.Context, prompt.Room) error {
+	return func(ctx context.Context, a prompt.Room) error {
 		text, err := ask(ctx, a)
 		if err != nil {
 			return err
 		}
-		return a.Tell(ctx, ceremony.Message{Title: "Alice Costa: enrolled", Text: []string{"The answer was " + text + "."}})
+		return a.Tell(ctx, prompt.Message{Title: "Alice Costa: enrolled", Text: []string{"The answer was " + text + "."}})
 	}
 }
 
@@ -37,42 +37,42 @@ func asks(ask func(ctx context.Context, a ceremony.Attendant) (string, error)) f
 // answered.
 func TestPromptFrames(t *testing.T) {
 	pin := "90817263"
-	message := ceremony.Message{Title: "Alice Costa: is this the right token?", Facts: token}
-	long := ceremony.Message{Title: "Review root v1", Facts: digestFacts(), Text: []string{"One laptop can lie."}}
+	message := prompt.Message{Title: "Alice Costa: is this the right token?", Facts: token}
+	long := prompt.Message{Title: "Review root v1", Facts: digestFacts(), Text: []string{"One laptop can lie."}}
 	for i := range 40 {
 		long.Lines = append(long.Lines, fmt.Sprintf("line %d of a difference that is longer than the panel beside the list", i+1))
 	}
 	for _, c := range []struct {
 		name  string
-		ask   func(ctx context.Context, a ceremony.Attendant) (string, error)
+		ask   func(ctx context.Context, a prompt.Room) (string, error)
 		steps []string // keys; "" lets the quiet period pass
 	}{
-		{"confirm", func(ctx context.Context, a ceremony.Attendant) (string, error) {
-			yes, err := a.Confirm(ctx, ceremony.Prompt{ID: "c", Message: message, Question: "Does the token in the reader carry the sticker A-01?"})
+		{"confirm", func(ctx context.Context, a prompt.Room) (string, error) {
+			yes, err := a.Confirm(ctx, prompt.Prompt{ID: "c", Message: message, Question: "Does the token in the reader carry the sticker A-01?"})
 			return fmt.Sprint(yes), err
 		}, []string{"\n", "\x1b[B", "\n"}},
-		{"choose", func(ctx context.Context, a ceremony.Attendant) (string, error) {
-			return a.Choose(ctx, ceremony.Prompt{ID: "c", Message: long, Question: "Is there a second machine?"},
-				[]ceremony.Choice{{Key: "yes", Label: "Yes, and it shows the same words"}, {Key: "no", Label: "No: go on without one, as an exception"}})
+		{"choose", func(ctx context.Context, a prompt.Room) (string, error) {
+			return a.Choose(ctx, prompt.Prompt{ID: "c", Message: long, Question: "Is there a second machine?"},
+				[]prompt.Choice{{Key: "yes", Label: "Yes, and it shows the same words"}, {Key: "no", Label: "No: go on without one, as an exception"}})
 		}, []string{"\n", "\x1b[5~", "\x1b[6~", " ", "\x1b[6~", "\n", "\x1b[B\x1b[B", "\n"}},
-		{"choose-final", func(ctx context.Context, a ceremony.Attendant) (string, error) {
-			return a.Choose(ctx, ceremony.Prompt{ID: "c", Final: true, Message: ceremony.Message{Title: "Review root v1", Facts: digestFacts()[:2]}, Question: "Is there a second machine?"},
-				[]ceremony.Choice{{Key: "yes", Label: "Yes, and it shows the same words"}, {Key: "no", Label: "No: go on without one, as an exception"}})
+		{"choose-final", func(ctx context.Context, a prompt.Room) (string, error) {
+			return a.Choose(ctx, prompt.Prompt{ID: "c", Final: true, Message: prompt.Message{Title: "Review root v1", Facts: digestFacts()[:2]}, Question: "Is there a second machine?"},
+				[]prompt.Choice{{Key: "yes", Label: "Yes, and it shows the same words"}, {Key: "no", Label: "No: go on without one, as an exception"}})
 		}, []string{"\n", "\x1b[B", "\n"}},
-		{"ask", func(ctx context.Context, a ceremony.Attendant) (string, error) {
-			return a.Ask(ctx, ceremony.Prompt{ID: "a", Message: ceremony.Message{Title: "A new plan"}, Question: "How many people hold a root key?"}, func(s string) error {
+		{"ask", func(ctx context.Context, a prompt.Room) (string, error) {
+			return a.Ask(ctx, prompt.Prompt{ID: "a", Message: prompt.Message{Title: "A new plan"}, Question: "How many people hold a root key?"}, func(s string) error {
 				if s != "3" {
 					return fmt.Errorf("%q is not a number from 1 to 40", s)
 				}
 				return nil
 			})
 		}, []string{"three\x1b[D", "\n", "\x15" + "3", "\n"}},
-		{"type", func(ctx context.Context, a ceremony.Attendant) (string, error) {
-			return "the words", a.Type(ctx, ceremony.Prompt{ID: "t", Final: true, Message: ceremony.Message{Title: "Alice Costa: sign root v1", Facts: digestFacts()[:2],
+		{"type", func(ctx context.Context, a prompt.Room) (string, error) {
+			return "the words", a.Type(ctx, prompt.Prompt{ID: "t", Final: true, Message: prompt.Message{Title: "Alice Costa: sign root v1", Facts: digestFacts()[:2],
 				Text: []string{"A signature cannot be taken back."}}, Question: "To sign, type words 3 and 17 of the draft:"}, "ringbolt rematch")
 		}, []string{"ringbolt", "\n", "", "ring\x7f\x7f", "\x15Ringbolt  rematch", "\n"}},
-		{"secret", func(ctx context.Context, a ceremony.Attendant) (string, error) {
-			b, err := a.AskSecret(ctx, ceremony.Prompt{ID: "s", Message: ceremony.Message{Title: "Alice Costa: type your PIN", Facts: token,
+		{"secret", func(ctx context.Context, a prompt.Room) (string, error) {
+			b, err := a.AskSecret(ctx, prompt.Prompt{ID: "s", Message: prompt.Message{Title: "Alice Costa: type your PIN", Facts: token,
 				Text: []string{"The PIN is yours alone: the others look away."}}, Question: "Alice Costa, type your PIN:"}, func(b *secret.Buffer) error {
 				if string(b.Bytes()) != pin {
 					return errors.New("a PIN has 6 to 8 digits")
@@ -82,9 +82,9 @@ func TestPromptFrames(t *testing.T) {
 			defer b.Wipe()
 			return fmt.Sprintf("%d bytes", b.Len()), err
 		}, []string{pin[:4], "\x7f", "\x1b[A", "\n", pin, "\n"}},
-		{"plug", func(ctx context.Context, a ceremony.Attendant) (string, error) {
+		{"plug", func(ctx context.Context, a prompt.Room) (string, error) {
 			in := ""
-			info, err := a.WaitForToken(ctx, ceremony.TokenWait{Prompt: ceremony.Prompt{ID: "w", Message: ceremony.Message{Title: "Alice Costa: insert the token",
+			info, err := a.WaitForToken(ctx, prompt.TokenWait{Prompt: prompt.Prompt{ID: "w", Message: prompt.Message{Title: "Alice Costa: insert the token",
 				Text: []string{"The sticker on it says A-01."}}, Question: "Insert the token A-01."}, Sticker: "A-01", Stickers: []string{"B-02", "A-01"},
 				Plug: func(s string) error { in = s; return nil },
 				Look: func(context.Context) (keys.Info, error) {
@@ -95,21 +95,21 @@ func TestPromptFrames(t *testing.T) {
 				}})
 			return fmt.Sprint(info.Serial), err
 		}, []string{"\x1b[B", "\n", "\x1b[A", "\n"}},
-		{"insert", func(ctx context.Context, a ceremony.Attendant) (string, error) {
-			info, err := a.WaitForToken(ctx, ceremony.TokenWait{Prompt: ceremony.Prompt{ID: "w", Message: ceremony.Message{Title: "Alice Costa: insert the token",
+		{"insert", func(ctx context.Context, a prompt.Room) (string, error) {
+			info, err := a.WaitForToken(ctx, prompt.TokenWait{Prompt: prompt.Prompt{ID: "w", Message: prompt.Message{Title: "Alice Costa: insert the token",
 				Text: []string{"The sticker on it says A-01."}}, Question: "Insert the token A-01."}, Sticker: "A-01",
 				Look: func(context.Context) (keys.Info, error) {
 					return keys.Info{}, errors.New("no token is in a reader (hint: insert the one with the sticker A-01)")
 				}})
 			return fmt.Sprint(info.Serial), err
 		}, []string{"\n", "\x1b"}},
-		{"press", func(ctx context.Context, a ceremony.Attendant) (string, error) {
-			return "a touch", a.WaitForTouch(ctx, ceremony.Prompt{ID: "p", Message: ceremony.Message{Title: "Alice Costa: touch the token",
-				Facts: []ceremony.Fact{{Label: "To", Value: "sign root v1"}}}, Question: "Alice Costa, touch the token A-01 now."}, true)
+		{"press", func(ctx context.Context, a prompt.Room) (string, error) {
+			return "a touch", a.WaitForTouch(ctx, prompt.Prompt{ID: "p", Message: prompt.Message{Title: "Alice Costa: touch the token",
+				Facts: []prompt.Fact{{Label: "To", Value: "sign root v1"}}}, Question: "Alice Costa, touch the token A-01 now."}, true)
 		}, []string{"\n"}},
-		{"touch", func(ctx context.Context, a ceremony.Attendant) (string, error) {
-			return "a touch", a.WaitForTouch(ctx, ceremony.Prompt{ID: "p", Message: ceremony.Message{Title: "Alice Costa: touch the token",
-				Facts: []ceremony.Fact{{Label: "To", Value: "sign root v1"}}}, Question: "Alice Costa, touch the token A-01 now."}, false)
+		{"touch", func(ctx context.Context, a prompt.Room) (string, error) {
+			return "a touch", a.WaitForTouch(ctx, prompt.Prompt{ID: "p", Message: prompt.Message{Title: "Alice Costa: touch the token",
+				Facts: []prompt.Fact{{Label: "To", Value: "sign root v1"}}}, Question: "Alice Costa, touch the token A-01 now."}, false)
 		}, []string{"\n", "\x1b"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -136,8 +136,8 @@ func TestPromptFrames(t *testing.T) {
 
 // TestScreenFrames shows the screens around the prompts.
 func TestScreenFrames(t *testing.T) {
-	confirmed := asks(func(ctx context.Context, a ceremony.Attendant) (string, error) {
-		yes, err := a.Confirm(ctx, ceremony.Prompt{ID: "c", Message: ceremony.Message{Title: "Alice Costa: is this the right token?", Facts: token},
+	confirmed := asks(func(ctx context.Context, a prompt.Room) (string, error) {
+		yes, err := a.Confirm(ctx, prompt.Prompt{ID: "c", Message: prompt.Message{Title: "Alice Costa: is this the right token?", Facts: token},
 			Question: "Does the token in the reader carry the sticker A-01?"})
 		return fmt.Sprint(yes), err
 	})
@@ -175,7 +175,7 @@ func TestScreenFrames(t *testing.T) {
 	shot("burst", strings.Repeat("cbdefghijklnrtuv", 3)[:44]+"\n")
 	shot("done", "\x1b[B\n")
 	for _, task := range d.Tasks() {
-		d.set(task.ID, ceremony.Done)
+		d.set(task.ID, prompt.Done)
 	}
 	s.m.room.setList(listOf(d))
 	shot("finished", "")

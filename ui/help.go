@@ -4,7 +4,7 @@ import (
 	"github.com/charmbracelet/bubbles/key"
 	tea "github.com/charmbracelet/bubbletea"
 
-	"rootceremony/ceremony"
+	"rootceremony/ceremony/prompt"
 )
 
 // help is a page about the screen below it.
@@ -33,17 +33,17 @@ func (h *help) key(m *model, k tea.KeyMsg) tea.Cmd {
 }
 
 func (h *help) view(m *model, columns, rows int) []line {
-	page := ceremony.Message{Title: "Help", Text: []string{m.about()}}
+	page := prompt.Message{Title: "Help", Text: []string{m.about()}}
 	for _, b := range keymap.all() {
-		f := ceremony.Fact{Label: b.Help().Key, Value: b.Help().Desc}
+		f := prompt.Fact{Label: b.Help().Key, Value: b.Help().Desc}
 		if m.room != nil && m.room.NoRecord && b.Help() == keymap.Leave.Help() {
 			f.Value = "leave; answers are not kept, and the next start begins again"
 		}
 		page.Facts = append(page.Facts, f)
 	}
-	lines := body(ceremony.Message{Title: page.Title, Text: page.Text}, columns)
+	lines := body(prompt.Message{Title: page.Title, Text: page.Text}, columns)
 	lines = append(lines, nil)
-	lines = append(lines, body(ceremony.Message{Facts: page.Facts}, columns)...)
+	lines = append(lines, body(prompt.Message{Facts: page.Facts}, columns)...)
 	h.offset = min(h.offset, max(len(lines)-rows, 0))
 	return lines[h.offset:min(len(lines), h.offset+rows)]
 }

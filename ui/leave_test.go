@@ -7,14 +7,14 @@ import (
 
 	tea "github.com/charmbracelet/bubbletea"
 
-	"rootceremony/ceremony"
+	"rootceremony/ceremony/prompt"
 )
 
 // TestLeaveAtOnce holds that a second Ctrl-C does not wait for a task that
 // does not end.
 func TestLeaveAtOnce(t *testing.T) {
 	ends := make(chan struct{})
-	s := newStage(t, inRoom(newDesk(func(context.Context, ceremony.Attendant) error { <-ends; return nil })))
+	s := newStage(t, inRoom(newDesk(func(context.Context, prompt.Room) error { <-ends; return nil })))
 	defer s.close()
 	defer close(ends)
 	s.beginOnly()
@@ -41,8 +41,8 @@ func TestForgetsWhenStopped(t *testing.T) {
 		"stop":   func(s *stage) { s.press("\x1a") },
 		"resume": func(s *stage) { s.update(tea.ResumeMsg{}) },
 	} {
-		s := newStage(t, inRoom(newDesk(asks(func(ctx context.Context, a ceremony.Attendant) (string, error) {
-			return a.Ask(ctx, ceremony.Prompt{ID: "a", Question: "What?"}, nil)
+		s := newStage(t, inRoom(newDesk(asks(func(ctx context.Context, a prompt.Room) (string, error) {
+			return a.Ask(ctx, prompt.Prompt{ID: "a", Question: "What?"}, nil)
 		}))))
 		s.begin()
 		s.press("half")

@@ -8,14 +8,14 @@ import (
 	"github.com/charmbracelet/bubbles/key"
 	tea "github.com/charmbracelet/bubbletea"
 
-	"rootceremony/ceremony"
+	"rootceremony/ceremony/prompt"
 	"rootceremony/ui/show"
 )
 
 // list is how far a ceremony is, as its desk says.
 type list struct {
 	header string
-	tasks  []ceremony.Task
+	tasks  []prompt.Task
 	next   string // id of the task to take now; "": nothing that is needed is left
 	needed bool   // next is not optional
 	then   func() (*Room, error)
@@ -34,7 +34,7 @@ func listOf(d Desk) list {
 }
 
 // name is a task with its group: "Sign: Alice Costa".
-func (r *room) name(t ceremony.Task) string {
+func (r *room) name(t prompt.Task) string {
 	if t.Group == "" {
 		return t.Title
 	}
@@ -79,8 +79,8 @@ func (r *room) rows() []row {
 			}
 			count++
 			all.ids = append(all.ids, t.ID)
-			ready = ready || t.State == ceremony.Ready
-			if t.State == ceremony.Done {
+			ready = ready || t.State == prompt.Ready
+			if t.State == prompt.Done {
 				done++
 			}
 		}
@@ -93,7 +93,7 @@ func (r *room) rows() []row {
 		}
 		rows = append(rows, all)
 		for _, t := range group {
-			if !ready && (!t.Aside || t.State != ceremony.Ready) {
+			if !ready && (!t.Aside || t.State != prompt.Ready) {
 				continue
 			}
 			w := r.row(t)
@@ -104,17 +104,17 @@ func (r *room) rows() []row {
 	return rows
 }
 
-func (r *room) row(t ceremony.Task) row {
+func (r *room) row(t prompt.Task) row {
 	w := row{ids: []string{t.ID}, mark: "[ ]", title: t.Title}
 	switch {
 	case r.run != nil && r.run.task.ID == t.ID:
 		w.mark, w.look = "[>]", accent
-	case t.State == ceremony.Done:
+	case t.State == prompt.Done:
 		w.mark, w.look = "[x]", good
-	case t.State == ceremony.Blocked:
+	case t.State == prompt.Blocked:
 		w.look = dim
 	}
-	if t.State != ceremony.Blocked {
+	if t.State != prompt.Blocked {
 		w.reason = t.Reason
 	}
 	return w
@@ -164,16 +164,16 @@ func (r *room) listFoot(columns int) []line {
 	t, ok := r.task(r.cursor)
 	switch {
 	case len(r.list.tasks) == 0:
-	case r.list.next == "" && slices.ContainsFunc(r.list.tasks, func(t ceremony.Task) bool { return t.State == ceremony.Blocked }):
+	case r.list.next == "" && slices.ContainsFunc(r.list.tasks, func(t prompt.Task) bool { return t.State == prompt.Blocked }):
 		add(strong, "No task can be done now; the list says what is not done. Enter leaves.")
 	case r.list.next == "" && r.list.then != nil:
 		add(strong, "The plan is ready. Enter goes on to its ceremony; Esc leaves that for later.")
 	case r.list.next == "":
 		add(strong, "Everything is done. Enter leaves.")
 	case !ok:
-	case t.State == ceremony.Done:
+	case t.State == prompt.Done:
 		add(plain, r.name(t)+" is done.")
-	case t.State == ceremony.Blocked:
+	case t.State == prompt.Blocked:
 		add(plain, r.name(t)+" "+t.Reason+".")
 	case t.Optional:
 		add(strong, "Can still be done: "+r.name(t))
@@ -229,10 +229,10 @@ func (r *room) take(m *model) tea.Cmd {
 	switch {
 	case !ok:
 		return nil
-	case t.State == ceremony.Done:
+	case t.State == prompt.Done:
 		m.flash = "that is done already"
 		return nil
-	case t.State == ceremony.Blocked:
+	case t.State == prompt.Blocked:
 		m.flash = "that cannot be done yet: it " + t.Reason
 		return nil
 	}
@@ -243,10 +243,10 @@ func (r *room) take(m *model) tea.Cmd {
 	return m.runTask(r, t)
 }
 
-func (r *room) task(id string) (ceremony.Task, bool) {
-	i := slices.IndexFunc(r.list.tasks, func(t ceremony.Task) bool { return t.ID == id })
+func (r *room) task(id string) (prompt.Task, bool) {
+	i := slices.IndexFunc(r.list.tasks, func(t prompt.Task) bool { return t.ID == id })
 	if i < 0 {
-		return ceremony.Task{}, false
+		return prompt.Task{}, false
 	}
 	return r.list.tasks[i], true
 }

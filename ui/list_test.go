@@ -4,19 +4,19 @@ import (
 	"slices"
 	"testing"
 
-	"rootceremony/ceremony"
+	"rootceremony/ceremony/prompt"
 )
 
 // A group of which nothing that is needed can be done is one row, and what is
 // there for trouble does not count, but can be taken.
 func TestRowsOfGroups(t *testing.T) {
-	task := func(group, title string, state ceremony.TaskState, aside bool) ceremony.Task {
-		return ceremony.Task{ID: title, Group: group, Title: title, State: state, Aside: aside, Optional: aside}
+	task := func(group, title string, state prompt.TaskState, aside bool) prompt.Task {
+		return prompt.Task{ID: title, Group: group, Title: title, State: state, Aside: aside, Optional: aside}
 	}
-	r := &room{list: list{tasks: []ceremony.Task{
-		task("Holders", "Alice", ceremony.Done, false), task("Holders", "Bruno", ceremony.Done, false), task("Holders", "Start over", ceremony.Ready, true),
-		task("Keys", "key of Alice", ceremony.Done, false), task("Keys", "key of Bruno", ceremony.Ready, false),
-		task("Backups", "Drill", ceremony.Blocked, false), task("Backups", "Restore", ceremony.Blocked, true),
+	r := &room{list: list{tasks: []prompt.Task{
+		task("Holders", "Alice", prompt.Done, false), task("Holders", "Bruno", prompt.Done, false), task("Holders", "Start over", prompt.Ready, true),
+		task("Keys", "key of Alice", prompt.Done, false), task("Keys", "key of Bruno", prompt.Ready, false),
+		task("Backups", "Drill", prompt.Blocked, false), task("Backups", "Restore", prompt.Blocked, true),
 	}}}
 	var got []string
 	for _, w := range r.rows() {

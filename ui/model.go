@@ -8,7 +8,7 @@ import (
 	"github.com/charmbracelet/bubbles/key"
 	tea "github.com/charmbracelet/bubbletea"
 
-	"rootceremony/ceremony"
+	"rootceremony/ceremony/prompt"
 	"rootceremony/ui/gate"
 )
 
@@ -164,14 +164,14 @@ func (m *model) gateSet(msg armedMsg) tea.Cmd {
 }
 
 // prompt is the prompt that is open, or nil.
-func (m *model) prompt() *prompt {
+func (m *model) prompt() *posed {
 	if m.room == nil {
 		return nil
 	}
 	return m.room.prompt
 }
 
-// readable tells whether a prompt is on the screen, to its end.
+// readable reports whether a prompt is on the screen, to its end.
 func (m *model) readable() bool {
 	return m.prompt() != nil && m.over == nil && !m.small() && !m.room.unread(m)
 }
@@ -309,7 +309,7 @@ type overlay interface {
 }
 
 // runTask does a task of a room in a goroutine of its own, which is this command.
-func (m *model) runTask(r *room, t ceremony.Task) tea.Cmd {
+func (m *model) runTask(r *room, t prompt.Task) tea.Cmd {
 	ctx, cancel := context.WithCancel(context.Background())
 	r.run = &running{task: t, cancel: cancel, since: m.clock()}
 	a := *m.attendant
@@ -326,7 +326,7 @@ func (m *model) runTask(r *room, t ceremony.Task) tea.Cmd {
 }
 
 // attempt runs a task. One that panics has stopped, and the others go on.
-func attempt(ctx context.Context, d Desk, id string, a ceremony.Attendant) (err error) {
+func attempt(ctx context.Context, d Desk, id string, a prompt.Room) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("the program has a defect: %v (hint: what was recorded is safe; begin the task again)", p)

@@ -4,7 +4,7 @@ import (
 	"slices"
 	"strings"
 
-	"rootceremony/ceremony"
+	"rootceremony/ceremony/prompt"
 	"rootceremony/ui/show"
 )
 
@@ -48,7 +48,7 @@ func hang(text string, columns int) []string {
 
 // body sets a message in a panel. What is long to read comes first, so that
 // what is needed for the answer stands above it in the end.
-func body(m ceremony.Message, columns int) []line {
+func body(m prompt.Message, columns int) []line {
 	var lines []line
 	gap := func() {
 		if len(lines) > 0 {
@@ -90,7 +90,7 @@ func body(m ceremony.Message, columns int) []line {
 
 // table sets facts in two columns. Values of three columns or more, such as
 // the words of a digest, are set apart, so that they can be read aloud.
-func table(facts []ceremony.Fact, columns int) []line {
+func table(facts []prompt.Fact, columns int) []line {
 	longest := labels(facts, columns)
 	var lines []line
 	var last int
@@ -131,7 +131,7 @@ func evenly(value string, columns int) []string {
 	return lines
 }
 
-func labels(facts []ceremony.Fact, columns int) int {
+func labels(facts []prompt.Fact, columns int) int {
 	longest := 0
 	for _, f := range facts {
 		longest = max(longest, width(show.Clean(f.Label)))
@@ -144,8 +144,8 @@ func cellsOf(value string) []string {
 	return slices.DeleteFunc(strings.Split(show.Clean(value), "  "), func(s string) bool { return strings.TrimSpace(s) == "" })
 }
 
-// fitting tells whether all values of n cells fit in columns of equal width.
-func fitting(facts []ceremony.Fact, n, columns int) bool {
+// fitting reports whether all values of n cells fit in columns of equal width.
+func fitting(facts []prompt.Fact, n, columns int) bool {
 	for _, f := range facts {
 		cells := cellsOf(f.Value)
 		for _, c := range cells {
@@ -167,11 +167,11 @@ func spread(label string, cells []string, longest, columns int) line {
 
 func pad(s string, n int) string { return show.Truncate(s, n) + repeat(" ", n-width(s)) }
 
-// wide tells whether a message is better read with the whole screen than
+// wide reports whether a message is better read with the whole screen than
 // beside the list of tasks.
-func wide(m ceremony.Message, columns int) bool {
+func wide(m prompt.Message, columns int) bool {
 	longest := labels(m.Facts, columns)
-	return slices.ContainsFunc(m.Facts, func(f ceremony.Fact) bool { return longest+2+width(show.Clean(f.Value)) > columns }) ||
+	return slices.ContainsFunc(m.Facts, func(f prompt.Fact) bool { return longest+2+width(show.Clean(f.Value)) > columns }) ||
 		slices.ContainsFunc(m.Lines, func(s string) bool { return width(show.Clean(s)) > columns }) ||
 		slices.ContainsFunc(m.Commands, func(s string) bool { return width(show.Clean(s))+2 > columns })
 }

@@ -11,7 +11,7 @@ import (
 )
 
 // prompt is a question while it is on the screen.
-type prompt struct {
+type posed struct {
 	*question
 	shown   time.Time // when people could read it; zero: not yet
 	early   time.Time // when a key was pressed that came too early for a final one
@@ -24,10 +24,10 @@ type prompt struct {
 
 // hide makes the prompt start again: it was covered, or what was typed is to
 // be forgotten.
-func (p *prompt) hide() { p.shown, p.early, p.stars = time.Time{}, time.Time{}, 0 }
+func (p *posed) hide() { p.shown, p.early, p.stars = time.Time{}, time.Time{}, 0 }
 
 // quiet is how long keys do not count.
-func (p *prompt) quiet() time.Duration {
+func (p *posed) quiet() time.Duration {
 	switch {
 	case p.kind == hidden: // opening the gate has thrown away what was typed early
 		return 0
@@ -37,8 +37,8 @@ func (p *prompt) quiet() time.Duration {
 	return quietShown
 }
 
-// open tells whether keys count.
-func (p *prompt) open(now time.Time) bool {
+// open reports whether keys count.
+func (p *posed) open(now time.Time) bool {
 	since := p.shown
 	if p.early.After(since) {
 		since = p.early
@@ -47,7 +47,7 @@ func (p *prompt) open(now time.Time) bool {
 }
 
 // mode is what may be typed.
-func (p *prompt) mode() mode {
+func (p *posed) mode() mode {
 	switch p.kind {
 	case text, typed:
 		return letters
@@ -58,7 +58,7 @@ func (p *prompt) mode() mode {
 }
 
 // key takes a key. done is true when the question was answered.
-func (p *prompt) key(m *model, k tea.KeyMsg) (cmd tea.Cmd, done bool) {
+func (p *posed) key(m *model, k tea.KeyMsg) (cmd tea.Cmd, done bool) {
 	if p.kind == hidden {
 		return nil, p.secretKey(m, k)
 	}
@@ -81,7 +81,7 @@ func (p *prompt) key(m *model, k tea.KeyMsg) (cmd tea.Cmd, done bool) {
 }
 
 // enter gives the answer, if there is one.
-func (p *prompt) enter(m *model) bool {
+func (p *posed) enter(m *model) bool {
 	given := answer{}
 	switch p.kind {
 	case text, typed:
@@ -101,7 +101,7 @@ func (p *prompt) enter(m *model) bool {
 }
 
 // secretKey counts the stars that the gate shows for characters.
-func (p *prompt) secretKey(m *model, k tea.KeyMsg) bool {
+func (p *posed) secretKey(m *model, k tea.KeyMsg) bool {
 	switch {
 	case k.Type == tea.KeyRunes && !k.Alt:
 		p.stars += len(k.Runes)
@@ -128,7 +128,7 @@ func (p *prompt) secretKey(m *model, k tea.KeyMsg) bool {
 
 // foot is the question and where it is answered, at the bottom of the panel,
 // in at most rows lines.
-func (p *prompt) foot(m *model, columns, rows int) []line {
+func (p *posed) foot(m *model, columns, rows int) []line {
 	var lines []line
 	for _, s := range wrap(p.prompt.Question, columns) {
 		lines = append(lines, set(strong, s))
@@ -158,7 +158,7 @@ func (p *prompt) foot(m *model, columns, rows int) []line {
 }
 
 // refusal is why there is no answer yet.
-func (p *prompt) refusal() string {
+func (p *posed) refusal() string {
 	switch {
 	case p.kind == wait:
 		return p.missing
@@ -172,7 +172,7 @@ func (p *prompt) refusal() string {
 // that is too long for its line goes on below it; where there is no room for
 // that, only the one at the cursor does, and the others end with dots. What
 // cannot be answered yet is not offered.
-func (p *prompt) list(m *model, open bool, columns, rows int) []line {
+func (p *posed) list(m *model, open bool, columns, rows int) []line {
 	labels, total := make([][]string, len(p.choices)), 0
 	for i, c := range p.choices {
 		labels[i] = wrap(c.Label, columns-2)

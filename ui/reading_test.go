@@ -9,12 +9,12 @@ import (
 
 	tea "github.com/charmbracelet/bubbletea"
 
-	"rootceremony/ceremony"
+	"rootceremony/ceremony/prompt"
 	"rootceremony/keys/secret"
 )
 
-func longMessage() ceremony.Message {
-	m := ceremony.Message{Title: "Review root v1"}
+func longMessage() prompt.Message {
+	m := prompt.Message{Title: "Review root v1"}
 	for i := range 40 {
 		m.Lines = append(m.Lines, fmt.Sprintf("line %d", i+1))
 	}
@@ -32,8 +32,8 @@ func (s *stage) says(text string, want bool) {
 // TestReadAgain holds that Enter is not named as the key that reads on where
 // it gives the answer.
 func TestReadAgain(t *testing.T) {
-	s := newStage(t, inRoom(newDesk(asks(func(ctx context.Context, a ceremony.Attendant) (string, error) {
-		return a.Ask(ctx, ceremony.Prompt{ID: "a", Message: longMessage(), Question: "What?"}, nil)
+	s := newStage(t, inRoom(newDesk(asks(func(ctx context.Context, a prompt.Room) (string, error) {
+		return a.Ask(ctx, prompt.Prompt{ID: "a", Message: longMessage(), Question: "What?"}, nil)
 	}))))
 	defer s.close()
 	s.begin()
@@ -51,7 +51,7 @@ func TestReadAgain(t *testing.T) {
 // TestLongEnd holds that Enter shows all that a task has said in the end
 // before it begins the next one.
 func TestLongEnd(t *testing.T) {
-	s := newStage(t, inRoom(newDesk(func(ctx context.Context, a ceremony.Attendant) error { return a.Tell(ctx, longMessage()) })))
+	s := newStage(t, inRoom(newDesk(func(ctx context.Context, a prompt.Room) error { return a.Tell(ctx, longMessage()) })))
 	defer s.close()
 	s.begin()
 	for s.says("more lines: Enter or PgDn", true); strings.Contains(s.m.View(), " more line"); s.settle() {
@@ -69,8 +69,8 @@ func TestLongEnd(t *testing.T) {
 
 // TestReadAtSecret reads what stands above a secret prompt while it is typed.
 func TestReadAtSecret(t *testing.T) {
-	s := newStage(t, inRoom(newDesk(asks(func(ctx context.Context, a ceremony.Attendant) (string, error) {
-		b, err := a.AskSecret(ctx, ceremony.Prompt{ID: "s", Message: longMessage(), Question: "Type your PIN:"}, func(b *secret.Buffer) error {
+	s := newStage(t, inRoom(newDesk(asks(func(ctx context.Context, a prompt.Room) (string, error) {
+		b, err := a.AskSecret(ctx, prompt.Prompt{ID: "s", Message: longMessage(), Question: "Type your PIN:"}, func(b *secret.Buffer) error {
 			if string(b.Bytes()) != walkedPIN {
 				return errors.New("that is another one")
 			}
@@ -111,7 +111,7 @@ func TestBurstInAForm(t *testing.T) {
 
 // TestTaskPanics holds that a defect in one task stops that task alone.
 func TestTaskPanics(t *testing.T) {
-	s := newStage(t, inRoom(newDesk(func(context.Context, ceremony.Attendant) error { panic("at the wrong place") })))
+	s := newStage(t, inRoom(newDesk(func(context.Context, prompt.Room) error { panic("at the wrong place") })))
 	defer s.close()
 	s.begin()
 	s.says("Holders: Alice Costa has stopped", true)
@@ -122,8 +122,8 @@ func TestTaskPanics(t *testing.T) {
 // people leave meanwhile.
 func TestLeftWithAFault(t *testing.T) {
 	full := errors.New("the disk is full")
-	for _, c := range []struct{ ends, fault error }{{full, full}, {ceremony.ErrBack, nil}, {context.Canceled, nil}, {nil, nil}} {
-		d := newDesk(func(ctx context.Context, _ ceremony.Attendant) error {
+	for _, c := range []struct{ ends, fault error }{{full, full}, {prompt.ErrBack, nil}, {context.Canceled, nil}, {nil, nil}} {
+		d := newDesk(func(ctx context.Context, _ prompt.Room) error {
 			<-ctx.Done()
 			return c.ends
 		})

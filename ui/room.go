@@ -13,7 +13,7 @@ import (
 	"github.com/charmbracelet/bubbles/key"
 	tea "github.com/charmbracelet/bubbletea"
 
-	"rootceremony/ceremony"
+	"rootceremony/ceremony/prompt"
 )
 
 // room is the screen of a ceremony: the list of tasks, and the panel in which
@@ -25,9 +25,9 @@ type room struct {
 	list   list
 	cursor string // id of a task
 	run    *running
-	prompt *prompt
-	last   *prompt            // that was answered; it comes back if the answer did not do
-	told   []ceremony.Message // what the task has said since the last answer
+	prompt *posed
+	last   *posed             // that was answered; it comes back if the answer did not do
+	told   []prompt.Message   // what the task has said since the last answer
 	stale  bool               // told was answered: what comes next takes its place
 	result string             // why the last task has stopped
 	offset int                // lines of the panel above what is shown
@@ -37,7 +37,7 @@ type room struct {
 
 // running is the task that runs.
 type running struct {
-	task   ceremony.Task
+	task   prompt.Task
 	cancel context.CancelFunc
 	since  time.Time // the start, or the last answer
 }
@@ -45,7 +45,7 @@ type running struct {
 // endedMsg: a task has ended.
 type endedMsg struct {
 	room *room
-	task ceremony.Task
+	task prompt.Task
 	err  error
 	list list
 }
@@ -158,7 +158,7 @@ func (r *room) fresh() {
 }
 
 func (r *room) ask(m *model, q *question) {
-	p := &prompt{question: q, missing: q.refused}
+	p := &posed{question: q, missing: q.refused}
 	if q.kind == confirm || q.kind == choose { // the key that reads on must not be the answer too
 		p.cursor = -1
 	}
@@ -200,15 +200,15 @@ func (r *room) ended(m *model, msg endedMsg) tea.Cmd {
 	}
 	switch {
 	case m.leaving:
-		if !errors.Is(msg.err, ceremony.ErrBack) && !errors.Is(msg.err, ceremony.ErrLeft) && !errors.Is(msg.err, context.Canceled) {
+		if !errors.Is(msg.err, prompt.ErrBack) && !errors.Is(msg.err, prompt.ErrLeft) && !errors.Is(msg.err, context.Canceled) {
 			m.fault = msg.err
 		}
 		r.setList(msg.list)
 		m.left = r.unfinished()
 		return tea.Quit
 	case msg.err == nil && len(r.told) == 0:
-		r.told = []ceremony.Message{{Title: r.name(msg.task), Text: []string{"Done."}}}
-	case errors.Is(msg.err, ceremony.ErrBack), errors.Is(msg.err, context.Canceled):
+		r.told = []prompt.Message{{Title: r.name(msg.task), Text: []string{"Done."}}}
+	case errors.Is(msg.err, prompt.ErrBack), errors.Is(msg.err, context.Canceled):
 		r.told = nil
 		r.result = "You left the task. What was recorded stays recorded."
 		if r.NoRecord {
@@ -247,7 +247,7 @@ func (r *room) mode(m *model) mode {
 	return menu
 }
 
-// unfinished tells whether something that is needed is left.
+// unfinished reports whether something that is needed is left.
 func (r *room) unfinished() bool { return r.list.next != "" && r.list.needed || r.run != nil }
 
 func (r *room) key(m *model, k tea.KeyMsg) tea.Cmd {
@@ -288,12 +288,12 @@ func (r *room) key(m *model, k tea.KeyMsg) tea.Cmd {
 // back leaves the task at its question, if that is still open.
 func (r *room) back(m *model) {
 	if r.prompt != nil {
-		r.prompt.answers <- answer{err: ceremony.ErrBack}
+		r.prompt.answers <- answer{err: prompt.ErrBack}
 		r.answered(m)
 	}
 }
 
-// unread tells whether the end of what is asked about was not shown yet. The
+// unread reports whether the end of what is asked about was not shown yet. The
 // question comes with the end: what is asked about is read first.
 func (r *room) unread(m *model) bool {
 	if r.prompt == nil || r.prompt.read || r.prompt.kind == hidden {
@@ -303,7 +303,7 @@ func (r *room) unread(m *model) bool {
 	return len(lines) > m.rows()-len(foot)-1
 }
 
-// scroll takes the keys that move the panel, and tells whether k was one.
+// scroll takes the keys that move the panel, and reports whether k was one.
 func (r *room) scroll(m *model, k tea.KeyMsg) bool {
 	unread := r.unread(m)
 	lines, _, rows := r.layout(m)
@@ -335,12 +335,12 @@ func (r *room) scroll(m *model, k tea.KeyMsg) bool {
 	return true
 }
 
-// idle tells whether the list of tasks waits for people.
+// idle reports whether the list of tasks waits for people.
 func (r *room) idle() bool { return r.prompt == nil && r.run == nil }
 
 // pages are what the panel shows: what the task has said, and what it asks or
 // has asked last.
-func (r *room) pages() []ceremony.Message {
+func (r *room) pages() []prompt.Message {
 	switch {
 	case r.prompt != nil:
 		return append(slices.Clone(r.told), r.prompt.prompt.Message)
@@ -357,7 +357,7 @@ func (r *room) columnsOf(m *model) (left, right int) {
 	left = min(max(27, m.width/4), 36)
 	right = m.width - left - 3
 	pages := r.pages()
-	if slices.ContainsFunc(pages, func(p ceremony.Message) bool { return wide(p, right) }) || r.prompt != nil &&
+	if slices.ContainsFunc(pages, func(p prompt.Message) bool { return wide(p, right) }) || r.prompt != nil &&
 		len(wrap(r.prompt.refusal(), right))+1+len(r.prompt.foot(m, right, m.rows()-2)) > m.rows() {
 		return 0, m.width - 2
 	}

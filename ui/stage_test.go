@@ -15,7 +15,7 @@ import (
 	tea "github.com/charmbracelet/bubbletea"
 	"github.com/muesli/termenv"
 
-	"rootceremony/ceremony"
+	"rootceremony/ceremony/prompt"
 	"rootceremony/ui/gate"
 )
 
@@ -280,28 +280,28 @@ func (s *stage) golden(t *testing.T, name string) {
 type desk struct {
 	mu     sync.Mutex
 	header string
-	tasks  []ceremony.Task
-	do     map[string]func(context.Context, ceremony.Attendant) error
+	tasks  []prompt.Task
+	do     map[string]func(context.Context, prompt.Room) error
 	notes  []string
 	fails  error // of notes
 }
 
-func (d *desk) Tasks() []ceremony.Task {
+func (d *desk) Tasks() []prompt.Task {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return append([]ceremony.Task(nil), d.tasks...)
+	return append([]prompt.Task(nil), d.tasks...)
 }
 
-func (d *desk) Next() (ceremony.Task, bool) {
+func (d *desk) Next() (prompt.Task, bool) {
 	for _, t := range d.Tasks() {
-		if t.State == ceremony.Ready {
+		if t.State == prompt.Ready {
 			return t, true
 		}
 	}
-	return ceremony.Task{}, false
+	return prompt.Task{}, false
 }
 
-func (d *desk) set(id string, state ceremony.TaskState) {
+func (d *desk) set(id string, state prompt.TaskState) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for i := range d.tasks {
@@ -311,10 +311,10 @@ func (d *desk) set(id string, state ceremony.TaskState) {
 	}
 }
 
-func (d *desk) Run(ctx context.Context, id string, a ceremony.Attendant) error {
+func (d *desk) Run(ctx context.Context, id string, a prompt.Room) error {
 	err := d.do[id](ctx, a)
 	if err == nil {
-		d.set(id, ceremony.Done)
+		d.set(id, prompt.Done)
 	}
 	return err
 }
@@ -335,24 +335,24 @@ func (d *desk) Exception(expected, happened, decided string) error {
 }
 
 // newDesk is a ceremony of three holders in which Alice's task is do.
-func newDesk(do func(context.Context, ceremony.Attendant) error) *desk {
+func newDesk(do func(context.Context, prompt.Room) error) *desk {
 	return &desk{header: "Example packages, create root v1",
-		tasks: []ceremony.Task{
-			{ID: "preflight", Title: "Check the laptop", State: ceremony.Done},
-			{ID: "agree", Title: "Agree the plan", State: ceremony.Done},
-			{ID: "enrol alice", Group: "Holders", Title: "Alice Costa", State: ceremony.Ready},
-			{ID: "enrol bruno", Group: "Holders", Title: "Bruno Ferraz", State: ceremony.Ready, Reason: "PIN"},
-			{ID: "enrol chen", Group: "Holders", Title: "Chen \x1b[31mWei", State: ceremony.Ready},
-			{ID: "review", Title: "Review root v1", State: ceremony.Blocked, Reason: "waits for the keys of Alice, Bruno and Chen"},
-			{ID: "sign alice", Group: "Sign", Title: "Alice Costa", State: ceremony.Blocked, Reason: "waits for the review"},
-			{ID: "sign bruno", Group: "Sign", Title: "Bruno Ferraz", State: ceremony.Blocked, Reason: "waits for the review"},
-			{ID: "sign chen", Group: "Sign", Title: "Chen Wei", State: ceremony.Blocked, Reason: "waits for the review"},
-			{ID: "publish", Title: "Verify and publish", State: ceremony.Blocked, Reason: "has 0 of 2 signatures"},
+		tasks: []prompt.Task{
+			{ID: "preflight", Title: "Check the laptop", State: prompt.Done},
+			{ID: "agree", Title: "Agree the plan", State: prompt.Done},
+			{ID: "enrol alice", Group: "Holders", Title: "Alice Costa", State: prompt.Ready},
+			{ID: "enrol bruno", Group: "Holders", Title: "Bruno Ferraz", State: prompt.Ready, Reason: "PIN"},
+			{ID: "enrol chen", Group: "Holders", Title: "Chen \x1b[31mWei", State: prompt.Ready},
+			{ID: "review", Title: "Review root v1", State: prompt.Blocked, Reason: "waits for the keys of Alice, Bruno and Chen"},
+			{ID: "sign alice", Group: "Sign", Title: "Alice Costa", State: prompt.Blocked, Reason: "waits for the review"},
+			{ID: "sign bruno", Group: "Sign", Title: "Bruno Ferraz", State: prompt.Blocked, Reason: "waits for the review"},
+			{ID: "sign chen", Group: "Sign", Title: "Chen Wei", State: prompt.Blocked, Reason: "waits for the review"},
+			{ID: "publish", Title: "Verify and publish", State: prompt.Blocked, Reason: "has 0 of 2 signatures"},
 		},
-		do: map[string]func(context.Context, ceremony.Attendant) error{
+		do: map[string]func(context.Context, prompt.Room) error{
 			"enrol alice": do,
-			"enrol bruno": func(context.Context, ceremony.Attendant) error { return nil },
-			"enrol chen": func(context.Context, ceremony.Attendant) error {
+			"enrol bruno": func(context.Context, prompt.Room) error { return nil },
+			"enrol chen": func(context.Context, prompt.Room) error {
 				return errors.New("token 20 456 123 was pulled out (hint: insert it again)")
 			},
 		}}

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"rootceremony/ceremony"
+	"rootceremony/ceremony/prompt"
 )
 
 // TestLongStatus reads a status of long lines to its end.
@@ -88,8 +88,8 @@ func (d *leadingDesk) Close() error                { d.closed++; return nil }
 func TestEmergencyGoesOn(t *testing.T) {
 	begin := func(then func() (*Room, error)) (*stage, *leadingDesk) {
 		t.Helper()
-		d := &leadingDesk{desk: &desk{header: "emergency", tasks: []ceremony.Task{{ID: "plan", Title: "Say what has happened", State: ceremony.Ready}},
-			do: map[string]func(context.Context, ceremony.Attendant) error{"plan": func(context.Context, ceremony.Attendant) error { return nil }}}, then: then}
+		d := &leadingDesk{desk: &desk{header: "emergency", tasks: []prompt.Task{{ID: "plan", Title: "Say what has happened", State: prompt.Ready}},
+			do: map[string]func(context.Context, prompt.Room) error{"plan": func(context.Context, prompt.Room) error { return nil }}}, then: then}
 		folder := ""
 		s := newStage(t, Options{Jobs: Jobs{Recent: func() []Recent { return nil }, Revoke: func(dir string) (*Room, error) { folder = dir; return &Room{Desk: d, NoRecord: true}, nil }}})
 		s.until("the list", func() bool { return s.m.start.listed })

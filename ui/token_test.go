@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"rootceremony/ceremony"
+	"rootceremony/ceremony/prompt"
 	"rootceremony/keys"
 	"rootceremony/keys/session"
 )
@@ -19,8 +19,8 @@ import (
 func TestWaitsForToken(t *testing.T) {
 	looks := []error{errors.New("no token is in a reader"), errors.New("token 7 is Bruno's"), nil}
 	looked := 0
-	s := newStage(t, inRoom(newDesk(asks(func(ctx context.Context, a ceremony.Attendant) (string, error) {
-		info, err := a.WaitForToken(ctx, ceremony.TokenWait{Prompt: ceremony.Prompt{ID: "w", Question: "Insert the token A-01."},
+	s := newStage(t, inRoom(newDesk(asks(func(ctx context.Context, a prompt.Room) (string, error) {
+		info, err := a.WaitForToken(ctx, prompt.TokenWait{Prompt: prompt.Prompt{ID: "w", Question: "Insert the token A-01."},
 			Look: func(context.Context) (keys.Info, error) {
 				looked++
 				return keys.Info{Serial: 20456123}, looks[looked-1]
@@ -54,8 +54,8 @@ func TestTokenIsWatched(t *testing.T) {
 	var there atomic.Bool
 	there.Store(true)
 	gaveUp := make(chan struct{})
-	s := newStage(t, inRoom(newDesk(asks(func(ctx context.Context, a ceremony.Attendant) (string, error) {
-		_, err := a.WaitForToken(ctx, ceremony.TokenWait{Look: func(context.Context) (keys.Info, error) {
+	s := newStage(t, inRoom(newDesk(asks(func(ctx context.Context, a prompt.Room) (string, error) {
+		_, err := a.WaitForToken(ctx, prompt.TokenWait{Look: func(context.Context) (keys.Info, error) {
 			looks.Add(1)
 			if !there.Load() {
 				return keys.Info{}, errors.New("no token is in a reader")
@@ -65,12 +65,12 @@ func TestTokenIsWatched(t *testing.T) {
 		if err != nil {
 			return "", err
 		}
-		if _, err := a.Ask(ctx, ceremony.Prompt{ID: "a", Question: "What?"}, nil); err != nil {
+		if _, err := a.Ask(ctx, prompt.Prompt{ID: "a", Question: "What?"}, nil); err != nil {
 			return "", err
 		}
 		touched, cancel := context.WithCancel(ctx)
 		go func() { <-gaveUp; cancel() }()
-		_ = a.WaitForTouch(touched, ceremony.Prompt{ID: "t", Question: "Touch it."}, false)
+		_ = a.WaitForTouch(touched, prompt.Prompt{ID: "t", Question: "Touch it."}, false)
 		return "", keys.ErrRemoved
 	}))))
 	defer s.close()
@@ -127,8 +127,8 @@ func TestTokenText(t *testing.T) {
 // What is for when something went wrong is no part of how far a group is.
 func TestAsideDoesNotCount(t *testing.T) {
 	d := newDesk(nil)
-	d.tasks[2].State = ceremony.Done
-	d.tasks = slices.Insert(d.tasks, 5, ceremony.Task{ID: "restart", Group: "Holders", Title: "Start a holder over", State: ceremony.Ready, Optional: true, Aside: true})
+	d.tasks[2].State = prompt.Done
+	d.tasks = slices.Insert(d.tasks, 5, prompt.Task{ID: "restart", Group: "Holders", Title: "Start a holder over", State: prompt.Ready, Optional: true, Aside: true})
 	s := newStage(t, inRoom(d))
 	defer s.close()
 	s.settle()
@@ -138,7 +138,7 @@ func TestAsideDoesNotCount(t *testing.T) {
 
 // A failure that names its holder is not introduced by the name.
 func TestNamedOnce(t *testing.T) {
-	s := newStage(t, inRoom(newDesk(func(context.Context, ceremony.Attendant) error {
+	s := newStage(t, inRoom(newDesk(func(context.Context, prompt.Room) error {
 		return errors.New("Alice Costa, sticker A-01: the token was pulled out")
 	})))
 	defer s.close()
@@ -152,8 +152,8 @@ func TestNamedOnce(t *testing.T) {
 // header while a task runs.
 func TestReadersAreShared(t *testing.T) {
 	var looks atomic.Int32
-	o := inRoom(newDesk(asks(func(ctx context.Context, a ceremony.Attendant) (string, error) {
-		return a.Ask(ctx, ceremony.Prompt{ID: "a", Question: "What?"}, nil)
+	o := inRoom(newDesk(asks(func(ctx context.Context, a prompt.Room) (string, error) {
+		return a.Ask(ctx, prompt.Prompt{ID: "a", Question: "What?"}, nil)
 	})))
 	o.Room.Tokens.Start = func(context.Context) (*session.Session, error) {
 		looks.Add(1)

@@ -3,7 +3,7 @@
 // keys at the bottom. 80 columns and 24 rows are enough.
 //
 // Tasks run in goroutines of their own and speak to it through
-// ceremony.Attendant. Secrets are typed below it, behind a gate: no key of
+// prompt.Room. Secrets are typed below it, behind a gate: no key of
 // theirs reaches Bubble Tea or this package.
 package ui
 
@@ -19,7 +19,7 @@ import (
 	tea "github.com/charmbracelet/bubbletea"
 	"golang.org/x/sys/unix"
 
-	"rootceremony/ceremony"
+	"rootceremony/ceremony/prompt"
 	"rootceremony/ui/gate"
 	"rootceremony/ui/quiet"
 )
@@ -28,11 +28,11 @@ func init() { quiet.Restore() }
 
 // Desk is the ceremony as a list of tasks.
 type Desk interface {
-	Tasks() []ceremony.Task
+	Tasks() []prompt.Task
 	// Next is the task to offer; false when nothing that is needed is left.
-	Next() (ceremony.Task, bool)
+	Next() (prompt.Task, bool)
 	// Run does a task with the people in the room.
-	Run(ctx context.Context, id string, a ceremony.Attendant) error
+	Run(ctx context.Context, id string, a prompt.Room) error
 	Header() string // one line: "Example packages, create root v1"
 	Note(text string) error
 	Exception(expected, happened, decided string) error
@@ -51,7 +51,7 @@ type Leading interface {
 // not, the readers are looked at between tasks.
 type Room struct {
 	Desk
-	Tokens    ceremony.Tokens
+	Tokens    prompt.Tokens
 	Rehearsal bool // every frame says so
 	NoRecord  bool // nothing is recorded here: no notes are offered
 }
@@ -186,7 +186,7 @@ func (m *model) outcome(o Options, err error) (*Room, error) {
 		err = errors.Join(err, m.room.Close())
 	}
 	if err = errors.Join(err, m.fault); err == nil && m.left {
-		err = ceremony.ErrLeft
+		err = prompt.ErrLeft
 	}
 	return m.room.Room, err
 }
@@ -214,7 +214,7 @@ func (m *model) closeRoom() tea.Cmd {
 	return func() tea.Msg { return openedMsg{nil, room.Close()} }
 }
 
-// hasShell tells whether somebody waits for this process to stop and lets it go
+// hasShell reports whether somebody waits for this process to stop and lets it go
 // on: the parent is in the same session, and in another process group. Others
 // cannot be stopped by ^Z.
 func hasShell() bool {

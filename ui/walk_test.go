@@ -12,31 +12,31 @@ import (
 	tea "github.com/charmbracelet/bubbletea"
 	"pgregory.net/rapid"
 
-	"rootceremony/ceremony"
+	"rootceremony/ceremony/prompt"
 	"rootceremony/keys"
 	"rootceremony/keys/secret"
 )
 
 // everything is a task that asks in every way, again and again.
-func everything(ctx context.Context, a ceremony.Attendant) error {
-	prompt := func(id string, final bool) ceremony.Prompt {
-		p := ceremony.Prompt{ID: id, Final: final, Question: "What about " + id + "?", Message: ceremony.Message{Title: "Alice Costa: " + id, Facts: digestFacts()[:3], Text: []string{"A text from a file: \x1b]0;x\x07 \u202e 日本語 Zoe\u0308 " + strings.Repeat("e\u0301\u0302", 90)}}}
+func everything(ctx context.Context, a prompt.Room) error {
+	asked := func(id string, final bool) prompt.Prompt {
+		p := prompt.Prompt{ID: id, Final: final, Question: "What about " + id + "?", Message: prompt.Message{Title: "Alice Costa: " + id, Facts: digestFacts()[:3], Text: []string{"A text from a file: \x1b]0;x\x07 \u202e 日本語 Zoe\u0308 " + strings.Repeat("e\u0301\u0302", 90)}}}
 		for i := range 30 * (len(id) % 3) {
 			p.Lines = append(p.Lines, fmt.Sprintf("%d  a line of a difference", i))
 		}
 		return p
 	}
-	choices := []ceremony.Choice{{Key: "one", Label: "One"}, {Key: "two", Label: strings.Repeat("Two ", 60)}, {Key: "three", Label: "Three"}}
+	choices := []prompt.Choice{{Key: "one", Label: "One"}, {Key: "two", Label: strings.Repeat("Two ", 60)}, {Key: "three", Label: "Three"}}
 	refuse := false
 	for range 20 {
 		final := refuse
 		refuse = !refuse
 		steps := []func() error{
-			func() error { return a.Tell(ctx, prompt("tell", false).Message) },
-			func() error { _, err := a.Confirm(ctx, prompt("confirm", final)); return err },
-			func() error { _, err := a.Choose(ctx, prompt("choose", final), choices); return err },
+			func() error { return a.Tell(ctx, asked("tell", false).Message) },
+			func() error { _, err := a.Confirm(ctx, asked("confirm", final)); return err },
+			func() error { _, err := a.Choose(ctx, asked("choose", final), choices); return err },
 			func() error {
-				_, err := a.Ask(ctx, prompt("ask", final), func(s string) error {
+				_, err := a.Ask(ctx, asked("ask", final), func(s string) error {
 					if refuse = !refuse; refuse {
 						return errors.New("no")
 					}
@@ -44,9 +44,9 @@ func everything(ctx context.Context, a ceremony.Attendant) error {
 				})
 				return err
 			},
-			func() error { return a.Type(ctx, prompt("type", final), "ab") },
+			func() error { return a.Type(ctx, asked("type", final), "ab") },
 			func() error {
-				b, err := a.AskSecret(ctx, prompt("secret", false), func(*secret.Buffer) error {
+				b, err := a.AskSecret(ctx, asked("secret", false), func(*secret.Buffer) error {
 					if refuse = !refuse; refuse {
 						return errors.New("no")
 					}
@@ -56,11 +56,11 @@ func everything(ctx context.Context, a ceremony.Attendant) error {
 				return err
 			},
 			func() error {
-				_, err := a.WaitForToken(ctx, ceremony.TokenWait{Prompt: prompt("token", false), Sticker: "A-01", Stickers: []string{"A-01", "B-02"},
+				_, err := a.WaitForToken(ctx, prompt.TokenWait{Prompt: asked("token", false), Sticker: "A-01", Stickers: []string{"A-01", "B-02"},
 					Plug: func(string) error { return nil }, Look: func(context.Context) (keys.Info, error) { return keys.Info{Serial: 1}, nil }})
 				return err
 			},
-			func() error { return a.WaitForTouch(ctx, prompt("touch", false), true) },
+			func() error { return a.WaitForTouch(ctx, asked("touch", false), true) },
 		}
 		for _, step := range steps {
 			if err := step(); err != nil {

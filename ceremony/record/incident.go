@@ -143,10 +143,10 @@ var texts = map[Incident]struct {
 		}},
 }
 
-// Known tells whether an incident is one of Incidents.
+// Known reports whether an incident is one of Incidents.
 func (i Incident) Known() bool { return slices.Contains(Incidents, i) }
 
-// Breaks tells whether TUF has no answer to an incident: no root that clients
+// Breaks reports whether TUF has no answer to an incident: no root that clients
 // accept mends it, and a new chain begins.
 func (i Incident) Breaks() bool { return i == QuorumLost || i == QuorumStolen }
 

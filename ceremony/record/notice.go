@@ -114,7 +114,7 @@ func (n NoticeFacts) write(d *document, follows bool) {
 	}
 }
 
-// out tells whether the notice is for when the new root is out.
+// out reports whether the notice is for when the new root is out.
 func (n NoticeFacts) out() bool { return len(n.File) > 0 }
 
 func (n NoticeFacts) title(project string) string {
@@ -239,7 +239,7 @@ func (n NoticeFacts) tense(out, now string) string {
 	return now
 }
 
-// delivers tells whether compromised roles are enough to deliver any software.
+// delivers reports whether compromised roles are enough to deliver any software.
 func (n NoticeFacts) delivers() bool { return len(online(n.Roles)) == len(tuf.RoleNames)-1 }
 
 // now is what users must do while the new root is not out.

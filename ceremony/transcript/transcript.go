@@ -115,7 +115,7 @@ func hash(p []byte) string {
 // sumLength is the length of `,"sum":"…"}` at the end of a line.
 const sumLength = len(`,"sum":""}`) + 2*sha256.Size
 
-// whole tells whether a line fits its own sum.
+// whole reports whether a line fits its own sum.
 func whole(line []byte) bool {
 	if len(line) < sumLength {
 		return false
@@ -177,7 +177,7 @@ func Read(log []byte) (events []Event, head Head, tail []byte, err error) {
 	return events, head, nil, nil
 }
 
-// begins tells whether a file begins as a log does, as far as it goes: so that
+// begins reports whether a file begins as a log does, as far as it goes: so that
 // nobody's one-line file is taken for the torn line of a log.
 func begins(log []byte) bool {
 	first := []byte(`{"seq":1,"time":"`)
@@ -185,7 +185,7 @@ func begins(log []byte) bool {
 	return bytes.Equal(log[:n], first[:n])
 }
 
-// holdsWhole tells whether a whole line stands at the beginning of a longer
+// holdsWhole reports whether a whole line stands at the beginning of a longer
 // one. No death while writing does that: the line feed between two events was
 // changed.
 func holdsWhole(line []byte) bool {

@@ -127,7 +127,7 @@ func NewKey(public keys.PublicKey) (Key, error) {
 	return parseKeyObject(fmt.Appendf(nil, `{"keytype":"%s","keyval":{"public":"%s"},"scheme":"%s"}`, keytype, value, scheme))
 }
 
-// asWritten tells whether the key is one that NewKey makes.
+// asWritten reports whether the key is one that NewKey makes.
 func (k Key) asWritten() bool {
 	if k.rsa != "" {
 		return false

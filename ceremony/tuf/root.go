@@ -98,7 +98,7 @@ func (r *Root) Key(id string) (Key, bool) {
 	return Key{}, false
 }
 
-// Rehearsal tells whether the root carries x-rehearsal. Whatever its value is,
+// Rehearsal reports whether the root carries x-rehearsal. Whatever its value is,
 // a root with that field is not for production.
 func (r *Root) Rehearsal() bool {
 	return slices.ContainsFunc(r.Extra, func(f Field) bool { return strings.EqualFold(f.Name, rehearsalField) })

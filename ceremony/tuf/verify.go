@@ -38,7 +38,7 @@ type Report struct {
 	Keys    []KeyResult `json:"keys"` // in the order of the role
 }
 
-// Good tells whether the threshold is reached.
+// Good reports whether the threshold is reached.
 func (r Report) Good() bool { return r.Need > 0 && r.Have >= r.Need }
 
 // Text says the count in words: "2 of 3: missing Chen, Dana or Emil". Names
@@ -286,7 +286,7 @@ func (c *Chain) Last() *File { return c.last }
 // ErrExpired: the newest root of a chain has expired.
 var ErrExpired = errors.New("expired")
 
-// End tells whether the chain holds at a time: there is a root, and the newest
+// End reports whether the chain holds at a time: there is a root, and the newest
 // one has not expired (5.3.10). Older ones may have.
 func (c *Chain) End(at time.Time) error {
 	if c.last == nil {
@@ -298,7 +298,7 @@ func (c *Chain) End(at time.Time) error {
 	return nil
 }
 
-// VerifyChain verifies files from the first on and tells whether the last is
+// VerifyChain verifies files from the first on and reports whether the last is
 // good at a time. The steps go as far as the chain does, the failed one included.
 func VerifyChain(files iter.Seq[[]byte], at time.Time) ([]Step, error) {
 	var chain Chain

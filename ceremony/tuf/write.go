@@ -94,7 +94,7 @@ func appendString(b []byte, s string) []byte {
 	return append(b, '"')
 }
 
-// writtenSpec tells whether a spec_version is one that we write: 1.0.x.
+// writtenSpec reports whether a spec_version is one that we write: 1.0.x.
 func writtenSpec(s string) bool {
 	patch, ok := strings.CutPrefix(s, "1.0.")
 	if n, err := strconv.Atoi(patch); !ok || err != nil || n > 9999 || strconv.Itoa(n) != patch || n < 0 {
@@ -103,7 +103,7 @@ func writtenSpec(s string) bool {
 	return true
 }
 
-// Check tells whether the root keeps to the profile that we write, and if not,
+// Check reports whether the root keeps to the profile that we write, and if not,
 // which rule it breaks. Keys and fields that one of the previous roots holds
 // in the same canonical bytes may stay as they are; the version must follow on
 // theirs.
@@ -166,7 +166,7 @@ func (r *Root) checkHead(previous []*Root) error {
 	return nil
 }
 
-// carries tells whether one of the roots holds the very same field. White space
+// carries reports whether one of the roots holds the very same field. White space
 // between tokens, which another program may have changed, is not signed.
 func carries(previous []*Root, fields func(*Root) []Field, f Field) bool {
 	same := func(o Field) bool { return o.Name == f.Name && canonicalText(o.Value) == canonicalText(f.Value) }

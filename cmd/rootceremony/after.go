@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"rootceremony/ceremony"
+	"rootceremony/ceremony/plan"
+	"rootceremony/ceremony/rehearsal"
 	"rootceremony/ceremony/transcript"
 	"rootceremony/keys/virtual"
 	"rootceremony/keys/yubikey"
@@ -15,15 +17,15 @@ import (
 
 // followed is a finished rehearsal on which another one follows.
 type followed struct {
-	past   *ceremony.Ceremony
+	past   *plan.Ceremony
 	tokens map[string][]byte // the files of its virtual tokens, by name; nil where they are real
-	next   *ceremony.Plan    // of the one that follows
+	next   *plan.Plan        // of the one that follows
 }
 
 // follow looks at the rehearsal in dir, and reads or makes the plan of the one
 // that is to follow. It changes nothing in dir.
 func follow(dir, planFile, kind string) (*followed, error) {
-	past, err := ceremony.Finished(dir, kind)
+	past, err := rehearsal.Finished(dir, kind)
 	if err != nil {
 		return nil, err
 	}
@@ -36,9 +38,9 @@ func follow(dir, planFile, kind string) (*followed, error) {
 		}
 	}
 	if planFile != "" {
-		f.next, err = ceremony.ReadPlanAfter(past, planFile)
+		f.next, err = rehearsal.ReadPlanAfter(past, planFile)
 	} else {
-		f.next, err = ceremony.PlanAfter(past, stickers)
+		f.next, err = rehearsal.PlanAfter(past, stickers)
 	}
 	if err == nil {
 		_, err = f.next.Resolve(clock())
@@ -69,10 +71,10 @@ func (f *followed) files() (map[string][]byte, error) {
 		}
 		files[ceremony.IdentitiesDir+"/"+entry.Name()] = text
 	}
-	for was, is := range ceremony.SignersAfter(f.past, f.next) { // stand-ins that are on no token
-		key, err := transcript.ReadFile(filepath.Join(f.past.Dir, filepath.FromSlash(ceremony.StandInsDir), was+".pem"))
+	for was, is := range rehearsal.SignersAfter(f.past, f.next) { // stand-ins that are on no token
+		key, err := transcript.ReadFile(filepath.Join(f.past.Dir, filepath.FromSlash(rehearsal.StandInsDir), was+".pem"))
 		if err == nil {
-			files[ceremony.StandInsDir+"/"+is+".pem"] = key
+			files[rehearsal.StandInsDir+"/"+is+".pem"] = key
 		} else if !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}
@@ -84,13 +86,13 @@ func (f *followed) files() (map[string][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	files[ceremony.AnswersFile] = ceremony.AnswersText(ceremony.AnswersAfter(f.past, f.next, laid))
+	files[rehearsal.AnswersFile] = rehearsal.AnswersText(rehearsal.AnswersAfter(f.past, f.next, laid))
 	return files, nil
 }
 
 // laidAnswers are the answers that a rehearsal's script has from before.
 func laidAnswers(dir string) (map[string]string, error) {
-	file := filepath.Join(dir, filepath.FromSlash(ceremony.AnswersFile))
+	file := filepath.Join(dir, filepath.FromSlash(rehearsal.AnswersFile))
 	if _, err := os.Lstat(file); errors.Is(err, fs.ErrNotExist) {
 		return map[string]string{}, nil
 	}

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"rootceremony/ceremony"
+	"rootceremony/ceremony/plan"
+	"rootceremony/ceremony/state"
 	"rootceremony/keys/yubikey/pcsctest"
 )
 
@@ -33,7 +35,7 @@ func TestAfterOverPCSC(t *testing.T) {
 	if out, err := inRoom(t, service, "rehearse", "--auto", "--tokens", "pcsc", "--attestation-root", root, "--after", first, next).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	chain, err := ceremony.ReadTrusted(filepath.Join(next, ceremony.PublishDir))
+	chain, err := plan.ReadTrusted(filepath.Join(next, state.PublishDir))
 	if err != nil || len(chain.Files) != 2 {
 		t.Errorf("%v", err)
 	}

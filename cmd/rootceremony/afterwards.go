@@ -5,6 +5,9 @@ import (
 	"fmt"
 
 	"rootceremony/ceremony"
+	"rootceremony/ceremony/agreed"
+	"rootceremony/ceremony/laptop"
+	"rootceremony/ceremony/prompt"
 	"rootceremony/keys/virtual"
 	"rootceremony/keys/yubikey"
 	"rootceremony/ui"
@@ -77,16 +80,16 @@ func openBegun(dir, rootFile, intermediatesFile string) (*ceremony.Desk, error) 
 	begun := there.State().Begun
 	switch {
 	case begun == nil || there.State().Plan == nil:
-		return nil, fmt.Errorf("%s: no plan was agreed yet (hint: %s says how far it is)", dir, ceremony.Command("status", dir))
+		return nil, fmt.Errorf("%s: no plan was agreed yet (hint: %s says how far it is)", dir, agreed.Command("status", dir))
 	case !begun.Rehearsal && rootFile != "":
 		return nil, &usageError{"--attestation-root goes with a rehearsal: a ceremony trusts Yubico's roots alone"}
 	}
 	if !begun.Rehearsal {
-		if err := ceremony.SafeEnvironment(); err != nil {
+		if err := laptop.SafeEnvironment(); err != nil {
 			return nil, err
 		}
 	}
-	var tokens ceremony.Tokens
+	var tokens prompt.Tokens
 	if begun.Tokens == yubikey.Kind {
 		if tokens, err = readersTrusting(rootFile, intermediatesFile, begun.Rehearsal); err != nil {
 			return nil, err

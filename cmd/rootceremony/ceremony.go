@@ -15,6 +15,12 @@ import (
 	"strings"
 
 	"rootceremony/ceremony"
+	"rootceremony/ceremony/agreed"
+	"rootceremony/ceremony/interview"
+	"rootceremony/ceremony/laptop"
+	"rootceremony/ceremony/plan"
+	"rootceremony/ceremony/prompt"
+	"rootceremony/ceremony/state"
 	"rootceremony/ceremony/transcript"
 	"rootceremony/ceremony/tuf"
 	"rootceremony/keys/session"
@@ -47,15 +53,15 @@ func runCommand(args []string) error {
 // openReal opens the ceremony of the plan in dir, on tokens that Yubico made.
 func openReal(dir, intermediates string) (*ceremony.Desk, error) {
 	if desk, err := ceremony.LookAt(dir); err == nil && desk.State().Begun != nil && desk.State().Begun.Rehearsal {
-		return nil, fmt.Errorf("%s is a rehearsal (hint: %s goes on with it)", dir, ceremony.Command("rehearse", dir))
+		return nil, fmt.Errorf("%s is a rehearsal (hint: %s goes on with it)", dir, agreed.Command("rehearse", dir))
 	} else if err != nil && !errors.Is(err, transcript.ErrNone) {
 		return nil, err
 	}
-	file := filepath.Join(dir, ceremony.PlanFile)
-	plan, err := usablePlan(file)
-	if !agreed(dir) {
+	file := filepath.Join(dir, state.PlanFile)
+	planned, err := usablePlan(file)
+	if !hasPlan(dir) {
 		if err == nil {
-			err = plan.Real()
+			err = planned.Real()
 		}
 		if err != nil {
 			return nil, err
@@ -63,8 +69,8 @@ func openReal(dir, intermediates string) (*ceremony.Desk, error) {
 	}
 	tokens, err := genuine(intermediates, false)
 	if errors.Is(err, errNoSmartCards) {
-		if plan != nil {
-			err = fmt.Errorf("%w; %s holds the same one on virtual tokens", err, plan.RehearseCommand())
+		if planned != nil {
+			err = fmt.Errorf("%w; %s holds the same one on virtual tokens", err, planned.RehearseCommand())
 		}
 		return nil, fmt.Errorf("the ceremony of %s cannot be held: %w", file, err)
 	}
@@ -92,7 +98,7 @@ func safeNow(desk *ceremony.Desk) error {
 	if desk.State().Preflight == nil { // which looks at that, too
 		return nil
 	}
-	err := ceremony.SafeEnvironment()
+	err := laptop.SafeEnvironment()
 	if err != nil {
 		_ = desk.Close()
 	}
@@ -102,7 +108,7 @@ func safeNow(desk *ceremony.Desk) error {
 // planCommand writes a plan by asking for it.
 func planCommand(args []string) error {
 	flags := flag.NewFlagSet("plan", flag.ContinueOnError)
-	kind := flags.String("kind", ceremony.Create, "")
+	kind := flags.String("kind", agreed.Create, "")
 	plainly := flags.Bool("plain", false, "")
 	operands, err := parse(flags, args, 1, 1, "one DIR")
 	if err != nil {
@@ -121,8 +127,8 @@ func planCommand(args []string) error {
 	}
 	defer front.Close()
 	ctx := context.Background()
-	come, err := ceremony.Interview(ctx, front, dir, *kind, clock())
-	if errors.Is(err, ceremony.ErrLeft) || errors.Is(err, ceremony.ErrBack) {
+	come, err := interview.Hold(ctx, front, dir, *kind, clock())
+	if errors.Is(err, prompt.ErrLeft) || errors.Is(err, prompt.ErrBack) {
 		fmt.Fprintln(os.Stderr, "rootceremony: left early; nothing was written")
 		return errUnfinished
 	}
@@ -146,7 +152,7 @@ func planCommand(args []string) error {
 func planFree(dir, kind string) error {
 	info, err := os.Stat(dir)
 	switch {
-	case errors.Is(err, fs.ErrNotExist) && kind != ceremony.Create:
+	case errors.Is(err, fs.ErrNotExist) && kind != agreed.Create:
 		return nil
 	case errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("%s does not exist (hint: make it, and put the public keys of the online roles into it, for instance as keys/timestamp.pub)", dir)
@@ -158,7 +164,7 @@ func planFree(dir, kind string) error {
 	if _, err := os.Lstat(filepath.Join(dir, transcript.FileName)); err == nil {
 		return fmt.Errorf("%s is the folder of a ceremony that has begun, and its plan stays as it is (hint: name another folder for the plan of what follows; it asks for this one)", dir)
 	}
-	file := filepath.Join(dir, ceremony.PlanFile)
+	file := filepath.Join(dir, state.PlanFile)
 	if _, err := os.Lstat(file); err == nil {
 		return fmt.Errorf("%s is there already, and is never replaced (hint: edit it, or name another directory)", file)
 	}
@@ -175,17 +181,17 @@ func checkCommand(args []string) error {
 	}
 	file := operands[0]
 	if info, err := os.Stat(file); err == nil && info.IsDir() {
-		file = filepath.Join(file, ceremony.PlanFile)
+		file = filepath.Join(file, state.PlanFile)
 	}
-	plan, err := ceremony.ReadPlan(file)
+	planned, err := plan.Read(file)
 	if err != nil {
 		return err
 	}
-	resolved, err := plan.Resolve(clock())
+	resolved, err := planned.Resolve(clock())
 	if err != nil {
 		return err
 	}
-	check := ceremony.CheckPlan(resolved, clock())
+	check := agreed.Check(resolved, clock())
 	if *asJSON {
 		return printJSON(check)
 	}
@@ -194,18 +200,18 @@ func checkCommand(args []string) error {
 
 // ceremonyStatus is what status --json prints.
 type ceremonyStatus struct {
-	Name       string          `json:"name"`
-	Kind       string          `json:"kind"`
-	Rehearsal  bool            `json:"rehearsal"`
-	Digest     string          `json:"digest,omitempty"` // of the agreed plan
-	Finished   bool            `json:"finished"`
-	Next       string          `json:"next,omitempty"` // id of a task
-	Tasks      []ceremony.Task `json:"tasks"`
-	Signatures int             `json:"signatures"`
-	Threshold  int             `json:"threshold"`
-	Counts     []tuf.Report    `json:"counts,omitempty"` // for the trusted root, and for the new one
-	Exceptions int             `json:"exceptions"`
-	Published  string          `json:"published,omitempty"` // file in the directory
+	Name       string        `json:"name"`
+	Kind       string        `json:"kind"`
+	Rehearsal  bool          `json:"rehearsal"`
+	Digest     string        `json:"digest,omitempty"` // of the agreed plan
+	Finished   bool          `json:"finished"`
+	Next       string        `json:"next,omitempty"` // id of a task
+	Tasks      []prompt.Task `json:"tasks"`
+	Signatures int           `json:"signatures"`
+	Threshold  int           `json:"threshold"`
+	Counts     []tuf.Report  `json:"counts,omitempty"` // for the trusted root, and for the new one
+	Exceptions int           `json:"exceptions"`
+	Published  string        `json:"published,omitempty"` // file in the directory
 }
 
 // statusCommand says what is done, next and missing, and changes nothing.
@@ -220,22 +226,22 @@ func statusCommand(args []string) error {
 	if err != nil {
 		return err
 	}
-	state := desk.State()
+	now := desk.State()
 	if err := desk.CheckFiles(); err != nil {
 		return err
 	}
-	status := ceremonyStatus{Rehearsal: state.Begun != nil && state.Begun.Rehearsal, Finished: state.Finished() || state.HandedOver != nil,
-		Tasks: desk.Tasks(), Exceptions: state.Exceptions}
-	if state.Plan != nil {
-		status.Name, status.Kind, status.Digest = state.Plan.Name, state.Plan.Kind, state.Digest
-		status.Threshold, status.Signatures = state.Plan.Threshold, len(state.Signatures())
+	status := ceremonyStatus{Rehearsal: now.Begun != nil && now.Begun.Rehearsal, Finished: now.Finished() || now.HandedOver != nil,
+		Tasks: desk.Tasks(), Exceptions: now.Exceptions}
+	if now.Plan != nil {
+		status.Name, status.Kind, status.Digest = now.Plan.Name, now.Plan.Kind, now.Digest
+		status.Threshold, status.Signatures = now.Plan.Threshold, len(now.Signatures())
 	}
-	status.Counts = state.Counts()
+	status.Counts = now.Counts()
 	if next, ok := desk.Next(); ok {
 		status.Next = next.ID
 	}
-	if state.Published != nil {
-		status.Published = state.Published.File.Name
+	if now.Published != nil {
+		status.Published = now.Published.File.Name
 	}
 	if *asJSON {
 		err = printJSON(status)
@@ -265,7 +271,7 @@ func preflightCommand(args []string) error {
 	if noTokens != nil {
 		start = func(context.Context) (*session.Session, error) { return nil, noTokens }
 	}
-	findings := ceremony.Preflight(context.Background(), dir, clock(), false, start)
+	findings := laptop.Preflight(context.Background(), dir, clock(), false, start)
 	if *asJSON {
 		err = printJSON(findings)
 	} else {
@@ -273,7 +279,7 @@ func preflightCommand(args []string) error {
 	}
 	failures := 0
 	for _, f := range findings {
-		if f.Level == ceremony.LevelFail {
+		if f.Level == state.LevelFail {
 			failures++
 		}
 	}

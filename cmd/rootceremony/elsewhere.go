@@ -13,6 +13,9 @@ import (
 	"strings"
 
 	"rootceremony/ceremony"
+	"rootceremony/ceremony/agreed"
+	"rootceremony/ceremony/plan"
+	"rootceremony/ceremony/prompt"
 	"rootceremony/ceremony/transcript"
 	"rootceremony/keys"
 	"rootceremony/keys/virtual"
@@ -39,21 +42,21 @@ func enrolCommand(args []string) error {
 	if *name == "" {
 		return &usageError{"enrol wants --holder NAME, one of the plan's holders"}
 	}
-	plan, err := agreedPlan(operands[0])
+	planned, err := agreedPlan(operands[0])
 	if err != nil {
 		return err
 	}
-	if err := plan.Elsewhere(); err != nil {
+	if err := planned.Elsewhere(); err != nil {
 		return err
 	}
-	holder, err := holderNamed(plan, *name)
+	holder, err := holderNamed(planned, *name)
 	if err != nil {
 		return err
 	}
-	if holder.Custody == ceremony.Existing {
-		command := ceremony.Command("sign", "FILE")
-		if plan.Rehearsal {
-			command = ceremony.Command("sign", "--rehearsal", "DIR", "FILE")
+	if holder.Custody == agreed.Existing {
+		command := agreed.Command("sign", "FILE")
+		if planned.Rehearsal {
+			command = agreed.Command("sign", "--rehearsal", "DIR", "FILE")
 		}
 		return fmt.Errorf("the key of %s stays as it is, so there is nothing to enrol (hint: it is needed to sign: %s signs elsewhere)", holder.Name, command)
 	}
@@ -61,72 +64,72 @@ func enrolCommand(args []string) error {
 		*kind = heldOn(enrolmentDir(holder))
 	}
 	switch {
-	case !plan.Rehearsal && (*kind != "" && *kind != yubikey.Kind || *rootFile != ""):
+	case !planned.Rehearsal && (*kind != "" && *kind != yubikey.Kind || *rootFile != ""):
 		return &usageError{"enrol --tokens and --attestation-root go with the plan of a rehearsal"}
-	case *kind == "" && plan.Rehearsal:
+	case *kind == "" && planned.Rehearsal:
 		*kind = virtual.Kind
 	case *kind == "":
 		*kind = yubikey.Kind
 	}
-	desk, err := openEnrolment(plan, holder, *kind, *rootFile, *intermediatesFile)
+	desk, err := openEnrolment(planned, holder, *kind, *rootFile, *intermediatesFile)
 	if err != nil {
 		return err
 	}
 	defer desk.Close()
 	if onScreen(*plainly) {
-		return showUI(deskRoom(desk, plan.Rehearsal))
+		return showUI(deskRoom(desk, planned.Rehearsal))
 	}
-	return runPlain(desk, plan.Rehearsal)
+	return runPlain(desk, planned.Rehearsal)
 }
 
 // agreedPlan reads a plan.resolved.json, or a plan.toml that resolves to the
 // same on every day.
-func agreedPlan(file string) (*ceremony.Resolved, error) {
+func agreedPlan(file string) (*agreed.Plan, error) {
 	text, err := transcript.ReadFile(file)
 	if err != nil {
 		return nil, err
 	}
 	if bytes.HasPrefix(text, []byte("{")) {
-		plan, err := ceremony.ParseResolved(text)
+		planned, err := agreed.Parse(text)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", file, err)
 		}
-		return plan, nil
+		return planned, nil
 	}
-	plan, err := ceremony.ReadPlan(file)
+	planned, err := plan.Read(file)
 	if err != nil {
 		return nil, err
 	}
-	if strings.HasSuffix(plan.Root.Expires, "d") {
-		return nil, fmt.Errorf("%s: root.expires is %q, which is another date on another day, so this plan's digest would not be the room's (hint: use the plan.resolved.json that the room has agreed, or a date)", file, plan.Root.Expires)
+	if strings.HasSuffix(planned.Root.Expires, "d") {
+		return nil, fmt.Errorf("%s: root.expires is %q, which is another date on another day, so this plan's digest would not be the room's (hint: use the plan.resolved.json that the room has agreed, or a date)", file, planned.Root.Expires)
 	}
-	return plan.Resolve(clock())
+	return planned.Resolve(clock())
 }
 
 // holderNamed finds a holder by id or name.
-func holderNamed(plan *ceremony.Resolved, name string) (ceremony.Holder, error) {
+func holderNamed(planned *agreed.Plan, name string) (agreed.Holder, error) {
 	var all []string
-	for _, h := range plan.Holders {
+	for _, h := range planned.Holders {
 		if h.ID == name || strings.EqualFold(h.Name, name) {
 			return h, nil
 		}
 		all = append(all, h.ID)
 	}
-	return ceremony.Holder{}, fmt.Errorf("the plan has no holder %q (hint: it has %s)", name, strings.Join(all, ", "))
+	return agreed.Holder{}, fmt.Errorf("the plan has no holder %q (hint: it has %s)", name, strings.Join(all, ", "))
 }
 
 // enrolmentDir is where a holder's enrolment is kept.
-func enrolmentDir(holder ceremony.Holder) string { return "enrolment-" + holder.ID }
+func enrolmentDir(holder agreed.Holder) string { return "enrolment-" + holder.ID }
 
 // openEnrolment opens the enrolment of a holder in its folder here.
-func openEnrolment(plan *ceremony.Resolved, holder ceremony.Holder, kind, rootFile, intermediatesFile string) (*ceremony.Desk, error) {
+func openEnrolment(planned *agreed.Plan, holder agreed.Holder, kind, rootFile, intermediatesFile string) (*ceremony.Desk, error) {
 	if kind != virtual.Kind && kind != yubikey.Kind {
 		return nil, &usageError{fmt.Sprintf("enrol --tokens is %s or %s, not %q", virtual.Kind, yubikey.Kind, kind)}
 	}
-	var tokens ceremony.Tokens
+	var tokens prompt.Tokens
 	var err error
 	if kind == yubikey.Kind {
-		if tokens, err = readersTrusting(rootFile, intermediatesFile, plan.Rehearsal); err != nil {
+		if tokens, err = readersTrusting(rootFile, intermediatesFile, planned.Rehearsal); err != nil {
 			return nil, err
 		}
 	}
@@ -135,17 +138,17 @@ func openEnrolment(plan *ceremony.Resolved, holder ceremony.Holder, kind, rootFi
 		return nil, err
 	}
 	desk, err := ceremony.OpenDesk(dir, ceremony.Settings{Program: "rootceremony " + version, Clock: clock,
-		Rehearsal: plan.Rehearsal, Tokens: kind, Enrols: holder.ID, Plan: plan})
+		Rehearsal: planned.Rehearsal, Tokens: kind, Enrols: holder.ID, Plan: planned})
 	if err != nil {
 		return nil, err
 	}
-	if !plan.Rehearsal {
+	if !planned.Rehearsal {
 		if err := safeNow(desk); err != nil {
 			return nil, err
 		}
 	}
 	if kind == virtual.Kind {
-		if tokens, err = virtualTokens(dir, []ceremony.Holder{holder}); err == nil {
+		if tokens, err = virtualTokens(dir, []agreed.Holder{holder}); err == nil {
 			err = transcript.WriteWithin(dir, virtualRootFile, certificatePEM(tokens.Roots[0]), 0o644)
 		}
 		if err != nil {
@@ -203,7 +206,7 @@ func openCollector(dir, rootFile, intermediatesFile string) (*ceremony.Desk, err
 	if !begun.Rehearsal && rootFile != "" {
 		return nil, &usageError{"collect --attestation-root goes with a rehearsal: a ceremony trusts Yubico's roots alone"}
 	}
-	tokens := ceremony.Tokens{Intermediates: yubico.Intermediates()}
+	tokens := prompt.Tokens{Intermediates: yubico.Intermediates()}
 	if begun.Tokens == virtual.Kind {
 		drawer, err := virtual.OpenDrawer(filepath.Join(dir, filepath.FromSlash(ceremony.TokensDir)))
 		if err != nil {

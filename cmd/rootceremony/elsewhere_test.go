@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"rootceremony/ceremony"
+	"rootceremony/ceremony/state"
 	"rootceremony/keys/yubikey/pcsctest"
 )
 
@@ -46,7 +47,7 @@ func TestEnrolAndCollect(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	resolved := filepath.Join(r.dir, ceremony.ResolvedFile)
+	resolved := filepath.Join(r.dir, state.ResolvedFile)
 	there := &room{t: t, dir: resolved, program: card, verb: "enrol", env: service.Env(), folder: t.TempDir(),
 		args: []string{"--holder", "Emil Novak", "--tokens", "pcsc", "--attestation-root", root, "--attestation-intermediates", intermediate}}
 	for range 2 { // it is left once, and gone on with
@@ -112,8 +113,8 @@ func TestEnrolAndCollect(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if state := desk.State(); state.Published == nil || len(state.Signatures()) != 4 || !state.Holders["emil"].Confirmed.Words {
-		t.Errorf("%+v", state.Holders["emil"])
+	if now := desk.State(); now.Published == nil || len(now.Signatures()) != 4 || !now.Holders["emil"].Confirmed.Words {
+		t.Errorf("%+v", now.Holders["emil"])
 	}
 	if status, err := exec.Command(program("rootceremony"), "status", filepath.Dir(file)).CombinedOutput(); err != nil || !strings.Contains(string(status), "emil.enrolment.json") || !strings.Contains(string(status), "Words 29 to 32") {
 		t.Errorf("status of the enrolment: %v\n%s", err, status)

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"rootceremony/ceremony"
+	"rootceremony/ceremony/agreed"
+	"rootceremony/ceremony/state"
 	"rootceremony/ceremony/tuf"
 	"rootceremony/keys"
 )
@@ -160,7 +162,7 @@ func TestPlanOfWhichKind(t *testing.T) {
 	if status := s.exit(); status != 3 {
 		t.Errorf("exit status %d", status)
 	}
-	if _, err := os.Stat(filepath.Join(dir, ceremony.PlanFile)); err == nil {
+	if _, err := os.Stat(filepath.Join(dir, state.PlanFile)); err == nil {
 		t.Error("a plan was written")
 	}
 }
@@ -179,7 +181,7 @@ func TestEmergencyInPlainMode(t *testing.T) {
 		command.Stdin = strings.NewReader(typed)
 		out, err := command.CombinedOutput()
 		if n < len(answers) {
-			if _, there := os.Stat(filepath.Join(dir, ceremony.PlanFile)); err == nil || there == nil {
+			if _, there := os.Stat(filepath.Join(dir, state.PlanFile)); err == nil || there == nil {
 				t.Fatalf("after %d answers: %v\n%s", n, err, out)
 			}
 			continue
@@ -188,7 +190,7 @@ func TestEmergencyInPlainMode(t *testing.T) {
 			t.Fatalf("%v\n%s", err, out)
 		}
 		t.Logf("a stolen token, from the question to the plan: %d answers, %d keystrokes", len(answers), len(typed))
-		for _, want := range []string{"wrote " + filepath.Join(dir, ceremony.PlanFile), fmt.Sprint("rootceremony run ", dir), "There is no race"} {
+		for _, want := range []string{"wrote " + filepath.Join(dir, state.PlanFile), fmt.Sprint("rootceremony run ", dir), "There is no race"} {
 			if !bytes.Contains(bytes.Join(bytes.Fields(out), []byte(" ")), []byte(want)) {
 				t.Errorf("nobody said %q:\n%s", want, out)
 			}
@@ -211,7 +213,7 @@ func TestFromIncidentToDraftInPlainMode(t *testing.T) {
 	if out, err := plan.CombinedOutput(); err != nil {
 		t.Fatalf("%s%v", out, err)
 	}
-	r := &room{t: t, dir: next, args: []string{"--after", first, "--plan", filepath.Join(folder, ceremony.PlanFile)}}
+	r := &room{t: t, dir: next, args: []string{"--after", first, "--plan", filepath.Join(folder, state.PlanFile)}}
 	r.start()
 	for {
 		question, err := r.prompt()
@@ -242,7 +244,7 @@ func TestFromIncidentToDraftInPlainMode(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if drops := desk.State().Plan.Drops; len(drops) != 1 || drops[0].Name != "Bruno Ferraz" || drops[0].Reason != ceremony.Stolen {
+	if drops := desk.State().Plan.Drops; len(drops) != 1 || drops[0].Name != "Bruno Ferraz" || drops[0].Reason != agreed.Stolen {
 		t.Errorf("%+v", drops)
 	}
 }

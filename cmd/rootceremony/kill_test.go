@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"rootceremony/ceremony"
+	"rootceremony/ceremony/agreed"
+	"rootceremony/ceremony/state"
 	"rootceremony/ceremony/transcript"
 	"rootceremony/ceremony/tuf"
 	"rootceremony/keys"
@@ -60,7 +62,7 @@ func TestKilledWhatFollows(t *testing.T) {
 		t.Fatalf("%s%v", out, err)
 	}
 	revoke := revocation(t, first)
-	for name, plan := range map[string][]string{ceremony.Rotate: nil, ceremony.Revoke: {"--plan", revoke}} {
+	for name, plan := range map[string][]string{agreed.Rotate: nil, agreed.Revoke: {"--plan", revoke}} {
 		follow := func(dir string) *exec.Cmd {
 			return ownGroup(append(append([]string{"rehearse", "--auto", "--after", first}, plan...), dir)...)
 		}
@@ -92,24 +94,24 @@ func revocation(t *testing.T, first string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	state, err := ceremony.Fold(events)
+	now, err := state.Fold(events)
 	if err != nil {
 		t.Fatal(err)
 	}
-	plan := fmt.Sprintf("kind = %q\nname = %q\nreason = \"the token E-05 was stolen\"\ntrusted = %q\n[root]\nexpires = \"365d\"\n", ceremony.Revoke, state.Plan.Name, filepath.Join(first, ceremony.PublishDir))
-	for _, h := range state.Plan.Holders {
-		key, err := tuf.NewKey(state.Holders[h.ID].Key.Public)
+	plan := fmt.Sprintf("kind = %q\nname = %q\nreason = \"the token E-05 was stolen\"\ntrusted = %q\n[root]\nexpires = \"365d\"\n", agreed.Revoke, now.Plan.Name, filepath.Join(first, state.PublishDir))
+	for _, h := range now.Plan.Holders {
+		key, err := tuf.NewKey(now.Holders[h.ID].Key.Public)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if h.ID == "emil" {
-			plan += fmt.Sprintf("[[drop]]\nkeyid = %q\nreason = %q\nname = %q\ntoken = %q\n", key.ID, ceremony.Stolen, h.Name, h.Token)
+			plan += fmt.Sprintf("[[drop]]\nkeyid = %q\nreason = %q\nname = %q\ntoken = %q\n", key.ID, agreed.Stolen, h.Name, h.Token)
 			continue
 		}
 		plan += fmt.Sprintf("[[holder]]\nname = %q\ntoken = %q\nkeyid = %q\n", h.Name, h.Token, key.ID)
 	}
 	plan += "[[holder]]\nname = \"Farah Aziz\"\ntoken = \"F-06\"\n"
-	file := filepath.Join(t.TempDir(), ceremony.PlanFile)
+	file := filepath.Join(t.TempDir(), state.PlanFile)
 	if err := os.WriteFile(file, []byte(plan), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -120,16 +122,16 @@ func revocation(t *testing.T, first string) string {
 // another.
 func checkFollowed(t *testing.T, dir, kind string) {
 	t.Helper()
-	state, signatures := checkEnded(t, dir)
-	if state.Plan.Kind != kind || state.Plan.Version != 2 || len(state.Plan.Drops) != 1 {
-		t.Errorf("%s of version %d, %d dropped", state.Plan.Kind, state.Plan.Version, len(state.Plan.Drops))
+	now, signatures := checkEnded(t, dir)
+	if now.Plan.Kind != kind || now.Plan.Version != 2 || len(now.Plan.Drops) != 1 {
+		t.Errorf("%s of version %d, %d dropped", now.Plan.Kind, now.Plan.Version, len(now.Plan.Drops))
 	}
 	for who, n := range signatures {
 		if n != 1 {
 			t.Errorf("%s has %d signatures in the log", who, n)
 		}
 	}
-	if counts := state.Counts(); !counts[0].Good() || !counts[1].Good() || len(signatures) < counts[0].Need {
+	if counts := now.Counts(); !counts[0].Good() || !counts[1].Good() || len(signatures) < counts[0].Need {
 		t.Errorf("%+v", counts)
 	}
 	if out, err := exec.Command(program("rootverify"), "chain", "--rehearsal", filepath.Join(dir, "publish")).CombinedOutput(); err != nil || !bytes.Contains(out, []byte("version 2: signed for version 1 by ")) {
@@ -200,8 +202,8 @@ func checkStored(t *testing.T, dir string, log []byte) {
 	}
 	access, roots := map[uint32]bool{}, map[keys.PublicKey]bool{}
 	for _, e := range events {
-		var stored ceremony.BackupStored
-		if e.Type != ceremony.TypeBackupStored {
+		var stored state.BackupStored
+		if e.Type != state.TypeBackupStored {
 			continue
 		}
 		if err := json.Unmarshal(e.Data, &stored); err != nil {
@@ -248,13 +250,13 @@ func checkStored(t *testing.T, dir string, log []byte) {
 // have signed.
 func checkPublished(t *testing.T, dir string) {
 	t.Helper()
-	state, signatures := checkEnded(t, dir)
-	for _, h := range state.Plan.Holders {
+	now, signatures := checkEnded(t, dir)
+	for _, h := range now.Plan.Holders {
 		if signatures[h.ID] != 1 {
 			t.Errorf("%s has %d signatures in the log", h.Name, signatures[h.ID])
 		}
 	}
-	threshold, all := state.Plan.Threshold, len(state.Plan.Holders)
+	threshold, all := now.Plan.Threshold, len(now.Plan.Holders)
 	checkRoot(t, filepath.Join(dir, "publish", "1.root.json"), threshold)
 	if all > threshold {
 		checkRoot(t, filepath.Join(dir, "publish", "fuller", "1.root.json"), all)
@@ -263,7 +265,7 @@ func checkPublished(t *testing.T, dir string) {
 
 // checkEnded looks at what every finished rehearsal leaves, and returns how often
 // each has signed.
-func checkEnded(t *testing.T, dir string) (*ceremony.State, map[string]int) {
+func checkEnded(t *testing.T, dir string) (*state.State, map[string]int) {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(dir, transcript.FileName))
 	if err != nil {
@@ -273,17 +275,17 @@ func checkEnded(t *testing.T, dir string) (*ceremony.State, map[string]int) {
 	if err != nil || tail != nil {
 		t.Fatalf("log: %v, and %d bytes at its end", err, len(tail))
 	}
-	state, err := ceremony.Fold(events)
-	if err != nil || !state.Finished() {
-		t.Fatalf("state: %v, finished %v", err, state != nil && state.Finished())
+	now, err := state.Fold(events)
+	if err != nil || !now.Finished() {
+		t.Fatalf("state: %v, finished %v", err, now != nil && now.Finished())
 	}
 	signatures := map[string]int{}
 	for _, e := range events {
-		if e.Type == ceremony.TypeSignatureMade {
+		if e.Type == state.TypeSignatureMade {
 			signatures[e.By]++
 		}
 	}
-	for _, h := range state.Holders {
+	for _, h := range now.Holders {
 		if h.Open != nil {
 			t.Errorf("what was intended for %s has no result: %+v", h.Holder.Name, h.Open)
 		}
@@ -305,7 +307,7 @@ func checkEnded(t *testing.T, dir string) (*ceremony.State, map[string]int) {
 	if err != nil {
 		t.Error(err)
 	}
-	return state, signatures
+	return now, signatures
 }
 
 func checkRoot(t *testing.T, name string, signatures int) {

@@ -12,7 +12,7 @@ import (
 	"slices"
 	"strings"
 
-	"rootceremony/ceremony"
+	"rootceremony/ceremony/laptop"
 	"rootceremony/keys/backup"
 	"rootceremony/keys/secret"
 	"rootceremony/keys/session"
@@ -126,7 +126,7 @@ func main() {
 }
 
 // sessionArgument makes the program the child process of a token session.
-const sessionArgument = ceremony.SessionArgument
+const sessionArgument = laptop.SessionArgument
 
 func tokenSession() int {
 	// Ctrl-C reaches every process at the terminal; who is the parent decides

@@ -21,6 +21,8 @@ import (
 	"testing"
 
 	"rootceremony/ceremony"
+	"rootceremony/ceremony/plan"
+	"rootceremony/ceremony/state"
 	"rootceremony/keys"
 	"rootceremony/keys/virtual"
 	"rootceremony/keys/yubikey/pcsctest"
@@ -53,8 +55,8 @@ func plugFive(t *testing.T, service *pcsctest.Service, args ...string) (attestat
 	t.Helper()
 	attestationRoot = filepath.Join(service.Dir, "root.pem")
 	for i := range 5 {
-		state := filepath.Join(service.Dir, fmt.Sprintf("state-%d.token", i))
-		service.Plug(t, i, append([]string{"--state", state, "--touch", "auto", "--attestation-root", attestationRoot}, args...)...)
+		now := filepath.Join(service.Dir, fmt.Sprintf("state-%d.token", i))
+		service.Plug(t, i, append([]string{"--state", now, "--touch", "auto", "--attestation-root", attestationRoot}, args...)...)
 	}
 	return attestationRoot
 }
@@ -103,15 +105,15 @@ func readToken(t testing.TB, file string) (token tokenFile) {
 // Five tokens in readers at once, through pcscd, by a script.
 func TestCreateOverPCSC(t *testing.T) {
 	t.Parallel()
-	for name, plan := range map[string][]string{"ed25519": nil, "P-256": {`algorithm = "ed25519"`, `algorithm = "ecdsa-p256"`}} {
+	for name, planned := range map[string][]string{"ed25519": nil, "P-256": {`algorithm = "ed25519"`, `algorithm = "ecdsa-p256"`}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			service := pcsctest.Start(t, 5)
 			root := plugFive(t, service)
 			dir := t.TempDir()
 			args := []string{"rehearse", "--auto", "--tokens", "pcsc", "--attestation-root", root, filepath.Join(dir, "d")}
-			if plan != nil {
-				file := examplePlanFile(t, plan...)
+			if planned != nil {
+				file := examplePlanFile(t, planned...)
 				args = append(args, "--plan", file, "--identities", identitiesOf(file))
 			}
 			out, err := inRoom(t, service, args...).CombinedOutput()
@@ -128,7 +130,7 @@ func TestCreateOverPCSC(t *testing.T) {
 func examplePlanFile(t *testing.T, replace ...string) string {
 	t.Helper()
 	dir := t.TempDir()
-	files, err := ceremony.ExamplePlan()
+	files, err := plan.Example()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -142,12 +144,12 @@ func examplePlanFile(t *testing.T, replace ...string) string {
 			t.Fatal(err)
 		}
 	}
-	return filepath.Join(dir, ceremony.PlanFile)
+	return filepath.Join(dir, state.PlanFile)
 }
 
 // identitiesOf is the folder of the identities that belong to an example plan.
-func identitiesOf(plan string) string {
-	return filepath.Join(filepath.Dir(plan), filepath.FromSlash(ceremony.IdentitiesDir))
+func identitiesOf(planned string) string {
+	return filepath.Join(filepath.Dir(planned), filepath.FromSlash(ceremony.IdentitiesDir))
 }
 
 // onTokenPlanFile writes an example plan whose keys are made on tokens, and
@@ -155,7 +157,7 @@ func identitiesOf(plan string) string {
 func onTokenPlanFile(t *testing.T, replace ...string) string {
 	t.Helper()
 	file := examplePlanFile(t)
-	text, err := os.ReadFile(filepath.FromSlash("../../ceremony/testdata/on-token.toml"))
+	text, err := os.ReadFile(filepath.FromSlash("../../ceremony/plan/testdata/on-token.toml"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -332,9 +334,9 @@ func TestRunRefusesTokensOfOtherMakers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	state := desk.State()
-	if state.Begun.Rehearsal || state.Exceptions == 0 || state.Holders["alice"].Serial != 0 {
-		t.Errorf("%+v, %d exceptions, %+v", state.Begun, state.Exceptions, state.Holders["alice"])
+	now := desk.State()
+	if now.Begun.Rehearsal || now.Exceptions == 0 || now.Holders["alice"].Serial != 0 {
+		t.Errorf("%+v, %d exceptions, %+v", now.Begun, now.Exceptions, now.Holders["alice"])
 	}
 }
 
@@ -415,9 +417,9 @@ func TestAttestationIntermediates(t *testing.T) {
 	token, root, intermediate := newerSeries(t)
 	service := pcsctest.Start(t, 1)
 	service.Plug(t, 0, "--touch", "auto", "--state", token)
-	plan := smallPlanFile(t, 1, 1)
+	planned := smallPlanFile(t, 1, 1)
 	rehearse := func(dir string, args ...string) (string, error) {
-		args = append([]string{"rehearse", "--auto", "--tokens", "pcsc", "--attestation-root", root, "--plan", plan}, append(args, dir)...)
+		args = append([]string{"rehearse", "--auto", "--tokens", "pcsc", "--attestation-root", root, "--plan", planned}, append(args, dir)...)
 		out, err := inRoom(t, service, args...).CombinedOutput()
 		return string(out), err
 	}

@@ -13,26 +13,27 @@ import (
 	"testing"
 
 	"rootceremony/ceremony"
+	"rootceremony/ceremony/state"
 	"rootceremony/keys/session"
 	"rootceremony/keys/yubikey"
 	"rootceremony/keys/yubikey/pcsctest"
 )
 
 // looked runs preflight --json, and returns the findings by their ids.
-func looked(t *testing.T, command *exec.Cmd) map[string]ceremony.Finding {
+func looked(t *testing.T, command *exec.Cmd) map[string]state.Finding {
 	t.Helper()
 	var out, said bytes.Buffer
 	command.Stdout, command.Stderr = &out, &said
 	err := command.Run() // the laptop of the tests has faults of its own
-	var all []ceremony.Finding
+	var all []state.Finding
 	if bad := json.Unmarshal(out.Bytes(), &all); bad != nil {
 		t.Fatalf("%v, %v:\n%s%s", bad, err, &out, &said)
 	}
-	found := map[string]ceremony.Finding{}
+	found := map[string]state.Finding{}
 	for _, f := range all {
 		found[f.ID] = f
 	}
-	if found["pcscd"].Level == ceremony.LevelFail && command.ProcessState.ExitCode() != exitFailed {
+	if found["pcscd"].Level == state.LevelFail && command.ProcessState.ExitCode() != exitFailed {
 		t.Errorf("with %+v: %v", found["pcscd"], err)
 	}
 	return found
@@ -46,14 +47,14 @@ func TestPreflightOverPCSC(t *testing.T) {
 	dir := t.TempDir()
 	socket := filepath.Join(service.Dir, "run/pcscd/pcscd.comm")
 	known := "/run/pcscd/pcscd.comm" // where the program, which goes by no variable, has it
-	look := func() map[string]ceremony.Finding {
+	look := func() map[string]state.Finding {
 		t.Helper()
 		return looked(t, inRoom(t, service, "preflight", "--json", dir))
 	}
-	refused := func(found map[string]ceremony.Finding, text string) {
+	refused := func(found map[string]state.Finding, text string) {
 		t.Helper()
 		f := found["pcscd"]
-		if f.Level != ceremony.LevelFail || !strings.Contains(f.Text, text) || f.Advice == "" {
+		if f.Level != state.LevelFail || !strings.Contains(f.Text, text) || f.Advice == "" {
 			t.Errorf("%+v, not %q", f, text)
 		}
 		if _, said := found["readers"]; said {
@@ -67,10 +68,10 @@ func TestPreflightOverPCSC(t *testing.T) {
 	}
 	found := look()
 	version := strings.TrimPrefix(found["pcscd"].Text, "pcscd lets this user in; the installed one is version ")
-	if found["pcscd"].Level != ceremony.LevelOK || !strings.HasPrefix(string(said), "pcsc-lite version "+version+".\n") {
+	if found["pcscd"].Level != state.LevelOK || !strings.HasPrefix(string(said), "pcsc-lite version "+version+".\n") {
 		t.Errorf("%+v, of %q", found["pcscd"], said)
 	}
-	if f := found["readers"]; f.Level != ceremony.LevelOK || !strings.HasPrefix(f.Text, "readers: 4, usable tokens in them: 2 (") {
+	if f := found["readers"]; f.Level != state.LevelOK || !strings.HasPrefix(f.Text, "readers: 4, usable tokens in them: 2 (") {
 		t.Errorf("%+v", f)
 	}
 	for i := range 2 { // each reader has a second slot, which is empty
@@ -90,11 +91,11 @@ func TestPreflightOverPCSC(t *testing.T) {
 		t.Fatal(err)
 	}
 	found = look()
-	if f := found["readers"]; f.Level != ceremony.LevelWarn || f.Advice != "touch it if it blinks, or close that program" ||
+	if f := found["readers"]; f.Level != state.LevelWarn || f.Advice != "touch it if it blinks, or close that program" ||
 		!strings.HasPrefix(f.Text, "readers: 4, usable tokens in them: 1 (") || !strings.Contains(f.Text, "01 00 00: another program uses it") {
 		t.Errorf("%+v", f)
 	}
-	if f := found["programs"]; f.Level != ceremony.LevelWarn || !strings.Contains(f.Text, "another token session of rootceremony (pid ") {
+	if f := found["programs"]; f.Level != state.LevelWarn || !strings.Contains(f.Text, "another token session of rootceremony (pid ") {
 		t.Errorf("%+v", f)
 	}
 	_ = other.Close()

@@ -6,7 +6,8 @@ import (
 	"errors"
 	"fmt"
 
-	"rootceremony/ceremony"
+	"rootceremony/ceremony/laptop"
+	"rootceremony/ceremony/prompt"
 	"rootceremony/ceremony/transcript"
 	"rootceremony/keys/session"
 	"rootceremony/keys/yubico"
@@ -21,26 +22,26 @@ var sessionProgram = session.Program{Args: []string{sessionArgument}}
 
 // readers are the tokens in this machine's readers, whose attestations lead to
 // these roots.
-func readers(roots, intermediates []*x509.Certificate, rehearsal bool) (ceremony.Tokens, error) {
+func readers(roots, intermediates []*x509.Certificate, rehearsal bool) (prompt.Tokens, error) {
 	if !smartCards {
-		return ceremony.Tokens{}, errNoSmartCards
+		return prompt.Tokens{}, errNoSmartCards
 	}
 	program, backend := sessionProgram, session.Backend{Kind: yubikey.Kind}
 	if rehearsal {
-		program.Env = ceremony.RehearsalEnvironment()
+		program.Env = laptop.RehearsalEnvironment()
 	}
-	return ceremony.Tokens{Roots: roots, Intermediates: intermediates,
+	return prompt.Tokens{Roots: roots, Intermediates: intermediates,
 		Start: func(ctx context.Context) (*session.Session, error) { return program.Start(ctx, backend) }}, nil
 }
 
 // genuine are readers of tokens that Yubico made. file names intermediates
 // that are newer than the ones this program knows; it may be empty.
-func genuine(file string, rehearsal bool) (ceremony.Tokens, error) {
+func genuine(file string, rehearsal bool) (prompt.Tokens, error) {
 	intermediates := yubico.Intermediates()
 	if file != "" {
 		newer, err := certificates(file)
 		if err != nil {
-			return ceremony.Tokens{}, err
+			return prompt.Tokens{}, err
 		}
 		intermediates = append(intermediates, newer...)
 	}

@@ -22,6 +22,11 @@ import (
 	"golang.org/x/sys/unix"
 
 	"rootceremony/ceremony"
+	"rootceremony/ceremony/agreed"
+	"rootceremony/ceremony/plan"
+	"rootceremony/ceremony/prompt"
+	"rootceremony/ceremony/rehearsal"
+	"rootceremony/ceremony/state"
 	"rootceremony/ceremony/transcript"
 	"rootceremony/keys"
 	"rootceremony/keys/plainfile"
@@ -74,7 +79,7 @@ func rehearseCommand(args []string) error {
 	if err != nil {
 		return err
 	}
-	var real *ceremony.Tokens
+	var real *prompt.Tokens
 	if *kind == yubikey.Kind {
 		tokens, err := readersTrusting(*rootFile, *intermediatesFile, true)
 		if err != nil {
@@ -100,7 +105,7 @@ func rehearseCommand(args []string) error {
 			return err
 		}
 		maps.Copy(laid, answers)
-		return runScript(context.Background(), desk, &ceremony.Script{Answers: laid})
+		return runScript(context.Background(), desk, &prompt.Script{Answers: laid})
 	}
 	if err := sayStandIns(desk); err != nil {
 		return err
@@ -116,11 +121,11 @@ func rehearsalFolder(operands []string) (string, error) {
 	if len(operands) == 1 {
 		return operands[0], nil
 	}
-	state, err := stateFolder()
+	now, err := stateFolder()
 	if err != nil {
 		return "", err
 	}
-	dir := freshRehearsal(state)
+	dir := freshRehearsal(now)
 	fmt.Fprintln(os.Stderr, "rootceremony: the rehearsal is kept in", dir)
 	return dir, nil
 }
@@ -137,7 +142,7 @@ func heldOn(dir string) string {
 
 // readersTrusting are this machine's readers; a rehearsal may trust another
 // attestation root than Yubico's.
-func readersTrusting(rootFile, intermediatesFile string, rehearsal bool) (ceremony.Tokens, error) {
+func readersTrusting(rootFile, intermediatesFile string, rehearsal bool) (prompt.Tokens, error) {
 	tokens, err := genuine(intermediatesFile, rehearsal)
 	if err != nil || rootFile == "" {
 		return tokens, err
@@ -153,7 +158,7 @@ type beginning struct{ plan, after, standIn string }
 // openRehearsal opens the rehearsal in dir, where needed with a plan, on real
 // tokens, or where that is nil with a drawer of virtual ones. identities is the
 // folder of the identities of recipients that are no tokens; "": in dir.
-func openRehearsal(dir string, from beginning, identities string, real *ceremony.Tokens) (*ceremony.Desk, error) {
+func openRehearsal(dir string, from beginning, identities string, real *prompt.Tokens) (*ceremony.Desk, error) {
 	if identities != "" {
 		if info, err := os.Stat(identities); err != nil || !info.IsDir() {
 			return nil, fmt.Errorf("the folder of identities %s cannot be read: %w", identities, cmp.Or(err, error(unix.ENOTDIR)))
@@ -229,28 +234,28 @@ func identitiesThere(desk *ceremony.Desk, answers map[string]string) error {
 // has a plan. A plan with faults is refused before anything is written. The
 // identities of its recipients are there, or others stand in for them.
 func rehearsalPlan(dir string, from beginning, kind string, identities bool) (map[string][]byte, error) {
-	own := filepath.Join(dir, ceremony.PlanFile)
+	own := filepath.Join(dir, state.PlanFile)
 	_, err := os.Lstat(own)
 	has, given := err == nil, from != beginning{}
 	if has {
 		// The log of a rehearsal is older than its plan.
 		if looked, err := ceremony.LookAt(dir); errors.Is(err, transcript.ErrNone) || err == nil && looked.State().Begun == nil {
-			command := ceremony.Command("rehearse", "--plan", own)
-			if plan, err := ceremony.ReadPlan(own); err == nil {
-				command = plan.RehearseCommand()
+			command := agreed.Command("rehearse", "--plan", own)
+			if planned, err := plan.Read(own); err == nil {
+				command = planned.RehearseCommand()
 			}
 			return nil, fmt.Errorf("%s is the plan of a ceremony that has not begun: a rehearsal in its folder would take its place (hint: %s rehearses it in a folder of its own)", own, command)
 		}
 	}
 	if !has && (!given || from.standIn != "") && heldOn(dir) != "" {
-		if _, err := os.Lstat(filepath.Join(dir, ceremony.TrustedDir)); err == nil {
+		if _, err := os.Lstat(filepath.Join(dir, agreed.TrustedDir)); err == nil {
 			return nil, fmt.Errorf("%s holds the beginning of a rehearsal that was cut short: a trusted chain, and no plan yet (hint: give --after again, or name another directory)", dir)
 		}
 	}
 	switch {
 	case !given && !has:
-		return ceremony.ExamplePlan()
-	case !given && agreed(dir):
+		return plan.Example()
+	case !given && hasPlan(dir):
 		return nil, nil // the log has the plan
 	case !given:
 		_, err := usablePlan(own)
@@ -258,7 +263,7 @@ func rehearsalPlan(dir string, from beginning, kind string, identities bool) (ma
 	case from.standIn != "":
 		return standInFiles(dir, from.standIn)
 	}
-	var next *ceremony.Plan
+	var next *plan.Plan
 	var files func() (map[string][]byte, error)
 	if from.after != "" {
 		f, err := follow(from.after, from.plan, kind)
@@ -272,7 +277,7 @@ func rehearsalPlan(dir string, from beginning, kind string, identities bool) (ma
 		}
 		files = next.PlanFiles
 		if next.Chain == nil && !identities {
-			files = func() (map[string][]byte, error) { return ceremony.RehearsalFiles(next) }
+			files = func() (map[string][]byte, error) { return rehearsal.RehearsalFiles(next) }
 		}
 	}
 	if !has {
@@ -282,23 +287,23 @@ func rehearsalPlan(dir string, from beginning, kind string, identities bool) (ma
 	if err != nil {
 		return nil, err
 	}
-	if !samePlan(next, there) && !ceremony.StandsInFor(there, next.Data) {
+	if !samePlan(next, there) && !rehearsal.StandsInFor(there, next.Data) {
 		return nil, fmt.Errorf("%s has another plan already, or other key files (hint: leave --plan and --after away to go on with it, or name another directory)", dir)
 	}
 	return nil, nil
 }
 
 // usablePlan reads a plan that could be agreed now.
-func usablePlan(file string) (*ceremony.Plan, error) {
-	plan, err := ceremony.ReadPlan(file)
+func usablePlan(file string) (*plan.Plan, error) {
+	planned, err := plan.Read(file)
 	if err == nil {
-		_, err = plan.Resolve(clock())
+		_, err = planned.Resolve(clock())
 	}
-	return plan, err
+	return planned, err
 }
 
 // samePlan compares two plans with their key files.
-func samePlan(a, b *ceremony.Plan) bool {
+func samePlan(a, b *plan.Plan) bool {
 	one, err := a.PlanFiles()
 	other, also := b.PlanFiles()
 	if err != nil || also != nil {
@@ -307,8 +312,8 @@ func samePlan(a, b *ceremony.Plan) bool {
 	return maps.EqualFunc(one, other, bytes.Equal)
 }
 
-// agreed tells whether the plan in dir was agreed.
-func agreed(dir string) bool {
+// agreed reports whether the plan in dir was agreed.
+func hasPlan(dir string) bool {
 	desk, err := ceremony.LookAt(dir)
 	return err == nil && desk.State().Plan != nil
 }
@@ -317,11 +322,11 @@ func agreed(dir string) bool {
 // short is seen, and the plan itself last. What is below rehearsal are its
 // secrets.
 func layOut(dir string, files map[string][]byte, example bool) error {
-	plan := files[ceremony.PlanFile]
+	planned := files[state.PlanFile]
 	names := slices.Sorted(maps.Keys(files))
 	slices.Reverse(names)
 	for _, name := range names {
-		if name == ceremony.PlanFile {
+		if name == state.PlanFile {
 			continue
 		}
 		text := files[name]
@@ -336,22 +341,22 @@ func layOut(dir string, files map[string][]byte, example bool) error {
 			// identity goes on being that of its recipient.
 			err = nil
 			if path.Dir(name) == ceremony.IdentitiesDir {
-				plan, err = withIdentityOf(filepath.Join(dir, filepath.FromSlash(name)), text, plan)
+				planned, err = withIdentityOf(filepath.Join(dir, filepath.FromSlash(name)), text, planned)
 			}
 		}
 		if err != nil {
 			return err
 		}
 	}
-	if plan == nil {
+	if planned == nil {
 		return nil
 	}
-	return transcript.WriteWithin(dir, ceremony.PlanFile, plan, 0o644)
+	return transcript.WriteWithin(dir, state.PlanFile, planned, 0o644)
 }
 
 // withIdentityOf replaces in a plan the recipient of an identity by that of the
 // identity that is in a file already.
-func withIdentityOf(file string, made, plan []byte) ([]byte, error) {
+func withIdentityOf(file string, made, planned []byte) ([]byte, error) {
 	there, err := transcript.ReadFile(file)
 	if err != nil {
 		return nil, err
@@ -360,7 +365,7 @@ func withIdentityOf(file string, made, plan []byte) ([]byte, error) {
 	if was == nil || is == nil {
 		return nil, fmt.Errorf("%s is not the identity of an example, and is never replaced (hint: name another directory)", file)
 	}
-	return bytes.ReplaceAll(plan, was[1], is[1]), nil
+	return bytes.ReplaceAll(planned, was[1], is[1]), nil
 }
 
 // publicLine is where an identity file says whose it is.
@@ -372,20 +377,20 @@ const freshTokens = 2
 
 // virtualTokens is a reader into which virtual tokens are plugged, one at a
 // time. There is one for each holder, with the planned sticker.
-func virtualTokens(dir string, holders []ceremony.Holder) (ceremony.Tokens, error) {
+func virtualTokens(dir string, holders []agreed.Holder) (prompt.Tokens, error) {
 	folder := filepath.Join(dir, filepath.FromSlash(ceremony.TokensDir))
 	drawer, err := virtual.OpenDrawer(folder)
 	if err != nil {
-		return ceremony.Tokens{}, err
+		return prompt.Tokens{}, err
 	}
-	tokens := ceremony.Tokens{Roots: []*x509.Certificate{drawer.AttestationRoot()}, PIN: drawer.PIN}
+	tokens := prompt.Tokens{Roots: []*x509.Certificate{drawer.AttestationRoot()}, PIN: drawer.PIN}
 	serials := map[string]uint32{}
 	for _, h := range holders {
 		if h.Token == "" {
 			continue // a key that stays, on a token that is not here
 		}
 		if serials[h.Token], err = drawer.Add(h.Token, virtual.Options{}); err != nil {
-			return ceremony.Tokens{}, err
+			return prompt.Tokens{}, err
 		}
 		tokens.Stickers = append(tokens.Stickers, h.Token)
 	}
@@ -401,7 +406,7 @@ func virtualTokens(dir string, holders []ceremony.Holder) (ceremony.Tokens, erro
 			continue // a holder's, from an earlier rehearsal
 		}
 		if serials[sticker], err = drawer.Add(sticker, virtual.Options{}); err != nil {
-			return ceremony.Tokens{}, err
+			return prompt.Tokens{}, err
 		}
 		tokens.Stickers = append(tokens.Stickers, sticker)
 		fresh--
@@ -409,14 +414,14 @@ func virtualTokens(dir string, holders []ceremony.Holder) (ceremony.Tokens, erro
 	// Tokens of keys that are dropped, and others from earlier rehearsals.
 	there, err := drawer.Stickers()
 	if err != nil {
-		return ceremony.Tokens{}, err
+		return prompt.Tokens{}, err
 	}
 	for _, sticker := range there {
 		if serials[sticker] != 0 {
 			continue
 		}
 		if serials[sticker], err = drawer.Serial(sticker); err != nil {
-			return ceremony.Tokens{}, err
+			return prompt.Tokens{}, err
 		}
 		tokens.Stickers = append(tokens.Stickers, sticker)
 	}
@@ -440,34 +445,34 @@ func virtualTokens(dir string, holders []ceremony.Holder) (ceremony.Tokens, erro
 }
 
 // planned are the holders of the agreed plan, or of the one that is to be.
-func planned(desk *ceremony.Desk) ([]ceremony.Holder, error) {
-	if plan := desk.State().Plan; plan != nil {
-		return plan.Holders, nil
+func planned(desk *ceremony.Desk) ([]agreed.Holder, error) {
+	if planned := desk.State().Plan; planned != nil {
+		return planned.Holders, nil
 	}
-	plan, err := ceremony.ReadPlan(filepath.Join(desk.Dir(), ceremony.PlanFile))
+	planned, err := plan.Read(filepath.Join(desk.Dir(), state.PlanFile))
 	if err != nil {
 		return nil, err
 	}
-	return plan.Holders, nil
+	return planned.Holders, nil
 }
 
 // recipientsPlanned are those recipients of the agreed plan, or of the one that
 // is to be, who are no holders.
-func recipientsPlanned(desk *ceremony.Desk) ([]ceremony.BackupRecipient, error) {
-	plan := desk.State().Plan
-	if plan == nil {
-		read, err := ceremony.ReadPlan(filepath.Join(desk.Dir(), ceremony.PlanFile))
+func recipientsPlanned(desk *ceremony.Desk) ([]agreed.BackupRecipient, error) {
+	planned := desk.State().Plan
+	if planned == nil {
+		read, err := plan.Read(filepath.Join(desk.Dir(), state.PlanFile))
 		if err == nil {
-			plan, err = read.Resolve(clock())
+			planned, err = read.Resolve(clock())
 		}
 		if err != nil {
 			return nil, err
 		}
 	}
-	if plan.Backup == nil {
+	if planned.Backup == nil {
 		return nil, nil
 	}
-	return plan.Backup.Recipients, nil
+	return planned.Backup.Recipients, nil
 }
 
 // maxAnswers is the largest file of answers that is read, in bytes.
@@ -504,7 +509,7 @@ func readAnswers(file string) (map[string]string, error) {
 
 // runScript takes every task in turn, with nobody at the keyboard. A token for
 // which the root is too large does not sign, as on the day.
-func runScript(ctx context.Context, desk *ceremony.Desk, script *ceremony.Script) error {
+func runScript(ctx context.Context, desk *ceremony.Desk, script *prompt.Script) error {
 	tooLong := map[string]bool{}
 	for {
 		if err := collectStandIns(desk); err != nil {
@@ -535,11 +540,11 @@ func runScript(ctx context.Context, desk *ceremony.Desk, script *ceremony.Script
 }
 
 // nextBut is the first task that can be taken, without those.
-func nextBut(desk *ceremony.Desk, without map[string]bool) (ceremony.Task, bool) {
+func nextBut(desk *ceremony.Desk, without map[string]bool) (prompt.Task, bool) {
 	tasks := desk.Tasks()
-	i := slices.IndexFunc(tasks, func(t ceremony.Task) bool { return t.State == ceremony.Ready && !t.Aside && !without[t.ID] })
+	i := slices.IndexFunc(tasks, func(t prompt.Task) bool { return t.State == prompt.Ready && !t.Aside && !without[t.ID] })
 	if i < 0 {
-		return ceremony.Task{}, false
+		return prompt.Task{}, false
 	}
 	return tasks[i], true
 }
@@ -552,7 +557,7 @@ func runPlain(desk *ceremony.Desk, rehearsal bool) error {
 	}
 	defer front.Close()
 	err = front.Run(context.Background(), desk)
-	if errors.Is(err, ceremony.ErrLeft) {
+	if errors.Is(err, prompt.ErrLeft) {
 		return leftDesk(desk)
 	}
 	if err != nil {
@@ -564,11 +569,11 @@ func runPlain(desk *ceremony.Desk, rehearsal bool) error {
 // leftDesk says how to go on with a ceremony that people have left.
 func leftDesk(desk *ceremony.Desk) error {
 	begun := desk.State().Begun
-	command := ceremony.Command("run", desk.Dir())
+	command := agreed.Command("run", desk.Dir())
 	if begun.Rehearsal {
-		command = ceremony.Command("rehearse", desk.Dir())
+		command = agreed.Command("rehearse", desk.Dir())
 		if begun.Tokens == yubikey.Kind && !slices.EqualFunc(desk.Tokens().Roots, yubico.Roots(), (*x509.Certificate).Equal) {
-			command = ceremony.Command("rehearse", "--attestation-root", "FILE", desk.Dir())
+			command = agreed.Command("rehearse", "--attestation-root", "FILE", desk.Dir())
 		}
 	}
 	if begun.Enrols != "" || desk.Apart() {
@@ -583,19 +588,19 @@ func leftDesk(desk *ceremony.Desk) error {
 
 // ended says where the root is, or what is missing.
 func ended(desk *ceremony.Desk) error {
-	state := desk.State()
+	now := desk.State()
 	if desk.Done() {
 		return nil
 	}
-	if state.HandedOver != nil {
-		fmt.Fprintln(os.Stderr, "rootceremony: wrote", filepath.Join(desk.Dir(), state.HandedOver.File.Name))
+	if now.HandedOver != nil {
+		fmt.Fprintln(os.Stderr, "rootceremony: wrote", filepath.Join(desk.Dir(), now.HandedOver.File.Name))
 		return nil
 	}
-	if state.Closed == nil {
+	if now.Closed == nil {
 		return errUnfinished
 	}
-	fmt.Fprintln(os.Stderr, "rootceremony: published", filepath.Join(desk.Dir(), state.Published.File.Name))
-	if !state.Finished() {
+	fmt.Fprintln(os.Stderr, "rootceremony: published", filepath.Join(desk.Dir(), now.Published.File.Name))
+	if !now.Finished() {
 		return errUnfinished
 	}
 	return nil

@@ -20,6 +20,9 @@ import (
 	"filippo.io/age"
 
 	"rootceremony/ceremony"
+	"rootceremony/ceremony/agreed"
+	"rootceremony/ceremony/prompt"
+	"rootceremony/ceremony/state"
 	"rootceremony/ceremony/transcript"
 	"rootceremony/keys"
 	"rootceremony/keys/session"
@@ -30,11 +33,11 @@ import (
 // patient is a Script that waits for a token as people do: pcscd sees one up
 // to half a second after it was inserted.
 type patient struct {
-	ceremony.Script
+	prompt.Script
 	insert func() // puts the token back where it was pulled out
 }
 
-func (p *patient) WaitForToken(ctx context.Context, w ceremony.TokenWait) (info keys.Info, err error) {
+func (p *patient) WaitForToken(ctx context.Context, w prompt.TokenWait) (info keys.Info, err error) {
 	for end := time.Now().Add(15 * time.Second); ; time.Sleep(10 * time.Millisecond) {
 		if info, err = w.Look(ctx); err == nil || time.Now().After(end) {
 			return info, err
@@ -55,14 +58,14 @@ func ceremonyOf(t *testing.T, service *pcsctest.Service, dir, root string) *cere
 		t.Fatal(err)
 	}
 	program := sessions(t, service)
-	desk.UseTokens(ceremony.Tokens{Roots: roots, Start: func(ctx context.Context) (*session.Session, error) {
+	desk.UseTokens(prompt.Tokens{Roots: roots, Start: func(ctx context.Context) (*session.Session, error) {
 		return program.Start(ctx, session.Backend{Kind: yubikey.Kind})
 	}})
 	return desk
 }
 
 // toTheEnd takes every task in turn; the first error ends it.
-func toTheEnd(desk *ceremony.Desk, a ceremony.Attendant) error {
+func toTheEnd(desk *ceremony.Desk, a prompt.Room) error {
 	for {
 		task, ok := desk.Next()
 		if !ok {
@@ -273,7 +276,7 @@ func TestTokenThatHangs(t *testing.T) {
 			}
 		}
 		token.Do(t, fmt.Sprintf("fault hang@%d", token.Commands(t)+c.after))
-		if err := desk.Run(t.Context(), c.task, &ceremony.Script{}); err == nil || !strings.Contains(err.Error(), c.says) {
+		if err := desk.Run(t.Context(), c.task, &prompt.Script{}); err == nil || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: %v, want %q", c.task, err, c.says)
 		}
 		token.Unplug(t)
@@ -293,12 +296,12 @@ func checkTries(t *testing.T, token *pcsctest.Token, folder, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if wrong := token.Wrong(t); wrong != 0 && !bytes.Contains(log, []byte(ceremony.TypeWipeIntended)) {
+	if wrong := token.Wrong(t); wrong != 0 && !bytes.Contains(log, []byte(state.TypeWipeIntended)) {
 		t.Errorf("%d tries were wasted", wrong)
 	}
 	file := readToken(t, filepath.Join(folder, "a.token"))
 	left := file.PIN.Tries == file.PIN.Max && file.PUK.Tries == file.PUK.Max
-	if done := bytes.Count(log, []byte(ceremony.TypeWiped)); !left && done == bytes.Count(log, []byte(ceremony.TypeWipeIntended)) {
+	if done := bytes.Count(log, []byte(state.TypeWiped)); !left && done == bytes.Count(log, []byte(state.TypeWipeIntended)) {
 		t.Errorf("of %d tries of the PIN %d are left, and of %d of the PUK %d", file.PIN.Max, file.PIN.Tries, file.PUK.Max, file.PUK.Tries)
 	}
 }
@@ -311,7 +314,7 @@ func checkSealed(t *testing.T, token tokenFile, dir, holder string) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return // no backups
 	}
-	files, globErr := filepath.Glob(filepath.Join(dir, ceremony.BackupsDir, holder, "*", "bank-safe.*.age"))
+	files, globErr := filepath.Glob(filepath.Join(dir, agreed.BackupsDir, holder, "*", "bank-safe.*.age"))
 	if err := errors.Join(err, globErr); err != nil {
 		t.Fatal(err)
 	}

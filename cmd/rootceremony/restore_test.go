@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"rootceremony/ceremony"
+	"rootceremony/ceremony/prompt"
 	"rootceremony/keys"
 	"rootceremony/keys/yubikey/pcsctest"
 )
@@ -17,13 +17,13 @@ import (
 // for.
 type swapping struct {
 	t *testing.T
-	ceremony.Script
+	prompt.Script
 	tokens   map[string]*pcsctest.Token // by sticker
 	inReader string
 	swaps    int
 }
 
-func (p *swapping) WaitForToken(ctx context.Context, w ceremony.TokenWait) (info keys.Info, err error) {
+func (p *swapping) WaitForToken(ctx context.Context, w prompt.TokenWait) (info keys.Info, err error) {
 	if w.Sticker != p.inReader {
 		if p.inReader != "" {
 			p.tokens[p.inReader].Unplug(p.t)

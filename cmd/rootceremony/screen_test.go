@@ -258,7 +258,7 @@ func fromList(text string) (keys string, is bool) {
 }
 
 // answer is what somebody types who reads this screen; "" while there is
-// nothing to answer. needed tells whether it cannot be done with less.
+// nothing to answer. needed reports whether it cannot be done with less.
 func (r *people) answer(t testing.TB, text string) (keys string, needed bool) {
 	if h := readHolder.FindStringSubmatch(text); h != nil && h[1] != "Not taken" {
 		r.holder = h[1] + h[2]

@@ -9,6 +9,10 @@ import (
 	"path/filepath"
 
 	"rootceremony/ceremony"
+	"rootceremony/ceremony/agreed"
+	"rootceremony/ceremony/laptop"
+	"rootceremony/ceremony/prompt"
+	"rootceremony/ceremony/remote"
 	"rootceremony/keys/session"
 	"rootceremony/keys/virtual"
 	"rootceremony/ui"
@@ -36,12 +40,12 @@ func signCommand(args []string) error {
 	if err != nil {
 		return err
 	}
-	set := ceremony.CountersignSettings{File: operands[0], Trusted: *trusted, Out: *out, Rehearsal: *rehearsal != "", Clock: clock}
+	set := remote.CountersignSettings{File: operands[0], Trusted: *trusted, Out: *out, Rehearsal: *rehearsal != "", Clock: clock}
 	if set.Rehearsal {
 		set.Memory = filepath.Join(*rehearsal, filepath.FromSlash(ceremony.MemoryFile))
 		set.Tokens, err = tokensOf(*rehearsal)
 	} else {
-		if err := ceremony.SafeEnvironment(); err != nil {
+		if err := laptop.SafeEnvironment(); err != nil {
 			return err
 		}
 		set.Memory, err = memoryFile()
@@ -49,7 +53,7 @@ func signCommand(args []string) error {
 	if err != nil {
 		return err
 	}
-	signing, err := ceremony.OpenCountersigning(set)
+	signing, err := remote.OpenCountersigning(set)
 	if err != nil {
 		return err
 	}
@@ -74,12 +78,12 @@ func signCommand(args []string) error {
 }
 
 // signed says where the signature is, or that there is none.
-func signed(signing *ceremony.Countersigning, err error) error {
+func signed(signing *remote.Countersigning, err error) error {
 	switch {
 	case signing.Written() != "":
-		fmt.Fprintf(os.Stderr, "rootceremony: the signature is in %s (hint: %s takes it into the ceremony)\n", signing.Written(), ceremony.Command("collect", "DIR", signing.Written()))
+		fmt.Fprintf(os.Stderr, "rootceremony: the signature is in %s (hint: %s takes it into the ceremony)\n", signing.Written(), agreed.Command("collect", "DIR", signing.Written()))
 		return nil
-	case errors.Is(err, ceremony.ErrLeft):
+	case errors.Is(err, prompt.ErrLeft):
 		fmt.Fprintln(os.Stderr, "rootceremony: left early; no signature was written (hint: the same command begins again)")
 		return errUnfinished
 	case err == nil:
@@ -90,25 +94,25 @@ func signed(signing *ceremony.Countersigning, err error) error {
 
 // tokensOf are the virtual tokens of the rehearsal, or the rehearsed enrolment,
 // in dir.
-func tokensOf(dir string) (ceremony.Tokens, error) {
+func tokensOf(dir string) (prompt.Tokens, error) {
 	there, err := ceremony.LookAt(dir)
 	if err != nil {
-		return ceremony.Tokens{}, err
+		return prompt.Tokens{}, err
 	}
 	if begun := there.State().Begun; begun == nil || !begun.Rehearsal || begun.Tokens != virtual.Kind {
-		return ceremony.Tokens{}, fmt.Errorf("%s is no rehearsal on virtual tokens, and no others sign roots of rehearsals (hint: name the directory that was given to rehearse, or enrolment-ID)", dir)
+		return prompt.Tokens{}, fmt.Errorf("%s is no rehearsal on virtual tokens, and no others sign roots of rehearsals (hint: name the directory that was given to rehearse, or enrolment-ID)", dir)
 	}
 	folder := filepath.Join(dir, filepath.FromSlash(ceremony.TokensDir))
 	drawer, err := virtual.OpenDrawer(folder)
 	if err != nil {
-		return ceremony.Tokens{}, err
+		return prompt.Tokens{}, err
 	}
 	stickers, err := drawer.Stickers()
 	if err != nil {
-		return ceremony.Tokens{}, err
+		return prompt.Tokens{}, err
 	}
 	backend := session.Backend{Kind: virtual.Kind, Dir: folder}
-	return ceremony.Tokens{Stickers: stickers, PIN: drawer.PIN,
+	return prompt.Tokens{Stickers: stickers, PIN: drawer.PIN,
 		Start: func(ctx context.Context) (*session.Session, error) { return sessionProgram.Start(ctx, backend) },
 		Plug: func(stickers ...string) error {
 			backend.Plugged = nil

@@ -9,6 +9,10 @@ import (
 	"path/filepath"
 
 	"rootceremony/ceremony"
+	"rootceremony/ceremony/agreed"
+	"rootceremony/ceremony/plan"
+	"rootceremony/ceremony/rehearsal"
+	"rootceremony/ceremony/state"
 	"rootceremony/ceremony/transcript"
 	"rootceremony/keys"
 	"rootceremony/keys/secret"
@@ -19,22 +23,22 @@ import (
 // standInFiles are what a rehearsal in dir with stand-ins for the keys of a real
 // plan begins with; nothing where the stand-ins for that plan are there.
 func standInFiles(dir, planFile string) (map[string][]byte, error) {
-	plan, err := usablePlan(planFile)
+	planned, err := usablePlan(planFile)
 	if err != nil {
 		return nil, err
 	}
-	own := filepath.Join(dir, ceremony.PlanFile)
+	own := filepath.Join(dir, state.PlanFile)
 	if _, err := os.Lstat(own); err == nil {
-		there, err := ceremony.ReadPlan(own)
+		there, err := plan.Read(own)
 		if err != nil {
 			return nil, err
 		}
-		if !ceremony.StandsInFor(there, plan.Data) {
+		if !rehearsal.StandsInFor(there, planned.Data) {
 			return nil, fmt.Errorf("%s has another plan already (hint: leave --stand-in away to go on with it, or name another directory)", dir)
 		}
 		return nil, nil
 	}
-	made, err := ceremony.NewStandIn(plan, clock())
+	made, err := rehearsal.NewStandIn(planned, clock())
 	if err != nil {
 		return nil, err
 	}
@@ -57,7 +61,7 @@ func standInFiles(dir, planFile string) (map[string][]byte, error) {
 }
 
 // fillDrawer makes a virtual token for each key.
-func fillDrawer(dir string, made []ceremony.StandInKey) error {
+func fillDrawer(dir string, made []rehearsal.StandInKey) error {
 	drawer, err := virtual.OpenDrawer(dir)
 	if err != nil {
 		return err
@@ -85,7 +89,7 @@ func fillDrawer(dir string, made []ceremony.StandInKey) error {
 
 // fill makes of a fresh token one that was prepared in an earlier ceremony, and
 // holds the key.
-func fill(token session.Token, key ceremony.StandInKey) error {
+func fill(token session.Token, key rehearsal.StandInKey) error {
 	var seed []byte
 	var err error
 	switch private := key.Private.(type) {
@@ -98,7 +102,7 @@ func fill(token session.Token, key ceremony.StandInKey) error {
 		return err
 	}
 	var given [4]*secret.Buffer
-	for i, text := range [][]byte{[]byte(session.DefaultManagement), []byte(session.DefaultPIN), []byte(ceremony.StandInPIN), seed} {
+	for i, text := range [][]byte{[]byte(session.DefaultManagement), []byte(session.DefaultPIN), []byte(rehearsal.StandInPIN), seed} {
 		if given[i], err = secret.Take(text); err != nil {
 			return err
 		}
@@ -121,16 +125,16 @@ func fill(token session.Token, key ceremony.StandInKey) error {
 	return token.Import(management, keys.SlotRoot, key.Algorithm, root, keys.Policy{PIN: keys.PINAlways, Touch: keys.TouchAlways})
 }
 
-// standsIn tells whether the rehearsal in dir has stand-ins for real keys.
+// standsIn reports whether the rehearsal in dir has stand-ins for real keys.
 func standsIn(dir string) bool {
-	_, err := os.Stat(filepath.Join(dir, filepath.FromSlash(ceremony.StandInsDir)))
+	_, err := os.Stat(filepath.Join(dir, filepath.FromSlash(rehearsal.StandInsDir)))
 	return err == nil
 }
 
 // collectStandIns takes in what the own tools of holders whose keys are on no
 // token would have written.
 func collectStandIns(desk *ceremony.Desk) error {
-	files, err := ceremony.SignAsStandIns(desk)
+	files, err := rehearsal.SignAsStandIns(desk)
 	if err != nil {
 		return err
 	}
@@ -158,10 +162,10 @@ func sayStandIns(desk *ceremony.Desk) error {
 	if desk.State().Closed != nil || !standsIn(desk.Dir()) {
 		return nil
 	}
-	fmt.Fprintf(os.Stderr, "rootceremony: the stand-in tokens' PIN is %s\n", ceremony.StandInPIN)
-	files, err := ceremony.SignAsStandIns(desk)
+	fmt.Fprintf(os.Stderr, "rootceremony: the stand-in tokens' PIN is %s\n", rehearsal.StandInPIN)
+	files, err := rehearsal.SignAsStandIns(desk)
 	for _, f := range files {
-		report(fmt.Errorf("%s is what the own tool of %s would write (hint: %s takes it in, while nobody is in the ceremony)", f.File, f.Name, ceremony.Command("collect", desk.Dir(), f.File)))
+		report(fmt.Errorf("%s is what the own tool of %s would write (hint: %s takes it in, while nobody is in the ceremony)", f.File, f.Name, agreed.Command("collect", desk.Dir(), f.File)))
 	}
 	return err
 }

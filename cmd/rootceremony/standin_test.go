@@ -28,6 +28,10 @@ import (
 	"filippo.io/age"
 
 	"rootceremony/ceremony"
+	"rootceremony/ceremony/plan"
+	"rootceremony/ceremony/prompt"
+	"rootceremony/ceremony/rehearsal"
+	"rootceremony/ceremony/state"
 	"rootceremony/ceremony/tuf"
 	"rootceremony/keys"
 )
@@ -40,7 +44,7 @@ const realRoots = "../../../shared/roots"
 // N-th root key of its newest root, from 0.
 func oldPlan(t *testing.T, chain, rest string) string {
 	t.Helper()
-	trusted, err := ceremony.ReadTrusted(chain)
+	trusted, err := plan.ReadTrusted(chain)
 	if os.IsNotExist(err) || err != nil && strings.Contains(err.Error(), "does not exist") {
 		t.Skipf("no real chains at ../shared/roots beside the repository: %v", err)
 	}
@@ -54,7 +58,7 @@ func oldPlan(t *testing.T, chain, rest string) string {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	file := filepath.Join(dir, ceremony.PlanFile)
+	file := filepath.Join(dir, state.PlanFile)
 	text := fmt.Sprintf("kind = \"rotate\"\nname = \"Real packages\"\ntrusted = %q # the published chain\n%s", chain, rest)
 	rewrite(t, file, text)
 	rewrite(t, filepath.Join(dir, "online.pub"), "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a\n")
@@ -208,7 +212,7 @@ reason = "retired"
 	if !strings.Contains(said, `task "sign sticker"`) || !strings.Contains(said, "published ") {
 		t.Error(said)
 	}
-	left, err := filepath.Glob(filepath.Join(dir, ceremony.StandInsDir, "*.root.json"))
+	left, err := filepath.Glob(filepath.Join(dir, rehearsal.StandInsDir, "*.root.json"))
 	if err != nil || len(left) != 2 {
 		t.Errorf("signed with their own tools: %v, %v", left, err)
 	}
@@ -386,7 +390,7 @@ func legacyPlan(t *testing.T) string {
 		t.Fatal(err)
 	}
 	chain := legacy(t)
-	trusted, err := ceremony.ReadTrusted(chain)
+	trusted, err := plan.ReadTrusted(chain)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -433,7 +437,7 @@ func TestStandInLegacy(t *testing.T) {
 	if n := len(s.Signatures()); n != 5 {
 		t.Errorf("%d signatures", n)
 	}
-	collected, _ := filepath.Glob(filepath.Join(dir, ceremony.StandInsDir, "old-*.42.*.root.json"))
+	collected, _ := filepath.Glob(filepath.Join(dir, rehearsal.StandInsDir, "old-*.42.*.root.json"))
 	if len(collected) != 1 {
 		t.Errorf("of the RSA key: %v", collected)
 	}
@@ -452,19 +456,19 @@ func TestStandInByHand(t *testing.T) {
 	files, _ := filepath.Glob(filepath.Join(dir, ceremony.TokensDir, "*.token"))
 	for _, file := range files {
 		token := readToken(t, file)
-		if pin, err := desk.Tokens().PIN(token.Serial); err != nil || len(token.Slots) > 0 && pin != ceremony.StandInPIN || len(files) < 2 {
+		if pin, err := desk.Tokens().PIN(token.Serial); err != nil || len(token.Slots) > 0 && pin != rehearsal.StandInPIN || len(files) < 2 {
 			t.Errorf("the desk knows the PIN %q of %s, %v", pin, file, err)
 		}
 	}
 	for _, task := range []string{"preflight", "agree"} {
-		if err := desk.Run(context.Background(), task, &ceremony.Script{}); err != nil {
+		if err := desk.Run(context.Background(), task, &prompt.Script{}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if files, err := ceremony.SignAsStandIns(desk); err != nil || len(files) != 0 {
+	if files, err := rehearsal.SignAsStandIns(desk); err != nil || len(files) != 0 {
 		t.Errorf("before the review: %v, %v", files, err)
 	}
-	if err := desk.Run(context.Background(), "review", &ceremony.Script{}); err != nil {
+	if err := desk.Run(context.Background(), "review", &prompt.Script{}); err != nil {
 		t.Fatal(err)
 	}
 	if err := desk.Close(); err != nil {
@@ -473,7 +477,7 @@ func TestStandInByHand(t *testing.T) {
 	command := exec.Command(program("rootceremony"), "rehearse", "--plain", dir) // its input is at its end
 	out, _ := command.CombinedOutput()
 	said := string(out)
-	if command.ProcessState.ExitCode() != exitUnfinished || !strings.Contains(said, "the stand-in tokens' PIN is "+ceremony.StandInPIN) {
+	if command.ProcessState.ExitCode() != exitUnfinished || !strings.Contains(said, "the stand-in tokens' PIN is "+rehearsal.StandInPIN) {
 		t.Fatalf("%s", said)
 	}
 	// What they have signed of a draft that is abandoned is told of no more.
@@ -481,7 +485,7 @@ func TestStandInByHand(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, task := range []string{"abandon", "review"} {
-		if err := desk.Run(context.Background(), task, &ceremony.Script{Answers: map[string]string{"abandon.why": "a test"}}); err != nil {
+		if err := desk.Run(context.Background(), task, &prompt.Script{Answers: map[string]string{"abandon.why": "a test"}}); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(1100 * time.Millisecond) // the next draft expires later
@@ -522,7 +526,7 @@ func TestStandInRefuses(t *testing.T) {
 	}{
 		{[]string{"--stand-in", "nothing.toml"}, "nothing.toml: no such file", exitFailed},
 		{[]string{"--stand-in", create}, "starts from no root, so there is no key to stand in for", exitFailed},
-		{[]string{"--stand-in", filepath.Join(after, ceremony.PlanFile)}, "which was made in a rehearsal", exitFailed},
+		{[]string{"--stand-in", filepath.Join(after, state.PlanFile)}, "which was made in a rehearsal", exitFailed},
 		{[]string{"--stand-in", real, "--after", done}, "goes without --plan and --after", exitUsage},
 		{[]string{"--stand-in", real, "--plan", real}, "goes without --plan and --after", exitUsage},
 		{[]string{"--stand-in", real, "--tokens", "pcsc"}, "on virtual tokens", exitUsage},
@@ -560,10 +564,10 @@ func TestAPlanIsRehearsedElsewhere(t *testing.T) {
 	if err := os.CopyFS(filepath.Join(next, "trusted"), os.DirFS(filepath.Join(after, "trusted"))); err != nil {
 		t.Fatal(err)
 	}
-	rewrite(t, filepath.Join(next, ceremony.PlanFile), read(t, filepath.Join(after, ceremony.PlanFile)))
-	for name, file := range map[string]string{"create": backedUpPlanFile(t, 2, 2, `["holders", "Bank safe"]`), "rotate": legacyPlan(t), "after a rehearsal": filepath.Join(next, ceremony.PlanFile)} {
+	rewrite(t, filepath.Join(next, state.PlanFile), read(t, filepath.Join(after, state.PlanFile)))
+	for name, file := range map[string]string{"create": backedUpPlanFile(t, 2, 2, `["holders", "Bank safe"]`), "rotate": legacyPlan(t), "after a rehearsal": filepath.Join(next, state.PlanFile)} {
 		dir := filepath.Dir(file)
-		if filepath.Base(file) != ceremony.PlanFile {
+		if filepath.Base(file) != state.PlanFile {
 			t.Fatal(file)
 		}
 		before, err := os.ReadDir(dir)
@@ -577,9 +581,9 @@ func TestAPlanIsRehearsedElsewhere(t *testing.T) {
 				t.Fatalf("%s, %v: %v\n%s", name, args, err, out)
 			}
 			if args[0] == "--plain" {
-				state := t.TempDir()
+				now := t.TempDir()
 				proposed := exec.Command("sh", "-c", program("rootceremony")+" "+hint[1]+" --auto")
-				proposed.Env = append(os.Environ(), "XDG_STATE_HOME="+state)
+				proposed.Env = append(os.Environ(), "XDG_STATE_HOME="+now)
 				if out, err := proposed.CombinedOutput(); err != nil {
 					t.Errorf("%s: %s: %v\n%s", name, hint[1], err, out)
 				}

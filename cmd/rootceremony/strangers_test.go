@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"rootceremony/ceremony"
+	"rootceremony/ceremony/state"
 	"rootceremony/keys/yubikey/pcsctest"
 )
 
@@ -118,14 +119,14 @@ func TestPreloadedCodeIsNotInChildren(t *testing.T) {
 	if own != 1 {
 		t.Errorf("not loaded at all: %q", text)
 	}
-	if f := variables(t, ceremonyDir); len(f) != 1 || f[0].Level != ceremony.LevelFail || !strings.HasPrefix(f[0].Text, "LD_PRELOAD is set") {
+	if f := variables(t, ceremonyDir); len(f) != 1 || f[0].Level != state.LevelFail || !strings.HasPrefix(f[0].Text, "LD_PRELOAD is set") {
 		t.Errorf("%+v", f)
 	}
 }
 
 // variables is what a ceremony's check of the laptop has found in the
 // environment.
-func variables(t *testing.T, dir string) (found []ceremony.Finding) {
+func variables(t *testing.T, dir string) (found []state.Finding) {
 	t.Helper()
 	desk, err := ceremony.LookAt(dir)
 	if err != nil || desk.State().Preflight == nil {
@@ -222,12 +223,12 @@ func TestRelayGetsNothing(t *testing.T) {
 	}
 	r.answer(":quit\r")
 	r.end()
-	if f := variables(t, r.dir); len(f) != 1 || f[0].Level != ceremony.LevelOK {
+	if f := variables(t, r.dir); len(f) != 1 || f[0].Level != state.LevelOK {
 		t.Errorf("%+v", f)
 	}
 
 	// On a later start the laptop is not checked again, and so the start is refused.
-	resolved := filepath.Join(r.dir, ceremony.ResolvedFile)
+	resolved := filepath.Join(r.dir, state.ResolvedFile)
 	there := t.TempDir()
 	enrol := inRoom(t, service, "enrol", resolved, "--holder", "alice", "--plain")
 	enrol.Dir, enrol.Stdin = there, strings.NewReader(waived)
@@ -255,7 +256,7 @@ func TestRelayGetsNothing(t *testing.T) {
 	if visitors.Load() == 0 {
 		t.Error("the rehearsal does not go by the environment")
 	}
-	if f := variables(t, rehearsed); len(f) != 1 || f[0].Level != ceremony.LevelFail {
+	if f := variables(t, rehearsed); len(f) != 1 || f[0].Level != state.LevelFail {
 		t.Errorf("%+v", f)
 	}
 }

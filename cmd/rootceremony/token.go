@@ -11,6 +11,9 @@ import (
 	"strings"
 
 	"rootceremony/ceremony"
+	"rootceremony/ceremony/agreed"
+	"rootceremony/ceremony/laptop"
+	"rootceremony/ceremony/prompt"
 	"rootceremony/keys"
 	"rootceremony/keys/session"
 	"rootceremony/ui/plain"
@@ -39,7 +42,7 @@ func tokenCommand(args []string) error {
 	if *serial > math.MaxUint32 {
 		return &usageError{fmt.Sprintf("token --serial %d: no token has such a number (hint: it has at most 10 digits, and is printed on the token)", *serial)}
 	}
-	if err := ceremony.SafeEnvironment(); err != nil {
+	if err := laptop.SafeEnvironment(); err != nil {
 		return err
 	}
 	tokens, err := genuine("", false)
@@ -63,7 +66,7 @@ func tokenCommand(args []string) error {
 	if err != nil {
 		return err
 	}
-	if err := ceremony.Supported(info); err != nil && info.Problem == "" {
+	if err := laptop.Supported(info); err != nil && info.Problem == "" {
 		if operands[0] != "info" {
 			return err
 		}
@@ -88,7 +91,7 @@ func theToken(there []keys.Info, serial uint32) (keys.Info, error) {
 	if serial != 0 {
 		i := slices.IndexFunc(there, func(i keys.Info) bool { return i.Serial == serial })
 		if i < 0 {
-			return keys.Info{}, fmt.Errorf("token %s is not in a reader (hint: %s)", keys.SerialText(serial), ceremony.Command("token", "list"))
+			return keys.Info{}, fmt.Errorf("token %s is not in a reader (hint: %s)", keys.SerialText(serial), agreed.Command("token", "list"))
 		}
 		return there[i], nil
 	}
@@ -102,7 +105,7 @@ func theToken(there []keys.Info, serial uint32) (keys.Info, error) {
 		return usable[0], nil
 	}
 	there = usable
-	return keys.Info{}, fmt.Errorf("there are %d tokens (hint: say which one with --serial; %s shows them)", len(there), ceremony.Command("token", "list"))
+	return keys.Info{}, fmt.Errorf("there are %d tokens (hint: say which one with --serial; %s shows them)", len(there), agreed.Command("token", "list"))
 }
 
 func tokenList(there []keys.Info, asJSON bool) error {
@@ -125,7 +128,7 @@ func tokenList(there []keys.Info, asJSON bool) error {
 
 func fresh(i keys.Info) string {
 	switch {
-	case ceremony.Supported(i) != nil:
+	case laptop.Supported(i) != nil:
 		return "of no use for a ceremony"
 	case i.Fresh():
 		return "as new"
@@ -151,7 +154,7 @@ func infoLines(i keys.Info) []string {
 		fmt.Sprintf("PIN: %s, %s; PUK: %s, %s; management key: %s",
 			byDefault(i.PINDefault), triesLeft(i.PINTries), byDefault(i.PUKDefault), triesLeft(i.PUKTries), byDefault(i.ManagementDefault)),
 	}
-	if i.Firmware.Less(ceremony.FirmwareTells) {
+	if i.Firmware.Less(laptop.FirmwareTells) {
 		lines[1] = fmt.Sprintf("PIN: %s; its firmware does not tell more of PIN, PUK and management key", triesLeft(i.PINTries))
 	}
 	for _, k := range i.Keys {
@@ -204,7 +207,7 @@ func tokenCheck(_ context.Context, t tokenAtHand) error {
 // tokenPrepare sets a fresh token's PIN and makes the keys in 9a and 82.
 func tokenPrepare(ctx context.Context, t tokenAtHand) error {
 	if !t.info.Fresh() {
-		return fmt.Errorf("token %s is not as new: %s (hint: %s erases what is on it)", keys.SerialText(t.info.Serial), strings.Join(t.info.NotFresh(), ", "), ceremony.Command("token", "reset", "--serial", fmt.Sprint(t.info.Serial)))
+		return fmt.Errorf("token %s is not as new: %s (hint: %s erases what is on it)", keys.SerialText(t.info.Serial), strings.Join(t.info.NotFresh(), ", "), agreed.Command("token", "reset", "--serial", fmt.Sprint(t.info.Serial)))
 	}
 	front, err := plain.New(os.Stdin, os.Stdout, plain.Options{Interview: true})
 	if err != nil {
@@ -233,7 +236,7 @@ func tokenReset(ctx context.Context, t tokenAtHand) error {
 		return err
 	}
 	defer front.Close()
-	err = front.Type(ctx, ceremony.Prompt{ID: "token.reset", Final: true, Message: ceremony.Message{
+	err = front.Type(ctx, prompt.Prompt{ID: "token.reset", Final: true, Message: prompt.Message{
 		Title: "Reset a token", Lines: infoLines(t.info), Text: []string{"Every PIV key on it is erased for good. Stop here if you do not know what they are for."}},
 		Question: "To reset it, type its serial number without spaces:"}, fmt.Sprint(t.info.Serial))
 	if err != nil {
@@ -255,7 +258,7 @@ func tokenReset(ctx context.Context, t tokenAtHand) error {
 
 // leftEarly is the end of a command whose question was not answered.
 func leftEarly(err error) error {
-	if err == ceremony.ErrLeft || err == ceremony.ErrBack {
+	if err == prompt.ErrLeft || err == prompt.ErrBack {
 		fmt.Fprintln(os.Stderr, "rootceremony: left early; nothing was done")
 		return errUnfinished
 	}

@@ -8,7 +8,7 @@ import (
 	"rootceremony/keys/yubikey"
 )
 
-// smartCards tells whether this build speaks to real tokens.
+// smartCards reports whether this build speaks to real tokens.
 const smartCards = false
 
 // openTokens finds the tokens that a session is to speak to.

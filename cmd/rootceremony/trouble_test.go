@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"rootceremony/ceremony"
+	"rootceremony/ceremony/state"
 	"rootceremony/keys"
 	"rootceremony/keys/secret"
 	"rootceremony/keys/session"
@@ -246,7 +246,7 @@ func TestTroubleOverPCSC(t *testing.T) {
 	if status := r.end(); status != 0 {
 		t.Fatalf("status %d:\n%s", status, &r.all)
 	}
-	checkRoot(t, filepath.Join(r.dir, ceremony.PublishDir, "1.root.json"), 1)
+	checkRoot(t, filepath.Join(r.dir, state.PublishDir, "1.root.json"), 1)
 }
 
 // Cards that no ceremony can use are refused with what would work.

@@ -12,13 +12,18 @@ import (
 	"time"
 
 	"rootceremony/ceremony"
+	"rootceremony/ceremony/agreed"
+	"rootceremony/ceremony/interview"
+	"rootceremony/ceremony/plan"
+	"rootceremony/ceremony/prompt"
+	"rootceremony/ceremony/state"
 	"rootceremony/ceremony/transcript"
 	"rootceremony/keys/plainfile"
 	"rootceremony/keys/yubikey"
 	"rootceremony/ui"
 )
 
-// onScreen tells whether a command is to use the terminal UI.
+// onScreen reports whether a command is to use the terminal UI.
 func onScreen(plain bool) bool {
 	return !plain && ui.Usable(os.Stdin, os.Stdout) == nil
 }
@@ -48,17 +53,17 @@ func showUI(room *ui.Room) error {
 // left says how to go on with what people have left.
 func left(room *ui.Room, err error) error {
 	switch _, isPlan := room.Desk.(*planDesk); {
-	case errors.Is(err, ceremony.ErrLeft) && isPlan:
+	case errors.Is(err, prompt.ErrLeft) && isPlan:
 		fmt.Fprintln(os.Stderr, "rootceremony: left early; nothing was written")
 		return errUnfinished
-	case err != nil && !errors.Is(err, ceremony.ErrLeft) || isPlan:
+	case err != nil && !errors.Is(err, prompt.ErrLeft) || isPlan:
 		return err
 	}
 	desk, ok := room.Desk.(*ceremony.Desk)
 	switch {
 	case !ok:
 		return nil
-	case errors.Is(err, ceremony.ErrLeft):
+	case errors.Is(err, prompt.ErrLeft):
 		return leftDesk(desk)
 	}
 	return ended(desk)
@@ -72,13 +77,13 @@ func deskRoom(desk *ceremony.Desk, rehearsal bool) *ui.Room {
 // rehearsalRoom opens a rehearsal; "" is a fresh one.
 func rehearsalRoom(dir string) (*ui.Room, error) {
 	if dir == "" {
-		state, err := stateFolder()
+		now, err := stateFolder()
 		if err != nil {
 			return nil, err
 		}
-		dir = freshRehearsal(state)
+		dir = freshRehearsal(now)
 	}
-	var real *ceremony.Tokens
+	var real *prompt.Tokens
 	if heldOn(dir) == yubikey.Kind {
 		tokens, err := readersTrusting("", "", true)
 		if err != nil {
@@ -109,7 +114,7 @@ func realRoom(dir string) (*ui.Room, error) {
 func planRoom(dir string) (*ui.Room, error) { return interviewRoom(dir, "") }
 
 // revokeRoom is the interview of an emergency, which goes on to the ceremony.
-func revokeRoom(dir string) (*ui.Room, error) { return interviewRoom(dir, ceremony.Revoke) }
+func revokeRoom(dir string) (*ui.Room, error) { return interviewRoom(dir, agreed.Revoke) }
 
 func interviewRoom(dir, kind string) (*ui.Room, error) {
 	if err := planFree(dir, kind); err != nil {
@@ -128,41 +133,41 @@ type planDesk struct {
 	chosen    bool // on the first screen, from which one goes on
 }
 
-func (p *planDesk) file() string { return filepath.Join(p.dir, ceremony.PlanFile) }
+func (p *planDesk) file() string { return filepath.Join(p.dir, state.PlanFile) }
 
-func (p *planDesk) Tasks() []ceremony.Task {
-	state := func(done bool) ceremony.TaskState {
+func (p *planDesk) Tasks() []prompt.Task {
+	now := func(done bool) prompt.TaskState {
 		if done {
-			return ceremony.Done
+			return prompt.Done
 		}
-		return ceremony.Ready
+		return prompt.Ready
 	}
-	tasks := []ceremony.Task{{ID: "plan", Title: "Write the plan", State: state(p.done)}}
-	if p.kind == ceremony.Revoke {
+	tasks := []prompt.Task{{ID: "plan", Title: "Write the plan", State: now(p.done)}}
+	if p.kind == agreed.Revoke {
 		tasks[0].Title = "Say what has happened"
 	}
 	if p.planned {
-		tasks = append(tasks, ceremony.Task{ID: "check", Title: "Check the plan", State: state(p.checked), Optional: true})
+		tasks = append(tasks, prompt.Task{ID: "check", Title: "Check the plan", State: now(p.checked), Optional: true})
 	}
 	return tasks
 }
 
-func (p *planDesk) Next() (ceremony.Task, bool) {
+func (p *planDesk) Next() (prompt.Task, bool) {
 	tasks := p.Tasks()
 	next := tasks[len(tasks)-1]
-	return next, next.State != ceremony.Done
+	return next, next.State != prompt.Done
 }
 
 // Then leads from an emergency's plan to its ceremony.
 func (p *planDesk) Then() func() (*ui.Room, error) {
-	if p.kind != ceremony.Revoke || !p.real || !p.chosen {
+	if p.kind != agreed.Revoke || !p.real || !p.chosen {
 		return nil
 	}
 	return func() (*ui.Room, error) { return realRoom(p.dir) }
 }
 
 func (p *planDesk) Header() string {
-	if p.kind == ceremony.Revoke {
+	if p.kind == agreed.Revoke {
 		return "emergency: a plan in " + p.dir
 	}
 	return "a new plan in " + p.dir
@@ -179,47 +184,47 @@ func (p *planDesk) Note(string) error { return errNotBegun }
 func (p *planDesk) Exception(string, string, string) error { return errNotBegun }
 
 // Run asks for the plan and writes it, or checks it.
-func (p *planDesk) Run(ctx context.Context, id string, a ceremony.Attendant) error {
+func (p *planDesk) Run(ctx context.Context, id string, a prompt.Room) error {
 	if id == "check" {
 		return p.check(ctx, a)
 	}
 	kind := p.kind
 	if kind == "" {
 		var err error
-		if kind, err = a.Choose(ctx, ceremony.Prompt{ID: "plan.kind", Question: "What is the plan for?"}, []ceremony.Choice{
-			{Key: ceremony.Create, Label: "a first root: people and keys are new"},
-			{Key: ceremony.Rotate, Label: "the next root: people, keys or the expiry change"},
-			{Key: ceremony.Revoke, Label: "an emergency: a token or a key is lost, stolen or seen"},
+		if kind, err = a.Choose(ctx, prompt.Prompt{ID: "plan.kind", Question: "What is the plan for?"}, []prompt.Choice{
+			{Key: agreed.Create, Label: "a first root: people and keys are new"},
+			{Key: agreed.Rotate, Label: "the next root: people, keys or the expiry change"},
+			{Key: agreed.Revoke, Label: "an emergency: a token or a key is lost, stolen or seen"},
 		}); err != nil {
 			return err
 		}
 	}
-	come, err := ceremony.Interview(ctx, a, p.dir, kind, clock())
+	come, err := interview.Hold(ctx, a, p.dir, kind, clock())
 	if err != nil {
 		return err
 	}
 	if err := come.Write(p.dir); err != nil {
 		return err
 	}
-	p.kind, p.done, p.planned = kind, true, come.Files[ceremony.PlanFile] != nil
-	if plan, err := ceremony.ReadPlan(p.file()); p.planned && err == nil { // it may miss a key
-		p.real = plan.Real() == nil
+	p.kind, p.done, p.planned = kind, true, come.Files[state.PlanFile] != nil
+	if planned, err := plan.Read(p.file()); p.planned && err == nil { // it may miss a key
+		p.real = planned.Real() == nil
 	}
 	return a.Tell(ctx, come.After)
 }
 
 // check says what the plan that was written would make.
-func (p *planDesk) check(ctx context.Context, a ceremony.Attendant) error {
-	plan, err := ceremony.ReadPlan(p.file())
+func (p *planDesk) check(ctx context.Context, a prompt.Room) error {
+	planned, err := plan.Read(p.file())
 	if err != nil {
 		return err
 	}
-	resolved, err := plan.Resolve(clock())
+	resolved, err := planned.Resolve(clock())
 	if err != nil {
 		return err
 	}
 	p.checked = true
-	return a.Tell(ctx, ceremony.Message{Title: "What the plan makes", Lines: ceremony.CheckPlan(resolved, clock()).Lines()})
+	return a.Tell(ctx, prompt.Message{Title: "What the plan makes", Lines: agreed.Check(resolved, clock()).Lines()})
 }
 
 // statusLines say how far a ceremony is.
@@ -233,19 +238,19 @@ func statusLines(dir string) ([]string, error) {
 
 // stateFolder is where rehearsals and the list of recent ceremonies are kept.
 func stateFolder() (string, error) {
-	state := os.Getenv("XDG_STATE_HOME")
-	if state == "" {
+	now := os.Getenv("XDG_STATE_HOME")
+	if now == "" {
 		home, err := os.UserHomeDir()
 		if err != nil {
-			return "", fmt.Errorf("no folder for the rehearsal: %w (hint: name one: %s)", err, ceremony.Command("rehearse", "DIR"))
+			return "", fmt.Errorf("no folder for the rehearsal: %w (hint: name one: %s)", err, agreed.Command("rehearse", "DIR"))
 		}
-		state = filepath.Join(home, ".local", "state")
+		now = filepath.Join(home, ".local", "state")
 	}
-	return filepath.Join(state, "rootceremony"), nil
+	return filepath.Join(now, "rootceremony"), nil
 }
 
-func freshRehearsal(state string) string {
-	return filepath.Join(state, clock().UTC().Format("rehearsal-2006-01-02-150405"))
+func freshRehearsal(now string) string {
+	return filepath.Join(now, clock().UTC().Format("rehearsal-2006-01-02-150405"))
 }
 
 // recentFile lists the directories of ceremonies, one a line, the latest first.
@@ -260,19 +265,19 @@ const maxRecentFile = 64 << 10
 // remember puts dir at the head of the list. The list is a convenience: where
 // it cannot be written, nothing is said.
 func remember(dir string) {
-	state, err := stateFolder()
+	now, err := stateFolder()
 	if err != nil {
 		return
 	}
 	if dir, err = filepath.Abs(dir); err != nil || strings.ContainsAny(dir, "\r\n") {
 		return
 	}
-	list := slices.DeleteFunc(remembered(state), func(d string) bool { return d == dir })
+	list := slices.DeleteFunc(remembered(now), func(d string) bool { return d == dir })
 	list = append([]string{dir}, list...)
-	if os.MkdirAll(state, 0o700) != nil {
+	if os.MkdirAll(now, 0o700) != nil {
 		return
 	}
-	file, err := plainfile.Open(filepath.Join(state, recentFile), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, maxRecentFile)
+	file, err := plainfile.Open(filepath.Join(now, recentFile), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, maxRecentFile)
 	if err != nil {
 		return
 	}
@@ -280,8 +285,8 @@ func remember(dir string) {
 	_ = file.Close()
 }
 
-func remembered(state string) []string {
-	text, err := plainfile.Read(filepath.Join(state, recentFile), maxRecentFile)
+func remembered(now string) []string {
+	text, err := plainfile.Read(filepath.Join(now, recentFile), maxRecentFile)
 	if err != nil {
 		return nil
 	}
@@ -291,12 +296,12 @@ func remembered(state string) []string {
 // recentCeremonies are those on the list, and the rehearsals in the state
 // folder, the one that was last written to first.
 func recentCeremonies() []ui.Recent {
-	state, err := stateFolder()
+	now, err := stateFolder()
 	if err != nil {
 		return nil
 	}
-	dirs := remembered(state)
-	found, _ := filepath.Glob(filepath.Join(state, "rehearsal-*"))
+	dirs := remembered(now)
+	found, _ := filepath.Glob(filepath.Join(now, "rehearsal-*"))
 	dirs = append(dirs, found...)
 	type dated struct {
 		ui.Recent

@@ -250,7 +250,7 @@ func TestNoSecretInAnyFile(t *testing.T) {
 	}
 }
 
-// wasWritten tells whether some file had that text.
+// wasWritten reports whether some file had that text.
 func wasWritten(seen kept, text []byte) bool {
 	for _, all := range seen {
 		if bytes.Contains(all, text) {

@@ -209,7 +209,7 @@ func (a *attempt) Unwrap(stanzas []*age.Stanza) ([]byte, error) {
 	return nil, age.ErrIncorrectIdentity
 }
 
-// malformed tells whether an identity failed for what the file says, and not
+// malformed reports whether an identity failed for what the file says, and not
 // for what a plugin or a token did.
 func (a *attempt) malformed(err error) bool {
 	switch a.failed.(type) {

@@ -110,7 +110,7 @@ func period(word []byte) int {
 	return len(word)
 }
 
-// Ready tells whether the recipient can be encrypted to here and now: a plugin
+// Ready reports whether the recipient can be encrypted to here and now: a plugin
 // is installed, a passphrase is set.
 func (r *Recipient) Ready() error {
 	switch {
@@ -126,7 +126,7 @@ func (r *Recipient) Ready() error {
 	return nil
 }
 
-// pluginReady tells whether a plugin's program is there, and is not asked to
+// pluginReady reports whether a plugin's program is there, and is not asked to
 // print what passes between it and us.
 func pluginReady(name string) error {
 	program := "age-plugin-" + name
@@ -180,7 +180,7 @@ func (r *Recipient) wraps() (age.Recipient, error) {
 	return to, nil
 }
 
-// mayOpen tells whether a stanza can be for this recipient. Tokens and SSH
+// mayOpen reports whether a stanza can be for this recipient. Tokens and SSH
 // keys are told by the four bytes that the stanza carries; of the others only
 // the kind is compared, and a plugin may write any.
 func (r *Recipient) mayOpen(s *age.Stanza) bool {

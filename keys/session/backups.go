@@ -138,7 +138,7 @@ func (s *server) makeRootKey(order RootKeyOrder) (keys.PublicKey, error) {
 	return public, nil
 }
 
-// mayMake tells whether the order can be carried out: what the token would
+// mayMake reports whether the order can be carried out: what the token would
 // refuse at the end must not begin.
 func (s *server) mayMake(order RootKeyOrder, info keys.Info) error {
 	switch {
@@ -179,7 +179,7 @@ func (s *server) mayMake(order RootKeyOrder, info keys.Info) error {
 	return nil
 }
 
-// begun tells whether an order was cut off after the token had its PUK, and
+// begun reports whether an order was cut off after the token had its PUK, and
 // these are at hand, from its backup or since then.
 func (s *server) begun(info keys.Info) bool {
 	return !(info.PUKDefault && info.ManagementDefault) && s.access != nil && s.access.serial == info.Serial

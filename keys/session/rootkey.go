@@ -232,7 +232,7 @@ func readKeyText(text *secret.Buffer) (*rootKey, error) {
 	return nil, errNoKey
 }
 
-// same tells whether a text is the one that its content is written as.
+// same reports whether a text is the one that its content is written as.
 func same(text *secret.Buffer, write func() (*secret.Buffer, error)) error {
 	again, err := write()
 	if err != nil {

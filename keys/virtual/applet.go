@@ -206,7 +206,7 @@ func (a *Applet) VerifyPIN(value []byte) error {
 	return nil
 }
 
-// goodPIN tells whether a padded value may become a PIN or PUK: 6 to 8 bytes.
+// goodPIN reports whether a padded value may become a PIN or PUK: 6 to 8 bytes.
 func goodPIN(value []byte) bool {
 	end := slices.Index(value, 0xff)
 	if end < 0 {

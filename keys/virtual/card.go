@@ -69,7 +69,7 @@ func (c *Card) Close() error {
 // Touched touches the button, if the card waits for that.
 func (c *Card) Touched() { c.applet.Touched() }
 
-// Waiting tells whether the card waits for a touch.
+// Waiting reports whether the card waits for a touch.
 func (c *Card) Waiting() bool { return c.applet.Waiting() }
 
 // Wrong is how many wrong PINs and PUKs the card was given since it was made.

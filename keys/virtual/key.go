@@ -47,7 +47,7 @@ var (
 func pinByte(p keys.PINPolicy) byte { return byte(max(0, slices.Index(pinPolicies[1:], p)+1)) }
 func touchByte(t keys.Touch) byte   { return byte(max(0, slices.Index(touchPolicies[1:], t)+1)) }
 
-// keySlot tells whether a key can be put there: 9a, 9c, 9d, 9e and the retired
+// keySlot reports whether a key can be put there: 9a, 9c, 9d, 9e and the retired
 // ones, 82 to 95.
 func keySlot(s keys.Slot) bool {
 	return s == 0x9a || s == 0x9c || s == 0x9d || s == 0x9e || s >= 0x82 && s <= 0x95
@@ -157,7 +157,7 @@ func (a *Applet) Import(s keys.Slot, private privateKey, policy keys.Policy) err
 	return a.putKey(s, private, policy, false)
 }
 
-// mayPut tells whether such a key may be put into the slot now.
+// mayPut reports whether such a key may be put into the slot now.
 func (a *Applet) mayPut(s keys.Slot, algorithm byte, policy keys.Policy) error {
 	a.pinJust = false
 	if !a.managed {

@@ -17,7 +17,7 @@ const (
 	ButtonDead  Button = "dead" // waits in vain, whatever is touched
 )
 
-// Known tells whether b is a button.
+// Known reports whether b is a button.
 func (b Button) Known() bool {
 	_, timed := b.delay()
 	return timed || b == ButtonWaits || b == ButtonDead
@@ -32,7 +32,7 @@ func (b Button) delay() (time.Duration, bool) {
 	return d, err == nil && d >= 0
 }
 
-// wantsTouch tells whether the next use of the key waits for a touch.
+// wantsTouch reports whether the next use of the key waits for a touch.
 func (a *Applet) wantsTouch(k *slot) bool {
 	switch k.Policy.Touch {
 	case keys.TouchAlways:
@@ -74,7 +74,7 @@ func (a *Applet) Touched() {
 	}
 }
 
-// Waiting tells whether the applet waits for a touch. It may be called from
+// Waiting reports whether the applet waits for a touch. It may be called from
 // any goroutine.
 func (a *Applet) Waiting() bool {
 	a.mu.Lock()
@@ -82,7 +82,7 @@ func (a *Applet) Waiting() bool {
 	return a.pressed != nil
 }
 
-// waitForTouch tells whether the button was touched in time.
+// waitForTouch reports whether the button was touched in time.
 func (a *Applet) waitForTouch() bool {
 	pressed := a.arm()
 	defer a.disarm()

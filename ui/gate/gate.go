@@ -74,7 +74,7 @@ func refusal(line []byte) error {
 // 32 of these sixteen letters in a row.
 const burst = 32
 
-// modhex tells whether r is one of the sixteen letters that sit on the same
+// modhex reports whether r is one of the sixteen letters that sit on the same
 // keys of most keyboards, which is why a YubiKey types no others. With caps
 // lock on they come as capitals.
 func modhex(r rune) bool {
@@ -227,7 +227,7 @@ func (g *Gate) Burst() bool {
 	return was
 }
 
-// Left tells whether a Ctrl-C was thrown away since it was asked last: leaving
+// Left reports whether a Ctrl-C was thrown away since it was asked last: leaving
 // is possible at any moment.
 func (g *Gate) Left() bool {
 	g.mu.Lock()
@@ -247,7 +247,7 @@ func (g *Gate) Dropped() bool {
 	return was
 }
 
-// waiting tells whether something was typed that nobody has read. A signal, of
+// waiting reports whether something was typed that nobody has read. A signal, of
 // which the runtime sends many to a busy program, interrupts also a poll that
 // does not wait: it says nothing of what was typed, and whoever read then would
 // hold the gate until the next key.
@@ -432,7 +432,7 @@ func (g *Gate) passScreen(b byte) (byte, bool) {
 	return b, false
 }
 
-// escape tells whether b belongs to the sequence of a key that is no character.
+// escape reports whether b belongs to the sequence of a key that is no character.
 func (g *Gate) escape(b byte) bool {
 	switch {
 	case b == esc:
@@ -449,7 +449,7 @@ func (g *Gate) escape(b byte) bool {
 	return true
 }
 
-// paged tells whether b ends the sequence of PgUp or PgDn, ESC [ 5 ~ or
+// paged reports whether b ends the sequence of PgUp or PgDn, ESC [ 5 ~ or
 // ESC [ 6 ~: what stands above a secret prompt is read with them.
 func (g *Gate) paged(b byte) bool {
 	switch {

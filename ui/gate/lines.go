@@ -105,7 +105,7 @@ func (l *Lines) Close() error {
 	return l.gate.Close()
 }
 
-// Terminal tells whether a terminal is read, which moves the cursor to the
+// Terminal reports whether a terminal is read, which moves the cursor to the
 // next line when Enter ends a line.
 func (l *Lines) Terminal() bool { return l.gate.tty }
 

@@ -7,11 +7,11 @@ import (
 	"fmt"
 	"slices"
 
-	"rootceremony/ceremony"
+	"rootceremony/ceremony/prompt"
 )
 
 // commands are the words that every prompt takes, with what :help says.
-var commands = []ceremony.Fact{
+var commands = []prompt.Fact{
 	{Label: ":help", Value: "show this list"},
 	{Label: ":note", Value: "add a note to the record"},
 	{Label: ":exception", Value: "record that something went otherwise than planned"},
@@ -46,7 +46,7 @@ func (f *Front) command(ctx context.Context, word string) error {
 		if f.opts.Interview {
 			return f.write("\n" + paragraph("There is no list of tasks to go back to (hint: :quit leaves)."))
 		}
-		return ceremony.ErrBack
+		return prompt.ErrBack
 	case ":quit":
 		return f.leave("You leave.")
 	case ":note", ":exception":
@@ -58,7 +58,7 @@ func (f *Front) command(ctx context.Context, word string) error {
 		if book == nil {
 			return f.write("\n" + paragraph("Nothing is recorded yet."))
 		}
-		return f.write(f.block(ceremony.Message{Title: "Where the ceremony stands", Lines: book.Status()}))
+		return f.write(f.block(prompt.Message{Title: "Where the ceremony stands", Lines: book.Status()}))
 	}
 	return f.write(refused(fmt.Errorf("there is no command %q (hint: :help lists them)", word)))
 }
@@ -73,14 +73,14 @@ func (f *Front) record(ctx context.Context, exception bool) error {
 	}
 	var answers []string
 	for _, question := range questions {
-		p := ceremony.Prompt{Message: ceremony.Message{Title: title}, Question: question}
+		p := prompt.Prompt{Message: prompt.Message{Title: title}, Question: question}
 		answer, err := f.Ask(ctx, p, func(line string) error {
 			if line == "" {
 				return errors.New("nothing was typed (hint: :back records nothing)")
 			}
 			return nil
 		})
-		if errors.Is(err, ceremony.ErrBack) {
+		if errors.Is(err, prompt.ErrBack) {
 			return f.write("\n" + paragraph("Nothing was recorded."))
 		}
 		if err != nil {

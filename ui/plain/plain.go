@@ -20,7 +20,7 @@ import (
 	"strconv"
 	"strings"
 
-	"rootceremony/ceremony"
+	"rootceremony/ceremony/prompt"
 	"rootceremony/keys"
 	"rootceremony/keys/secret"
 	"rootceremony/ui/gate"
@@ -47,7 +47,7 @@ type Options struct {
 	Notebook  Notebook // nil where nothing is recorded
 }
 
-// Front is the plain front end. It implements ceremony.Attendant; its methods
+// Front is the plain front end. It implements prompt.Room; its methods
 // belong to one goroutine at a time.
 type Front struct {
 	lines *gate.Lines
@@ -56,7 +56,7 @@ type Front struct {
 	left  bool // the person left, or the input ended: no prompt waits any more
 }
 
-var _ ceremony.Attendant = (*Front)(nil)
+var _ prompt.Room = (*Front)(nil)
 
 // New returns a Front that reads answers from in, which stays the caller's,
 // and writes to out. Until Close, it catches the signals that gate.Lines does.
@@ -72,7 +72,7 @@ func New(in *os.File, out io.Writer, opts Options) (*Front, error) {
 func (f *Front) Close() error { return f.lines.Close() }
 
 // Tell shows a message.
-func (f *Front) Tell(ctx context.Context, m ceremony.Message) error {
+func (f *Front) Tell(ctx context.Context, m prompt.Message) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -80,7 +80,7 @@ func (f *Front) Tell(ctx context.Context, m ceremony.Message) error {
 }
 
 // Confirm takes "yes" and "no", and unless p is final also "y" and "n".
-func (f *Front) Confirm(ctx context.Context, p ceremony.Prompt) (bool, error) {
+func (f *Front) Confirm(ctx context.Context, p prompt.Prompt) (bool, error) {
 	accepted := "type yes or no"
 	if p.Final {
 		accepted = "type the whole word, yes or no"
@@ -99,8 +99,8 @@ func (f *Front) Confirm(ctx context.Context, p ceremony.Prompt) (bool, error) {
 
 // Choose takes a choice's key or its number in the list. A final prompt, and
 // one with keys that are numbers themselves, takes keys only.
-func (f *Front) Choose(ctx context.Context, p ceremony.Prompt, choices []ceremony.Choice) (string, error) {
-	numbered := !p.Final && !slices.ContainsFunc(choices, func(c ceremony.Choice) bool {
+func (f *Front) Choose(ctx context.Context, p prompt.Prompt, choices []prompt.Choice) (string, error) {
+	numbered := !p.Final && !slices.ContainsFunc(choices, func(c prompt.Choice) bool {
 		_, err := strconv.Atoi(c.Key)
 		return err == nil
 	})
@@ -137,7 +137,7 @@ func (f *Front) Choose(ctx context.Context, p ceremony.Prompt, choices []ceremon
 }
 
 // Ask takes a line of text; spaces around it do not count.
-func (f *Front) Ask(ctx context.Context, p ceremony.Prompt, check func(string) error) (string, error) {
+func (f *Front) Ask(ctx context.Context, p prompt.Prompt, check func(string) error) (string, error) {
 	text := ""
 	err := f.ask(ctx, p, "", func(line string) error {
 		text = line
@@ -153,7 +153,7 @@ func (f *Front) Ask(ctx context.Context, p ceremony.Prompt, check func(string) e
 }
 
 // Type takes want and nothing else.
-func (f *Front) Type(ctx context.Context, p ceremony.Prompt, want string) error {
+func (f *Front) Type(ctx context.Context, p prompt.Prompt, want string) error {
 	words := func(s string) string { return strings.Join(strings.Fields(s), " ") }
 	return f.ask(ctx, p, "", func(line string) error {
 		if !strings.EqualFold(words(line), words(want)) {
@@ -164,7 +164,7 @@ func (f *Front) Type(ctx context.Context, p ceremony.Prompt, want string) error 
 }
 
 // AskSecret takes a line that is not shown while it is typed.
-func (f *Front) AskSecret(ctx context.Context, p ceremony.Prompt, check func(*secret.Buffer) error) (*secret.Buffer, error) {
+func (f *Front) AskSecret(ctx context.Context, p prompt.Prompt, check func(*secret.Buffer) error) (*secret.Buffer, error) {
 	q := asked{f.block(p.Message), f.question(p.Question, "it is not shown while you type"), true}
 	notice := ""
 	for {
@@ -188,7 +188,7 @@ func (f *Front) AskSecret(ctx context.Context, p ceremony.Prompt, check func(*se
 
 // WaitForToken asks for the token, and for Enter once it is there. A virtual
 // one is plugged in by Enter, or another one by its sticker.
-func (f *Front) WaitForToken(ctx context.Context, w ceremony.TokenWait) (keys.Info, error) {
+func (f *Front) WaitForToken(ctx context.Context, w prompt.TokenWait) (keys.Info, error) {
 	var found keys.Info
 	sticker := strings.TrimSpace("token " + w.Sticker)
 	accepted := "insert " + sticker + ", then press Enter"
@@ -222,7 +222,7 @@ func (f *Front) WaitForToken(ctx context.Context, w ceremony.TokenWait) (keys.In
 }
 
 // WaitForTouch asks for the touch. That of a virtual token is Enter.
-func (f *Front) WaitForTouch(ctx context.Context, p ceremony.Prompt, press bool) error {
+func (f *Front) WaitForTouch(ctx context.Context, p prompt.Prompt, press bool) error {
 	if press {
 		return f.ask(ctx, p, "press Enter: that touches the virtual token", func(line string) error {
 			if line != "" {
@@ -249,7 +249,7 @@ type asked struct {
 
 // ask shows p and takes lines until take says nil; what it says otherwise is
 // shown. accepted says what may be typed, if anything particular.
-func (f *Front) ask(ctx context.Context, p ceremony.Prompt, accepted string, take func(line string) error) error {
+func (f *Front) ask(ctx context.Context, p prompt.Prompt, accepted string, take func(line string) error) error {
 	q := asked{f.block(p.Message), f.question(p.Question, accepted), p.Final}
 	notice := ""
 	for {
@@ -310,7 +310,7 @@ func (f *Front) secret(ctx context.Context, q asked, notice string) (*secret.Buf
 // ready is the error of a prompt that need not be shown any more.
 func (f *Front) ready(ctx context.Context) error {
 	if f.left {
-		return ceremony.ErrLeft
+		return prompt.ErrLeft
 	}
 	return ctx.Err()
 }
@@ -345,7 +345,7 @@ func (f *Front) endLine(echoed bool) {
 	}
 }
 
-// outcome turns what ended a prompt into an Attendant's errors, and says that
+// outcome turns what ended a prompt into an prompt.Room's errors, and says that
 // it ended.
 func (f *Front) outcome(err error) error {
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
@@ -353,7 +353,7 @@ func (f *Front) outcome(err error) error {
 		return err
 	}
 	switch {
-	case errors.Is(err, ceremony.ErrLeft): // nothing can be shown
+	case errors.Is(err, prompt.ErrLeft): // nothing can be shown
 		return err
 	case errors.Is(err, io.EOF):
 		return f.leave("The input has ended, which is no answer.")
@@ -363,7 +363,7 @@ func (f *Front) outcome(err error) error {
 		return f.leave("You leave.")
 	}
 	_ = f.leave("No answer can be read: " + err.Error() + ".")
-	return fmt.Errorf("%w: %w", ceremony.ErrLeft, err)
+	return fmt.Errorf("%w: %w", prompt.ErrLeft, err)
 }
 
 // leave says why the program ends here, and that it can be gone on with.
@@ -378,7 +378,7 @@ func (f *Front) leave(why string) error {
 		why += " Nothing is lost: what was recorded stays recorded, and the next start goes on from there."
 	}
 	_ = f.write("\n" + paragraph(why))
-	return ceremony.ErrLeft
+	return prompt.ErrLeft
 }
 
 // write shows text. Questions that nobody can read get no answers, so an
@@ -386,7 +386,7 @@ func (f *Front) leave(why string) error {
 func (f *Front) write(text string) error {
 	if _, err := io.WriteString(f.out, text); err != nil {
 		f.left = true
-		return fmt.Errorf("%w: nothing can be shown: %w", ceremony.ErrLeft, err)
+		return fmt.Errorf("%w: nothing can be shown: %w", prompt.ErrLeft, err)
 	}
 	return nil
 }

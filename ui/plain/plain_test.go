@@ -13,7 +13,7 @@ import (
 	"strings"
 	"testing"
 
-	"rootceremony/ceremony"
+	"rootceremony/ceremony/prompt"
 	"rootceremony/keys"
 	"rootceremony/keys/secret"
 	"rootceremony/ui/show"
@@ -66,18 +66,18 @@ func script(t *testing.T, input string, opts Options) (*Front, *bytes.Buffer) {
 
 // The prompts that the tests use.
 var (
-	message = ceremony.Message{
+	message = prompt.Message{
 		Title: "Alice Costa: make the root key",
-		Facts: []ceremony.Fact{
+		Facts: []prompt.Fact{
 			{Label: "Token", Value: "YubiKey 5C NFC, firmware 5.7.4"},
 			{Label: "Serial", Value: "20 456 123 (sticker A-01: matches)"},
 			{Label: "Key", Value: "slot 9c, ed25519, PIN and touch always; it signs root metadata and the proof of possession and nothing else"},
 		},
 		Text: []string{"The key is made on the token and never leaves it. What the token says about the new key is checked at once, and recorded.", "The PIN is yours alone: the others look away."},
 	}
-	question = ceremony.Prompt{ID: "test", Message: message, Question: "Go on?"}
-	final    = ceremony.Prompt{ID: "test", Message: message, Question: "Publish this root?", Final: true}
-	choices  = []ceremony.Choice{{Key: "lost", Label: "the token cannot be found"}, {Key: "stolen", Label: "somebody else may have it"}}
+	question = prompt.Prompt{ID: "test", Message: message, Question: "Go on?"}
+	final    = prompt.Prompt{ID: "test", Message: message, Question: "Publish this root?", Final: true}
+	choices  = []prompt.Choice{{Key: "lost", Label: "the token cannot be found"}, {Key: "stolen", Label: "somebody else may have it"}}
 )
 
 // noToken is what a reader without a token says, before it holds one.
@@ -136,7 +136,7 @@ var prompts = []struct {
 		return f.Choose(ctx, final, choices)
 	}, []string{"", "1"}, "Lost", "lost"},
 	{"choose-year", func(ctx context.Context, f *Front) (string, error) {
-		return f.Choose(ctx, question, []ceremony.Choice{{Key: "2", Label: "two years"}, {Key: "1", Label: "one year"}})
+		return f.Choose(ctx, question, []prompt.Choice{{Key: "2", Label: "two years"}, {Key: "1", Label: "one year"}})
 	}, []string{"3"}, "2", "2"},
 	{"ask", func(ctx context.Context, f *Front) (string, error) {
 		return f.Ask(ctx, question, func(s string) error {
@@ -170,17 +170,17 @@ var prompts = []struct {
 		return string(b.Bytes()), err
 	}, nil, ":helper ", ":helper "},
 	{"token", func(ctx context.Context, f *Front) (string, error) {
-		info, err := f.WaitForToken(ctx, ceremony.TokenWait{Prompt: ceremony.Prompt{ID: "test", Message: message}, Sticker: "A-01", Look: noToken(1)})
+		info, err := f.WaitForToken(ctx, prompt.TokenWait{Prompt: prompt.Prompt{ID: "test", Message: message}, Sticker: "A-01", Look: noToken(1)})
 		return fmt.Sprint(info.Serial), err
 	}, []string{"A-01", "yes", ""}, "", "20456123"},
 	{"token-virtual", func(ctx context.Context, f *Front) (string, error) {
 		r := new(reader)
-		info, err := f.WaitForToken(ctx, ceremony.TokenWait{Prompt: question, Sticker: "A-01", Look: r.look, Plug: r.plug, Stickers: []string{"A-01", "A-02", "A-09"}})
+		info, err := f.WaitForToken(ctx, prompt.TokenWait{Prompt: question, Sticker: "A-01", Look: r.look, Plug: r.plug, Stickers: []string{"A-01", "A-02", "A-09"}})
 		return fmt.Sprint(info.Serial), err
 	}, []string{"A-02", "A-03", "A-09", "yes"}, "", "1"},
 	{"token-virtual-any", func(ctx context.Context, f *Front) (string, error) {
 		r := new(reader)
-		info, err := f.WaitForToken(ctx, ceremony.TokenWait{Look: r.look, Plug: r.plug, Stickers: []string{"A-01", "A-02"}})
+		info, err := f.WaitForToken(ctx, prompt.TokenWait{Look: r.look, Plug: r.plug, Stickers: []string{"A-01", "A-02"}})
 		return fmt.Sprint(info.Serial), err
 	}, []string{"", "A-02"}, "a-01", "1"},
 	{"touch", func(ctx context.Context, f *Front) (string, error) {
@@ -233,14 +233,14 @@ func TestLeaving(t *testing.T) {
 			name, input string
 			want        error
 		}{
-			{"end", "", ceremony.ErrLeft},
-			{"end inside the answer", p.right, ceremony.ErrLeft},
-			{"end after a wrong answer", otp + "\n", ceremony.ErrLeft},
-			{"end after a command", ":help\n", ceremony.ErrLeft},
-			{"end inside a note", ":note\n", ceremony.ErrLeft},
-			{"back", ":back\n" + p.right + "\n", ceremony.ErrBack},
-			{"quit", ":quit\n" + p.right + "\n", ceremony.ErrLeft},
-			{"quit inside a note", ":note\n:quit\n" + p.right + "\n", ceremony.ErrLeft},
+			{"end", "", prompt.ErrLeft},
+			{"end inside the answer", p.right, prompt.ErrLeft},
+			{"end after a wrong answer", otp + "\n", prompt.ErrLeft},
+			{"end after a command", ":help\n", prompt.ErrLeft},
+			{"end inside a note", ":note\n", prompt.ErrLeft},
+			{"back", ":back\n" + p.right + "\n", prompt.ErrBack},
+			{"quit", ":quit\n" + p.right + "\n", prompt.ErrLeft},
+			{"quit inside a note", ":note\n:quit\n" + p.right + "\n", prompt.ErrLeft},
 		} {
 			t.Run(p.name+"/"+c.name, func(t *testing.T) {
 				f, out := script(t, c.input, Options{Notebook: new(book)})
@@ -251,14 +251,14 @@ func TestLeaving(t *testing.T) {
 				if got != "" && got != "false" && got != "0" {
 					t.Errorf("answered %q", got)
 				}
-				if c.want == ceremony.ErrBack {
+				if c.want == prompt.ErrBack {
 					return
 				}
 				if !strings.Contains(strings.Join(strings.Fields(out.String()), " "), "Nothing is lost") {
 					t.Errorf("does not say that nothing is lost:\n%s", out)
 				}
 				shown := out.Len()
-				if _, err := p.ask(t.Context(), f); err != ceremony.ErrLeft || out.Len() != shown {
+				if _, err := p.ask(t.Context(), f); err != prompt.ErrLeft || out.Len() != shown {
 					t.Errorf("asked again after leaving: %v\n%s", err, out)
 				}
 			})
@@ -322,9 +322,9 @@ func TestGolden(t *testing.T) {
 	}
 	t.Run("message", func(t *testing.T) {
 		f, out := script(t, "", Options{})
-		err := f.Tell(t.Context(), ceremony.Message{
+		err := f.Tell(t.Context(), prompt.Message{
 			Title: "Name\x1b[2J with \u202etricks",
-			Facts: []ceremony.Fact{
+			Facts: []prompt.Fact{
 				{Label: "陈", Value: "wide"},
 				{Label: "a label that is much longer than a third of the line", Value: "its value"},
 				{Label: "SHA-256", Value: strings.Repeat("0123456789abcdef", 8)},
@@ -339,7 +339,7 @@ func TestGolden(t *testing.T) {
 	})
 	t.Run("commands", func(t *testing.T) {
 		f, out := script(t, ":help\n:status\n:note\nseal 17\n:exception\nfive\nfour\ngo on\n"+otp+"\n", Options{Rehearsal: true, Notebook: new(book)})
-		if _, err := f.Confirm(t.Context(), question); err != ceremony.ErrLeft {
+		if _, err := f.Confirm(t.Context(), question); err != prompt.ErrLeft {
 			t.Fatal(err)
 		}
 		golden(t, "commands", out.String())
@@ -351,7 +351,7 @@ func TestGolden(t *testing.T) {
 			defer cancel() // touched as soon as it was asked for
 			return out.Write(p)
 		})
-		p := ceremony.Prompt{Message: ceremony.Message{Title: "Alice Costa: sign root v1"}}
+		p := prompt.Prompt{Message: prompt.Message{Title: "Alice Costa: sign root v1"}}
 		if err := f.WaitForTouch(ctx, p, false); err != context.Canceled {
 			t.Fatal(err)
 		}
@@ -394,7 +394,7 @@ func TestBrokenOutput(t *testing.T) {
 		}
 		_ = r.Close()
 		f.out = w
-		if got, err := p.ask(t.Context(), f); !errors.Is(err, ceremony.ErrLeft) {
+		if got, err := p.ask(t.Context(), f); !errors.Is(err, prompt.ErrLeft) {
 			t.Errorf("%s: %q, %v", p.name, got, err)
 		}
 		_ = w.Close()

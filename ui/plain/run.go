@@ -8,16 +8,16 @@ import (
 	"strconv"
 	"strings"
 
-	"rootceremony/ceremony"
+	"rootceremony/ceremony/prompt"
 )
 
 // Desk is the ceremony as a list of tasks.
 type Desk interface {
-	Tasks() []ceremony.Task
+	Tasks() []prompt.Task
 	// Next is the task to offer; false when none is ready.
-	Next() (ceremony.Task, bool)
+	Next() (prompt.Task, bool)
 	// Run does a task with the people in the room.
-	Run(ctx context.Context, id string, a ceremony.Attendant) error
+	Run(ctx context.Context, id string, a prompt.Room) error
 	Header() string // one line: "Example packages, create, root v1"
 }
 
@@ -27,7 +27,7 @@ type Desk interface {
 func (f *Front) Run(ctx context.Context, desk Desk) error {
 	for {
 		id, err := f.chooseTask(ctx, desk)
-		if errors.Is(err, ceremony.ErrBack) {
+		if errors.Is(err, prompt.ErrBack) {
 			err = f.write("\n" + paragraph("This is the list of tasks already (hint: :quit leaves)."))
 			if err == nil {
 				continue
@@ -41,9 +41,9 @@ func (f *Front) Run(ctx context.Context, desk Desk) error {
 		case err == nil:
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case f.left || errors.Is(err, ceremony.ErrLeft):
-			return ceremony.ErrLeft
-		case errors.Is(err, ceremony.ErrBack):
+		case f.left || errors.Is(err, prompt.ErrLeft):
+			return prompt.ErrLeft
+		case errors.Is(err, prompt.ErrBack):
 			err = f.write("\n" + paragraph("Back at the list of tasks."))
 		default:
 			again := "What was recorded stays recorded, and the task can be taken again."
@@ -63,15 +63,15 @@ func (f *Front) Run(ctx context.Context, desk Desk) error {
 func (f *Front) chooseTask(ctx context.Context, desk Desk) (string, error) {
 	tasks := desk.Tasks()
 	next, ready := desk.Next()
-	m := ceremony.Message{Title: desk.Header(), Lines: taskLines(tasks, next.ID)}
+	m := prompt.Message{Title: desk.Header(), Lines: taskLines(tasks, next.ID)}
 	if !ready {
 		said := "No task can be done now; the list says what each one waits for."
-		if !slices.ContainsFunc(tasks, func(t ceremony.Task) bool { return t.State == ceremony.Blocked }) {
+		if !slices.ContainsFunc(tasks, func(t prompt.Task) bool { return t.State == prompt.Blocked }) {
 			said = "Everything is done."
 		}
 		return "", f.write(f.block(m) + "\n" + paragraph(said))
 	}
-	p := ceremony.Prompt{ID: "tasks", Message: m, Question: "Next: " + next.Label()}
+	p := prompt.Prompt{ID: "tasks", Message: m, Question: "Next: " + next.Label()}
 	id := ""
 	err := f.ask(ctx, p, "Enter goes on with it; or type the number of another task; :help lists what else", func(line string) error {
 		if line == "" {
@@ -83,9 +83,9 @@ func (f *Front) chooseTask(ctx context.Context, desk Desk) (string, error) {
 				continue
 			}
 			switch t.State {
-			case ceremony.Done:
+			case prompt.Done:
 				return fmt.Errorf("task %d is done already: %s", i+1, t.Label())
-			case ceremony.Blocked:
+			case prompt.Blocked:
 				return fmt.Errorf("task %d cannot be done yet: it %s", i+1, t.Reason)
 			}
 			id = t.ID
@@ -98,7 +98,7 @@ func (f *Front) chooseTask(ctx context.Context, desk Desk) (string, error) {
 
 // taskLines lists the tasks, those of a group under its name. What all of them
 // wait for is said there, once.
-func taskLines(tasks []ceremony.Task, next string) []string {
+func taskLines(tasks []prompt.Task, next string) []string {
 	var lines []string
 	group, waits := "", ""
 	for i, t := range tasks {
@@ -112,7 +112,7 @@ func taskLines(tasks []ceremony.Task, next string) []string {
 		group = t.Group
 		mark, title, indent := " ", t.Title, ""
 		switch {
-		case t.State == ceremony.Done:
+		case t.State == prompt.Done:
 			mark = "x"
 		case t.ID == next:
 			mark = ">"
@@ -120,7 +120,7 @@ func taskLines(tasks []ceremony.Task, next string) []string {
 		if group != "" {
 			indent = "  "
 		}
-		if t.Optional && !t.Aside && t.Group == ceremony.GroupSign && t.State == ceremony.Ready {
+		if t.Optional && !t.Aside && t.Group == prompt.GroupSign && t.State == prompt.Ready {
 			title += ", if they still can"
 		}
 		if t.Reason != "" && (group == "" || t.Reason != waits) {
@@ -133,13 +133,13 @@ func taskLines(tasks []ceremony.Task, next string) []string {
 
 // waitOf is what all tasks of the first one's group wait for, where there are
 // several and it is the same.
-func waitOf(tasks []ceremony.Task) string {
+func waitOf(tasks []prompt.Task) string {
 	n := 0
 	for _, t := range tasks {
 		if t.Group != tasks[0].Group {
 			break
 		}
-		if t.State != ceremony.Blocked || t.Reason != tasks[0].Reason {
+		if t.State != prompt.Blocked || t.Reason != tasks[0].Reason {
 			return ""
 		}
 		n++

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"rootceremony/ceremony"
+	"rootceremony/ceremony/prompt"
 )
 
 // desk is a ceremony of four tasks: each needs the one before.
@@ -18,44 +18,44 @@ type desk struct {
 
 var titles = map[string]string{"laptop": "Check the laptop", "plan": "Agree the plan", "publish": "Publish root v1", "extra": "Add a late signature"}
 
-func (d *desk) Tasks() []ceremony.Task {
-	var tasks []ceremony.Task
-	state := ceremony.Ready
+func (d *desk) Tasks() []prompt.Task {
+	var tasks []prompt.Task
+	state := prompt.Ready
 	for _, id := range []string{"laptop", "plan", "publish", "extra"} {
-		t := ceremony.Task{ID: id, Title: titles[id], State: state, Optional: id == "extra"}
+		t := prompt.Task{ID: id, Title: titles[id], State: state, Optional: id == "extra"}
 		if t.Optional {
-			t.Group = ceremony.GroupSign
+			t.Group = prompt.GroupSign
 		}
 		switch {
 		case slices.Contains(d.done, id):
-			t.State = ceremony.Done
-		case state == ceremony.Blocked:
+			t.State = prompt.Done
+		case state == prompt.Blocked:
 			t.Reason = "waits for the tasks before this one"
 		default:
-			state = ceremony.Blocked
+			state = prompt.Blocked
 		}
 		tasks = append(tasks, t)
 	}
 	return tasks
 }
 
-func (d *desk) Next() (ceremony.Task, bool) {
+func (d *desk) Next() (prompt.Task, bool) {
 	for _, t := range d.Tasks() {
-		if t.State != ceremony.Done {
+		if t.State != prompt.Done {
 			return t, true
 		}
 	}
-	return ceremony.Task{}, false
+	return prompt.Task{}, false
 }
 
 func (d *desk) Header() string { return "Example packages, create, root v1" }
 
-func (d *desk) Run(ctx context.Context, id string, a ceremony.Attendant) error {
+func (d *desk) Run(ctx context.Context, id string, a prompt.Room) error {
 	if err := d.fail; err != nil {
 		d.fail = nil
 		return err
 	}
-	p := ceremony.Prompt{ID: id, Message: ceremony.Message{Title: titles[id]}, Question: "Is it done?"}
+	p := prompt.Prompt{ID: id, Message: prompt.Message{Title: titles[id]}, Question: "Is it done?"}
 	yes, err := a.Confirm(ctx, p)
 	if err == nil && yes {
 		d.done = append(d.done, id)
@@ -72,17 +72,17 @@ func TestRun(t *testing.T) {
 		shown       string
 	}{
 		{"everything", "\nyes\n\nyes\n\nyes\nextra\nyes\n", nil, nil, "laptop plan publish extra", "Everything is done."},
-		{"by number and word, and what is optional", "1\ny\nplan\ny\n3\ny\n:quit\n", nil, ceremony.ErrLeft, "laptop plan publish", "if they still can"},
-		{"back at a task", "\n:back\nLAPTOP\nyes\n:quit\n", nil, ceremony.ErrLeft, "laptop", "Back at the list of tasks."},
-		{"back at the list", ":back\n\nyes\n:quit\n", nil, ceremony.ErrLeft, "laptop", "list of tasks already"},
-		{"wrong answers", "0\n5\nyes\n3\n" + otp + "\n\nyes\n1\n", nil, ceremony.ErrLeft, "laptop", "task 1 is done already"},
-		{"a task that is not ready", "publish\n", nil, ceremony.ErrLeft, "", "cannot be done yet: it waits for the tasks before this one"},
-		{"a task that fails", "\n\nyes\n:quit\n", errors.New("the disk is full"), ceremony.ErrLeft, "laptop", "The task has stopped: the disk is full"},
-		{"a task that ends with the input", "\n", nil, ceremony.ErrLeft, "", "The input has ended"},
-		{"a task that says that somebody left", "\n\nyes\n", ceremony.ErrLeft, ceremony.ErrLeft, "", "Check the laptop"},
-		{"no input", "", nil, ceremony.ErrLeft, "", "Nothing is lost"},
-		{"quit", ":quit\n\nyes\n", nil, ceremony.ErrLeft, "", "Nothing is lost"},
-		{"no as an answer", "\nno\n:quit\n", nil, ceremony.ErrLeft, "", "Nothing is lost"},
+		{"by number and word, and what is optional", "1\ny\nplan\ny\n3\ny\n:quit\n", nil, prompt.ErrLeft, "laptop plan publish", "if they still can"},
+		{"back at a task", "\n:back\nLAPTOP\nyes\n:quit\n", nil, prompt.ErrLeft, "laptop", "Back at the list of tasks."},
+		{"back at the list", ":back\n\nyes\n:quit\n", nil, prompt.ErrLeft, "laptop", "list of tasks already"},
+		{"wrong answers", "0\n5\nyes\n3\n" + otp + "\n\nyes\n1\n", nil, prompt.ErrLeft, "laptop", "task 1 is done already"},
+		{"a task that is not ready", "publish\n", nil, prompt.ErrLeft, "", "cannot be done yet: it waits for the tasks before this one"},
+		{"a task that fails", "\n\nyes\n:quit\n", errors.New("the disk is full"), prompt.ErrLeft, "laptop", "The task has stopped: the disk is full"},
+		{"a task that ends with the input", "\n", nil, prompt.ErrLeft, "", "The input has ended"},
+		{"a task that says that somebody left", "\n\nyes\n", prompt.ErrLeft, prompt.ErrLeft, "", "Check the laptop"},
+		{"no input", "", nil, prompt.ErrLeft, "", "Nothing is lost"},
+		{"quit", ":quit\n\nyes\n", nil, prompt.ErrLeft, "", "Nothing is lost"},
+		{"no as an answer", "\nno\n:quit\n", nil, prompt.ErrLeft, "", "Nothing is lost"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f, out := script(t, c.input, Options{})
@@ -108,7 +108,7 @@ func TestHelpWithoutRecord(t *testing.T) {
 		lost bool
 	}{{Options{}, false}, {Options{NoRecord: true}, true}, {Options{Interview: true}, true}} {
 		f, out := script(t, "\n:help\n:quit\n", c.opts)
-		if err := f.Run(t.Context(), &desk{}); !errors.Is(err, ceremony.ErrLeft) {
+		if err := f.Run(t.Context(), &desk{}); !errors.Is(err, prompt.ErrLeft) {
 			t.Error(err)
 		}
 		if got := strings.Contains(out.String(), "answers are not kept"); got != c.lost || strings.Contains(strings.ToLower(out.String()), "nothing is lost") == c.lost {
@@ -119,7 +119,7 @@ func TestHelpWithoutRecord(t *testing.T) {
 
 func TestRunGolden(t *testing.T) {
 	f, out := script(t, "3\n\nyes\n\nyes\n\nyes\n4\nyes\n", Options{Rehearsal: true})
-	if err := f.Run(t.Context(), &desk{fail: errors.New("the token was pulled out (hint: push it in again)")}); !errors.Is(err, ceremony.ErrLeft) {
+	if err := f.Run(t.Context(), &desk{fail: errors.New("the token was pulled out (hint: push it in again)")}); !errors.Is(err, prompt.ErrLeft) {
 		t.Error(err)
 	}
 	golden(t, "tasks", out.String())
@@ -128,11 +128,11 @@ func TestRunGolden(t *testing.T) {
 // blocked is a desk where everything waits for people elsewhere.
 type blocked struct{ desk }
 
-func (b *blocked) Tasks() []ceremony.Task {
-	return []ceremony.Task{{ID: "sign", Title: "Chen Wei: sign root v1", State: ceremony.Blocked, Reason: "waits until Chen signs in Lisbon"}}
+func (b *blocked) Tasks() []prompt.Task {
+	return []prompt.Task{{ID: "sign", Title: "Chen Wei: sign root v1", State: prompt.Blocked, Reason: "waits until Chen signs in Lisbon"}}
 }
 
-func (b *blocked) Next() (ceremony.Task, bool) { return ceremony.Task{}, false }
+func (b *blocked) Next() (prompt.Task, bool) { return prompt.Task{}, false }
 
 func TestRunWaits(t *testing.T) {
 	f, out := script(t, "", Options{})
@@ -156,14 +156,14 @@ func TestRunCancelled(t *testing.T) {
 // What a whole group waits for is said once, and what is there for trouble is
 // not offered to those who still can.
 func TestTaskLines(t *testing.T) {
-	lines := taskLines([]ceremony.Task{
-		{ID: "enrol a", Group: "Holders", Title: "Alice", State: ceremony.Done, Reason: "PIN"},
-		{ID: "restart", Group: "Holders", Title: "Start over", State: ceremony.Ready, Optional: true, Aside: true},
-		{ID: "key a", Group: "Keys", Title: "Alice", State: ceremony.Blocked, Reason: "waits for the safe"},
-		{ID: "key b", Group: "Keys", Title: "Bruno", State: ceremony.Blocked, Reason: "waits for the safe"},
-		{ID: "drill", Group: "Backups", Title: "Drill", State: ceremony.Blocked, Reason: "waits for keys"},
-		{ID: "copies", Group: "Backups", Title: "Copies", State: ceremony.Blocked, Reason: "waits for the drill"},
-		{ID: "review", Title: "Review", State: ceremony.Blocked, Reason: "waits for the drill"},
+	lines := taskLines([]prompt.Task{
+		{ID: "enrol a", Group: "Holders", Title: "Alice", State: prompt.Done, Reason: "PIN"},
+		{ID: "restart", Group: "Holders", Title: "Start over", State: prompt.Ready, Optional: true, Aside: true},
+		{ID: "key a", Group: "Keys", Title: "Alice", State: prompt.Blocked, Reason: "waits for the safe"},
+		{ID: "key b", Group: "Keys", Title: "Bruno", State: prompt.Blocked, Reason: "waits for the safe"},
+		{ID: "drill", Group: "Backups", Title: "Drill", State: prompt.Blocked, Reason: "waits for keys"},
+		{ID: "copies", Group: "Backups", Title: "Copies", State: prompt.Blocked, Reason: "waits for the drill"},
+		{ID: "review", Title: "Review", State: prompt.Blocked, Reason: "waits for the drill"},
 	}, "restart")
 	want := []string{
 		"        Holders",
@@ -184,8 +184,8 @@ func TestTaskLines(t *testing.T) {
 
 // What is optional in a check-up is not about who can still sign.
 func TestOptionalIsOnlySigning(t *testing.T) {
-	for group, want := range map[string]bool{ceremony.GroupSign: true, "Holders": false} {
-		lines := strings.Join(taskLines([]ceremony.Task{{ID: "a", Group: group, Title: "Alice", State: ceremony.Ready, Optional: true}}, ""), "\n")
+	for group, want := range map[string]bool{prompt.GroupSign: true, "Holders": false} {
+		lines := strings.Join(taskLines([]prompt.Task{{ID: "a", Group: group, Title: "Alice", State: prompt.Ready, Optional: true}}, ""), "\n")
 		if strings.Contains(lines, "if they still can") != want {
 			t.Errorf("%s: %s", group, lines)
 		}

@@ -17,7 +17,7 @@ import (
 	"github.com/creack/pty"
 	"golang.org/x/sys/unix"
 
-	"rootceremony/ceremony"
+	"rootceremony/ceremony/prompt"
 	"rootceremony/keys/secret"
 )
 
@@ -111,8 +111,8 @@ func TestSecretIsNeverShown(t *testing.T) {
 			p.types(pin)
 		}
 	}()
-	prompt := ceremony.Prompt{Question: "Alice, type your PIN"}
-	b, err := f.AskSecret(t.Context(), prompt, func(b *secret.Buffer) error {
+	asked := prompt.Prompt{Question: "Alice, type your PIN"}
+	b, err := f.AskSecret(t.Context(), asked, func(b *secret.Buffer) error {
 		if b.Len() < 8 {
 			return errors.New("a PIN has 8 digits here")
 		}
@@ -122,7 +122,7 @@ func TestSecretIsNeverShown(t *testing.T) {
 		t.Errorf("%q, %v", b.Bytes(), err)
 	}
 	b.Wipe()
-	if err := f.Tell(t.Context(), ceremony.Message{Text: []string{"The end."}}); err != nil {
+	if err := f.Tell(t.Context(), prompt.Message{Text: []string{"The end."}}); err != nil {
 		t.Error(err)
 	}
 	p.sees("The end.", 1)
@@ -160,7 +160,7 @@ func TestTouchIsCancelled(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
 		go func() {
-			done <- f.WaitForTouch(ctx, ceremony.Prompt{Message: ceremony.Message{Title: "Alice Costa: sign root v1"}}, press)
+			done <- f.WaitForTouch(ctx, prompt.Prompt{Message: prompt.Message{Title: "Alice Costa: sign root v1"}}, press)
 		}()
 		p.sees("ouch", 1)
 		cancel()
@@ -188,7 +188,7 @@ func TestCtrlDLeaves(t *testing.T) {
 		p.sees("> ", 1)
 		p.types("\x04")
 	}()
-	if yes, err := f.Confirm(t.Context(), question); yes || err != ceremony.ErrLeft {
+	if yes, err := f.Confirm(t.Context(), question); yes || err != prompt.ErrLeft {
 		t.Errorf("%t, %v", yes, err)
 	}
 	p.sees("has ended", 1)
@@ -200,7 +200,7 @@ func TestCtrlCAtASecretLeaves(t *testing.T) {
 		p.sees("> ", 1)
 		p.types("24\x03")
 	}()
-	if b, err := f.AskSecret(t.Context(), question, nil); b != nil || err != ceremony.ErrLeft {
+	if b, err := f.AskSecret(t.Context(), question, nil); b != nil || err != prompt.ErrLeft {
 		t.Errorf("%v, %v", b, err)
 	}
 	p.sees("Nothing is lost", 1)

@@ -3,13 +3,13 @@ package plain
 import (
 	"strings"
 
-	"rootceremony/ceremony"
+	"rootceremony/ceremony/prompt"
 	"rootceremony/ui/show"
 )
 
 // block is a message as text: an empty line, a header, facts, paragraphs and
 // lines, whichever there are.
-func (f *Front) block(m ceremony.Message) string {
+func (f *Front) block(m prompt.Message) string {
 	header := show.Clean(m.Title)
 	if f.opts.Rehearsal {
 		header = strings.TrimSuffix("REHEARSAL: "+header, ": ")
@@ -71,7 +71,7 @@ func paragraph(text string) string {
 }
 
 // table sets labels and values in two columns.
-func table(facts []ceremony.Fact) string {
+func table(facts []prompt.Fact) string {
 	longest := 0
 	for _, fact := range facts {
 		longest = max(longest, show.Width(show.Clean(fact.Label)))

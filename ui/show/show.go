@@ -24,7 +24,7 @@ func Clean(s string) string {
 	}, s)
 }
 
-// Hidden tells whether r is not a character to be read: control characters
+// Hidden reports whether r is not a character to be read: control characters
 // (C0, C1 and DEL), line and paragraph separators, format characters (the
 // overrides of bidirectional text, zero-width ones, tags) and code points for
 // private use.

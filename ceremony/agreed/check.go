@@ -1,0 +1,301 @@
+package agreed
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"rootceremony/ceremony/tuf"
+	"rootceremony/keys"
+)
+
+// Checked is what `check` says about a plan that is good.
+type Checked struct {
+	Plan     *Plan       `json:"plan"`
+	Digest   string      `json:"digest"` // of plan.resolved.json, if it were agreed now
+	Expires  string      `json:"expires"`
+	Days     int         `json:"days"` // until then, whole days
+	Roles    []RoleCheck `json:"roles"`
+	Rotation *Rotation   `json:"rotation,omitempty"` // nil for Create
+	Custody  Custody     `json:"custody"`
+	Budget   Budget      `json:"budget"`
+	Warnings []string    `json:"warnings"`
+
+	now time.Time
+}
+
+// RoleCheck is an online role by its key ids.
+type RoleCheck struct {
+	Role      string   `json:"role"`
+	Threshold int      `json:"threshold"`
+	KeyIDs    []string `json:"keyids"`
+}
+
+// What is possible, but unusual for a root: warned about, in days.
+const (
+	longDays  = 730
+	shortDays = 30
+)
+
+// Check looks at an agreed plan at the time now.
+func Check(r *Plan, now time.Time) *Checked {
+	c := &Checked{
+		Plan: r, Digest: r.Digest(), Expires: Stamp(r.Expires), Days: int(r.Expires.Sub(now.Truncate(time.Second)) / (24 * time.Hour)),
+		Rotation: r.Rotation(), Custody: r.Custody(), Budget: r.Budget(), Warnings: []string{}, now: now,
+	}
+	for _, name := range OnlineRoles {
+		role := RoleCheck{Role: name, Threshold: r.RoleIn(name).Threshold}
+		for _, key := range r.RoleIn(name).Keys {
+			role.KeyIDs = append(role.KeyIDs, key.ID)
+		}
+		c.Roles = append(c.Roles, role)
+	}
+	switch {
+	case c.Days > longDays:
+		c.Warnings = append(c.Warnings, fmt.Sprintf("the root expires in %d days: a lost key is noticed late (hint: a year is usual)", c.Days))
+	case c.Days < shortDays:
+		c.Warnings = append(c.Warnings, fmt.Sprintf("the root expires in %d days: the next ceremony must be before (hint: a year is usual)", c.Days))
+	}
+	if !slices.ContainsFunc(r.Persons, func(p Person) bool { return p.Role == "witness" }) {
+		c.Warnings = append(c.Warnings, "no witness is named: nobody but the holders confirms what happened")
+	}
+	for _, p := range r.Persons {
+		if p.Role == "witness" && slices.ContainsFunc(r.Holders, func(h Holder) bool { return Fold(h.Name) == Fold(p.Name) }) {
+			c.Warnings = append(c.Warnings, fmt.Sprintf("the witness %s is also a holder", p.Name))
+		}
+	}
+	if c.Rotation != nil {
+		c.Warnings = append(c.Warnings, c.Rotation.warnings...)
+	}
+	c.Warnings = append(c.Warnings, r.RoleWarnings()...)
+	c.Warnings = append(append(c.Warnings, r.backupWarnings()...), r.EarlierWarnings()...)
+	return c
+}
+
+// RoleWarnings says what is unwise about whose keys the roles have: keys that
+// are dropped as root keys and stay in another role, and keys that targets
+// shares.
+func (r *Plan) RoleWarnings() []string {
+	return append(r.staysInUse(), SharedWarnings(r.outline())...)
+}
+
+// SharedWarnings says of the keys that sign for targets and for timestamp or
+// snapshot too what a thief of one of them can do: the roles are three so that
+// the keys that are online do not say what software is.
+func SharedWarnings(root *tuf.Root) []string {
+	values := map[string][]string{} // of the keys of each role
+	for _, name := range OnlineRoles {
+		for _, id := range root.Roles[name].KeyIDs {
+			values[name] = append(values[name], ValueOf(root, id))
+		}
+	}
+	var warnings []string
+	for _, roles := range [][]string{{tuf.RoleTimestamp, tuf.RoleTargets}, {tuf.RoleSnapshot, tuf.RoleTargets}, OnlineRoles} {
+		var serve, lacks []string // ids of the keys that these roles have, and no others
+		for i, value := range values[tuf.RoleTargets] {
+			serves := slices.DeleteFunc(slices.Clone(OnlineRoles), func(name string) bool { return !slices.Contains(values[name], value) })
+			if slices.Equal(serves, roles) && slices.Index(values[tuf.RoleTargets], value) == i {
+				serve = append(serve, fmt.Sprintf("%.8s", root.Roles[tuf.RoleTargets].KeyIDs[i]))
+			}
+		}
+		for _, name := range OnlineRoles {
+			more := root.Roles[name].Threshold
+			if slices.Contains(roles, name) {
+				more--
+			}
+			if more > 0 {
+				lacks = append(lacks, fmt.Sprintf("%d more for %s", more, name))
+			}
+		}
+		keys, one, can := "one key ("+Listed(serve)+") signs", "that one key", "alone can"
+		if len(serve) > 1 {
+			keys, one = fmt.Sprintf("%d keys (%s) sign", len(serve), Listed(serve)), "any one of them"
+		}
+		if len(lacks) > 0 {
+			can = "needs only " + Listed(lacks) + " to"
+		}
+		if len(serve) > 0 {
+			warnings = append(warnings, fmt.Sprintf("%s for %s: a thief of %s %s give every client any software as an update (hint: a key of its own for targets, away from the machine that signs timestamp and snapshot)",
+				keys, Listed(roles), one, can))
+		}
+	}
+	return warnings
+}
+
+// backupWarnings says what is unwise about backups, but possible.
+func (r *Plan) backupWarnings() []string {
+	if r.Backup == nil {
+		return nil
+	}
+	var warnings, quantum []string
+	outside := r.Backup.Recipients
+	if made, _ := r.names(OnToken, BackedUp); len(made) == 0 {
+		return []string{"[backup] is of no use: nobody makes a key"}
+	}
+	if len(outside) == 0 {
+		warnings = append(warnings, "all recipients are the holders' tokens, which travel together: one accident takes the keys and their backups (hint: a recipient outside of the room, such as a safe)")
+	}
+	if r.Backup.Quorum == r.Openers() {
+		warnings = append(warnings, "every recipient must come to open a backup: the loss of any one makes it useless (hint: more recipients than the quorum)")
+	}
+	if unsaved, _ := r.names(OnToken); len(unsaved) > 0 {
+		warnings = append(warnings, fmt.Sprintf("no root key of %s is backed up, only PUK and management key: a lost token's key does not come back", list(unsaved, "or")))
+	}
+	classical := r.Backup.Holders // a token's age key is P-256
+	for _, b := range outside {
+		recipient, err := b.Parse()
+		if err != nil {
+			continue // not in a plan that was checked
+		}
+		if recipient.Kind == keys.RecipientHybrid || recipient.Kind == keys.RecipientHybridToken {
+			quantum = append(quantum, b.Name)
+		}
+		classical = classical || !recipient.PostQuantum()
+	}
+	if len(quantum) > 0 && classical {
+		warnings = append(warnings, fmt.Sprintf("only some layers of the backups are post-quantum, those for %s: a quantum computer would open the others, so that fewer than the quorum suffice", Counted(quantum, "and", "recipients")))
+	}
+	return warnings
+}
+
+// backupLines says what is backed up, for whom, and in how many files.
+func (r *Plan) backupLines() []string {
+	n, q := r.Openers(), r.Backup.Quorum
+	files := keys.Subsets(n, q)
+	_, outside := r.names("")
+	recipients := Counted(append([]string{"the token of every other holder"}, outside...), "and", "recipients")
+	if !r.Backup.Holders {
+		recipients = Counted(outside, "and", "recipients")
+	}
+	who := fmt.Sprintf("any %d of %d open a holder's backup", q, n)
+	if q == n {
+		who = "all of these open a holder's backup together"
+	}
+	lines := []string{"", "backups:", fmt.Sprintf("  %s: %s", who, recipients)}
+	if saved, _ := r.names(BackedUp); len(saved) > 0 {
+		lines = append(lines, fmt.Sprintf("  root key, PUK and management key of %s: %d files each", list(saved, "and"), 2*files))
+	}
+	if unsaved, _ := r.names(OnToken); len(unsaved) > 0 {
+		lines = append(lines, fmt.Sprintf("  only PUK and management key of %s: %s each", list(unsaved, "and"), map[bool]string{true: "1 file", false: fmt.Sprint(files, " files")}[files == 1]))
+	}
+	if kept, _ := r.names(Existing); len(kept) > 0 {
+		lines = append(lines, fmt.Sprintf("  nothing of %s, whose %s as they are", list(kept, "and"), map[bool]string{true: "key and token stay", false: "keys and tokens stay"}[len(kept) == 1]))
+	}
+	return lines
+}
+
+// OpensBy is how a recipient opens a layer, in short.
+func (b BackupRecipient) OpensBy() string {
+	r, err := b.Parse()
+	switch {
+	case err != nil:
+		return "unknown" // not in a plan that was checked
+	case r.Kind == keys.RecipientPlugin:
+		return "age-plugin-" + r.Plugin
+	}
+	return string(r.Kind)
+}
+
+// signedBy is how many holders sign, and with what kind of keys and tokens.
+func (r *Plan) signedBy() string {
+	signed := fmt.Sprintf("signed by %d of %d holders", r.Threshold, len(r.Holders))
+	tokens := fmt.Sprintf("%s keys; touch %s; firmware %s or newer", r.Token.Algorithm, r.Token.Touch, r.Token.MinFirmware)
+	stay := 0
+	for _, h := range r.Holders {
+		if h.Custody == Existing {
+			stay++
+		}
+	}
+	switch {
+	case stay == 0:
+		return signed + ", with " + tokens
+	case stay == len(r.Holders):
+		return signed + ", with the keys they have"
+	}
+	return signed + "; new ones with " + tokens
+}
+
+// Lines says the check to people.
+func (c *Checked) Lines() []string {
+	r := c.Plan
+	what := "root v" + fmt.Sprint(r.Version)
+	if r.Rehearsal {
+		what = "rehearsal of " + what
+	}
+	lines := []string{
+		fmt.Sprintf("%s: %s, %s", r.Name, r.Kind, what),
+		r.signedBy(),
+		fmt.Sprintf("expires %s, in %d days", r.Expires.Format("2006-01-02 15:04:05 UTC"), c.Days),
+		"consistent snapshots: " + map[bool]string{true: "yes", false: "no"}[r.ConsistentSnapshot],
+		"",
+		"who must come:",
+	}
+	for _, h := range r.Holders {
+		line := fmt.Sprintf("  %s (%s), token %s, %s", h.Name, h.ID, h.Token, h.Custody)
+		if h.Custody == Existing {
+			line = fmt.Sprintf("  %s (%s), keeps the key %.8s", h.Name, h.ID, h.KeyID)
+			if h.Token != "" {
+				line += " on token " + h.Token
+			}
+		}
+		if h.Spare {
+			line += ", and a spare token"
+		}
+		if h.Site != "" {
+			line += ", " + h.Site
+		}
+		lines = append(lines, line)
+	}
+	if r.Backup != nil {
+		for _, b := range r.Backup.Recipients {
+			line := fmt.Sprintf("  %s (%s), recipient of backups, %s", b.Name, b.ID, b.OpensBy())
+			if b.Site != "" {
+				line += ", " + b.Site
+			}
+			lines = append(lines, line)
+		}
+	}
+	for _, p := range r.Persons {
+		lines = append(lines, fmt.Sprintf("  %s, %s", p.Name, p.Role))
+	}
+	if r.Backup != nil {
+		lines = append(lines, r.backupLines()...)
+	}
+	if len(r.Drops) > 0 {
+		lines = append(lines, "", "dropped keys:")
+	}
+	for _, d := range r.Drops {
+		line := fmt.Sprintf("  %s (%s), %s", d.name(), d.ID, d.Reason)
+		if d.Token != "" {
+			line += ", token " + d.Token
+		}
+		lines = append(lines, line)
+	}
+	lines = append(lines, r.trustedLines(c.now)...)
+	if c.Rotation != nil {
+		for _, note := range c.Rotation.Notes {
+			lines = append(lines, "  "+note)
+		}
+		lines = append(lines, c.Rotation.Lines()...)
+	}
+	lines = append(lines, "", "online roles:")
+	for _, role := range c.Roles {
+		var short []string
+		for _, id := range role.KeyIDs {
+			short = append(short, fmt.Sprintf("%.8s", id))
+		}
+		lines = append(lines, fmt.Sprintf("  %s: %d of %d, key ids begin %s", role.Role, role.Threshold, len(short), strings.Join(short, ", ")))
+	}
+	lines = append(lines, "", "digest: "+Grouped(c.Digest), "", "custody:")
+	for _, l := range append(c.Custody.Lines(), c.Budget.Lines()...) {
+		lines = append(lines, "  "+l)
+	}
+	if len(c.Warnings) > 0 {
+		lines = append(lines, "")
+	}
+	for _, w := range c.Warnings {
+		lines = append(lines, "warning: "+w)
+	}
+	return lines
+}

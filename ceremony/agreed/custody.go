@@ -1,0 +1,404 @@
+package agreed
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// What the people of a Group use, or what it is whose loss locks the project
+// out: Group.By.
+const (
+	byTokens     = "tokens and PINs"
+	byKeys       = "key backups"                              // open enough of them
+	byPUKs       = "PUK backups and tokens"                   // set new PINs on the tokens of And
+	byBoth       = "key backups, and PUK backups with tokens" // both of these
+	byKeysAndPIN = "key backups, and tokens with their PINs"  // of And, who come themselves
+	lostTokens   = "tokens"                                   // no key has a backup
+	lostUnsaved  = "tokens whose keys have no backup"
+	lostKept     = "tokens whose keys this plan makes no backup of" // those of earlier ceremonies it does not know
+	lostSaved    = "tokens whose backups too few are left to open"
+	lostAny      = "tokens and recipients"
+	lostAnyOther = "recipients"
+)
+
+// Group says "any Any of these people", and with And "of whom, or with whom,
+// any And.Any of those": each choice of so many is one smallest group.
+type Group struct {
+	Any int      `json:"any"`
+	Of  []string `json:"of"` // names of holders and recipients
+	By  string   `json:"by"` // what they use: "tokens and PINs"
+	And *Group   `json:"and,omitempty"`
+	// PIN are those of Of whose key stays as it is: their PIN is known to them
+	// alone, whatever backups are opened.
+	PIN []string `json:"pin,omitempty"`
+}
+
+// SitePower is what one site has of the tokens and recipients.
+type SitePower struct {
+	Site       string   `json:"site"`
+	Holders    []string `json:"holders"`              // names
+	Recipients []string `json:"recipients,omitempty"` // names of those who are no holders
+	Signs      bool     `json:"signs"`                // its people alone could sign a root
+	Locks      bool     `json:"locks"`                // its loss alone locks the project out
+}
+
+// Custody says who could sign a root, and what loss makes it impossible.
+type Custody struct {
+	Threshold int         `json:"threshold"`
+	Sign      []Group     `json:"sign"`  // the smallest groups who could sign
+	Locks     []Group     `json:"locks"` // the smallest losses that lock the project out
+	Sites     []SitePower `json:"sites"` // in the order of the plan
+	Unsited   []string    `json:"unsited"`
+	Kept      []string    `json:"kept"` // holders whose key stays: of its backups this plan knows nothing
+	Warnings  []string    `json:"warnings"`
+}
+
+// crowd counts people, or what is lost, by what they can do: all of one kind
+// are alike, so that counts stand for every choice of people.
+type crowd struct{ saved, unsaved, outside int } // holders by custody, recipients who are no holders
+
+func (c crowd) holders() int { return c.saved + c.unsaved }
+
+// everybody counts the holders and recipients of the plan.
+func (r *Plan) everybody() crowd {
+	var all crowd
+	for _, h := range r.Holders {
+		all.add(h)
+	}
+	if r.Backup != nil {
+		all.outside = len(r.Backup.Recipients)
+	}
+	return all
+}
+
+func (c *crowd) add(h Holder) {
+	if h.Custody == BackedUp {
+		c.saved++
+	} else {
+		c.unsaved++
+	}
+}
+
+// opens reports whether these people can open the backups of a holder who is not
+// among them.
+func (r *Plan) opens(c crowd) bool {
+	if r.Backup == nil {
+		return false
+	}
+	if r.Backup.Holders {
+		return c.holders()+c.outside >= r.Backup.Quorum
+	}
+	return c.outside >= r.Backup.Quorum
+}
+
+// signs reports whether these people could sign with what they have: their own
+// tokens, and the key backups of all others if they open those. The PUK
+// backups add nothing, as the tokens of the others are elsewhere.
+func (r *Plan) signs(c crowd) bool {
+	usable := c.holders()
+	if r.opens(c) {
+		usable = r.everybody().saved + c.unsaved
+	}
+	return usable >= r.Threshold
+}
+
+// locks reports whether nobody can ever sign again once these tokens and
+// recipients are lost. A holder's spare token is lost with the first.
+func (r *Plan) locks(lost crowd) bool {
+	all := r.everybody()
+	left := crowd{all.saved - lost.saved, all.unsaved - lost.unsaved, all.outside - lost.outside}
+	return !r.signs(left)
+}
+
+// names are those of the holders with a custody, or of all holders, and of the
+// recipients who are no holders.
+func (r *Plan) names(custody ...string) (holders, outside []string) {
+	for _, h := range r.Holders {
+		if len(custody) == 0 || slices.Contains(custody, h.Custody) {
+			holders = append(holders, h.Name)
+		}
+	}
+	if r.Backup != nil {
+		for _, b := range r.Backup.Recipients {
+			outside = append(outside, b.Name)
+		}
+	}
+	return holders, outside
+}
+
+// openers are the names of all who are recipients of anyone's backup.
+func (r *Plan) openers() []string {
+	holders, outside := r.names()
+	if r.Backup.Holders {
+		return append(holders, outside...)
+	}
+	return outside
+}
+
+// byBackup is the smallest group who could sign by opening backups. A quorum
+// opens every key backup there is; what is then still missing to the threshold
+// must come from tokens whose keys have no backup, with their holders' PINs or
+// with PINs set anew by the PUK backups.
+func (r *Plan) byBackup() Group {
+	g := Group{Any: r.Backup.Quorum, Of: r.openers(), By: byKeys}
+	saved := r.everybody().saved
+	if missing := r.Threshold - saved; missing > 0 {
+		unsaved, _ := r.names(OnToken, Existing)
+		kept, _ := r.names(Existing)
+		g.And = &Group{Any: missing, Of: unsaved, By: lostTokens, PIN: kept}
+		g.By = byBoth
+		switch {
+		case len(kept) == len(unsaved):
+			g.By = byKeysAndPIN
+		case saved == 0:
+			g.By = byPUKs
+		}
+	}
+	return g
+}
+
+// lossGroups are the smallest losses that lock the project out. Keys without a
+// backup are lost with their tokens. The others are lost with their tokens
+// once too few recipients are left, of whom each holder is one. Backups of
+// earlier ceremonies, of keys that stay, are not counted on.
+func (r *Plan) lossGroups() []Group {
+	none, unsavedKeys := lostTokens, lostUnsaved
+	if kept, _ := r.names(Existing); len(kept) > 0 {
+		none, unsavedKeys = lostKept, lostKept
+	}
+	all := r.everybody()
+	tokens := all.holders() - r.Threshold + 1 // so many less, and too few keys are left
+	holders, outside := r.names()
+	if r.Backup == nil {
+		return []Group{{Any: tokens, Of: holders, By: none}}
+	}
+	if all.saved == 0 {
+		return []Group{{Any: tokens, Of: holders, By: unsavedKeys}}
+	}
+	var groups []Group
+	if unsaved, _ := r.names(OnToken, Existing); all.unsaved >= tokens {
+		groups = append(groups, Group{Any: tokens, Of: unsaved, By: unsavedKeys})
+	}
+	of := &Group{Any: tokens, Of: holders, By: lostTokens}
+	if !r.Backup.Holders {
+		few := all.outside - r.Backup.Quorum + 1 // so many less, and no quorum is left
+		return append(groups, Group{Any: few, Of: outside, By: lostAnyOther, And: of})
+	}
+	few := all.holders() + all.outside - r.Backup.Quorum + 1
+	switch {
+	case few <= tokens: // the tokens are so many recipients that no quorum is left
+		return []Group{{Any: tokens, Of: holders, By: lostSaved}}
+	case few-all.outside >= tokens: // any so many have enough tokens among them
+		return append(groups, Group{Any: few, Of: r.openers(), By: lostAny})
+	}
+	return append(groups, Group{Any: few, Of: r.openers(), By: lostAny, And: of})
+}
+
+// Custody analyses who holds what, and who opens what. It presumes that a
+// person is in the plan once. The groups are all choices of so many people:
+// they are counted, not listed.
+func (r *Plan) Custody() Custody {
+	n, t := len(r.Holders), r.Threshold
+	c := Custody{Threshold: t, Unsited: []string{}, Warnings: []string{}, Sites: []SitePower{}}
+	names, _ := r.names()
+	c.Sign = []Group{{Any: t, Of: names, By: byTokens}}
+	if made, _ := r.names(OnToken, BackedUp); r.Backup != nil && len(made) > 0 {
+		c.Sign = append(c.Sign, r.byBackup())
+	}
+	c.Locks = r.lossGroups()
+	if c.Kept, _ = r.names(Existing); c.Kept == nil {
+		c.Kept = []string{}
+	}
+	r.sites(&c)
+	if t == 1 && n > 1 {
+		c.Warnings = append(c.Warnings, "any one holder can sign a root alone (hint: a threshold of 2 or more)")
+	}
+	losses := c.Locks[0].least()
+	for _, g := range c.Locks {
+		losses = min(losses, g.least())
+	}
+	switch {
+	case losses == 1 && len(c.Kept) > 0:
+		c.Warnings = append(c.Warnings, "the loss of a single token can lock the project out for good (hint: more holders than the threshold)")
+	case losses == 1:
+		c.Warnings = append(c.Warnings, "the loss of a single token locks the project out for good (hint: more holders than the threshold)")
+	case losses == 2 && r.Backup == nil:
+		c.Warnings = append(c.Warnings, "after the loss of one token the next one locks the project out (hint: two holders more than the threshold)")
+	case losses == 2:
+		c.Warnings = append(c.Warnings, "two losses lock the project out (hint: more holders, or more recipients than the quorum)")
+	}
+	return c
+}
+
+// sites fills in what each site can do.
+func (r *Plan) sites(c *Custody) {
+	var counts []crowd
+	at := func(site, name string) int {
+		if site == "" {
+			c.Unsited = append(c.Unsited, name)
+			return -1
+		}
+		i := slices.IndexFunc(c.Sites, func(s SitePower) bool { return Fold(s.Site) == Fold(site) })
+		if i < 0 {
+			i = len(c.Sites)
+			c.Sites = append(c.Sites, SitePower{Site: site})
+			counts = append(counts, crowd{})
+		}
+		return i
+	}
+	for _, h := range r.Holders {
+		if i := at(h.Site, h.Name); i >= 0 {
+			c.Sites[i].Holders = append(c.Sites[i].Holders, h.Name)
+			counts[i].add(h)
+		}
+	}
+	if r.Backup != nil {
+		for _, b := range r.Backup.Recipients {
+			if i := at(b.Site, b.Name); i >= 0 {
+				c.Sites[i].Recipients = append(c.Sites[i].Recipients, b.Name)
+				counts[i].outside++
+			}
+		}
+	}
+	for i := range c.Sites {
+		c.Sites[i].Signs, c.Sites[i].Locks = r.signs(counts[i]), r.locks(counts[i])
+	}
+}
+
+// least is how many losses a group of Custody.Locks is.
+func (g Group) least() int {
+	if g.By == lostAnyOther {
+		return g.Any + g.And.Any
+	}
+	return g.Any
+}
+
+// Lines says the analysis to people.
+func (c Custody) Lines() []string {
+	var lines []string
+	for _, g := range c.Sign {
+		lines = append(lines, g.could(false))
+	}
+	for _, g := range c.Locks {
+		lines = append(lines, g.lost())
+	}
+	if len(c.Kept) > 0 {
+		lines = append(lines, fmt.Sprintf("%s of %s %s: backups, if there are any, are of earlier ceremonies and not counted here",
+			map[bool]string{true: "the key", false: "the keys"}[len(c.Kept) == 1], list(c.Kept, "and"), map[bool]string{true: "stays", false: "stay"}[len(c.Kept) == 1]))
+	}
+	for _, s := range c.Sites {
+		if s.Signs {
+			lines = append(lines, fmt.Sprintf("%s alone could sign: it has %s, and %s", s.Site, s.who(), c.how(s)))
+		}
+		if s.Locks {
+			lines = append(lines, fmt.Sprintf("losing %s alone locks the project out: it has %s", s.Site, s.who()))
+		}
+	}
+	if !slices.ContainsFunc(c.Sites, func(s SitePower) bool { return s.Signs || s.Locks }) && len(c.Unsited) == 0 {
+		lines = append(lines, "no site alone could sign, or lock the project out")
+	}
+	if len(c.Unsited) > 0 {
+		lines = append(lines, fmt.Sprintf("no site is known for %s: the analysis of sites is without them", list(c.Unsited, "and")))
+	}
+	for _, w := range c.Warnings {
+		lines = append(lines, "warning: "+w)
+	}
+	return lines
+}
+
+// who is the people of a site.
+func (s SitePower) who() string {
+	var who []string
+	if len(s.Holders) > 0 {
+		who = append(who, fmt.Sprintf("%d of the holders (%s)", len(s.Holders), list(s.Holders, "and")))
+	}
+	if len(s.Recipients) > 0 {
+		who = append(who, Counted(s.Recipients, "and", "recipients"))
+	}
+	return strings.Join(who, " and ")
+}
+
+// how is why a site can sign.
+func (c Custody) how(s SitePower) string {
+	if len(s.Holders) >= c.Threshold {
+		return fmt.Sprintf("%d sign a root", c.Threshold)
+	}
+	return "these open the backups of enough keys"
+}
+
+// could says that a group could sign, or with alone that it could on its own.
+func (g Group) could(alone bool) string {
+	sign := map[bool]string{false: "sign", true: "sign alone"}[alone || g.Any == 1 && g.And == nil]
+	switch {
+	case g.By == byTokens && g.Any == 1:
+		return fmt.Sprintf("%s could sign alone, with one token and its PIN", g)
+	case g.By == byTokens:
+		return fmt.Sprintf("%s could sign, with their %s", g, g.By)
+	case g.And == nil && alone:
+		return fmt.Sprintf("%s could sign alone", g)
+	case g.And == nil:
+		return fmt.Sprintf("%s could open the backups of enough keys, and %s", g, sign)
+	case g.By == byKeysAndPIN:
+		return fmt.Sprintf("%s could open the key backups and, together with %s and their %s, sign", g, g.And, byTokens)
+	case g.By == byPUKs:
+		return fmt.Sprintf("%s could set new PINs, by the PUK backups, on the %s of %s, and sign%s", g, g.And.tokens(), g.And, g.And.own())
+	}
+	return fmt.Sprintf("%s could open the key backups and, by the PUK backups, set new PINs on the %s of %s, and sign%s", g, g.And.tokens(), g.And, g.And.own())
+}
+
+// own says whose PINs no backup sets anew.
+func (g Group) own() string {
+	if len(g.PIN) == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" (%s only with their own PIN)", list(g.PIN, "and"))
+}
+
+// lost says that a loss locks the project out.
+func (g Group) lost() string {
+	const locks = " locks the project out: "
+	switch g.By {
+	case lostTokens:
+		return "losing the " + g.tokens() + " of " + g.String() + locks + "no key has a backup"
+	case lostUnsaved:
+		return "losing the " + g.tokens() + " of " + g.String() + locks + "these keys have no backup"
+	case lostKept:
+		return "losing the " + g.tokens() + " of " + g.String() + locks + "this plan makes no backup of these keys"
+	case lostSaved:
+		return "losing the " + g.tokens() + " of " + g.String() + locks + "too few are left to open the backups"
+	case lostAnyOther:
+		return "losing the " + g.And.tokens() + " of " + g.And.String() + " and the identities of " + g.String() + locks + "no quorum is left to open the backups"
+	}
+	of := ""
+	if g.And != nil {
+		of = fmt.Sprintf(", tokens of at least %d holders among them,", g.And.Any)
+	}
+	return "losing the tokens and identities of " + g.String() + of + locks + "no quorum is left to open the backups"
+}
+
+func (g Group) tokens() string {
+	if g.Any == 1 {
+		return "token"
+	}
+	return "tokens"
+}
+
+func (g Group) String() string {
+	noun := "recipients"
+	if slices.Contains([]string{byTokens, lostTokens, lostUnsaved, lostKept, lostSaved}, g.By) {
+		noun = "holders"
+	}
+	and, or := Counted(g.Of, "and", noun), Counted(g.Of, "or", noun)
+	switch {
+	case g.Any == len(g.Of) && g.Any == 1:
+		return g.Of[0]
+	case g.Any == len(g.Of) && g.Any == 2:
+		return "both " + and
+	case g.Any == len(g.Of):
+		return "all of " + and
+	case g.Any == 1:
+		return "any one of " + or
+	}
+	return fmt.Sprintf("any %d of %s", g.Any, or)
+}

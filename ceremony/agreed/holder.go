@@ -1,0 +1,105 @@
+package agreed
+
+import (
+	"errors"
+	"fmt"
+
+	"rootceremony/ceremony/tuf"
+	"rootceremony/keys"
+)
+
+// The jobs of a ceremony, and the ways a root key is kept.
+const (
+	Create = "create"
+	Rotate = "rotate"
+	Revoke = "revoke"
+
+	OnToken  = "on-token"  // generated on the token, never leaves it
+	BackedUp = "backed-up" // made on the laptop, backed up, imported
+	Existing = "existing"  // a key of the trusted root that stays
+	Dropped  = "dropped"   // a key of the trusted root that the next one leaves out
+)
+
+// Why a key is dropped. The reasons speak of the key: a token that is lost
+// while the key was restored from its backup is no lost key.
+const (
+	Lost        = "lost"        // nobody can sign with it
+	Stolen      = "stolen"      // somebody else may have it; its holder has it only in a backup
+	Compromised = "compromised" // somebody else may have it, and its holder too
+	Retired     = "retired"     // its holder has it, and nobody else
+)
+
+// OnlineRoles are the roles whose keys a plan names by file, in the order in
+// which they are spoken about.
+var OnlineRoles = []string{tuf.RoleTimestamp, tuf.RoleSnapshot, tuf.RoleTargets}
+
+// TokenPolicy is what every token and the root key on it must be.
+type TokenPolicy struct {
+	Algorithm   keys.Algorithm `json:"algorithm"` // keys.Ed25519 or keys.P256
+	Touch       keys.Touch     `json:"touch"`     // keys.TouchAlways or keys.TouchCached
+	MinFirmware string         `json:"min_firmware"`
+}
+
+// Holder is one who keeps a root key.
+type Holder struct {
+	ID      string `json:"id"` // file-name-safe and unique: 1 to 32 of a-z, 0-9, "-"
+	Name    string `json:"name"`
+	Token   string `json:"token,omitempty"` // the sticker on the token; may be unknown with custody Existing
+	Site    string `json:"site,omitempty"`
+	Custody string `json:"custody"`         // OnToken, BackedUp or Existing
+	KeyID   string `json:"keyid,omitempty"` // with Existing: of the key in the trusted root
+	Spare   bool   `json:"spare,omitempty"`
+}
+
+// Person is one who is there but keeps no key.
+type Person struct {
+	Name string `json:"name"`
+	Role string `json:"role"` // administrator, witness or scribe
+}
+
+// Drop is a key of the trusted root that the next one leaves out. Whoever has
+// it can still sign for the trusted root.
+type Drop struct {
+	ID     string `json:"id"` // "old-" and the first 8 digits of the key id, or more of them
+	KeyID  string `json:"keyid"`
+	Reason string `json:"reason"`         // Lost, Stolen, Compromised or Retired
+	Name   string `json:"name,omitempty"` // whose it was, where that is known
+	Token  string `json:"token,omitempty"`
+}
+
+// PlainKey returns the key as new roots have it. Another notation of the same
+// key is refused rather than rewritten, as its key id would change under the
+// hands of whoever signs with it.
+func PlainKey(key tuf.Key) (tuf.Key, error) {
+	if key.Public == (keys.PublicKey{}) {
+		return tuf.Key{}, fmt.Errorf("a key of type %q: new roots take ed25519, or ECDSA on P-256 or P-384", key.Type)
+	}
+	plain, err := tuf.NewKey(key.Public)
+	if err == nil && plain.ID != key.ID {
+		err = errors.New("the key object has fields or a notation that new roots do not take (hint: give the key as PEM)")
+	}
+	return plain, err
+}
+
+// maxDays bounds how far ahead a root may expire: the longest time that is
+// not a slip of the pen.
+const maxDays = 3650
+
+// Called is what people call a dropped key.
+func (d Drop) Called() string {
+	if d.Name == "" {
+		return fmt.Sprintf("Old key %.8s", d.KeyID)
+	}
+	return d.Name + " (old key)"
+}
+
+// name is whose the key was, or which one.
+func (d Drop) name() string {
+	if d.Name != "" {
+		return d.Name
+	}
+	return fmt.Sprintf("key %.8s", d.KeyID)
+}
+
+// key is as SignerKey.key.
+func (d Drop) key() string { return SignerKey{Name: d.Name, KeyID: d.KeyID}.key() }

@@ -1,0 +1,102 @@
+package plan
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"rootceremony/ceremony/agreed"
+	"rootceremony/ceremony/tuf"
+)
+
+// Resolve makes the agreed plan of a plan that Read returned. An expiry
+// that is in the past or too far ahead and a root that no token could sign are
+// a *Error. now is the time of the agreement.
+func (p *Plan) Resolve(now time.Time) (*agreed.Plan, error) {
+	r, err := p.ResolveAnySize(now)
+	if err != nil {
+		return nil, err
+	}
+	if b := r.Budget(); b.Refused {
+		return nil, p.refuse(agreed.Element("holder", min(b.MostHolders, len(p.Holders)-1)), errors.New(b.Text()))
+	}
+	return r, nil
+}
+
+// resolve is Resolve without a look at the size.
+func (p *Plan) ResolveAnySize(now time.Time) (*agreed.Plan, error) {
+	if err := p.Err(); err != nil {
+		return nil, err
+	}
+	if now.Before(agreed.MinClock) {
+		return nil, fmt.Errorf("this computer's clock says %s, which cannot be (hint: set it, and compare it with another clock)", agreed.Stamp(now))
+	}
+	expires, err := agreed.Expiry(p.Root.Expires, now)
+	if err == nil {
+		err = agreed.CheckExpiry(expires, now)
+	}
+	if err != nil {
+		return nil, p.refuse("root.expires", err)
+	}
+	r := p.resolved()
+	r.Expires = expires
+	if r.Earlier, err = p.readEarlier(now); err != nil {
+		return nil, err
+	}
+	if err := r.Check(); err != nil {
+		return nil, fmt.Errorf("%s: %w", p.File, err)
+	}
+	if n := len(r.JSON()); n > agreed.MaxResolved {
+		return nil, p.refuse("trusted", fmt.Errorf("the agreed plan would have %d bytes, over %d: it names every version of the chain and holds the newest root (hint: give a later part of the chain)", n, agreed.MaxResolved))
+	}
+	return r, nil
+}
+
+// resolved is the plan as it would be agreed, but for what the day decides: the
+// expiry, and what is known of earlier ceremonies.
+func (p *Plan) resolved() *agreed.Plan {
+	sum := sha256.Sum256(p.Data)
+	r := &agreed.Plan{
+		Format:     agreed.ResolvedFormat,
+		PlanSHA256: hex.EncodeToString(sum[:]),
+		Kind:       p.Kind,
+		Name:       p.Name,
+		Reason:     p.Reason,
+
+		Incident:    p.Incident,
+		Compromised: slices.Clone(p.Compromised),
+
+		Version:            1,
+		Threshold:          p.Root.Threshold,
+		ConsistentSnapshot: p.Root.ConsistentSnapshot,
+
+		Token:   p.Token,
+		Backup:  p.AgreedBackup(),
+		Holders: slices.Clone(p.Holders),
+		Drops:   slices.Clone(p.Drops),
+		Persons: append([]agreed.Person{}, p.Persons...),
+		Roles:   map[string]agreed.Role{},
+	}
+	for name, role := range p.Roles {
+		r.Roles[name] = agreed.Role{Threshold: role.Threshold, Keys: append(make([]tuf.Key, 0, len(role.Files)), role.Keys...)[:len(role.Files)]}
+	}
+	switch {
+	case p.Chain != nil:
+		r.Trusted, r.Version = p.Chain.agreed(), p.Chain.Last.Root.Version+1
+	case p.Trusted != "":
+		r.Trusted = &agreed.Trusted{} // not read
+	}
+	return r
+}
+
+// refuse returns a *Error of one fault, and leaves the plan as it is: with
+// another time it may be good.
+func (p *Plan) refuse(path string, err error) error {
+	clone := *p
+	clone.faults, clone.said = nil, agreed.Said{}
+	clone.fault(path, "%v", err)
+	return clone.Err()
+}

@@ -1,0 +1,181 @@
+// Package signed remembers on a laptop what tokens were asked to sign on it, for
+// all ceremonies that are held there or elsewhere: a holder signs a version once.
+package signed
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"rootceremony/ceremony/agreed"
+	"rootceremony/ceremony/transcript"
+	"rootceremony/keys/plainfile"
+)
+
+// A holder signs a version once: two roots of one version that both reach a
+// threshold split the world of clients. A ceremony's log sees to that within
+// its directory. A laptop remembers, for all ceremonies that are held on it or
+// elsewhere, in a file of one JSON object a line to which lines are only added,
+// what tokens were asked to sign on it, before they are asked.
+
+// Remembered is a line of that file.
+type Remembered struct {
+	Version  int64     `json:"version"`
+	Digest   string    `json:"digest"`   // SHA-256 of what is signed
+	Previous string    `json:"previous"` // the same of the root before it; "": there is none, or it was not known
+	KeyID    string    `json:"keyid"`    // as tuf.NewKey has it, whatever the root calls the key
+	Time     time.Time `json:"time"`     // UTC, seconds
+	// NotSigned takes the last equal line back: the token is known to have
+	// signed nothing.
+	NotSigned bool `json:"not_signed,omitempty"`
+	// Differs is no signature: another machine showed other words of that root. It
+	// has no key.
+	Differs bool `json:"differs,omitempty"`
+}
+
+func (r Remembered) sameAct(other Remembered) bool {
+	return r.Version == other.Version && r.Digest == other.Digest && r.Previous == other.Previous && r.KeyID == other.KeyID
+}
+
+// rivals reports whether two acts are signatures of one key under two roots that
+// claim the same place. A root before that is not known may be the same one.
+func (r Remembered) rivals(other Remembered) bool {
+	return r.Version == other.Version && r.KeyID == other.KeyID && r.Digest != other.Digest &&
+		(r.Previous == other.Previous || r.Previous == "" || other.Previous == "")
+}
+
+// signedTwice says that a key was asked before to sign another root of that
+// version.
+type signedTwice struct {
+	now, before Remembered
+	file        string // that remembers
+}
+
+func (e *signedTwice) Error() string {
+	return fmt.Sprintf("this key was used on this laptop on %s to sign another root v%d, and the SHA-256 of what is signed was %.16s... there, and is %.16s... here; a holder signs a version once, as two roots of one version would split its users for good; nothing was signed "+
+		"(hint: ask the room which of the two lives; the signature of the other is collected or counted there, and somebody else signs this one; %s remembers it)",
+		agreed.Stamp(e.before.Time), e.before.Version, e.before.Digest, e.now.Digest, e.file)
+}
+
+// MayAct tells why an act must not be, by what the file remembers; a
+// *signedTwice where it is a rival's.
+func MayAct(file string, act Remembered) error {
+	return withMemory(file, func(memory *os.File, acts []Remembered) error { return noRival(file, acts, act) })
+}
+
+// Remember adds an act to the file, which is made where it is missing, and
+// syncs it. A rival's is refused with a *signedTwice.
+func Remember(file string, act Remembered) error {
+	return withMemory(file, func(memory *os.File, acts []Remembered) error {
+		if err := noRival(file, acts, act); err != nil && !act.NotSigned {
+			return err
+		}
+		line, err := json.Marshal(act)
+		if err == nil {
+			_, err = memory.Write(append(line, '\n'))
+		}
+		return errors.Join(err, memory.Sync())
+	})
+}
+
+// maxMemory is the largest file that remembers, in bytes: over 40,000 acts.
+const maxMemory = 16 << 20
+
+// WereDifferent reports whether the file remembers that another machine showed
+// other words of the root with that digest.
+func WereDifferent(file, digest string) (differ bool, err error) {
+	err = withMemory(file, func(_ *os.File, acts []Remembered) error {
+		differ = slices.ContainsFunc(acts, func(act Remembered) bool { return act.Differs && act.Digest == digest })
+		return nil
+	})
+	return differ, err
+}
+
+func noRival(file string, acts []Remembered, act Remembered) error {
+	if i := slices.IndexFunc(acts, act.rivals); i >= 0 {
+		return &signedTwice{act, acts[i], file}
+	}
+	return nil
+}
+
+// withMemory runs do with the file, positioned at its end, and the acts that
+// count, while no other process uses it.
+func withMemory(file string, do func(*os.File, []Remembered) error) error {
+	err := transcript.MakeFolder(filepath.Dir(file))
+	if err != nil {
+		return fmt.Errorf("what is signed cannot be remembered: %w", err)
+	}
+	memory, err := plainfile.Open(file, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, maxMemory)
+	if err != nil {
+		return fmt.Errorf("what is signed cannot be remembered: %w", err)
+	}
+	defer memory.Close()
+	acts, whole, err := readMemory(memory)
+	if err == nil {
+		err = syncOf(filepath.Dir(file))
+	}
+	if err == nil {
+		// A line without its end was cut off before it was synced, and so
+		// before the token was asked.
+		err = memory.Truncate(whole)
+	}
+	if err == nil {
+		_, err = memory.Seek(whole, io.SeekStart)
+	}
+	if err != nil {
+		return fmt.Errorf("%s, which remembers what was signed here: %w", file, err)
+	}
+	return do(memory, acts)
+}
+
+// readMemory locks the file and reads the acts that were not taken back. whole
+// is where the last whole line ends.
+func readMemory(memory *os.File) (acts []Remembered, whole int64, err error) {
+	if err := unix.Flock(int(memory.Fd()), unix.LOCK_EX); err != nil {
+		return nil, 0, err
+	}
+	text, err := plainfile.Contents(memory, maxMemory)
+	if err != nil {
+		return nil, 0, err
+	}
+	for number := 1; ; number++ {
+		line, rest, ended := bytes.Cut(text, []byte{'\n'})
+		if !ended {
+			return acts, whole, nil
+		}
+		var act Remembered
+		decoder := json.NewDecoder(bytes.NewReader(line))
+		decoder.DisallowUnknownFields()
+		if err := decoder.Decode(&act); err != nil || act.Version < 1 || act.Digest == "" || (act.KeyID == "") != act.Differs {
+			return nil, 0, fmt.Errorf("line %d cannot be read, so it cannot be told what was signed before (hint: put the file back as it was)", number)
+		}
+		if !act.NotSigned {
+			acts = append(acts, act)
+		} else {
+			for i := len(acts) - 1; i >= 0; i-- {
+				if acts[i].sameAct(act) {
+					acts = slices.Delete(acts, i, i+1)
+					break
+				}
+			}
+		}
+		whole += int64(len(line)) + 1
+		text = rest
+	}
+}
+
+func syncOf(folder string) error {
+	dir, err := os.Open(folder)
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}

@@ -1,0 +1,563 @@
+// Package state is what a ceremony has come to: a pure fold over the events of
+// its log, without a clock, a file or people.
+//
+// event.go has the kinds of event and their data; Rules in state.go says in one
+// table what each does and whom it may be about; a file each has the events of
+// tokens, backups, copies, drafts, signatures, the log's heads, publishing,
+// retiring, replacements, enrolments elsewhere, check-ups and the end. An event
+// that does not fit what came before it is an error that names its line. Files
+// that follow from the log are made here too, so that an event cannot say where
+// something is written, or what.
+package state
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"runtime/debug"
+	"slices"
+	"time"
+
+	"rootceremony/ceremony/agreed"
+	"rootceremony/ceremony/transcript"
+	"rootceremony/ceremony/tuf"
+)
+
+// State is what a ceremony has come to: a pure fold over the events of its
+// log. Whoever has the log has the state.
+type State struct {
+	Begun      *Begun
+	Preflight  *PreflightDone
+	Plan       *agreed.Plan
+	Digest     string             // the agreed plan's
+	Holders    map[string]*Holder // by id, once the plan is agreed
+	Anchor     Anchor
+	Draft      *DraftMade // the live one
+	Root       *tuf.Root  // what the draft says, once there is one
+	Abandoned  []*Abandoned
+	Rivals     []*Rival // other roots of this version, which signers have signed
+	Reviewed   *DraftReviewed
+	Published  *RootPublished
+	Sealed     *Sealed
+	SealedAt   int64 // number of the event
+	Closed     *Closed
+	HandedOver *HandedOver // of an enrolment
+	Exceptions int
+	Files      []File // all that the log vouches for, in its order
+
+	Recipients map[string]*RecipientProved // by id
+	Drills     []*DrillDone
+	Written    map[string]*CopiesWritten // by the medium's id; "": going on without
+	Copies     []*CopiesRead
+	Passed     map[string]bool // by checked.key, in the check-up that is going on
+	PUKBlocked map[string]bool // of those: with a PUK that has no tries left
+	Checkups   []*CheckupDone
+
+	HeadsWaived bool // nobody could sign the sealed log
+
+	Carried    []CarryIntended // those that were read back, in order
+	NotCarried bool            // the ceremony ends on fewer media
+	Carrying   map[int64]CarryIntended
+
+	resumed       map[string]string // who may have signed the live draft elsewhere, when it was abandoned before
+	AllSignatures []*SignatureMade  // all of them, those of abandoned drafts too
+	heads         []string          // heads[n] is the hash of line n; heads[0] of the empty log
+	Previous      string            // type of the newest event
+	differed      []string          // digests of drafts of which a second machine showed other words
+}
+
+// Holder is one holder's part of it.
+type Holder struct {
+	Holder     agreed.Holder
+	Serial     uint32 // of the token in use; 0: none yet
+	Prepared   *Prepared
+	Partial    bool // the token must be wiped before it can be prepared
+	Locked     bool // the token has PUK and management key, which are backed up, and no root key
+	Stored     []*BackupStored
+	Key        *KeyMade
+	Proved     *KeyProved
+	Collected  *Collected // made elsewhere; it counts once it is confirmed
+	Confirmed  *Confirmed
+	Signature  *SignatureMade
+	Retired    *TokenRetired // the token of a dropped key
+	NotRetired *NotRetired
+	Head       *HeadSigned // the newest head the holder has signed
+	Open       *Intention
+
+	// Replacement is the token that takes the place of this one, with the same
+	// root key, while that is being made. Former are the serials of those that
+	// were replaced.
+	Replacement *Holder
+	Former      []uint32
+	stickers    []string // of those
+	Spare       *Holder  // a second token with the root key
+	Replaces    *Holder  // of a Replacement, and of a Spare
+	ForSpare    bool     // a Replacement that is to be a Spare
+}
+
+// Act names the holder and a token in an event.
+func (h *Holder) Act(serial uint32) Act { return Act{h.Holder.ID, serial, h.Replaces != nil} }
+
+// Intention is an act that was announced and has no result yet.
+type Intention struct {
+	Seq    int64
+	Type   string
+	Serial uint32
+	Digest string // of the draft, for signatures
+	Key    *KeyIntended
+}
+
+// Fold replays a log. An error names the event that does not fit what came
+// before it.
+func Fold(events []transcript.Event) (*State, error) {
+	s := &State{}
+	for _, e := range events {
+		if err := s.Apply(e); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// View is what a log says: what the ceremony has come to, and which log it is.
+type View struct {
+	State *State
+	Head  transcript.Head
+	Time  time.Time // of the newest line
+
+	heads []string // that it had before
+}
+
+// ReadLog returns the view of a log.
+func ReadLog(text []byte) (*View, error) {
+	events, head, _, err := transcript.Read(text)
+	if err != nil {
+		return nil, err
+	}
+	v := &View{Head: head}
+	for _, e := range events {
+		v.Time, v.heads = e.Time, append(v.heads, e.Prev)
+	}
+	v.State, err = Fold(events)
+	return v, err
+}
+
+// HadHead reports whether the log has, or once had, a head.
+func (v *View) HadHead(head string) bool {
+	return v.Head.Hash == head || slices.Contains(v.heads, head)
+}
+
+// With is the state after one more event, if that fits. The state itself does
+// not change, and shares nothing with the other one that does.
+func (s *State) With(e transcript.Event) (*State, error) {
+	next := s.clone()
+	if err := next.Apply(e); err != nil {
+		return nil, err
+	}
+	return next, nil
+}
+
+func (s *State) clone() *State {
+	c := *s
+	c.Holders = maps.Clone(s.Holders)
+	for id, h := range s.Holders {
+		c.Holders[id] = h.clone(nil)
+	}
+	c.Recipients, c.Written, c.Passed, c.resumed = maps.Clone(s.Recipients), maps.Clone(s.Written), maps.Clone(s.Passed), maps.Clone(s.resumed)
+	c.Abandoned, c.Rivals = nil, slices.Clone(s.Rivals)
+	for _, ab := range s.Abandoned {
+		one := *ab
+		one.Signed, one.Maybe = maps.Clone(ab.Signed), maps.Clone(ab.Maybe)
+		c.Abandoned = append(c.Abandoned, &one)
+	}
+	for i, r := range s.Rivals {
+		one := *r
+		c.Rivals[i] = &one
+	}
+	c.Files, c.AllSignatures, c.heads = slices.Clone(s.Files), slices.Clone(s.AllSignatures), slices.Clone(s.heads)
+	return &c
+}
+
+func (h *Holder) clone(own *Holder) *Holder {
+	if h == nil {
+		return nil
+	}
+	c := *h
+	if h.Open != nil {
+		open := *h.Open
+		c.Open = &open
+	}
+	c.Stored, c.Former, c.stickers = slices.Clone(h.Stored), slices.Clone(h.Former), slices.Clone(h.stickers)
+	c.Replacement, c.Spare, c.Replaces = h.Replacement.clone(&c), h.Spare.clone(&c), own
+	return &c
+}
+
+// Apply takes one more event. After an error the state is as before the event
+// or must not be used.
+func (s *State) Apply(e transcript.Event) error {
+	s.heads = append(s.heads, e.Prev)
+	if err := s.Take(e); err != nil {
+		return fmt.Errorf("%s line %d (%s): %w", transcript.FileName, e.Seq, e.Type, err)
+	}
+	s.Previous = e.Type
+	return nil
+}
+
+// Refold brings the state back to what the log says, after an event that could
+// not be appended. A task that is running keeps the holders it knows.
+func (s *State) Refold(events []transcript.Event) error {
+	again, err := Fold(events)
+	if err != nil {
+		return err
+	}
+	for id, h := range s.Holders {
+		if other := again.Holders[id]; other != nil {
+			h.become(other)
+			again.Holders[id] = h
+		}
+	}
+	*s = *again
+	return nil
+}
+
+// become makes a holder what another one is, and each token beside the holder's
+// what the other one's is. All of them stay where they are known.
+func (h *Holder) become(other *Holder) {
+	replacement, spare := h.Replacement, h.Spare
+	*h = *other
+	h.Replacement, h.Spare = replacement.besides(h, other.Replacement), spare.besides(h, other.Spare)
+}
+
+// besides makes a token, which may be nil, what another one is beside own.
+func (h *Holder) besides(own, other *Holder) *Holder {
+	switch {
+	case other == nil:
+		return nil
+	case h == nil:
+		h = other
+	}
+	*h = *other
+	h.Replaces = own
+	return h
+}
+
+// Rule is what a type of event does to the state, and whom it may be about: the
+// custodies of the holders that its data may name, by the member "holder". An
+// event that names none has no list.
+type Rule struct {
+	Take  func(*State, transcript.Event) error
+	About []string
+}
+
+// The holders that an event can be about. "" stands for nobody.
+var (
+	newKeys        = []string{agreed.OnToken, agreed.BackedUp} // made in this ceremony, or in an enrolment for it
+	droppedKeys    = []string{agreed.Dropped}
+	trustedKeys    = []string{agreed.Existing, agreed.Dropped} // made before it
+	everyKey       = []string{agreed.OnToken, agreed.BackedUp, agreed.Existing, agreed.Dropped}
+	everyKeyOrNone = append([]string{""}, everyKey...)
+)
+
+// Rules are those of all types of events that follow on an agreed plan.
+var Rules = map[string]Rule{
+	TypeWipeIntended:      {(*State).wipeIntended, newKeys},
+	TypeWiped:             {(*State).wiped, newKeys},
+	TypePrepareIntended:   {(*State).prepareIntended, newKeys},
+	TypePrepared:          {(*State).prepared, newKeys},
+	TypeKeyIntended:       {(*State).keyIntended, newKeys},
+	TypeRecipientProved:   {(*State).recipientProved, nil},
+	TypeBackupStored:      {(*State).backupStored, newKeys},
+	TypeReplacementBegun:  {(*State).replacementBegun, newKeys},
+	TypeReplacementGiven:  {(*State).replacementGivenUp, newKeys},
+	TypeSpareUsed:         {(*State).spareUsed, newKeys},
+	TypeCheckupPassed:     {(*State).checkupPassed, nil},
+	TypeCheckupDone:       {(*State).checkupDone, nil},
+	TypeDrillDone:         {(*State).drillDone, newKeys},
+	TypeCopiesWritten:     {(*State).copiesWritten, nil},
+	TypeCopiesRead:        {(*State).copiesRead, nil},
+	TypeKeyMade:           {(*State).keyMade, newKeys},
+	TypeKeyProved:         {(*State).keyProved, newKeys},
+	TypeUnblockIntended:   {(*State).unblockIntended, everyKey},
+	TypeUnblocked:         {(*State).unblocked, everyKey},
+	TypeSettled:           {(*State).settled, everyKey},
+	TypeStartedOver:       {(*State).startedOver, newKeys},
+	TypeCollected:         {(*State).collected, newKeys},
+	TypeConfirmed:         {(*State).confirmed, newKeys},
+	TypeHandedOver:        {(*State).handedOver, nil},
+	TypeDraftMade:         {(*State).draftMade, nil},
+	TypeDraftReviewed:     {(*State).draftReviewed, nil},
+	TypeDraftDiffers:      {(*State).draftDiffers, nil},
+	TypeDraftResumed:      {(*State).draftResumed, nil},
+	TypeDraftAbandoned:    {(*State).draftAbandoned, nil},
+	TypeTokenShown:        {(*State).tokenShown, trustedKeys},
+	TypeSigCollected:      {(*State).signatureCollected, everyKey},
+	TypeSigRival:          {(*State).signatureRival, everyKeyOrNone},
+	TypeSignatureIntended: {(*State).signatureIntended, everyKey},
+	TypeSignatureMade:     {(*State).signatureMade, everyKey},
+	TypeHeadSigned:        {(*State).headSigned, everyKey},
+	TypeRetireIntended:    {(*State).retireIntended, droppedKeys},
+	TypeRetired:           {(*State).retired, droppedKeys},
+	TypeNotRetired:        {(*State).notRetired, droppedKeys},
+	TypeHeadsWaived:       {(*State).headsWaived, nil},
+	TypeRootPublished:     {(*State).rootPublished, nil},
+	TypeSealed:            {(*State).sealed, nil},
+	TypeClosed:            {(*State).closed, nil},
+	TypeCarryIntended:     {(*State).carryIntended, nil},
+	TypeCarried:           {(*State).carried, nil},
+	TypeNotCarried:        {(*State).notCarried, nil},
+}
+
+// Fault is a panic as an error.
+type Fault struct {
+	Value any
+	Stack []byte
+}
+
+func (f *Fault) Error() string { return fmt.Sprintf("the program has a fault (%v)", f.Value) }
+
+func (s *State) Take(e transcript.Event) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = &Fault{p, debug.Stack()}
+		}
+	}()
+	if s.Begun == nil && e.Type != TypeBegun && e.Type != transcript.TypeSetAside {
+		return errors.New("the ceremony has not begun")
+	}
+	switch e.Type {
+	case TypeBegun:
+		return s.begun(e)
+	case TypeContinued:
+		return Read(e, &Begun{})
+	case transcript.TypeSetAside:
+		return Read(e, &transcript.SetAside{})
+	case TypeTaskFailed:
+		return Read(e, &TaskFailed{})
+	case TypeNote:
+		return Read(e, &Note{})
+	case TypeException:
+		s.Exceptions++
+		return Read(e, &Exception{})
+	case TypePreflight:
+		s.Preflight = &PreflightDone{}
+		return Read(e, s.Preflight)
+	case TypePlanAgreed:
+		return s.planAgreed(e)
+	}
+	if s.Plan == nil {
+		return errors.New("the plan is not agreed")
+	}
+	if s.Closed != nil && !afterTheDay[e.Type] {
+		return errors.New("the ceremony is closed")
+	}
+	rule, known := Rules[e.Type]
+	if !known {
+		return errors.New("an event of this type is not known to this version")
+	}
+	if err := s.mayBeAbout(rule.About, e); err != nil {
+		return err
+	}
+	return rule.Take(s, e)
+}
+
+// mayBeAbout holds the holder that an event names to those that its type may.
+func (s *State) mayBeAbout(custodies []string, e transcript.Event) error {
+	if custodies == nil {
+		return nil
+	}
+	var data struct {
+		Holder string `json:"holder"`
+	}
+	if err := json.Unmarshal(e.Data, &data); err != nil {
+		return err
+	}
+	h := s.Holders[data.Holder]
+	switch only := s.Begun.Enrols; {
+	case data.Holder == "" && slices.Contains(custodies, ""):
+		return nil
+	case h == nil:
+		return fmt.Errorf("the plan has no holder %q", data.Holder)
+	case only != "" && only != data.Holder:
+		return fmt.Errorf("this is the enrolment of %s alone", only)
+	case !slices.Contains(custodies, h.Holder.Custody):
+		when := "is made in this ceremony"
+		if h.OfTrusted() {
+			when = "was made before this ceremony"
+		}
+		return fmt.Errorf("no event of this type is about %s, whose key %s", h.Holder.Name, when)
+	}
+	return nil
+}
+
+// Read decodes an event's data strictly.
+func Read(e transcript.Event, data any) error {
+	decoder := json.NewDecoder(bytes.NewReader(e.Data))
+	decoder.DisallowUnknownFields()
+	return decoder.Decode(data)
+}
+
+func (s *State) begun(e transcript.Event) error {
+	var data Begun
+	if err := Read(e, &data); err != nil {
+		return err
+	}
+	if s.Begun != nil {
+		return errors.New("the ceremony had begun already")
+	}
+	if data.Format != FormatVersion {
+		return fmt.Errorf("the log is of format %d, and this version reads %d", data.Format, FormatVersion)
+	}
+	s.Begun = &data
+	return nil
+}
+
+func (s *State) planAgreed(e transcript.Event) error {
+	var data PlanAgreed
+	if err := Read(e, &data); err != nil {
+		return err
+	}
+	if s.Plan != nil {
+		return errors.New("a plan was agreed already")
+	}
+	// The log holds it without white space.
+	var text bytes.Buffer
+	if err := json.Indent(&text, data.Plan, "", "  "); err != nil {
+		return err
+	}
+	text.WriteByte('\n')
+	plan, err := agreed.Parse(text.Bytes())
+	if err != nil {
+		return err
+	}
+	if digest := plan.Digest(); digest != data.Digest {
+		return fmt.Errorf("the plan's digest is %s, not %s", digest, data.Digest)
+	}
+	if plan.Rehearsal != s.Begun.Rehearsal {
+		return errors.New("a rehearsal's plan and a real ceremony do not mix")
+	}
+	if (data.Anchor == "") != (plan.Trusted == nil) || plan.Trusted != nil && data.Anchor != AnchorTyped && data.Anchor != AnchorConfirmed {
+		return fmt.Errorf("the anchor %q does not go with this plan", data.Anchor)
+	}
+	if plan.Trusted != nil && plan.TrustedRoot().Rehearsal() && !plan.Rehearsal {
+		return errors.New("the trusted root is that of a rehearsal")
+	}
+	s.Plan, s.Digest, s.Anchor = plan, data.Digest, data.Anchor
+	s.Holders, s.Recipients, s.Written = map[string]*Holder{}, map[string]*RecipientProved{}, map[string]*CopiesWritten{}
+	s.Passed, s.PUKBlocked = map[string]bool{}, map[string]bool{}
+	for _, h := range plan.Holders {
+		s.Holders[h.ID] = &Holder{Holder: h}
+	}
+	s.trustedSigners()
+	if t := plan.Trusted; t != nil && s.Begun.Enrols == "" {
+		for _, v := range t.Versions {
+			s.Files = append(s.Files, File{agreed.TrustedFile(v.Version), v.SHA256})
+		}
+	}
+	if only := s.Begun.Enrols; only != "" && (s.Holders[only] == nil || s.Holders[only].OfTrusted()) {
+		return fmt.Errorf("the plan has no holder %q whose key is to be made", only)
+	}
+	return nil
+}
+
+// holder finds whose token an event is about, which mayBeAbout has let pass.
+func (s *State) holder(on Act) (*Holder, error) {
+	h := s.Holders[on.Holder]
+	if on.Replacement {
+		own := h
+		if h = own.Replacement; own.Spare != nil && own.Spare.Serial == on.Serial {
+			h = own.Spare
+		}
+		if h == nil {
+			return nil, fmt.Errorf("no token takes the place of the one of %q", on.Holder)
+		}
+	}
+	if other := s.HolderOf(on.Serial); other != nil && other != h {
+		return nil, fmt.Errorf("token %d is %s's", on.Serial, other.Holder.Name)
+	}
+	if h.Serial != 0 && h.Serial != on.Serial {
+		return nil, fmt.Errorf("%s's token is %d, not %d", h.Holder.Name, h.Serial, on.Serial)
+	}
+	return h, nil
+}
+
+// HolderOf returns whose token has that serial number, or nil. A token that was
+// replaced is still its holder's: it may hold the root key.
+func (s *State) HolderOf(serial uint32) *Holder {
+	if serial == 0 {
+		return nil
+	}
+	for _, h := range s.Holders {
+		if h.Serial == serial || slices.Contains(h.Former, serial) {
+			return h
+		}
+		for _, r := range []*Holder{h.Replacement, h.Spare} {
+			if r != nil && r.Serial == serial {
+				return r
+			}
+		}
+	}
+	return nil
+}
+
+// intend opens an intention.
+func (s *State) intend(e transcript.Event, on Act, digest string) (*Holder, error) {
+	h, err := s.holder(on)
+	if err != nil {
+		return nil, err
+	}
+	if s.Sealed != nil && !on.Replacement && e.Type != TypeUnblockIntended { // whoever signs the log needs a PIN too
+		return nil, errors.New("the ceremony is sealed")
+	}
+	if h.Open != nil {
+		return nil, fmt.Errorf("the intention of line %d is not settled", h.Open.Seq)
+	}
+	h.Serial = on.Serial
+	h.Open = &Intention{Seq: e.Seq, Type: e.Type, Serial: on.Serial, Digest: digest}
+	return h, nil
+}
+
+// close finds the intention that a result is of.
+func (s *State) close(result Result, types ...string) (*Holder, error) {
+	h, err := s.holder(result.Act)
+	if err != nil {
+		return nil, err
+	}
+	if h.Open == nil || h.Open.Seq != result.Intention || h.Open.Serial != result.Serial || !slices.Contains(types, h.Open.Type) {
+		return nil, fmt.Errorf("no intention %d of %s is open on token %d", result.Intention, h.Holder.Name, result.Serial)
+	}
+	h.Open = nil
+	return h, nil
+}
+
+func (s *State) draftDiffers(e transcript.Event) error {
+	var data DraftDiffers
+	if err := Read(e, &data); err != nil {
+		return err
+	}
+	if s.Draft == nil || s.Draft.Digest != data.Digest || s.Reviewed != nil {
+		return errors.New("that is not the live draft, or it was reviewed")
+	}
+	s.differed = append(slices.Clip(s.differed), data.Digest)
+	return nil
+}
+
+// Differs reports whether a second machine showed other words of the live draft, and
+// none has shown the same ones since.
+func (s *State) Differs() bool {
+	return s.Draft != nil && s.Reviewed == nil && slices.Contains(s.differed, s.Draft.Digest)
+}
+
+// afterTheDay are the events that a closed ceremony still takes: it is carried
+// away, backups and tokens live on, and what speaks against its root is never
+// refused.
+var afterTheDay = map[string]bool{
+	TypeReplacementBegun: true, TypeReplacementGiven: true, TypeSpareUsed: true, TypeStartedOver: true, TypeSettled: true, TypeHeadSigned: true,
+	TypeWipeIntended: true, TypeWiped: true, TypePrepareIntended: true, TypePrepared: true,
+	TypeKeyIntended: true, TypeBackupStored: true, TypeKeyMade: true, TypeKeyProved: true,
+	TypeUnblockIntended: true, TypeUnblocked: true, TypeCopiesWritten: true, TypeCopiesRead: true,
+	TypeCheckupPassed: true, TypeCheckupDone: true,
+	TypeCarryIntended: true, TypeCarried: true, TypeNotCarried: true,
+	TypeSigRival: true, // proof that there is, or may be, a second root
+}
