@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"rootceremony/ceremony/agreed"
 	"rootceremony/ceremony/laptop"
 	"rootceremony/keys/backup"
 	"rootceremony/keys/secret"
@@ -20,71 +21,6 @@ import (
 )
 
 const version = "0.1"
-
-const usage = `Usage:
-    rootceremony
-    rootceremony plan DIR [--kind create|rotate|revoke] [--plain]
-    rootceremony check PLAN [--json]
-    rootceremony run DIR [--plain] [--attestation-intermediates FILE]
-    rootceremony rehearse [DIR] [--plan PLAN] [--after DIR0] [--stand-in PLAN]
-                          [--plain] [--auto] [--answers FILE] [--identities DIR]
-                          [--tokens virtual|pcsc] [--attestation-root FILE]
-                          [--attestation-intermediates FILE]
-    rootceremony enrol PLAN --holder NAME [--plain] [--tokens virtual|pcsc]
-                          [--attestation-root FILE] [--attestation-intermediates FILE]
-    rootceremony sign FILE [--trusted PATH] [-o FILE] [--plain] [--rehearsal DIR]
-    rootceremony collect DIR FILE... [--attestation-root FILE]
-                          [--attestation-intermediates FILE]
-    rootceremony restore DIR [--plain] [--attestation-root FILE]
-                          [--attestation-intermediates FILE]
-    rootceremony checkup DIR [--plain] [--attestation-root FILE]
-                          [--attestation-intermediates FILE]
-    rootceremony status DIR [--json]
-    rootceremony preflight [DIR] [--json]
-    rootceremony token list|info|check|prepare|reset [--serial N] [--json]
-    rootceremony show ROOT... [--record DIR] [--json]
-    rootceremony diff OLD NEW [--record DIR] [--json]
-
-Without a command it opens the terminal UI, where one chooses what to do. plan,
-run and rehearse open it for what they do; with --plain, and where there is no
-terminal, they ask line by line.
-
-plan writes DIR/plan.toml by asking questions: for a first root, for the next
-one (--kind rotate), or for the way out of an emergency (--kind revoke), which
-may be that no new root is needed. check looks at a plan. run holds
-the ceremony of the plan in DIR, or goes on with it, on YubiKeys; rehearse does
-the same on virtual tokens, with an example plan where none is given, or with
---tokens pcsc on those in the readers; --identities DIR is where the age
-identities of recipients that are no tokens are, as ID.txt. rehearse --after
-DIR0 rotates what the finished rehearsal in DIR0 has published, with copies of
-its tokens; without --plan one holder leaves and one comes. rehearse --stand-in
-PLAN rehearses a plan that follows on a real chain: other keys, on virtual
-tokens, stand in for every real one. enrol prepares the token of a holder who
-is elsewhere, for the plan that the ceremony has agreed (its plan.resolved.json,
-or a plan.toml whose expiry is a date), in the folder enrolment-ID here; collect
-takes the file that it writes into the ceremony in DIR, and signatures: root
-files, *.sig.json, and all in a copy of the directory that went on by itself. sign has a holder who is
-elsewhere review root metadata that others have made, against their own trusted
-copy (--trusted: a root file, or a folder of N.root.json) or a SHA-256 that they
-know from elsewhere, and writes their signature to a file of its own (-o; else
-N.root.KEYID.json here), for collect; --rehearsal names the directory of a
-rehearsal, whose virtual tokens sign roots of rehearsals. restore has a quorum
-open a backup: it puts a lost token's root key on a fresh one, or sets a new PIN
-where the old one is forgotten. checkup has holders and recipients show, long
-before the next ceremony, that everything still works. token does one thing with one token:
-check has a fresh one sign as much as a root may have. status says what is
-done, what is next and what is missing. preflight looks at this laptop. show and
-diff say what root metadata says, with the names of holders where the files lie
-in a ceremony directory or --record names one.
-
-Examples:
-    $ rootceremony rehearse
-    $ rootceremony rehearse --auto /tmp/first-try
-    $ rootceremony rehearse --after /tmp/first-try /tmp/rotation
-    $ rootverify chain --rehearsal /tmp/first-try/publish
-
-Exit status: 0 done and good, 1 failed, 2 usage, 3 not finished yet.
-`
 
 // Exit statuses.
 const (
@@ -100,23 +36,6 @@ func (e *usageError) Error() string { return e.text }
 
 // errUnfinished ends the program with status 3; the reason was said.
 var errUnfinished = errors.New("not finished yet")
-
-var commands = map[string]func([]string) error{
-	"plan":      planCommand,
-	"check":     checkCommand,
-	"run":       runCommand,
-	"rehearse":  rehearseCommand,
-	"enrol":     enrolCommand,
-	"sign":      signCommand,
-	"collect":   collectCommand,
-	"restore":   restoreCommand,
-	"checkup":   checkupCommand,
-	"status":    statusCommand,
-	"preflight": preflightCommand,
-	"show":      showCommand,
-	"diff":      diffCommand,
-	"token":     tokenCommand,
-}
 
 func main() {
 	if len(os.Args) == 2 && os.Args[1] == sessionArgument {
@@ -143,15 +62,22 @@ func tokenSession() int {
 	return 0
 }
 
+// helpAsked ends a command that was asked for its help, with its flags.
+type helpAsked struct{ flags *flag.FlagSet }
+
+func (h *helpAsked) Error() string { return h.flags.Name() + ": help was asked for" }
+
+var helpWords = []string{"help", "-h", "-help", "--help"}
+
 func run(args []string) error {
-	if len(args) > 0 && slices.Contains([]string{"help", "-h", "-help", "--help"}, args[0]) {
-		fmt.Print(usage)
-		return nil
+	if len(args) > 0 && slices.Contains(helpWords, args[0]) {
+		return help(args[1:])
 	}
-	var command func([]string) error
+	var called command
 	if len(args) > 0 {
-		if command = commands[args[0]]; command == nil {
-			return &usageError{fmt.Sprintf("there is no command %q", args[0])}
+		var err error
+		if called, err = commandNamed(args[0]); err != nil {
+			return err
 		}
 	}
 	if err := secret.LockProcess(); err != nil {
@@ -164,46 +90,47 @@ func run(args []string) error {
 			return err
 		}
 	}
-	if command == nil {
+	if len(args) == 0 {
 		return openUI()
 	}
-	err := command(args[1:])
-	if errors.Is(err, flag.ErrHelp) {
-		fmt.Printf("%s: in short\n%s\n%s", args[0], synopsis(args[0]), usage)
-		return nil
+	err := called.do(args[1:])
+	switch {
+	case errors.As(err, new(*helpAsked)):
+		return help(args[:1])
+	case errors.As(err, new(*usageError)):
+		return fmt.Errorf("%w (hint: %s)", err, agreed.Command(called.name, "--help"))
 	}
 	return err
 }
 
-// synopsis are the lines of the usage that say how a command is called.
-func synopsis(command string) string {
-	const begin = "    rootceremony"
-	var own strings.Builder
-	is := false
-	for line := range strings.Lines(usage) {
-		if strings.HasPrefix(line, begin) || !strings.HasPrefix(line, "     ") {
-			is = strings.HasPrefix(line, begin+" "+command+" ")
+// help prints the list of commands, or what one says about itself.
+func help(args []string) error {
+	text := helpList()
+	switch {
+	case len(args) > 1:
+		return &usageError{"help takes at most one COMMAND (hint: rootceremony help lists them)"}
+	case len(args) == 1 && !slices.Contains(helpWords, args[0]):
+		c, err := commandNamed(args[0])
+		if err != nil {
+			return err
 		}
-		if is {
-			own.WriteString(line)
-		}
+		text = c.help()
 	}
-	return own.String()
+	_, err := fmt.Print(text)
+	return err
 }
 
 func exitStatus(err error) int {
-	var wrong *usageError
 	switch {
 	case err == nil:
 		return 0
 	case errors.Is(err, errUnfinished):
 		return exitUnfinished
-	case errors.As(err, &wrong):
-		report(err)
-		fmt.Fprintln(os.Stderr, "rootceremony: hint: rootceremony help lists the commands")
-		return exitUsage
 	}
 	report(err)
+	if errors.As(err, new(*usageError)) {
+		return exitUsage
+	}
 	return exitFailed
 }
 
@@ -215,14 +142,14 @@ func report(err error) {
 }
 
 // parse reads flags that may stand before, between and after the operands,
-// and returns the operands.
+// and returns the operands. The error may be helpAsked.
 func parse(flags *flag.FlagSet, args []string, least, most int, operands string) ([]string, error) {
 	flags.SetOutput(io.Discard)
 	var rest []string
 	for {
 		if err := flags.Parse(args); err != nil {
 			if errors.Is(err, flag.ErrHelp) {
-				return nil, err
+				return nil, &helpAsked{flags}
 			}
 			return nil, &usageError{fmt.Sprintf("%s: %v", flags.Name(), err)}
 		}

@@ -40,7 +40,7 @@ func tokenCommand(args []string) error {
 		return &usageError{fmt.Sprintf("token %s: there is no such thing to do with a token", operands[0])}
 	}
 	if *serial > math.MaxUint32 {
-		return &usageError{fmt.Sprintf("token --serial %d: no token has such a number (hint: it has at most 10 digits, and is printed on the token)", *serial)}
+		return &usageError{fmt.Sprintf("token --serial %d: no token has such a number: it has at most 10 digits, and is printed on the token", *serial)}
 	}
 	if err := laptop.SafeEnvironment(); err != nil {
 		return err

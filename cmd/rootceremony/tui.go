@@ -31,8 +31,7 @@ func onScreen(plain bool) bool {
 // openUI lets people choose what to do.
 func openUI() error {
 	if err := ui.Usable(os.Stdin, os.Stdout); err != nil {
-		fmt.Fprint(os.Stderr, usage)
-		return &usageError{fmt.Sprintf("no command is given, and the terminal UI cannot open: %v", err)}
+		return &usageError{fmt.Sprintf("no command is given, and the terminal UI cannot open: %v (hint: rootceremony help lists the commands)", err)}
 	}
 	room, err := ui.Run(ui.Options{In: os.Stdin, Out: os.Stdout, Clock: clock, Jobs: ui.Jobs{
 		Rehearse: rehearsalRoom, Plan: planRoom, Revoke: revokeRoom, Run: realRoom, Restore: restoreRoom, Checkup: checkupRoom, Status: statusLines, Recent: recentCeremonies}})
