@@ -30,8 +30,8 @@ const (
            roots (PEM) instead of Yubico's.
 ` + intermediatesFlag
 	recordFlag = `  --record DIR
-          Name keys by the holders in this ceremony directory. Default: the one
-          that the file lies in, if any.
+          Take the holders' names from this ceremony directory. Default: the
+          one that the file is in, if any.
 `
 )
 
@@ -60,7 +60,7 @@ must come. PLAN is a plan.toml or the folder it is in.
 	},
 	{
 		name: "rehearse", do: rehearseCommand, takes: "[DIR]",
-		line: "hold the ceremony on virtual tokens, or continue it",
+		line: "hold the ceremony on virtual tokens",
 		text: `Holds a rehearsal of the ceremony on virtual tokens, or continues the one in
 DIR. Without DIR it makes a folder, and without a plan it takes an example.
 `,
@@ -73,7 +73,7 @@ DIR. Without DIR it makes a folder, and without a plan it takes an example.
   --stand-in PLAN
            Rehearse a plan that follows a real root: other keys, on virtual
            tokens, stand in for the real ones.
-` + plainFlag + `  --auto   Answer everything without anyone at the keyboard.
+` + plainFlag + `  --auto   Run by itself, with nobody at the keyboard.
   --answers FILE
            With --auto: answers of your own, in lines "prompt id = answer".
   --identities DIR
@@ -96,9 +96,9 @@ left.
 	},
 	{
 		name: "enrol", do: enrolCommand, takes: "PLAN --holder NAME",
-		line: "prepare a holder's token elsewhere, for collect",
-		text: `Prepares the token of a holder who is elsewhere, in the folder enrolment-ID here,
-and writes a file for collect. PLAN is what the ceremony has agreed: its
+		line: "prepare a holder's token elsewhere",
+		text: `Prepares the token of a holder who is elsewhere, in the folder enrolment-ID
+here, and writes a file for collect. PLAN is what the ceremony has agreed: its
 plan.resolved.json, or a plan.toml whose expiry is a date.
 `,
 		flags: `  --holder NAME
@@ -120,7 +120,7 @@ trusted copy of the root, or a SHA-256 that they know from elsewhere.
            That copy: a root file, or a folder of N.root.json.
   -o FILE  Where the signature goes. Default: N.root.KEYID.json here.
 ` + plainFlag + `  --rehearsal DIR
-           Sign a root of a rehearsal, with the virtual tokens of the one in DIR.
+           Sign a root of the rehearsal in DIR, with its virtual tokens.
 `,
 		example: "rootceremony sign --trusted 1.root.json 2.root.json",
 	},
@@ -128,14 +128,14 @@ trusted copy of the root, or a SHA-256 that they know from elsewhere.
 		name: "collect", do: collectCommand, takes: "DIR FILE...",
 		line: "take what was made elsewhere into a ceremony",
 		text: `Takes enrolments and signatures made elsewhere into the ceremony in DIR. A FILE
-is what enrol or sign has written, a *.sig.json, or a copy of DIR that went on by
-itself, for its signatures.
+is what enrol or sign has written, a root file, a *.sig.json, or a copy of DIR
+that went on by itself, for its signatures.
 `,
 		flags: `  --attestation-root FILE
            In a rehearsal: trust these attestation roots (PEM). Enrolling on
            virtual tokens writes theirs to rehearsal/attestation-root.pem.
 ` + intermediatesFlag,
-		example: "rootceremony collect ceremony emil.enrolment.json",
+		example: "rootceremony collect ceremony 1.root.5f2c1a9b.json",
 	},
 	{
 		name: "restore", do: restoreCommand, takes: "DIR",
@@ -190,7 +190,7 @@ root may have), prepare (set its PIN, make the keys in 9a and 82) or reset
 	{
 		name: "show", do: showCommand, takes: "ROOT...",
 		line: "root metadata for people",
-		text: `Says what root files say: versions, expiry, keys, thresholds, and who has signed.
+		text: `Says what root files say: version, expiry, keys, thresholds, and who has signed.
 `,
 		flags:   recordFlag + jsonFlag,
 		example: "rootceremony show ceremony/publish/1.root.json",
@@ -198,7 +198,8 @@ root may have), prepare (set its PIN, make the keys in 9a and 82) or reset
 	{
 		name: "diff", do: diffCommand, takes: "OLD NEW",
 		line: "what differs between two roots",
-		text: `Says what differs between two root files, and who has signed the new one for each.
+		text: `Says what differs between two root files, and whether the new one has the
+signatures that the old one's root role asks for, and its own.
 `,
 		flags:   recordFlag + jsonFlag,
 		example: "rootceremony diff 1.root.json 2.root.json",
@@ -224,9 +225,9 @@ func helpList() string {
 	var list strings.Builder
 	list.WriteString(`Usage: rootceremony [COMMAND]
 
-Without a command it opens the terminal UI, where you choose what to do. Commands
-that ask questions use it too; with --plain, and where there is no terminal, they
-ask line by line.
+Without a command it opens the terminal UI, where you choose what to do.
+Commands that ask questions use it too; with --plain, or without a terminal,
+they ask line by line.
 
 Commands:
 `)

@@ -448,7 +448,8 @@ func TestStandInByHand(t *testing.T) {
 	file := legacyPlan(t)
 	plain := strings.NewReplacer(`, {name = "Dan", token = "D-1", custody = "backed-up"}`, "", "quorum = 3", "quorum = 0", `recipients = ["holders", "Real safe"]`, "", "[[recipient]]\nname = \"Real safe\"\n", "", "age = ", "# age = ").Replace(read(t, file))
 	rewrite(t, file, plain)
-	dir := filepath.Join(t.TempDir(), "d")
+	folder := t.TempDir()
+	dir := filepath.Join(folder, "ceremony")
 	desk, err := openRehearsal(dir, beginning{standIn: file}, "", nil)
 	if err != nil {
 		t.Fatal(err)
@@ -499,13 +500,19 @@ func TestStandInByHand(t *testing.T) {
 	if said = string(out); strings.Contains(said, abandoned) || !strings.Contains(said, live+".root.json") {
 		t.Fatalf("%s", said)
 	}
-	hint := regexp.MustCompile(`rootceremony (collect \S+ \S+\.42\.[0-9a-f]{8}\.root\.json) takes it in`).FindStringSubmatch(said)
+	hint := regexp.MustCompile(`rootceremony (collect \S+ (\S+\.42\.[0-9a-f]{8}\.root\.json)) takes it in`).FindStringSubmatch(said)
 	if hint == nil || !strings.Contains(said, "the own tool of Eva (old key) would write") {
 		t.Fatalf("%s", said)
 	}
 	out, err = exec.Command(program("rootceremony"), strings.Fields(hint[1])...).CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "Eva (old key): taken; it counts for the old root only") {
 		t.Errorf("%v: %s", err, out)
+	}
+	// As the help of collect has it; it may be collected twice.
+	collect := strings.Fields(example(t, "collect"))
+	rewrite(t, filepath.Join(folder, collect[len(collect)-1]), read(t, hint[2]))
+	if said, status := typed(t, folder, example(t, "collect"), ""); status != 0 || !strings.Contains(said, "Eva (old key): ") {
+		t.Errorf("status %d: %s", status, said)
 	}
 	rehearsed(t, dir)
 }
