@@ -37,11 +37,8 @@ func chain(args []string, out *bufio.Writer) error {
 	asJSON := flags.Bool("json", false, "")
 	anchor := ""
 	flags.Func("trusted-sha256", "", sumFlag(&anchor))
-	names, help, err := operands(flags, args)
+	names, err := operands(flags, args)
 	switch {
-	case help:
-		_, err := out.WriteString(chainUsage)
-		return err
 	case err != nil:
 		return err
 	case len(names) == 0:

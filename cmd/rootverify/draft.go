@@ -20,11 +20,8 @@ func draft(args []string, out *bufio.Writer) error {
 	trusted := ""
 	flags.Func("trusted-sha256", "", sumFlag(&trusted))
 	rehearsal := flags.Bool("rehearsal", false, "")
-	names, help, err := operands(flags, args)
+	names, err := operands(flags, args)
 	switch {
-	case help:
-		_, err := out.WriteString(draftUsage)
-		return err
 	case err != nil:
 		return err
 	case len(names) != 1:

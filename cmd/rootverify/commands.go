@@ -1,0 +1,91 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"strings"
+)
+
+// command is one of the program's commands, with all that its help says. Its
+// texts are lines as they are printed, of at most 80 columns.
+type command struct {
+	name    string
+	do      func(args []string, out *bufio.Writer) error
+	takes   string // what follows the name, without flags
+	line    string // what it does, for the list
+	text    string // the same in one or two sentences
+	flags   string // one a line, with what it does
+	example string
+}
+
+var commands = []command{
+	{
+		name: "chain", do: chain, takes: "FILE|DIR...",
+		line: "whether a chain of roots is good",
+		text: `Verifies root metadata from the first file on: each version is signed by the
+threshold of the one before and by its own, and the last has not expired. A DIR
+holds files named 1.root.json, 2.root.json and so on, without gaps.
+`,
+		flags: `  --trusted-sha256 HEX
+          The SHA-256 of the first root file, known from elsewhere: what
+          sha256sum says, not that of what is signed. Without it the first root
+          is taken on trust.
+  --at TIME
+          Judge the expiry at TIME, as 2027-01-31T00:00:00Z, instead of now.
+  --rehearsal
+          Accept roots that were made in a rehearsal.
+  --json  Print the result as JSON.
+`,
+		example: "rootverify chain --trusted-sha256 5f2c...e1 publish",
+	},
+	{
+		name: "draft", do: draft, takes: "FILE",
+		line: "what the second machine shows before anyone signs",
+		text: `Shows what a root that is about to be signed says and changes. Compare the
+digest and its words at the end with those on the other machine.
+`,
+		flags: `  --previous FILE
+          The root in force, with its signatures: show what changes, and whether
+          the version follows. Without it the draft is shown as a first root.
+  --trusted-sha256 HEX
+          The SHA-256 of that file (what sha256sum says), known from elsewhere
+          than the draft. Without it nobody has vouched for that file on this
+          machine, and the exit status is 3.
+  --at TIME
+          Count days from TIME, as 2027-01-31T00:00:00Z, instead of from now.
+  --rehearsal
+          Accept a root that was made in a rehearsal.
+`,
+		example: "rootverify draft --previous 4.root.json --trusted-sha256 93a0...7b new.json",
+	},
+}
+
+// commandNamed finds a command. There may be none.
+func commandNamed(name string) (command, error) {
+	for _, c := range commands {
+		if c.name == name {
+			return c, nil
+		}
+	}
+	return command{}, usageError{fmt.Errorf("there is no command %q\nhint: chain or draft; rootverify --help explains them", name)}
+}
+
+// help is what a command says about itself.
+func (c command) help() string {
+	return fmt.Sprintf("Usage: rootverify %s %s [FLAGS]\n\n%s\nFlags:\n%s\nExample:\n  $ %s\n", c.name, c.takes, c.text, c.flags, c.example)
+}
+
+// helpList is what the program says about itself.
+func helpList() string {
+	var list strings.Builder
+	list.WriteString("Usage: rootverify COMMAND\n\nCommands:\n")
+	for _, c := range commands {
+		fmt.Fprintf(&list, "  %-17s  %s\n", c.name+" "+c.takes, c.line)
+	}
+	list.WriteString(`  help [COMMAND]     this list, or what a command does, with its flags
+
+Exit status: 0 good, 1 not good, 2 usage, 3 a draft that was compared with a
+root that nobody has vouched for.
+`)
+	return list.String()
+}
