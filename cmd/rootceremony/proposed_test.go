@@ -44,7 +44,7 @@ var proposals = map[string]string{
 	`Command("checkup", "DIR")`:                                                        "a PIN was seen",
 	`Command(do, r.dir)`:                                                               "a lost token with a backup",
 	`Command("plan", dir)`:                                                             "no plan in a folder",
-	`Command("enrol", "PLAN", "--holder", now.Begun.Enrols)`:                         "an enrolment that is taken for a ceremony",
+	`Command("enrol", "PLAN", "--holder", now.Begun.Enrols)`:                           "an enrolment that is taken for a ceremony",
 	`Command("collect", "DIR", "FILE")`:                                                "TestEnrolAndCollect",
 	`Command("collect", "DIR", file)`:                                                  "TestSignARehearsalElsewhere",
 	`ceremony.Command("collect", "DIR", signing.Written())`:                            "TestSignARehearsalElsewhere",
