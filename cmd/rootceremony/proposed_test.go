@@ -28,7 +28,7 @@ import (
 // source has them, and the situations in which that is tried: subtests of
 // TestProposedCommands, or another test.
 var proposals = map[string]string{
-	`ceremony.Command(called.name, "--help")`:                                            "TestCommandHelp",
+	`ceremony.Command(called.name, "--help")`:                                          "TestCommandHelp",
 	`Command("check", file)`:                                                           "TestInterviewTooLarge",
 	`Command("check", iv.planFile())`:                                                  "after a plan",
 	`Command("run", iv.path)`:                                                          "after a plan",
