@@ -46,7 +46,8 @@ digest and its words at the end with those on the other machine.
 `,
 		flags: `  --previous FILE
           The root in force, with its signatures: show what changes, and whether
-          the version follows. Without it the draft is shown as a first root.
+          the version follows. Without it the draft is shown as a first root,
+          and from version 2 on the exit status is 3.
   --trusted-sha256 HEX
           The SHA-256 of that file (what sha256sum says), known from elsewhere
           than the draft. Without it nobody has vouched for that file on this
@@ -85,7 +86,7 @@ func helpList() string {
 	list.WriteString(`  help [COMMAND]     this list, or what a command does, with its flags
 
 Exit status: 0 good, 1 not good, 2 usage, 3 a draft that was compared with a
-root that nobody has vouched for.
+root that nobody has vouched for or, from version 2 on, with none.
 `)
 	return list.String()
 }

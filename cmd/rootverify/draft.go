@@ -83,11 +83,12 @@ func load(name string, rehearsal bool) (*tuf.File, [32]byte, error) {
 }
 
 // An unvouchedError says that a draft was compared with a root that may be
-// anybody's: exit code 3.
+// anybody's, or with none though one comes before it: exit code 3.
 type unvouchedError struct{ error }
 
 // showDraft writes what the draft says and changes, then its digest. The error
-// says why nobody should sign it, or that nobody has vouched for the root before.
+// says why nobody should sign it, or that nobody has vouched for the root before,
+// or named it.
 func showDraft(out *bufio.Writer, name string, file *tuf.File, before *inForce, at time.Time) error {
 	fmt.Fprintln(out, "What it says:")
 	lines := tuf.Show(file, at, nil)
@@ -97,7 +98,7 @@ func showDraft(out *bufio.Writer, name string, file *tuf.File, before *inForce, 
 	var problem error
 	var old []*tuf.Root
 	if before == nil && file.Root.Version > 1 {
-		fmt.Fprintf(out, "What it changes is not known: version %d is shown without the one before it (--previous)\n", file.Root.Version)
+		fmt.Fprintf(out, "ATTENTION: NOTHING WAS COMPARED: what version %d changes is not known without version %d (--previous)\n", file.Root.Version, file.Root.Version-1)
 	}
 	if before != nil {
 		root := before.file.Root
@@ -143,7 +144,10 @@ func showDraft(out *bufio.Writer, name string, file *tuf.File, before *inForce, 
 	digest := file.Digest()
 	fmt.Fprintln(out, "SHA-256 of what is signed:")
 	printDigest(out, digest[:])
-	if before != nil && !before.vouched {
+	switch {
+	case before == nil && file.Root.Version > 1:
+		return unvouchedError{fmt.Errorf("%s: nothing was compared: version %d is shown without the one before it\nhint: give --previous the root in force, and --trusted-sha256 the SHA-256 of that file, known from elsewhere than this draft", name, file.Root.Version)}
+	case before != nil && !before.vouched:
 		return unvouchedError{fmt.Errorf("%s: compared with %s, and nobody has vouched for that on this machine\nhint: give --trusted-sha256 the SHA-256 of that file, known from elsewhere than this draft; or compare its words, above, with those that were announced", name, before.name)}
 	}
 	return nil
