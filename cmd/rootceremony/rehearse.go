@@ -91,7 +91,17 @@ func rehearseCommand(args []string) error {
 	if err != nil {
 		return err
 	}
+	if *auto && real == nil {
+		if err := tokensThere(dir, from); err != nil {
+			return err
+		}
+	}
 	desk, err := openRehearsal(dir, from, *identities, real)
+	if len(operands) == 0 {
+		if _, err := os.Lstat(dir); err == nil { // also where it was begun alone
+			fmt.Fprintln(os.Stderr, "rootceremony: the rehearsal is kept in", dir)
+		}
+	}
 	if err != nil {
 		return err
 	}
@@ -121,13 +131,11 @@ func rehearsalFolder(operands []string) (string, error) {
 	if len(operands) == 1 {
 		return operands[0], nil
 	}
-	now, err := stateFolder()
+	home, err := stateFolder()
 	if err != nil {
 		return "", err
 	}
-	dir := freshRehearsal(now)
-	fmt.Fprintln(os.Stderr, "rootceremony: the rehearsal is kept in", dir)
-	return dir, nil
+	return freshRehearsal(home), nil
 }
 
 // heldOn is the kind of tokens on which what is in dir was begun; "": nothing
@@ -204,6 +212,22 @@ func openRehearsal(dir string, from beginning, identities string, real *prompt.T
 	real.Identities = identities
 	desk.UseTokens(*real)
 	return desk, nil
+}
+
+// tokensThere tells why an automatic rehearsal would end where the keys of the
+// trusted root sign: nothing was named that has them.
+func tokensThere(dir string, from beginning) error {
+	if from.plan == "" || from.after != "" {
+		return nil
+	}
+	if _, err := os.Lstat(filepath.Join(dir, state.PlanFile)); err == nil {
+		return nil // its tokens are there too, or it is refused
+	}
+	plan, err := usablePlan(from.plan)
+	if err != nil || plan.Chain == nil {
+		return err
+	}
+	return fmt.Errorf("%s follows on version %d, whose keys are on no token of a new rehearsal (hint: %s has them)", from.plan, plan.Chain.Last.Root.Version, plan.RehearseCommand())
 }
 
 // identitiesThere tells which identity an automatic rehearsal would miss:

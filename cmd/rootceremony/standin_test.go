@@ -28,6 +28,7 @@ import (
 	"filippo.io/age"
 
 	"rootceremony/ceremony"
+	"rootceremony/ceremony/agreed"
 	"rootceremony/ceremony/plan"
 	"rootceremony/ceremony/prompt"
 	"rootceremony/ceremony/rehearsal"
@@ -534,6 +535,8 @@ func TestStandInRefuses(t *testing.T) {
 		{[]string{"--stand-in", "nothing.toml"}, "nothing.toml: no such file", exitFailed},
 		{[]string{"--stand-in", create}, "starts from no root, so there is no key to stand in for", exitFailed},
 		{[]string{"--stand-in", filepath.Join(after, state.PlanFile)}, "which was made in a rehearsal", exitFailed},
+		{[]string{"--plan", filepath.Join(after, state.PlanFile)}, "whose keys are on no token of a new rehearsal (hint: " + agreed.Command("rehearse", "--after", done, "--plan", filepath.Join(after, state.PlanFile)), exitFailed},
+		{[]string{"--plan", real}, "(hint: " + agreed.Command("rehearse", "--stand-in", real), exitFailed},
 		{[]string{"--stand-in", real, "--after", done}, "goes without --plan and --after", exitUsage},
 		{[]string{"--stand-in", real, "--plan", real}, "goes without --plan and --after", exitUsage},
 		{[]string{"--stand-in", real, "--tokens", "pcsc"}, "on virtual tokens", exitUsage},
@@ -552,6 +555,31 @@ func TestStandInRefuses(t *testing.T) {
 		}
 		if _, err := os.Lstat(dir); err == nil {
 			t.Errorf("%v: made %s", args, dir)
+		}
+	}
+}
+
+// Where a rehearsal without a name is kept is said of a folder that is there, and
+// of none that was never made.
+func TestRehearsalIsKeptWhereItIsSaid(t *testing.T) {
+	t.Parallel()
+	faulty := onTokenPlanFile(t)
+	rewrite(t, faulty, strings.Replace(read(t, faulty), "threshold = ", "threshold = 9", 1))
+	for name, args := range map[string][]string{"good": {"--plan", onTokenPlanFile(t)}, "faulty": {"--plan", faulty}, "missing": {"--plan", "none.toml"}} {
+		command := exec.Command(program("rootceremony"), append([]string{"rehearse", "--auto"}, args...)...)
+		command.Env = append(os.Environ(), "XDG_STATE_HOME="+t.TempDir())
+		out, err := command.CombinedOutput()
+		if (err == nil) != (name == "good") {
+			t.Errorf("%s: %v\n%s", name, err, out)
+		}
+		said := regexp.MustCompile(`the rehearsal is kept in (.*)`).FindSubmatch(out)
+		if (said != nil) != (name == "good") {
+			t.Errorf("%s: said %q\n%s", name, said, out)
+		}
+		if said != nil {
+			if _, err := os.Stat(string(said[1])); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
 		}
 	}
 }
