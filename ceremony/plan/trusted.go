@@ -82,7 +82,7 @@ func (p *Plan) Real() error {
 	}
 	err := p.Chain.Real()
 	if err != nil {
-		err = fmt.Errorf("%w (hint: %s rehearses the plan; for the real one, put the published roots into %s)", err, p.RehearseCommand(), p.Trusted)
+		err = fmt.Errorf("%w (hint: %s rehearses the plan; for the real one, name the folder of the published roots as trusted in %s)", err, p.RehearseCommand(), p.File)
 	}
 	return err
 }

@@ -246,6 +246,9 @@ func TestProposedCommands(t *testing.T) {
 				env = []string{"HOME=", "XDG_STATE_HOME="}
 			}
 			out, _ := typed(t, base, "rootceremony "+c.command, c.input, env...)
+			if c.name == "a run of a plan for a rehearsal's root" && (strings.Contains(out, "put the published roots into") || !strings.Contains(out, "name the folder of the published roots as trusted in ")) {
+				t.Errorf("what a rehearsal has published is to be replaced:\n%s", out)
+			}
 			for _, p := range c.proposed {
 				if !strings.Contains(out, "rootceremony "+p.command) {
 					t.Errorf("%s is not proposed:\n%s", p.command, out)
