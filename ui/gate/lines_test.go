@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"strings"
 	"sync"
 	"syscall"
@@ -375,6 +376,9 @@ func TestMain(m *testing.M) {
 	if how := os.Getenv("GATE_TEST_PROGRAM"); how != "" {
 		os.Exit(program(how))
 	}
+	// Under nohup SIGHUP is ignored, which a program inherits; one that is caught
+	// is the program's to catch again.
+	signal.Notify(make(chan os.Signal, 1), unix.SIGHUP)
 	os.Exit(m.Run())
 }
 
