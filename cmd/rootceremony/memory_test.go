@@ -75,7 +75,8 @@ func copies(areas []area, secret string, pieces, locked bool) []string {
 				wide = binary.LittleEndian.AppendUint32(wide, uint32(c))
 			}
 			if at := bytes.Index(a.bytes, []byte(part)); at >= 0 && (i == 0 || pieces) {
-				found = append(found, fmt.Sprintf("%q at %x, locked: %v", part, a.from+uint64(at), a.locked))
+				around := a.bytes[max(0, at-32):min(len(a.bytes), at+32)] // tells a remnant from another number
+				found = append(found, fmt.Sprintf("%q at %x, locked: %v, in %q", part, a.from+uint64(at), a.locked, around))
 			}
 			if at := bytes.Index(a.bytes, wide); at >= 0 {
 				found = append(found, fmt.Sprintf("%q in UTF-32 at %x, locked: %v", part, a.from+uint64(at), a.locked))
