@@ -108,11 +108,6 @@ func DigestOf(p []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// Quote writes a text of printable characters as TOML does.
-func Quote(s string) string {
-	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
-}
-
 // OneLine puts the hint of an error behind it, as every fault is one line.
 func OneLine(s string) string {
 	fact, hint, found := strings.Cut(s, "\nhint: ")

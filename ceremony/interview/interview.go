@@ -214,6 +214,7 @@ func (iv *interview) read() (*plan.Plan, error) {
 
 func (iv *interview) ask() error {
 	p := &iv.plan
+	p.Root.ConsistentSnapshot = true
 	if p.Name == "" {
 		if err := iv.text("plan.name", &p.Name, "What is the project's name?", "", agreed.CheckName); err != nil {
 			return err
@@ -595,113 +596,57 @@ func (iv *interview) otherAlgorithm(b agreed.Budget) error {
 
 // toml writes the plan as a file for people to review.
 func (iv *interview) toml() []byte {
-	p := &iv.plan
-	var b strings.Builder
-	// line writes a setting, with what it means in a column of its own.
-	line := func(key, value, comment string) {
-		text := key + " = " + value
-		if comment != "" {
-			text = fmt.Sprintf("%-31s # %s", text, comment)
-		}
-		b.WriteString(text + "\n")
-	}
-	// optional is line for a text that may be empty: then there is none.
-	optional := func(key, value, comment string) {
-		if value != "" {
-			line(key, agreed.Quote(value), comment)
-		}
-	}
-	b.WriteString("# The plan of a root ceremony. Review it before the day; `rootceremony check`\n# says what it means.\n\n")
-	line("kind", agreed.Quote(p.Kind), "")
-	line("name", agreed.Quote(p.Name), "")
-	optional("reason", p.Reason, "")
-	optional("incident", string(p.Incident), "what the notice for users says has happened")
-	if len(p.Compromised) > 0 {
-		line("compromised", quoteAll(p.Compromised), "online roles whose keys others may have")
-	}
-	optional("trusted", p.Trusted, "the published roots that the next one follows")
-	if len(p.Earlier) > 0 {
-		line("earlier", quoteAll(p.Earlier), "ceremonies that know names and backups")
-	}
-
-	b.WriteString("\n[root]\n")
-	line("threshold", fmt.Sprint(p.Root.Threshold), iv.thresholdComment())
-	line("expires", agreed.Quote(p.Root.Expires), "days count from when the plan is agreed")
-	if !p.Follows() {
-		line("consistent_snapshot", "true", "")
-	}
-	if slices.ContainsFunc(p.Holders, func(h agreed.Holder) bool { return h.Custody != agreed.Existing }) {
-		b.WriteString("\n[token]\n")
-		line("algorithm", agreed.Quote(string(p.Token.Algorithm)), "ed25519, ecdsa-p256")
-		line("touch", agreed.Quote(string(p.Token.Touch)), "always, cached")
-		line("min_firmware", agreed.Quote(p.Token.MinFirmware), "")
-
-		b.WriteString("\n[backup]\n")
-		if p.Backup.Quorum == 0 {
-			line("quorum", "0", "no backups")
-		} else {
-			line("quorum", fmt.Sprint(p.Backup.Quorum), "recipients who must act together")
-			line("recipients", quoteAll(p.Backup.Recipients), "")
-		}
-	}
-	for _, r := range p.Recipients {
-		b.WriteString("\n[[recipient]]\n")
-		line("name", agreed.Quote(r.Name), "")
-		line("id", agreed.Quote(r.ID), "in file names")
-		if r.Passphrase {
-			line("passphrase", "true", "typed when backups are made")
-		} else {
-			line("age", agreed.Quote(r.Age), "")
-		}
-		optional("site", r.Site, "")
-	}
-	for _, h := range p.Holders {
-		b.WriteString("\n[[holder]]\n")
-		line("name", agreed.Quote(h.Name), "")
-		line("id", agreed.Quote(h.ID), "in file names")
-		optional("token", h.Token, "the sticker on the token")
-		optional("site", h.Site, "")
-		line("custody", agreed.Quote(h.Custody), map[string]string{
-			agreed.OnToken: "the key never leaves the token", agreed.BackedUp: "or on-token: the key never leaves the token",
-			agreed.Existing: "the key stays as it is",
-		}[h.Custody])
-		optional("keyid", h.KeyID, "")
-	}
-	for _, d := range p.Drops {
-		b.WriteString("\n[[drop]]\n")
-		line("keyid", agreed.Quote(d.KeyID), "")
-		line("reason", agreed.Quote(d.Reason), dropComments[d.Reason])
-		optional("name", d.Name, "whose it was")
-		optional("token", d.Token, "the sticker on the token")
-	}
-	for _, person := range p.Persons {
-		b.WriteString("\n[[person]]\n")
-		line("name", agreed.Quote(person.Name), "")
-		line("role", agreed.Quote(person.Role), "administrator, witness, scribe")
-	}
-	if p.Follows() && len(p.Roles) < len(agreed.OnlineRoles) {
-		b.WriteString("\n# An online role that has no table here stays as it is.\n")
-	}
-	for _, name := range agreed.OnlineRoles {
-		role, there := p.Roles[name]
-		if !there {
-			continue
-		}
-		fmt.Fprintf(&b, "\n[role.%s]\n", name)
-		line("threshold", fmt.Sprint(role.Threshold), "")
-		comment := ""
-		if slices.ContainsFunc(role.Files, func(file string) bool { return slices.Contains(iv.gaps, file) }) {
-			comment = "still to be made, and put there"
-		}
-		line("keys", quoteAll(role.Files), comment)
-	}
-	return []byte(b.String())
+	return append([]byte("# The plan of a root ceremony. Review it before the day; `rootceremony check`\n# says what it means.\n\n"), iv.plan.TOML(iv.comments())...)
 }
 
-func quoteAll(texts []string) string {
-	quoted := make([]string, len(texts))
-	for i, s := range texts {
-		quoted[i] = agreed.Quote(s)
+// comments are what the settings of the plan mean, by their paths.
+func (iv *interview) comments() map[string]string {
+	p := &iv.plan
+	c := map[string]string{
+		"incident":        "what the notice for users says has happened",
+		"compromised":     "online roles whose keys others may have",
+		"trusted":         "the published roots that the next one follows",
+		"earlier":         "ceremonies that know names and backups",
+		"root.threshold":  iv.thresholdComment(),
+		"root.expires":    "days count from when the plan is agreed",
+		"token.algorithm": "ed25519, ecdsa-p256",
+		"token.touch":     "always, cached",
 	}
-	return "[" + strings.Join(quoted, ", ") + "]"
+	switch {
+	case p.Backup.Quorum > 0:
+		c["backup.quorum"] = "recipients who must act together"
+	case p.Token.Algorithm != "": // of new keys
+		c["backup.quorum"] = "no backups"
+	}
+	for i := range p.Recipients {
+		at := agreed.Element("recipient", i)
+		c[at+".id"], c[at+".passphrase"] = "in file names", "typed when backups are made"
+	}
+	for i, h := range p.Holders {
+		at := agreed.Element("holder", i)
+		c[at+".id"], c[at+".token"], c[at+".custody"] = "in file names", "the sticker on the token", custodyComments[h.Custody]
+	}
+	for i, d := range p.Drops {
+		at := agreed.Element("drop", i)
+		c[at+".reason"], c[at+".name"], c[at+".token"] = dropComments[d.Reason], "whose it was", "the sticker on the token"
+	}
+	for i := range p.Persons {
+		c[agreed.Element("person", i)+".role"] = "administrator, witness, scribe"
+	}
+	if p.Follows() && len(p.Roles) < len(agreed.OnlineRoles) {
+		c["role"] = "An online role that has no table here stays as it is."
+	}
+	for name, role := range p.Roles {
+		if slices.ContainsFunc(role.Files, func(file string) bool { return slices.Contains(iv.gaps, file) }) {
+			c["role."+name+".keys"] = "still to be made, and put there"
+		}
+	}
+	return c
+}
+
+// custodyComments say in a plan.toml what the kinds of custody mean.
+var custodyComments = map[string]string{
+	agreed.OnToken:  "the key never leaves the token",
+	agreed.BackedUp: "or on-token: the key never leaves the token",
+	agreed.Existing: "the key stays as it is",
 }

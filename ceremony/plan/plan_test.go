@@ -391,7 +391,7 @@ func TestRecipientKinds(t *testing.T) {
 	var names, tables []string
 	kinds := map[string]string{"PQ": hybrid.Recipient().String(), "Token": pointAge, "SSH": otherSafe + " x@y", "Plugin": pluginAge}
 	for _, name := range slices.Sorted(maps.Keys(kinds)) {
-		names = append(names, agreed.Quote(name))
+		names = append(names, TomlText(name))
 		tables = append(tables, fmt.Sprintf("[[recipient]]\nname = %q\nage = %q\n", name, kinds[name]))
 	}
 	text := backedUpText(t, `["holders", "Bank safe"]`, `["Bank safe", "P", `+strings.Join(names, ", ")+"]", "[[holder]]",
