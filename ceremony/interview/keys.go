@@ -94,16 +94,19 @@ func (iv *interview) takeKey(role, file string) (string, error) {
 				iv.gaps = append(iv.gaps, name)
 				return name, nil
 			}
-			spki, err := key.Public.SPKI()
-			if err == nil {
-				iv.out.Files[name] = pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: spki})
-			}
+			iv.out.Files[name], err = keyFile(key)
 			return name, err
 		case err == nil && same.Value() == key.Value():
 			return name, nil
 		}
 		name = fmt.Sprintf("keys/%s-%d.pub", role, n)
 	}
+}
+
+// keyFile is a key as a file that a plan can name.
+func keyFile(key tuf.Key) ([]byte, error) {
+	spki, err := key.Public.SPKI()
+	return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: spki}), err
 }
 
 // gapText says which keys the plan still misses, and what is to be done.
