@@ -549,40 +549,37 @@ func usedBy(root *tuf.Root, id string) bool {
 
 // Lines says it to people.
 func (p *Rotation) Lines() []string {
-	lines := []string{"", "who must sign:",
-		fmt.Sprintf("  old root, version %d: %s", p.Old.Version, p.Old.Who()),
-		fmt.Sprintf("  new root, version %d: %s", p.New.Version, p.New.Who()),
-		fmt.Sprintf("  %d %s for both: a key that is in both counts for both", p.People, map[bool]string{true: "person suffices", false: "people suffice"}[p.People == 1])}
+	signs := []string{
+		fmt.Sprintf("old root, version %d: %s", p.Old.Version, p.Old.Who()),
+		fmt.Sprintf("new root, version %d: %s", p.New.Version, p.New.Who()),
+		fmt.Sprintf("%d %s for both: a key that is in both counts for both", p.People, map[bool]string{true: "person suffices", false: "people suffice"}[p.People == 1]),
+	}
 	for _, k := range p.Old.Keys {
 		switch k.Can {
 		case CanNot:
-			lines = append(lines, fmt.Sprintf("  nobody can sign with %s: %s", k.key(), k.Dropped))
+			signs = append(signs, fmt.Sprintf("nobody can sign with %s: %s", k.key(), k.Dropped))
 		case CanRestored:
-			lines = append(lines, fmt.Sprintf("  %s must be restored from a backup to sign: %s", k.key(), k.Dropped))
+			signs = append(signs, fmt.Sprintf("%s must be restored from a backup to sign: %s", k.key(), k.Dropped))
 		}
 	}
 	if tools := p.Old.tools(); len(tools) > 0 {
-		lines = append(lines, fmt.Sprintf("  no token is named for %s: signed with a tool of their own, and collected", list(tools, "and")))
+		signs = append(signs, fmt.Sprintf("no token is named for %s: signed with a tool of their own, and collected", list(tools, "and")))
 	}
 	if makes := p.New.makes(); len(makes) > 0 {
-		lines = append(lines, fmt.Sprintf("  new keys are made by %s", list(makes, "and")))
+		signs = append(signs, fmt.Sprintf("new keys are made by %s", list(makes, "and")))
 	}
-	lines = append(lines, "", "versions:")
-	if len(p.Steps.Why) == 0 {
-		lines = append(lines, "  one version suffices")
-	} else {
-		lines = append(lines, "  two versions are wiser than one:")
+	versions := []string{"one version suffices"}
+	if len(p.Steps.Why) > 0 {
+		versions[0] = "two versions are wiser than one:"
 	}
 	for _, why := range p.Steps.Why {
-		lines = append(lines, "  - "+why)
+		versions = append(versions, "- "+why)
 	}
 	for i, v := range p.Steps.Versions {
-		lines = append(lines, fmt.Sprintf("  %d. %s", i+1, v))
+		versions = append(versions, fmt.Sprintf("%d. %s", i+1, v))
 	}
-	for _, l := range p.Clients.Lines(false) {
-		lines = append(lines, "  "+l)
-	}
-	return lines
+	versions = append(versions, p.Clients.Lines(false)...)
+	return append(section("who must sign:", signs), section("versions:", versions)...)
 }
 
 // Who says how many must sign, out of whom.
