@@ -150,7 +150,7 @@ func (d *Desk) seal(ctx context.Context, a prompt.Room) error {
 	missing := s.Names(func(h *state.Holder) bool { return h.Signature == nil || h.Signature.Digest != s.Draft.Digest })
 	text := "Every holder has signed."
 	if len(missing) > 0 {
-		text = agreed.Listed(missing) + " did not sign. After the seal they cannot."
+		text = tuf.Listed(missing, "and") + " did not sign. After the seal they cannot."
 	}
 	d.mu.Lock()
 	exceptions := s.Exceptions // which others may record meanwhile

@@ -40,7 +40,7 @@ func (d *Desk) collectRival(f *tuf.File, source string) (*CollectedRoot, error) 
 			own = append(own, signed{sig, nil})
 		}
 	}
-	who := agreed.Listed(s.CalledBy(ids))
+	who := tuf.Listed(s.CalledBy(ids), "and")
 	switch {
 	case len(ids) == 0:
 		return nil, notOurs(s, f, digest)

@@ -108,16 +108,16 @@ func SharedWarnings(root *tuf.Root) []string {
 				lacks = append(lacks, fmt.Sprintf("%d more for %s", more, name))
 			}
 		}
-		keys, one, can := "one key ("+Listed(serve)+") signs", "that one key", "alone can"
+		keys, one, can := "one key ("+tuf.Listed(serve, "and")+") signs", "that one key", "alone can"
 		if len(serve) > 1 {
-			keys, one = fmt.Sprintf("%d keys (%s) sign", len(serve), Listed(serve)), "any one of them"
+			keys, one = fmt.Sprintf("%d keys (%s) sign", len(serve), tuf.Listed(serve, "and")), "any one of them"
 		}
 		if len(lacks) > 0 {
-			can = "needs only " + Listed(lacks) + " to"
+			can = "needs only " + tuf.Listed(lacks, "and") + " to"
 		}
 		if len(serve) > 0 {
 			warnings = append(warnings, fmt.Sprintf("%s for %s: a thief of %s %s give every client any software as an update (hint: a key of its own for targets, away from the machine that signs timestamp and snapshot)",
-				keys, Listed(roles), one, can))
+				keys, tuf.Listed(roles, "and"), one, can))
 		}
 	}
 	return warnings
@@ -140,7 +140,7 @@ func (r *Plan) backupWarnings() []string {
 		warnings = append(warnings, "every recipient must come to open a backup: the loss of any one makes it useless (hint: more recipients than the quorum)")
 	}
 	if unsaved, _ := r.names(OnToken); len(unsaved) > 0 {
-		warnings = append(warnings, fmt.Sprintf("no root key of %s is backed up, only PUK and management key: a lost token's key does not come back", list(unsaved, "or")))
+		warnings = append(warnings, fmt.Sprintf("no root key of %s is backed up, only PUK and management key: a lost token's key does not come back", Counted(unsaved, "or", "holders")))
 	}
 	classical := r.Backup.Holders // a token's age key is P-256
 	for _, b := range outside {
@@ -177,13 +177,13 @@ func (r *Plan) backupLines() []string {
 	}
 	lines := []string{fmt.Sprintf("%s: %s", who, recipients)}
 	if saved, _ := r.names(BackedUp); len(saved) > 0 {
-		lines = append(lines, fmt.Sprintf("root key, PUK and management key of %s: %d files each", list(saved, "and"), 2*files))
+		lines = append(lines, fmt.Sprintf("root key, PUK and management key of %s: %d files each", Counted(saved, "and", "holders"), 2*files))
 	}
 	if unsaved, _ := r.names(OnToken); len(unsaved) > 0 {
-		lines = append(lines, fmt.Sprintf("only PUK and management key of %s: %s each", list(unsaved, "and"), map[bool]string{true: "1 file", false: fmt.Sprint(files, " files")}[files == 1]))
+		lines = append(lines, fmt.Sprintf("only PUK and management key of %s: %s each", Counted(unsaved, "and", "holders"), map[bool]string{true: "1 file", false: fmt.Sprint(files, " files")}[files == 1]))
 	}
 	if kept, _ := r.names(Existing); len(kept) > 0 {
-		lines = append(lines, fmt.Sprintf("nothing of %s, whose %s as they are", list(kept, "and"), map[bool]string{true: "key and token stay", false: "keys and tokens stay"}[len(kept) == 1]))
+		lines = append(lines, fmt.Sprintf("nothing of %s, whose %s as they are", Counted(kept, "and", "holders"), map[bool]string{true: "key and token stay", false: "keys and tokens stay"}[len(kept) == 1]))
 	}
 	return lines
 }

@@ -333,7 +333,7 @@ func (r *Plan) urgentSteps(p *Rotation, c changes, able int) (Steps, []string) {
 		why += " but to restore what is stolen"
 	}
 	if p.Restores > 0 {
-		why = fmt.Sprintf("%d of the stolen keys (%s) must sign for version %d: restore so many from their backups first, or no version can be made", p.Restores, list(p.Old.Names(CanRestored), "and"), p.Old.Version)
+		why = fmt.Sprintf("%d of the stolen keys (%s) must sign for version %d: restore so many from their backups first, or no version can be made", p.Restores, Counted(p.Old.Names(CanRestored), "and", "holders"), p.Old.Version)
 	}
 	// With what is there, and one to spare: nobody waits for new tokens.
 	retired := append(slices.Clone(c.movers), c.leavers...)
@@ -415,7 +415,7 @@ func holderNames(holders []Holder) string {
 	for _, h := range holders {
 		names = append(names, h.Name)
 	}
-	return list(names, "and")
+	return Counted(names, "and", "holders")
 }
 
 func dropKeys(drops []Drop) string {
@@ -563,10 +563,10 @@ func (p *Rotation) Lines() []string {
 		}
 	}
 	if tools := p.Old.tools(); len(tools) > 0 {
-		signs = append(signs, fmt.Sprintf("no token is named for %s: signed with a tool of their own, and collected", list(tools, "and")))
+		signs = append(signs, fmt.Sprintf("no token is named for %s: signed with a tool of their own, and collected", Counted(tools, "and", "holders")))
 	}
 	if makes := p.New.makes(); len(makes) > 0 {
-		signs = append(signs, fmt.Sprintf("new keys are made by %s", list(makes, "and")))
+		signs = append(signs, fmt.Sprintf("new keys are made by %s", Counted(makes, "and", "holders")))
 	}
 	versions := []string{"one version suffices"}
 	if len(p.Steps.Why) > 0 {

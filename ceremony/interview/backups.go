@@ -12,6 +12,7 @@ import (
 	"rootceremony/ceremony/prompt"
 	"rootceremony/ceremony/state"
 	"rootceremony/ceremony/transcript"
+	"rootceremony/ceremony/tuf"
 	"rootceremony/keys"
 )
 
@@ -42,7 +43,7 @@ func toEach(do string, back []restorable) []string {
 func (iv *interview) openers(back []restorable) []string {
 	var lines []string
 	for _, r := range back {
-		lines = append(lines, fmt.Sprintf("%s: the backup is opened by any %d of %s.", iv.who(r.id), r.quorum, agreed.Listed(r.who)))
+		lines = append(lines, fmt.Sprintf("%s: the backup is opened by any %d of %s.", iv.who(r.id), r.quorum, tuf.Listed(r.who, "and")))
 	}
 	return lines
 }

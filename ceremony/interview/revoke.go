@@ -13,6 +13,7 @@ import (
 	"rootceremony/ceremony/plan"
 	"rootceremony/ceremony/prompt"
 	"rootceremony/ceremony/record"
+	"rootceremony/ceremony/tuf"
 	"rootceremony/keys"
 )
 
@@ -352,7 +353,7 @@ func (iv *interview) usualReason(n int) string {
 	case record.HolderLeft:
 		return "a holder of a root key left the project"
 	case record.RoleCompromised:
-		return "the online keys of " + agreed.Listed(iv.plan.Compromised) + " were compromised"
+		return "the online keys of " + tuf.Listed(iv.plan.Compromised, "and") + " were compromised"
 	case record.RootExpired:
 		if root.Expires.After(iv.now) {
 			return fmt.Sprintf("root version %d expires on %s", root.Version, root.Expires.UTC().Format("2006-01-02"))
@@ -383,11 +384,11 @@ func (iv *interview) after(r *agreed.Plan, back []restorable) {
 		m.Facts = append(m.Facts, prompt.Fact{Label: "Drops", Value: strings.Join(dropped, "; ")})
 	}
 	if len(p.Roles) > 0 {
-		m.Facts = append(m.Facts, prompt.Fact{Label: "Other keys for", Value: agreed.Listed(slices.DeleteFunc(slices.Clone(agreed.OnlineRoles), func(name string) bool { _, there := p.Roles[name]; return !there }))})
+		m.Facts = append(m.Facts, prompt.Fact{Label: "Other keys for", Value: tuf.Listed(slices.DeleteFunc(slices.Clone(agreed.OnlineRoles), func(name string) bool { _, there := p.Roles[name]; return !there }), "and")})
 	}
-	signed := fmt.Sprintf("any %d of %s", iv.oldThreshold(), agreed.Listed(signs))
+	signed := fmt.Sprintf("any %d of %s", iv.oldThreshold(), tuf.Listed(signs, "and"))
 	if len(signs) == iv.oldThreshold() {
-		signed = agreed.Listed(signs) + ": nobody may be missing"
+		signed = tuf.Listed(signs, "and") + ": nobody may be missing"
 	}
 	m.Facts = append(m.Facts, prompt.Fact{Label: "Signed by", Value: signed},
 		prompt.Fact{Label: "From then on", Value: fmt.Sprintf("%d of %d", r.Threshold, len(r.Holders))}, prompt.Fact{Label: "Expires", Value: agreed.Stamp(r.Expires)})

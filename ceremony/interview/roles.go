@@ -29,7 +29,7 @@ func (iv *interview) askRoles() ([]string, error) {
 	p := &iv.plan
 	var choices []prompt.Choice
 	for _, roles := range [][]string{{"timestamp"}, {"snapshot"}, {"targets"}, {"timestamp", "snapshot"}, {"timestamp", "targets"}, {"snapshot", "targets"}, {"timestamp", "snapshot", "targets"}} {
-		label := agreed.Listed(roles)
+		label := tuf.Listed(roles, "and")
 		if len(roles) == 1 {
 			label += " alone"
 		}
@@ -40,7 +40,7 @@ func (iv *interview) askRoles() ([]string, error) {
 		return nil, err
 	}
 	ids := iv.compromise(strings.Split(what, "+"))
-	m := prompt.Message{Title: "What is replaced", Text: []string{fmt.Sprintf("Compromised: %s. New keys for: %s. Together they make clients drop stored metadata that was counted up to shut them out.", agreed.Listed(p.Compromised), agreed.Listed(replaced(p.Compromised)))}}
+	m := prompt.Message{Title: "What is replaced", Text: []string{fmt.Sprintf("Compromised: %s. New keys for: %s. Together they make clients drop stored metadata that was counted up to shut them out.", tuf.Listed(p.Compromised, "and"), tuf.Listed(replaced(p.Compromised), "and"))}}
 	if len(ids) > 0 {
 		m.Text = append(m.Text, fmt.Sprintf("%d of these keys are root keys as well, and are dropped there too.", len(ids)))
 	}
