@@ -216,7 +216,7 @@ func (iv *interview) ask() error {
 	p := &iv.plan
 	p.Root.ConsistentSnapshot = true
 	if p.Name == "" {
-		if err := iv.text("plan.name", &p.Name, "What is the project's name?", "", agreed.CheckName); err != nil {
+		if err := iv.text("plan.name", &p.Name, "What is the project's name?", "", checkName); err != nil {
 			return err
 		}
 	}
@@ -275,7 +275,7 @@ func (iv *interview) touch() error {
 
 func (iv *interview) witness() error {
 	witness := ""
-	if err := iv.text("plan.witness", &witness, "Who is the witness, and keeps no key?", "nobody", agreed.CheckName); err != nil {
+	if err := iv.text("plan.witness", &witness, "Who is the witness, and keeps no key?", "nobody", checkName); err != nil {
 		return err
 	}
 	if witness != "" {
@@ -309,6 +309,18 @@ func (iv *interview) prompt(p prompt.Prompt, into *string, check func(string) er
 		*into = answer
 	}
 	return nil
+}
+
+// checkName and checkSticker are those of agreed, whose errors follow the word for
+// what is wrong.
+func checkName(s string) error    { return ofAnswer(agreed.CheckName(s)) }
+func checkSticker(s string) error { return ofAnswer(agreed.CheckSticker(s)) }
+
+func ofAnswer(err error) error {
+	if err != nil {
+		err = fmt.Errorf("the answer %w", err)
+	}
+	return err
 }
 
 func (iv *interview) number(id string, into *int, question string, least, most int) error {
@@ -354,7 +366,7 @@ func (iv *interview) holderNamed(n int, name string) error {
 	}
 	id := func(suffix string) string { return fmt.Sprintf("plan.holder.%s %d", suffix, n) }
 
-	checkNew := fresh(agreed.CheckName, func(o agreed.Holder) string { return o.Name })
+	checkNew := fresh(checkName, func(o agreed.Holder) string { return o.Name })
 	if name == "" || checkNew(name) != nil {
 		if err := iv.text(id("name"), &h.Name, fmt.Sprintf("Holder %d: name?", n), "", checkNew); err != nil {
 			return err
@@ -373,11 +385,11 @@ func (iv *interview) holderNamed(n int, name string) error {
 			return err
 		}
 	}
-	err := iv.text(id("token"), &h.Token, fmt.Sprintf("%s: what is on the token's sticker, as in A-01?", h.Name), "", fresh(agreed.CheckSticker, func(o agreed.Holder) string { return o.Token }))
+	err := iv.text(id("token"), &h.Token, fmt.Sprintf("%s: what is on the token's sticker, as in A-01?", h.Name), "", fresh(checkSticker, func(o agreed.Holder) string { return o.Token }))
 	if err != nil {
 		return err
 	}
-	err = iv.text(id("site"), &h.Site, fmt.Sprintf("%s: in which place is the token kept?", h.Name), "not said", agreed.CheckName)
+	err = iv.text(id("site"), &h.Site, fmt.Sprintf("%s: in which place is the token kept?", h.Name), "not said", checkName)
 	if err != nil {
 		return err
 	}
@@ -466,7 +478,7 @@ func (iv *interview) recipient(n int) error {
 		if agreed.Fold(s) == agreed.EveryHolder {
 			return fmt.Errorf("%q would mean the holders", s)
 		}
-		return cmp.Or(agreed.CheckName(s), free(s, func(h agreed.Holder) string { return h.Name }, func(o plan.Recipient) string { return o.Name }))
+		return cmp.Or(checkName(s), free(s, func(h agreed.Holder) string { return h.Name }, func(o plan.Recipient) string { return o.Name }))
 	})
 	if err != nil {
 		return err
@@ -500,7 +512,7 @@ func (iv *interview) recipient(n int) error {
 		}
 		r.Age = parsed.Text
 	}
-	err = iv.text(id("site"), &r.Site, fmt.Sprintf("%s: in which place is it kept?", r.Name), "not said", agreed.CheckName)
+	err = iv.text(id("site"), &r.Site, fmt.Sprintf("%s: in which place is it kept?", r.Name), "not said", checkName)
 	if err != nil {
 		return err
 	}
@@ -534,8 +546,14 @@ func (iv *interview) role(name string) error {
 
 // checkFiles refuses what are no key files of one role, with commas.
 func (iv *interview) checkFiles(s string) error {
+	if s == "" {
+		return errors.New("the answer is empty")
+	}
 	seen := map[keys.PublicKey]string{}
 	for _, file := range splitFiles(s) {
+		if file == "" {
+			return fmt.Errorf("the answer %q has a comma too many", s)
+		}
 		if file == keyLater && s != keyLater {
 			return fmt.Errorf("%q stands alone, for all the keys of the role", keyLater)
 		}

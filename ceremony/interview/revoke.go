@@ -145,7 +145,7 @@ func (iv *interview) source() error {
 	if iv.plan.Name != "" {
 		return nil
 	}
-	return iv.text("plan.name", &iv.plan.Name, "What is the project's name?", "", agreed.CheckName)
+	return iv.text("plan.name", &iv.plan.Name, "What is the project's name?", "", checkName)
 }
 
 // maybeChain is askChain where going on without is possible.
@@ -278,7 +278,7 @@ func (iv *interview) leaveOut(ids []string, reason string, back []restorable) er
 		return err
 	}
 	p.Reason = iv.usualReason(len(ids))
-	if err := iv.text("plan.reason", &p.Reason, "Reason, as the plan and the notice for users give it?", p.Reason, agreed.CheckName); err != nil {
+	if err := iv.text("plan.reason", &p.Reason, "Reason, as the plan and the notice for users give it?", p.Reason, checkName); err != nil {
 		return err
 	}
 	p.Root.Expires = usualExpiry

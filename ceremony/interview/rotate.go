@@ -35,7 +35,7 @@ func (iv *interview) rotate() error {
 	if err := iv.a.Tell(iv.ctx, iv.chainMessage()); err != nil {
 		return err
 	}
-	if err := iv.text("plan.name", &iv.plan.Name, "What is the project's name?", iv.plan.Name, agreed.CheckName); err != nil {
+	if err := iv.text("plan.name", &iv.plan.Name, "What is the project's name?", iv.plan.Name, checkName); err != nil {
 		return err
 	}
 	changes, err := iv.a.Confirm(iv.ctx, prompt.Prompt{ID: "plan.changes", Message: prompt.Message{Title: "What changes",
@@ -364,7 +364,7 @@ func (iv *interview) oldKey(n int, id string, changes bool) error {
 
 // freeName refuses a name that a holder has already.
 func (iv *interview) freeName(s string) error {
-	if err := agreed.CheckName(s); err != nil {
+	if err := checkName(s); err != nil {
 		return err
 	}
 	if i := slices.IndexFunc(iv.plan.Holders, func(h agreed.Holder) bool { return agreed.Fold(h.Name) == agreed.Fold(s) }); i >= 0 {
@@ -374,7 +374,7 @@ func (iv *interview) freeName(s string) error {
 }
 
 func (iv *interview) freeSticker(s string) error {
-	if err := agreed.CheckSticker(s); err != nil {
+	if err := checkSticker(s); err != nil {
 		return err
 	}
 	if i := slices.IndexFunc(iv.plan.Holders, func(h agreed.Holder) bool { return agreed.Fold(h.Token) == agreed.Fold(s) }); i >= 0 {
