@@ -56,9 +56,11 @@ losing the token of A locks the project out: no key has a backup
 no site is known for A: the analysis of sites is without them
 warning: the loss of a single token locks the project out for good (hint: more holders than the threshold)`},
 	} {
-		if got := strings.Join(c.plan.Custody().Lines(), "\n"); got != c.want {
-			t.Errorf("%s:\n%s\nwant\n%s", c.name, got, c.want)
-		}
+		t.Run(c.name, func(t *testing.T) {
+			if got := strings.Join(c.plan.Custody().Lines(), "\n"); got != c.want {
+				t.Errorf("got\n%s\nwant\n%s", got, c.want)
+			}
+		})
 	}
 }
 
@@ -250,10 +252,12 @@ func TestBackupWarnings(t *testing.T) {
 		{"keys that stay", []change{func(r *agreed.Plan) { r.Holders[0].Custody, r.Holders[1].Custody = agreed.OnToken, agreed.OnToken }},
 			"no root key of Alice Costa or Bruno Ferraz is backed up, only PUK and management key: a lost token's key does not come back"},
 	} {
-		check := agreed.Check(backedUpExample(t, c.changes...), planNow)
-		if got := strings.Join(check.Warnings, "\n"); got != c.want {
-			t.Errorf("%s: %q, want %q", c.name, got, c.want)
-		}
+		t.Run(c.name, func(t *testing.T) {
+			check := agreed.Check(backedUpExample(t, c.changes...), planNow)
+			if got := strings.Join(check.Warnings, "\n"); got != c.want {
+				t.Errorf("%q, want %q", got, c.want)
+			}
+		})
 	}
 }
 
@@ -270,13 +274,15 @@ func TestCheckPlanWarns(t *testing.T) {
 		{"no witness", []change{func(r *agreed.Plan) { r.Persons[0].Role = "scribe" }}, "no witness is named: nobody but the holders confirms what happened"},
 		{"a witness with a key", []change{func(r *agreed.Plan) { r.Persons[0].Name = "Chen Wei" }}, "the witness Chen Wei is also a holder"},
 	} {
-		check := agreed.Check(example(t, c.changes...), planNow)
-		if got := strings.Join(check.Warnings, "\n"); got != c.want {
-			t.Errorf("%s: %q, want %q", c.name, got, c.want)
-		}
-		if c.want != "" && !slices.Contains(check.Lines(), "warning: "+c.want) {
-			t.Errorf("%s: the warning is not shown", c.name)
-		}
+		t.Run(c.name, func(t *testing.T) {
+			check := agreed.Check(example(t, c.changes...), planNow)
+			if got := strings.Join(check.Warnings, "\n"); got != c.want {
+				t.Errorf("%q, want %q", got, c.want)
+			}
+			if c.want != "" && !slices.Contains(check.Lines(), "warning: "+c.want) {
+				t.Errorf("the warning is not shown")
+			}
+		})
 	}
 	rehearsal := example(t)
 	rehearsal.Rehearsal = true
@@ -350,9 +356,11 @@ losing the tokens and identities of any 2 of A, B or Safe locks the project out:
 losing Y alone locks the project out: it has 1 of the holders (B)
 warning: the loss of a single token locks the project out for good (hint: more holders than the threshold)`},
 	} {
-		if got := strings.Join(c.plan.Custody().Lines(), "\n"); got != c.want {
-			t.Errorf("%s:\n%s\nwant\n%s", c.name, got, c.want)
-		}
+		t.Run(c.name, func(t *testing.T) {
+			if got := strings.Join(c.plan.Custody().Lines(), "\n"); got != c.want {
+				t.Errorf("got\n%s\nwant\n%s", got, c.want)
+			}
+		})
 	}
 }
 
@@ -577,9 +585,11 @@ any 3 of A, B, C, D or E could set new PINs, by the PUK backups, on the tokens o
 losing the tokens of any 3 of A, B, C, D or E locks the project out: this plan makes no backup of these keys
 ` + stay + `no site alone could sign, or lock the project out`},
 	} {
-		if got := strings.Join(c.plan.Custody().Lines(), "\n"); got != c.want {
-			t.Errorf("%s:\n%s\nwant\n%s", c.name, got, c.want)
-		}
+		t.Run(c.name, func(t *testing.T) {
+			if got := strings.Join(c.plan.Custody().Lines(), "\n"); got != c.want {
+				t.Errorf("got\n%s\nwant\n%s", got, c.want)
+			}
+		})
 	}
 }
 

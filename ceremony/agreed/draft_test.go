@@ -79,11 +79,13 @@ func TestDraftRefuses(t *testing.T) {
 			root["dana"] = keys.PublicKey{Algorithm: keys.Ed25519, Hex: "00"}
 		}, "draft: the key of Dana Okafor: ed25519 key of 1 bytes"},
 	} {
-		root := holderKeys(r)
-		c.change(root)
-		if _, err := r.Draft(root, r.Expires); err == nil || err.Error() != c.want {
-			t.Errorf("%s: %v", c.name, err)
-		}
+		t.Run(c.name, func(t *testing.T) {
+			root := holderKeys(r)
+			c.change(root)
+			if _, err := r.Draft(root, r.Expires); err == nil || err.Error() != c.want {
+				t.Errorf("%v", err)
+			}
+		})
 	}
 	if _, err := r.Draft(holderKeys(r), r.Expires.Add(time.Second)); err == nil || !strings.Contains(err.Error(), "is not what the plan says") {
 		t.Errorf("another expiry: %v", err)

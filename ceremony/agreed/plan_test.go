@@ -60,13 +60,15 @@ func TestParseResolvedIsStrict(t *testing.T) {
 		{"role name", `"snapshot"`, `"mirrors"`, `a role "mirrors"`},
 		{"not JSON", "{", "[", "invalid character"},
 	} {
-		bad := strings.Replace(good, c.old, c.new, 1)
-		if bad == good {
-			t.Errorf("%s: nothing changed", c.name)
-		}
-		if r, err := agreed.Parse([]byte(bad)); err == nil || !strings.Contains(err.Error(), c.want) || r != nil {
-			t.Errorf("%s: %v, want %q", c.name, err, c.want)
-		}
+		t.Run(c.name, func(t *testing.T) {
+			bad := strings.Replace(good, c.old, c.new, 1)
+			if bad == good {
+				t.Errorf("nothing changed")
+			}
+			if r, err := agreed.Parse([]byte(bad)); err == nil || !strings.Contains(err.Error(), c.want) || r != nil {
+				t.Errorf("%v, want %q", err, c.want)
+			}
+		})
 	}
 }
 
@@ -106,17 +108,19 @@ func TestParseResolvedBackupIsStrict(t *testing.T) {
 		{"a key id", `"custody": "backed-up"`, `"custody": "backed-up", "keyid": "ab"`, "custody"},
 		{"a spare of nothing", `"custody": "backed-up"`, `"custody": "on-token", "spare": true`, "custody"},
 	} {
-		bad := strings.Replace(good, c.old, c.new, 1)
-		if bad == good {
-			t.Errorf("%s: nothing changed", c.name)
-		}
-		r, err := agreed.Parse([]byte(bad))
-		if err == nil || !strings.Contains(err.Error(), c.want) || r != nil {
-			t.Errorf("%s: %v, want %q", c.name, err, c.want)
-		}
-		if err != nil && strings.Contains(err.Error(), "KEY-1QQ") {
-			t.Errorf("%s: shown: %v", c.name, err)
-		}
+		t.Run(c.name, func(t *testing.T) {
+			bad := strings.Replace(good, c.old, c.new, 1)
+			if bad == good {
+				t.Errorf("nothing changed")
+			}
+			r, err := agreed.Parse([]byte(bad))
+			if err == nil || !strings.Contains(err.Error(), c.want) || r != nil {
+				t.Errorf("%v, want %q", err, c.want)
+			}
+			if err != nil && strings.Contains(err.Error(), "KEY-1QQ") {
+				t.Errorf("shown: %v", err)
+			}
+		})
 	}
 }
 

@@ -88,16 +88,18 @@ func TestParseResolvedRotationIsStrict(t *testing.T) {
 		{"a role of its own", `a role "root"`, []string{`"roles": {}`, `"roles": {"root": {"threshold": 1, "keys": []}}`}},
 		{"roles that are null", "roles is no table", []string{`"roles": {}`, `"roles": null`}},
 	} {
-		bad := good
-		for pair := range slices.Chunk(c.changes, 2) {
-			if !strings.Contains(bad, pair[0]) {
-				t.Errorf("%s: no %s", c.name, pair[0])
+		t.Run(c.name, func(t *testing.T) {
+			bad := good
+			for pair := range slices.Chunk(c.changes, 2) {
+				if !strings.Contains(bad, pair[0]) {
+					t.Errorf("no %s", pair[0])
+				}
+				bad = strings.Replace(bad, pair[0], pair[1], 1)
 			}
-			bad = strings.Replace(bad, pair[0], pair[1], 1)
-		}
-		if got, err := agreed.Parse([]byte(bad)); err == nil || !strings.Contains(err.Error(), c.want) || got != nil {
-			t.Errorf("%s: %v, want %q", c.name, err, c.want)
-		}
+			if got, err := agreed.Parse([]byte(bad)); err == nil || !strings.Contains(err.Error(), c.want) || got != nil {
+				t.Errorf("%v, want %q", err, c.want)
+			}
+		})
 	}
 	// Too many that are lost leave no way on.
 	many := rotation(t, chain, 2, []string{"Alice", "Bruno", "Dana+", "Chen-retired"})
