@@ -1,6 +1,7 @@
 // Package interview makes a plan by asking questions: for a first root, for the
 // next one, and for the way out of an emergency, which may be that no new root is
-// needed.
+// needed. Which way that is one table decides (ways.go), and the rest only asks and
+// shows.
 package interview
 
 import (
@@ -61,11 +62,10 @@ type Outcome struct {
 	After prompt.Message // what people do now
 }
 
-// Interview asks for a plan. Its text has comments, and plan.Read accepts it in
-// dir, where the key files are already; for a root that follows another there
-// need be no dir yet. What is not asked has its default and
-// can be changed in the text. Errors of the prompt.Room (ErrBack, ErrLeft) are
-// returned as they are.
+// Hold asks for a plan. Its text has comments, and plan.Read accepts it in
+// dir, where the key files are already; for a root that follows another there need
+// be no dir yet. What is not asked has its default and can be changed in the text.
+// Errors of the prompt.Room (ErrBack, ErrLeft) are returned as they are.
 func Hold(ctx context.Context, a prompt.Room, dir, kind string, now time.Time) (*Outcome, error) {
 	iv := &interview{ctx: ctx, a: a, path: dir, now: now, plan: plan.Plan{Kind: kind, Roles: map[string]plan.RolePlan{}}, known: map[string]agreed.Holder{}, taken: map[string]tuf.Key{}}
 	iv.out.Files = map[string][]byte{}
