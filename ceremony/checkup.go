@@ -8,6 +8,7 @@ import (
 	"rootceremony/ceremony/agreed"
 	"rootceremony/ceremony/prompt"
 	"rootceremony/ceremony/state"
+	"rootceremony/ceremony/tuf"
 )
 
 // OnlyCheckup makes the desk one that looks, long before it is needed, whether
@@ -147,7 +148,7 @@ func (d *Desk) checkupEnd(ctx context.Context, a prompt.Room) error {
 	next := now.Add(expires.Sub(now) / 2).Truncate(24 * time.Hour)
 	switch {
 	case len(names) > 0:
-		text = append(text, agreed.Listed(names)+" did not come. What nobody has tried may not work on the day it is needed: have them come soon.")
+		text = append(text, tuf.Listed(names, "and")+" did not come. What nobody has tried may not work on the day it is needed: have them come soon.")
 	case len(blocked) == 0:
 		text = append(text, "Everybody came, and everything works.")
 	}

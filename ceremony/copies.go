@@ -22,6 +22,7 @@ import (
 	"rootceremony/ceremony/prompt"
 	"rootceremony/ceremony/state"
 	"rootceremony/ceremony/transcript"
+	"rootceremony/ceremony/tuf"
 	"rootceremony/keys/plainfile"
 )
 
@@ -47,7 +48,7 @@ func (d *Desk) copiesTask() prompt.Task {
 		t.Reason = fmt.Sprintf("%d of %d media", n, state.MediaNeeded)
 	}
 	if missing := s.Names(func(h *state.Holder) bool { return !h.Counts() }); len(missing) > 0 {
-		t.Block("waits for the keys of " + agreed.Listed(missing))
+		t.Block("waits for the keys of " + tuf.Listed(missing, "and"))
 	}
 	return t
 }

@@ -15,6 +15,7 @@ import (
 	"rootceremony/ceremony/laptop"
 	"rootceremony/ceremony/prompt"
 	"rootceremony/ceremony/state"
+	"rootceremony/ceremony/tuf"
 	"rootceremony/keys"
 	"rootceremony/keys/secret"
 	"rootceremony/keys/session"
@@ -375,7 +376,7 @@ func (d *Desk) startOver(ctx context.Context, a prompt.Room) error {
 		text = append(text, "Backups of the others that are sealed for this token already are opened by it no more.")
 	}
 	if lost := d.State().TooFew(id); len(lost) > 0 {
-		text = append(text, "Too few are left then to open the backups of "+agreed.Listed(lost)+", who must start over too.")
+		text = append(text, "Too few are left then to open the backups of "+tuf.Listed(lost, "and")+", who must start over too.")
 	}
 	err = a.Type(ctx, prompt.Prompt{ID: "restart.serial", Final: true, Message: prompt.Message{Title: title, Text: text,
 		Facts: []prompt.Fact{{Label: "Holder", Value: h.Holder.Name}, {Label: "Serial", Value: agreed.SerialText(h.Serial) + "   (sticker " + h.Holder.Token + ")"}}},

@@ -149,7 +149,7 @@ func (d *Desk) seal(ctx context.Context, a prompt.Room) error {
 	missing := s.Names(func(h *state.Holder) bool { return h.Signature == nil || h.Signature.Digest != s.Draft.Digest })
 	text := "Every holder has signed."
 	if len(missing) > 0 {
-		text = agreed.Listed(missing) + " did not sign. After the seal they cannot."
+		text = tuf.Listed(missing, "and") + " did not sign. After the seal they cannot."
 	}
 	err := a.Type(ctx, prompt.Prompt{ID: "seal", Final: true, Message: prompt.Message{Title: "Seal the ceremony",
 		Facts: append(append([]prompt.Fact{{Label: "Published", Value: s.Published.File.Name}}, CountFacts(s)...), prompt.Fact{Label: "Exceptions", Value: fmt.Sprint(s.Exceptions)}),

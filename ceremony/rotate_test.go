@@ -304,15 +304,21 @@ func TestNoticeForWhenTheRootIsOut(t *testing.T) {
 func TestNoticeThatIsThere(t *testing.T) {
 	s, desk := opened(t, `name = "Example packages"`, "name = \"Example packages\"\nincident = \"quorum-stolen\"")
 	runTo(t, desk, "publish")
-	if err := os.Mkdir(filepath.Join(s.dir, "notice.md"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	err := desk.Run(t.Context(), "publish", &prompt.Script{})
-	if err == nil || !strings.Contains(err.Error(), "notice.md, a notice for users, cannot be read") || desk.State().Published != nil {
-		t.Fatalf("%v", err)
-	}
-	if err := os.Remove(filepath.Join(s.dir, "notice.md")); err != nil {
-		t.Fatal(err)
+	notice := filepath.Join(s.dir, "notice.md")
+	for _, lay := range []func() error{
+		func() error { return os.Mkdir(notice, 0o700) },
+		func() error { return os.Symlink("plan.toml", notice) },
+	} {
+		if err := lay(); err != nil {
+			t.Fatal(err)
+		}
+		err := desk.Run(t.Context(), "publish", &prompt.Script{})
+		if err == nil || !strings.Contains(err.Error(), "notice.md, a notice for users, cannot be read") || strings.Count(err.Error(), "(hint: ") != 1 || desk.State().Published != nil {
+			t.Fatalf("%v", err)
+		}
+		if err := os.Remove(notice); err != nil {
+			t.Fatal(err)
+		}
 	}
 	file := filepath.Join("metadata", desk.State().Draft.Digest[:8], "notice.md")
 	put(t, s.dir, file, []byte("mine"))

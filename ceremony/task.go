@@ -10,6 +10,7 @@ import (
 	"rootceremony/ceremony/agreed"
 	"rootceremony/ceremony/prompt"
 	"rootceremony/ceremony/state"
+	"rootceremony/ceremony/tuf"
 )
 
 // Tasks lists what is done, what can be done now and what waits, in the order
@@ -150,7 +151,7 @@ func (d *Desk) keyTask(h *state.Holder) prompt.Task {
 	case t.State == prompt.Done:
 		t.Reason = "key"
 	case len(missing) > 0:
-		t.Block("waits for " + agreed.Listed(missing) + " to show that they open backups")
+		t.Block("waits for " + tuf.Listed(missing, "and") + " to show that they open backups")
 	case h.Prepared == nil:
 		t.Block("waits for the token")
 	case h.Open != nil:
@@ -165,7 +166,7 @@ func (d *Desk) reviewTask() prompt.Task {
 	s := d.State()
 	t := prompt.Task{ID: "review", Title: fmt.Sprintf("Review root v%d", s.Plan.Version), State: DoneIf(s.Reviewed != nil), Do: d.review}
 	if missing := s.Names(func(h *state.Holder) bool { return !h.Counts() }); len(missing) > 0 {
-		t.Block("waits for the keys of " + agreed.Listed(missing))
+		t.Block("waits for the keys of " + tuf.Listed(missing, "and"))
 	}
 	if s.Plan.Backup != nil && (!s.Drilled() || !s.CopiedEnough()) {
 		t.Block("waits for the drill and the copies of the backups")
@@ -174,7 +175,7 @@ func (d *Desk) reviewTask() prompt.Task {
 		t.Block("waits: " + err.Error())
 	}
 	if lost := s.TooFew(""); len(lost) > 0 {
-		t.Block("too few are left to open the backups of " + agreed.Listed(lost) + ": take the task Start a holder over for them")
+		t.Block("too few are left to open the backups of " + tuf.Listed(lost, "and") + ": take the task Start a holder over for them")
 	}
 	if t.State == prompt.Ready && s.Differs() {
 		t.Reason = "a second machine showed other words"

@@ -78,15 +78,13 @@ func (r Report) in(state State, names map[string]string) []string {
 	return list
 }
 
-// join writes "a, b or c", and of a long list its beginning.
+// join is Listed, and of a long list its beginning.
 func join(list []string, word string) string {
-	if list, more := few(list); more > 0 {
-		return fmt.Sprintf("%s %s %d more", strings.Join(list, ", "), word, more)
+	list, more := few(list)
+	if more > 0 {
+		list = append(slices.Clip(list), fmt.Sprintf("%d more", more))
 	}
-	if len(list) < 2 {
-		return strings.Join(list, "")
-	}
-	return strings.Join(list[:len(list)-1], ", ") + " " + word + " " + list[len(list)-1]
+	return Listed(list, word)
 }
 
 // Tally is the Report that the signatures of these keys would get for the root

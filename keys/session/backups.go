@@ -96,7 +96,12 @@ type Opened struct {
 // the token is changed, so a failure until then leaves it as it was. With PUK
 // and management key set, nobody can set another PIN or overwrite the key; so
 // they go before it.
-func (s *server) makeRootKey(order RootKeyOrder) (keys.PublicKey, error) {
+func (s *server) makeRootKey(j job) (keys.PublicKey, error) {
+	if j.Order == nil {
+		return keys.PublicKey{}, errors.New("no order for a root key")
+	}
+	order, passphrases := *j.Order, len(j.given)-j.Entropy
+	order.Passphrases, order.Entropy = j.given[:passphrases], j.given[passphrases:]
 	info, err := s.token.Info()
 	if err == nil {
 		err = s.mayMake(order, info)
