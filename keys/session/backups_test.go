@@ -155,8 +155,9 @@ func tokenCipher(shared []byte) cipher.AEAD {
 	return aead
 }
 
-// sealForToken seals for the age key of a token.
-func sealForToken(t *testing.T, public keys.PublicKey, text []byte) []byte {
+// sealForToken seals for the age key of a token. shared is the secret that the
+// token will agree on.
+func sealForToken(t *testing.T, public keys.PublicKey, text []byte) (ciphertext, shared []byte) {
 	t.Helper()
 	raw, err := hex.DecodeString(public.Hex)
 	if err != nil {
@@ -170,11 +171,10 @@ func sealForToken(t *testing.T, public keys.PublicKey, text []byte) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	shared, err := ephemeral.ECDH(point)
-	if err != nil {
+	if shared, err = ephemeral.ECDH(point); err != nil {
 		t.Fatal(err)
 	}
-	return tokenCipher(shared).Seal(ephemeral.PublicKey().Bytes(), make([]byte, 12), text, nil)
+	return tokenCipher(shared).Seal(ephemeral.PublicKey().Bytes(), make([]byte, 12), text, nil), shared
 }
 
 // mortal is a token whose child, or which itself, is gone at a command.
@@ -806,7 +806,7 @@ func TestOpenBackup(t *testing.T) {
 	s = start(t, program(), b, closed(t, s, serial))
 	identity := pin(t, kept.identity.String())
 	key, token := kept.files[keys.BackupKey], kept.files[keys.BackupToken]
-	forToken := sealForToken(t, made.Age, kept.open(t, keys.BackupKey))
+	forToken, _ := sealForToken(t, made.Age, kept.open(t, keys.BackupKey))
 	byIdentity := func(ciphertext []byte) session.BackupOrder {
 		return session.BackupOrder{Ciphertext: ciphertext, Secrets: []*secret.Buffer{identity}}
 	}
