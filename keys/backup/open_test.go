@@ -228,12 +228,6 @@ func TestTooLarge(t *testing.T) {
 	if _, err := l.Peel(data, bruno.identity); !errors.As(err, &damage) || !strings.Contains(err.Error(), " bytes, more than any") {
 		t.Error(err)
 	}
-	if _, err := l.Kind(data); !errors.As(err, &damage) {
-		t.Error(err)
-	}
-	if err := l.Expect(data, bruno.Recipient); !errors.As(err, &damage) {
-		t.Error(err)
-	}
 }
 
 // A layer is opened by the function for it, and no other.
@@ -266,44 +260,6 @@ func TestLayerOrder(t *testing.T) {
 	wrong.Inner = 1
 	if got, err := Layer(wrong).Peel(inner, bruno.identity); err == nil || got != nil {
 		t.Errorf("%d bytes, %v", len(got), err)
-	}
-}
-
-func TestExpect(t *testing.T) {
-	var people []person
-	for i, kind := range allKinds[:6] {
-		people = append(people, meet(t, "P"+string(rune('0'+i)), kind))
-	}
-	_, text := freshKey(t, keys.Ed25519)
-	files, err := Seal(text, keys.BackupKey, alice, recipients(people), 1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	otherToken, otherSSH, otherX, otherHybrid := meet(t, "T", keys.RecipientToken), meet(t, "S", keys.RecipientSSH), meet(t, "X", keys.RecipientX25519), meet(t, "H", keys.RecipientHybridToken)
-	for i, f := range files {
-		layers, err := keys.Layers(f.Name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for j, p := range people {
-			// A plugin may write any stanza.
-			if err := Layer(layers[0]).Expect(f.Data, p.Recipient); (err == nil) != (i == j || p.Kind == keys.RecipientPlugin) {
-				t.Errorf("%s, of %s: %v", f.Name, p.Kind, err)
-			}
-		}
-		for _, other := range []person{otherToken, otherSSH, otherHybrid} {
-			if err := Layer(layers[0]).Expect(f.Data, other.Recipient); err == nil {
-				t.Errorf("%s may be that of another %s", f.Name, other.Kind)
-			}
-		}
-		// Which X25519 key it is cannot be told.
-		if err := Layer(layers[0]).Expect(f.Data, otherX.Recipient); (err == nil) != (allKinds[i] == keys.RecipientX25519) {
-			t.Errorf("%s: %v", f.Name, err)
-		}
-	}
-	err = Layer{File: "a.key.age", What: keys.BackupKey, Who: "a"}.Expect(files[2].Data, otherToken.Recipient)
-	if err == nil || !strings.Contains(err.Error(), "another age1tag1 recipient: it was renamed") {
-		t.Error(err)
 	}
 }
 

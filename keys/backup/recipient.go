@@ -21,14 +21,11 @@ package backup
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"slices"
-	"strings"
 	"unicode"
 
 	"filippo.io/age"
@@ -178,40 +175,6 @@ func (r *Recipient) wraps() (age.Recipient, error) {
 		return nil, fmt.Errorf("recipient %q is not one that age reads", r.Name)
 	}
 	return to, nil
-}
-
-// mayOpen reports whether a stanza can be for this recipient. Tokens and SSH
-// keys are told by the four bytes that the stanza carries; of the others only
-// the kind is compared, and a plugin may write any.
-func (r *Recipient) mayOpen(s *age.Stanza) bool {
-	if r.Kind == keys.RecipientPlugin {
-		return true
-	}
-	if stanzaKind(s.Type) != r.Kind {
-		return false
-	}
-	switch r.Kind {
-	case keys.RecipientToken, keys.RecipientHybridToken:
-		if len(s.Args) != 2 {
-			return false
-		}
-		enc, err := base64.RawStdEncoding.Strict().DecodeString(s.Args[1])
-		if err != nil {
-			return false
-		}
-		own, err := tag.ParseRecipient(r.Text)
-		if err != nil {
-			return false
-		}
-		want, err := own.Tag(enc)
-		got, _ := base64.RawStdEncoding.Strict().DecodeString(s.Args[0])
-		return err == nil && bytes.Equal(want, got)
-	case keys.RecipientSSH:
-		blob, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(r.Text, "ssh-ed25519 "))
-		sum := sha256.Sum256(blob)
-		return err == nil && len(s.Args) == 2 && s.Args[0] == base64.RawStdEncoding.EncodeToString(sum[:4])
-	}
-	return true
 }
 
 // stanzaKind is the kind of recipient that a stanza type belongs to.

@@ -59,11 +59,9 @@ func TestKinds(t *testing.T) {
 				if p.Slug != layers[0].Who {
 					continue
 				}
-				if kind, err := Layer(layers[0]).Kind(f.Data); err != nil || kind != allKinds[i] {
-					t.Errorf("%s: the outermost layer is %s (%v), not %s", f.Name, kind, err, allKinds[i])
-				}
-				if err := Layer(layers[0]).Expect(f.Data, p.Recipient); err != nil {
-					t.Error(err)
+				var wrong *WrongIdentityError
+				if _, err := Layer(layers[0]).decrypt(f.Data, nil); !errors.As(err, &wrong) || wrong.Kind != allKinds[i] {
+					t.Errorf("%s: the outermost layer (%v) is not %s", f.Name, err, allKinds[i])
 				}
 			}
 			if _, err := openFile(f, func(string) age.Identity { return other.identity }); !errors.Is(err, age.ErrIncorrectIdentity) {
