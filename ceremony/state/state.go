@@ -198,7 +198,7 @@ func (h *Holder) clone(own *Holder) *Holder {
 // or must not be used.
 func (s *State) Apply(e transcript.Event) error {
 	s.heads = append(s.heads, e.Prev)
-	if err := s.Take(e); err != nil {
+	if err := s.take(e); err != nil {
 		return fmt.Errorf("%s line %d (%s): %w", transcript.FileName, e.Seq, e.Type, err)
 	}
 	s.Previous = e.Type
@@ -317,7 +317,7 @@ type Fault struct {
 
 func (f *Fault) Error() string { return fmt.Sprintf("the program has a fault (%v)", f.Value) }
 
-func (s *State) Take(e transcript.Event) (err error) {
+func (s *State) take(e transcript.Event) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = &Fault{p, debug.Stack()}

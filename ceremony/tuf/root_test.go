@@ -433,7 +433,7 @@ func TestRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(1, 6).Draw(t, "n")
 		r, _ := newRoot(n, rapid.IntRange(1, n).Draw(t, "threshold"))
-		r.Version = rapid.Int64Range(1, MaxVersion).Draw(t, "version")
+		r.Version = rapid.Int64Range(1, maxVersion).Draw(t, "version")
 		r.Expires = time.Unix(rapid.Int64Range(-1e9, 1e11).Draw(t, "expires"), 0)
 		r.ConsistentSnapshot = rapid.Bool().Draw(t, "consistent")
 		if rapid.Bool().Draw(t, "extra") {

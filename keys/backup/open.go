@@ -15,9 +15,9 @@ import (
 	"rootceremony/keys/secret"
 )
 
-// MaxFile is the size, in bytes, of the largest file that is opened. A hundred
+// maxFile is the size, in bytes, of the largest file that is opened. A hundred
 // post-quantum layers are a fifth of it.
-const MaxFile = 1 << 20
+const maxFile = 1 << 20
 
 // intro is how every age file begins.
 const intro = "age-encryption.org/v1\n"
@@ -182,7 +182,7 @@ func (a *attempt) malformed(err error) bool {
 
 // decrypt opens the header of a file; what it returns reads what is in it.
 func (l Layer) decrypt(ciphertext []byte, identities []age.Identity) (io.Reader, error) {
-	if len(ciphertext) > MaxFile {
+	if len(ciphertext) > maxFile {
 		return nil, &DamageError{l.File, fmt.Sprintf("has %d bytes, more than any backup", len(ciphertext))}
 	}
 	a := &attempt{identities: identities}

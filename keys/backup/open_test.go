@@ -17,6 +17,7 @@ import (
 
 	"rootceremony/keys"
 	"rootceremony/keys/secret"
+	"rootceremony/keys/session"
 )
 
 var update = flag.Bool("update", false, "write the test vectors anew")
@@ -34,14 +35,14 @@ func fixed(t *testing.T) (people []person) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ids, err := Identities(buffer(t, string(text)), nil)
+		ids, err := readIdentities(buffer(t, string(text)), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		r := parse(t, name, ids[0].(*age.X25519Identity).Recipient().String())
 		people = append(people, person{Recipient: r, identity: ids[0]})
 	}
-	id, err := PassphraseIdentity(buffer(t, fay))
+	id, err := passphraseIdentity(buffer(t, fay))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +70,7 @@ func TestDamaged(t *testing.T) {
 			t.Fatal(err)
 		}
 		before := bytes.Clone(data)
-		got, err := openFile(File{filepath.Base(files[0]), data}, by(people))
+		got, err := openFile(session.SealedFile{Name: filepath.Base(files[0]), Data: data}, by(people))
 		if err == nil {
 			t.Errorf("%s is opened: %d bytes", folder, got.Len())
 			continue
@@ -100,7 +101,7 @@ func TestDamaged(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := openFile(File{"bruno+chen.key.age", data}, by(people))
+	text, err := openFile(session.SealedFile{Name: "bruno+chen.key.age", Data: data}, by(people))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -219,7 +220,7 @@ func writeVectors(t *testing.T, people []person) {
 // Files larger than any backup are refused unread.
 func TestTooLarge(t *testing.T) {
 	bruno := meet(t, "Bruno", keys.RecipientX25519)
-	data, err := sealTo(bruno.Recipient, make([]byte, MaxFile))
+	data, err := sealTo(bruno.Recipient, make([]byte, maxFile))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -234,7 +235,7 @@ func TestTooLarge(t *testing.T) {
 func TestLayerOrder(t *testing.T) {
 	bruno, chen := meet(t, "Bruno", keys.RecipientX25519), meet(t, "Chen", keys.RecipientX25519)
 	_, text := freshKey(t, keys.Ed25519)
-	files, err := Seal(text, keys.BackupKey, alice, recipients([]person{bruno, chen}), 2)
+	files, err := seal(text, keys.BackupKey, alice, recipients([]person{bruno, chen}), 2)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -268,7 +269,7 @@ func TestLayerOrder(t *testing.T) {
 func TestEveryBit(t *testing.T) {
 	people := []person{meet(t, "Bruno", keys.RecipientX25519), meet(t, "Chen", keys.RecipientX25519)}
 	_, text := freshKey(t, keys.Ed25519)
-	files, err := Seal(text, keys.BackupKey, alice, recipients(people), 2)
+	files, err := seal(text, keys.BackupKey, alice, recipients(people), 2)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -280,7 +281,7 @@ func TestEveryBit(t *testing.T) {
 			t.Errorf("with a bit of byte %d flipped it opens to %d bytes", at, got.Len())
 		}
 		f.Data[at] ^= 1 << (at % 8)
-		if got, err := openFile(File{f.Name, f.Data[:at]}, by(people)); err == nil {
+		if got, err := openFile(session.SealedFile{Name: f.Name, Data: f.Data[:at]}, by(people)); err == nil {
 			t.Errorf("cut to %d bytes it opens to %d bytes", at, got.Len())
 		}
 	}

@@ -37,7 +37,7 @@ func TestKinds(t *testing.T) {
 		{people, 1}, {people, 7}, {people[:6], 3}, {append(people[:3:3], people[6]), 4},
 	} {
 		_, text := freshKey(t, keys.P256)
-		files, err := Seal(text, keys.BackupKey, alice, recipients(c.people), c.k)
+		files, err := seal(text, keys.BackupKey, alice, recipients(c.people), c.k)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -83,7 +83,7 @@ func TestSealRefuses(t *testing.T) {
 	locked := parse(t, "Safe", "passphrase")
 	given := func(name, text string) *Recipient {
 		r := parse(t, name, "passphrase")
-		if err := r.SetPassphrase(buffer(t, text)); err != nil {
+		if err := r.setPassphrase(buffer(t, text)); err != nil {
 			t.Fatal(err)
 		}
 		return r
@@ -104,12 +104,12 @@ func TestSealRefuses(t *testing.T) {
 		{text, keys.BackupKey, []*Recipient{given("Two", "correct horse battery"), one}, `recipients "One" and "Two" are the same key: one person would count as two`},
 		{text, keys.BackupKey, nil, "who are 0"},
 	} {
-		if files, err := Seal(c.text, c.what, alice, c.rs, 1); err == nil || !strings.Contains(err.Error(), c.want) {
+		if files, err := seal(c.text, c.what, alice, c.rs, 1); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%d files, %v: not %q", len(files), err, c.want)
 		}
 	}
 	// What looks alike and is not refused.
-	if _, err := Seal(text, keys.BackupKey, alice, []*Recipient{one, given("Two", "correct horse batterie")}, 2); err != nil {
+	if _, err := seal(text, keys.BackupKey, alice, []*Recipient{one, given("Two", "correct horse batterie")}, 2); err != nil {
 		t.Error(err)
 	}
 }
@@ -141,7 +141,7 @@ func TestSealLeavesNoCopy(t *testing.T) {
 		if n := copies(t, hidden); n != 1 {
 			t.Fatalf("the search finds %d copies of a secret that is there once", n)
 		}
-		files, err := Seal(text, keys.BackupKey, alice, recipients(people), 3)
+		files, err := seal(text, keys.BackupKey, alice, recipients(people), 3)
 		if err != nil || len(files) != 10 {
 			t.Fatalf("%d files, %v", len(files), err)
 		}
@@ -231,7 +231,7 @@ func BenchmarkSealFiveHolders(b *testing.B) {
 		bytes = 0
 		for range 5 {
 			for _, what := range []string{keys.BackupKey, keys.BackupToken} {
-				files, err := Seal(text, what, alice, recipients(people), 3)
+				files, err := seal(text, what, alice, recipients(people), 3)
 				if err != nil {
 					b.Fatal(err)
 				}
@@ -247,7 +247,7 @@ func BenchmarkSealFiveHolders(b *testing.B) {
 func BenchmarkOpenFiveHolders(b *testing.B) {
 	_, text := freshKey(b, keys.Ed25519)
 	people := sevenTokens(b)
-	files, err := Seal(text, keys.BackupKey, alice, recipients(people), 3)
+	files, err := seal(text, keys.BackupKey, alice, recipients(people), 3)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -280,7 +280,7 @@ func BenchmarkSealFiveHoldersPostQuantum(b *testing.B) {
 	}
 	for b.Loop() {
 		for range 10 {
-			if _, err := Seal(text, keys.BackupKey, alice, recipients(people), 3); err != nil {
+			if _, err := seal(text, keys.BackupKey, alice, recipients(people), 3); err != nil {
 				b.Fatal(err)
 			}
 		}

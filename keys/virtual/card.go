@@ -12,8 +12,8 @@ import (
 	"rootceremony/keys"
 )
 
-// ATR is a YubiKey 5's answer to reset (ISO 7816-3, 8.2).
-var ATR = []byte("\x3b\xfd\x13\x00\x00\x81\x31\xfe\x15\x80\x73\xc0\x21\xc0\x57\x59\x75\x62\x69\x4b\x65\x79\x40")
+// atr is a YubiKey 5's answer to reset (ISO 7816-3, 8.2).
+var atr = []byte("\x3b\xfd\x13\x00\x00\x81\x31\xfe\x15\x80\x73\xc0\x21\xc0\x57\x59\x75\x62\x69\x4b\x65\x79\x40")
 
 // Application identifiers, as far as they are compared.
 var (

@@ -423,7 +423,7 @@ func TestPlug(t *testing.T) {
 	if err := say(reader, []byte{vpcdOn}); err != nil {
 		t.Fatal(err)
 	}
-	if got := talk(t, reader, "\x04"); !bytes.Equal(got, ATR) {
+	if got := talk(t, reader, "\x04"); !bytes.Equal(got, atr) {
 		t.Errorf("ATR % x", got)
 	}
 	if got := talk(t, reader, "\x00\xa4\x04\x00\x05\xa0\x00\x00\x03\x08"); !bytes.HasSuffix(got, []byte{0x90, 0}) {

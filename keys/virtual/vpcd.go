@@ -110,7 +110,7 @@ func (c *Card) answer(conn net.Conn, message []byte, pulled <-chan struct{}) err
 		}
 		return say(conn, response)
 	case message[0] == vpcdATR:
-		return say(conn, ATR)
+		return say(conn, atr)
 	case message[0] == vpcdOff, message[0] == vpcdOn, message[0] == vpcdReset:
 		c.PowerOff()
 		return nil
