@@ -244,7 +244,7 @@ func TestLeftovers(t *testing.T) {
 	if err != nil || len(stickers) != 2 {
 		t.Errorf("stickers %q, %v", stickers, err)
 	}
-	if _, err := token.applet.Generate(keys.SlotRoot, algorithmP256, keys.Policy{}); err != SWSecurityStatus {
+	if _, err := token.applet.Generate(keys.SlotRoot, algorithmP256, keys.Policy{}); err != swSecurityStatus {
 		t.Errorf("the open token: %v", err)
 	}
 }
