@@ -33,9 +33,8 @@ type State struct {
 	Plan       *agreed.Plan
 	Digest     string             // the agreed plan's
 	Holders    map[string]*Holder // by id, once the plan is agreed
-	Anchor     Anchor
-	Draft      *DraftMade // the live one
-	Root       *tuf.Root  // what the draft says, once there is one
+	Draft      *DraftMade         // the live one
+	Root       *tuf.Root          // what the draft says, once there is one
 	Abandoned  []*Abandoned
 	Rivals     []*Rival // other roots of this version, which signers have signed
 	Reviewed   *DraftReviewed
@@ -443,7 +442,7 @@ func (s *State) planAgreed(e transcript.Event) error {
 	if plan.Trusted != nil && plan.TrustedRoot().Rehearsal() && !plan.Rehearsal {
 		return errors.New("the trusted root is that of a rehearsal")
 	}
-	s.Plan, s.Digest, s.Anchor = plan, data.Digest, data.Anchor
+	s.Plan, s.Digest = plan, data.Digest
 	s.Holders, s.Recipients, s.Written = map[string]*Holder{}, map[string]*RecipientProved{}, map[string]*CopiesWritten{}
 	s.Passed, s.PUKBlocked = map[string]bool{}, map[string]bool{}
 	for _, h := range plan.Holders {
