@@ -120,7 +120,7 @@ func withMemory(file string, do func(*os.File, []Remembered) error) error {
 	defer memory.Close()
 	acts, whole, err := readMemory(memory)
 	if err == nil {
-		err = syncOf(filepath.Dir(file))
+		err = transcript.SyncFolder(filepath.Dir(file))
 	}
 	if err == nil {
 		// A line without its end was cut off before it was synced, and so
@@ -170,12 +170,4 @@ func readMemory(memory *os.File) (acts []Remembered, whole int64, err error) {
 		whole += int64(len(line)) + 1
 		text = rest
 	}
-}
-
-func syncOf(folder string) error {
-	dir, err := os.Open(folder)
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
 }

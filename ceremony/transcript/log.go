@@ -85,7 +85,7 @@ func (l *Log) load() error {
 		}
 		return fmt.Errorf("%s cannot be locked: %w", FileName, err)
 	}
-	if err := syncFolder(l.dir); err != nil {
+	if err := SyncFolder(l.dir); err != nil {
 		return err
 	}
 	text, err := plainfile.Contents(l.file, maxLog)
