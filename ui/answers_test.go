@@ -297,7 +297,7 @@ func TestClosesBeforeAnotherOpens(t *testing.T) {
 					t.Errorf("%s: it opens before it was closed", name)
 				}
 			}
-			return &Room{Desk: d}, nil
+			return &Room{Desk: d, Notebook: d, Close: d.Close}, nil
 		}}})
 		s.until("the list", func() bool { return s.m.start.listed })
 		s.settle()
@@ -307,7 +307,7 @@ func TestClosesBeforeAnotherOpens(t *testing.T) {
 			for _, task := range d.Tasks() {
 				d.set(task.ID, prompt.Done)
 			}
-			s.m.room.setList(listOf(d))
+			s.m.room.setList(listOf(s.m.room.Room))
 		}
 		s.press(leave)
 		s.until("the start", func() bool { return s.m.room == nil && s.m.armed })
@@ -351,7 +351,7 @@ func TestNothingIsKept(t *testing.T) {
 		_, err := a.Confirm(ctx, prompt.Prompt{ID: "c", Question: "Are there backups?"})
 		return "so", err
 	})))
-	o.Room.NoRecord = true
+	o.Room.Notebook = nil
 	s := newStage(t, o)
 	defer s.close()
 	promises := func() {

@@ -658,17 +658,3 @@ func (c *Countersigning) UseTokens(t prompt.Tokens) { c.set.Tokens = t }
 
 // Tokens are the readers that it was given.
 func (c *Countersigning) Tokens() prompt.Tokens { return c.set.Tokens }
-
-// Dir is no directory: nothing is kept but the signature file.
-func (c *Countersigning) Dir() string { return "" }
-
-// Close has nothing to close.
-func (c *Countersigning) Close() error { return nil }
-
-var errNoRecord = errors.New("nothing is recorded here but what was signed")
-
-// Note and Exception are refused: there is no record here.
-func (c *Countersigning) Note(string) error { return errNoRecord }
-
-// Exception is refused, as Note is.
-func (c *Countersigning) Exception(string, string, string) error { return errNoRecord }
