@@ -19,7 +19,6 @@ import (
 	"rootceremony/ceremony/state"
 	"rootceremony/ceremony/transcript"
 	"rootceremony/keys/plainfile"
-	"rootceremony/keys/yubikey"
 	"rootceremony/ui"
 )
 
@@ -81,13 +80,9 @@ func rehearsalRoom(dir string) (*ui.Room, error) {
 		}
 		dir = freshRehearsal(now)
 	}
-	var real *prompt.Tokens
-	if heldOn(dir) == yubikey.Kind {
-		tokens, err := readersTrusting("", "", true)
-		if err != nil {
-			return nil, err
-		}
-		real = &tokens
+	real, err := rehearsalReaders(heldOn(dir), "", "")
+	if err != nil {
+		return nil, err
 	}
 	desk, err := openRehearsal(dir, beginning{}, "", real)
 	if err != nil {
