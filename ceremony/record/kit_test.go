@@ -48,20 +48,22 @@ func TestKitGolden(t *testing.T) {
 		"repin":     {Project: "Example packages", Root: signed(t, newRoot(2)), Repin: true},
 		"rehearsal": {Project: "Example packages", Root: signed(t, rehearsal)},
 	} {
-		kit := makeKit(t, k)
-		if !bytes.Equal(kit[rootFile], k.Root) {
-			t.Errorf("%s: root.json is not what was published", name)
-		}
-		delete(kit, rootFile)
-		for file, text := range kit {
-			golden(t, "kit/"+name+"/"+file, text)
-			if marked := bytes.Contains(text, []byte("REHEARSAL")); marked != (name == "rehearsal") {
-				t.Errorf("%s, %s: marked as a rehearsal's: %v", name, file, marked)
+		t.Run(name, func(t *testing.T) {
+			kit := makeKit(t, k)
+			if !bytes.Equal(kit[rootFile], k.Root) {
+				t.Error("root.json is not what was published")
 			}
-			if repin := bytes.Contains(text, []byte("Re-pinning")); repin != (name == "repin" && file == embedFile) {
-				t.Errorf("%s, %s: speaks of re-pinning: %v", name, file, repin)
+			delete(kit, rootFile)
+			for file, text := range kit {
+				golden(t, "kit/"+name+"/"+file, text)
+				if marked := bytes.Contains(text, []byte("REHEARSAL")); marked != (name == "rehearsal") {
+					t.Errorf("%s, %s: marked as a rehearsal's: %v", name, file, marked)
+				}
+				if repin := bytes.Contains(text, []byte("Re-pinning")); repin != (name == "repin" && file == embedFile) {
+					t.Errorf("%s, %s: speaks of re-pinning: %v", name, file, repin)
+				}
 			}
-		}
+		})
 	}
 }
 
@@ -111,9 +113,11 @@ func TestKitRefuses(t *testing.T) {
 		"not signed by enough keys":   {Root: unsigned},
 		"cannot begin with version 2": {Root: good, First: 2},
 	} {
-		if files, err := Kit(k); err == nil || !strings.Contains(err.Error(), want) || files != nil {
-			t.Errorf("%s: %v", want, err)
-		}
+		t.Run(want, func(t *testing.T) {
+			if files, err := Kit(k); err == nil || !strings.Contains(err.Error(), want) || files != nil {
+				t.Error(err)
+			}
+		})
 	}
 }
 

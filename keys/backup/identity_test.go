@@ -84,9 +84,11 @@ func TestIdentitiesSSH(t *testing.T) {
 		locked: "with a passphrase, which is not supported", rsa: "of another kind than ed25519", private[:200]: "no whole SSH key",
 		"-----BEGIN PRIVATE KEY-----\n": "no OpenSSH private key",
 	} {
-		if _, err := readIdentities(buffer(t, text), nil); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%v: not %q", err, want)
-		}
+		t.Run(want, func(t *testing.T) {
+			if _, err := readIdentities(buffer(t, text), nil); err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%v: not %q", err, want)
+			}
+		})
 	}
 	if _, err := keys.ParseRecipient("Dana", rsaPublic); err == nil || !strings.Contains(err.Error(), "is an ssh-rsa key, which is not accepted") {
 		t.Error(err)
@@ -109,12 +111,14 @@ func TestIdentitiesRefuses(t *testing.T) {
 		strings.Repeat("#", maxIdentities):        "holds no identity",
 		strings.Repeat("#", maxIdentities) + "\n": "more than any",
 	} {
-		_, err := readIdentities(buffer(t, text), nil)
-		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%.60q: %v, not %q", text, err, want)
-		} else if strings.Contains(err.Error(), x.text[16:30]) || strings.Contains(err.Error(), "hunter2") {
-			t.Errorf("the error holds the text: %v", err)
-		}
+		t.Run(want, func(t *testing.T) {
+			_, err := readIdentities(buffer(t, text), nil)
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%.60q: %v, not %q", text, err, want)
+			} else if strings.Contains(err.Error(), x.text[16:30]) || strings.Contains(err.Error(), "hunter2") {
+				t.Errorf("the error holds the text: %v", err)
+			}
+		})
 	}
 }
 
@@ -186,16 +190,18 @@ func TestPluginAsks(t *testing.T) {
 			return "1234", nil
 		}}, ""},
 	} {
-		ids, err := readIdentities(buffer(t, text), c.ui)
-		if err != nil {
-			t.Fatal(err)
-		}
-		key, err := ids[0].Unwrap(stanza)
-		if c.want == "" && (err != nil || !bytes.Equal(key, append(make([]byte, 15), 0xff))) {
-			t.Errorf("%x, %v", key, err)
-		} else if c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
-			t.Errorf("%v, not %q", err, c.want)
-		}
+		t.Run(c.want, func(t *testing.T) {
+			ids, err := readIdentities(buffer(t, text), c.ui)
+			if err != nil {
+				t.Fatal(err)
+			}
+			key, err := ids[0].Unwrap(stanza)
+			if c.want == "" && (err != nil || !bytes.Equal(key, append(make([]byte, 15), 0xff))) {
+				t.Errorf("%x, %v", key, err)
+			} else if c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+				t.Errorf("%v, not %q", err, c.want)
+			}
+		})
 	}
 }
 
@@ -320,19 +326,21 @@ func TestTokenIdentityErrors(t *testing.T) {
 		{func(*ecdh.PrivateKey, []byte) (*secret.Buffer, error) { return nil, nil }, "a shared secret of 0 bytes"},
 		{func(*ecdh.PrivateKey, []byte) (*secret.Buffer, error) { return secret.New(31) }, "a shared secret of 31 bytes"},
 	} {
-		r, id, asked := tokenFor(t, c.answer)
-		_, text := freshKey(t, keys.Ed25519)
-		files, err := seal(text, keys.BackupKey, alice, []*Recipient{r}, 1)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, err = openFile(files[0], func(string) age.Identity { return id })
-		if err == nil || !strings.Contains(err.Error(), c.want) || !strings.HasPrefix(err.Error(), "dana.key.age: ") || *asked != 1 {
-			t.Errorf("%v, not %q; asked %d times", err, c.want, *asked)
-		}
-		var pin *keys.PINError
-		if errors.As(err, &pin) != strings.Contains(c.want, "PIN") {
-			t.Errorf("%v is a PINError: %v", err, pin != nil)
-		}
+		t.Run(c.want, func(t *testing.T) {
+			r, id, asked := tokenFor(t, c.answer)
+			_, text := freshKey(t, keys.Ed25519)
+			files, err := seal(text, keys.BackupKey, alice, []*Recipient{r}, 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = openFile(files[0], func(string) age.Identity { return id })
+			if err == nil || !strings.Contains(err.Error(), c.want) || !strings.HasPrefix(err.Error(), "dana.key.age: ") || *asked != 1 {
+				t.Errorf("%v, not %q; asked %d times", err, c.want, *asked)
+			}
+			var pin *keys.PINError
+			if errors.As(err, &pin) != strings.Contains(c.want, "PIN") {
+				t.Errorf("%v is a PINError: %v", err, pin != nil)
+			}
+		})
 	}
 }

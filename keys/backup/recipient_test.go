@@ -54,9 +54,11 @@ func TestPassphrase(t *testing.T) {
 		"": "is empty", "short": "is shorter than 20", "aaaaaaaaaaaaaaaaaaaaaaaa": "repeats a few", "abababababababababab": "repeats a few",
 		"passwordpassword": "is shorter than 20", "passwordPasswordpassword": "repeats itself", "battery horse battery horse": "repeats itself", "12345678901234567890": "repeats itself",
 	} {
-		if err := r.setPassphrase(buffer(t, text)); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), `"Safe"`) {
-			t.Errorf("%q: %v", text, err)
-		}
+		t.Run(text, func(t *testing.T) {
+			if err := r.setPassphrase(buffer(t, text)); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), `"Safe"`) {
+				t.Error(err)
+			}
+		})
 	}
 	if err := r.setPassphrase(nil); err == nil {
 		t.Error("no passphrase is taken")

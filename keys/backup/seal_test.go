@@ -104,9 +104,11 @@ func TestSealRefuses(t *testing.T) {
 		{text, keys.BackupKey, []*Recipient{given("Two", "correct horse battery"), one}, `recipients "One" and "Two" are the same key: one person would count as two`},
 		{text, keys.BackupKey, nil, "who are 0"},
 	} {
-		if files, err := seal(c.text, c.what, alice, c.rs, 1); err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%d files, %v: not %q", len(files), err, c.want)
-		}
+		t.Run(c.want, func(t *testing.T) {
+			if files, err := seal(c.text, c.what, alice, c.rs, 1); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%d files, %v: not %q", len(files), err, c.want)
+			}
+		})
 	}
 	// What looks alike and is not refused.
 	if _, err := seal(text, keys.BackupKey, alice, []*Recipient{one, given("Two", "correct horse batterie")}, 2); err != nil {

@@ -51,9 +51,11 @@ func TestErrorTexts(t *testing.T) {
 		{&keys.NotFoundError{Serial: 7, Found: []uint32{8, 9}}, "token 7 is not in a reader, only 8, 9 (hint: insert token 7)"},
 		{&keys.SerialError{Want: 1, Got: 2}, "this is token 2, and token 1 was expected (hint: insert token 1)"},
 	} {
-		if c.err.Error() != c.want {
-			t.Errorf("got  %s\nwant %s", c.err, c.want)
-		}
+		t.Run(c.want, func(t *testing.T) {
+			if c.err.Error() != c.want {
+				t.Errorf("got  %s\nwant %s", c.err, c.want)
+			}
+		})
 	}
 }
 

@@ -308,9 +308,11 @@ func TestOldFirmware(t *testing.T) {
 		{"rsa", keys.TouchAlways, `no token makes "rsa" keys`},
 		{keys.P256, "sometimes", `touch policy "sometimes"`},
 	} {
-		if _, err := s.MakeRootKey(session.RootKeyOrder{Algorithm: c.algorithm, Touch: c.touch, From: keys.FromToken}, nil); err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%v, %v: %v", c.algorithm, c.touch, err)
-		}
+		t.Run(c.want, func(t *testing.T) {
+			if _, err := s.MakeRootKey(session.RootKeyOrder{Algorithm: c.algorithm, Touch: c.touch, From: keys.FromToken}, nil); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%v, %v: %v", c.algorithm, c.touch, err)
+			}
+		})
 	}
 	if after, err := s.Info(); err != nil || !reflect.DeepEqual(after, before) {
 		t.Errorf("%+v became %+v (%v)", before, after, err)
@@ -721,13 +723,15 @@ func TestBadPrograms(t *testing.T) {
 		{"no drawer", program(), gone, "there are no virtual tokens in"},
 		{"no kind", program(), session.Backend{Kind: "paper"}, `tokens of kind "paper"`},
 	} {
-		s, err := c.program.Start(t.Context(), c.backend)
-		if err == nil {
-			_ = s.Close()
-			t.Errorf("%s: started", c.name)
-		} else if !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%s: %v", c.name, err)
-		}
+		t.Run(c.name, func(t *testing.T) {
+			s, err := c.program.Start(t.Context(), c.backend)
+			if err == nil {
+				_ = s.Close()
+				t.Error("started")
+			} else if !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%v", err)
+			}
+		})
 	}
 }
 
@@ -826,10 +830,12 @@ func TestServeRefuses(t *testing.T) {
 		{"stored too early", "k\x00\x00\x00\x00", "nobody asked for"},
 		{"JSON for a secret", "q\x00\x00\x00\x0d{\"do\":\"sign\"}q\x00\x00\x00\x00", "instead of a secret"},
 	} {
-		err := session.Serve(strings.NewReader(c.input), io.Discard, virtual.Open, session.Backups{})
-		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%s: %v", c.name, err)
-		}
+		t.Run(c.name, func(t *testing.T) {
+			err := session.Serve(strings.NewReader(c.input), io.Discard, virtual.Open, session.Backups{})
+			if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%v", err)
+			}
+		})
 	}
 }
 

@@ -368,9 +368,11 @@ func TestParseFault(t *testing.T) {
 		"hang@12":        {kind: faultHang, at: 12},
 		"sw@7=6F00":      {kind: faultStatus, at: 7, sw: 0x6f00},
 	} {
-		if got, err := ParseFault(text); err != nil || got != want {
-			t.Errorf("%s: %+v, %v", text, got, err)
-		}
+		t.Run(text, func(t *testing.T) {
+			if got, err := ParseFault(text); err != nil || got != want {
+				t.Errorf("%+v, %v", got, err)
+			}
+		})
 	}
 	for _, text := range []string{"", "remove", "remove@", "remove@0", "remove@-1", "remove@7x", "remove@7 8", "sw@7", "sw@7=", "sw@7=6f000", "burn@7", "@7"} {
 		if got, err := ParseFault(text); err == nil {

@@ -200,21 +200,23 @@ func TestImpossibleStates(t *testing.T) {
 		},
 		"no policy": func(st *state) { st.Slots = []slot{{Slot: 0x9c, Algorithm: algorithmP256, Private: st.DeviceKey}} },
 	} {
-		st, err := load(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		good, _ := os.ReadFile(path)
-		change(st)
-		if err := save(path)(st); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := load(path); err == nil || !strings.Contains(err.Error(), path) {
-			t.Errorf("%s: %v", what, err)
-		}
-		if err := os.WriteFile(path, good, 0o600); err != nil {
-			t.Fatal(err)
-		}
+		t.Run(what, func(t *testing.T) {
+			st, err := load(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			good, _ := os.ReadFile(path)
+			change(st)
+			if err := save(path)(st); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := load(path); err == nil || !strings.Contains(err.Error(), path) {
+				t.Error(err)
+			}
+			if err := os.WriteFile(path, good, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		})
 	}
 }
 

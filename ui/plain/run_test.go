@@ -185,9 +185,11 @@ func TestTaskLines(t *testing.T) {
 // What is optional in a check-up is not about who can still sign.
 func TestOptionalIsOnlySigning(t *testing.T) {
 	for group, want := range map[string]bool{prompt.GroupSign: true, "Holders": false} {
-		lines := strings.Join(taskLines([]prompt.Task{{ID: "a", Group: group, Title: "Alice", State: prompt.Ready, Optional: true}}, ""), "\n")
-		if strings.Contains(lines, "if they still can") != want {
-			t.Errorf("%s: %s", group, lines)
-		}
+		t.Run(group, func(t *testing.T) {
+			lines := strings.Join(taskLines([]prompt.Task{{ID: "a", Group: group, Title: "Alice", State: prompt.Ready, Optional: true}}, ""), "\n")
+			if strings.Contains(lines, "if they still can") != want {
+				t.Error(lines)
+			}
+		})
 	}
 }
