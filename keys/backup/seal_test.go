@@ -36,41 +36,43 @@ func TestKinds(t *testing.T) {
 	}{
 		{people, 1}, {people, 7}, {people[:6], 3}, {append(people[:3:3], people[6]), 4},
 	} {
-		_, text := freshKey(t, keys.P256)
-		files, err := seal(text, keys.BackupKey, alice, recipients(c.people), c.k)
-		if err != nil {
-			t.Fatal(err)
-		}
-		*people[2].touches = 0
-		layersOfToken := 0
-		for _, f := range files {
-			layersOfToken += strings.Count(f.Name, "p2")
-			got, err := openFile(f, by(c.people))
-			if err != nil {
-				t.Errorf("%s: %v", f.Name, err)
-			} else if !secret.Equal(got, text) {
-				t.Errorf("%s opens to something else", f.Name)
-			}
-			layers, err := keys.Layers(f.Name)
+		t.Run(fmt.Sprintf("%d of %d", c.k, len(c.people)), func(t *testing.T) {
+			_, text := freshKey(t, keys.P256)
+			files, err := seal(text, keys.BackupKey, alice, recipients(c.people), c.k)
 			if err != nil {
 				t.Fatal(err)
 			}
-			for i, p := range people {
-				if p.Slug != layers[0].Who {
-					continue
+			*people[2].touches = 0
+			layersOfToken := 0
+			for _, f := range files {
+				layersOfToken += strings.Count(f.Name, "p2")
+				got, err := openFile(f, by(c.people))
+				if err != nil {
+					t.Errorf("%s: %v", f.Name, err)
+				} else if !secret.Equal(got, text) {
+					t.Errorf("%s opens to something else", f.Name)
 				}
-				var wrong *WrongIdentityError
-				if _, err := Layer(layers[0]).decrypt(f.Data, nil); !errors.As(err, &wrong) || wrong.Kind != allKinds[i] {
-					t.Errorf("%s: the outermost layer (%v) is not %s", f.Name, err, allKinds[i])
+				layers, err := keys.Layers(f.Name)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for i, p := range people {
+					if p.Slug != layers[0].Who {
+						continue
+					}
+					var wrong *WrongIdentityError
+					if _, err := Layer(layers[0]).decrypt(f.Data, nil); !errors.As(err, &wrong) || wrong.Kind != allKinds[i] {
+						t.Errorf("%s: the outermost layer (%v) is not %s", f.Name, err, allKinds[i])
+					}
+				}
+				if _, err := openFile(f, func(string) age.Identity { return other.identity }); !errors.Is(err, age.ErrIncorrectIdentity) {
+					t.Errorf("%s with another token: %v", f.Name, err)
 				}
 			}
-			if _, err := openFile(f, func(string) age.Identity { return other.identity }); !errors.Is(err, age.ErrIncorrectIdentity) {
-				t.Errorf("%s with another token: %v", f.Name, err)
+			if *people[2].touches != layersOfToken {
+				t.Errorf("%d touches for %d layers of the token", *people[2].touches, layersOfToken)
 			}
-		}
-		if *people[2].touches != layersOfToken {
-			t.Errorf("%d touches for %d layers of the token", *people[2].touches, layersOfToken)
-		}
+		})
 	}
 	if *other.touches != 0 {
 		t.Errorf("the other token was touched %d times", *other.touches)

@@ -3,6 +3,7 @@ package plain
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -107,13 +108,15 @@ func TestHelpWithoutRecord(t *testing.T) {
 		opts Options
 		lost bool
 	}{{Options{}, false}, {Options{NoRecord: true}, true}, {Options{Interview: true}, true}} {
-		f, out := script(t, "\n:help\n:quit\n", c.opts)
-		if err := f.Run(t.Context(), &desk{}); !errors.Is(err, prompt.ErrLeft) {
-			t.Error(err)
-		}
-		if got := strings.Contains(out.String(), "answers are not kept"); got != c.lost || strings.Contains(strings.ToLower(out.String()), "nothing is lost") == c.lost {
-			t.Errorf("%+v:\n%s", c.opts, out)
-		}
+		t.Run(fmt.Sprintf("%+v", c.opts), func(t *testing.T) {
+			f, out := script(t, "\n:help\n:quit\n", c.opts)
+			if err := f.Run(t.Context(), &desk{}); !errors.Is(err, prompt.ErrLeft) {
+				t.Error(err)
+			}
+			if got := strings.Contains(out.String(), "answers are not kept"); got != c.lost || strings.Contains(strings.ToLower(out.String()), "nothing is lost") == c.lost {
+				t.Errorf("%+v:\n%s", c.opts, out)
+			}
+		})
 	}
 }
 
