@@ -295,19 +295,3 @@ func (c *Chain) End(at time.Time) error {
 	}
 	return nil
 }
-
-// VerifyChain verifies files from the first on and reports whether the last is
-// good at a time. The steps go as far as the chain does, the failed one included.
-func VerifyChain(files iter.Seq[[]byte], at time.Time) ([]Step, error) {
-	var chain Chain
-	var steps []Step
-	for step, err := range chain.Walk(files) {
-		if step.Version > 0 {
-			steps = append(steps, step)
-		}
-		if err != nil {
-			return steps, err
-		}
-	}
-	return steps, chain.End(at)
-}

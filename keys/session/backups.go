@@ -315,11 +315,17 @@ func (s *server) openBackup(j job) (Opened, error) {
 		}
 		pin := secrets[0]
 		secrets = secrets[1:]
-		token = &AgeToken{k.Public, func(peer []byte) (shared *secret.Buffer, err error) {
-			if failed == nil {
-				shared, failed = s.ecdh(keys.SlotAge, pin, peer)
+		token = &AgeToken{k.Public, func(peer []byte) (*secret.Buffer, error) {
+			if failed != nil {
+				return nil, failed
 			}
-			return shared, failed
+			var said error
+			shared, err := s.token.ECDH(keys.SlotAge, pin, peer, s.announce(&said))
+			if failed = errors.Join(err, said); failed != nil {
+				shared.Wipe()
+				return nil, failed
+			}
+			return shared, nil
 		}}
 	}
 	unsealed, err := s.backups.Open(j.Open, secrets, token, j.Message)

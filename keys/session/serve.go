@@ -226,8 +226,6 @@ func (s *server) use(j job) (answer, error) {
 		return answer{Attestation: &attestation}, err
 	case doPIN:
 		return answer{}, s.token.VerifyPIN(j.given[0])
-	case doChange:
-		return answer{}, s.token.ChangePIN(j.given[0], j.given[1])
 	case doUnblock:
 		return answer{}, s.token.Unblock(j.given[0], j.given[1])
 	case doHeldPUK:
@@ -236,13 +234,6 @@ func (s *server) use(j job) (answer, error) {
 		var said error
 		signature, err := s.token.Sign(j.Slot, j.given[0], j.Message, s.announce(&said))
 		return answer{Signature: signature}, errors.Join(err, said)
-	case doECDH:
-		shared, err := s.ecdh(j.Slot, j.given[0], j.Peer)
-		if err != nil {
-			return answer{}, err
-		}
-		defer shared.Wipe()
-		return answer{}, writeFrame(s.w, frameSecret, shared.Bytes())
 	}
 	return answer{}, fmt.Errorf("request to %q, which this version does not know", j.Do)
 }
@@ -250,17 +241,6 @@ func (s *server) use(j job) (answer, error) {
 // announce tells the parent that the token is about to wait for a touch.
 func (s *server) announce(failed *error) func() {
 	return func() { *failed = writeJSON(s.w, frameEvent, event{Touch: true}) }
-}
-
-// ecdh has the selected token agree on a secret.
-func (s *server) ecdh(slot keys.Slot, pin *secret.Buffer, peer []byte) (*secret.Buffer, error) {
-	var said error
-	shared, err := s.token.ECDH(slot, pin, peer, s.announce(&said))
-	if err = errors.Join(err, said); err != nil {
-		shared.Wipe()
-		return nil, err
-	}
-	return shared, nil
 }
 
 func (s *server) openReaders(b *Backend) (err error) {
