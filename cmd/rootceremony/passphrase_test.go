@@ -54,7 +54,8 @@ func TestPassphraseOnScreen(t *testing.T) {
 	if !testing.Short() {
 		for end := time.Now().Add(5 * time.Second); len(children(s.command.Process.Pid)) > 0 && time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		}
-		for _, where := range copies(memory(t, s.command.Process.Pid), longPassphrase, false, true) {
+		remnants, _ := copies(memory(t, s.command.Process.Pid), longPassphrase, true)
+		for _, where := range remnants {
 			t.Errorf("in the program's memory: %s", where)
 		}
 	}
