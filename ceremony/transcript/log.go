@@ -45,20 +45,7 @@ var ErrNone = errors.New("no ceremony was begun in this directory")
 // Create opens the log of the ceremony in dir, and makes it where it is
 // missing. Times come from clock.
 func Create(dir string, clock func() time.Time) (*Log, error) {
-	return open(dir, clock, os.O_CREATE)
-}
-
-// Open opens the log of the ceremony in dir; ErrNone where there is none.
-func Open(dir string, clock func() time.Time) (*Log, error) {
-	return open(dir, clock, 0)
-}
-
-func open(dir string, clock func() time.Time, flag int) (*Log, error) {
-	name := filepath.Join(dir, FileName)
-	file, err := openOwn(name, os.O_RDWR|flag, maxLog)
-	if errors.Is(err, fs.ErrNotExist) && flag == 0 {
-		return nil, ErrNone
-	}
+	file, err := openOwn(filepath.Join(dir, FileName), os.O_RDWR|os.O_CREATE, maxLog)
 	if err != nil {
 		return nil, writeError(err)
 	}
@@ -98,7 +85,7 @@ func (l *Log) load() error {
 		}
 		return fmt.Errorf("%s cannot be locked: %w", FileName, err)
 	}
-	if err := syncFolder(l.dir); err != nil {
+	if err := SyncFolder(l.dir); err != nil {
 		return err
 	}
 	text, err := plainfile.Contents(l.file, maxLog)

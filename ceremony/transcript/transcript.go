@@ -18,7 +18,7 @@
 // head, stands for the whole log.
 //
 // An event counts once its line is written and synced. A process that dies
-// while writing leaves a last line that does not fit its own sum: Open sets
+// while writing leaves a last line that does not fit its own sum: Create sets
 // those bytes aside in a file of their own, named after their hash, and
 // records that as an event. Any other line that does not fit is an error that
 // names the line, and then nothing is written.
@@ -41,7 +41,7 @@ const FileName = "transcript.jsonl"
 // MaxLine bounds a line, in bytes without the line feed.
 const MaxLine = 1 << 20
 
-// TypeSetAside is the type of the event that Open writes itself; its data is
+// TypeSetAside is the type of the event that Create writes itself; its data is
 // a SetAside.
 const TypeSetAside = "log.set-aside"
 

@@ -54,7 +54,7 @@ func TestAppendedEventsAreReadAgain(t *testing.T) {
 	if err != nil || tail != nil || len(events) != 3 {
 		t.Fatalf("events %d, tail %q, error %v", len(events), tail, err)
 	}
-	log, err := Open(dir, clock)
+	log, err := Create(dir, clock)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,13 +79,13 @@ func TestLogCutAtEveryByte(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(dir, FileName), text[:cut], 0o600); err != nil {
 			t.Fatal(err)
 		}
-		log, err := Open(dir, clock)
+		log, err := Create(dir, clock)
 		if err != nil {
 			t.Fatalf("cut at %d: %v", cut, err)
 		}
 		checkCut(t, log, text[:cut])
 		log.Close()
-		again, err := Open(dir, clock)
+		again, err := Create(dir, clock)
 		if err != nil || len(again.Events()) != len(log.Events()) {
 			t.Fatalf("cut at %d: second opening: %d events then %d, error %v", cut, len(log.Events()), len(again.Events()), err)
 		}
@@ -157,7 +157,7 @@ func TestOpenOfADamagedLog(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(dir, FileName), flipped, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		log, err := Open(dir, clock)
+		log, err := Create(dir, clock)
 		if at == 10 {
 			var broken *BrokenError
 			if !errors.As(err, &broken) || !bytes.Equal(contents(t, dir), flipped) {
@@ -216,35 +216,25 @@ func TestForeignForms(t *testing.T) {
 
 func TestOneProcessAtATime(t *testing.T) {
 	dir, _ := made(t, 1)
-	log, err := Open(dir, clock)
+	log, err := Create(dir, clock)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(dir, clock); !errors.Is(err, ErrInUse) {
+	if _, err := Create(dir, clock); !errors.Is(err, ErrInUse) {
 		t.Errorf("second opening: %v", err)
 	}
 	log.Close()
-	if again, err := Open(dir, clock); err != nil {
+	if again, err := Create(dir, clock); err != nil {
 		t.Errorf("after closing: %v", err)
 	} else {
 		again.Close()
 	}
 }
 
-func TestOpenMakesNothing(t *testing.T) {
-	dir := t.TempDir()
-	if _, err := Open(dir, clock); !errors.Is(err, ErrNone) {
-		t.Errorf("error %v", err)
-	}
-	if left, _ := os.ReadDir(dir); len(left) != 0 {
-		t.Errorf("left %v", left)
-	}
-}
-
 // A write that fails leaves the log as it was, and a later one goes through.
 func TestFailedWrite(t *testing.T) {
 	dir, before := made(t, 2)
-	log, err := Open(dir, clock)
+	log, err := Create(dir, clock)
 	if err != nil {
 		t.Fatal(err)
 	}
