@@ -137,7 +137,7 @@ func (v visit) restoreKey(ctx context.Context) error {
 		if err := fresh.prove(ctx); err != nil || spare {
 			return err
 		}
-		return fresh.with(state.OwnToken).signHead(ctx) // which it is now
+		return fresh.with(state.OwnToken).signCheckpoint(ctx) // which it is now
 	}
 	if fresh.now().Prepared == nil {
 		pin, err := fresh.newPIN(ctx, info, prompt.CheckPIN)

@@ -236,7 +236,7 @@ func (v visit) sign(ctx context.Context) error {
 		if err := v.signDraft(ctx); err != nil {
 			return err
 		}
-		return v.signHead(ctx)
+		return v.signCheckpoint(ctx)
 	})
 	if err != nil {
 		return err

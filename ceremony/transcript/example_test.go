@@ -25,7 +25,7 @@ func Example() {
 		log.Fatal(err)
 	}
 	for _, text := range []string{"the bag is closed", "the bag is open"} {
-		if _, err := written.Append("note", "room", map[string]string{"text": text}, nil); err != nil {
+		if _, err := written.Append("note", "room", map[string]string{"text": text}, nil, nil); err != nil {
 			log.Fatal(err)
 		}
 	}
@@ -37,19 +37,19 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	events, head, torn, err := transcript.Read(text)
+	read, err := transcript.Read(text, nil)
 	if err != nil {
 		log.Fatal(err)
 	}
-	for _, e := range events {
+	for _, e := range read.Events {
 		fmt.Println(e.Seq, e.Time.Format(time.RFC3339), e.Type, e.By, string(e.Data))
 	}
-	fmt.Println(head == written.Head(), len(torn))
+	fmt.Println(read.Checkpoint() == written.Checkpoint(), len(read.Tail))
 
 	// A line that was changed is named.
 	changed := bytes.Replace(text, []byte("closed"), []byte("broken"), 1)
 	var broken *transcript.BrokenError
-	if _, _, _, err := transcript.Read(changed); errors.As(err, &broken) {
+	if _, err := transcript.Read(changed, nil); errors.As(err, &broken) {
 		fmt.Println("line", broken.Line)
 	}
 	// Output:
