@@ -134,11 +134,16 @@ func (s *screen) until(what string) string {
 	return s.untilIt(fmt.Sprintf("shows %q", what), func(text string) bool { return strings.Contains(text, what) })
 }
 
-// untilIt waits until the terminal does what is said of it.
+// untilIt waits until the terminal does what is said of it. For two minutes a
+// terminal that moves is taken for a program that works: on a busy machine it
+// needs half of one to try a passphrase.
 func (s *screen) untilIt(does string, is func(text string) bool) string {
 	s.t.Helper()
-	late := time.After(20 * time.Second)
+	begun, late := time.Now(), time.NewTimer(0)
 	for {
+		if time.Since(begun) < 2*time.Minute {
+			late.Reset(20 * time.Second)
+		}
 		text, changed, ended := s.text()
 		if is(text) {
 			return text
@@ -148,7 +153,7 @@ func (s *screen) untilIt(does string, is func(text string) bool) string {
 		}
 		select {
 		case <-changed:
-		case <-late:
+		case <-late.C:
 			s.t.Fatalf("never the terminal %s:\n%s", does, text)
 		}
 	}
