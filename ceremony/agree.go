@@ -141,10 +141,24 @@ func (d *Desk) agree(ctx context.Context, a prompt.Room) error {
 			return err
 		}
 	}
-	if err := d.record(state.TypePlanAgreed, "room", state.PlanAgreed{Digest: digest, Plan: resolved.JSON(), Anchor: anchor}); err != nil {
+	if err := d.record(state.TypePlanAgreed, "room", state.PlanAgreed{Digest: digest, Plan: resolved.JSON(), Private: resolved.PrivateJSON(), Anchor: anchor}); err != nil {
 		return err
 	}
-	return d.write(state.Written{Name: state.ResolvedFile, Text: resolved.JSON()})
+	for _, file := range planFiles(d.state.Plan) {
+		if err := d.write(file); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// planFiles are the agreed plan as it lies in the directory.
+func planFiles(plan *agreed.Plan) []state.Written {
+	files := []state.Written{{Name: state.ResolvedFile, Text: plan.JSON()}}
+	if !plan.Unseen {
+		files = append(files, state.Written{Name: state.PrivatePlanFile, Text: plan.PrivateJSON()})
+	}
+	return files
 }
 
 // anchorOf has people say that the first root of the chain is their project's

@@ -9,6 +9,7 @@
 package ceremony
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -204,10 +205,22 @@ func (d *Desk) checkPlanUnchanged() error {
 	if err == nil && agreed.DigestOf(resolved) != d.state.Digest {
 		return fmt.Errorf("%s was edited after it was agreed (hint: remove it; the log holds the agreed one, and it will be written again)", state.ResolvedFile)
 	}
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil // mend writes it
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // which mend writes
+		return err
 	}
-	return err
+	if d.state.Plan.Unseen {
+		return nil
+	}
+	private, err := transcript.ReadFile(filepath.Join(d.dir, state.PrivatePlanFile))
+	switch events := d.log.Events(); {
+	case errors.Is(err, fs.ErrNotExist) && events[len(events)-1].Type == state.TypePlanAgreed:
+		return nil // the process that recorded it did not live to write it: mend does
+	case err != nil:
+		return fmt.Errorf("the private part of the agreed plan cannot be read: %w (hint: put %s back from a copy of the directory)", err, state.PrivatePlanFile)
+	case !bytes.Equal(private, d.state.Plan.PrivateJSON()):
+		return fmt.Errorf("%s was changed after it was agreed (hint: put it back from a copy of the directory)", state.PrivatePlanFile)
+	}
+	return nil
 }
 
 // LookAt returns a desk that only shows what a ceremony has come to, also while

@@ -233,7 +233,7 @@ func (n *node) clone() *node {
 func (w *world) first() *node {
 	n := &node{state: &state.State{}, begun: make([]int, len(w.signers))}
 	w.must(n, state.TypeBegun, state.Begun{Format: state.FormatVersion, Program: "test"})
-	settled := state.PlanAgreed{Digest: w.plan.Digest(), Plan: w.plan.JSON()}
+	settled := state.PlanAgreed{Digest: w.plan.Digest(), Plan: w.plan.JSON(), Private: w.plan.PrivateJSON()}
 	if w.old > 0 {
 		settled.Anchor = state.AnchorConfirmed
 	}

@@ -288,7 +288,7 @@ func (d *Desk) fromLog() ([]state.Written, error) {
 	s := d.state
 	var files []state.Written
 	if s.Plan != nil {
-		files = append(files, state.Written{Name: state.ResolvedFile, Text: s.Plan.JSON()})
+		files = append(files, planFiles(s.Plan)...)
 	}
 	if s.Plan != nil && s.Plan.Trusted != nil {
 		files = append(files, state.Written{Name: agreed.TrustedFile(s.Plan.Trusted.Newest().Version), Text: []byte(s.Plan.Trusted.Root)})

@@ -195,7 +195,7 @@ func TestRetireByAnOlderPlan(t *testing.T) {
 	if strings.Contains(string(plan.JSON()), path.Dir(agreed.BackupsDir)) {
 		t.Errorf("%s", plan.JSON())
 	}
-	if _, err := agreed.Parse(plan.JSON()); err != nil {
+	if _, err := agreed.Parse(plan.JSON(), plan.PrivateJSON()); err != nil {
 		t.Fatal(err)
 	}
 	desk.State().Plan.Earlier = plan.Earlier

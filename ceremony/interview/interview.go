@@ -67,7 +67,7 @@ type Outcome struct {
 // can be changed in the text. Errors of the prompt.Room (ErrBack, ErrLeft) are
 // returned as they are.
 func Hold(ctx context.Context, a prompt.Room, dir, kind string, now time.Time) (*Outcome, error) {
-	iv := &interview{ctx: ctx, a: a, path: dir, now: now, plan: plan.Plan{Kind: kind, Roles: map[string]plan.RolePlan{}}, known: map[string]agreed.Holder{}, taken: map[string]tuf.Key{}}
+	iv := &interview{ctx: ctx, a: a, path: dir, now: now, plan: plan.Plan{Salt: plan.NewSalt(), Kind: kind, Roles: map[string]plan.RolePlan{}}, known: map[string]agreed.Holder{}, taken: map[string]tuf.Key{}}
 	iv.out.Files = map[string][]byte{}
 	kinds := map[string]func() error{agreed.Create: iv.create, agreed.Rotate: iv.rotate, agreed.Revoke: iv.revoke}
 	if kinds[kind] == nil {
@@ -623,6 +623,8 @@ func (iv *interview) toml() []byte {
 	if len(p.Earlier) > 0 {
 		line("earlier", quoteAll(p.Earlier), "ceremonies that know names and backups")
 	}
+	b.WriteString("# Random, so that nobody guesses from the digest what is private. Keep it as it is.\n")
+	line("salt", agreed.Quote(p.Salt), "")
 
 	b.WriteString("\n[root]\n")
 	line("threshold", fmt.Sprint(p.Root.Threshold), iv.thresholdComment())

@@ -342,7 +342,7 @@ func TestChainTooLargeForTheLog(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := log.Append(state.TypePlanAgreed, "room", state.PlanAgreed{Digest: r.Digest(), Plan: r.JSON(), Anchor: state.AnchorTyped}, nil); err != nil {
+		if _, err := log.Append(state.TypePlanAgreed, "room", state.PlanAgreed{Digest: r.Digest(), Plan: r.JSON(), Private: r.PrivateJSON(), Anchor: state.AnchorTyped}, nil); err != nil {
 			t.Error(err)
 		}
 		log.Close()
@@ -382,7 +382,7 @@ func TestParseResolvedRotationIsStrict(t *testing.T) {
 	chain := chainOf(t, 3, 2, three...)
 	r := resolvedRotation(t, strings.Replace(rotation(2, "Alice", "Bruno", "Dana+", "Chen-retired"), "rotate\"", "revoke\"\nreason = \"a theft\"", 1), chain)
 	good := string(r.JSON())
-	again, err := agreed.Parse([]byte(good))
+	again, err := agreed.Parse([]byte(good), r.PrivateJSON())
 	if err != nil || !reflect.DeepEqual(again, r) {
 		t.Fatalf("%v:\n%+v\n%+v", err, again, r)
 	}
@@ -461,7 +461,7 @@ func TestParseResolvedRotationIsStrict(t *testing.T) {
 			}
 			bad = strings.Replace(bad, pair[0], pair[1], 1)
 		}
-		if got, err := agreed.Parse([]byte(bad)); err == nil || !strings.Contains(err.Error(), c.want) || got != nil {
+		if got, err := agreed.Parse([]byte(bad), r.PrivateJSON()); err == nil || !strings.Contains(err.Error(), c.want) || got != nil {
 			t.Errorf("%s: %v, want %q", c.name, err, c.want)
 		}
 	}
@@ -469,7 +469,7 @@ func TestParseResolvedRotationIsStrict(t *testing.T) {
 	many := resolvedRotation(t, rotation(2, "Alice", "Bruno", "Dana+", "Chen-retired"), chain)
 	many.Drops[0].Reason = agreed.Lost
 	many.Holders, many.Drops = many.Holders[1:], append(many.Drops, agreed.Drop{ID: agreed.DropID(idOf("Alice"), 8), KeyID: idOf("Alice"), Reason: agreed.Lost})
-	if _, err := agreed.Parse(many.JSON()); err == nil || !strings.Contains(err.Error(), "drop[0]: version 3 must be signed by 2 of its keys to be followed, and with these drops only 1 can still sign") {
+	if _, err := agreed.Parse(many.JSON(), many.PrivateJSON()); err == nil || !strings.Contains(err.Error(), "drop[0]: version 3 must be signed by 2 of its keys to be followed, and with these drops only 1 can still sign") {
 		t.Errorf("%v", err)
 	}
 }
@@ -592,7 +592,7 @@ func TestDraftOfRealChains(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if again, err := agreed.Parse(r.JSON()); err != nil || !reflect.DeepEqual(again, r) {
+			if again, err := agreed.Parse(r.JSON(), r.PrivateJSON()); err != nil || !reflect.DeepEqual(again, r) {
 				t.Fatalf("not the same again: %v", err)
 			}
 			root, file := drafted(t, r)
@@ -748,7 +748,7 @@ func TestOneKeyUnderTwoIDs(t *testing.T) {
 	}
 	r.Holders = r.Holders[:1]
 	r.Drops = append(r.Drops, agreed.Drop{ID: agreed.DropID(idOf("Bruno"), 8), KeyID: idOf("Bruno"), Reason: agreed.Lost})
-	if _, err := agreed.Parse(r.JSON()); err == nil || !strings.Contains(err.Error(), "drop[0]: version 1 must be signed by 2 of its keys to be followed, and with these drops only 1 can still sign") {
+	if _, err := agreed.Parse(r.JSON(), r.PrivateJSON()); err == nil || !strings.Contains(err.Error(), "drop[0]: version 1 must be signed by 2 of its keys to be followed, and with these drops only 1 can still sign") {
 		t.Errorf("%v", err)
 	}
 }

@@ -97,6 +97,7 @@ func textAfter(c *plan.Ceremony, dir string, stickers []string, policy agreed.To
 	b.WriteString("# A rehearsal of a rotation: the last holder leaves, and another comes.\n\n")
 	value("kind", agreed.Rotate)
 	value("name", r.Name)
+	value("salt", plan.NewSalt())
 	value("trusted", agreed.TrustedDir)
 	fmt.Fprintf(&b, "earlier = [%s]\n\n[root]\n", plan.TomlText(dir))
 	value("expires", "365d")

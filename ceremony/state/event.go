@@ -91,6 +91,8 @@ type PreflightDone struct {
 type PlanAgreed struct {
 	Digest string          `json:"digest"`
 	Plan   json.RawMessage `json:"plan"`
+	// Private is private/plan.json; an enrolment elsewhere has none.
+	Private json.RawMessage `json:"private_plan,omitempty"`
 	// Anchor says how people know that the trusted chain is theirs; "" where
 	// there is none.
 	Anchor Anchor `json:"anchor,omitempty"`

@@ -421,13 +421,17 @@ func (s *State) planAgreed(e transcript.Event) error {
 	if s.Plan != nil {
 		return errors.New("a plan was agreed already")
 	}
-	// The log holds it without white space.
-	var text bytes.Buffer
-	if err := json.Indent(&text, data.Plan, "", "  "); err != nil {
+	public, err := planText(data.Plan)
+	if err != nil {
 		return err
 	}
-	text.WriteByte('\n')
-	plan, err := agreed.Parse(text.Bytes())
+	var private []byte
+	if data.Private != nil {
+		if private, err = planText(data.Private); err != nil {
+			return err
+		}
+	}
+	plan, err := agreed.Parse(public, private)
 	if err != nil {
 		return err
 	}
@@ -459,6 +463,17 @@ func (s *State) planAgreed(e transcript.Event) error {
 		return fmt.Errorf("the plan has no holder %q whose key is to be made", only)
 	}
 	return nil
+}
+
+// planText is a file of the plan as it was, which the log holds without white
+// space.
+func planText(compact json.RawMessage) ([]byte, error) {
+	var text bytes.Buffer
+	if err := json.Indent(&text, compact, "", "  "); err != nil {
+		return nil, err
+	}
+	text.WriteByte('\n')
+	return text.Bytes(), nil
 }
 
 // holder finds whose token an event is about, which mayBeAbout has let pass.

@@ -187,11 +187,10 @@ func checkCommand(args []string) error {
 	if err != nil {
 		return err
 	}
-	resolved, err := planned.Resolve(clock())
+	check, err := planned.Check(clock())
 	if err != nil {
 		return err
 	}
-	check := agreed.Check(resolved, clock())
 	if *asJSON {
 		return printJSON(check)
 	}

@@ -99,7 +99,7 @@ left.
 		line: "prepare a holder's token elsewhere",
 		text: `Prepares the token of a holder who is elsewhere, in the folder enrolment-ID
 here, and writes a file for collect. PLAN is what the ceremony has agreed: its
-plan.resolved.json, or a plan.toml whose expiry is a date.
+plan.resolved.json, or a plan.toml that has a salt, and a date as expiry.
 `,
 		flags: `  --holder NAME
            Whose token it is: a name or an id from the plan.
