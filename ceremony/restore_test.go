@@ -257,7 +257,7 @@ func TestSpareToken(t *testing.T) {
 	if err := desk.Run(t.Context(), "restore", &prompt.Script{Answers: map[string]string{"restore.whose": "alice", "restore.what": "spare"}}); err != nil {
 		t.Fatal(err)
 	}
-	if alice.Serial != spare || alice.Spare != nil {
+	if alice = desk.State().Holders["alice"]; alice.Serial != spare || alice.Spare != nil {
 		t.Fatalf("the spare is not in use: %+v", alice)
 	}
 	if err := runAll(desk, &prompt.Script{}); err != nil {

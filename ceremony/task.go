@@ -15,30 +15,7 @@ import (
 // Tasks lists what is done, what can be done now and what waits, in the order
 // of the runbook.
 func (d *Desk) Tasks() []prompt.Task {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.tasks()
-}
-
-// Next is the task to take now: the first that is ready and needed, before it
-// is too late the optional ones, and the ones that end the ceremony last.
-func (d *Desk) Next() (prompt.Task, bool) {
-	tasks := d.Tasks()
-	for _, wanted := range []func(prompt.Task) bool{
-		func(t prompt.Task) bool { return !t.Optional && t.Group != prompt.GroupEnd },
-		func(t prompt.Task) bool { return t.Optional },
-		func(t prompt.Task) bool { return true },
-	} {
-		i := slices.IndexFunc(tasks, func(t prompt.Task) bool { return t.State == prompt.Ready && !t.Aside && wanted(t) })
-		if i >= 0 {
-			return tasks[i], true
-		}
-	}
-	return prompt.Task{}, false
-}
-
-func (d *Desk) tasks() []prompt.Task {
-	s := d.state
+	s := d.State()
 	if d.only != nil {
 		return d.only()
 	}
@@ -91,6 +68,23 @@ func (d *Desk) tasks() []prompt.Task {
 	return append(tasks, d.sealTask(), d.headsTask(), d.sumsTask(), d.carryTask())
 }
 
+// Next is the task to take now: the first that is ready and needed, before it
+// is too late the optional ones, and the ones that end the ceremony last.
+func (d *Desk) Next() (prompt.Task, bool) {
+	tasks := d.Tasks()
+	for _, wanted := range []func(prompt.Task) bool{
+		func(t prompt.Task) bool { return !t.Optional && t.Group != prompt.GroupEnd },
+		func(t prompt.Task) bool { return t.Optional },
+		func(t prompt.Task) bool { return true },
+	} {
+		i := slices.IndexFunc(tasks, func(t prompt.Task) bool { return t.State == prompt.Ready && !t.Aside && wanted(t) })
+		if i >= 0 {
+			return tasks[i], true
+		}
+	}
+	return prompt.Task{}, false
+}
+
 func DoneIf(done bool) prompt.TaskState {
 	if done {
 		return prompt.Done
@@ -99,19 +93,20 @@ func DoneIf(done bool) prompt.TaskState {
 }
 
 func (d *Desk) enrolTask(h *state.Holder) prompt.Task {
-	t := prompt.Task{ID: "enrol " + h.Holder.ID, Group: prompt.GroupHolders, Title: h.Holder.Name, State: DoneIf(d.state.Enrolled(h))}
-	t.Do = func(ctx context.Context, a prompt.Room) error { return d.enrol(ctx, a, h.Holder.ID) }
+	s, id := d.State(), h.Holder.ID
+	t := prompt.Task{ID: "enrol " + id, Group: prompt.GroupHolders, Title: h.Holder.Name, State: DoneIf(s.Enrolled(h))}
+	t.Do = func(ctx context.Context, a prompt.Room) error { return d.visit(a, id).enrol(ctx) }
 	if h.OfTrusted() {
-		t.Do = func(ctx context.Context, a prompt.Room) error { return d.meet(ctx, a, h) }
+		t.Do = func(ctx context.Context, a prompt.Room) error { return d.visit(a, id).meet(ctx) }
 	}
 	switch {
-	case t.State == prompt.Done && d.state.Plan.Backup != nil:
+	case t.State == prompt.Done && s.Plan.Backup != nil:
 		t.Reason = "PIN"
 	case t.State == prompt.Done:
 		t.Reason = "key"
 	case h.Collected != nil:
 		t.Reason = "made elsewhere, to be confirmed"
-		t.Do = func(ctx context.Context, a prompt.Room) error { return d.confirm(ctx, a, h) }
+		t.Do = func(ctx context.Context, a prompt.Room) error { return d.visit(a, id).confirm(ctx) }
 	case h.Open != nil:
 		t.Reason = "was interrupted"
 	case h.Partial:
@@ -126,7 +121,7 @@ func (d *Desk) enrolTask(h *state.Holder) prompt.Task {
 
 // backupTasks stand between the holders and the review where there are backups.
 func (d *Desk) backupTasks() []prompt.Task {
-	s := d.state
+	s := d.State()
 	var tasks []prompt.Task
 	for _, r := range s.Plan.Backup.Recipients {
 		tasks = append(tasks, d.recipientTask(r))
@@ -145,9 +140,10 @@ func (d *Desk) backupTasks() []prompt.Task {
 }
 
 func (d *Desk) keyTask(h *state.Holder) prompt.Task {
-	t := prompt.Task{ID: "key " + h.Holder.ID, Group: prompt.GroupKeys, Title: h.Holder.Name, State: DoneIf(h.Proved != nil)}
-	t.Do = func(ctx context.Context, a prompt.Room) error { return d.key(ctx, a, h) }
-	missing := d.state.RecipientsMissing()
+	id := h.Holder.ID
+	t := prompt.Task{ID: "key " + id, Group: prompt.GroupKeys, Title: h.Holder.Name, State: DoneIf(h.Proved != nil)}
+	t.Do = func(ctx context.Context, a prompt.Room) error { return d.visit(a, id).key(ctx) }
+	missing := d.State().RecipientsMissing()
 	switch {
 	case t.State == prompt.Done && h.Key.Imported:
 		t.Reason = "key, backup"
@@ -166,7 +162,7 @@ func (d *Desk) keyTask(h *state.Holder) prompt.Task {
 }
 
 func (d *Desk) reviewTask() prompt.Task {
-	s := d.state
+	s := d.State()
 	t := prompt.Task{ID: "review", Title: fmt.Sprintf("Review root v%d", s.Plan.Version), State: DoneIf(s.Reviewed != nil), Do: d.review}
 	if missing := s.Names(func(h *state.Holder) bool { return !h.Counts() }); len(missing) > 0 {
 		t.Block("waits for the keys of " + agreed.Listed(missing))
@@ -187,10 +183,10 @@ func (d *Desk) reviewTask() prompt.Task {
 }
 
 func (d *Desk) signTask(h *state.Holder) prompt.Task {
-	s := d.state
-	t := prompt.Task{ID: "sign " + h.Holder.ID, Group: prompt.GroupSign, Title: h.Holder.Name, State: DoneIf(s.Draft != nil && h.Signature != nil && h.Signature.Digest == s.Draft.Digest),
+	s, id := d.State(), h.Holder.ID
+	t := prompt.Task{ID: "sign " + id, Group: prompt.GroupSign, Title: h.Holder.Name, State: DoneIf(s.Draft != nil && h.Signature != nil && h.Signature.Digest == s.Draft.Digest),
 		Optional: s.Enough() || s.CannotHelp(h)}
-	t.Do = func(ctx context.Context, a prompt.Room) error { return d.sign(ctx, a, h.Holder.ID) }
+	t.Do = func(ctx context.Context, a prompt.Room) error { return d.visit(a, id).sign(ctx) }
 	if s.Reviewed == nil {
 		t.Block("waits for the review")
 	}
@@ -212,7 +208,7 @@ func (d *Desk) signTask(h *state.Holder) prompt.Task {
 }
 
 func (d *Desk) publishTask() prompt.Task {
-	s := d.state
+	s := d.State()
 	t := prompt.Task{ID: "publish", Title: "Verify and publish", State: DoneIf(s.Published != nil), Do: d.publish}
 	if s.Differs() {
 		t.Block("waits for the review: a second machine showed other words")
@@ -233,7 +229,7 @@ func tooFewText(s *state.State) string {
 }
 
 func (d *Desk) sealTask() prompt.Task {
-	s := d.state
+	s := d.State()
 	t := prompt.Task{ID: "seal", Group: prompt.GroupEnd, Title: "Seal the ceremony", State: DoneIf(s.Sealed != nil), Do: d.seal}
 	if s.Published == nil {
 		t.Block("waits for the root to be published")
@@ -242,7 +238,7 @@ func (d *Desk) sealTask() prompt.Task {
 }
 
 func (d *Desk) headsTask() prompt.Task {
-	s := d.state
+	s := d.State()
 	t := prompt.Task{ID: "heads", Group: prompt.GroupEnd, Title: "Sign the log", State: DoneIf(s.Closed != nil || s.SealedHead()), Do: d.heads}
 	if s.Sealed == nil {
 		t.Block("waits for the seal")
@@ -251,7 +247,7 @@ func (d *Desk) headsTask() prompt.Task {
 }
 
 func (d *Desk) sumsTask() prompt.Task {
-	s := d.state
+	s := d.State()
 	t := prompt.Task{ID: "sums", Group: prompt.GroupEnd, Title: "Write SHA256SUMS", State: DoneIf(s.Closed != nil), Do: d.sums}
 	if !s.SealedHead() {
 		t.Block("waits for a holder to sign the log")
@@ -262,8 +258,9 @@ func (d *Desk) sumsTask() prompt.Task {
 // Status says in a few lines where the ceremony stands.
 func (d *Desk) Status() []string {
 	marks := map[prompt.TaskState]string{prompt.Done: "[x]", prompt.Ready: "[ ]", prompt.Blocked: " - "}
+	s := d.State()
 	lines := []string{d.Header()}
-	if d.state.Begun != nil && d.state.Begun.Rehearsal {
+	if s.Begun != nil && s.Begun.Rehearsal {
 		lines[0] = "REHEARSAL: " + lines[0]
 	}
 	for _, t := range d.Tasks() {
@@ -273,12 +270,12 @@ func (d *Desk) Status() []string {
 		}
 		lines = append(lines, line)
 	}
-	if d.state.Published == nil {
-		for _, fact := range CountFacts(d.state) {
+	if s.Published == nil {
+		for _, fact := range CountFacts(s) {
 			lines = append(lines, strings.ToLower(fact.Label)+": "+fact.Value)
 		}
 	}
-	for _, ab := range d.state.Abandoned {
+	for _, ab := range s.Abandoned {
 		lines = append(lines, fmt.Sprintf("abandoned: draft %.8s, %d signatures: %s", ab.Draft.Digest, len(ab.Signed), ab.Why))
 	}
 	for _, name := range d.damaged {
@@ -286,19 +283,19 @@ func (d *Desk) Status() []string {
 	}
 	next, ok := d.Next()
 	switch {
-	case d.state.Finished():
-		lines = append(lines, "finished: the root is in "+d.state.Published.File.Name)
-		lines = append(lines, Labels(d.state)...)
-	case d.state.Closed != nil:
-		lines = append(lines, "closed, but not carried to media: the root is in "+d.state.Published.File.Name)
-		lines = append(lines, Labels(d.state)...)
-		if d.state.Previous == state.TypeCarryIntended {
+	case s.Finished():
+		lines = append(lines, "finished: the root is in "+s.Published.File.Name)
+		lines = append(lines, Labels(s)...)
+	case s.Closed != nil:
+		lines = append(lines, "closed, but not carried to media: the root is in "+s.Published.File.Name)
+		lines = append(lines, Labels(s)...)
+		if s.Previous == state.TypeCarryIntended {
 			lines = append(lines, "the log ends with what goes to a medium: this is the copy on it, or the carrying was cut off")
 		}
 		lines = append(lines, "next: "+next.ID)
-	case d.state.HandedOver != nil:
-		lines = append(lines, "finished: what the ceremony collects is "+d.state.HandedOver.File.Name)
-		for _, fact := range DigestFacts(ofFile, d.state.HandedOver.File.SHA256) {
+	case s.HandedOver != nil:
+		lines = append(lines, "finished: what the ceremony collects is "+s.HandedOver.File.Name)
+		for _, fact := range DigestFacts(ofFile, s.HandedOver.File.SHA256) {
 			lines = append(lines, "  "+fact.Label+": "+fact.Value)
 		}
 	case ok:
@@ -309,7 +306,7 @@ func (d *Desk) Status() []string {
 
 // Header is one line that says which ceremony this is.
 func (d *Desk) Header() string {
-	s := d.state
+	s := d.State()
 	if s.Plan != nil && s.Begun.Enrols != "" {
 		return fmt.Sprintf("%s, enrolment of %s", s.Plan.Name, s.Holders[s.Begun.Enrols].Holder.Name)
 	}

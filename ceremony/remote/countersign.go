@@ -216,8 +216,8 @@ func (c *Countersigning) differ(ctx context.Context, a prompt.Room) error {
 	if err != nil {
 		return err
 	}
-	err = ceremony.SayStop(ctx, a, "sign.stop", c.set.File, text, c.digest(), "Call the room on a number that you had before, not one that came with the file, and say that the words differ.",
-		"This laptop remembers it. The same command can be taken again, and goes on with a machine that shows the same words.")
+	err = ceremony.Stop{ID: "sign.stop", File: c.set.File, Text: text, Digest: c.digest(), Call: "Call the room on a number that you had before, not one that came with the file, and say that the words differ.",
+		Then: "This laptop remembers it. The same command can be taken again, and goes on with a machine that shows the same words."}.Say(ctx, a)
 	if err != nil {
 		return err
 	}
@@ -348,7 +348,7 @@ func (c *Countersigning) sign(ctx context.Context, a prompt.Room) error {
 	}
 	blocked, err := c.set.Tokens.WithPIN(ctx, a, k.token.Serial, k.token.PINTries, prompt.Prompt{ID: "sign.pin", Message: prompt.Message{Title: "Type your PIN",
 		Facts: []prompt.Fact{{Label: "Serial", Value: agreed.SerialText(k.token.Serial)}}, Text: []string{"The PIN is yours alone: let nobody see it."}}, Question: "The PIN of your token:"},
-		func(s *session.Session, pin *secret.Buffer) error { return c.signOn(ctx, a, s, k, pin, act, file) })
+		func(s *session.Session, pin *secret.Buffer) error { return c.signOn(ctx, a, s, k, pin, act) })
 	switch {
 	case blocked:
 		return fmt.Errorf("token %s: %w", agreed.SerialText(k.token.Serial), &keys.PINError{})
@@ -362,7 +362,7 @@ func (c *Countersigning) sign(ctx context.Context, a prompt.Room) error {
 
 // signOn remembers what is about to be signed, has the token sign it, verifies
 // the signature and writes it.
-func (c *Countersigning) signOn(ctx context.Context, a prompt.Room, s *session.Session, k signer, pin *secret.Buffer, act signed.Remembered, file string) error {
+func (c *Countersigning) signOn(ctx context.Context, a prompt.Room, s *session.Session, k signer, pin *secret.Buffer, act signed.Remembered) error {
 	if err := signed.Remember(c.set.Memory, act); err != nil {
 		return err
 	}
@@ -384,7 +384,7 @@ func (c *Countersigning) signOn(ctx context.Context, a prompt.Room, s *session.S
 	if err != nil {
 		return err
 	}
-	return transcript.WriteNew(file, text, 0o644)
+	return transcript.WriteNew(c.fileFor(k), text, 0o644)
 }
 
 func (c *Countersigning) ended(ctx context.Context, a prompt.Room, file, text string) error {

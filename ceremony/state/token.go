@@ -31,7 +31,7 @@ func (s *State) wiped(e transcript.Event) error {
 		return err
 	}
 	h.Serial, h.Prepared, h.Partial, h.Locked, h.Stored = 0, nil, false, false, nil
-	if h.Replaces == nil {
+	if h.Kind == OwnToken {
 		delete(s.Recipients, h.Holder.ID)
 	}
 	return nil
@@ -143,8 +143,8 @@ func (s *State) keyProved(e transcript.Event) error {
 	}
 	s.Files = append(s.Files, data.Evidence...)
 	h.Proved = &data
-	if h.Replaces != nil {
-		h.takePlace()
+	if h.Kind != OwnToken {
+		s.takePlace(h)
 	}
 	return nil
 }
@@ -211,14 +211,14 @@ func (s *State) startedOver(e transcript.Event) error {
 	if err != nil {
 		return err
 	}
-	if s.Draft != nil && h.Replaces == nil {
+	if s.Draft != nil && h.Kind == OwnToken {
 		return errors.New("the draft holds the keys already")
 	}
 	if h.Serial == 0 || h.OfTrusted() {
 		return fmt.Errorf("%s has no token yet, or their key stays as it is", h.Holder.Name)
 	}
-	*h = Holder{Holder: h.Holder, Replaces: h.Replaces, ForSpare: h.ForSpare, Signature: h.Signature} // which is of an abandoned draft
-	if h.Replaces == nil {
+	*h = Holder{Kind: h.Kind, Holder: h.Holder, ForSpare: h.ForSpare, Signature: h.Signature} // which is of an abandoned draft
+	if h.Kind == OwnToken {
 		delete(s.Recipients, h.Holder.ID)
 	}
 	return nil
