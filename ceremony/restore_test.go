@@ -87,7 +87,7 @@ func TestKeyIsRestored(t *testing.T) {
 		t.Fatal(err)
 	}
 	now := checkSigned(t, s.dir, 5)
-	if !slices.ContainsFunc(now.Signatures(), func(sig tuf.Signature) bool { return sig.KeyID == alice.Signature.KeyID }) {
+	if !slices.ContainsFunc(now.Signatures(), func(sig tuf.Signature) bool { return sig.KeyID == now.Holders["alice"].Signature.KeyID }) {
 		t.Error("Alice has not signed")
 	}
 
