@@ -144,7 +144,7 @@ func (d *Desk) agree(ctx context.Context, a prompt.Room) error {
 	if err := d.record(state.TypePlanAgreed, "room", state.PlanAgreed{Digest: digest, Plan: resolved.JSON(), Private: resolved.PrivateJSON(), Anchor: anchor}); err != nil {
 		return err
 	}
-	for _, file := range planFiles(d.state.Plan) {
+	for _, file := range planFiles(d.State().Plan) {
 		if err := d.write(file); err != nil {
 			return err
 		}

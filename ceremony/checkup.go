@@ -8,6 +8,7 @@ import (
 	"rootceremony/ceremony/agreed"
 	"rootceremony/ceremony/prompt"
 	"rootceremony/ceremony/state"
+	"rootceremony/ceremony/tuf"
 )
 
 // OnlyCheckup makes the desk one that looks, long before it is needed, whether
@@ -39,8 +40,8 @@ func (d *Desk) checkupTasks() []prompt.Task {
 }
 
 // checkupToken has a holder prove token and PIN: the key in 82 opens a test
-// file, and the one in 9a signs the head of the log, but for a spare token,
-// which signs no heads. The root key signs nothing. A PUK without tries does
+// file, and the one in 9a signs a checkpoint of the log, but for a spare token,
+// which signs none. The root key signs nothing. A PUK without tries does
 // not keep the token from passing, and is a finding.
 func (d *Desk) checkupToken(ctx context.Context, a prompt.Room, c state.Checked) error {
 	v := d.visit(a, c.Who).with(c.Kind)
@@ -67,7 +68,7 @@ func (d *Desk) checkupToken(ctx context.Context, a prompt.Room, c state.Checked)
 		if c.Id != c.Who {
 			return nil
 		}
-		return v.signHead(ctx)
+		return v.signCheckpoint(ctx)
 	})
 	if err != nil {
 		return err
@@ -147,7 +148,7 @@ func (d *Desk) checkupEnd(ctx context.Context, a prompt.Room) error {
 	next := now.Add(expires.Sub(now) / 2).Truncate(24 * time.Hour)
 	switch {
 	case len(names) > 0:
-		text = append(text, agreed.Listed(names)+" did not come. What nobody has tried may not work on the day it is needed: have them come soon.")
+		text = append(text, tuf.Listed(names, "and")+" did not come. What nobody has tried may not work on the day it is needed: have them come soon.")
 	case len(blocked) == 0:
 		text = append(text, "Everybody came, and everything works.")
 	}

@@ -11,6 +11,8 @@ package ceremony
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -41,16 +43,16 @@ const (
 // Desk is a ceremony that is being held: one directory, one log, one process.
 // Notes and exceptions may come from other goroutines while a task runs.
 type Desk struct {
-	dir     string
-	program string // name and version, for the log
-	memory  string // Settings.Memory
-	clock   func() time.Time
-	tokens  prompt.Tokens
-	enrols  *agreed.Plan         // the plan of an enrolment
-	only    func() []prompt.Task // what this desk does, where it is not the whole ceremony
-	done    bool                 // that it did
-	head    transcript.Head      // of LookAt, which has no log
-	damaged []string             // backup files that are gone or changed, by name
+	dir        string
+	program    string // name and version, for the log
+	memory     string // Settings.Memory
+	clock      func() time.Time
+	tokens     prompt.Tokens
+	enrols     *agreed.Plan          // the plan of an enrolment
+	only       func() []prompt.Task  // what this desk does, where it is not the whole ceremony
+	done       bool                  // that it did
+	checkpoint transcript.Checkpoint // of LookAt, which has no log
+	damaged    []string              // backup files that are gone or changed, by name
 
 	mu    sync.Mutex // of the log
 	log   *transcript.Log
@@ -160,7 +162,18 @@ func (d *Desk) begin(set Settings) error {
 	}
 	start := state.Begun{Format: state.FormatVersion, Program: set.Program, Rehearsal: set.Rehearsal, Tokens: set.Tokens, Enrols: set.Enrols}
 	if now.Begun == nil {
-		return d.record(state.TypeBegun, "room", start)
+		random := make([]byte, 32)
+		_, _ = rand.Read(random) // never fails
+		start.Random = hex.EncodeToString(random)
+		if err := d.record(state.TypeBegun, "room", start); err != nil {
+			return err
+		}
+		for _, aside := range d.log.Pending() {
+			if err := d.record(transcript.TypeSetAside, "room", aside); err != nil {
+				return err
+			}
+		}
+		return nil
 	}
 	if now.Closed != nil || now.HandedOver != nil {
 		return nil
@@ -209,7 +222,7 @@ func (d *Desk) checkPlanUnchanged() error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) { // which mend writes
 		return err
 	}
-	if d.state.Plan.Unseen {
+	if d.State().Plan.Unseen {
 		return nil
 	}
 	private, err := transcript.ReadFile(filepath.Join(d.dir, state.PrivatePlanFile))
@@ -218,7 +231,7 @@ func (d *Desk) checkPlanUnchanged() error {
 		return nil // the process that recorded it did not live to write it: mend does
 	case err != nil:
 		return fmt.Errorf("the private part of the agreed plan cannot be read: %w (hint: put %s back from a copy of the directory)", err, state.PrivatePlanFile)
-	case !bytes.Equal(private, d.state.Plan.PrivateJSON()):
+	case !bytes.Equal(private, d.State().Plan.PrivateJSON()):
 		return fmt.Errorf("%s was changed after it was agreed (hint: put it back from a copy of the directory)", state.PrivatePlanFile)
 	}
 	return nil
@@ -231,7 +244,7 @@ func LookAt(dir string) (*Desk, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Desk{dir: dir, head: c.Head}
+	d := &Desk{dir: dir, checkpoint: c.Checkpoint}
 	d.state.Store(c.State)
 	return d, nil
 }
@@ -254,14 +267,14 @@ func (d *Desk) Apart() bool { return d.only != nil }
 // Done reports whether a desk that is Apart has done what it is for.
 func (d *Desk) Done() bool { return d.done }
 
-// Head is the head of the log as it stands.
-func (d *Desk) Head() transcript.Head {
+// Checkpoint is the checkpoint of the log as it stands.
+func (d *Desk) Checkpoint() transcript.Checkpoint {
 	if d.log == nil {
-		return d.head
+		return d.checkpoint
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.log.Head()
+	return d.log.Checkpoint()
 }
 
 // Close leaves the ceremony; another process may go on with it.
@@ -296,7 +309,7 @@ func (d *Desk) recorded(kind, by string, data any) (transcript.Event, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	var next *state.State
-	event, err := d.log.Append(kind, by, data, func(e transcript.Event) (err error) {
+	event, err := d.log.Append(kind, by, data, nil, func(e transcript.Event) (err error) {
 		next, err = d.State().With(e)
 		return err
 	})

@@ -15,6 +15,8 @@ import (
 	"rootceremony/ceremony/laptop"
 	"rootceremony/ceremony/prompt"
 	"rootceremony/ceremony/state"
+	"rootceremony/ceremony/transcript"
+	"rootceremony/ceremony/tuf"
 	"rootceremony/keys"
 	"rootceremony/keys/secret"
 	"rootceremony/keys/session"
@@ -68,7 +70,7 @@ func (v visit) enrolOn(ctx context.Context, info keys.Info) error {
 				return err
 			}
 		}
-		return v.signHead(ctx)
+		return v.signCheckpoint(ctx)
 	}
 	if v.now().Key == nil {
 		if err := v.makeKey(ctx); err != nil {
@@ -80,7 +82,7 @@ func (v visit) enrolOn(ctx context.Context, info keys.Info) error {
 			return err
 		}
 	}
-	return v.signHead(ctx)
+	return v.signCheckpoint(ctx)
 }
 
 // enrolToken waits for the holder's token and has its sticker compared. It
@@ -375,7 +377,7 @@ func (d *Desk) startOver(ctx context.Context, a prompt.Room) error {
 		text = append(text, "Backups of the others that are sealed for this token already are opened by it no more.")
 	}
 	if lost := d.State().TooFew(id); len(lost) > 0 {
-		text = append(text, "Too few are left then to open the backups of "+agreed.Listed(lost)+", who must start over too.")
+		text = append(text, "Too few are left then to open the backups of "+tuf.Listed(lost, "and")+", who must start over too.")
 	}
 	err = a.Type(ctx, prompt.Prompt{ID: "restart.serial", Final: true, Message: prompt.Message{Title: title, Text: text,
 		Facts: []prompt.Fact{{Label: "Holder", Value: h.Holder.Name}, {Label: "Serial", Value: agreed.SerialText(h.Serial) + "   (sticker " + h.Holder.Token + ")"}}},
@@ -687,22 +689,26 @@ func verified(h *state.Holder, public keys.PublicKey, message, signature []byte)
 	return hex.EncodeToString(signature), nil
 }
 
-// signHead has the holder's key in 9a sign the head of the log as it stands.
-func (v visit) signHead(ctx context.Context) error {
+// signCheckpoint has the holder's key in 9a sign the log as it stands.
+func (v visit) signCheckpoint(ctx context.Context) error {
 	h := v.now()
 	if h.Prepared == nil && h.OfTrusted() {
 		return nil // an old token, which has no such key
 	}
-	head := v.d.Head()
-	made, err := v.s.Sign(ctx, keys.SlotAuthentication, v.pin, state.HeadMessage(head), nil)
+	key, origin, checkpoint := h.Prepared.Authentication, v.d.State().LogOrigin, v.d.Checkpoint()
+	text := transcript.Text(origin, checkpoint)
+	made, err := v.s.Sign(ctx, keys.SlotAuthentication, v.pin, text, nil)
 	if err != nil {
 		return err
 	}
-	signature, err := verified(h, h.Prepared.Authentication, state.HeadMessage(head), made)
+	if _, err := verified(h, key, text, made); err != nil {
+		return err
+	}
+	signature, err := transcript.Signature(origin, key, made)
 	if err != nil {
 		return err
 	}
-	return v.record(state.TypeHeadSigned, state.HeadSigned{Act: h.Act(h.Serial), Head: head, Signature: signature})
+	return v.record(state.TypeCheckpointSigned, state.CheckpointSigned{Act: h.Act(h.Serial), Checkpoint: checkpoint, Signature: signature})
 }
 
 // withToken runs do with a session of its own on the token with that serial.

@@ -116,6 +116,6 @@ func (v visit) meet(ctx context.Context) error {
 				return err
 			}
 		}
-		return v.signHead(ctx)
+		return v.signCheckpoint(ctx)
 	})
 }

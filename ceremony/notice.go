@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"strings"
 
 	"rootceremony/ceremony/agreed"
 	"rootceremony/ceremony/prompt"
@@ -54,7 +55,8 @@ func (d *Desk) earlierNotices() ([][]byte, error) {
 			return all, nil
 		}
 		if err != nil {
-			return nil, fmt.Errorf("%s, a notice for users, cannot be read: %w (hint: what is filled in there is carried over; put it right, or move it away, and take this task again)", name, err)
+			fact, _, _ := strings.Cut(err.Error(), " (hint: ") // the one hint says what to do about a notice
+			return nil, fmt.Errorf("%s, a notice for users, cannot be read: %s (hint: what is filled in there is carried over; put it right, or move it away, and take this task again)", name, fact)
 		}
 		all = append(all, text)
 	}

@@ -11,6 +11,7 @@ import (
 	"rootceremony/ceremony/prompt"
 	"rootceremony/ceremony/state"
 	"rootceremony/ceremony/transcript"
+	"rootceremony/ceremony/tuf"
 	"rootceremony/keys"
 	"rootceremony/keys/backup"
 	"rootceremony/keys/session"
@@ -197,7 +198,7 @@ func (d *Desk) drillTask() prompt.Task {
 	s := d.State()
 	t := prompt.Task{ID: "drill", Group: prompt.GroupBackups, Title: "Restore drill", State: DoneIf(s.Drilled()), Do: d.drill}
 	if missing := s.Names(func(h *state.Holder) bool { return !h.Counts() }); len(missing) > 0 {
-		t.Block("waits for the keys of " + agreed.Listed(missing))
+		t.Block("waits for the keys of " + tuf.Listed(missing, "and"))
 	}
 	return t
 }

@@ -149,7 +149,7 @@ func (d *Desk) seal(ctx context.Context, a prompt.Room) error {
 	missing := s.Names(func(h *state.Holder) bool { return h.Signature == nil || h.Signature.Digest != s.Draft.Digest })
 	text := "Every holder has signed."
 	if len(missing) > 0 {
-		text = agreed.Listed(missing) + " did not sign. After the seal they cannot."
+		text = tuf.Listed(missing, "and") + " did not sign. After the seal they cannot."
 	}
 	err := a.Type(ctx, prompt.Prompt{ID: "seal", Final: true, Message: prompt.Message{Title: "Seal the ceremony",
 		Facts: append(append([]prompt.Fact{{Label: "Published", Value: s.Published.File.Name}}, CountFacts(s)...), prompt.Fact{Label: "Exceptions", Value: fmt.Sprint(s.Exceptions)}),
@@ -176,15 +176,15 @@ func (d *Desk) seal(ctx context.Context, a prompt.Room) error {
 	return d.mend()
 }
 
-// heads has one or more holders sign the sealed log with their keys in 9a.
-func (d *Desk) heads(ctx context.Context, a prompt.Room) error {
+// checkpoints has one or more holders sign the sealed log with their keys in 9a.
+func (d *Desk) checkpoints(ctx context.Context, a prompt.Room) error {
 	for {
 		var choices []prompt.Choice
-		likely, others := d.State().HeadSigners()
+		likely, others := d.State().CheckpointSigners()
 		for _, h := range likely {
 			choices = append(choices, prompt.Choice{Key: h.Holder.ID, Label: h.Holder.Name + stickerHint(h)})
 		}
-		if d.State().SealedHead() {
+		if d.State().SealSigned() {
 			choices = append(choices, prompt.Choice{Key: prompt.NobodyElse, Label: "Nobody else"})
 		} else if d.State().Plan.Trusted != nil {
 			choices = append(choices, prompt.Choice{Key: "none", Label: "Nobody here can: go on without, as an exception"})
@@ -192,7 +192,7 @@ func (d *Desk) heads(ctx context.Context, a prompt.Room) error {
 		for _, h := range others {
 			choices = append(choices, prompt.Choice{Key: h.Holder.ID, Label: fmt.Sprintf("%s, with the token that holds the key %.8s", h.Holder.Name, h.KeyID())})
 		}
-		who, err := a.Choose(ctx, prompt.Prompt{ID: "heads.who", Message: prompt.Message{Title: "Sign the log",
+		who, err := a.Choose(ctx, prompt.Prompt{ID: "checkpoints.who", Message: prompt.Message{Title: "Sign the log",
 			Text: []string{"Whoever signs the log now vouches that it is the record of this day: nobody can change it later without being found out. One holder is enough, more are better."}},
 			Question: "Who signs the log?"}, choices)
 		if err != nil {
@@ -205,26 +205,26 @@ func (d *Desk) heads(ctx context.Context, a prompt.Room) error {
 			if err := d.Exception("a holder signs the log of the day", "nobody who is here has a token with a key for it", "it is closed without"); err != nil {
 				return err
 			}
-			return d.record(state.TypeHeadsWaived, "room", state.HeadsWaived{})
+			return d.record(state.TypeCheckpointsWaived, "room", state.CheckpointsWaived{})
 		}
-		if err := d.visit(a, who).headBy(ctx); err != nil {
+		if err := d.visit(a, who).checkpointBy(ctx); err != nil {
 			return err
 		}
-		if likely, others := d.State().HeadSigners(); len(likely)+len(others) == 0 {
+		if likely, others := d.State().CheckpointSigners(); len(likely)+len(others) == 0 {
 			return nil
 		}
 	}
 }
 
-func (v visit) headBy(ctx context.Context) error {
-	info, err := v.tokenWithKey(ctx, "heads.token "+v.holder)
+func (v visit) checkpointBy(ctx context.Context) error {
+	info, err := v.tokenWithKey(ctx, "checkpoints.token "+v.holder)
 	if err != nil {
 		return err
 	}
 	if h := v.now(); h.Prepared == nil {
 		return fmt.Errorf("token %s of %s has no key that signs the log (hint: somebody else may, or go on without, as an exception)", agreed.SerialText(info.Serial), h.Holder.Name)
 	}
-	return v.withPIN(ctx, info.PINTries, func(v visit) error { return v.signHead(ctx) })
+	return v.withPIN(ctx, info.PINTries, func(v visit) error { return v.signCheckpoint(ctx) })
 }
 
 // sums writes SHA256SUMS over what is published, as the last file. It lists
@@ -250,15 +250,15 @@ func (d *Desk) sums(ctx context.Context, a prompt.Room) error {
 	if err := d.record(state.TypeClosed, "room", state.Closed{Sums: sums.File()}); err != nil {
 		return err
 	}
-	head := d.Head()
+	checkpoint := d.Checkpoint()
 	facts := append([]prompt.Fact{
 		{Label: "Publish", Value: filepath.Join(d.dir, state.PublishDir)},
-		{Label: "Log", Value: fmt.Sprintf("%d lines", head.Seq)},
-		{Label: "Its head", Value: agreed.Grouped(head.Hash)},
+		{Label: "Log", Value: fmt.Sprintf("%d lines", checkpoint.Size)},
+		{Label: "Checkpoint", Value: agreed.Grouped(checkpoint.Root)},
 		{Label: "Root", Value: d.State().Published.File.Name}}, publishedDigests(d.State(), d.State().Published.File)...)
 	return a.Tell(ctx, prompt.Message{Title: "The ceremony is closed", Facts: append(facts, notice...),
 		Text: []string{"Announce the SHA-256 of the file with these words: with them people can tell whether the root they have is this one.",
-			"Write the head of the log down on paper, and publish it: with it an outsider can tell whether the record is the one of this day."}})
+			"Write the checkpoint of the log down on paper, and publish it: with it an outsider can tell whether the record is the one of this day."}})
 }
 
 // nothingElsePublished refuses files in publish that the log knows nothing of.

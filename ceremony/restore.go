@@ -11,6 +11,7 @@ import (
 	"rootceremony/ceremony/agreed"
 	"rootceremony/ceremony/prompt"
 	"rootceremony/ceremony/state"
+	"rootceremony/ceremony/tuf"
 	"rootceremony/keys"
 	"rootceremony/keys/secret"
 	"rootceremony/keys/session"
@@ -35,7 +36,7 @@ func (d *Desk) OnlyRestore() error {
 func (d *Desk) spareTask(h *state.Holder) prompt.Task {
 	t := prompt.Task{ID: "spare " + h.Holder.ID, Group: prompt.GroupKeys, Title: h.Holder.Name + ", spare", State: DoneIf(h.Spare != nil || len(h.Former) > 0)}
 	if missing := d.State().Names(func(h *state.Holder) bool { return !h.Counts() }); len(missing) > 0 {
-		t.Block("waits for the keys of " + agreed.Listed(missing))
+		t.Block("waits for the keys of " + tuf.Listed(missing, "and"))
 	}
 	id := h.Holder.ID
 	t.Do = func(ctx context.Context, a prompt.Room) error {
@@ -61,7 +62,7 @@ func (d *Desk) spareTask(h *state.Holder) prompt.Task {
 func (d *Desk) restore(ctx context.Context, a prompt.Room) error {
 	title := "Restore from a backup"
 	if missing := d.State().RecipientsMissing(); len(missing) > 0 {
-		return fmt.Errorf("%s must show first that they open backups, as what the new token gets is sealed for them (hint: take their tasks first)", agreed.Listed(missing))
+		return fmt.Errorf("%s must show first that they open backups, as what the new token gets is sealed for them (hint: take their tasks first)", tuf.Listed(missing, "and"))
 	}
 	var choices []prompt.Choice
 	for _, h := range d.State().Restorable() {
@@ -136,7 +137,7 @@ func (v visit) restoreKey(ctx context.Context) error {
 		if err := fresh.prove(ctx); err != nil || spare {
 			return err
 		}
-		return fresh.with(state.OwnToken).signHead(ctx) // which it is now
+		return fresh.with(state.OwnToken).signCheckpoint(ctx) // which it is now
 	}
 	if fresh.now().Prepared == nil {
 		pin, err := fresh.newPIN(ctx, info, prompt.CheckPIN)

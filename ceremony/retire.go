@@ -9,6 +9,7 @@ import (
 	"rootceremony/ceremony/agreed"
 	"rootceremony/ceremony/prompt"
 	"rootceremony/ceremony/state"
+	"rootceremony/ceremony/tuf"
 	"rootceremony/keys"
 )
 
@@ -40,7 +41,7 @@ func (d *Desk) retireTask(h *state.Holder) prompt.Task {
 // inUse says why the token of such a key is not reset.
 func inUse(s *state.State, h *state.Holder) string {
 	roles := s.RolesOf(h)
-	return fmt.Sprintf("the key stays in use for the role%s %s", map[bool]string{true: "s"}[len(roles) > 1], agreed.Listed(roles))
+	return fmt.Sprintf("the key stays in use for the role%s %s", map[bool]string{true: "s"}[len(roles) > 1], tuf.Listed(roles, "and"))
 }
 
 // Why a token is not reset, where it could be.
@@ -213,7 +214,7 @@ func slashed(folders []string) string {
 	for _, folder := range folders {
 		all = append(all, folder+"/")
 	}
-	return agreed.Listed(all)
+	return tuf.Listed(all, "and")
 }
 
 // staying are the backups of an earlier ceremony whose keys the new root has
@@ -244,7 +245,7 @@ func backupsToKeep(s *state.State, d agreed.Drop) []string {
 			}
 		}
 		if of != nil {
-			lines = append(lines, fmt.Sprintf("The other backups of the ceremony %s must stay, as the new root trusts their keys: %s.", e.Called(), agreed.Listed(of)))
+			lines = append(lines, fmt.Sprintf("The other backups of the ceremony %s must stay, as the new root trusts their keys: %s.", e.Called(), tuf.Listed(of, "and")))
 		}
 	}
 	var own []string
@@ -299,7 +300,7 @@ func openersLeft(s *state.State, d agreed.Drop) []string {
 	for _, o := range order {
 		of := "the backup of " + whose[o][0]
 		if len(whose[o]) > 1 {
-			of = "the backups of " + agreed.Listed(whose[o])
+			of = "the backups of " + tuf.Listed(whose[o], "and")
 		}
 		are := map[bool]string{true: "is", false: "are"}[o.left == 1]
 		text := fmt.Sprintf("Reset, this token opens no backups any more: its key in slot 82 goes too. Of those who open %s, %d %s left", of, o.left, are)

@@ -41,7 +41,7 @@ func (d *Desk) collectRival(f *tuf.File, source string) (*CollectedRoot, error) 
 			own = append(own, signed{sig, agreed.Holder{}})
 		}
 	}
-	who := agreed.Listed(s.CalledBy(ids))
+	who := tuf.Listed(s.CalledBy(ids), "and")
 	switch {
 	case len(ids) == 0:
 		return nil, notOurs(s, f, digest)

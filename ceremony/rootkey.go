@@ -185,7 +185,7 @@ func (v visit) key(ctx context.Context) error {
 				return err
 			}
 		}
-		return v.signHead(ctx)
+		return v.signCheckpoint(ctx)
 	})
 }
 

@@ -304,15 +304,21 @@ func TestNoticeForWhenTheRootIsOut(t *testing.T) {
 func TestNoticeThatIsThere(t *testing.T) {
 	s, desk := opened(t, `name = "Example packages"`, "name = \"Example packages\"\nincident = \"quorum-stolen\"")
 	runTo(t, desk, "publish")
-	if err := os.Mkdir(filepath.Join(s.dir, "notice.md"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	err := desk.Run(t.Context(), "publish", &prompt.Script{})
-	if err == nil || !strings.Contains(err.Error(), "notice.md, a notice for users, cannot be read") || desk.State().Published != nil {
-		t.Fatalf("%v", err)
-	}
-	if err := os.Remove(filepath.Join(s.dir, "notice.md")); err != nil {
-		t.Fatal(err)
+	notice := filepath.Join(s.dir, "notice.md")
+	for _, lay := range []func() error{
+		func() error { return os.Mkdir(notice, 0o700) },
+		func() error { return os.Symlink("plan.toml", notice) },
+	} {
+		if err := lay(); err != nil {
+			t.Fatal(err)
+		}
+		err := desk.Run(t.Context(), "publish", &prompt.Script{})
+		if err == nil || !strings.Contains(err.Error(), "notice.md, a notice for users, cannot be read") || strings.Count(err.Error(), "(hint: ") != 1 || desk.State().Published != nil {
+			t.Fatalf("%v", err)
+		}
+		if err := os.Remove(notice); err != nil {
+			t.Fatal(err)
+		}
 	}
 	file := filepath.Join("metadata", desk.State().Draft.Digest[:8], "notice.md")
 	put(t, s.dir, file, []byte("mine"))
@@ -474,7 +480,7 @@ func TestRetireABrokenToken(t *testing.T) {
 	if err == nil || desk.State().Holders[old].Open == nil {
 		t.Fatal(err)
 	}
-	before := desk.Head()
+	before := desk.Checkpoint()
 	err = desk.Run(t.Context(), tasks[0], &prompt.Script{Answers: map[string]string{"retire.token " + old: "E-05"}})
 	if err == nil || !strings.Contains(err.Error(), "a step with token "+s.serialText("D-04")+" was interrupted") {
 		t.Fatal(err)
@@ -482,8 +488,8 @@ func TestRetireABrokenToken(t *testing.T) {
 	if keys := s.slots("E-05"); len(keys) != 3 {
 		t.Fatalf("E-05 has %d keys", len(keys))
 	}
-	if desk.Head().Seq > before.Seq+1 { // that the task failed
-		t.Errorf("from line %d to %d", before.Seq, desk.Head().Seq)
+	if desk.Checkpoint().Size > before.Size+1 { // that the task failed
+		t.Errorf("from line %d to %d", before.Size, desk.Checkpoint().Size)
 	}
 	if err := desk.Run(t.Context(), tasks[0], &prompt.Script{Answers: map[string]string{"retire.where " + old: "gone"}}); err != nil {
 		t.Fatal(err)
@@ -683,7 +689,7 @@ func TestRetiredTokenSignsNoLog(t *testing.T) {
 	if err := runAll(desk, a); err != nil {
 		t.Fatal(err)
 	}
-	if offered := a.choices["heads.who"]; len(offered) == 0 || slices.Contains(offered, old) || desk.State().Holders[old].Retired == nil {
+	if offered := a.choices["checkpoints.who"]; len(offered) == 0 || slices.Contains(offered, old) || desk.State().Holders[old].Retired == nil {
 		t.Errorf("offered: %v", offered)
 	}
 }

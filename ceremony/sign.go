@@ -110,7 +110,7 @@ func (d *Desk) differ(ctx context.Context, a prompt.Room, draft state.Written) e
 		for _, p := range people {
 			names = append(names, p.Name+" ("+p.Role+")")
 		}
-		call = agreed.Listed(names)
+		call = tuf.Listed(names, "and")
 	}
 	err := Stop{ID: "review.stop", File: draft.Name, Text: draft.Text, Digest: s.Draft.Digest, Call: "Call " + call + ".",
 		Then: fmt.Sprintf("This is recorded as an exception, and nothing is lost. Review root v%d can be taken again, and goes on with a machine that shows the same words; Abandon the draft gives it up.", s.Draft.Version)}.Say(ctx, a)
@@ -236,7 +236,7 @@ func (v visit) sign(ctx context.Context) error {
 		if err := v.signDraft(ctx); err != nil {
 			return err
 		}
-		return v.signHead(ctx)
+		return v.signCheckpoint(ctx)
 	})
 	if err != nil {
 		return err

@@ -10,6 +10,7 @@ import (
 	"rootceremony/ceremony/agreed"
 	"rootceremony/ceremony/prompt"
 	"rootceremony/ceremony/state"
+	"rootceremony/ceremony/tuf"
 )
 
 // Tasks lists what is done, what can be done now and what waits, in the order
@@ -65,7 +66,7 @@ func (d *Desk) Tasks() []prompt.Task {
 	for _, drop := range s.Plan.Drops {
 		tasks = append(tasks, d.retireTask(s.Holders[drop.ID]))
 	}
-	return append(tasks, d.sealTask(), d.headsTask(), d.sumsTask(), d.carryTask())
+	return append(tasks, d.sealTask(), d.checkpointsTask(), d.sumsTask(), d.carryTask())
 }
 
 // Next is the task to take now: the first that is ready and needed, before it
@@ -150,7 +151,7 @@ func (d *Desk) keyTask(h *state.Holder) prompt.Task {
 	case t.State == prompt.Done:
 		t.Reason = "key"
 	case len(missing) > 0:
-		t.Block("waits for " + agreed.Listed(missing) + " to show that they open backups")
+		t.Block("waits for " + tuf.Listed(missing, "and") + " to show that they open backups")
 	case h.Prepared == nil:
 		t.Block("waits for the token")
 	case h.Open != nil:
@@ -165,7 +166,7 @@ func (d *Desk) reviewTask() prompt.Task {
 	s := d.State()
 	t := prompt.Task{ID: "review", Title: fmt.Sprintf("Review root v%d", s.Plan.Version), State: DoneIf(s.Reviewed != nil), Do: d.review}
 	if missing := s.Names(func(h *state.Holder) bool { return !h.Counts() }); len(missing) > 0 {
-		t.Block("waits for the keys of " + agreed.Listed(missing))
+		t.Block("waits for the keys of " + tuf.Listed(missing, "and"))
 	}
 	if s.Plan.Backup != nil && (!s.Drilled() || !s.CopiedEnough()) {
 		t.Block("waits for the drill and the copies of the backups")
@@ -174,7 +175,7 @@ func (d *Desk) reviewTask() prompt.Task {
 		t.Block("waits: " + err.Error())
 	}
 	if lost := s.TooFew(""); len(lost) > 0 {
-		t.Block("too few are left to open the backups of " + agreed.Listed(lost) + ": take the task Start a holder over for them")
+		t.Block("too few are left to open the backups of " + tuf.Listed(lost, "and") + ": take the task Start a holder over for them")
 	}
 	if t.State == prompt.Ready && s.Differs() {
 		t.Reason = "a second machine showed other words"
@@ -237,9 +238,9 @@ func (d *Desk) sealTask() prompt.Task {
 	return t
 }
 
-func (d *Desk) headsTask() prompt.Task {
+func (d *Desk) checkpointsTask() prompt.Task {
 	s := d.State()
-	t := prompt.Task{ID: "heads", Group: prompt.GroupEnd, Title: "Sign the log", State: DoneIf(s.Closed != nil || s.SealedHead()), Do: d.heads}
+	t := prompt.Task{ID: "checkpoints", Group: prompt.GroupEnd, Title: "Sign the log", State: DoneIf(s.Closed != nil || s.SealSigned()), Do: d.checkpoints}
 	if s.Sealed == nil {
 		t.Block("waits for the seal")
 	}
@@ -249,7 +250,7 @@ func (d *Desk) headsTask() prompt.Task {
 func (d *Desk) sumsTask() prompt.Task {
 	s := d.State()
 	t := prompt.Task{ID: "sums", Group: prompt.GroupEnd, Title: "Write SHA256SUMS", State: DoneIf(s.Closed != nil), Do: d.sums}
-	if !s.SealedHead() {
+	if !s.SealSigned() {
 		t.Block("waits for a holder to sign the log")
 	}
 	return t

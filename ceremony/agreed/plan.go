@@ -117,7 +117,7 @@ func Stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 // JSON returns the bytes of plan.resolved.json: indented, with a final
 // newline, and always the same for the same plan.
-func (r *Plan) JSON() []byte { return indented(r.public()) }
+func (r *Plan) JSON() []byte { return encoded(r.public()) }
 
 // public is the plan with the commitment to its private part.
 func (r *Plan) public() *Plan {
@@ -128,7 +128,7 @@ func (r *Plan) public() *Plan {
 	return &public
 }
 
-func indented(v any) []byte {
+func encoded(v any) []byte {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)

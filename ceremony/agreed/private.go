@@ -70,7 +70,7 @@ func (r *Plan) PrivateJSON() []byte {
 	if r.Unseen {
 		return nil
 	}
-	return indented(salted{r.Salt, *r.PrivatePart()})
+	return encoded(salted{r.Salt, *r.PrivatePart()})
 }
 
 // privateSum is the commitment that the public plan holds to the private part.

@@ -1,5 +1,21 @@
-// Package remote has a holder who is elsewhere review root metadata that others
-// have made, against a copy of their own, and sign it to a file.
+// Package remote has a holder who is elsewhere sign a root that others have made.
+//
+// What is to be signed is a root file, partly signed or not at all. It is compared
+// with the holder's own copy of the roots before it: a file or a folder, of which
+// the first root is trusted as it is and each other is verified by the one before,
+// and which must end just before the new one. Who has no copy types the first 32
+// hex digits of the SHA-256 of what is signed, as they came on another way, before
+// they are shown.
+//
+// A root is refused that has expired, that has a wrong signature, that counts one
+// key twice in a role, whose version is published already, or that comes from a
+// rehearsal where the tokens are real, and the other way round. The token is found
+// by its key, in whatever slot; it counts for the old root, the new one, or both.
+//
+// Before the token is asked, the laptop's memory of what was signed (package
+// signed) must have no other root of that version. The signature is verified and
+// written to a file that was not there: the root as it was received, with this
+// signature and no other. There is no other record.
 package remote
 
 import (
@@ -658,17 +674,3 @@ func (c *Countersigning) UseTokens(t prompt.Tokens) { c.set.Tokens = t }
 
 // Tokens are the readers that it was given.
 func (c *Countersigning) Tokens() prompt.Tokens { return c.set.Tokens }
-
-// Dir is no directory: nothing is kept but the signature file.
-func (c *Countersigning) Dir() string { return "" }
-
-// Close has nothing to close.
-func (c *Countersigning) Close() error { return nil }
-
-var errNoRecord = errors.New("nothing is recorded here but what was signed")
-
-// Note and Exception are refused: there is no record here.
-func (c *Countersigning) Note(string) error { return errNoRecord }
-
-// Exception is refused, as Note is.
-func (c *Countersigning) Exception(string, string, string) error { return errNoRecord }

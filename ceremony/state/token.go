@@ -6,6 +6,7 @@ import (
 
 	"rootceremony/ceremony/agreed"
 	"rootceremony/ceremony/transcript"
+	"rootceremony/ceremony/tuf"
 	"rootceremony/keys"
 )
 
@@ -85,7 +86,7 @@ func (s *State) keyIntended(e transcript.Event) error {
 		return fmt.Errorf("a root key from %q with the attempt %q is not as the plan has it", data.Origin, data.Attempt)
 	}
 	if missing := s.RecipientsMissing(); len(missing) > 0 {
-		return fmt.Errorf("%s did not show before that they open backups", agreed.Listed(missing))
+		return fmt.Errorf("%s did not show before that they open backups", tuf.Listed(missing, "and"))
 	}
 	h.Open.Key = &data
 	return nil

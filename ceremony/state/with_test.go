@@ -25,11 +25,11 @@ func logs(t testing.TB) map[string][]transcript.Event {
 		if err != nil {
 			t.Fatal(err)
 		}
-		events, _, _, err := transcript.Read(text)
+		log, err := transcript.Read(text, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		all[strings.TrimSuffix(filepath.Base(name), ".jsonl")] = events
+		all[strings.TrimSuffix(filepath.Base(name), ".jsonl")] = log.Events
 	}
 	return all
 }
@@ -114,7 +114,7 @@ func longLog(b *testing.B) []transcript.Event {
 		b.Fatal(err)
 	}
 	for len(all) < 10_000 {
-		all = append(all, transcript.Event{Seq: int64(len(all)) + 1, Type: TypeNote, Data: note, Prev: strings.Repeat("0", 64)})
+		all = append(all, transcript.Event{Seq: int64(len(all)) + 1, Type: TypeNote, Data: note, Tree: strings.Repeat("0", 64)})
 	}
 	return all
 }

@@ -41,7 +41,7 @@ func WriteNew(name string, content []byte, mode fs.FileMode) error {
 			return fmt.Errorf("%s is there already with another content, and is never replaced: %w", name, fs.ErrExist)
 		}
 	}
-	return syncFolder(dir)
+	return SyncFolder(dir)
 }
 
 func writeSynced(name string, content []byte, mode fs.FileMode) error {
@@ -57,6 +57,15 @@ func writeSynced(name string, content []byte, mode fs.FileMode) error {
 // with slashes. Folders on the way that are links lead elsewhere, and are
 // refused.
 func WriteWithin(dir, name string, content []byte, mode fs.FileMode) error {
+	if err := plainFolders(dir, name); err != nil {
+		return err
+	}
+	return WriteNew(filepath.Join(dir, filepath.FromSlash(name)), content, mode)
+}
+
+// plainFolders refuses a file of the directory dir, by its name there, with
+// slashes, where what leads to it is not a plain folder, or leaves dir.
+func plainFolders(dir, name string) error {
 	name = filepath.FromSlash(name)
 	if !filepath.IsLocal(name) {
 		return fmt.Errorf("%s is not in the ceremony directory", name)
@@ -67,7 +76,7 @@ func WriteWithin(dir, name string, content []byte, mode fs.FileMode) error {
 			return fmt.Errorf("%s is not a folder, but a link or a file (hint: a ceremony directory holds plain folders only)", filepath.Join(dir, folder))
 		}
 	}
-	return WriteNew(filepath.Join(dir, name), content, mode)
+	return nil
 }
 
 // MakeFolder makes a folder and those above it, and syncs what it made.
@@ -81,10 +90,12 @@ func MakeFolder(dir string) error {
 	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return writeError(err)
 	}
-	return syncFolder(filepath.Dir(dir))
+	return SyncFolder(filepath.Dir(dir))
 }
 
-func syncFolder(dir string) error {
+// SyncFolder makes the names in a folder durable: those that were added to it
+// and those that were removed.
+func SyncFolder(dir string) error {
 	folder, err := os.Open(dir)
 	if err != nil {
 		return err
