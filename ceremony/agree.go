@@ -54,7 +54,10 @@ func (d *Desk) preflight(ctx context.Context, a prompt.Room) error {
 			return err
 		}
 		for _, f := range failures {
-			if err := d.Exception("a laptop that passes the check "+f.ID, f.Text, "waived: "+why); err != nil {
+			expected := "a laptop that passes the check " + f.ID
+			err := d.exception(state.Account{Expected: expected, Happened: "it doesn't", Decided: "waived"},
+				state.Account{Expected: expected, Happened: f.Text, Decided: "waived: " + why})
+			if err != nil {
 				return err
 			}
 		}
@@ -68,12 +71,12 @@ func (d *Desk) preflightDone(findings []state.Finding) error {
 			if f.Level == state.LevelOK {
 				continue
 			}
-			if err := d.Note("preflight: " + f.Text); err != nil {
+			if err := d.Note("preflight: "+f.Text, true); err != nil {
 				return err
 			}
 		}
 	}
-	return d.record(state.TypePreflight, "room", state.PreflightDone{Findings: findings})
+	return d.record(state.TypePreflight, "room", state.PreflightDone{Failed: state.FailedChecks(findings), Private: state.PreflightFound{Findings: findings}})
 }
 
 func findingFacts(findings []state.Finding) []prompt.Fact {

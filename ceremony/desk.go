@@ -309,7 +309,8 @@ func (d *Desk) recorded(kind, by string, data any) (transcript.Event, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	var next *state.State
-	event, err := d.log.Append(kind, by, data, nil, func(e transcript.Event) (err error) {
+	public, private := state.Parts(data)
+	event, err := d.log.Append(kind, by, public, private, func(e transcript.Event) (err error) {
 		next, err = d.State().With(e)
 		return err
 	})
@@ -332,14 +333,29 @@ func (d *Desk) intend(kind, by string, data any) (int64, error) {
 	return event.Seq, err
 }
 
-// Note records what somebody wants to be remembered.
-func (d *Desk) Note(text string) error {
-	return d.record(state.TypeNote, "room", state.Note{Text: text})
+// Note records what somebody wants to be remembered; private: in the private part of
+// the record alone.
+func (d *Desk) Note(text string, private bool) error {
+	note := state.Note{Text: text}
+	if private {
+		note = state.Note{Private: state.NoteText{Text: text}}
+	}
+	return d.record(state.TypeNote, "room", note)
 }
 
-// Exception records a departure from the plan or the runbook.
-func (d *Desk) Exception(expected, happened, decided string) error {
-	return d.record(state.TypeException, "room", state.Exception{Expected: expected, Happened: happened, Decided: decided})
+// Exception records a departure from the plan or the runbook, as Note does.
+func (d *Desk) Exception(expected, happened, decided string, private bool) error {
+	said := state.Account{Expected: expected, Happened: happened, Decided: decided}
+	if private {
+		return d.exception(state.Account{}, said)
+	}
+	return d.exception(said, state.Account{})
+}
+
+// exception records one with what everyone may read, and what more is said in the
+// private part of the record.
+func (d *Desk) exception(public, private state.Account) error {
+	return d.record(state.TypeException, "room", state.Exception{Account: public, Private: private})
 }
 
 // Run does one task. ErrBack, ErrLeft and a cancelled context end it early;

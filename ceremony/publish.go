@@ -202,7 +202,7 @@ func (d *Desk) checkpoints(ctx context.Context, a prompt.Room) error {
 			return nil
 		}
 		if who == "none" {
-			if err := d.Exception("a holder signs the log of the day", "nobody who is here has a token with a key for it", "it is closed without"); err != nil {
+			if err := d.Exception("a holder signs the log of the day", "nobody who is here has a token with a key for it", "it is closed without", false); err != nil {
 				return err
 			}
 			return d.record(state.TypeCheckpointsWaived, "room", state.CheckpointsWaived{})

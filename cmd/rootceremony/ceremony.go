@@ -254,6 +254,32 @@ func statusCommand(args []string) error {
 	return err
 }
 
+// discloseCommand copies out the public edition of a ceremony.
+func discloseCommand(args []string) error {
+	flags := flag.NewFlagSet("disclose", flag.ContinueOnError)
+	operands, err := parse(flags, args, 2, 2, "one DIR and one FOLDER")
+	if err != nil {
+		return err
+	}
+	dir, folder := operands[0], operands[1]
+	desk, err := ceremony.LookAt(dir)
+	if err != nil {
+		return err
+	}
+	files, left, err := desk.Disclose(folder)
+	if err != nil {
+		return err
+	}
+	lines := []string{fmt.Sprintf("%s: the public edition of %s, %d files", folder, dir, files)}
+	for _, name := range left {
+		lines = append(lines, "left out: "+name)
+	}
+	if !desk.State().Finished() {
+		lines = append(lines, "the ceremony goes on: what comes later is not in it")
+	}
+	return printLines(lines)
+}
+
 // preflightCommand looks at this laptop.
 func preflightCommand(args []string) error {
 	flags := flag.NewFlagSet("preflight", flag.ContinueOnError)

@@ -165,6 +165,15 @@ The exit status is 3 until it is finished.
 		example: "rootceremony status ceremony",
 	},
 	{
+		name: "disclose", do: discloseCommand, takes: "DIR FOLDER",
+		line: "copy out what everyone may read",
+		text: `Copies the public edition of the ceremony in DIR into a new FOLDER: all that its
+log vouches for, and the log, without what stands in private/. It says what was
+left out, and changes nothing in DIR.
+`,
+		example: "rootceremony disclose ceremony ceremony-public",
+	},
+	{
 		name: "preflight", do: preflightCommand, takes: "[DIR]",
 		line: "what would be wrong with this laptop",
 		text: `Checks whether this laptop is fit for a ceremony that is kept in DIR, by default
