@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -12,73 +11,12 @@ import (
 	"rootceremony/ceremony/prompt"
 	"rootceremony/ceremony/state"
 	"rootceremony/keys"
-	"rootceremony/keys/secret"
 	"rootceremony/keys/session"
-	"rootceremony/keys/virtual"
 )
 
 // dieAt names, in the environment of a session's child, the command of the token
-// before or after which it ends: "before ChangePUK".
+// before or after which it ends: "before ChangePUK". Program mortal reads it.
 const dieAt = "CEREMONY_TEST_DIE"
-
-// openMortal is virtual.Open, but for tokens whose process ends.
-func openMortal(b session.Backend) (session.Opener, error) {
-	opener, err := virtual.Open(b)
-	if at := os.Getenv(dieAt); err == nil && at != "" {
-		return mortals{opener, at}, nil
-	}
-	return opener, err
-}
-
-type mortals struct {
-	session.Opener
-	at string
-}
-
-func (m mortals) Open(serial uint32) (session.Token, error) {
-	token, err := m.Opener.Open(serial)
-	if err != nil {
-		return nil, err
-	}
-	return &mortal{token.(*virtual.Token), m.at}, nil
-}
-
-// mortal is a token whose process ends at a command.
-type mortal struct {
-	*virtual.Token
-	at string
-}
-
-func (m *mortal) step(command string, do func() error) error {
-	if m.at == "before "+command {
-		os.Exit(9)
-	}
-	err := do()
-	if m.at == "after "+command {
-		os.Exit(9)
-	}
-	return err
-}
-
-func (m *mortal) ChangePUK(old, new *secret.Buffer) error {
-	return m.step("ChangePUK", func() error { return m.Token.ChangePUK(old, new) })
-}
-
-func (m *mortal) SetManagement(old, new *secret.Buffer) error {
-	return m.step("SetManagement", func() error { return m.Token.SetManagement(old, new) })
-}
-
-func (m *mortal) Generate(management *secret.Buffer, s keys.Slot, algorithm keys.Algorithm, policy keys.Policy) (public keys.PublicKey, err error) {
-	err = m.step("Generate", func() error {
-		public, err = m.Token.Generate(management, s, algorithm, policy)
-		return err
-	})
-	return public, err
-}
-
-func (m *mortal) Import(management *secret.Buffer, s keys.Slot, algorithm keys.Algorithm, seed *secret.Buffer, policy keys.Policy) error {
-	return m.step("Import", func() error { return m.Token.Import(management, s, algorithm, seed, policy) })
-}
 
 // checkSealed compares Alice's token with what can be opened: no PUK, management
 // key or root key is on it that the log does not say is backed up.

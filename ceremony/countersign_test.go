@@ -158,20 +158,11 @@ func (d *desktop) start(ctx context.Context) (*session.Session, error) {
 		}
 		backend.Plugged = append(backend.Plugged, serial)
 	}
-	program := session.Program{Args: []string{"token-session"}}
+	program := session.Program{Path: mortal}
 	if d.die != "" {
 		program.Env = []string{dieAt + "=" + d.die}
 	}
 	return program.Start(ctx, backend)
-}
-
-// Sign is a command at which a mortal token's process may end.
-func (m *mortal) Sign(slot keys.Slot, pin *secret.Buffer, message []byte, touch func()) (signature []byte, err error) {
-	err = m.step("Sign", func() error {
-		signature, err = m.Token.Sign(slot, pin, message, touch)
-		return err
-	})
-	return signature, err
 }
 
 // root is a root of which two of the named holders must sign.

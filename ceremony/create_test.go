@@ -7,7 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"runtime/debug"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -21,37 +24,54 @@ import (
 	"rootceremony/ceremony/state"
 	"rootceremony/ceremony/transcript"
 	"rootceremony/keys"
-	"rootceremony/keys/backup"
 	"rootceremony/keys/session"
 	"rootceremony/keys/virtual"
 )
 
-// The test program is also the child process of token sessions.
-func TestMain(m *testing.M) {
-	if len(os.Args) == 2 && os.Args[1] == "token-session" {
-		if err := session.Serve(os.Stdin, os.Stdout, openMortal, backup.InSession()); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		return
-	}
+func TestMain(m *testing.M) { os.Exit(runTests(m)) }
+
+// mortal is the program that sessions start.
+var mortal string
+
+func runTests(m *testing.M) int {
 	// In memory, where there is such a place: hundreds of ceremonies sync every
 	// event.
 	var there unix.Statfs_t
-	memory := ""
 	if err := unix.Statfs("/dev/shm", &there); err == nil && there.Flags&unix.ST_NOEXEC == 0 && there.Bavail*uint64(there.Bsize) > 1<<30 {
-		if memory, err = os.MkdirTemp("/dev/shm", "rootceremony-"); err == nil {
+		if memory, err := os.MkdirTemp("/dev/shm", "rootceremony-"); err == nil {
+			defer os.RemoveAll(memory)
 			_ = os.Setenv("TMPDIR", memory)
 		}
+	}
+	dir, err := os.MkdirTemp("", "mortal-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	mortal = filepath.Join(dir, "mortal")
+	if out, err := buildMortal().CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "%s%v\n", out, err)
+		return 1
 	}
 	code := m.Run()
 	if stockAge != "" {
 		_ = os.RemoveAll(stockAge)
 	}
-	if memory != "" {
-		_ = os.RemoveAll(memory)
+	return code
+}
+
+// buildMortal builds it, under the race detector if these tests are.
+func buildMortal() *exec.Cmd {
+	build := exec.Command("go", "build", "-o", mortal)
+	cgo := "CGO_ENABLED=0"
+	if info, ok := debug.ReadBuildInfo(); ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
+		build.Args = append(build.Args, "-race")
+		cgo = "CGO_ENABLED=1"
 	}
-	os.Exit(code)
+	build.Args = append(build.Args, "./mortal")
+	build.Env = append(os.Environ(), cgo)
+	return build
 }
 
 var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
@@ -150,7 +170,7 @@ func (s *stage) start(ctx context.Context) (*session.Session, error) {
 		}
 		backend.Plugged = append(backend.Plugged, serial)
 	}
-	program := session.Program{Args: []string{"token-session"}, Env: s.env}
+	program := session.Program{Path: mortal, Env: s.env}
 	if s.die != "" {
 		program.Env = append([]string{dieAt + "=" + s.die}, s.env...)
 	}

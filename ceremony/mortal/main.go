@@ -1,0 +1,95 @@
+// Command mortal is the child process of the token sessions that package
+// ceremony's tests begin, thousands of them. It is no bigger than that takes,
+// as most of such a process's time is its start: the test program, with all
+// that it links, would need three times as long. It ends at a command of the
+// token where it is told to.
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"rootceremony/keys"
+	"rootceremony/keys/backup"
+	"rootceremony/keys/secret"
+	"rootceremony/keys/session"
+	"rootceremony/keys/virtual"
+)
+
+// dieAt names, in the environment, the command of the token before or after
+// which the process ends: "before ChangePUK".
+const dieAt = "CEREMONY_TEST_DIE"
+
+func main() {
+	if err := session.Serve(os.Stdin, os.Stdout, openMortal, backup.InSession()); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+// openMortal is virtual.Open, but for tokens whose process ends.
+func openMortal(b session.Backend) (session.Opener, error) {
+	opener, err := virtual.Open(b)
+	if at := os.Getenv(dieAt); err == nil && at != "" {
+		return mortals{opener, at}, nil
+	}
+	return opener, err
+}
+
+type mortals struct {
+	session.Opener
+	at string
+}
+
+func (m mortals) Open(serial uint32) (session.Token, error) {
+	token, err := m.Opener.Open(serial)
+	if err != nil {
+		return nil, err
+	}
+	return &mortal{token.(*virtual.Token), m.at}, nil
+}
+
+// mortal is a token whose process ends at a command.
+type mortal struct {
+	*virtual.Token
+	at string
+}
+
+func (m *mortal) step(command string, do func() error) error {
+	if m.at == "before "+command {
+		os.Exit(9)
+	}
+	err := do()
+	if m.at == "after "+command {
+		os.Exit(9)
+	}
+	return err
+}
+
+func (m *mortal) ChangePUK(old, new *secret.Buffer) error {
+	return m.step("ChangePUK", func() error { return m.Token.ChangePUK(old, new) })
+}
+
+func (m *mortal) SetManagement(old, new *secret.Buffer) error {
+	return m.step("SetManagement", func() error { return m.Token.SetManagement(old, new) })
+}
+
+func (m *mortal) Generate(management *secret.Buffer, s keys.Slot, algorithm keys.Algorithm, policy keys.Policy) (public keys.PublicKey, err error) {
+	err = m.step("Generate", func() error {
+		public, err = m.Token.Generate(management, s, algorithm, policy)
+		return err
+	})
+	return public, err
+}
+
+func (m *mortal) Import(management *secret.Buffer, s keys.Slot, algorithm keys.Algorithm, seed *secret.Buffer, policy keys.Policy) error {
+	return m.step("Import", func() error { return m.Token.Import(management, s, algorithm, seed, policy) })
+}
+
+func (m *mortal) Sign(slot keys.Slot, pin *secret.Buffer, message []byte, touch func()) (signature []byte, err error) {
+	err = m.step("Sign", func() error {
+		signature, err = m.Token.Sign(slot, pin, message, touch)
+		return err
+	})
+	return signature, err
+}
