@@ -35,11 +35,15 @@ func TestAnchorIsTyped(t *testing.T) {
 	if wrong == sum {
 		wrong = "1" + sum[1:]
 	}
+	last := sum[:63] + "0"
+	if last == sum {
+		last = sum[:63] + "1"
+	}
 	for typed, refusal := range map[string]string{
 		sum[:16]: "", sum: "", strings.ToUpper(sum[:4]) + " " + sum[4:]: "",
 		signed: "of what is signed in 1.root.json", signed[:16]: "of what is signed in 1.root.json",
 		"": "has 64", sum[:15]: "has 64", sum[:40]: "has 64", sum + "0": "has 64",
-		wrong: "not what lies in trusted", wrong[:16]: "not what lies in trusted", sum[:63] + wrong[:1]: "not what lies in trusted",
+		wrong: "not what lies in trusted", wrong[:16]: "not what lies in trusted", last: "not what lies in trusted",
 	} {
 		_, desk := first.follow(following(agreed.Rotate, "", people...))
 		if err := desk.Run(t.Context(), "preflight", &prompt.Script{}); err != nil {
