@@ -128,7 +128,7 @@ func (s *stage) update(msg tea.Msg) {
 // until takes messages in until is holds.
 func (s *stage) until(what string, is func() bool) {
 	s.t.Helper()
-	late := time.After(10 * time.Second)
+	late := time.After(2 * time.Minute)
 	for !is() {
 		select {
 		case msg := <-s.msgs:

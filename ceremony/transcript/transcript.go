@@ -44,6 +44,9 @@
 // no public line names: Create sets those bytes aside in a file of their own and
 // records that as an event, after the first line. Any other line that does not
 // fit is an error that names file and line, and then nothing is written.
+//
+// A log is kept on Linux alone (Log, and the files). Read, and all that checks
+// what was read, is there on every system.
 package transcript
 
 import (

@@ -1,6 +1,7 @@
 package session_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto"
@@ -23,6 +24,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"filippo.io/age"
@@ -406,7 +408,8 @@ func listed(t testing.TB, b session.Backend, serial uint32) keys.Info {
 }
 
 // ownMemory is a copy of what this process can write to, without pages of
-// zeros.
+// zeros. It is in a file, as it would otherwise become part of what the next
+// test looks at.
 func ownMemory(t *testing.T) []byte {
 	maps, err := os.ReadFile("/proc/self/maps")
 	if err != nil {
@@ -417,7 +420,13 @@ func ownMemory(t *testing.T) []byte {
 		t.Fatal(err)
 	}
 	defer mem.Close()
-	all, page, zeros := make([]byte, 0, 1<<20), make([]byte, 4096), make([]byte, 4096)
+	file, err := os.Create(filepath.Join(t.TempDir(), "memory"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	out, size := bufio.NewWriter(file), 0
+	page, zeros := make([]byte, 4096), make([]byte, 4096)
 	for line := range strings.Lines(string(maps)) {
 		var from, to int64
 		var mode string
@@ -426,10 +435,19 @@ func ownMemory(t *testing.T) []byte {
 		}
 		for ; from < to; from += int64(len(page)) {
 			if _, err := mem.ReadAt(page, from); err == nil && !bytes.Equal(page, zeros) {
-				all = append(all, page...)
+				n, _ := out.Write(page) // Flush has the error
+				size += n
 			}
 		}
 	}
+	if err := out.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	all, err := syscall.Mmap(int(file.Fd()), 0, size, syscall.PROT_READ, syscall.MAP_PRIVATE)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = syscall.Munmap(all) })
 	return all
 }
 

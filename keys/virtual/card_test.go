@@ -408,7 +408,7 @@ func talk(t *testing.T, reader net.Conn, message string) []byte {
 		t.Fatal(err)
 	}
 	var head [2]byte
-	_ = reader.SetReadDeadline(time.Now().Add(10 * time.Second))
+	_ = reader.SetReadDeadline(time.Now().Add(2 * time.Minute))
 	if _, err := reader.Read(head[:]); err != nil {
 		t.Fatal(err)
 	}
@@ -470,7 +470,7 @@ func TestTouchWaitEndsWithTheReader(t *testing.T) {
 	if err := say(reader, []byte("\x00\x87\xe0\x9c\x08\x7c\x06\x82\x00\x81\x02hi")); err != nil {
 		t.Fatal(err)
 	}
-	for end := time.Now().Add(10 * time.Second); !c.Waiting(); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); !c.Waiting(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("it does not wait")
 		}
@@ -481,7 +481,7 @@ func TestTouchWaitEndsWithTheReader(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(2 * time.Minute):
 		t.Error("it waits on")
 	}
 }

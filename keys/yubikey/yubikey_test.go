@@ -80,7 +80,7 @@ func selected(t testing.TB, service *pcsctest.Service, serial uint32) *session.S
 // eventually is for what happens a moment later.
 func eventually(t testing.TB, try func() error) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		err := try()
 		if err == nil {
 			return
