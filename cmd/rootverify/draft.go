@@ -83,7 +83,8 @@ func load(name string, rehearsal bool) (*tuf.File, [32]byte, error) {
 }
 
 // An unvouchedError says that a draft was compared with a root that may be
-// anybody's, or with none though one comes before it: exit code 3.
+// anybody's, or with none though one comes before it; or that nobody vouches yet
+// for the end of a record: exit code 3.
 type unvouchedError struct{ error }
 
 // showDraft writes what the draft says and changes, then its digest. The error
