@@ -13,12 +13,6 @@ import (
 	"rootceremony/keys"
 )
 
-// recipient is one who has shown that they open backups.
-type recipient struct {
-	age    string
-	absent bool
-}
-
 // backup is a secret that was sealed.
 type backup struct {
 	line   int64
@@ -59,8 +53,8 @@ func (w *walk) recipientsOf(h *holder) []string {
 }
 
 // ageOf is what a recipient is as age writes it. A holder's is the attested key in
-// 82 of their token, if the holder has signed the log, with the line in it that
-// has the key, before the line.
+// 82 of their token. Before a line, unless that is 0, the holder must have signed
+// the log with the line in it that has the key.
 func (w *walk) ageOf(id string, line int64) (string, error) {
 	if h := w.holders[id]; h != nil && slices.ContainsFunc(w.plan.Holders, func(o agreed.Holder) bool { return o.ID == id }) {
 		t := h.own.token
@@ -69,7 +63,7 @@ func (w *walk) ageOf(id string, line int64) (string, error) {
 			return "", fmt.Errorf("%s has no token that opens backups", h.Name)
 		case t.unproved != nil:
 			return "", fmt.Errorf("nothing proves that the key in 82 of %s is on a token: %w", subject(h, t), t.unproved)
-		case !t.covers(t.line, line):
+		case line != 0 && !t.covers(t.line, line):
 			return "", fmt.Errorf("%s had not signed the log before with the line in it that made the key in 82 (line %d)", h.Name, t.line)
 		}
 		return keys.TokenRecipient(t.age)
@@ -97,10 +91,18 @@ func (w *walk) recipientProved(e transcript.Event) error {
 	case d.Test != nil && !strings.HasPrefix(d.Test.Name, agreed.BackupsDir+"/tests/"):
 		return fmt.Errorf("%.80q is no test file", d.Test.Name)
 	}
-	if w.recipients[d.Recipient] != nil {
-		return fmt.Errorf("%.80q has shown it already", d.Recipient)
+	age, err := w.ageOf(d.Recipient, 0)
+	switch {
+	case err != nil:
+		return err
+	case age != d.Age:
+		return fmt.Errorf("it is another key than the one of the recipient %s", d.Recipient)
+	case w.shown[d.Recipient]:
+		return fmt.Errorf("%s has shown it already", d.Recipient)
+	case d.Absent && w.before != state.TypeException:
+		return fmt.Errorf("%s did not show it, and no exception says so", d.Recipient)
 	}
-	w.recipients[d.Recipient] = &recipient{d.Age, d.Absent}
+	w.shown[d.Recipient] = true
 	if d.Test != nil {
 		return w.name(e.Seq, d.Test.Name, d.Test.SHA256, false)
 	}
@@ -161,7 +163,7 @@ func (w *walk) sealedFor(line int64, h *holder, d state.BackupStored, folder str
 			return err
 		case age != d.Ages[i]:
 			return fmt.Errorf("it is sealed for another key than the one of the recipient %s", id)
-		case w.recipients[id] == nil || w.recipients[id].age != age:
+		case !w.shown[id]:
 			return fmt.Errorf("the recipient %s did not show before that they open backups", id)
 		}
 	}

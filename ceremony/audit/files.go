@@ -149,7 +149,7 @@ func (w *walk) checkFiles() {
 		sum, there := w.files.sum[name]
 		switch {
 		case there && sum != want.sum:
-			w.add(Failed, "file", name, "it was changed after it was recorded: its SHA-256 is %s, and line %d has %s", sum, want.line, want.sum)
+			w.add(Failed, kindOf(name), name, "it was changed after it was recorded: its SHA-256 is %s, and line %d has %s", sum, want.line, want.sum)
 		case there && strings.HasPrefix(name, agreed.BackupsDir+"/"):
 			backups++
 		case there:
@@ -159,7 +159,7 @@ func (w *walk) checkFiles() {
 		case want.follows && !w.Closed:
 			w.add(Open, "file", name, "it is not written yet, and the next start writes it (line %d)", want.line)
 		default:
-			w.add(Failed, "file", name, "it is missing, though line %d names it", want.line)
+			w.add(Failed, kindOf(name), name, "it is missing, though line %d names it", want.line)
 		}
 	}
 	w.add(OK, "files", "", "%d files are there, as the log names them", good)
@@ -210,6 +210,14 @@ var (
 	notice      = regexp.MustCompile(`^metadata/[0-9a-f]{8}/notice[0-9A-Za-z.-]*\.md$`)
 	interrupted = regexp.MustCompile(`^evidence/[1-9][0-9]{0,9}/[0-9a-z]+(\.[0-9a-z]+)+$|^private/backups/[0-9a-z-]+(/[0-9a-f]{8})?/[0-9a-z+.-]+\.age$`)
 )
+
+// kindOf tells a backup, of which others can be opened, from what proves something.
+func kindOf(name string) string {
+	if strings.HasPrefix(name, agreed.BackupsDir+"/") {
+		return "backup file"
+	}
+	return "file"
+}
 
 var knownFolders = map[string]bool{"evidence": true, privateDir: true, agreed.TrustedDir: true, "metadata": true, "publish": true, rehearsalDir: true}
 

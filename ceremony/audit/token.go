@@ -119,7 +119,7 @@ func (w *walk) wiped(e transcript.Event) error {
 	if err == nil {
 		h.giveUp(p)
 		if p == h.own {
-			delete(w.recipients, h.ID)
+			delete(w.shown, h.ID)
 		}
 	}
 	return err
@@ -171,7 +171,7 @@ func (w *walk) startedOver(e transcript.Event) error {
 	if p == h.own {
 		h.former, h.gone = nil, append(h.gone, h.former...)
 		h.replacement, h.spare, h.backups = nil, nil, nil
-		delete(w.recipients, h.ID)
+		delete(w.shown, h.ID)
 	}
 	return nil
 }
@@ -215,6 +215,9 @@ func (w *walk) prepared(e transcript.Event) error {
 // keys in 9a and 82.
 func (w *walk) newToken(line int64, h *holder, p *place, authentication keys.PublicKey, age *keys.PublicKey, evidence []state.File) *token {
 	t := &token{serial: p.serial, sticker: p.sticker, authentication: authentication, line: line}
+	if age != nil {
+		t.age = *age
+	}
 	p.token = t
 	err := w.takeEvidence(line, t.serial, evidence)
 	facts := keys.AttestationFacts{}
@@ -222,7 +225,6 @@ func (w *walk) newToken(line int64, h *holder, p *place, authentication keys.Pub
 		facts, err = w.attested(t.serial, keys.SlotAuthentication, authentication, keys.TouchNever, evidence)
 	}
 	if err == nil && age != nil {
-		t.age = *age
 		_, err = w.attested(t.serial, keys.SlotAge, t.age, keys.TouchAlways, evidence)
 	}
 	if err == nil {
@@ -360,7 +362,7 @@ func (w *walk) tokenShown(e transcript.Event) error {
 		}
 	}
 	if h.own.token == nil || was == nil || was.age != h.own.token.age {
-		delete(w.recipients, h.ID)
+		delete(w.shown, h.ID)
 	}
 	return err
 }
@@ -466,14 +468,15 @@ func (w *walk) keyProved(e transcript.Event) error {
 		return errors.New("there is no root key to prove, or it was proved already")
 	}
 	key := p.token.key
-	if err := w.possession(e.Seq, h.ID, p.token, d); err != nil {
-		return err
-	}
 	key.proved = e.Seq
-	if d.Replacement {
+	err = w.possession(e.Seq, h.ID, p.token, d)
+	if key.unproved == nil {
+		key.unproved = err
+	}
+	if d.Replacement && err == nil {
 		h.takePlace(p)
 	}
-	return nil
+	return err
 }
 
 // possession verifies a proof that the root key is on the token, and with which

@@ -29,16 +29,16 @@ type walk struct {
 	signers []*holder
 	holders map[string]*holder // by id
 
-	owners     map[keys.PublicKey]uint32 // whose token a key in 9a or 82 is, by serial number
-	nonces     map[string]bool
-	recipients map[string]*recipient
-	drafts     []*draft // in the order in which they were made
-	live       *draft
-	rivals     []*rival
-	before     string // type of the line before
-	last       int64  // the newest line that may not follow after the last checkpoint
-	published  *publishing
-	sealedAt   int64
+	owners    map[keys.PublicKey]uint32 // whose token a key in 9a or 82 is, by serial number
+	nonces    map[string]bool
+	shown     map[string]bool // ids of recipients who have shown that they open backups
+	drafts    []*draft        // in the order in which they were made
+	live      *draft
+	rivals    []*rival
+	before    string // type of the line before
+	last      int64  // the newest line that may not follow after the last checkpoint
+	published *publishing
+	sealedAt  int64
 }
 
 // holder is one whose key is in the new root or in the trusted one.
@@ -119,7 +119,7 @@ func (h *holder) tokens() []*token {
 
 // all takes every line.
 func (w *walk) all() {
-	w.names, w.owners, w.nonces, w.recipients = map[string]named{}, map[keys.PublicKey]uint32{}, map[string]bool{}, map[string]*recipient{}
+	w.names, w.owners, w.nonces, w.shown = map[string]named{}, map[keys.PublicKey]uint32{}, map[string]bool{}, map[string]bool{}
 	for _, e := range w.log.events {
 		if err := w.line(e); err != nil {
 			w.add(Failed, e.Type, fmt.Sprintf("line %d", e.Seq), "%v", err)
