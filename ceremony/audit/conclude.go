@@ -116,8 +116,8 @@ func (w *walk) counts(h *holder, t *token) (Status, string) {
 	case h.elsewhere != nil:
 		return OK, "made elsewhere, and proved by the log of that; the token attests that the key never leaves it"
 	}
-	unvouched := Open // a crash between the key and the checkpoint
-	if w.published != nil {
+	unvouched := Open // a crash between the key and the checkpoint leaves a task
+	if w.live != nil {
 		unvouched = Failed
 	}
 	if !slices.ContainsFunc(h.tokens(), func(o *token) bool { return o.key != nil && o.key.public == t.key.public && o.covers(o.key.proved, 0) }) {

@@ -207,7 +207,7 @@ func (w *walk) checkFiles() {
 // for users, which people go on writing, and what is written before the event that
 // names it.
 var (
-	notice      = regexp.MustCompile(`^metadata/[0-9a-f]{8}/notice[0-9A-Za-z.-]*\.md$`)
+	notice      = regexp.MustCompile(`^(metadata/[0-9a-f]{8}/)?notice[0-9A-Za-z.-]*\.md$`)
 	interrupted = regexp.MustCompile(`^evidence/[1-9][0-9]{0,9}/[0-9a-z]+(\.[0-9a-z]+)+$|^private/backups/[0-9a-z-]+(/[0-9a-f]{8})?/[0-9a-z+.-]+\.age$`)
 )
 

@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -61,6 +62,7 @@ func (e *event) holder() string { return e.text("holder") }
 // make.
 type forger struct {
 	t   testing.TB
+	r   *record
 	log *transcript.Log
 }
 
@@ -78,7 +80,7 @@ func (r *record) forge(t testing.TB, change func(*forger, *event) bool) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &forger{t, log}
+	f := &forger{t, r, log}
 	moved := map[int64]int64{}
 	for _, was := range all {
 		e := &event{Event: was, t: t, data: map[string]json.RawMessage{}}
@@ -174,8 +176,7 @@ func (f *forger) vouch(e *event, by *software) {
 
 // usurp replaces whole enrolments by keys in software, of which the forger says
 // what they want: root keys, checkpoints and signatures of those holders are made
-// again, those of the others are left out, and everything that follows is too, up
-// to the end. keep are holders whose own checkpoints stay as they are.
+// again, those of the others are left out, and what follows from it is made again.
 func (r *record) usurp(t testing.TB, evidence bool, of map[string]*software) {
 	t.Helper()
 	kept := func(e *event) {
@@ -221,12 +222,7 @@ func (r *record) usurp(t testing.TB, evidence bool, of map[string]*software) {
 			}
 		case state.TypeKeyProved:
 			if by != nil {
-				now := f.state()
-				message, err := now.Possession(now.Holders[e.holder()], e.text("nonce"))
-				if err != nil {
-					t.Fatal(err)
-				}
-				e.set("signature", hex.EncodeToString(ed25519.Sign(by.root, message)))
+				f.prove(e, by)
 				kept(e)
 			}
 		case state.TypeHeadSigned:
@@ -235,46 +231,14 @@ func (r *record) usurp(t testing.TB, evidence bool, of map[string]*software) {
 			}
 			f.vouch(e, by)
 		case state.TypeDraftMade:
-			now := f.state()
-			var made state.DraftMade
-			if err := json.Unmarshal(e.Data, &made); err != nil {
-				t.Fatal(err)
-			}
-			root, err := now.PlannedRoot(made.Expires)
-			if err != nil {
-				t.Fatal(err)
-			}
-			file, err := now.DraftFile(root)
-			if err != nil {
-				t.Fatal(err)
-			}
-			files = append(files, file)
-			e.set("digest", agreed.DigestOf(root.Canonical()))
-			e.set("file", file.File())
+			files = append(files, f.draft(e))
 		case state.TypeDraftReviewed:
 			e.set("digest", f.state().Draft.Digest)
-		case state.TypeSignatureIntended:
+		case state.TypeSignatureIntended, state.TypeSignatureMade:
 			if by == nil {
 				return false
 			}
-			now := f.state()
-			e.set("digest", now.Draft.Digest)
-			e.set("key_id", now.Holders[e.holder()].KeyID())
-		case state.TypeSignatureMade:
-			if by == nil {
-				return false
-			}
-			now := f.state()
-			id, signature := now.Holders[e.holder()].KeyID(), hex.EncodeToString(ed25519.Sign(by.root, now.Root.Canonical()))
-			file, err := state.SignatureFile(now.Draft.Digest, e.holder(), id, signature)
-			if err != nil {
-				t.Fatal(err)
-			}
-			files = append(files, file)
-			e.set("digest", now.Draft.Digest)
-			e.set("key_id", id)
-			e.set("signature", signature)
-			e.set("file", file.File())
+			files = append(files, f.sign(e, by)...)
 		case state.TypeRootPublished, state.TypeSealed, state.TypeClosed:
 			files = append(files, r.again(f, e)...)
 		}
@@ -284,6 +248,71 @@ func (r *record) usurp(t testing.TB, evidence bool, of map[string]*software) {
 		r.write(t, file.Name, file.Text)
 	}
 	r.tidy(t)
+}
+
+// prove makes a proof of possession of a root key in software.
+func (f *forger) prove(e *event, by *software) {
+	f.t.Helper()
+	now := f.state()
+	message, err := now.Possession(now.Holders[e.holder()], e.text("nonce"))
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	signature := hex.EncodeToString(ed25519.Sign(by.root, message))
+	e.set("signature", signature)
+	text, err := json.Marshal(map[string]string{"message": string(message), "signature": signature})
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	file := state.Written{Name: fmt.Sprintf("evidence/%d/possession.forged.json", now.Holders[e.holder()].Serial), Text: text}
+	f.r.write(f.t, file.Name, file.Text)
+	e.set("evidence", []state.File{file.File()})
+}
+
+// draft makes the draft that follows from the forged log.
+func (f *forger) draft(e *event) state.Written {
+	f.t.Helper()
+	now := f.state()
+	var made state.DraftMade
+	if err := json.Unmarshal(e.Data, &made); err != nil {
+		f.t.Fatal(err)
+	}
+	root, err := now.PlannedRoot(made.Expires)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	file, err := now.DraftFile(root)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	e.set("digest", agreed.DigestOf(root.Canonical()))
+	e.set("file", file.File())
+	return file
+}
+
+// sign makes a signature over the forged draft.
+func (f *forger) sign(e *event, by *software) []state.Written {
+	f.t.Helper()
+	now := f.state()
+	id := now.Holders[e.holder()].KeyID()
+	e.set("digest", now.Draft.Digest)
+	e.set("key_id", id)
+	if e.Type == state.TypeSignatureIntended {
+		return nil
+	}
+	signature := hex.EncodeToString(ed25519.Sign(by.root, now.Root.Canonical()))
+	file, err := state.SignatureFile(now.Draft.Digest, e.holder(), id, signature)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	e.set("signature", signature)
+	e.set("file", file.File())
+	return []state.Written{file}
+}
+
+// ends reports whether an event publishes, or comes after that.
+func (f *forger) ends(e *event) bool {
+	return slices.Contains([]string{state.TypeRootPublished, state.TypeSealed, state.TypeClosed, state.TypeCarryIntended, state.TypeCarried, state.TypeNotCarried}, e.Type)
 }
 
 // again makes what is published follow from the forged log.

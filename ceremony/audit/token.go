@@ -500,6 +500,9 @@ func (w *walk) possession(line int64, holder string, t *token, d state.KeyProved
 	if err := w.takeEvidence(line, t.serial, d.Evidence); err != nil {
 		return err
 	}
+	if len(d.Evidence) == 0 {
+		return errors.New("the proof of possession is not among its evidence")
+	}
 	for _, f := range d.Evidence {
 		text, err := w.evidence(f.Name, f.SHA256)
 		if err != nil {
