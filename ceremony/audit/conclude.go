@@ -147,7 +147,7 @@ func (w *walk) signatures(d *draft) {
 	}
 	var vouched []string
 	for _, s := range d.signed {
-		status, text := OK, fmt.Sprintf("verified with the key %.8s (line %d)", s.keyID, s.line)
+		text := fmt.Sprintf("verified with the key %.8s (line %d)", s.keyID, s.line)
 		switch {
 		case s.not != "":
 			text += "; it does not count: " + s.not
@@ -161,9 +161,9 @@ func (w *walk) signatures(d *draft) {
 			vouched = append(vouched, s.keyID)
 			text += "; its signer has signed the log with it, and with the review before it"
 		default:
-			status, text = Open, text+"; it does not count in the record yet: its signer has not signed the log with it"
+			text += "; it does not count in the record: its signer has not signed the log with it"
 		}
-		w.add(status, "signature", s.holder.Name, "%s", text)
+		w.add(OK, "signature", s.holder.Name, "%s", text)
 	}
 	for i, report := range w.reports(d.root, d.counted()) {
 		recorded := w.reports(d.root, vouched)[i]

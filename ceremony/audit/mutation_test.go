@@ -1,0 +1,196 @@
+package audit_test
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"rootceremony/ceremony"
+	"rootceremony/ceremony/audit"
+	"rootceremony/ceremony/transcript"
+)
+
+// How much the long tests do: go test ./ceremony/audit -mutations 1000 -ceremonies 200
+var (
+	mutations  = flag.Int("mutations", 60, "single changes of records to try")
+	ceremonies = flag.Int("ceremonies", 20, "random good ceremonies to hold")
+	seed       = flag.Uint64("seed", 0, "of both; 0: another one each time")
+)
+
+// source is where a test takes its choices from, which it can take again.
+func source(t *testing.T) *rand.Rand {
+	s := *seed
+	if s == 0 {
+		s = rand.Uint64()
+	}
+	t.Logf("-seed %d", s)
+	return rand.New(rand.NewPCG(s, s))
+}
+
+// bystanders are files whose content the log does not vouch for, or that a record
+// may lack.
+func bystander(name string) bool {
+	return strings.HasPrefix(path.Base(name), "notice") || strings.HasPrefix(name, "keys/")
+}
+
+// Every single change is found: the record is not good, and the file that was
+// changed is named. What is cut off the end of the log is never good for the later
+// state, and with nothing that names more than is left, not finished.
+func TestMutations(t *testing.T) {
+	from := source(t)
+	kinds := map[string]int{}
+	earlier := 0
+	for n := range *mutations {
+		of := []string{"create", "backups", "rotate", "elsewhere"}[from.IntN(4)]
+		r := good(t, of).copied(t)
+		what, files := r.mutate(t, from)
+		if what == "" {
+			continue
+		}
+		kinds[strings.Fields(what)[0]]++
+		report := r.audit()
+		found := texts(failed(report))
+		switch {
+		case report.Verdict() == audit.Good:
+			t.Errorf("%d: %s: %s is good", n, of, what)
+		case report.Verdict() == audit.Unfinished && files[0] == transcript.FileName:
+			earlier++ // a valid earlier state
+		case !slices.ContainsFunc(files, func(name string) bool {
+			return strings.Contains(found, name) || strings.Contains(found, path.Dir(name))
+		}) && files[0] != transcript.FileName:
+			t.Errorf("%d: %s: %s: no check names it:\n%s", n, of, what, found)
+		}
+		if err := os.RemoveAll(r.dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Logf("%v, of which %d are a valid earlier state", kinds, earlier)
+}
+
+// mutate changes one thing, and says what, and in which files.
+func (r *record) mutate(t *testing.T, from *rand.Rand) (string, []string) {
+	t.Helper()
+	names := slices.DeleteFunc(r.files(t), bystander)
+	one := func() string { return names[from.IntN(len(names))] }
+	if from.IntN(2) == 0 {
+		one = func() string { return transcript.FileName }
+	}
+	name := one()
+	text := r.read(t, name)
+	if len(text) == 0 {
+		return "", nil
+	}
+	lines := bytes.SplitAfter(text, []byte("\n"))
+	i, j := from.IntN(len(lines)), from.IntN(len(lines))
+	what := ""
+	switch from.IntN(7) {
+	case 0:
+		at := from.IntN(len(text))
+		what, text[at] = fmt.Sprintf("bit of byte %d of %s", at, name), text[at]^1<<from.IntN(8)
+	case 1:
+		at := from.IntN(len(text))
+		what, text = fmt.Sprintf("cut of %s at %d", name, at), text[:at]
+	case 2:
+		what, text = fmt.Sprintf("removed line %d of %s", i+1, name), bytes.Join(slices.Delete(slices.Clone(lines), i, i+1), nil)
+	case 3:
+		what, text = fmt.Sprintf("doubled line %d of %s", i+1, name), bytes.Join(slices.Insert(slices.Clone(lines), i, lines[i]), nil)
+	case 4:
+		if bytes.Equal(lines[i], lines[j]) {
+			return "", nil
+		}
+		swapped := slices.Clone(lines)
+		swapped[i], swapped[j] = swapped[j], swapped[i]
+		what, text = fmt.Sprintf("moved lines %d and %d of %s", i+1, j+1, name), bytes.Join(swapped, nil)
+	case 5:
+		other := names[from.IntN(len(names))]
+		theirs := r.read(t, other)
+		if bytes.Equal(text, theirs) {
+			return "", nil
+		}
+		r.write(t, other, text)
+		r.write(t, name, theirs)
+		return fmt.Sprintf("swapped %s and %s", name, other), []string{name, other}
+	case 6:
+		of := good(t, []string{"create", "backups", "rotate", "elsewhere"}[from.IntN(4)])
+		theirs, err := os.ReadFile(of.at(name))
+		if err != nil || bytes.Equal(text, theirs) {
+			return "", nil
+		}
+		what, text = fmt.Sprintf("swapped %s with that of another ceremony", name), theirs
+	}
+	if bytes.Equal(text, r.read(t, name)) {
+		return "", nil
+	}
+	r.write(t, name, text)
+	return what, []string{name}
+}
+
+// powerFailure ends a desk in the middle.
+type powerFailure struct{}
+
+// A ceremony that is held as the plan says, whatever interrupted it, raises no alarm,
+// neither on the way nor at its end.
+func TestNoFalseAlarm(t *testing.T) {
+	from := source(t)
+	cut := 0
+	for n := range *ceremonies {
+		planned := ""
+		if from.IntN(3) > 0 {
+			planned = onToken()
+		}
+		r, err := begin(planned)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for times := from.IntN(4); times > 0; times-- {
+			if r.untilPowerFails(t, 1+from.IntN(60)) {
+				break
+			}
+			cut++
+			if report := r.audit(); report.Verdict() == audit.Bad {
+				t.Errorf("%d, interrupted: %s\n%s", n, report.Verdict(), texts(failed(report)))
+			}
+		}
+		r.untilPowerFails(t, 1<<30)
+		if report := r.audit(); report.Verdict() != audit.Good {
+			t.Errorf("%d: %s\n%s", n, report.Verdict(), texts(slices.DeleteFunc(report.Checks, func(c audit.Check) bool { return c.Status == audit.OK })))
+		}
+		_, _ = os.RemoveAll(r.dir), os.RemoveAll(r.tokens)
+	}
+	t.Logf("%d ceremonies, interrupted %d times", *ceremonies, cut)
+}
+
+// untilPowerFails holds a ceremony until the power fails before the n-th event, and
+// reports whether it came to its end.
+func (r *record) untilPowerFails(t *testing.T, n int) (ended bool) {
+	t.Helper()
+	var desk *ceremony.Desk
+	defer func() {
+		if desk != nil {
+			_ = desk.Close()
+		}
+		if p := recover(); p != nil && p != (powerFailure{}) {
+			panic(p)
+		}
+	}()
+	desk, err := r.open(func() time.Time {
+		if n--; n < 0 {
+			panic(powerFailure{})
+		}
+		return noon
+	}, "", nil)
+	if err == nil {
+		err = r.hold(desk, "", nil)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return true
+}
