@@ -128,6 +128,7 @@ type Report struct {
 	Vouched    int64  `json:"vouched"`
 	Sealed     bool   `json:"sealed"`
 	Closed     bool   `json:"closed"`
+	Draft      string `json:"draft,omitempty"`     // SHA-256 of what is signed, of the live draft
 	Published  string `json:"published,omitempty"` // SHA-256 of the published root's file
 
 	Checks     []Check     `json:"checks"`

@@ -26,6 +26,7 @@ func (w *walk) conclude() {
 		return
 	}
 	if d := w.live; d != nil {
+		w.Draft = d.digest
 		w.add(OK, "draft", fmt.Sprintf("root v%d", d.version), "the plan and the keys make it; SHA-256 of what is signed: %s (line %d)", agreed.Grouped(d.digest), d.line)
 		switch {
 		case d.reviewed != 0:
@@ -172,9 +173,9 @@ func (w *walk) signatures(d *draft) {
 		case !report.Good():
 			w.add(Open, "threshold", of, "%s", report.Text(names))
 		case !recorded.Good():
-			w.add(Open, "threshold", of, "%d of %d, and %d of them count in the record", report.Have, report.Need, recorded.Have)
+			w.add(Open, "threshold", of, "%s, and %d of them count in the record", report.Text(names), recorded.Have)
 		default:
-			w.add(OK, "threshold", of, "%d of %d, by different keys", report.Have, report.Need)
+			w.add(OK, "threshold", of, "%s, by different keys", report.Text(names))
 		}
 	}
 }

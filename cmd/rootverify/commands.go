@@ -46,12 +46,20 @@ digest and its words at the end with those on the other machine.
 `,
 		flags: `  --previous FILE
           The root in force, with its signatures: show what changes, and whether
-          the version follows. Without it the draft is shown as a first root,
-          and from version 2 on the exit status is 3.
+          the version follows. A folder is a chain, which is verified, and its
+          newest root is the one in force. Without it the draft is shown as a
+          first root, and from version 2 on the exit status is 3.
   --trusted-sha256 HEX
-          The SHA-256 of that file (what sha256sum says), known from elsewhere
-          than the draft. Without it nobody has vouched for that file on this
-          machine, and the exit status is 3.
+          The SHA-256 of that file (what sha256sum says), or of any in that
+          folder, known from elsewhere than the draft. Without it nobody has
+          vouched for it on this machine, and the exit status is 3.
+  --record DIR
+          The ceremony directory that the draft comes from: audit it, and show
+          whose keys the draft has, on which tokens.
+  --attestation-root FILE
+          As for record.
+  --attestation-intermediates FILE
+          As for record.
   --at TIME
           Count days from TIME, as 2027-01-31T00:00:00Z, instead of from now.
   --rehearsal
@@ -62,9 +70,9 @@ digest and its words at the end with those on the other machine.
 	{
 		name: "record", do: record, takes: "DIR",
 		line: "a whole ceremony directory, as someone who was not there",
-		text: `Verifies the record of a ceremony from the bytes up: the log and the holders'
-checkpoints of it, tokens, keys, backups, drafts, signatures, what was published,
-and every file. A folder cannot vouch for itself, so give it what was announced.
+		text: `Verifies the record of a ceremony from the bytes up: its log, the holders'
+checkpoints, tokens, keys, backups, drafts, signatures, what was published, and
+every file. A folder cannot vouch for itself, so give it what was announced.
 Without its private/ it is the public edition, and what that lacks is not seen.
 `,
 		flags: `  --plan-digest HEX
@@ -82,7 +90,7 @@ Without its private/ it is the public edition, and what that lacks is not seen.
           Accept the record of a rehearsal.
   --json  Print the result as JSON.
 `,
-		example: "rootverify record --plan-digest 5f2c...e1 --checkpoint checkpoint ceremony",
+		example: "rootverify record --plan-digest 5f2c...e1 ceremony",
 	},
 }
 

@@ -201,4 +201,3 @@ func showKeys(say func(string, ...any), r *audit.Report) {
 		say("  %s: %s", k.Name, strings.Join(text, ", "))
 	}
 }
-
