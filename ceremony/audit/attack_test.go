@@ -306,6 +306,55 @@ func TestTruncated(t *testing.T) {
 	}
 }
 
+// A second token that is to take the place of a holder's signs no log: to be that
+// it has to prove the root key first.
+func TestReplacementThatProvesNothing(t *testing.T) {
+	r := good(t, "backups").copied(t)
+	made := map[string]json.RawMessage{}
+	r.forge(t, func(f *forger, e *event) bool {
+		switch {
+		case e.Type == state.TypeDraftMade && made["by"] == nil:
+			made["by"] = e.Data
+			f.append(state.TypeReplacementBegun, "alice", state.ReplacementBegun{Holder: "alice", Sticker: "M-01", Why: "lost"})
+			on := state.Act{Holder: "alice", Serial: 12345678, Replacement: true}
+			f.append(state.TypePrepareIntended, "alice", state.PrepareIntended{Act: on, Sticker: "M-01"})
+			mallory := newSoftware(t)
+			line := int64(len(f.log.Events()))
+			f.append(state.TypePrepared, "alice", state.Prepared{Result: state.Result{Act: on, Intention: line}, Authentication: public(t, mallory.authentication.Public()), Age: mallory.age, Evidence: []state.File{}})
+			vouched := &event{Event: e.Event, t: t, data: map[string]json.RawMessage{}}
+			vouched.set("holder", "alice")
+			vouched.set("serial", on.Serial)
+			vouched.set("replacement", true)
+			f.vouch(vouched, mallory)
+			f.append(state.TypeHeadSigned, "alice", vouched.json())
+		}
+		return e.Type != state.TypeHeadSigned || made["by"] == nil
+	})
+	r.refused(t, "token: Alice Costa, token 12 345 678, sticker M-01: no attestation of slot 9a", "it is not the token of Alice Costa that has signed the log")
+}
+
+// Data in another form than the program's is refused: others may read it in another
+// way.
+func TestDataInAnotherForm(t *testing.T) {
+	for name, change := range map[string]func(*event){
+		"an unknown member": func(e *event) { e.set("more", 1) },
+		"another case":      func(e *event) { e.set("Digest", "x") },
+		"another order":     func(e *event) { slices.Reverse(e.order) },
+		"a member twice":    func(e *event) { e.order = append(e.order, e.order[0]) },
+		"a member less":     func(e *event) { e.order = e.order[1:] },
+	} {
+		r := good(t, "create").copied(t)
+		r.forge(t, func(f *forger, e *event) bool {
+			if e.Type == state.TypeDraftReviewed {
+				change(e)
+			}
+			return true
+		})
+		t.Log(name)
+		r.refused(t, "draft.reviewed: line ")
+	}
+}
+
 // What is no record is refused with one sentence each, and nothing is written.
 func TestWhatIsNoRecord(t *testing.T) {
 	for name, c := range map[string]struct {

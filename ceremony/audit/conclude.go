@@ -121,7 +121,7 @@ func (w *walk) counts(h *holder, t *token) (Status, string) {
 	if w.live != nil {
 		unvouched = Failed
 	}
-	if !slices.ContainsFunc(h.tokens(), func(o *token) bool { return o.key != nil && o.key.public == t.key.public && o.covers(o.key.proved, 0) }) {
+	if !slices.ContainsFunc(h.tokens(), func(o *token) bool { return o.proves(t.key.public) }) {
 		return unvouched, fmt.Sprintf("it does not count: %s has not signed the log with the lines in it that made and proved it (lines %d to %d)", h.Name, t.line, t.key.proved)
 	}
 	text := "the token attests that the key was made on it and never leaves it; proved, and vouched for by its holder"

@@ -35,8 +35,38 @@ func events(dir string) ([]transcript.Event, error) {
 // event is a line that a forger writes.
 type event struct {
 	transcript.Event
-	data map[string]json.RawMessage
-	t    testing.TB
+	data  map[string]json.RawMessage
+	order []string // of its members
+	t     testing.TB
+}
+
+// take takes the members of the event's data.
+func (e *event) take() {
+	e.t.Helper()
+	decoder := json.NewDecoder(bytes.NewReader(e.Data))
+	_, err := decoder.Token()
+	for err == nil && decoder.More() {
+		var name json.Token
+		var value json.RawMessage
+		if name, err = decoder.Token(); err == nil {
+			err = decoder.Decode(&value)
+		}
+		e.order, e.data[fmt.Sprint(name)] = append(e.order, fmt.Sprint(name)), value
+	}
+	if err != nil {
+		e.t.Fatal(err)
+	}
+}
+
+// json is the data, with its members in the order in which they were.
+func (e *event) json() json.RawMessage {
+	var members []string
+	for _, name := range e.order {
+		if value, there := e.data[name]; there {
+			members = append(members, fmt.Sprintf("%q:%s", name, value))
+		}
+	}
+	return json.RawMessage("{" + strings.Join(members, ",") + "}")
 }
 
 func (e *event) set(member string, value any) {
@@ -44,6 +74,9 @@ func (e *event) set(member string, value any) {
 	text, err := json.Marshal(value)
 	if err != nil {
 		e.t.Fatal(err)
+	}
+	if !slices.Contains(e.order, member) {
+		e.order = append(e.order, member)
 	}
 	e.data[member] = text
 }
@@ -84,10 +117,7 @@ func (r *record) forge(t testing.TB, change func(*forger, *event) bool) {
 	moved := map[int64]int64{}
 	for _, was := range all {
 		e := &event{Event: was, t: t, data: map[string]json.RawMessage{}}
-		if err := json.Unmarshal(was.Data, &e.data); err != nil {
-			t.Fatal(err)
-		}
-		before, _ := json.Marshal(e.data)
+		e.take()
 		var intention int64
 		if json.Unmarshal(e.data["intention"], &intention) == nil && moved[intention] != intention {
 			e.set("intention", moved[intention])
@@ -95,12 +125,8 @@ func (r *record) forge(t testing.TB, change func(*forger, *event) bool) {
 		if !change(f, e) {
 			continue
 		}
-		data := any(was.Data)
-		if after, _ := json.Marshal(e.data); !bytes.Equal(before, after) {
-			data = e.data
-		}
 		now = e.Time
-		written, err := log.Append(e.Type, e.By, data, nil)
+		written, err := log.Append(e.Type, e.By, e.json(), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -114,6 +140,14 @@ func (r *record) forge(t testing.TB, change func(*forger, *event) bool) {
 		t.Fatal(err)
 	}
 	r.write(t, transcript.FileName, text)
+}
+
+// append writes an event of the forger's own.
+func (f *forger) append(kind, by string, data any) {
+	f.t.Helper()
+	if _, err := f.log.Append(kind, by, data, nil); err != nil {
+		f.t.Fatal(err)
+	}
 }
 
 // state is what the log says, as far as it is written.

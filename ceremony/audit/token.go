@@ -611,8 +611,8 @@ func (w *walk) checkpointSigned(e transcript.Event) error {
 	switch {
 	case err != nil:
 		return err
-	case p.token == nil || p.token.serial != on.Serial:
-		return fmt.Errorf("%s has no token with a key that signs the log", h.Name)
+	case p != h.own || p.token == nil:
+		return fmt.Errorf("it is not the token of %s that has signed the log: one that is to take its place, or lies beside it, does not", h.Name)
 	case verify(p.token.authentication) != nil:
 		return fmt.Errorf("the checkpoint is not signed by the key in 9a of %s", subject(h, p.token))
 	}

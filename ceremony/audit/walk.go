@@ -106,15 +106,19 @@ func (t *token) covers(line, before int64) bool {
 	})
 }
 
-// tokens are those of a holder whose checkpoints count, the newest first.
+// proves reports whether the token has proved that root key, and signed the log with
+// that in it.
+func (t *token) proves(public keys.PublicKey) bool {
+	return t.key != nil && t.key.public == public && t.key.proved != 0 && t.key.unproved == nil && t.covers(t.key.proved, 0)
+}
+
+// tokens are those of a holder whose checkpoints count: the own one, and those that
+// were it before.
 func (h *holder) tokens() []*token {
-	var all []*token
-	for _, p := range []*place{h.own, h.replacement, h.spare} {
-		if p != nil && p.token != nil {
-			all = append(all, p.token)
-		}
+	if h.own.token == nil {
+		return h.former
 	}
-	return append(all, h.former...)
+	return append([]*token{h.own.token}, h.former...)
 }
 
 // all takes every line.
