@@ -101,8 +101,8 @@ type Key struct {
 	Serial         uint32         `json:"serial,omitempty"`
 	Firmware       keys.Firmware  `json:"firmware"`                 // as attested
 	Root           keys.PublicKey `json:"root"`                     // 9c
-	Authentication keys.PublicKey `json:"authentication,omitempty"` // 9a
-	Age            keys.PublicKey `json:"age,omitempty"`            // 82
+	Authentication keys.PublicKey `json:"authentication,omitzero"` // 9a
+	Age            keys.PublicKey `json:"age,omitzero"`            // 82
 	Status         Status         `json:"status"`                   // ok: it counts
 	Text           string         `json:"text"`                     // why
 }

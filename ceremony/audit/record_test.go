@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -405,4 +406,28 @@ func TestGoodRecords(t *testing.T) {
 			t.Errorf("%s: keys %+v, anchors %+v", name, report.Keys, report.Anchors)
 		}
 	}
+}
+
+// docs/formats.md has every member of a report as JSON.
+func TestDocumentedMembers(t *testing.T) {
+	text, err := os.ReadFile("../../docs/formats.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(text), "\n### What an audit finds\n")
+	section, _, _ = strings.Cut(section, "\n### ")
+	var look func(reflect.Type)
+	look = func(of reflect.Type) {
+		for i := range of.NumField() {
+			f := of.Field(i)
+			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+			if !strings.Contains(section, "`"+name+"`") {
+				t.Errorf("it has nothing about %q of %s", name, of.Name())
+			}
+			if f.Type.Kind() == reflect.Slice {
+				look(f.Type.Elem())
+			}
+		}
+	}
+	look(reflect.TypeFor[audit.Report]())
 }
