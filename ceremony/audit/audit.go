@@ -99,12 +99,12 @@ type Key struct {
 	Custody        string         `json:"custody"`
 	Sticker        string         `json:"sticker,omitempty"`
 	Serial         uint32         `json:"serial,omitempty"`
-	Firmware       keys.Firmware  `json:"firmware"`                 // as attested
-	Root           keys.PublicKey `json:"root"`                     // 9c
+	Firmware       keys.Firmware  `json:"firmware"`                // as attested
+	Root           keys.PublicKey `json:"root"`                    // 9c
 	Authentication keys.PublicKey `json:"authentication,omitzero"` // 9a
 	Age            keys.PublicKey `json:"age,omitzero"`            // 82
-	Status         Status         `json:"status"`                   // ok: it counts
-	Text           string         `json:"text"`                     // why
+	Status         Status         `json:"status"`                  // ok: it counts
+	Text           string         `json:"text"`                    // why
 }
 
 // Anchor is a value from outside the directory.

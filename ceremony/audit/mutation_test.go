@@ -2,8 +2,10 @@ package audit_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"flag"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path"
@@ -193,4 +195,78 @@ func (r *record) untilPowerFails(t *testing.T, n int) (ended bool) {
 		t.Fatal(err)
 	}
 	return true
+}
+
+// Events that are well formed and wrong, in a log whose hashes are right, are never
+// good where a checkpoint had covered them, and never a fault of the program.
+func TestWrongEvents(t *testing.T) {
+	from := source(t)
+	for n := range *mutations {
+		of := []string{"create", "backups", "rotate", "elsewhere"}[from.IntN(4)]
+		before := good(t, of).audit()
+		r := good(t, of).copied(t)
+		at := 1 + from.Int64N(before.Lines)
+		what := ""
+		r.forge(t, func(f *forger, e *event) bool {
+			if e.Seq != at {
+				return true
+			}
+			switch from.IntN(5) {
+			case 0:
+				what = "left out"
+				return e.Seq == 1
+			case 1:
+				what = "twice"
+				f.append(e.Type, e.By, e.json())
+			case 2:
+				what, e.By = "by another", []string{"room", "alice", "bruno", "nobody"}[from.IntN(4)]
+			default:
+				what = e.spoil(from)
+			}
+			return true
+		})
+		report := audit.Directory(r.dir, audit.AcceptAll(r.options()))
+		found := texts(failed(report))
+		if strings.Contains(found, "the program has a fault") {
+			t.Errorf("%d: %s, line %d %s: %s", n, of, at, what, found)
+		}
+		same := bytes.Equal(r.read(t, transcript.FileName), good(t, of).read(t, transcript.FileName))
+		if at <= before.Vouched && !same && report.Verdict() != audit.Bad {
+			t.Errorf("%d: %s, line %d %s: %s", n, of, at, what, report.Verdict())
+		}
+		if err := os.RemoveAll(r.dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// spoil replaces one value anywhere in the data of an event, and says which.
+func (e *event) spoil(from *rand.Rand) string {
+	values := []any{nil, true, false, 0, -1, 1, 1 << 40, "", "alice", "x", strings.Repeat("ab", 32), []any{}, map[string]any{}, "evidence/1/../x", 1.5}
+	to := values[from.IntN(len(values))]
+	name := e.order[from.IntN(len(e.order))]
+	var value any
+	if err := json.Unmarshal(e.data[name], &value); err != nil {
+		e.t.Fatal(err)
+	}
+	var within func(any) any
+	within = func(v any) any {
+		switch v := v.(type) {
+		case map[string]any:
+			if len(v) > 0 && from.IntN(4) > 0 {
+				key := slices.Sorted(maps.Keys(v))[from.IntN(len(v))]
+				v[key] = within(v[key])
+				return v
+			}
+		case []any:
+			if len(v) > 0 && from.IntN(4) > 0 {
+				i := from.IntN(len(v))
+				v[i] = within(v[i])
+				return v
+			}
+		}
+		return to
+	}
+	e.set(name, within(value))
+	return fmt.Sprintf("with %v in %s", to, name)
 }
