@@ -49,6 +49,7 @@ check:
 	$(GO) test -run TestImports ./cmd/rootceremony
 	@for os in $(SYSTEMS); do for arch in amd64 arm64; do \
 	CGO_ENABLED=0 GOOS=$$os GOARCH=$$arch $(GO) build -o /dev/null ./cmd/rootverify || exit 1; \
+	CGO_ENABLED=0 GOOS=$$os GOARCH=$$arch $(GO) build ./ceremony/state || exit 1; \
 	done; done
 
 # The engine under the race detector, and nothing that counts the time.

@@ -34,8 +34,8 @@ func TestFoldRefusesBackupsThatDoNotFit(t *testing.T) {
 	s, desk := newPair(t, 2).opened()
 	runTo(t, desk, "sign alice")
 	desk.Close()
-	// Signed heads are left out: they would not fit any change.
-	all := slices.DeleteFunc(events(t, s.dir), func(e transcript.Event) bool { return e.Type == state.TypeHeadSigned })
+	// Signed checkpoints are left out: they would not fit any change.
+	all := slices.DeleteFunc(events(t, s.dir), func(e transcript.Event) bool { return e.Type == state.TypeCheckpointSigned })
 	if _, err := state.Fold(all); err != nil {
 		t.Fatal(err)
 	}

@@ -460,7 +460,7 @@ func (s *stage) noSecrets(t testing.TB, more ...string) {
 func TestExampleCeremony(t *testing.T) {
 	s, desk := newStageOf(t, "").opened()
 	for _, id := range []string{"preflight", "agree", "enrol emil", "enrol chen", "recipient bank-safe", "enrol alice", "enrol dana", "enrol bruno",
-		"key dana", "key alice", "key emil", "key bruno", "key chen", "copies", "drill", "review", "sign dana", "sign bruno", "sign emil", "publish", "seal", "heads", "sums", "carry"} {
+		"key dana", "key alice", "key emil", "key bruno", "key chen", "copies", "drill", "review", "sign dana", "sign bruno", "sign emil", "publish", "seal", "checkpoints", "sums", "carry"} {
 		for _, task := range desk.Tasks() {
 			if task.State != prompt.Blocked {
 				continue

@@ -107,7 +107,7 @@ func (d *Desk) carryTo(ctx context.Context, a prompt.Room, c cargo, where string
 	if err != nil {
 		return err
 	}
-	directory, head, err := d.closedDirectory(c.public)
+	directory, checkpoint, err := d.closedDirectory(c.public)
 	if err != nil {
 		return err
 	}
@@ -115,7 +115,7 @@ func (d *Desk) carryTo(ctx context.Context, a prompt.Room, c cargo, where string
 	if c.public {
 		kind = publishFolder
 	}
-	folder := fmt.Sprintf("%s%.8s", kind, head.Hash)
+	folder := fmt.Sprintf("%s%.8s", kind, checkpoint.Root)
 	files, err := d.writeOn(ctx, a, c, medium, id, folder, directory)
 	if err != nil {
 		return err
@@ -139,14 +139,14 @@ func (d *Desk) carryTo(ctx context.Context, a prompt.Room, c cargo, where string
 // with their list; public: those that are published, and the notice for users.
 // What people have written of the notice goes with both: the log does not vouch
 // for it.
-func (d *Desk) closedDirectory(public bool) ([]state.Written, transcript.Head, error) {
-	directory, head, err := d.directory()
+func (d *Desk) closedDirectory(public bool) ([]state.Written, transcript.Checkpoint, error) {
+	directory, checkpoint, err := d.directory()
 	if err != nil {
-		return nil, head, err
+		return nil, checkpoint, err
 	}
 	names, err := d.notices()
 	if err != nil {
-		return nil, head, err
+		return nil, checkpoint, err
 	}
 	var files []state.Written
 	for _, f := range directory {
@@ -157,7 +157,7 @@ func (d *Desk) closedDirectory(public bool) ([]state.Written, transcript.Head, e
 	for _, name := range names {
 		text, err := transcript.ReadFile(d.path(name))
 		if err != nil {
-			return nil, head, err
+			return nil, checkpoint, err
 		}
 		if public {
 			name = path.Base(name)
@@ -168,7 +168,7 @@ func (d *Desk) closedDirectory(public bool) ([]state.Written, transcript.Head, e
 	for _, f := range files {
 		all = append(all, f.File())
 	}
-	return slices.Insert(files, len(files)-1, state.Written{Name: state.SumsFile, Text: state.SumLines(all, "")}), head, nil
+	return slices.Insert(files, len(files)-1, state.Written{Name: state.SumsFile, Text: state.SumLines(all, "")}), checkpoint, nil
 }
 
 // notices are the drafts of notices for users that lie beside the draft of the

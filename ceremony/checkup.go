@@ -40,8 +40,8 @@ func (d *Desk) checkupTasks() []prompt.Task {
 }
 
 // checkupToken has a holder prove token and PIN: the key in 82 opens a test
-// file, and the one in 9a signs the head of the log, but for a spare token,
-// which signs no heads. The root key signs nothing. A PUK without tries does
+// file, and the one in 9a signs a checkpoint of the log, but for a spare token,
+// which signs none. The root key signs nothing. A PUK without tries does
 // not keep the token from passing, and is a finding.
 func (d *Desk) checkupToken(ctx context.Context, a prompt.Room, c state.Checked) error {
 	h := c.Token
@@ -67,7 +67,7 @@ func (d *Desk) checkupToken(ctx context.Context, a prompt.Room, c state.Checked)
 		if c.Id != c.Who {
 			return nil
 		}
-		return d.signHead(ctx, s, h, pin)
+		return d.signCheckpoint(ctx, s, h, pin)
 	})
 	if err != nil {
 		return err

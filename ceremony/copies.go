@@ -207,13 +207,13 @@ func (d *Desk) copyTo(ctx context.Context, a prompt.Room, c cargo, where string)
 	if err != nil {
 		return err
 	}
-	directory, head, err := d.directory()
+	directory, checkpoint, err := d.directory()
 	if err != nil {
 		return err
 	}
 	said := state.CopiesWritten{Medium: medium, MediumID: id, Files: len(d.state.Copied()), List: agreed.DigestOf(state.SumLines(d.state.Copied(), ""))}
 	// Every copy has a folder of its own, as the log has grown since the last.
-	folder := fmt.Sprintf("%s%.8s-%.8s", backupsFolder, said.List, head.Hash)
+	folder := fmt.Sprintf("%s%.8s-%.8s", backupsFolder, said.List, checkpoint.Root)
 	files, err := d.writeOn(ctx, a, c, medium, id, folder, directory)
 	if err != nil {
 		return err
@@ -263,14 +263,14 @@ func (d *Desk) writeOn(ctx context.Context, a prompt.Room, c cargo, medium, id, 
 
 // directory are the files of a ceremony directory, as the log has them, in
 // which another laptop restores, checks up, and shows the status. The log comes
-// last: a folder that has it is whole. The head is the one of that log.
-func (d *Desk) directory() ([]state.Written, transcript.Head, error) {
+// last: a folder that has it is whole. The checkpoint is the one of that log.
+func (d *Desk) directory() ([]state.Written, transcript.Checkpoint, error) {
 	d.mu.Lock() // others may write notes meanwhile
 	defer d.mu.Unlock()
-	head := d.log.Head()
+	checkpoint := d.log.Checkpoint()
 	files, err := d.fromLog()
 	if err != nil {
-		return nil, head, err
+		return nil, checkpoint, err
 	}
 	has := map[string]bool{}
 	for _, f := range files {
@@ -279,7 +279,7 @@ func (d *Desk) directory() ([]state.Written, transcript.Head, error) {
 	recorded := append([]state.File{{Name: state.PlanFile, SHA256: d.state.Plan.PlanSHA256}}, d.state.Files...)
 	for _, e := range d.log.Events() {
 		var aside transcript.SetAside
-		if e.Type == transcript.TypeSetAside && json.Unmarshal(e.Data, &aside) == nil {
+		if e.Type == transcript.TypeSetAside && json.Unmarshal(e.Data, &aside) == nil && aside.File != "" {
 			recorded = append(recorded, state.File{Name: aside.File, SHA256: aside.SHA256})
 		}
 	}
@@ -290,28 +290,34 @@ func (d *Desk) directory() ([]state.Written, transcript.Head, error) {
 		has[f.Name] = true
 		text, err := transcript.ReadFile(d.path(f.Name))
 		if err != nil {
-			return nil, head, fmt.Errorf("what is copied cannot be read: %w (hint: put the file back from another copy of it, and take this task again)", err)
+			return nil, checkpoint, fmt.Errorf("what is copied cannot be read: %w (hint: put the file back from another copy of it, and take this task again)", err)
 		}
 		if digest := agreed.DigestOf(text); digest != f.SHA256 {
-			return nil, head, fmt.Errorf("%s is not what was recorded, and nothing was copied: its SHA-256 is %s, and was %s (hint: put the file back from another copy of it, and take this task again)",
+			return nil, checkpoint, fmt.Errorf("%s is not what was recorded, and nothing was copied: its SHA-256 is %s, and was %s (hint: put the file back from another copy of it, and take this task again)",
 				f.Name, digest, f.SHA256)
 		}
 		files = append(files, state.Written{Name: f.Name, Text: text})
 	}
-	text, err := transcript.ReadFile(d.path(transcript.FileName))
+	text, private, err := transcript.ReadFiles(d.dir)
 	if err != nil {
-		return nil, head, err
+		return nil, checkpoint, err
 	}
-	if _, there, tail, err := transcript.Read(text); err != nil || there != head || len(tail) > 0 {
-		return nil, head, errors.Join(fmt.Errorf("%s is not what this program has written, and nothing was copied (hint: the disk is not to be trusted; leave, and look at the file)", transcript.FileName), err)
+	there, err := transcript.Read(text, private)
+	if err != nil || there.Checkpoint() != checkpoint || there.Tail != nil || there.PrivateTail != nil || !slices.EqualFunc(there.Events, d.log.Events(), samePrivate) {
+		return nil, checkpoint, errors.Join(fmt.Errorf("%s, or its private part, is not what this program has written, and nothing was copied (hint: the disk is not to be trusted; leave, and look at the file)", transcript.FileName), err)
+	}
+	if private != nil {
+		files = append(files, state.Written{Name: transcript.PrivateName, Text: private})
 	}
 	log := state.Written{Name: transcript.FileName, Text: text}
 	var all []state.File
 	for _, f := range append(slices.Clone(files), log) {
 		all = append(all, f.File())
 	}
-	return append(files, state.Written{Name: state.SumsFile, Text: state.SumLines(all, "")}, log), head, nil
+	return append(files, state.Written{Name: state.SumsFile, Text: state.SumLines(all, "")}, log), checkpoint, nil
 }
+
+func samePrivate(a, b transcript.Event) bool { return bytes.Equal(a.Private, b.Private) }
 
 // takenOut asks to take the medium out and put it back, and reports whether that
 // was done.

@@ -272,11 +272,15 @@ func logOf(t testing.TB, dir string) []byte {
 
 func events(t testing.TB, dir string) []transcript.Event {
 	t.Helper()
-	events, _, tail, err := transcript.Read(logOf(t, dir))
-	if err != nil || tail != nil {
-		t.Fatalf("%v, tail %q", err, tail)
+	public, private, err := transcript.ReadFiles(dir)
+	if err != nil {
+		t.Fatal(err)
 	}
-	return events
+	log, err := transcript.Read(public, private)
+	if err != nil || log.Tail != nil || log.PrivateTail != nil {
+		t.Fatalf("%+v, %v", log, err)
+	}
+	return log.Events
 }
 
 // checkSigned replays the log, and counts its signatures.
@@ -399,7 +403,7 @@ func TestTokenThatIsPreparedAlready(t *testing.T) {
 	if err := desk.Run(t.Context(), "enrol alice", first); err != nil {
 		t.Fatal(err)
 	}
-	if alice := desk.State().Holders["alice"]; alice.Prepared.Age != there.Keys[0].Public || alice.Prepared.Authentication != there.Keys[1].Public || alice.Head == nil {
+	if alice := desk.State().Holders["alice"]; alice.Prepared.Age != there.Keys[0].Public || alice.Prepared.Authentication != there.Keys[1].Public || alice.Checkpoint == nil {
 		t.Errorf("prepared: %+v", alice.Prepared)
 	}
 	for _, e := range events(t, s.dir) {
@@ -517,14 +521,14 @@ func TestBlockedPIN(t *testing.T) {
 	if err := desk.Run(t.Context(), "sign alice", &prompt.Script{}); !errors.As(err, &pin) {
 		t.Errorf("with the right PIN: %v", err)
 	}
-	others := &prompt.Script{Answers: map[string]string{"heads.who": "bruno"}}
+	others := &prompt.Script{Answers: map[string]string{"checkpoints.who": "bruno"}}
 	others.Say = func(m prompt.Message) {
 		if strings.Contains(m.Title, "Bruno") {
-			delete(others.Answers, "heads.who")
+			delete(others.Answers, "checkpoints.who")
 		}
 	}
-	for _, id := range []string{"sign bruno", "sign chen", "sign dana", "publish", "sign emil", "seal", "heads", "sums", "carry"} {
-		others.Answers["heads.who"] = "bruno"
+	for _, id := range []string{"sign bruno", "sign chen", "sign dana", "publish", "sign emil", "seal", "checkpoints", "sums", "carry"} {
+		others.Answers["checkpoints.who"] = "bruno"
 		if err := desk.Run(t.Context(), id, others); err != nil {
 			t.Errorf("%s: %v", id, err)
 		}
@@ -556,7 +560,7 @@ func TestLeftDuringTheTouch(t *testing.T) {
 func TestTasksInAnotherOrder(t *testing.T) {
 	s, desk := opened(t)
 	for _, id := range []string{"preflight", "agree", "enrol emil", "enrol chen", "enrol alice", "enrol dana", "enrol bruno", "review",
-		"sign dana", "sign bruno", "sign emil", "publish", "sign alice", "seal", "heads", "sums", "carry"} {
+		"sign dana", "sign bruno", "sign emil", "publish", "sign alice", "seal", "checkpoints", "sums", "carry"} {
 		for _, task := range desk.Tasks() {
 			if task.State != prompt.Blocked {
 				continue
@@ -586,7 +590,7 @@ func TestFoldRefusesWhatDoesNotFit(t *testing.T) {
 	}
 	desk.Close()
 	all := events(t, s.dir)
-	free := map[string]bool{state.TypeNote: true, state.TypePreflight: true, state.TypeHeadSigned: true, state.TypeContinued: true, state.TypeClosed: true,
+	free := map[string]bool{state.TypeNote: true, state.TypePreflight: true, state.TypeCheckpointSigned: true, state.TypeContinued: true, state.TypeClosed: true,
 		state.TypeCarryIntended: true, state.TypeCarried: true} // to more media, or to fewer
 	for i, e := range all {
 		changed := append([]transcript.Event{}, all...)

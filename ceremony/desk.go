@@ -10,6 +10,8 @@ package ceremony
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -39,16 +41,16 @@ const (
 // Desk is a ceremony that is being held: one directory, one log, one process.
 // Notes and exceptions may come from other goroutines while a task runs.
 type Desk struct {
-	dir     string
-	program string // name and version, for the log
-	memory  string // Settings.Memory
-	clock   func() time.Time
-	tokens  prompt.Tokens
-	enrols  *agreed.Plan         // the plan of an enrolment
-	only    func() []prompt.Task // what this desk does, where it is not the whole ceremony
-	done    bool                 // that it did
-	head    transcript.Head      // of LookAt, which has no log
-	damaged []string             // backup files that are gone or changed, by name
+	dir        string
+	program    string // name and version, for the log
+	memory     string // Settings.Memory
+	clock      func() time.Time
+	tokens     prompt.Tokens
+	enrols     *agreed.Plan          // the plan of an enrolment
+	only       func() []prompt.Task  // what this desk does, where it is not the whole ceremony
+	done       bool                  // that it did
+	checkpoint transcript.Checkpoint // of LookAt, which has no log
+	damaged    []string              // backup files that are gone or changed, by name
 
 	mu    sync.Mutex
 	log   *transcript.Log
@@ -158,7 +160,18 @@ func (d *Desk) begin(set Settings) error {
 	}
 	start := state.Begun{Format: state.FormatVersion, Program: set.Program, Rehearsal: set.Rehearsal, Tokens: set.Tokens, Enrols: set.Enrols}
 	if now.Begun == nil {
-		return d.record(state.TypeBegun, "room", start)
+		random := make([]byte, 32)
+		_, _ = rand.Read(random) // never fails
+		start.Random = hex.EncodeToString(random)
+		if err := d.record(state.TypeBegun, "room", start); err != nil {
+			return err
+		}
+		for _, aside := range d.log.Pending() {
+			if err := d.record(transcript.TypeSetAside, "room", aside); err != nil {
+				return err
+			}
+		}
+		return nil
 	}
 	if now.Closed != nil || now.HandedOver != nil {
 		return nil
@@ -217,7 +230,7 @@ func LookAt(dir string) (*Desk, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Desk{dir: dir, state: c.State, head: c.Head}, nil
+	return &Desk{dir: dir, state: c.State, checkpoint: c.Checkpoint}, nil
 }
 
 // UseTokens gives the desk its readers. Nothing but a rehearsal shows PINs.
@@ -238,14 +251,14 @@ func (d *Desk) Apart() bool { return d.only != nil }
 // Done reports whether a desk that is Apart has done what it is for.
 func (d *Desk) Done() bool { return d.done }
 
-// Head is the head of the log as it stands.
-func (d *Desk) Head() transcript.Head {
+// Checkpoint is the checkpoint of the log as it stands.
+func (d *Desk) Checkpoint() transcript.Checkpoint {
 	if d.log == nil {
-		return d.head
+		return d.checkpoint
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.log.Head()
+	return d.log.Checkpoint()
 }
 
 // Close leaves the ceremony; another process may go on with it.
@@ -279,7 +292,7 @@ func (d *Desk) recorded(kind, by string, data any) (transcript.Event, error) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	event, err := d.log.Append(kind, by, data, d.state.Apply)
+	event, err := d.log.Append(kind, by, data, nil, d.state.Apply)
 	if err == nil {
 		return event, nil
 	}

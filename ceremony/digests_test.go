@@ -1,7 +1,6 @@
 package ceremony_test
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -53,8 +52,12 @@ func (d *digests) folder(dir string) {
 		relative, _ := filepath.Rel(dir, name)
 		d.learn(sha256Of(text), "file "+filepath.ToSlash(relative))
 		if filepath.Base(name) == transcript.FileName {
-			for i, line := range bytes.Split(bytes.TrimSuffix(text, []byte("\n")), []byte("\n")) {
-				d.learn(sha256Of(line), fmt.Sprintf("log line %d", i+1))
+			log, err := transcript.Read(text, nil)
+			if err != nil {
+				return err
+			}
+			for size := range log.Checkpoint().Size + 1 {
+				d.learn(log.CheckpointAt(size).Root, fmt.Sprintf("log of %d lines", size))
 			}
 		}
 		if entry.Name() == ceremony.MediumFile { // labels begin with it
@@ -104,7 +107,7 @@ var called = map[string]*regexp.Regexp{
 	"signed part": regexp.MustCompile(`(?i)of what is signed|the signed part`),
 	"file":        regexp.MustCompile(`(?i)of (the|its) file|digest|root\.json'?s? SHA-256`),
 	"key":         regexp.MustCompile(`(?i)key|role|add(ed|s)|new |missing|no longer|root: `),
-	"log":         regexp.MustCompile(`(?i)head|log`),
+	"log":         regexp.MustCompile(`(?i)checkpoint|log`),
 }
 
 // check recomputes every digest of a text, holds each to its name, and the
@@ -327,7 +330,7 @@ func TestEveryDigestIsOfWhatItSays(t *testing.T) {
 	if _, err := desk.Collect(away.file()); err != nil {
 		t.Fatal(err)
 	}
-	run(desk, map[string]string{"review.second": "yes"}, "enrol alice", "enrol bruno", "enrol chen", "enrol dana", "enrol emil", "review", "sign alice", "sign bruno", "sign chen", "publish", "sign dana", "seal", "heads", "sums")
+	run(desk, map[string]string{"review.second": "yes"}, "enrol alice", "enrol bruno", "enrol chen", "enrol dana", "enrol emil", "review", "sign alice", "sign bruno", "sign chen", "publish", "sign dana", "seal", "checkpoints", "sums")
 	ended(desk)
 
 	// It is rotated; a first draft is abandoned, and taken up again. Somebody

@@ -232,7 +232,7 @@ func (n *node) clone() *node {
 // first is the ceremony with the plan agreed and all keys made.
 func (w *world) first() *node {
 	n := &node{state: &state.State{}, begun: make([]int, len(w.signers))}
-	w.must(n, state.TypeBegun, state.Begun{Format: state.FormatVersion, Program: "test"})
+	w.must(n, state.TypeBegun, state.Begun{Format: state.FormatVersion, Program: "test", Random: strings.Repeat("0", 64)})
 	settled := state.PlanAgreed{Digest: w.plan.Digest(), Plan: w.plan.JSON()}
 	if w.old > 0 {
 		settled.Anchor = state.AnchorConfirmed

@@ -23,7 +23,7 @@ func TestEarlierCeremonies(t *testing.T) {
 	if err := desk.Run(t.Context(), "restore", &prompt.Script{Answers: answers}); err != nil {
 		t.Fatal(err)
 	}
-	head := desk.Head().Hash
+	checkpoint := desk.Checkpoint().Root
 	desk.Close()
 	check := func(earlier string, gone ...string) (*agreed.Checked, error) {
 		t.Helper()
@@ -68,7 +68,7 @@ func TestEarlierCeremonies(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if e := got.Plan.Earlier; len(e) != 1 || e[0].Head != head || len(e[0].Backups) != 5 || slices.Contains(e[0].Backups[1].Recipients, "Alice Costa") {
+		if e := got.Plan.Earlier; len(e) != 1 || e[0].Checkpoint != checkpoint || len(e[0].Backups) != 5 || slices.Contains(e[0].Backups[1].Recipients, "Alice Costa") {
 			t.Errorf("read: %+v", e)
 		}
 		for _, want := range c.want {

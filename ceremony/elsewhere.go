@@ -58,7 +58,7 @@ func enrolmentName(holder string) string { return holder + ".enrolment.json" }
 func (d *Desk) handOverTask() prompt.Task {
 	h := d.state.Holders[d.state.Begun.Enrols]
 	t := prompt.Task{ID: "hand over", Title: "Write the enrolment file", State: DoneIf(d.state.HandedOver != nil), Do: d.handOver}
-	if h.Proved == nil || h.Head == nil {
+	if h.Proved == nil || h.Checkpoint == nil {
 		t.Block("waits for the key of " + h.Holder.Name)
 	}
 	return t
@@ -91,16 +91,16 @@ func (d *Desk) enrolmentFile() (state.Written, error) {
 		return state.Written{}, err
 	}
 	e := enrolment{enrolmentFormat, id, "", map[string]string{}}
-	for range d.state.Holders[id].Head.Head.Seq + 1 {
+	for range d.state.Holders[id].Checkpoint.Checkpoint.Size + 1 {
 		line, rest, _ := bytes.Cut(log, []byte{'\n'})
 		e.Log += string(line) + "\n"
 		log = rest
 	}
-	events, _, _, err := transcript.Read([]byte(e.Log))
+	read, err := transcript.Read([]byte(e.Log), nil)
 	if err != nil {
 		return state.Written{}, err
 	}
-	now, err := state.Fold(events)
+	now, err := state.Fold(read.Events)
 	if err != nil {
 		return state.Written{}, err
 	}
@@ -169,26 +169,26 @@ func (d *Desk) Collect(data []byte) (*CollectedFile, error) {
 	if err != nil {
 		return nil, err
 	}
-	events, head, tail, err := transcript.Read([]byte(e.Log))
-	if err == nil && tail != nil {
+	read, err := transcript.Read([]byte(e.Log), nil)
+	if err == nil && read.Tail != nil {
 		err = errors.New("it ends in the middle of a line")
 	}
 	if err != nil {
 		return nil, fmt.Errorf("its log: %w", err)
 	}
-	if err := d.agreedHere(events); err != nil {
+	if err := d.agreedHere(read.Events); err != nil {
 		return nil, err
 	}
-	there, err := state.Fold(events)
+	there, err := state.Fold(read.Events)
 	if err != nil {
 		return nil, fmt.Errorf("its log: %w", err)
 	}
-	h, err := d.fitsCollection(e, there, head)
+	h, err := d.fitsCollection(e, there, read.Checkpoint())
 	if err != nil {
 		return nil, err
 	}
 	from := there.Holders[e.Holder]
-	taken := &CollectedFile{Holder: h.Holder, Serial: from.Serial, Remarks: remarks(events)}
+	taken := &CollectedFile{Holder: h.Holder, Serial: from.Serial, Remarks: remarks(read.Events)}
 	digest := agreed.DigestOf(data)
 	if h.Collected != nil && h.Collected.File.SHA256 == digest {
 		taken.Already = true
@@ -208,7 +208,7 @@ func (d *Desk) Collect(data []byte) (*CollectedFile, error) {
 		files = append(files, state.Written{Name: name, Text: []byte(e.Evidence[name])})
 	}
 	collected := state.Collected{
-		Act: h.Act(from.Serial), File: files[0].File(), Head: head, Prepared: *from.Prepared, Key: *from.Key, Proved: *from.Proved}
+		Act: h.Act(from.Serial), File: files[0].File(), Checkpoint: read.Checkpoint(), Prepared: *from.Prepared, Key: *from.Key, Proved: *from.Proved}
 	if err := d.wouldTake(collected); err != nil {
 		return nil, err
 	}
@@ -256,13 +256,13 @@ func (d *Desk) agreedHere(events []transcript.Event) error {
 
 // fitsCollection finds whose enrolment it is, and tells why it cannot be taken
 // in.
-func (d *Desk) fitsCollection(e *enrolment, there *state.State, head transcript.Head) (*state.Holder, error) {
+func (d *Desk) fitsCollection(e *enrolment, there *state.State, checkpoint transcript.Checkpoint) (*state.Holder, error) {
 	s := d.state
 	if there.Begun.Enrols == "" || there.Begun.Enrols != e.Holder {
 		return nil, errors.New("its log is not that of a holder's enrolment")
 	}
 	h, from := s.Holders[e.Holder], there.Holders[e.Holder]
-	if from.Proved == nil || !from.HasSigned(head.Seq-1) {
+	if from.Proved == nil || !from.HasSigned(checkpoint.Size-1) {
 		return nil, fmt.Errorf("%s's key is not proved in it, or its log was not signed by the token (hint: have the enrolment gone on with)", h.Holder.Name)
 	}
 	if h.Collected == nil && s.Draft != nil {

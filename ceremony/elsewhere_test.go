@@ -120,7 +120,7 @@ func TestEnrolledElsewhere(t *testing.T) {
 	if !asked["Dana Okafor: is it really theirs?"] {
 		t.Errorf("asked: %v", asked)
 	}
-	for _, id := range []string{"seal", "heads", "sums", "carry"} {
+	for _, id := range []string{"seal", "checkpoints", "sums", "carry"} {
 		if err := desk.Run(t.Context(), id, &prompt.Script{}); err != nil {
 			t.Fatal(err)
 		}
@@ -250,7 +250,7 @@ func forged(t testing.TB, log, old, new string) string {
 	if !strings.Contains(log, old) {
 		t.Fatalf("nothing to forge: %s", old)
 	}
-	events, _, _, err := transcript.Read([]byte(log))
+	read, err := transcript.Read([]byte(log), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -259,9 +259,9 @@ func forged(t testing.TB, log, old, new string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, e := range events {
+	for _, e := range read.Events {
 		data := json.RawMessage(strings.Replace(string(e.Data), old, new, 1))
-		if _, err := again.Append(e.Type, e.By, data, func(transcript.Event) error { return nil }); err != nil {
+		if _, err := again.Append(e.Type, e.By, data, nil, func(transcript.Event) error { return nil }); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -282,7 +282,7 @@ func setAside(t testing.TB) string {
 		t.Fatal(err)
 	}
 	defer log.Close()
-	if _, err := log.Append(transcript.TypeSetAside, "room", transcript.SetAside{}, func(transcript.Event) error { return nil }); err != nil {
+	if _, err := log.Append(transcript.TypeSetAside, "room", transcript.SetAside{}, nil, func(transcript.Event) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
 	text, err := os.ReadFile(filepath.Join(dir, transcript.FileName))
@@ -353,13 +353,13 @@ func TestEnrolmentFilesThatAreRefused(t *testing.T) {
 		"evidence too much":  {changed(t, file, func(e map[string]any) { e["evidence"].(map[string]any)["publish/1.root.json"] = "{}" }), "knows nothing of the file publish/1.root.json"},
 		"a stranger's token": {strangers, "attestation root"},
 	} {
-		before := desk.Head()
+		before := desk.Checkpoint()
 		taken, err := desk.Collect(c.file)
 		says := strings.ReplaceAll(c.says, `\"`, `"`)
 		if err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%s: %+v, %v", what, taken, err)
 		}
-		if desk.Head() != before {
+		if desk.Checkpoint() != before {
 			t.Errorf("%s: something was recorded", what)
 		}
 	}
@@ -510,7 +510,7 @@ func mended(t testing.TB, file []byte) []byte {
 		if json.Unmarshal([]byte(line), &event) != nil || len(event.Data) == 0 {
 			continue
 		}
-		if _, err := log.Append(event.Type, event.By, event.Data, func(transcript.Event) error { return nil }); err != nil {
+		if _, err := log.Append(event.Type, event.By, event.Data, nil, func(transcript.Event) error { return nil }); err != nil {
 			return nil
 		}
 	}

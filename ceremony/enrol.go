@@ -15,6 +15,7 @@ import (
 	"rootceremony/ceremony/laptop"
 	"rootceremony/ceremony/prompt"
 	"rootceremony/ceremony/state"
+	"rootceremony/ceremony/transcript"
 	"rootceremony/keys"
 	"rootceremony/keys/secret"
 	"rootceremony/keys/session"
@@ -69,7 +70,7 @@ func (d *Desk) enrolOn(ctx context.Context, a prompt.Room, s *session.Session, h
 				return err
 			}
 		}
-		return d.signHead(ctx, s, h, pin)
+		return d.signCheckpoint(ctx, s, h, pin)
 	}
 	if h.Key == nil {
 		if err := d.makeKey(ctx, a, s, h); err != nil {
@@ -81,7 +82,7 @@ func (d *Desk) enrolOn(ctx context.Context, a prompt.Room, s *session.Session, h
 			return err
 		}
 	}
-	return d.signHead(ctx, s, h, pin)
+	return d.signCheckpoint(ctx, s, h, pin)
 }
 
 // enrolToken waits for the holder's token and has its sticker compared. It
@@ -667,21 +668,25 @@ func verified(h *state.Holder, public keys.PublicKey, message, signature []byte)
 	return hex.EncodeToString(signature), nil
 }
 
-// signHead has the holder's key in 9a sign the head of the log as it stands.
-func (d *Desk) signHead(ctx context.Context, s *session.Session, h *state.Holder, pin *secret.Buffer) error {
+// signCheckpoint has the holder's key in 9a sign the log as it stands.
+func (d *Desk) signCheckpoint(ctx context.Context, s *session.Session, h *state.Holder, pin *secret.Buffer) error {
 	if h.Prepared == nil && h.OfTrusted() {
 		return nil // an old token, which has no such key
 	}
-	head := d.Head()
-	made, err := s.Sign(ctx, keys.SlotAuthentication, pin, state.HeadMessage(head), nil)
+	key, origin, checkpoint := h.Prepared.Authentication, d.state.LogOrigin, d.Checkpoint()
+	text := transcript.Text(origin, checkpoint)
+	made, err := s.Sign(ctx, keys.SlotAuthentication, pin, text, nil)
 	if err != nil {
 		return err
 	}
-	signature, err := verified(h, h.Prepared.Authentication, state.HeadMessage(head), made)
+	if _, err := verified(h, key, text, made); err != nil {
+		return err
+	}
+	signature, err := transcript.Signature(origin, key, made)
 	if err != nil {
 		return err
 	}
-	return d.record(state.TypeHeadSigned, h.Holder.ID, state.HeadSigned{Act: h.Act(h.Serial), Head: head, Signature: signature})
+	return d.record(state.TypeCheckpointSigned, h.Holder.ID, state.CheckpointSigned{Act: h.Act(h.Serial), Checkpoint: checkpoint, Signature: signature})
 }
 
 // withToken runs do with a session of its own on the token with that serial.

@@ -115,6 +115,6 @@ func (d *Desk) meet(ctx context.Context, a prompt.Room, h *state.Holder) error {
 				return err
 			}
 		}
-		return d.signHead(ctx, s, h, pin)
+		return d.signCheckpoint(ctx, s, h, pin)
 	})
 }

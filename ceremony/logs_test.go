@@ -24,11 +24,11 @@ func wholeLogs(t *testing.T) map[string][]byte {
 		logs["elsewhere"], logs["enrolment"] = elsewhereLogs(t)
 		seen := map[string]bool{}
 		for _, log := range logs {
-			all, _, _, err := transcript.Read(log)
+			all, err := transcript.Read(log, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, e := range all {
+			for _, e := range all.Events {
 				seen[e.Type] = true
 			}
 		}
@@ -131,7 +131,7 @@ func rotationLog(t *testing.T) []byte {
 	g.abandon(t, desk, "bruno")
 	g.collect(t, desk, "bruno")
 	digest := desk.State().Abandoned[0].Draft.Digest
-	answers := map[string]string{"resume.why": "a test", "heads.who": "none",
+	answers := map[string]string{"resume.why": "a test", "checkpoints.who": "none",
 		"retire.where " + chen: "here", "retire.where " + dana: "elsewhere"}
 	for id, answer := range g.script.Answers {
 		answers[id] = answer
@@ -177,16 +177,16 @@ func doubtsLog(t *testing.T) []byte {
 // lines are the events of a log, each with the log as it was before.
 func lines(t *testing.T, log []byte) (all []transcript.Event, before [][]byte) {
 	t.Helper()
-	all, _, tail, err := transcript.Read(log)
-	if err != nil || tail != nil {
-		t.Fatalf("%v, tail %q", err, tail)
+	read, err := transcript.Read(log, nil)
+	if err != nil || read.Tail != nil {
+		t.Fatalf("%+v, %v", read, err)
 	}
 	at := 0
 	for line := range strings.Lines(string(log)) {
 		before = append(before, log[:at])
 		at += len(line)
 	}
-	return all, before
+	return read.Events, before
 }
 
 // full is a log with those lines that takes no more.

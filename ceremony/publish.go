@@ -180,15 +180,15 @@ func (d *Desk) seal(ctx context.Context, a prompt.Room) error {
 	return d.mend()
 }
 
-// heads has one or more holders sign the sealed log with their keys in 9a.
-func (d *Desk) heads(ctx context.Context, a prompt.Room) error {
+// checkpoints has one or more holders sign the sealed log with their keys in 9a.
+func (d *Desk) checkpoints(ctx context.Context, a prompt.Room) error {
 	for {
 		var choices []prompt.Choice
-		likely, others := d.state.HeadSigners()
+		likely, others := d.state.CheckpointSigners()
 		for _, h := range likely {
 			choices = append(choices, prompt.Choice{Key: h.Holder.ID, Label: h.Holder.Name + stickerHint(h)})
 		}
-		if d.state.SealedHead() {
+		if d.state.SealSigned() {
 			choices = append(choices, prompt.Choice{Key: prompt.NobodyElse, Label: "Nobody else"})
 		} else if d.state.Plan.Trusted != nil {
 			choices = append(choices, prompt.Choice{Key: "none", Label: "Nobody here can: go on without, as an exception"})
@@ -196,7 +196,7 @@ func (d *Desk) heads(ctx context.Context, a prompt.Room) error {
 		for _, h := range others {
 			choices = append(choices, prompt.Choice{Key: h.Holder.ID, Label: fmt.Sprintf("%s, with the token that holds the key %.8s", h.Holder.Name, h.KeyID())})
 		}
-		who, err := a.Choose(ctx, prompt.Prompt{ID: "heads.who", Message: prompt.Message{Title: "Sign the log",
+		who, err := a.Choose(ctx, prompt.Prompt{ID: "checkpoints.who", Message: prompt.Message{Title: "Sign the log",
 			Text: []string{"Whoever signs the log now vouches that it is the record of this day: nobody can change it later without being found out. One holder is enough, more are better."}},
 			Question: "Who signs the log?"}, choices)
 		if err != nil {
@@ -209,26 +209,26 @@ func (d *Desk) heads(ctx context.Context, a prompt.Room) error {
 			if err := d.Exception("a holder signs the log of the day", "nobody who is here has a token with a key for it", "it is closed without"); err != nil {
 				return err
 			}
-			return d.record(state.TypeHeadsWaived, "room", state.HeadsWaived{})
+			return d.record(state.TypeCheckpointsWaived, "room", state.CheckpointsWaived{})
 		}
-		if err := d.headBy(ctx, a, d.state.Holders[who]); err != nil {
+		if err := d.checkpointBy(ctx, a, d.state.Holders[who]); err != nil {
 			return err
 		}
-		if likely, others := d.state.HeadSigners(); len(likely)+len(others) == 0 {
+		if likely, others := d.state.CheckpointSigners(); len(likely)+len(others) == 0 {
 			return nil
 		}
 	}
 }
 
-func (d *Desk) headBy(ctx context.Context, a prompt.Room, h *state.Holder) error {
-	info, err := d.tokenWithKey(ctx, a, h, "heads.token "+h.Holder.ID)
+func (d *Desk) checkpointBy(ctx context.Context, a prompt.Room, h *state.Holder) error {
+	info, err := d.tokenWithKey(ctx, a, h, "checkpoints.token "+h.Holder.ID)
 	if err != nil {
 		return err
 	}
 	if h.Prepared == nil {
 		return fmt.Errorf("token %s of %s has no key that signs the log (hint: somebody else may, or go on without, as an exception)", agreed.SerialText(info.Serial), h.Holder.Name)
 	}
-	return d.withPIN(ctx, a, h, info.PINTries, func(s *session.Session, pin *secret.Buffer) error { return d.signHead(ctx, s, h, pin) })
+	return d.withPIN(ctx, a, h, info.PINTries, func(s *session.Session, pin *secret.Buffer) error { return d.signCheckpoint(ctx, s, h, pin) })
 }
 
 // sums writes SHA256SUMS over what is published, as the last file. It lists
@@ -254,15 +254,15 @@ func (d *Desk) sums(ctx context.Context, a prompt.Room) error {
 	if err := d.record(state.TypeClosed, "room", state.Closed{Sums: sums.File()}); err != nil {
 		return err
 	}
-	head := d.Head()
+	checkpoint := d.Checkpoint()
 	facts := append([]prompt.Fact{
 		{Label: "Publish", Value: filepath.Join(d.dir, state.PublishDir)},
-		{Label: "Log", Value: fmt.Sprintf("%d lines", head.Seq)},
-		{Label: "Its head", Value: agreed.Grouped(head.Hash)},
+		{Label: "Log", Value: fmt.Sprintf("%d lines", checkpoint.Size)},
+		{Label: "Checkpoint", Value: agreed.Grouped(checkpoint.Root)},
 		{Label: "Root", Value: d.state.Published.File.Name}}, publishedDigests(d.state, d.state.Published.File)...)
 	return a.Tell(ctx, prompt.Message{Title: "The ceremony is closed", Facts: append(facts, notice...),
 		Text: []string{"Announce the SHA-256 of the file with these words: with them people can tell whether the root they have is this one.",
-			"Write the head of the log down on paper, and publish it: with it an outsider can tell whether the record is the one of this day."}})
+			"Write the checkpoint of the log down on paper, and publish it: with it an outsider can tell whether the record is the one of this day."}})
 }
 
 // nothingElsePublished refuses files in publish that the log knows nothing of.

@@ -74,7 +74,7 @@ func TestTestFileHasItsName(t *testing.T) {
 		name string
 		want bool
 	}{{"", true}, {"/etc/passwd", false}, {"../x.age", false}, {"private/backups/tests/words.00000000.age", false}} {
-		all := slices.DeleteFunc(slices.Clone(before), func(e transcript.Event) bool { return e.Type == state.TypeHeadSigned })
+		all := slices.DeleteFunc(slices.Clone(before), func(e transcript.Event) bool { return e.Type == state.TypeCheckpointSigned })
 		for i, e := range all {
 			if name := testName.FindSubmatch(e.Data); name != nil && c.name != "" {
 				all[i].Data = bytes.Replace(e.Data, name[1], []byte(c.name), 1)

@@ -98,7 +98,7 @@ func TestKeyWithAnotherPolicy(t *testing.T) {
 		t.Fatal(err)
 	}
 	intended := state.KeyIntended{Act: state.Act{Holder: "alice", Serial: serial}, Slot: keys.SlotRoot, Algorithm: keys.Ed25519, Touch: keys.TouchAlways, Origin: keys.FromToken}
-	if _, err := log.Append(state.TypeKeyIntended, "alice", intended, nil); err != nil {
+	if _, err := log.Append(state.TypeKeyIntended, "alice", intended, nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	log.Close()

@@ -133,7 +133,7 @@ func (d *Desk) restoreKey(ctx context.Context, a prompt.Room, h *state.Holder) e
 		if err := d.prove(ctx, a, s, fresh, pin); err != nil || h.Spare == fresh {
 			return err
 		}
-		return d.signHead(ctx, s, h, pin)
+		return d.signCheckpoint(ctx, s, h, pin)
 	}
 	if fresh.Prepared == nil {
 		pin, err := d.newPIN(ctx, a, fresh, info, prompt.CheckPIN)

@@ -213,7 +213,7 @@ func TestRootsOfStrangers(t *testing.T) {
 		t.Fatal(err)
 	}
 	there, desk := g.duplicate()
-	head := desk.Head()
+	before := desk.Checkpoint()
 	private := modelKey("stranger", 0)
 	key, err := tuf.NewKey(modelPublic(t, private))
 	if err != nil {
@@ -238,7 +238,7 @@ func TestRootsOfStrangers(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if desk.Head() != head {
+	if desk.Checkpoint() != before {
 		t.Error("something was recorded")
 	}
 	// The fold takes no rival of nobody, of a wrong signer, or without its bytes.

@@ -181,7 +181,7 @@ func (d *Desk) key(ctx context.Context, a prompt.Room, h *state.Holder) error {
 				return err
 			}
 		}
-		return d.signHead(ctx, s, h, pin)
+		return d.signCheckpoint(ctx, s, h, pin)
 	})
 }
 

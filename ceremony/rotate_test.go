@@ -474,7 +474,7 @@ func TestRetireABrokenToken(t *testing.T) {
 	if err == nil || desk.State().Holders[old].Open == nil {
 		t.Fatal(err)
 	}
-	before := desk.Head()
+	before := desk.Checkpoint()
 	err = desk.Run(t.Context(), tasks[0], &prompt.Script{Answers: map[string]string{"retire.token " + old: "E-05"}})
 	if err == nil || !strings.Contains(err.Error(), "a step with token "+s.serialText("D-04")+" was interrupted") {
 		t.Fatal(err)
@@ -482,8 +482,8 @@ func TestRetireABrokenToken(t *testing.T) {
 	if keys := s.slots("E-05"); len(keys) != 3 {
 		t.Fatalf("E-05 has %d keys", len(keys))
 	}
-	if desk.Head().Seq > before.Seq+1 { // that the task failed
-		t.Errorf("from line %d to %d", before.Seq, desk.Head().Seq)
+	if desk.Checkpoint().Size > before.Size+1 { // that the task failed
+		t.Errorf("from line %d to %d", before.Size, desk.Checkpoint().Size)
 	}
 	if err := desk.Run(t.Context(), tasks[0], &prompt.Script{Answers: map[string]string{"retire.where " + old: "gone"}}); err != nil {
 		t.Fatal(err)
@@ -685,7 +685,7 @@ func TestRetiredTokenSignsNoLog(t *testing.T) {
 	if err := runAll(desk, a); err != nil {
 		t.Fatal(err)
 	}
-	if offered := a.choices["heads.who"]; len(offered) == 0 || slices.Contains(offered, old) || desk.State().Holders[old].Retired == nil {
+	if offered := a.choices["checkpoints.who"]; len(offered) == 0 || slices.Contains(offered, old) || desk.State().Holders[old].Retired == nil {
 		t.Errorf("offered: %v", offered)
 	}
 }

@@ -230,7 +230,7 @@ func (d *Desk) sign(ctx context.Context, a prompt.Room, id string) error {
 		if err := d.signDraft(ctx, a, s, h, pin); err != nil {
 			return err
 		}
-		return d.signHead(ctx, s, h, pin)
+		return d.signCheckpoint(ctx, s, h, pin)
 	})
 	if err != nil {
 		return err

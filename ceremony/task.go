@@ -88,7 +88,7 @@ func (d *Desk) tasks() []prompt.Task {
 	for _, drop := range s.Plan.Drops {
 		tasks = append(tasks, d.retireTask(s.Holders[drop.ID]))
 	}
-	return append(tasks, d.sealTask(), d.headsTask(), d.sumsTask(), d.carryTask())
+	return append(tasks, d.sealTask(), d.checkpointsTask(), d.sumsTask(), d.carryTask())
 }
 
 func DoneIf(done bool) prompt.TaskState {
@@ -241,9 +241,9 @@ func (d *Desk) sealTask() prompt.Task {
 	return t
 }
 
-func (d *Desk) headsTask() prompt.Task {
+func (d *Desk) checkpointsTask() prompt.Task {
 	s := d.state
-	t := prompt.Task{ID: "heads", Group: prompt.GroupEnd, Title: "Sign the log", State: DoneIf(s.Closed != nil || s.SealedHead()), Do: d.heads}
+	t := prompt.Task{ID: "checkpoints", Group: prompt.GroupEnd, Title: "Sign the log", State: DoneIf(s.Closed != nil || s.SealSigned()), Do: d.checkpoints}
 	if s.Sealed == nil {
 		t.Block("waits for the seal")
 	}
@@ -253,7 +253,7 @@ func (d *Desk) headsTask() prompt.Task {
 func (d *Desk) sumsTask() prompt.Task {
 	s := d.state
 	t := prompt.Task{ID: "sums", Group: prompt.GroupEnd, Title: "Write SHA256SUMS", State: DoneIf(s.Closed != nil), Do: d.sums}
-	if !s.SealedHead() {
+	if !s.SealSigned() {
 		t.Block("waits for a holder to sign the log")
 	}
 	return t

@@ -260,7 +260,7 @@ func TestBlockedPINWithFactoryPUK(t *testing.T) {
 			if slices.Contains(a.asked, "holder.puk alice") {
 				t.Error("the PUK was asked for")
 			}
-			if desk.State().Holders["alice"].Head == nil {
+			if desk.State().Holders["alice"].Checkpoint == nil {
 				t.Error("the task did not go on")
 			}
 			s.checkUnblocked(newPIN)
@@ -493,16 +493,16 @@ func (s *stage) goOn(task string, n int, puk string) (ended bool) {
 // After the seal a holder with a new PIN still signs the log.
 func TestBlockedPINAfterTheSeal(t *testing.T) {
 	s, desk := withPUKKept(t)
-	runTo(t, desk, "heads")
+	runTo(t, desk, "checkpoints")
 	s.block("A-01")
-	a := &typing{Script: prompt.Script{Answers: map[string]string{"heads.who": "alice"}}, secrets: map[string][]string{"holder.puk alice": {s.puk("A-01")}}}
+	a := &typing{Script: prompt.Script{Answers: map[string]string{"checkpoints.who": "alice"}}, secrets: map[string][]string{"holder.puk alice": {s.puk("A-01")}}}
 	a.Answers["holder.unblock alice"] = "yes"
 	a.Say = func(m prompt.Message) {
 		if strings.Contains(m.Title, "Alice Costa: the PIN is blocked") {
-			delete(a.Answers, "heads.who")
+			delete(a.Answers, "checkpoints.who")
 		}
 	}
-	if err := desk.Run(t.Context(), "heads", a); err != nil {
+	if err := desk.Run(t.Context(), "checkpoints", a); err != nil {
 		t.Fatal(err)
 	}
 	if err := runAll(desk, &prompt.Script{}); err != nil {

@@ -11,7 +11,7 @@ type Slot byte
 // The slots the ceremony fills, and the one that holds the device's own
 // attestation key.
 const (
-	SlotAuthentication Slot = 0x9a // signs heads of the log; PIN, no touch
+	SlotAuthentication Slot = 0x9a // signs checkpoints of the log; PIN, no touch
 	SlotRoot           Slot = 0x9c // signs root metadata; PIN, touch as planned
 	SlotAge            Slot = 0x82 // the holder's age identity; PIN, touch always
 	SlotTrial          Slot = 0x83 // for a moment: whether the token signs so much

@@ -11,10 +11,11 @@ import (
 // Earlier is an earlier ceremony of the project, and whose backups of root keys
 // there are of it: nobody can unmake those.
 type Earlier struct {
-	Name    string          `json:"name"`
-	Version int64           `json:"version,omitempty"` // of the root that it made, or was to make; plans that a former version of this program has agreed have none
-	Head    string          `json:"head"`              // SHA-256 of the last line of its log that was read
-	Backups []EarlierBackup `json:"backups"`
+	Name    string `json:"name"`
+	Version int64  `json:"version,omitempty"` // of the root that it made, or was to make; plans that a former version of this program has agreed have none
+	// Checkpoint is the root hash of its log as it was read.
+	Checkpoint string          `json:"checkpoint"`
+	Backups    []EarlierBackup `json:"backups"`
 	// Signed are the ids of keys that have signed, or may have, an abandoned
 	// draft of the version that is planned now.
 	Signed []string `json:"signed,omitempty"`

@@ -468,12 +468,12 @@ func (c *ruling) duplicates(root *tuf.Root) {
 func (c *ruling) earlier() {
 	for i, e := range c.Earlier {
 		path := Element("earlier", i)
-		sum, err := hex.DecodeString(e.Head)
+		sum, err := hex.DecodeString(e.Checkpoint)
 		if e.Version < 0 {
 			c.fault(path, "earlier ceremony %q: it cannot have made root v%d", e.Name, e.Version)
 		}
 		if err != nil || len(sum) != 32 || e.Backups == nil {
-			c.fault(path, "earlier ceremony %q: its head is no SHA-256, or its backups are no list", e.Name)
+			c.fault(path, "earlier ceremony %q: its checkpoint is no SHA-256, or its backups are no list", e.Name)
 		}
 		c.check(path, "earlier ceremony: name", e.Name, CheckName)
 		for _, id := range e.Signed {

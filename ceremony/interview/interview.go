@@ -46,7 +46,7 @@ type interview struct {
 	chain   *plan.TrustedChain       // Rotate, Revoke: what the next root follows
 	earlier []*plan.Ceremony         // ceremonies that know its keys
 	known   map[string]agreed.Holder // what they know, by key id
-	missing []string                 // heads of those that are not at hand
+	missing []string                 // checkpoints of those that are not at hand
 
 	taken map[string]tuf.Key // key files that are to be in the plan's folder, by name
 	gaps  []string           // those of them whose keys are still to be made

@@ -539,7 +539,7 @@ func (iv *interview) findMakers(ids []string) error {
 		for _, dir := range iv.earlier[i].EarlierDirs() {
 			// Whatever the plan's text has become: what it leads to is known by its log.
 			found, err := plan.ReadEarlier(dir, iv.now)
-			if err == nil && !iv.have(found.Head.Hash) && slices.ContainsFunc(iv.earlier[i].State.Plan.Earlier, func(e agreed.Earlier) bool { return found.HadHead(e.Head) }) {
+			if err == nil && !iv.have(found.Checkpoint.Root) && slices.ContainsFunc(iv.earlier[i].State.Plan.Earlier, func(e agreed.Earlier) bool { return found.HadCheckpoint(e.Checkpoint) }) {
 				iv.earlier = append(iv.earlier, found)
 				iv.know(found)
 			}
@@ -550,7 +550,7 @@ func (iv *interview) findMakers(ids []string) error {
 			if len(iv.unmade(ids)) == 0 {
 				return nil
 			}
-			if iv.have(e.Head) || slices.Contains(iv.missing, e.Head) {
+			if iv.have(e.Checkpoint) || slices.Contains(iv.missing, e.Checkpoint) {
 				continue
 			}
 			found, err := iv.askFor(iv.earlier[i], e)
@@ -558,7 +558,7 @@ func (iv *interview) findMakers(ids []string) error {
 				return err
 			}
 			if found == nil {
-				iv.missing = append(iv.missing, e.Head)
+				iv.missing = append(iv.missing, e.Checkpoint)
 				continue
 			}
 			iv.earlier = append(iv.earlier, found)
@@ -568,9 +568,9 @@ func (iv *interview) findMakers(ids []string) error {
 	return nil
 }
 
-// have reports whether the ceremony whose log has, or had, a head is at hand.
-func (iv *interview) have(head string) bool {
-	return slices.ContainsFunc(iv.earlier, func(c *plan.Ceremony) bool { return c.HadHead(head) })
+// have reports whether the ceremony whose log has, or had, a checkpoint is at hand.
+func (iv *interview) have(checkpoint string) bool {
+	return slices.ContainsFunc(iv.earlier, func(c *plan.Ceremony) bool { return c.HadCheckpoint(checkpoint) })
 }
 
 // askFor asks for a ceremony that is not where the plan of a later one has it,
@@ -582,11 +582,11 @@ func (iv *interview) askFor(made *plan.Ceremony, e agreed.Earlier) (*plan.Ceremo
 	var found *plan.Ceremony
 	line := ""
 	err := iv.prompt(prompt.Prompt{ID: fmt.Sprint("plan.earlier ", len(iv.missing)+len(iv.earlier)+1), Enter: "not at hand", Question: fmt.Sprintf("The folder of the ceremony %q, with %d backups?", e.Name, len(e.Backups)),
-		Message: prompt.Message{Title: "An earlier ceremony", Facts: []prompt.Fact{{Label: "Ceremony", Value: e.Name}, {Label: "Planned with it", Value: made.Dir}, {Label: "Head of its log", Value: agreed.Grouped(e.Head)}},
+		Message: prompt.Message{Title: "An earlier ceremony", Facts: []prompt.Fact{{Label: "Ceremony", Value: e.Name}, {Label: "Planned with it", Value: made.Dir}, {Label: "Checkpoint of its log", Value: agreed.Grouped(e.Checkpoint)}},
 			Text: []string{"It made keys that are trusted still, and it is not where the later one had it. " + iv.paths()}}}, &line, func(s string) error {
 		dirs, err := iv.readEarlier([]string{s})
-		if err == nil && !dirs[0].HadHead(e.Head) {
-			err = fmt.Errorf("%s is another ceremony: its log never had the head %.16s", iv.at(s), e.Head)
+		if err == nil && !dirs[0].HadCheckpoint(e.Checkpoint) {
+			err = fmt.Errorf("%s is another ceremony: its log never had the checkpoint %.16s", iv.at(s), e.Checkpoint)
 		}
 		if err == nil {
 			found = dirs[0]

@@ -3,7 +3,6 @@ package plan
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"path"
 	"path/filepath"
@@ -28,7 +27,7 @@ func (p *Plan) readEarlier(now time.Time) ([]agreed.Earlier, error) {
 			return nil, p.refuse(agreed.Element("earlier", i), err)
 		}
 		s := c.State
-		e := agreed.Earlier{Name: s.Plan.Name, Version: s.Plan.Version, Head: c.Head.Hash, Backups: []agreed.EarlierBackup{}}
+		e := agreed.Earlier{Name: s.Plan.Name, Version: s.Plan.Version, Checkpoint: c.Checkpoint.Root, Backups: []agreed.EarlierBackup{}}
 		if e.Signed, err = p.sameVersion(s); err != nil {
 			return nil, p.refuse(agreed.Element("earlier", i), fmt.Errorf("%s: %w", dir, err))
 		}
@@ -64,8 +63,8 @@ func (p *Plan) readEarlier(now time.Time) ([]agreed.Earlier, error) {
 	// What those have read of ceremonies before them holds on: the plan need not
 	// name these too. Where it does, they were read again.
 	for _, old := range before {
-		again := slices.ContainsFunc(read, func(c *Ceremony) bool { return c.HadHead(old.Head) })
-		if !again && !slices.ContainsFunc(all, func(e agreed.Earlier) bool { return e.Head == old.Head }) {
+		again := slices.ContainsFunc(read, func(c *Ceremony) bool { return c.HadCheckpoint(old.Checkpoint) })
+		if !again && !slices.ContainsFunc(all, func(e agreed.Earlier) bool { return e.Checkpoint == old.Checkpoint }) {
 			all = append(all, old)
 		}
 	}
@@ -122,14 +121,14 @@ type Ceremony struct {
 // ReadCeremony reads the log of a ceremony, which another process may hold.
 // Where there is none the error is transcript.ErrNone.
 func ReadCeremony(dir string) (*Ceremony, error) {
-	text, err := transcript.ReadFile(filepath.Join(dir, transcript.FileName))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s: %w", dir, transcript.ErrNone)
+	public, private, err := transcript.ReadFiles(dir)
+	if errors.Is(err, transcript.ErrNone) {
+		return nil, fmt.Errorf("%s: %w", dir, err)
 	}
 	if err != nil {
 		return nil, err
 	}
-	view, err := state.ReadLog(text)
+	view, err := state.ReadLog(public, private)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", dir, err)
 	}

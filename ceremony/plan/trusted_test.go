@@ -342,7 +342,7 @@ func TestChainTooLargeForTheLog(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := log.Append(state.TypePlanAgreed, "room", state.PlanAgreed{Digest: r.Digest(), Plan: r.JSON(), Anchor: state.AnchorTyped}, nil); err != nil {
+		if _, err := log.Append(state.TypePlanAgreed, "room", state.PlanAgreed{Digest: r.Digest(), Plan: r.JSON(), Anchor: state.AnchorTyped}, nil, nil); err != nil {
 			t.Error(err)
 		}
 		log.Close()

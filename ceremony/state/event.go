@@ -48,8 +48,8 @@ const (
 	TypeSignatureMade     = "signature.made"
 	TypeSigCollected      = "signature.collected"
 	TypeSigRival          = "signature.rival"
-	TypeHeadSigned        = "head.signed"
-	TypeHeadsWaived       = "heads.waived"
+	TypeCheckpointSigned  = "checkpoint.signed"
+	TypeCheckpointsWaived = "checkpoints.waived"
 	TypeRootPublished     = "root.published"
 	TypeRetireIntended    = "retire.intended"
 	TypeRetired           = "retire.done"
@@ -68,7 +68,7 @@ const (
 )
 
 // FormatVersion is the version of the event types and their data.
-const FormatVersion = 1
+const FormatVersion = 2
 
 // Begun is the data of the first event, and of each later start.
 type Begun struct {
@@ -79,6 +79,9 @@ type Begun struct {
 	// Enrols is set where this is no ceremony, but one holder's enrolment for
 	// one that is held elsewhere: the holder's id.
 	Enrols string `json:"enrols,omitempty"`
+	// Random are 32 random bytes in hex, in the first event alone: so no two logs
+	// have one origin, and nothing was known of this one before.
+	Random string `json:"random,omitempty"`
 }
 
 // PreflightDone tells what was found on the laptop, and who waived failures.
@@ -291,14 +294,14 @@ type StartedOver struct {
 }
 
 // Collected takes in what a holder has made elsewhere, with the events of that
-// log that tell of it. Head is the head of that log.
+// log that tell of it. Checkpoint is the one of that log.
 type Collected struct {
 	Act
-	File     File            `json:"file"`
-	Head     transcript.Head `json:"head"`
-	Prepared Prepared        `json:"prepared"`
-	Key      KeyMade         `json:"key"`
-	Proved   KeyProved       `json:"proved"`
+	File       File                  `json:"file"`
+	Checkpoint transcript.Checkpoint `json:"checkpoint"`
+	Prepared   Prepared              `json:"prepared"`
+	Key        KeyMade               `json:"key"`
+	Proved     KeyProved             `json:"proved"`
 }
 
 // Confirmed: the holder has read the words of the enrolment file to the room,
@@ -412,16 +415,18 @@ type SignatureRival struct {
 	Signed    string `json:"signed,omitempty"`
 }
 
-// HeadSigned: the holder's key in 9a has signed a head of this log.
-type HeadSigned struct {
+// CheckpointSigned: the holder's key in 9a has signed a checkpoint of this log.
+// Signature is key id and signature in base64, as the line of a signed note has
+// them.
+type CheckpointSigned struct {
 	Act
-	Head      transcript.Head `json:"head"`
-	Signature string          `json:"signature"`
+	Checkpoint transcript.Checkpoint `json:"checkpoint"`
+	Signature  string                `json:"signature"`
 }
 
-// HeadsWaived: nobody who is there has a token that can sign the log. It comes
-// right after an exception.
-type HeadsWaived struct{}
+// CheckpointsWaived: nobody who is there has a token that can sign the log. It
+// comes right after an exception.
+type CheckpointsWaived struct{}
 
 // RootPublished: the root stands in publish with these signatures.
 //

@@ -119,9 +119,9 @@ func (s *State) Enrols(h agreed.Holder) bool {
 // is prepared, and opens them; without, its root key is proved.
 func (s *State) Enrolled(h *Holder) bool {
 	if b := s.Plan.Backup; b != nil {
-		return h.Prepared != nil && h.Head != nil && (!b.Holders || s.Recipients[h.Holder.ID] != nil)
+		return h.Prepared != nil && h.Checkpoint != nil && (!b.Holders || s.Recipients[h.Holder.ID] != nil)
 	}
-	return h.Counts() && (h.Head != nil || h.Collected != nil)
+	return h.Counts() && (h.Checkpoint != nil || h.Collected != nil)
 }
 
 // CannotHelp reports whether a signer's signature is not waited for: the roots for

@@ -3,7 +3,7 @@
 //
 // event.go has the kinds of event and their data; Rules in state.go says in one
 // table what each does and whom it may be about; a file each has the events of
-// tokens, backups, copies, drafts, signatures, the log's heads, publishing,
+// tokens, backups, copies, drafts, signatures, the log's checkpoints, publishing,
 // retiring, replacements, enrolments elsewhere, check-ups and the end. An event
 // that does not fit what came before it is an error that names its line. Files
 // that follow from the log are made here too, so that an event cannot say where
@@ -12,6 +12,7 @@ package state
 
 import (
 	"bytes"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -29,6 +30,7 @@ import (
 // log. Whoever has the log has the state.
 type State struct {
 	Begun      *Begun
+	LogOrigin  string // of its checkpoints
 	Preflight  *PreflightDone
 	Plan       *agreed.Plan
 	Digest     string             // the agreed plan's
@@ -55,7 +57,7 @@ type State struct {
 	PUKBlocked map[string]bool // of those: with a PUK that has no tries left
 	Checkups   []*CheckupDone
 
-	HeadsWaived bool // nobody could sign the sealed log
+	CheckpointsWaived bool // nobody could sign the sealed log
 
 	Carried    []CarryIntended // those that were read back, in order
 	NotCarried bool            // the ceremony ends on fewer media
@@ -63,7 +65,7 @@ type State struct {
 
 	resumed       map[string]string // who may have signed the live draft elsewhere, when it was abandoned before
 	AllSignatures []*SignatureMade  // all of them, those of abandoned drafts too
-	heads         []string          // heads[n] is the hash of line n; heads[0] of the empty log
+	roots         []string          // roots[n] is the root hash of the log's first n lines
 	Previous      string            // type of the newest event
 	differed      []string          // digests of drafts of which a second machine showed other words
 }
@@ -83,7 +85,7 @@ type Holder struct {
 	Signature  *SignatureMade
 	Retired    *TokenRetired // the token of a dropped key
 	NotRetired *NotRetired
-	Head       *HeadSigned // the newest head the holder has signed
+	Checkpoint *CheckpointSigned // the newest one the holder has signed
 	Open       *Intention
 
 	// Replacement is the token that takes the place of this one, with the same
@@ -123,30 +125,28 @@ func Fold(events []transcript.Event) (*State, error) {
 
 // View is what a log says: what the ceremony has come to, and which log it is.
 type View struct {
-	State *State
-	Head  transcript.Head
-	Time  time.Time // of the newest line
-
-	heads []string // that it had before
+	State      *State
+	Checkpoint transcript.Checkpoint
+	Time       time.Time // of the newest line
 }
 
-// ReadLog returns the view of a log.
-func ReadLog(text []byte) (*View, error) {
-	events, head, _, err := transcript.Read(text)
+// ReadLog returns the view of a log. private, its private part, may be nil.
+func ReadLog(public, private []byte) (*View, error) {
+	log, err := transcript.Read(public, private)
 	if err != nil {
 		return nil, err
 	}
-	v := &View{Head: head}
-	for _, e := range events {
-		v.Time, v.heads = e.Time, append(v.heads, e.Prev)
+	v := &View{Checkpoint: log.Checkpoint()}
+	if n := len(log.Events); n > 0 {
+		v.Time = log.Events[n-1].Time
 	}
-	v.State, err = Fold(events)
+	v.State, err = Fold(log.Events)
 	return v, err
 }
 
-// HadHead reports whether the log has, or once had, a head.
-func (v *View) HadHead(head string) bool {
-	return v.Head.Hash == head || slices.Contains(v.heads, head)
+// HadCheckpoint reports whether the log has, or once had, that root hash.
+func (v *View) HadCheckpoint(root string) bool {
+	return v.Checkpoint.Root == root || slices.Contains(v.State.roots, root)
 }
 
 // With is the state after one more event, if that fits. The state itself does
@@ -176,7 +176,7 @@ func (s *State) clone() *State {
 		one := *r
 		c.Rivals[i] = &one
 	}
-	c.Files, c.AllSignatures, c.heads = slices.Clone(s.Files), slices.Clone(s.AllSignatures), slices.Clone(s.heads)
+	c.Files, c.AllSignatures, c.roots = slices.Clone(s.Files), slices.Clone(s.AllSignatures), slices.Clone(s.roots)
 	return &c
 }
 
@@ -197,7 +197,7 @@ func (h *Holder) clone(own *Holder) *Holder {
 // Apply takes one more event. After an error the state is as before the event
 // or must not be used.
 func (s *State) Apply(e transcript.Event) error {
-	s.heads = append(s.heads, e.Prev)
+	s.roots = append(s.roots, e.Tree)
 	if err := s.Take(e); err != nil {
 		return fmt.Errorf("%s line %d (%s): %w", transcript.FileName, e.Seq, e.Type, err)
 	}
@@ -296,11 +296,11 @@ var Rules = map[string]Rule{
 	TypeSigRival:          {(*State).signatureRival, everyKeyOrNone},
 	TypeSignatureIntended: {(*State).signatureIntended, everyKey},
 	TypeSignatureMade:     {(*State).signatureMade, everyKey},
-	TypeHeadSigned:        {(*State).headSigned, everyKey},
+	TypeCheckpointSigned:  {(*State).checkpointSigned, everyKey},
 	TypeRetireIntended:    {(*State).retireIntended, droppedKeys},
 	TypeRetired:           {(*State).retired, droppedKeys},
 	TypeNotRetired:        {(*State).notRetired, droppedKeys},
-	TypeHeadsWaived:       {(*State).headsWaived, nil},
+	TypeCheckpointsWaived: {(*State).checkpointsWaived, nil},
 	TypeRootPublished:     {(*State).rootPublished, nil},
 	TypeSealed:            {(*State).sealed, nil},
 	TypeClosed:            {(*State).closed, nil},
@@ -323,14 +323,14 @@ func (s *State) Take(e transcript.Event) (err error) {
 			err = &Fault{p, debug.Stack()}
 		}
 	}()
-	if s.Begun == nil && e.Type != TypeBegun && e.Type != transcript.TypeSetAside {
+	if s.Begun == nil && e.Type != TypeBegun {
 		return errors.New("the ceremony has not begun")
 	}
 	switch e.Type {
 	case TypeBegun:
 		return s.begun(e)
 	case TypeContinued:
-		return Read(e, &Begun{})
+		return continued(e)
 	case transcript.TypeSetAside:
 		return Read(e, &transcript.SetAside{})
 	case TypeTaskFailed:
@@ -409,7 +409,21 @@ func (s *State) begun(e transcript.Event) error {
 	if data.Format != FormatVersion {
 		return fmt.Errorf("the log is of format %d, and this version reads %d", data.Format, FormatVersion)
 	}
-	s.Begun = &data
+	if random, err := hex.DecodeString(data.Random); err != nil || len(random) != 32 || hex.EncodeToString(random) != data.Random {
+		return errors.New("it does not have 32 random bytes")
+	}
+	s.Begun, s.LogOrigin = &data, transcript.Origin(e)
+	return nil
+}
+
+func continued(e transcript.Event) error {
+	var data Begun
+	if err := Read(e, &data); err != nil {
+		return err
+	}
+	if data.Random != "" {
+		return errors.New("random bytes belong to the first event alone")
+	}
 	return nil
 }
 
@@ -553,7 +567,7 @@ func (s *State) Differs() bool {
 // away, backups and tokens live on, and what speaks against its root is never
 // refused.
 var afterTheDay = map[string]bool{
-	TypeReplacementBegun: true, TypeReplacementGiven: true, TypeSpareUsed: true, TypeStartedOver: true, TypeSettled: true, TypeHeadSigned: true,
+	TypeReplacementBegun: true, TypeReplacementGiven: true, TypeSpareUsed: true, TypeStartedOver: true, TypeSettled: true, TypeCheckpointSigned: true,
 	TypeWipeIntended: true, TypeWiped: true, TypePrepareIntended: true, TypePrepared: true,
 	TypeKeyIntended: true, TypeBackupStored: true, TypeKeyMade: true, TypeKeyProved: true,
 	TypeUnblockIntended: true, TypeUnblocked: true, TypeCopiesWritten: true, TypeCopiesRead: true,

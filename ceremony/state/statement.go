@@ -3,18 +3,13 @@ package state
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 
-	"rootceremony/ceremony/transcript"
 	"rootceremony/keys"
 )
 
-// What a token signs besides root metadata begins with one of these, so that
-// it can never be taken for JSON.
-const (
-	possessionPrefix = "rootceremony proof of possession 1\n"
-	headPrefix       = "rootceremony head of the log 1\n"
-)
+// possessionPrefix begins what a root key signs besides root metadata, so that it
+// can never be taken for JSON.
+const possessionPrefix = "rootceremony proof of possession 1\n"
 
 // possession is the body of the proof of possession.
 type possession struct {
@@ -44,9 +39,4 @@ func (s *State) Possession(h *Holder, nonce string) ([]byte, error) {
 		message = append(message, bytes.Repeat([]byte{' '}, missing)...)
 	}
 	return message, nil
-}
-
-// HeadMessage is what a key in 9a signs to vouch for a head of the log.
-func HeadMessage(head transcript.Head) []byte {
-	return fmt.Appendf(nil, "%s%d %s\n", headPrefix, head.Seq, head.Hash)
 }

@@ -1,3 +1,5 @@
+//go:build linux
+
 package transcript
 
 import (
@@ -57,6 +59,15 @@ func writeSynced(name string, content []byte, mode fs.FileMode) error {
 // with slashes. Folders on the way that are links lead elsewhere, and are
 // refused.
 func WriteWithin(dir, name string, content []byte, mode fs.FileMode) error {
+	if err := plainFolders(dir, name); err != nil {
+		return err
+	}
+	return WriteNew(filepath.Join(dir, filepath.FromSlash(name)), content, mode)
+}
+
+// plainFolders refuses a file of the directory dir, by its name there, with
+// slashes, where what leads to it is not a plain folder, or leaves dir.
+func plainFolders(dir, name string) error {
 	name = filepath.FromSlash(name)
 	if !filepath.IsLocal(name) {
 		return fmt.Errorf("%s is not in the ceremony directory", name)
@@ -67,7 +78,7 @@ func WriteWithin(dir, name string, content []byte, mode fs.FileMode) error {
 			return fmt.Errorf("%s is not a folder, but a link or a file (hint: a ceremony directory holds plain folders only)", filepath.Join(dir, folder))
 		}
 	}
-	return WriteNew(filepath.Join(dir, name), content, mode)
+	return nil
 }
 
 // MakeFolder makes a folder and those above it, and syncs what it made.

@@ -1,7 +1,11 @@
+//go:build linux
+
 package transcript
 
 import (
 	"bytes"
+	"crypto/rand"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,14 +23,24 @@ import (
 // Log is an open log. One process has it at a time. It is not safe for use by
 // several goroutines at once.
 type Log struct {
-	dir    string
-	file   *os.File
-	clock  func() time.Time
-	head   Head
-	size   int64
-	events []Event
-	failed error // why no more is written
+	contents        Contents
+	dir             string
+	public, private half
+	clock           func() time.Time
+	pending         []SetAside
+	failed          error // why no more is written
 }
+
+// half is one of the two files of a log.
+type half struct {
+	name string   // in the ceremony directory
+	file *os.File // nil: it is not there yet
+	size int64    // of its whole lines
+	tail []byte   // what stands behind them; nil once it was set aside
+}
+
+// halves are both files, in the order in which they are written and cut.
+func (l *Log) halves() []*half { return []*half{&l.private, &l.public} }
 
 // reserve is how much room on the disk is kept for the log, in bytes, so that
 // the result of an action can be recorded when its intention could.
@@ -45,26 +59,13 @@ var ErrNone = errors.New("no ceremony was begun in this directory")
 // Create opens the log of the ceremony in dir, and makes it where it is
 // missing. Times come from clock.
 func Create(dir string, clock func() time.Time) (*Log, error) {
-	return open(dir, clock, os.O_CREATE)
-}
-
-// Open opens the log of the ceremony in dir; ErrNone where there is none.
-func Open(dir string, clock func() time.Time) (*Log, error) {
-	return open(dir, clock, 0)
-}
-
-func open(dir string, clock func() time.Time, flag int) (*Log, error) {
-	name := filepath.Join(dir, FileName)
-	file, err := openOwn(name, os.O_RDWR|flag, maxLog)
-	if errors.Is(err, fs.ErrNotExist) && flag == 0 {
-		return nil, ErrNone
-	}
+	file, err := openOwn(filepath.Join(dir, FileName), os.O_RDWR|os.O_CREATE, maxLog)
 	if err != nil {
 		return nil, writeError(err)
 	}
-	l := &Log{dir: dir, file: file, clock: clock}
+	l := &Log{dir: dir, public: half{name: FileName, file: file}, private: half{name: PrivateName}, clock: clock}
 	if err := l.load(); err != nil {
-		_ = file.Close()
+		_ = l.Close()
 		return nil, err
 	}
 	return l, nil
@@ -91,8 +92,31 @@ func ReadFile(name string) ([]byte, error) {
 	return plainfile.Contents(file, maxLog)
 }
 
+// ReadFiles returns the bytes of the log of the ceremony in dir and of its private
+// part, which another process may be writing, as they were at one moment. private
+// is nil where there is no such file. The error is ErrNone where there is no log.
+func ReadFiles(dir string) (public, private []byte, err error) {
+	for {
+		public, err = ReadFile(filepath.Join(dir, FileName))
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, nil, ErrNone
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		private, err = ReadFile(filepath.Join(dir, filepath.FromSlash(PrivateName)))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, nil, err
+		}
+		again, err := ReadFile(filepath.Join(dir, FileName))
+		if err != nil || bytes.Equal(again, public) {
+			return public, private, err
+		}
+	}
+}
+
 func (l *Log) load() error {
-	if err := unix.Flock(int(l.file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	if err := unix.Flock(int(l.public.file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		if errors.Is(err, unix.EWOULDBLOCK) {
 			return ErrInUse
 		}
@@ -101,96 +125,184 @@ func (l *Log) load() error {
 	if err := syncFolder(l.dir); err != nil {
 		return err
 	}
-	text, err := plainfile.Contents(l.file, maxLog)
+	public, err := plainfile.Contents(l.public.file, maxLog)
 	if err != nil {
 		return err
 	}
-	events, head, tail, err := Read(text)
+	private, err := l.openPrivate(0)
 	if err != nil {
 		return err
 	}
-	l.events, l.head, l.size = events, head, int64(len(text)-len(tail))
+	contents, err := Read(public, private)
+	if err != nil {
+		return err
+	}
+	if private == nil {
+		for _, e := range contents.Events {
+			if e.Commitment != "" {
+				return fmt.Errorf("%s is missing, and line %d of %s names what stands in it (hint: put the folder %s back from a copy of this directory)",
+					PrivateName, e.Seq, FileName, PrivateDir)
+			}
+		}
+	}
+	l.contents = *contents
+	l.public.size, l.public.tail = int64(len(public)-len(contents.Tail)), contents.Tail
+	l.private.size, l.private.tail = int64(len(private)-len(contents.PrivateTail)), contents.PrivateTail
 	if err := l.KeepRoom(); err != nil {
 		return err
 	}
-	if l.size > 0 && text[l.size-1] != '\n' {
-		if err := l.write([]byte{'\n'}); err != nil {
-			return err
-		}
+	if err := l.end(&l.private, private); err != nil {
+		return err
 	}
-	return l.setAside(tail)
+	if err := l.end(&l.public, public); err != nil {
+		return err
+	}
+	return l.setAside()
 }
 
-// setAside takes an incomplete last line out of the log: first a copy of it is
-// safe in a file of its own, then the log is cut, then that is recorded. What
-// an earlier process set aside without living to record it is recorded too.
-func (l *Log) setAside(tail []byte) error {
-	if len(tail) > 0 {
-		name := setAsidePrefix + hash(tail)
-		if err := WriteNew(filepath.Join(l.dir, name), tail, 0o600); err != nil {
-			return err
-		}
-		if err := l.file.Truncate(l.size); err != nil {
-			return writeError(err)
+// end gives the last whole line of a file, which holds text, its line feed.
+func (l *Log) end(h *half, text []byte) error {
+	if h.size == 0 || text[h.size-1] == '\n' {
+		return nil
+	}
+	return l.write(h, []byte{'\n'})
+}
+
+// openPrivate opens the private file, with more flags of os.OpenFile, and returns
+// what is in it; nil, and no file, where there is none.
+func (l *Log) openPrivate(flag int) ([]byte, error) {
+	if err := plainFolders(l.dir, l.private.name); err != nil {
+		return nil, err
+	}
+	file, err := openOwn(filepath.Join(l.dir, filepath.FromSlash(l.private.name)), os.O_RDWR|flag, maxLog)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, writeError(err)
+	}
+	l.private.file = file
+	if l.failed = syncFolder(filepath.Join(l.dir, PrivateDir)); l.failed != nil {
+		return nil, l.failed
+	}
+	return plainfile.Contents(file, maxLog)
+}
+
+// setAside takes what is not a whole line, or a private line that no line names,
+// out of the log: first copies of it are safe in files of their own, then the
+// private file is cut, then the public one, then that is recorded. What an earlier
+// process set aside without living to record it is recorded too.
+func (l *Log) setAside() error {
+	for _, h := range l.halves() {
+		if len(h.tail) > 0 {
+			name := filepath.Join(l.dir, filepath.Dir(h.name), setAsidePrefix+hash(h.tail))
+			if err := WriteNew(name, h.tail, 0o600); err != nil {
+				return err
+			}
 		}
 	}
-	entries, err := os.ReadDir(l.dir)
+	for _, h := range l.halves() {
+		if len(h.tail) > 0 {
+			if err := h.cut(); err != nil {
+				return writeError(err)
+			}
+			h.tail = nil
+		}
+	}
+	var err error
+	if l.pending, err = l.unrecorded(); err != nil || len(l.contents.Events) == 0 {
+		return err
+	}
+	for _, aside := range l.pending {
+		if _, err := l.Append(TypeSetAside, "room", aside, nil, nil); err != nil {
+			return err
+		}
+	}
+	l.pending = nil
+	return nil
+}
+
+const setAsidePrefix = "transcript.set-aside."
+
+// unrecorded is what was set aside and is not in the log. Public bytes are known
+// by their file; of private ones the log has the number alone, so that as many of
+// one length are missing in it as there are more files of that length.
+func (l *Log) unrecorded() ([]SetAside, error) {
+	files, private, line := map[string]bool{}, map[int]int{}, 1
+	for _, e := range l.contents.Events {
+		var known SetAside
+		if e.Type == TypeSetAside && json.Unmarshal(e.Data, &known) == nil {
+			if files[known.File] = true; known.Line > 0 {
+				private[known.Bytes]++
+			}
+		}
+		if e.Commitment != "" {
+			line++
+		}
+	}
+	var missing []SetAside
+	err := l.eachSetAside(l.private.name, func(name string, content []byte) {
+		if private[len(content)]--; private[len(content)] < 0 {
+			missing = append(missing, SetAside{Bytes: len(content), Line: line})
+		}
+	})
 	if err != nil {
+		return nil, err
+	}
+	err = l.eachSetAside(l.public.name, func(name string, content []byte) {
+		if !files[name] {
+			missing = append(missing, SetAside{File: name, Bytes: len(content), SHA256: hash(content)})
+		}
+	})
+	return missing, err
+}
+
+// eachSetAside calls do for what was set aside of a file, beside it.
+func (l *Log) eachSetAside(of string, do func(name string, content []byte)) error {
+	folder := filepath.Join(l.dir, filepath.Dir(of))
+	entries, err := os.ReadDir(folder)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	for _, entry := range entries {
 		if !strings.HasPrefix(entry.Name(), setAsidePrefix) {
 			continue
 		}
-		if err := l.recordSetAside(entry.Name()); err != nil {
+		content, err := ReadFile(filepath.Join(folder, entry.Name()))
+		if err != nil {
 			return err
 		}
+		do(entry.Name(), content)
 	}
 	return nil
 }
 
-const setAsidePrefix = "transcript.set-aside."
-
-func (l *Log) recordSetAside(name string) error {
-	for _, e := range l.events {
-		var known SetAside
-		if e.Type == TypeSetAside && json.Unmarshal(e.Data, &known) == nil && known.File == name {
-			return nil
-		}
-	}
-	content, err := ReadFile(filepath.Join(l.dir, name))
-	if err != nil {
-		return err
-	}
-	_, err = l.Append(TypeSetAside, "room", SetAside{name, len(content), hash(content)}, nil)
-	return err
-}
-
 // Events are the events so far, oldest first. Callers do not change them.
-func (l *Log) Events() []Event { return l.events }
+func (l *Log) Events() []Event { return l.contents.Events }
 
-// Head is the head of the log as it stands.
-func (l *Log) Head() Head { return l.head }
+// Origin is the origin of the log's checkpoints; "" before the first event.
+func (l *Log) Origin() string { return l.contents.Origin() }
 
-// Append writes an event and returns once it is on the disk. data becomes a
-// JSON object. check, which may be nil, sees the event before it is written
-// and can refuse it. After an error the event is not part of the log; where
-// the disk may hold a part of it, every later Append fails too.
-func (l *Log) Append(kind, by string, data any, check func(Event) error) (Event, error) {
-	var encoded bytes.Buffer
-	encoder := json.NewEncoder(&encoded)
-	encoder.SetEscapeHTML(false) // raw JSON in data keeps its bytes
-	if err := encoder.Encode(data); err != nil {
-		return Event{}, fmt.Errorf("event %s: %w", kind, err)
-	}
-	event := Event{Seq: l.head.Seq + 1, Time: l.clock().UTC().Truncate(time.Second), Type: kind, By: by,
-		Data: encoded.Bytes(), Prev: l.head.Hash}
-	line, err := event.encode()
+// Checkpoint is the checkpoint of the log as it stands.
+func (l *Log) Checkpoint() Checkpoint { return l.contents.Checkpoint() }
+
+// CheckpointAt is the checkpoint of the first size lines. It panics where there are
+// fewer.
+func (l *Log) CheckpointAt(size int64) Checkpoint { return l.contents.CheckpointAt(size) }
+
+// Pending is what was set aside when the log had no line yet. Its caller records
+// each, by "room" as TypeSetAside, once there is a first line; where it does not
+// live to, the next Create does.
+func (l *Log) Pending() []SetAside { return l.pending }
+
+// Append writes an event and returns once it is on the disk. data becomes a JSON
+// object, and so does private, which may be nil: its private part. check, which
+// may be nil, sees the event before it is written and can refuse it. After an
+// error the event is not part of the log; where the disk may hold a part of it,
+// every later Append fails too.
+func (l *Log) Append(kind, by string, data, private any, check func(Event) error) (Event, error) {
+	event, line, privateLine, err := l.compose(kind, by, data, private)
 	if err != nil {
-		return Event{}, err
-	}
-	// What cannot be read again is never written.
-	if event, err = decode(line, l.head); err != nil {
 		return Event{}, fmt.Errorf("event %s: %w", kind, err)
 	}
 	if check != nil {
@@ -198,53 +310,148 @@ func (l *Log) Append(kind, by string, data any, check func(Event) error) (Event,
 			return Event{}, err
 		}
 	}
-	if err := l.write(append(line[:len(line):len(line)], '\n')); err != nil {
+	before := l.private.size
+	if privateLine != nil {
+		if err := l.writePrivate(privateLine); err != nil {
+			return Event{}, err
+		}
+	}
+	if err := l.write(&l.public, append(line[:len(line):len(line)], '\n')); err != nil {
+		// Where the line may be on the disk all the same, what it names must stay.
+		if privateLine != nil && l.failed == nil {
+			l.private.size = before
+			if cut := l.private.cut(); cut != nil {
+				l.failed = fmt.Errorf("the log could not be written (%w), nor %s cut back (%v) (hint: leave, and start again)", err, PrivateName, cut)
+			}
+		}
 		return Event{}, err
 	}
-	l.head = Head{event.Seq, hash(line)}
-	l.events = append(l.events, event)
+	l.contents.tree.add(line)
+	l.contents.Events = append(l.contents.Events, event)
 	return event, nil
 }
 
-func (l *Log) write(p []byte) error {
+// compose gives the next event, its line, and its private line where there is
+// one.
+func (l *Log) compose(kind, by string, data, private any) (event Event, line, privateLine []byte, err error) {
+	now := l.Checkpoint()
+	event = Event{Seq: now.Size + 1, Time: l.clock().UTC().Truncate(time.Second), Type: kind, By: by, Tree: now.Root}
+	if event.Data, err = object(data); err != nil {
+		return event, nil, nil, err
+	}
+	if hasPrivate(event.Data) {
+		return event, nil, nil, errors.New(`its data has a member "private", which stands for the private part alone`)
+	}
+	if private != nil {
+		salt := make([]byte, 32)
+		_, _ = rand.Read(salt) // never fails
+		part := privatePart{Seq: event.Seq, Salt: hex.EncodeToString(salt)}
+		if part.Data, err = object(private); err != nil {
+			return event, nil, nil, err
+		}
+		if privateLine, err = part.encode(); err != nil {
+			return event, nil, nil, err
+		}
+		event.Commitment = part.commitment()
+	}
+	if line, err = event.encode(); err != nil {
+		return event, nil, nil, err
+	}
+	// What cannot be read again is never written.
+	if event, err = decode(line, &l.contents.tree); err != nil || private == nil {
+		return event, line, nil, err
+	}
+	part, err := decodePrivate(privateLine, event.Seq)
+	if err == nil {
+		event.Private = part.Data
+	}
+	return event, line, privateLine, err
+}
+
+// object is a value as a JSON object, in which raw JSON keeps its bytes.
+func object(value any) (json.RawMessage, error) {
+	var encoded bytes.Buffer
+	encoder := json.NewEncoder(&encoded)
+	encoder.SetEscapeHTML(false)
+	err := encoder.Encode(value)
+	return encoded.Bytes(), err
+}
+
+// writePrivate writes a private line, and makes its file where there is none.
+func (l *Log) writePrivate(line []byte) error {
 	if l.failed != nil {
 		return l.failed
 	}
-	if l.size+int64(len(p)) > maxLog {
-		return fmt.Errorf("%s would have more than the %d bytes that it may have", FileName, maxLog)
+	if l.private.file == nil {
+		if err := MakeFolder(filepath.Join(l.dir, PrivateDir)); err != nil {
+			return err
+		}
+		if _, err := l.openPrivate(os.O_CREATE | os.O_EXCL); err != nil {
+			return err
+		}
 	}
-	_, err := l.file.WriteAt(p, l.size)
+	return l.write(&l.private, append(line[:len(line):len(line)], '\n'))
+}
+
+func (l *Log) write(h *half, p []byte) error {
+	if l.failed != nil {
+		return l.failed
+	}
+	if h.size+int64(len(p)) > maxLog {
+		return fmt.Errorf("%s would have more than the %d bytes that it may have", h.name, maxLog)
+	}
+	_, err := h.file.WriteAt(p, h.size)
 	if err != nil {
-		if cut := l.file.Truncate(l.size); cut != nil {
+		if cut := h.cut(); cut != nil {
 			l.failed = fmt.Errorf("the log could not be written (%w) nor cut back (%v) (hint: leave, and start again)", err, cut)
 		}
 		return writeError(err)
 	}
-	if err := l.file.Sync(); err != nil {
+	if err := h.file.Sync(); err != nil {
 		// After a failed sync nobody knows what the disk holds.
 		l.failed = fmt.Errorf("the log could not be synced: %w (hint: leave, look at the disk, and start again)", err)
 		return l.failed
 	}
-	l.size += int64(len(p))
+	h.size += int64(len(p))
 	return nil
 }
 
-// KeepRoom asks the file system to keep room behind the log's end, and fails
-// where there is none: to be called before what must be recorded afterwards.
-// File systems that cannot keep room are taken as they are.
-func (l *Log) KeepRoom() error {
-	if l.size+reserve > maxLog {
-		return fmt.Errorf("%s has %d bytes, and with the %d to come it would have more than the %d that it may have (hint: go on in another directory, with a plan that names this one under earlier)", FileName, l.size, reserve, maxLog)
+// cut takes what stands behind the size off the file, for good: what came back
+// after a power failure would be taken for part of another event.
+func (h *half) cut() error {
+	if err := h.file.Truncate(h.size); err != nil {
+		return err
 	}
-	err := unix.Fallocate(int(l.file.Fd()), unix.FALLOC_FL_KEEP_SIZE, l.size, reserve)
-	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
-		return writeError(&fs.PathError{Op: "write", Path: l.file.Name(), Err: err})
+	return h.file.Sync()
+}
+
+// KeepRoom asks the file system to keep room behind the end of the log, and of its
+// private part once there is one, and fails where there is none: to be called
+// before what must be recorded afterwards. File systems that cannot keep room are
+// taken as they are.
+func (l *Log) KeepRoom() error {
+	for _, h := range l.halves() {
+		if h.file == nil {
+			continue
+		}
+		if h.size+reserve > maxLog {
+			return fmt.Errorf("%s has %d bytes, and with the %d to come it would have more than the %d that it may have (hint: go on in another directory, with a plan that names this one under earlier)", h.name, h.size, reserve, maxLog)
+		}
+		err := unix.Fallocate(int(h.file.Fd()), unix.FALLOC_FL_KEEP_SIZE, h.size, reserve)
+		if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
+			return writeError(&fs.PathError{Op: "write", Path: h.file.Name(), Err: err})
+		}
 	}
 	return nil
 }
 
 // Close gives the log to the next process.
-func (l *Log) Close() error { return l.file.Close() }
+func (l *Log) Close() error {
+	if l.private.file != nil {
+		_ = l.private.file.Close() // of which every line is synced
+	}
+	return l.public.file.Close()
+}
 
 // writeError adds what to do to the errors of a disk.
 func writeError(err error) error {

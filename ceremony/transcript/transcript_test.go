@@ -14,6 +14,9 @@ import (
 	"time"
 )
 
+// nothing is the root of a tree without leaves.
+var nothing = hash(nil)
+
 func clock() time.Time { return time.Date(2026, 11, 22, 10, 0, 0, 5, time.UTC) }
 
 type said struct {
@@ -29,17 +32,17 @@ func made(t *testing.T, n int) (string, []byte) {
 		t.Fatal(err)
 	}
 	for i := range n {
-		if _, err := log.Append("note", "room", said{fmt.Sprintf("number %d, <ünï> & \u2028", i)}, nil); err != nil {
+		if _, err := log.Append("note", "room", said{fmt.Sprintf("number %d, <ünï> & \u2028", i)}, nil, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if err := log.Close(); err != nil {
 		t.Fatal(err)
 	}
-	return dir, contents(t, dir)
+	return dir, contentsOf(t, dir)
 }
 
-func contents(t *testing.T, dir string) []byte {
+func contentsOf(t *testing.T, dir string) []byte {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(dir, FileName))
 	if err != nil {
@@ -50,22 +53,22 @@ func contents(t *testing.T, dir string) []byte {
 
 func TestAppendedEventsAreReadAgain(t *testing.T) {
 	dir, text := made(t, 3)
-	events, head, tail, err := Read(text)
-	if err != nil || tail != nil || len(events) != 3 {
-		t.Fatalf("events %d, tail %q, error %v", len(events), tail, err)
+	read, err := Read(text, nil)
+	if err != nil || read.Tail != nil || len(read.Events) != 3 {
+		t.Fatalf("%+v, error %v", read, err)
 	}
-	log, err := Open(dir, clock)
+	log, err := Create(dir, clock)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer log.Close()
-	if log.Head() != head || head.Seq != 3 {
-		t.Errorf("head %v, read %v", log.Head(), head)
+	if log.Checkpoint() != read.Checkpoint() || log.Checkpoint().Size != 3 {
+		t.Errorf("checkpoint %v, read %v", log.Checkpoint(), read.Checkpoint())
 	}
-	if got := events[1].Time.Format(time.RFC3339Nano); got != "2026-11-22T10:00:00Z" {
+	if got := read.Events[1].Time.Format(time.RFC3339Nano); got != "2026-11-22T10:00:00Z" {
 		t.Errorf("time %s", got)
 	}
-	if !bytes.Equal(contents(t, dir), text) {
+	if !bytes.Equal(contentsOf(t, dir), text) {
 		t.Error("opening a whole log changed it")
 	}
 }
@@ -79,13 +82,13 @@ func TestLogCutAtEveryByte(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(dir, FileName), text[:cut], 0o600); err != nil {
 			t.Fatal(err)
 		}
-		log, err := Open(dir, clock)
+		log, err := Create(dir, clock)
 		if err != nil {
 			t.Fatalf("cut at %d: %v", cut, err)
 		}
 		checkCut(t, log, text[:cut])
 		log.Close()
-		again, err := Open(dir, clock)
+		again, err := Create(dir, clock)
 		if err != nil || len(again.Events()) != len(log.Events()) {
 			t.Fatalf("cut at %d: second opening: %d events then %d, error %v", cut, len(log.Events()), len(again.Events()), err)
 		}
@@ -102,6 +105,15 @@ func checkCut(t *testing.T, log *Log, rest []byte) {
 		complete, last = complete+1, nil
 	}
 	events := log.Events()
+	if len(last) > 0 && complete == 0 {
+		// What was left of a first line is recorded after the first one.
+		if aside := log.Pending(); len(aside) != 1 || len(events) != 0 {
+			t.Fatalf("cut at %d: %d events, pending %v", len(rest), len(events), aside)
+		} else if kept, err := os.ReadFile(filepath.Join(log.dir, aside[0].File)); err != nil || !bytes.Equal(kept, last) || aside[0] != (SetAside{aside[0].File, len(last), hash(last), 0}) {
+			t.Fatalf("cut at %d: set aside %q (%v), want %q", len(rest), kept, err, last)
+		}
+		return
+	}
 	if len(last) == 0 {
 		if len(events) != complete {
 			t.Fatalf("cut at %d: %d events, want %d", len(rest), len(events), complete)
@@ -129,7 +141,7 @@ func TestEveryFlippedBit(t *testing.T) {
 	for bit := range 8 * len(text) {
 		flipped := bytes.Clone(text)
 		flipped[bit/8] ^= 1 << (bit % 8)
-		_, _, tail, err := Read(flipped)
+		read, err := Read(flipped, nil)
 		var broken *BrokenError
 		switch {
 		case errors.As(err, &broken):
@@ -140,8 +152,8 @@ func TestEveryFlippedBit(t *testing.T) {
 			t.Fatalf("bit %d: %v", bit, err)
 		case bit/8 < lastLine:
 			t.Fatalf("bit %d, before the last line, was not found", bit)
-		case !bytes.Equal(tail, flipped[lastLine:]):
-			t.Fatalf("bit %d of the last line: the tail is %q", bit, tail)
+		case !bytes.Equal(read.Tail, flipped[lastLine:]):
+			t.Fatalf("bit %d of the last line: the tail is %q", bit, read.Tail)
 		}
 	}
 }
@@ -157,11 +169,11 @@ func TestOpenOfADamagedLog(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(dir, FileName), flipped, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		log, err := Open(dir, clock)
+		log, err := Create(dir, clock)
 		if at == 10 {
 			var broken *BrokenError
-			if !errors.As(err, &broken) || !bytes.Equal(contents(t, dir), flipped) {
-				t.Errorf("error %v, log %q", err, contents(t, dir))
+			if !errors.As(err, &broken) || !bytes.Equal(contentsOf(t, dir), flipped) {
+				t.Errorf("error %v, log %q", err, contentsOf(t, dir))
 			}
 			continue
 		}
@@ -184,7 +196,7 @@ func TestLinesOutOfOrder(t *testing.T) {
 		"left out": bytes.Join([][]byte{lines[0], lines[2]}, nil),
 	} {
 		var broken *BrokenError
-		if _, _, _, err := Read(changed); !errors.As(err, &broken) {
+		if _, err := Read(changed, nil); !errors.As(err, &broken) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -193,78 +205,68 @@ func TestLinesOutOfOrder(t *testing.T) {
 // A line that fits its sum but is written another way is not a line of ours.
 func TestForeignForms(t *testing.T) {
 	for _, body := range []string{
-		`{"seq":1, "time":"2026-11-22T10:00:00Z","type":"note","by":"room","data":{},"prev":"` + EmptyHead.Hash + `"`,
-		`{"time":"2026-11-22T10:00:00Z","seq":1,"type":"note","by":"room","data":{},"prev":"` + EmptyHead.Hash + `"`,
-		`{"seq":1,"time":"2026-11-22T10:00:00+00:00","type":"note","by":"room","data":{},"prev":"` + EmptyHead.Hash + `"`,
-		`{"seq":1,"time":"2026-11-22T10:00:00.5Z","type":"note","by":"room","data":{},"prev":"` + EmptyHead.Hash + `"`,
-		`{"seq":1,"time":"2026-11-22T10:00:00Z","type":"note","by":"room","data":[],"prev":"` + EmptyHead.Hash + `"`,
-		`{"seq":1,"time":"2026-11-22T10:00:00Z","type":"note","by":"room","data":null,"prev":"` + EmptyHead.Hash + `"`,
-		`{"seq":1,"time":"2026-11-22T10:00:00Z","type":"note","by":"room","by":"alice","data":{},"prev":"` + EmptyHead.Hash + `"`,
-		`{"seq":2,"time":"2026-11-22T10:00:00Z","type":"note","by":"room","data":{},"prev":"` + EmptyHead.Hash + `"`,
-		`{"seq":1,"time":"2026-11-22T10:00:00Z","type":"note","by":"room","data":{},"prev":"` + strings.Repeat("1", 64) + `"`,
+		`{"seq":1, "time":"2026-11-22T10:00:00Z","type":"note","by":"room","data":{},"tree":"` + nothing + `"`,
+		`{"time":"2026-11-22T10:00:00Z","seq":1,"type":"note","by":"room","data":{},"tree":"` + nothing + `"`,
+		`{"seq":1,"time":"2026-11-22T10:00:00+00:00","type":"note","by":"room","data":{},"tree":"` + nothing + `"`,
+		`{"seq":1,"time":"2026-11-22T10:00:00.5Z","type":"note","by":"room","data":{},"tree":"` + nothing + `"`,
+		`{"seq":1,"time":"2026-11-22T10:00:00Z","type":"note","by":"room","data":[],"tree":"` + nothing + `"`,
+		`{"seq":1,"time":"2026-11-22T10:00:00Z","type":"note","by":"room","data":null,"tree":"` + nothing + `"`,
+		`{"seq":1,"time":"2026-11-22T10:00:00Z","type":"note","by":"room","by":"alice","data":{},"tree":"` + nothing + `"`,
+		`{"seq":2,"time":"2026-11-22T10:00:00Z","type":"note","by":"room","data":{},"tree":"` + nothing + `"`,
+		`{"seq":1,"time":"2026-11-22T10:00:00Z","type":"note","by":"room","data":{},"tree":"` + strings.Repeat("1", 64) + `"`,
 	} {
 		line := body + `,"sum":"` + hash([]byte(body)) + "\"}\n"
-		if events, _, _, err := Read([]byte(line)); err == nil {
-			t.Errorf("taken: %s as %v", line, events)
+		if read, err := Read([]byte(line), nil); err == nil {
+			t.Errorf("taken: %s as %v", line, read.Events)
 		}
 	}
-	body := `{"seq":1,"time":"2026-11-22T10:00:00Z","type":"note","by":"room","data":{},"prev":"` + EmptyHead.Hash + `"`
-	if _, _, _, err := Read([]byte(body + `,"sum":"` + hash([]byte(body)) + "\"}\n")); err != nil {
+	body := `{"seq":1,"time":"2026-11-22T10:00:00Z","type":"note","by":"room","data":{},"tree":"` + nothing + `"`
+	if _, err := Read([]byte(body+`,"sum":"`+hash([]byte(body))+"\"}\n"), nil); err != nil {
 		t.Errorf("the same line, well formed: %v", err)
 	}
 }
 
 func TestOneProcessAtATime(t *testing.T) {
 	dir, _ := made(t, 1)
-	log, err := Open(dir, clock)
+	log, err := Create(dir, clock)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(dir, clock); !errors.Is(err, ErrInUse) {
+	if _, err := Create(dir, clock); !errors.Is(err, ErrInUse) {
 		t.Errorf("second opening: %v", err)
 	}
 	log.Close()
-	if again, err := Open(dir, clock); err != nil {
+	if again, err := Create(dir, clock); err != nil {
 		t.Errorf("after closing: %v", err)
 	} else {
 		again.Close()
 	}
 }
 
-func TestOpenMakesNothing(t *testing.T) {
-	dir := t.TempDir()
-	if _, err := Open(dir, clock); !errors.Is(err, ErrNone) {
-		t.Errorf("error %v", err)
-	}
-	if left, _ := os.ReadDir(dir); len(left) != 0 {
-		t.Errorf("left %v", left)
-	}
-}
-
 // A write that fails leaves the log as it was, and a later one goes through.
 func TestFailedWrite(t *testing.T) {
 	dir, before := made(t, 2)
-	log, err := Open(dir, clock)
+	log, err := Create(dir, clock)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer log.Close()
-	good := log.file
-	if log.file, err = os.Open(good.Name()); err != nil { // read only
+	good := log.public.file
+	if log.public.file, err = os.Open(good.Name()); err != nil { // read only
 		t.Fatal(err)
 	}
-	if _, err := log.Append("note", "room", said{"lost"}, nil); err == nil {
+	if _, err := log.Append("note", "room", said{"lost"}, nil, nil); err == nil {
 		t.Fatal("writing to a file that is open for reading worked")
 	}
-	log.file.Close()
-	log.file = good
+	log.public.file.Close()
+	log.public.file = good
 	log.failed = nil
-	if _, err := log.Append("note", "room", said{"kept"}, nil); err != nil {
+	if _, err := log.Append("note", "room", said{"kept"}, nil, nil); err != nil {
 		t.Fatal(err)
 	}
-	events, _, tail, err := Read(contents(t, dir))
-	if err != nil || tail != nil || len(events) != 3 || !bytes.HasPrefix(contents(t, dir), before) {
-		t.Errorf("%d events, tail %q, error %v", len(events), tail, err)
+	read, err := Read(contentsOf(t, dir), nil)
+	if err != nil || read.Tail != nil || len(read.Events) != 3 || !bytes.HasPrefix(contentsOf(t, dir), before) {
+		t.Errorf("%+v, error %v", read, err)
 	}
 }
 
@@ -307,41 +309,6 @@ func TestRemoveUnfinished(t *testing.T) {
 	}
 }
 
-func FuzzRead(f *testing.F) {
-	var log bytes.Buffer
-	head := EmptyHead
-	for i := range 2 {
-		e := Event{Seq: int64(i + 1), Time: clock(), Type: "note", By: "room", Data: []byte(`{"a":1}`), Prev: head.Hash}
-		line, _ := e.encode()
-		head = Head{e.Seq, hash(line)}
-		log.Write(line)
-		log.WriteByte('\n')
-	}
-	f.Add(log.Bytes())
-	f.Add(log.Bytes()[:log.Len()-9])
-	f.Fuzz(func(t *testing.T, text []byte) {
-		events, head, tail, err := Read(text)
-		if err != nil {
-			return
-		}
-		var again []byte
-		for _, e := range events {
-			line, err := e.encode()
-			if err != nil {
-				t.Fatal(err)
-			}
-			again = append(append(again, line...), '\n')
-		}
-		again = append(again, tail...)
-		if !bytes.Equal(again, text) && !bytes.Equal(again, append(text, '\n')) {
-			t.Errorf("read %q, wrote %q", text, again)
-		}
-		if head.Seq != int64(len(events)) {
-			t.Errorf("head %v after %d events", head, len(events))
-		}
-	})
-}
-
 // A log that was made to keep its reader busy is refused, or its end set aside,
 // as fast as any other of its size: no byte is hashed once for each mark of a
 // sum.
@@ -350,14 +317,14 @@ func TestLogThatIsAllMarks(t *testing.T) {
 	first := `{"seq":2,"time":"2026-11-22T10:00:00Z","type":"note","by":"room","data":{"text":"`
 	mark := `,"sum":"` + strings.Repeat("0", 64) + `"}`
 	line := first + strings.Repeat(mark, (MaxLine-len(first))/len(mark))
-	if events, _, tail, err := Read(append(slices.Clone(text), line...)); err != nil || len(events) != 1 || string(tail) != line {
-		t.Errorf("%d events, %d bytes set aside, %v", len(events), len(tail), err)
+	if read, err := Read(append(slices.Clone(text), line...), nil); err != nil || len(read.Events) != 1 || string(read.Tail) != line {
+		t.Errorf("%+v, %v", read, err)
 	}
 	// What no program has written is no torn line.
 	for _, end := range []string{"", "\n"} {
 		long := append(slices.Clone(text), line+mark+end...)
 		var broken *BrokenError
-		if _, _, _, err := Read(long); !errors.As(err, &broken) || broken.Line != 2 || broken.Reason != "it is too long" {
+		if _, err := Read(long, nil); !errors.As(err, &broken) || broken.Line != 2 || broken.Reason != "it is too long" {
 			t.Errorf("%v", err)
 		}
 	}
@@ -371,20 +338,20 @@ func TestLogOfTheLargestSize(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer log.Close()
-	if log.size = maxLog - reserve; log.KeepRoom() != nil {
+	if log.public.size = maxLog - reserve; log.KeepRoom() != nil {
 		t.Error(log.KeepRoom())
 	}
-	if log.size++; log.KeepRoom() == nil {
+	if log.public.size++; log.KeepRoom() == nil {
 		t.Error("there is no room for a result")
 	}
-	if _, err := log.Append("note", "room", said{}, nil); err != nil {
+	if _, err := log.Append("note", "room", said{}, nil, nil); err != nil {
 		t.Error(err)
 	}
-	log.size = maxLog - 100
-	if _, err := log.Append("note", "room", said{}, nil); err == nil || !strings.Contains(err.Error(), "more than the 67108864 bytes that it may have") {
+	log.public.size = maxLog - 100
+	if _, err := log.Append("note", "room", said{}, nil, nil); err == nil || !strings.Contains(err.Error(), "more than the 67108864 bytes that it may have") {
 		t.Error(err)
 	}
-	if info, err := log.file.Stat(); err != nil || info.Size() > maxLog {
+	if info, err := log.public.file.Stat(); err != nil || info.Size() > maxLog {
 		t.Errorf("%d bytes, %v", info.Size(), err)
 	}
 }

@@ -90,11 +90,11 @@ func revocation(t *testing.T, first string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	events, _, _, err := transcript.Read(text)
+	read, err := transcript.Read(text, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	now, err := state.Fold(events)
+	now, err := state.Fold(read.Events)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -196,12 +196,12 @@ func checkNothingLost(t *testing.T, dir string, before []byte) []byte {
 // and the files are there.
 func checkStored(t *testing.T, dir string, log []byte) {
 	t.Helper()
-	events, _, _, err := transcript.Read(log)
+	read, err := transcript.Read(log, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	access, roots := map[uint32]bool{}, map[keys.PublicKey]bool{}
-	for _, e := range events {
+	for _, e := range read.Events {
 		var stored state.BackupStored
 		if e.Type != state.TypeBackupStored {
 			continue
@@ -271,16 +271,16 @@ func checkEnded(t *testing.T, dir string) (*state.State, map[string]int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	events, _, tail, err := transcript.Read(text)
-	if err != nil || tail != nil {
-		t.Fatalf("log: %v, and %d bytes at its end", err, len(tail))
+	read, err := transcript.Read(text, nil)
+	if err != nil || read.Tail != nil {
+		t.Fatalf("log: %v, and what was read: %+v", err, read)
 	}
-	now, err := state.Fold(events)
+	now, err := state.Fold(read.Events)
 	if err != nil || !now.Finished() {
 		t.Fatalf("state: %v, finished %v", err, now != nil && now.Finished())
 	}
 	signatures := map[string]int{}
-	for _, e := range events {
+	for _, e := range read.Events {
 		if e.Type == state.TypeSignatureMade {
 			signatures[e.By]++
 		}

@@ -549,7 +549,7 @@ func runScript(ctx context.Context, desk *ceremony.Desk, script *prompt.Script) 
 		if !ok {
 			break
 		}
-		before := desk.Head()
+		before := desk.Checkpoint()
 		err := desk.Run(ctx, task.ID, script)
 		if errors.As(err, new(*keys.TooLongError)) {
 			report(fmt.Errorf("task %q: %w", task.ID, err))
@@ -559,7 +559,7 @@ func runScript(ctx context.Context, desk *ceremony.Desk, script *prompt.Script) 
 		if err != nil {
 			return fmt.Errorf("task %q: %w", task.ID, err)
 		}
-		if desk.Head() == before {
+		if desk.Checkpoint() == before {
 			return fmt.Errorf("task %q ended without doing anything", task.ID)
 		}
 	}

@@ -251,8 +251,8 @@ func TestStandInRenewal(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s := desk.State(); s.Closed == nil || !s.HeadsWaived || s.Exceptions == 0 || len(s.Signatures()) != 3 {
-		t.Errorf("closed %v, heads waived %v, %d exceptions, %d signatures", s.Closed, s.HeadsWaived, s.Exceptions, len(s.Signatures()))
+	if s := desk.State(); s.Closed == nil || !s.CheckpointsWaived || s.Exceptions == 0 || len(s.Signatures()) != 3 {
+		t.Errorf("closed %v, checkpoints waived %v, %d exceptions, %d signatures", s.Closed, s.CheckpointsWaived, s.Exceptions, len(s.Signatures()))
 	}
 	// The root is too large for an ed25519 token: who comes has another kind.
 	if out, err := exec.Command(program("rootceremony"), "rehearse", "--auto", "--after", dir, filepath.Join(t.TempDir(), "next")).CombinedOutput(); err != nil {

@@ -234,6 +234,11 @@ func (s *server) do(j job) (answer, error) {
 	case doHeldPUK:
 		return answer{}, s.unblockHeld(j.given[0])
 	case doSign:
+		if j.Slot == keys.SlotAuthentication {
+			if _, _, _, err := keys.ParseCheckpoint(j.Message); err != nil {
+				return answer{}, fmt.Errorf("the key in slot %v signs nothing but checkpoints: %w", j.Slot, err)
+			}
+		}
 		var said error
 		signature, err := s.token.Sign(j.Slot, j.given[0], j.Message, s.announce(&said))
 		return answer{Signature: signature}, errors.Join(err, said)

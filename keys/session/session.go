@@ -542,7 +542,8 @@ func (s *Session) Unblock(puk, pin *secret.Buffer) error {
 }
 
 // Sign returns the signature over message of the key in slot. The caller
-// verifies it.
+// verifies it. For the key in 9a message must be the text of a checkpoint
+// (keys.ParseCheckpoint); the child refuses any other.
 //
 // When the token is about to wait for a touch, touch is called, in this
 // goroutine, with a context that ends when the token has answered. If touch

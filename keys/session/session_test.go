@@ -189,7 +189,13 @@ func TestEnrolAndSign(t *testing.T) {
 		}
 	}
 
-	message := []byte("root metadata")
+	// The one text that the key in 9a signs too.
+	message := []byte("rootceremony.invalid/00112233445566778899aabbccddeeff\n3\n" + strings.Repeat("A", 43) + "=\n")
+	for _, other := range []string{"", "root metadata", "rootceremony head of the log 1\n3 00\n", `{"_type":"root"}`, string(message) + "\n", string(message[:len(message)-1])} {
+		if _, err := s.Sign(t.Context(), keys.SlotAuthentication, holderPIN, []byte(other), touchNow); err == nil || !strings.Contains(err.Error(), "signs nothing but checkpoints") {
+			t.Errorf("9a signed %q: %v", other, err)
+		}
+	}
 	for _, k := range want {
 		touched := 0
 		signature, err := s.Sign(t.Context(), k.Slot, holderPIN, message, func(context.Context) error { touched++; return nil })

@@ -192,7 +192,7 @@ func TestEnrolAndSign(t *testing.T) {
 					t.Errorf("slot %v: %+v, %v", k.Slot, facts, err)
 				}
 				touched := 0
-				message := []byte("a message")
+				message := []byte("rootceremony.invalid/00112233445566778899aabbccddeeff\n3\n" + strings.Repeat("A", 43) + "=\n") // which 9a signs too
 				signature, err := s.Sign(t.Context(), k.Slot, pin(t, holderPIN), message, func(context.Context) error { touched++; return nil })
 				if err != nil {
 					t.Fatal(err)
