@@ -77,7 +77,7 @@ func (r *record) replaceRoots(t *testing.T, of map[string]*software) {
 		case e.Type == state.TypeBackupStored && by != nil && e.data["public"] != nil:
 			e.set("public", public(t, by.root.Public()))
 			changed = true
-		case e.Type == state.TypeHeadSigned && changed:
+		case e.Type == state.TypeCheckpointSigned && changed:
 			return false
 		case e.Type == state.TypeKeyMade && by != nil:
 			e.set("public", public(t, by.root.Public()))
@@ -112,7 +112,7 @@ func TestRecipientsSwapped(t *testing.T) {
 			if e.Type == state.TypePrepared && e.holder() == "bruno" {
 				e.set("age", mallory.age)
 			}
-			return e.Type != state.TypeHeadSigned
+			return e.Type != state.TypeCheckpointSigned
 		}, "token: Bruno Ferraz, token"},
 		"the key that a backup is sealed for": {func(f *forger, e *event) bool {
 			if e.Type == state.TypeBackupStored && e.holder() == "alice" {
@@ -130,7 +130,7 @@ func TestRecipientsSwapped(t *testing.T) {
 			return true
 		}, "and the plan wants"},
 		"sealed before anyone has vouched for the key in 82": {func(f *forger, e *event) bool {
-			return e.Type != state.TypeHeadSigned
+			return e.Type != state.TypeCheckpointSigned
 		}, "had not signed the log before with the line in it that made the key in 82"},
 	} {
 		r := good(t, "backups").copied(t)
@@ -219,7 +219,7 @@ func TestEvidenceRemoved(t *testing.T) {
 		if e.data["evidence"] != nil {
 			e.set("evidence", []state.File{})
 		}
-		return e.Type != state.TypeHeadSigned
+		return e.Type != state.TypeCheckpointSigned
 	})
 	r.tidy(t)
 	r.refused(t, "token: Alice Costa", "no attestation of slot 9a is among its evidence", "key.made: ", "no attestation of slot 9c")
@@ -250,7 +250,7 @@ func TestLinesTakenOutOrChanged(t *testing.T) {
 			return !strings.HasPrefix(e.Type, "signature.") || e.holder() != "alice"
 		}, stale},
 		"the review taken out":   {"create", func(f *forger, e *event) bool { return e.Type != state.TypeDraftReviewed }, "it was not reviewed before"},
-		"a checkpoint taken out": {"create", func(f *forger, e *event) bool { return e.Type != state.TypeHeadSigned || e.holder() != "bruno" }, stale},
+		"a checkpoint taken out": {"create", func(f *forger, e *event) bool { return e.Type != state.TypeCheckpointSigned || e.holder() != "bruno" }, stale},
 		"a second machine":       {"create", flip(state.TypeDraftReviewed, "second_machine", true), stale},
 		"a key found on looking": {"create", flip(state.TypeKeyMade, "found_on_look", true), stale},
 		"a PUK that was kept":    {"create", flip(state.TypeKeyMade, "puk_kept", true), "what it says about the PUK"},
@@ -261,7 +261,7 @@ func TestLinesTakenOutOrChanged(t *testing.T) {
 		"another enrolment file": {"elsewhere", flip(state.TypeConfirmed, "sha256", strings.Repeat("0", 64)), "or it is another file"},
 		"not a rehearsal":        {"create", flip(state.TypeBegun, "rehearsal", false), "a rehearsal's plan and a real ceremony do not mix"},
 		"a retired token":        {"rotate", flip(state.TypeRetired, "witness", "Mallory"), stale},
-		"a serial number":        {"create", flip(state.TypeHeadSigned, "serial", 12345678), "is "},
+		"a serial number":        {"create", flip(state.TypeCheckpointSigned, "serial", 12345678), "is "},
 		"an anchor":              {"rotate", flip(state.TypePlanAgreed, "anchor", "confirmed"), stale},
 		"a file's hash":          {"create", flip(state.TypeClosed, "sums", state.File{Name: "publish/SHA256SUMS", SHA256: strings.Repeat("a", 64)}), "follows from the log"},
 	} {
@@ -326,9 +326,9 @@ func TestReplacementThatProvesNothing(t *testing.T) {
 			vouched.set("serial", on.Serial)
 			vouched.set("replacement", true)
 			f.vouch(vouched, mallory)
-			f.append(state.TypeHeadSigned, "alice", vouched.json())
+			f.append(state.TypeCheckpointSigned, "alice", vouched.json())
 		}
-		return e.Type != state.TypeHeadSigned || made["by"] == nil
+		return e.Type != state.TypeCheckpointSigned || made["by"] == nil
 	})
 	r.refused(t, "token: Alice Costa, token 12 345 678, sticker M-01: no attestation of slot 9a", "it is not the token of Alice Costa that has signed the log")
 }

@@ -211,7 +211,7 @@ func (w *walk) folded() {
 	if fold == nil {
 		fold = func(events []transcript.Event) error { _, err := state.Fold(events); return err }
 	}
-	if err := fold(w.log.events); err != nil {
+	if err := fold(w.log.Events); err != nil {
 		w.add(Failed, "order of events", "", "%v", err)
 		return
 	}

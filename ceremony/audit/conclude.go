@@ -6,7 +6,6 @@ import (
 
 	"rootceremony/ceremony/agreed"
 	"rootceremony/ceremony/tuf"
-	"rootceremony/keys"
 )
 
 // conclude says what the log, as a whole, comes to.
@@ -231,7 +230,7 @@ func (w *walk) anchors() {
 		}
 		return true, "the agreed plan is the one that was announced"
 	}, "nobody has said here that this is the plan that was announced before the day: another one may have been agreed, with other people in it")
-	w.anchor("--checkpoint", w.o.Checkpoint != nil, func() (bool, string) { return w.closingNote(w.o.Checkpoint) },
+	w.anchor("--checkpoint", w.o.Checkpoint != nil, func() (bool, string) { return w.announced(w.o.Checkpoint) },
 		"a record that was cut short, or made as a whole with other genuine tokens, would look the same: compare the checkpoint, or the words of the holders' cards, with what was announced")
 	if w.plan != nil && w.plan.Trusted != nil {
 		first := w.plan.Trusted.Versions[0]
@@ -260,18 +259,4 @@ func (w *walk) anchor(name string, given bool, holds func() (bool, string), abse
 		w.add(Failed, "anchor", name, "%s", text)
 	}
 	w.Anchors = append(w.Anchors, Anchor{name, true, text})
-}
-
-// vouchingKeys are the keys in 9a of the holders' tokens, by whose they are.
-func (w *walk) vouchingKeys() ([]keys.PublicKey, []string) {
-	var public []keys.PublicKey
-	var names []string
-	for _, h := range w.signers {
-		for _, t := range h.tokens() {
-			if t.unproved == nil && t.authentication != (keys.PublicKey{}) {
-				public, names = append(public, t.authentication), append(names, h.Name)
-			}
-		}
-	}
-	return public, names
 }

@@ -124,7 +124,7 @@ func (w *walk) enrolled(h *holder, d state.Collected) (*token, error) {
 		return nil, errors.New("its log proves no root key")
 	case !t.covers(t.key.proved, 0):
 		return nil, errors.New("its token has not signed its log")
-	case d.Head.Seq != own.Lines || d.Head.Hash != own.log.roots[own.Lines]:
+	case d.Checkpoint != own.log.Checkpoint():
 		return nil, errors.New("its log is not the one that was collected")
 	}
 	return t, own.says(d)
@@ -144,7 +144,7 @@ func (w *walk) says(d state.Collected) error {
 			return err
 		}
 		found := false
-		for _, e := range w.log.events { // the newest one counts: a holder may have started over
+		for _, e := range w.log.Events { // the newest one counts: a holder may have started over
 			if e.Type == kind {
 				found = bytes.Equal(e.Data, want)
 			}

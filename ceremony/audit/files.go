@@ -28,7 +28,6 @@ const (
 
 // The folders that only some editions of a directory have.
 const (
-	privateDir   = "private"
 	rehearsalDir = "rehearsal"
 	rootFile     = rehearsalDir + "/attestation-root.pem"
 )
@@ -143,7 +142,7 @@ func (w *walk) evidence(file, sum string) ([]byte, error) {
 // checkFiles compares the directory with what the log names, both ways.
 func (w *walk) checkFiles() {
 	good, backups, unseen := 0, 0, 0
-	private := w.files.folders[privateDir]
+	private := w.files.folders[transcript.PrivateDir]
 	for _, name := range sortedKeys(w.names) {
 		want := w.names[name]
 		sum, there := w.files.sum[name]
@@ -154,7 +153,7 @@ func (w *walk) checkFiles() {
 			backups++
 		case there:
 			good++
-		case strings.HasPrefix(name, privateDir+"/") && !private:
+		case strings.HasPrefix(name, transcript.PrivateDir+"/") && !private:
 			unseen++
 		case want.follows && !w.Closed:
 			w.add(Open, "file", name, "it is not written yet, and the next start writes it (line %d)", want.line)
@@ -167,7 +166,7 @@ func (w *walk) checkFiles() {
 	case backups > 0:
 		w.add(OK, "files", agreed.BackupsDir, "%d backup files are there, as they were sealed", backups)
 	case unseen > 0:
-		w.add(NotSeen, "files", privateDir, "%d files in it that the log names: the folder is not here", unseen)
+		w.add(NotSeen, "files", transcript.PrivateDir, "%d files in it that the log names: the folder is not here", unseen)
 	}
 	type group struct {
 		status Status
@@ -208,7 +207,7 @@ func (w *walk) checkFiles() {
 // names it.
 var (
 	notice      = regexp.MustCompile(`^(metadata/[0-9a-f]{8}/)?notice[0-9A-Za-z.-]*\.md$`)
-	interrupted = regexp.MustCompile(`^evidence/[1-9][0-9]{0,9}/[0-9a-z]+(\.[0-9a-z]+)+$|^private/backups/[0-9a-z-]+(/[0-9a-f]{8})?/[0-9a-z+.-]+\.age$`)
+	interrupted = regexp.MustCompile(`^evidence/[1-9][0-9]{0,9}/[0-9a-z]+(\.[0-9a-z]+)+$|^private/backups/[0-9a-z-]+(/[0-9a-f]{8})?/[0-9a-z+.-]+\.age$|^(private/)?transcript\.set-aside\.[0-9a-f]{64}$`)
 )
 
 // kindOf tells a backup, of which others can be opened, from what proves something.
@@ -219,13 +218,13 @@ func kindOf(name string) string {
 	return "file"
 }
 
-var knownFolders = map[string]bool{"evidence": true, privateDir: true, agreed.TrustedDir: true, "metadata": true, "publish": true, rehearsalDir: true}
+var knownFolders = map[string]bool{"evidence": true, transcript.PrivateDir: true, agreed.TrustedDir: true, "metadata": true, "publish": true, rehearsalDir: true}
 
 // unnamed says what a file is doing there that the log does not name.
 func (w *walk) unnamed(name string) (Status, string) {
 	base := path.Base(name)
 	switch {
-	case name == transcript.FileName, name == state.PlanFile:
+	case name == transcript.FileName, name == transcript.PrivateName, name == state.PlanFile:
 		return OK, ""
 	case strings.HasPrefix(name, rehearsalDir+"/"):
 		if w.Rehearsal {

@@ -10,7 +10,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -24,12 +23,15 @@ import (
 
 // events are those of the log in a directory.
 func events(dir string) ([]transcript.Event, error) {
-	text, err := os.ReadFile(filepath.Join(dir, transcript.FileName))
+	public, private, err := transcript.ReadFiles(dir)
 	if err != nil {
 		return nil, err
 	}
-	all, _, _, err := transcript.Read(text)
-	return all, err
+	read, err := transcript.Read(public, private)
+	if err != nil {
+		return nil, err
+	}
+	return read.Events, nil
 }
 
 // event is a line that a forger writes.
@@ -126,7 +128,11 @@ func (r *record) forge(t testing.TB, change func(*forger, *event) bool) {
 			continue
 		}
 		now = e.Time
-		written, err := log.Append(e.Type, e.By, e.json(), nil)
+		var private any
+		if e.Private != nil {
+			private = e.Private
+		}
+		written, err := log.Append(e.Type, e.By, e.json(), private, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -135,17 +141,20 @@ func (r *record) forge(t testing.TB, change func(*forger, *event) bool) {
 	if err := log.Close(); err != nil {
 		t.Fatal(err)
 	}
-	text, err := os.ReadFile(filepath.Join(dir, transcript.FileName))
+	public, private, err := transcript.ReadFiles(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.write(t, transcript.FileName, text)
+	r.write(t, transcript.FileName, public)
+	if private != nil {
+		r.write(t, transcript.PrivateName, private)
+	}
 }
 
 // append writes an event of the forger's own.
 func (f *forger) append(kind, by string, data any) {
 	f.t.Helper()
-	if _, err := f.log.Append(kind, by, data, nil); err != nil {
+	if _, err := f.log.Append(kind, by, data, nil, nil); err != nil {
 		f.t.Fatal(err)
 	}
 }
@@ -203,9 +212,15 @@ func recipient(t testing.TB, age keys.PublicKey) string {
 
 // vouch is a checkpoint of the log as it stands, by a key in software.
 func (f *forger) vouch(e *event, by *software) {
-	head := f.log.Head()
-	e.set("head", head)
-	e.set("signature", hex.EncodeToString(ed25519.Sign(by.authentication, state.HeadMessage(head))))
+	f.t.Helper()
+	there := f.log.Checkpoint()
+	signed := ed25519.Sign(by.authentication, transcript.Text(f.log.Origin(), there))
+	signature, err := transcript.Signature(f.log.Origin(), public(f.t, by.authentication.Public()), signed)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	e.set("checkpoint", there)
+	e.set("signature", signature)
 }
 
 // usurp replaces whole enrolments by keys in software, of which the forger says
@@ -259,7 +274,7 @@ func (r *record) usurp(t testing.TB, evidence bool, of map[string]*software) {
 				f.prove(e, by)
 				kept(e)
 			}
-		case state.TypeHeadSigned:
+		case state.TypeCheckpointSigned:
 			if by == nil {
 				return false
 			}
@@ -390,7 +405,7 @@ func (r *record) tidy(t testing.TB) {
 		log.Write(e.Data)
 	}
 	for _, name := range r.files(t) {
-		if named := strings.Contains(log.String(), `"`+name+`"`); !named && !slices.Contains([]string{transcript.FileName, state.PlanFile, state.ResolvedFile}, name) && !strings.HasPrefix(name, "keys/") && !strings.HasPrefix(name, "trusted/") {
+		if named := strings.Contains(log.String(), `"`+name+`"`); !named && !slices.Contains([]string{transcript.FileName, transcript.PrivateName, state.PlanFile, state.ResolvedFile}, name) && !strings.HasPrefix(name, "keys/") && !strings.HasPrefix(name, "trusted/") {
 			if err := os.Remove(r.at(name)); err != nil {
 				t.Fatal(err)
 			}

@@ -90,8 +90,8 @@ func init() { // a variable that its own functions read
 		state.TypeSignatureMade:     {take: (*walk).signatureMade, about: allKeys, when: agreedOn},
 		state.TypeSigCollected:      {take: (*walk).signatureCollected, about: allKeys, when: agreedOn},
 		state.TypeSigRival:          {take: (*walk).signatureRival, about: append([]string{""}, allKeys...), when: afterwards},
-		state.TypeHeadSigned:        {take: (*walk).checkpointSigned, about: allKeys, when: afterwards, last: true},
-		state.TypeHeadsWaived:       {when: agreedOn},
+		state.TypeCheckpointSigned:  {take: (*walk).checkpointSigned, about: allKeys, when: afterwards, last: true},
+		state.TypeCheckpointsWaived: {when: agreedOn},
 
 		state.TypeRootPublished:  {take: (*walk).rootPublished, when: agreedOn},
 		state.TypeRetireIntended: {take: (*walk).retireIntended, about: droppedKeys, when: agreedOn},

@@ -224,6 +224,9 @@ func (w *walk) newToken(line int64, h *holder, p *place, authentication keys.Pub
 	if err == nil {
 		facts, err = w.attested(t.serial, keys.SlotAuthentication, authentication, keys.TouchNever, evidence)
 	}
+	if err == nil && authentication.Algorithm != keys.Ed25519 && authentication.Algorithm != keys.P256 {
+		err = fmt.Errorf("a key of the kind %.80s in 9a signs no checkpoint", authentication.Algorithm)
+	}
 	if err == nil && age != nil {
 		_, err = w.attested(t.serial, keys.SlotAge, t.age, keys.TouchAlways, evidence)
 	}
@@ -598,25 +601,6 @@ func (w *walk) spareUsed(e transcript.Event) error {
 		return errors.New("that holder has no such spare token, or something was begun with the other")
 	}
 	h.takePlace(h.spare)
-	return nil
-}
-
-// checkpointSigned: a token has signed the log.
-func (w *walk) checkpointSigned(e transcript.Event) error {
-	on, size, verify, err := w.log.checkpoint(e)
-	if err != nil {
-		return err
-	}
-	h, p, err := w.place(on)
-	switch {
-	case err != nil:
-		return err
-	case p != h.own || p.token == nil:
-		return fmt.Errorf("it is not the token of %s that has signed the log: one that is to take its place, or lies beside it, does not", h.Name)
-	case verify(p.token.authentication) != nil:
-		return fmt.Errorf("the checkpoint is not signed by the key in 9a of %s", subject(h, p.token))
-	}
-	p.token.vouched = append(p.token.vouched, vouching{e.Seq, size})
 	return nil
 }
 

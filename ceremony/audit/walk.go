@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 
 	"rootceremony/ceremony/agreed"
@@ -21,7 +22,7 @@ type walk struct {
 	*Report
 	o       Options
 	files   *tree
-	log     *ledger
+	log     *transcript.Contents
 	names   map[string]named // of files, that the log has
 	started *state.Begun
 	plan    *agreed.Plan
@@ -124,7 +125,7 @@ func (h *holder) tokens() []*token {
 // all takes every line.
 func (w *walk) all() {
 	w.names, w.owners, w.nonces, w.shown = map[string]named{}, map[keys.PublicKey]uint32{}, map[string]bool{}, map[string]bool{}
-	for _, e := range w.log.events {
+	for _, e := range w.log.Events {
 		if err := w.line(e); err != nil {
 			w.add(Failed, e.Type, fmt.Sprintf("line %d", e.Seq), "%v", err)
 		}
@@ -141,7 +142,7 @@ func (w *walk) all() {
 // lastBefore is the newest line before one that may not follow after the last
 // checkpoint.
 func (w *walk) lastBefore(line int64) int64 {
-	for line--; line > 0 && rules[w.log.events[line-1].Type].last; line-- {
+	for line--; line > 0 && rules[w.log.Events[line-1].Type].last; line-- {
 	}
 	return line
 }
@@ -209,6 +210,8 @@ func (w *walk) mayBeAbout(custodies []string, e transcript.Event) error {
 // kept reports whether the holder's key is one of the trusted root.
 func (h *holder) kept() bool { return h.Custody == agreed.Existing || h.Custody == agreed.Dropped }
 
+var digits64 = regexp.MustCompile(`^[0-9a-f]{64}$`)
+
 func (w *walk) begins(e transcript.Event) error {
 	d, err := decode[state.Begun](e)
 	switch {
@@ -218,6 +221,8 @@ func (w *walk) begins(e transcript.Event) error {
 		return errors.New("the ceremony had begun already")
 	case d.Format != state.FormatVersion:
 		return fmt.Errorf("the log is of format %d, and this version reads %d (hint: the version that goes with it)", d.Format, state.FormatVersion)
+	case !digits64.MatchString(d.Random):
+		return errors.New("it has no 32 random bytes")
 	}
 	w.started, w.Rehearsal, w.Enrols = &d, d.Rehearsal, d.Enrols
 	switch {
@@ -251,18 +256,12 @@ func (w *walk) continued(e transcript.Event) error {
 	switch {
 	case err != nil:
 		return err
+	case d.Random != "":
+		return errors.New("it has random bytes, as the first line alone has")
 	case d.Rehearsal != w.started.Rehearsal || d.Enrols != w.started.Enrols || d.Tokens != w.started.Tokens || d.Format != w.started.Format:
 		return errors.New("it goes on as something else than it had begun as: a rehearsal stays one, and a real ceremony too")
 	}
 	return nil
-}
-
-func (w *walk) setAside(e transcript.Event) error {
-	d, err := decode[transcript.SetAside](e)
-	if err != nil {
-		return err
-	}
-	return w.name(e.Seq, d.File, d.SHA256, false)
 }
 
 func (w *walk) exception(e transcript.Event) error {
