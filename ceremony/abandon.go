@@ -13,7 +13,7 @@ import (
 // signed: people say who else may have signed it, and no other draft of this
 // version is made while this one could still become a root.
 func (d *Desk) abandon(ctx context.Context, a prompt.Room) error {
-	s := d.state
+	s := d.State()
 	title := fmt.Sprintf("Abandon the draft of root v%d", s.Draft.Version)
 	why, err := a.Ask(ctx, prompt.Prompt{ID: "abandon.why", Message: prompt.Message{Title: title, Facts: append(CountFacts(s), d.digestFacts()...),
 		Text: []string{"An abandoned draft is not published, and its signatures are not given out, unless it is taken up again, which is possible only while no other draft has a signature. Who has signed it signs no other draft of this version."}},
@@ -51,22 +51,24 @@ func (d *Desk) abandon(ctx context.Context, a prompt.Room) error {
 // resumeTask offers an abandoned draft again, where that parts nobody: no other
 // draft has a signature.
 func (d *Desk) resumeTask(ab *state.Abandoned) prompt.Task {
-	return prompt.Task{ID: fmt.Sprintf("resume %.8s", ab.Draft.Digest), Group: prompt.GroupSign, Title: fmt.Sprintf("Take up draft %.8s", ab.Draft.Digest), State: prompt.Ready, Optional: true, Aside: true,
-		Reason: "which was abandoned: " + ab.Why, Do: func(ctx context.Context, a prompt.Room) error { return d.resume(ctx, a, ab) }}
+	digest := ab.Draft.Digest
+	return prompt.Task{ID: fmt.Sprintf("resume %.8s", digest), Group: prompt.GroupSign, Title: fmt.Sprintf("Take up draft %.8s", digest), State: prompt.Ready, Optional: true, Aside: true,
+		Reason: "which was abandoned: " + ab.Why, Do: func(ctx context.Context, a prompt.Room) error { return d.resume(ctx, a, digest) }}
 }
 
 // resume makes an abandoned draft the live one again.
-func (d *Desk) resume(ctx context.Context, a prompt.Room, ab *state.Abandoned) error {
+func (d *Desk) resume(ctx context.Context, a prompt.Room, digest string) error {
+	ab := d.State().AbandonedDraft(digest)
 	title := fmt.Sprintf("Take up the abandoned draft of root v%d", ab.Draft.Version)
-	why, err := a.Ask(ctx, prompt.Prompt{ID: "resume.why", Message: prompt.Message{Title: title, Facts: append([]prompt.Fact{{Label: "Abandoned", Value: ab.Why}, {Label: "Signatures", Value: fmt.Sprint(len(ab.Signed))}}, DigestFacts(OfSigned, ab.Draft.Digest)...),
+	why, err := a.Ask(ctx, prompt.Prompt{ID: "resume.why", Message: prompt.Message{Title: title, Facts: append([]prompt.Fact{{Label: "Abandoned", Value: ab.Why}, {Label: "Signatures", Value: fmt.Sprint(len(ab.Signed))}}, DigestFacts(OfSigned, digest)...),
 		Text: []string{"It is reviewed again before anybody else signs it. Its signatures count again."}},
 		Question: "Why is it to become a root after all?"}, notEmpty)
 	if err != nil {
 		return err
 	}
-	err = a.Type(ctx, prompt.Prompt{ID: "resume", Final: true, Message: prompt.Message{Title: title, Facts: digitFacts(OfSigned, ab.Draft.Digest)}, Question: "To take it up again, type resume:"}, "resume")
+	err = a.Type(ctx, prompt.Prompt{ID: "resume", Final: true, Message: prompt.Message{Title: title, Facts: digitFacts(OfSigned, digest)}, Question: "To take it up again, type resume:"}, "resume")
 	if err != nil {
 		return err
 	}
-	return d.record(state.TypeDraftResumed, "room", state.DraftResumed{Digest: ab.Draft.Digest, Why: why})
+	return d.record(state.TypeDraftResumed, "room", state.DraftResumed{Digest: digest, Why: why})
 }

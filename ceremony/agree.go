@@ -26,12 +26,12 @@ func (d *Desk) preflight(ctx context.Context, a prompt.Room) error {
 		if d.tokens.Plug != nil { // virtual
 			start = nil
 		}
-		findings := laptop.Preflight(ctx, d.dir, d.clock(), d.state.Begun.Rehearsal, start)
+		findings := laptop.Preflight(ctx, d.dir, d.clock(), d.State().Begun.Rehearsal, start)
 		if err := a.Tell(ctx, prompt.Message{Title: "Check the laptop", Facts: findingFacts(findings)}); err != nil {
 			return err
 		}
 		failures := failed(findings)
-		if len(failures) == 0 || d.state.Begun.Rehearsal {
+		if len(failures) == 0 || d.State().Begun.Rehearsal {
 			return d.preflightDone(findings)
 		}
 		// This process keeps the environment that it was started in: to look again,
@@ -63,7 +63,7 @@ func (d *Desk) preflight(ctx context.Context, a prompt.Room) error {
 }
 
 func (d *Desk) preflightDone(findings []state.Finding) error {
-	if d.state.Begun.Rehearsal {
+	if d.State().Begun.Rehearsal {
 		for _, f := range findings {
 			if f.Level == state.LevelOK {
 				continue
@@ -214,7 +214,7 @@ func (d *Desk) planToAgree() (*agreed.Plan, [][]byte, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	resolved.Rehearsal = d.state.Begun.Rehearsal
+	resolved.Rehearsal = d.State().Begun.Rehearsal
 	if planned.Chain == nil {
 		return resolved, nil, nil
 	}

@@ -157,7 +157,7 @@ func TestFoldRefusesBackupsThatDoNotFit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := now.Apply(all[first(state.TypeDraftMade, nil)]); err == nil || !strings.Contains(err.Error(), "not all are copied") {
+	if _, err := now.With(all[first(state.TypeDraftMade, nil)]); err == nil || !strings.Contains(err.Error(), "not all are copied") {
 		t.Errorf("one medium counts as two: %v", err)
 	}
 	// Without one of these the other cannot be, though the line is the next.
@@ -167,7 +167,7 @@ func TestFoldRefusesBackupsThatDoNotFit(t *testing.T) {
 	} {
 		now, err := state.Fold(append(append([]transcript.Event{}, all[:c.without]...), all[c.without+1:c.next]...))
 		if err == nil {
-			err = now.Apply(all[c.next])
+			_, err = now.With(all[c.next])
 		}
 		if err == nil {
 			t.Errorf("line %d (%s) can be left out before %s", all[c.without].Seq, all[c.without].Type, all[c.next].Type)
@@ -183,7 +183,7 @@ func TestFoldRefusesBackupsThatDoNotFit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := now.Apply(all[key]); err == nil || !strings.Contains(err.Error(), "no root key is being made") {
+	if _, err := now.With(all[key]); err == nil || !strings.Contains(err.Error(), "no root key is being made") {
 		t.Errorf("stored afterwards: %v", err)
 	}
 	// A drill of a backup that its holder has given up is none.

@@ -18,7 +18,7 @@ import (
 
 // carryTask takes the closed ceremony from the one disk that it lies on.
 func (d *Desk) carryTask() prompt.Task {
-	s := d.state
+	s := d.State()
 	t := prompt.Task{ID: "carry", Group: prompt.GroupEnd, Title: "Carry it to media", State: DoneIf(s.CarriedAll()), Do: d.carry}
 	if s.Closed == nil {
 		t.Block("waits for SHA256SUMS")
@@ -42,7 +42,7 @@ func carriedText(s *state.State) string {
 // its own, has each taken out and put back, reads it again, and says what is to
 // be written on it.
 func (d *Desk) carry(ctx context.Context, a prompt.Room) error {
-	for !d.state.CarriedAll() {
+	for !d.State().CarriedAll() {
 		c, err := d.closedCargo()
 		if err != nil {
 			return err
@@ -51,7 +51,7 @@ func (d *Desk) carry(ctx context.Context, a prompt.Room) error {
 		if err != nil {
 			return err
 		}
-		if where == state.NoMedium && d.state.NotCarried {
+		if where == state.NoMedium && d.State().NotCarried {
 			return nil // which is recorded
 		}
 		if where == state.NoMedium {
@@ -61,13 +61,13 @@ func (d *Desk) carry(ctx context.Context, a prompt.Room) error {
 			return err
 		}
 	}
-	return a.Tell(ctx, prompt.Message{Title: "Every medium has its label and its place", Lines: Labels(d.state)})
+	return a.Tell(ctx, prompt.Message{Title: "Every medium has its label and its place", Lines: Labels(d.State())})
 }
 
 // closedCargo is what goes to the next medium: first the whole ceremony, to each
 // of those that are kept, then what is published.
 func (d *Desk) closedCargo() (cargo, error) {
-	s := d.state
+	s := d.State()
 	private := s.CarriedTo(false)
 	if len(private) >= state.MediaNeeded {
 		return cargo{prompts: "carry", number: state.MediaNeeded + 1, what: "what is published", goes: "what is published", has: s.CarriedTo(true), public: true,
@@ -99,11 +99,11 @@ func (d *Desk) closedCargo() (cargo, error) {
 // What is intended is in the log that goes there, so that each try has a log, and
 // by that a folder, of its own.
 func (d *Desk) carryTo(ctx context.Context, a prompt.Room, c cargo, where string) error {
-	medium, id, err := mediumAt(where)
+	c, err := c.to(where)
 	if err != nil {
 		return err
 	}
-	intention, err := d.intend(state.TypeCarryIntended, "room", state.CarryIntended{Medium: medium, MediumID: id, Public: c.public})
+	intention, err := d.intend(state.TypeCarryIntended, "room", state.CarryIntended{Medium: c.medium, MediumID: c.id, Public: c.public})
 	if err != nil {
 		return err
 	}
@@ -116,21 +116,21 @@ func (d *Desk) carryTo(ctx context.Context, a prompt.Room, c cargo, where string
 		kind = publishFolder
 	}
 	folder := fmt.Sprintf("%s%.8s", kind, checkpoint.Root)
-	files, err := d.writeOn(ctx, a, c, medium, id, folder, directory)
+	files, err := d.writeOn(ctx, a, c, folder, directory)
 	if err != nil {
 		return err
 	}
-	if back, err := d.takenOut(ctx, a, c, medium, id); err != nil || !back {
+	if back, err := d.takenOut(ctx, a, c); err != nil || !back {
 		return err
 	}
-	if err := compareCopies(medium, files); err != nil {
+	if err := compareCopies(c.medium, files); err != nil {
 		return err
 	}
 	i := slices.IndexFunc(directory, func(f state.Written) bool { return f.Name == state.SumsFile })
-	if err := d.record(state.TypeCarried, "room", state.CarryDone{Intention: intention, MediumID: id, List: agreed.DigestOf(directory[i].Text)}); err != nil {
+	if err := d.record(state.TypeCarried, "room", state.CarryDone{Intention: intention, MediumID: c.id, List: agreed.DigestOf(directory[i].Text)}); err != nil {
 		return err
 	}
-	label, place := label(d.state, len(d.state.Carried)-1)
+	label, place := label(d.State(), len(d.State().Carried)-1)
 	return a.Tell(ctx, prompt.Message{Title: "It was read back, and is whole", Facts: []prompt.Fact{{Label: "Label", Value: label}, {Label: "Folder", Value: folder}, {Label: "Goes to", Value: place}},
 		Text: []string{"Write the label on the medium now, before it is taken for another."}})
 }
@@ -174,9 +174,9 @@ func (d *Desk) closedDirectory(public bool) ([]state.Written, transcript.Checkpo
 // notices are the drafts of notices for users that lie beside the draft of the
 // root.
 func (d *Desk) notices() ([]string, error) {
-	found, err := filepath.Glob(d.path(state.DraftFolder(d.state.Draft.Digest) + "/notice*.md"))
+	found, err := filepath.Glob(d.path(state.DraftFolder(d.State().Draft.Digest) + "/notice*.md"))
 	for i, name := range found {
-		found[i] = path.Join(state.DraftFolder(d.state.Draft.Digest), filepath.Base(name))
+		found[i] = path.Join(state.DraftFolder(d.State().Draft.Digest), filepath.Base(name))
 	}
 	return found, err
 }
@@ -198,7 +198,7 @@ func (d *Desk) notCarried() ([]string, error) {
 			return err
 		}
 		relative, err := filepath.Rel(d.dir, name)
-		if entry.IsDir() && d.state.Begun.Rehearsal && relative == path.Dir(TokensDir) {
+		if entry.IsDir() && d.State().Begun.Rehearsal && relative == path.Dir(TokensDir) {
 			return fs.SkipDir
 		}
 		if relative = filepath.ToSlash(relative); err == nil && !entry.IsDir() && !goes[relative] {
@@ -211,7 +211,7 @@ func (d *Desk) notCarried() ([]string, error) {
 
 // withoutCarrying ends the ceremony with fewer media, as an exception.
 func (d *Desk) withoutCarrying(ctx context.Context, a prompt.Room) error {
-	have := carriedText(d.state)
+	have := carriedText(d.State())
 	why, err := a.Ask(ctx, prompt.Prompt{ID: "carry.why", Message: prompt.Message{Title: "End with fewer media", Facts: []prompt.Fact{{Label: "Carried", Value: have}},
 		Text: []string{"If this disk is lost before there are more, so is what is on no medium. The task can be taken again, to make more."}},
 		Question: "Why is it safe to end here?"}, notEmpty)
@@ -224,7 +224,7 @@ func (d *Desk) withoutCarrying(ctx context.Context, a prompt.Room) error {
 	if err := d.record(state.TypeNotCarried, "room", state.NotCarried{}); err != nil {
 		return err
 	}
-	return a.Tell(ctx, prompt.Message{Title: "The ceremony ends with fewer media", Lines: Labels(d.state)})
+	return a.Tell(ctx, prompt.Message{Title: "The ceremony ends with fewer media", Lines: Labels(d.State())})
 }
 
 // label is what is written on a medium that was carried to, and where it goes.

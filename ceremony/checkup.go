@@ -8,15 +8,13 @@ import (
 	"rootceremony/ceremony/agreed"
 	"rootceremony/ceremony/prompt"
 	"rootceremony/ceremony/state"
-	"rootceremony/keys"
-	"rootceremony/keys/secret"
-	"rootceremony/keys/session"
+	"rootceremony/ceremony/tuf"
 )
 
 // OnlyCheckup makes the desk one that looks, long before it is needed, whether
 // tokens, PINs and recipients' identities still work.
 func (d *Desk) OnlyCheckup() error {
-	s := d.state
+	s := d.State()
 	if s.Plan == nil || len(s.Names(func(h *state.Holder) bool { return h.Proved != nil })) == 0 {
 		return fmt.Errorf("%s has no root keys yet: there is nothing to check up", d.dir)
 	}
@@ -25,14 +23,16 @@ func (d *Desk) OnlyCheckup() error {
 }
 
 func (d *Desk) checkupTasks() []prompt.Task {
-	s := d.state
+	s := d.State()
 	var tasks []prompt.Task
 	for _, c := range s.CheckedUp() {
 		t := prompt.Task{ID: "checkup " + c.Id, Group: prompt.GroupHolders, Title: c.Name, State: DoneIf(s.Passed[c.Key()] || d.done), Optional: true}
 		t.Do = func(ctx context.Context, a prompt.Room) error { return d.checkupToken(ctx, a, c) }
-		if c.Token == nil {
+		if c.Serial == 0 {
 			t.Group = prompt.GroupRecipients
-			t.Do = func(ctx context.Context, a prompt.Room) error { return d.checkupRecipient(ctx, a, *s.Outside(c.Who)) }
+			t.Do = func(ctx context.Context, a prompt.Room) error {
+				return d.checkupRecipient(ctx, a, *d.State().Outside(c.Who))
+			}
 		}
 		tasks = append(tasks, t)
 	}
@@ -44,30 +44,31 @@ func (d *Desk) checkupTasks() []prompt.Task {
 // which signs none. The root key signs nothing. A PUK without tries does
 // not keep the token from passing, and is a finding.
 func (d *Desk) checkupToken(ctx context.Context, a prompt.Room, c state.Checked) error {
-	h := c.Token
-	there, err := d.waitForToken(ctx, a, h, "checkup.token "+c.Id, func(info keys.Info) error { return fitsSigning(h, info) })
+	v := d.visit(a, c.Who).with(c.Kind)
+	there, err := v.waitForToken(ctx, "checkup.token "+c.Id, v.fitsSigning)
 	if err != nil {
 		return err
 	}
-	if err := d.settle(ctx, a, h, there[0]); err != nil {
+	if err := v.settle(ctx, there[0]); err != nil {
 		return err
 	}
-	pukBlocked := there[0].PUKTries == 0 && !h.NobodyHasPUK()
-	err = d.withPIN(ctx, a, h, there[0].PINTries, func(s *session.Session, pin *secret.Buffer) error {
-		want, answer, err := d.tokenOpensTest(ctx, a, s, h, pin)
+	pukBlocked := there[0].PUKTries == 0 && !v.now().NobodyHasPUK()
+	err = v.withPIN(ctx, there[0].PINTries, func(v visit) error {
+		h := v.now()
+		want, answer, err := v.tokenOpensTest(ctx)
 		if err != nil {
 			return err
 		}
 		if string(answer) != want {
 			return fmt.Errorf("what the token of %s opened is not what was sealed (hint: do not rely on this token; restore its key to another)", h.Holder.Name)
 		}
-		if err := d.record(state.TypeCheckupPassed, h.Holder.ID, state.CheckupPassed{Who: h.Holder.ID, Serial: h.Serial, Answer: want, PUKBlocked: pukBlocked}); err != nil {
+		if err := v.record(state.TypeCheckupPassed, state.CheckupPassed{Who: c.Who, Serial: h.Serial, Answer: want, PUKBlocked: pukBlocked}); err != nil {
 			return err
 		}
 		if c.Id != c.Who {
 			return nil
 		}
-		return d.signCheckpoint(ctx, s, h, pin)
+		return v.signCheckpoint(ctx)
 	})
 	if err != nil {
 		return err
@@ -82,7 +83,7 @@ func (d *Desk) checkupToken(ctx context.Context, a prompt.Room, c state.Checked)
 
 // withoutPUK is what to do about a token that takes no PUK.
 func (d *Desk) withoutPUK(c state.Checked) string {
-	return fmt.Sprintf("If the PIN of %s is forgotten or blocked, the key on the token can sign no more. Do not wait for that: %s.", c.Name, d.otherToken(d.state.Holders[c.Who]))
+	return fmt.Sprintf("If the PIN of %s is forgotten or blocked, the key on the token can sign no more. Do not wait for that: %s.", c.Name, d.otherToken(d.State().Holders[c.Who]))
 }
 
 // checkupRecipient has a recipient who is no holder open a test file again.
@@ -112,7 +113,7 @@ func (d *Desk) checkupPassphrase(ctx context.Context, a prompt.Room, r agreed.Ba
 		return err
 	}
 	typed.Wipe()
-	return d.recipientPassed(ctx, a, r, answer, d.state.Recipients[r.ID].Answer)
+	return d.recipientPassed(ctx, a, r, answer, d.State().Recipients[r.ID].Answer)
 }
 
 func (d *Desk) recipientPassed(ctx context.Context, a prompt.Room, r agreed.BackupRecipient, answer []byte, want string) error {
@@ -128,7 +129,7 @@ func (d *Desk) recipientPassed(ctx context.Context, a prompt.Room, r agreed.Back
 // checkupEnd says who did not come, and dates the next one half-way to the
 // root's expiry.
 func (d *Desk) checkupEnd(ctx context.Context, a prompt.Room) error {
-	s := d.state
+	s := d.State()
 	var missing, names, blocked, text []string
 	for _, c := range s.CheckedUp() {
 		if s.PUKBlocked[c.Key()] {
@@ -147,7 +148,7 @@ func (d *Desk) checkupEnd(ctx context.Context, a prompt.Room) error {
 	next := now.Add(expires.Sub(now) / 2).Truncate(24 * time.Hour)
 	switch {
 	case len(names) > 0:
-		text = append(text, agreed.Listed(names)+" did not come. What nobody has tried may not work on the day it is needed: have them come soon.")
+		text = append(text, tuf.Listed(names, "and")+" did not come. What nobody has tried may not work on the day it is needed: have them come soon.")
 	case len(blocked) == 0:
 		text = append(text, "Everybody came, and everything works.")
 	}

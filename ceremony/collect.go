@@ -49,7 +49,7 @@ func (d *Desk) collectRoot(data []byte) (*CollectedRoot, error) {
 // collectParsed is collectRoot of a file that was read. Source is the SHA-256 of
 // the file in which its signatures came.
 func (d *Desk) collectParsed(f *tuf.File, source string) (*CollectedRoot, error) {
-	s := d.state
+	s := d.State()
 	digest := agreed.DigestOf(f.Signed)
 	ab := s.AbandonedDraft(digest)
 	root := s.Root
@@ -66,7 +66,7 @@ func (d *Desk) collectParsed(f *tuf.File, source string) (*CollectedRoot, error)
 		return nil, errors.New("there is no signature in it (hint: it is the draft as it was made here, or its copy: collect what the signer's program has written)")
 	}
 	for _, sig := range f.Signatures {
-		one, err := d.collectSignature(root, ab, digest, sig, source)
+		one, err := d.collectSignature(root, digest, sig, source)
 		if err != nil {
 			return nil, err
 		}
@@ -77,12 +77,12 @@ func (d *Desk) collectParsed(f *tuf.File, source string) (*CollectedRoot, error)
 	}
 	if ab != nil {
 		taken.Counts = "nothing of a draft is published while it is abandoned"
-		if err := s.AbandonedOpen(); err != nil {
+		if err := d.State().AbandonedOpen(); err != nil {
 			taken.Counts = err.Error()
 		}
 		return taken, nil
 	}
-	taken.Counts = countsText(s)
+	taken.Counts = countsText(d.State())
 	return taken, nil
 }
 
@@ -90,7 +90,7 @@ func (d *Desk) collectParsed(f *tuf.File, source string) (*CollectedRoot, error)
 // lie in metadata. It does not say what was signed, so that it must be good for
 // the live draft, or for an abandoned one.
 func (d *Desk) collectSignatureFile(data []byte) (*CollectedRoot, error) {
-	s := d.state
+	s := d.State()
 	var roots []*tuf.Root
 	if s.Draft != nil {
 		roots = append(roots, s.Root)
@@ -162,10 +162,11 @@ func kindOf(data []byte) (string, error) {
 	return "", errors.New(`it is no enrolment file (with "format"), no root file (with "signed" and "signatures") and no signature file (with "keyid" and "sig") (hint: rootceremony enrol, sign and run write them)`)
 }
 
-// collectSignature takes one signature in, or says why not. ab is the draft it
-// is of, where that was abandoned.
-func (d *Desk) collectSignature(root *tuf.Root, ab *state.Abandoned, digest string, sig tuf.Signature, source string) (CollectedSignature, error) {
-	s := d.state
+// collectSignature takes one signature in, or says why not. root is the draft that
+// it is of, with that digest, live or abandoned.
+func (d *Desk) collectSignature(root *tuf.Root, digest string, sig tuf.Signature, source string) (CollectedSignature, error) {
+	s := d.State()
+	ab := s.AbandonedDraft(digest)
 	one := CollectedSignature{Name: fmt.Sprintf("key %.8s", sig.KeyID), KeyID: sig.KeyID}
 	h := s.SignerOf(ab, sig.KeyID)
 	refuse := func(format string, args ...any) (CollectedSignature, error) {
@@ -227,7 +228,7 @@ func (d *Desk) shouldNotSign(h *state.Holder, source string) (string, error) {
 		return "", nil
 	}
 	said, expected := "", ""
-	switch reason := d.state.DropOf(h).Reason; {
+	switch reason := d.State().DropOf(h).Reason; {
 	case reason == agreed.Lost:
 		said, expected = "SOMEBODY HAS THIS KEY: the plan says it is lost", "nobody can sign with the lost key"
 	case reason == agreed.Stolen && h.Serial == 0:

@@ -31,7 +31,7 @@ type CollectedPart struct {
 // CollectFolder takes the signatures of another ceremony directory: that of a
 // copy which went on by itself. Nothing else that was done there counts here.
 func (d *Desk) CollectFolder(dir string) (*CollectedFolder, error) {
-	if d.state.Plan == nil {
+	if d.State().Plan == nil {
 		return nil, errors.New("the plan is not agreed yet, so nothing can be collected for it (hint: check the laptop and agree the plan first)")
 	}
 	there, err := LookAt(dir)
@@ -46,7 +46,7 @@ func (d *Desk) CollectFolder(dir string) (*CollectedFolder, error) {
 		return nil, errors.Join(err, errors.New("it is the directory of this ceremony itself (hint: name the copy)"))
 	}
 	taken := &CollectedFolder{Text: "a copy of this ceremony's directory, which went on by itself: only its signatures are taken; what else was done there does not count here"}
-	if there.state.Digest != d.state.Digest {
+	if there.State().Digest != d.State().Digest {
 		taken.Text = "the directory of another ceremony, which has agreed another plan: only signatures by people of this one are looked for"
 	}
 	folders, err := fs.Glob(os.DirFS(dir), "metadata/*")
@@ -96,7 +96,7 @@ func (d *Desk) collectDraftFolder(folder string) ([]CollectedPart, error) {
 		return []CollectedPart{{File: folder, Skipped: "skipped: the draft is not in it, so that nobody can say what was signed"}}, nil
 	}
 	digest := agreed.DigestOf(draft.Signed)
-	if s := d.state; (s.Draft == nil || s.Draft.Digest != digest) && s.AbandonedDraft(digest) == nil {
+	if s := d.State(); (s.Draft == nil || s.Draft.Digest != digest) && s.AbandonedDraft(digest) == nil {
 		return []CollectedPart{d.collectOtherDraft(folder, draft, texts)}, nil
 	}
 	var parts []CollectedPart

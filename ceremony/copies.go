@@ -22,6 +22,7 @@ import (
 	"rootceremony/ceremony/prompt"
 	"rootceremony/ceremony/state"
 	"rootceremony/ceremony/transcript"
+	"rootceremony/ceremony/tuf"
 	"rootceremony/keys/plainfile"
 )
 
@@ -41,13 +42,13 @@ const (
 const MediaDir = "rehearsal/media"
 
 func (d *Desk) copiesTask() prompt.Task {
-	s := d.state
+	s := d.State()
 	t := prompt.Task{ID: "copies", Group: prompt.GroupBackups, Title: "Copy to media", State: DoneIf(s.CopiedEnough()), Do: d.copies}
 	if n := len(s.OnMedia()); n > 0 || t.State != prompt.Done {
 		t.Reason = fmt.Sprintf("%d of %d media", n, state.MediaNeeded)
 	}
 	if missing := s.Names(func(h *state.Holder) bool { return !h.Counts() }); len(missing) > 0 {
-		t.Block("waits for the keys of " + agreed.Listed(missing))
+		t.Block("waits for the keys of " + tuf.Listed(missing, "and"))
 	}
 	return t
 }
@@ -61,6 +62,9 @@ type cargo struct {
 	ask     prompt.Message    // what people read before they name the medium
 	has     map[string]string // the folders of media that have it already, by id of the medium
 	public  bool              // it goes to machines with a network
+
+	medium string // the folder in which the medium is mounted, once people have named it
+	id     string // of the medium
 }
 
 func (c cargo) prompt(name string) string { return fmt.Sprintf("%s.%s %d", c.prompts, name, c.number) }
@@ -68,10 +72,10 @@ func (c cargo) prompt(name string) string { return fmt.Sprintf("%s.%s %d", c.pro
 // copies writes the backups to removable media, has them taken out and put
 // back, and reads them again.
 func (d *Desk) copies(ctx context.Context, a prompt.Room) error {
-	for !d.state.CopiedEnough() {
-		c := cargo{prompts: "copies", number: len(d.state.OnMedia()) + 1, what: "the backups", goes: "the backups, and what another laptop needs to go on from here", has: d.state.OnMedia()}
+	for !d.State().CopiedEnough() {
+		c := cargo{prompts: "copies", number: len(d.State().OnMedia()) + 1, what: "the backups", goes: "the backups, and what another laptop needs to go on from here", has: d.State().OnMedia()}
 		c.ask = prompt.Message{Title: fmt.Sprintf("Copy the backups: medium %d of %d", c.number, state.MediaNeeded),
-			Facts: []prompt.Fact{{Label: "Files", Value: fmt.Sprint(len(d.state.Copied()))}},
+			Facts: []prompt.Fact{{Label: "Files", Value: fmt.Sprint(len(d.State().Copied()))}},
 			Text: []string{"The backups must outlive this laptop. They are age files: whoever finds a stick can open none of them without a quorum.",
 				"Beside them goes the record of the ceremony as it is now, so that another laptop can restore from the stick: it has names and serial numbers, and no secret."}}
 		where, err := d.askMedium(ctx, a, c)
@@ -97,7 +101,7 @@ func (d *Desk) askMedium(ctx context.Context, a prompt.Room, c cargo) (string, e
 	}
 	suggested := ""
 	question := "In which folder is it mounted?"
-	if d.state.Begun.Rehearsal {
+	if d.State().Begun.Rehearsal {
 		suggested = filepath.Join(d.dir, filepath.FromSlash(MediaDir), fmt.Sprint(c.number))
 		question = fmt.Sprintf("In which folder is it mounted? (Enter: %s stands for a stick)", suggested)
 	}
@@ -132,7 +136,7 @@ func (d *Desk) fitsMedium(folder string, c cargo) error {
 	if err := unix.Stat(d.dir, &own); err != nil {
 		return err
 	}
-	if !d.state.Begun.Rehearsal { // where all is on one disk
+	if !d.State().Begun.Rehearsal { // where all is on one disk
 		if there.Dev == own.Dev {
 			return fmt.Errorf("%s is on the same disk as this ceremony, and no medium of its own (hint: mount the stick, and name the folder it is mounted in)", folder)
 		}
@@ -151,7 +155,7 @@ func (d *Desk) fitsMedium(folder string, c cargo) error {
 	if before, has := c.has[id]; has {
 		return fmt.Errorf("%s has its copy already, as %s (hint: plug in another medium)", folder, before)
 	}
-	if err := d.state.KeptApart(id, c.public); err != nil {
+	if err := d.State().KeptApart(id, c.public); err != nil {
 		return fmt.Errorf("%s: %w", folder, err)
 	}
 	// A medium that was used in another ceremony.
@@ -186,24 +190,26 @@ func mediumID(folder string) (string, error) {
 	return id, err
 }
 
-// mediumAt is the path of the folder in which a medium is mounted, and its id,
-// which is a new one where it has none yet.
-func mediumAt(where string) (medium, id string, err error) {
-	if medium, err = filepath.Abs(where); err != nil {
-		return "", "", err
+// to is the cargo for the medium that is mounted in a folder. A medium that has no
+// id yet gets a new one.
+func (c cargo) to(where string) (cargo, error) {
+	var err error
+	if c.medium, err = filepath.Abs(where); err != nil {
+		return c, err
 	}
-	if id, err = mediumID(medium); err != nil || id != "" {
-		return medium, id, err
+	if c.id, err = mediumID(c.medium); err != nil || c.id != "" {
+		return c, err
 	}
 	random := make([]byte, 16)
 	_, _ = rand.Read(random) // never fails
-	return medium, hex.EncodeToString(random), nil
+	c.id = hex.EncodeToString(random)
+	return c, nil
 }
 
 // copyTo writes a ceremony directory with all backups in use to a medium, and
 // reads it after the medium was taken out and put back.
 func (d *Desk) copyTo(ctx context.Context, a prompt.Room, c cargo, where string) error {
-	medium, id, err := mediumAt(where)
+	c, err := c.to(where)
 	if err != nil {
 		return err
 	}
@@ -211,51 +217,52 @@ func (d *Desk) copyTo(ctx context.Context, a prompt.Room, c cargo, where string)
 	if err != nil {
 		return err
 	}
-	said := state.CopiesWritten{Medium: medium, MediumID: id, Files: len(d.state.Copied()), List: agreed.DigestOf(state.SumLines(d.state.Copied(), ""))}
+	copied := d.State().Copied()
+	said := state.CopiesWritten{Medium: c.medium, MediumID: c.id, Files: len(copied), List: agreed.DigestOf(state.SumLines(copied, ""))}
 	// Every copy has a folder of its own, as the log has grown since the last.
 	folder := fmt.Sprintf("%s%.8s-%.8s", backupsFolder, said.List, checkpoint.Root)
-	files, err := d.writeOn(ctx, a, c, medium, id, folder, directory)
+	files, err := d.writeOn(ctx, a, c, folder, directory)
 	if err != nil {
 		return err
 	}
 	if err := d.record(state.TypeCopiesWritten, "room", said); err != nil {
 		return err
 	}
-	if back, err := d.takenOut(ctx, a, c, medium, id); err != nil || !back {
+	if back, err := d.takenOut(ctx, a, c); err != nil || !back {
 		return err
 	}
-	if err := compareCopies(medium, files); err != nil {
+	if err := compareCopies(c.medium, files); err != nil {
 		return err
 	}
-	return d.record(state.TypeCopiesRead, "room", state.CopiesRead{Medium: medium, MediumID: id, List: said.List})
+	return d.record(state.TypeCopiesRead, "room", state.CopiesRead{Medium: c.medium, MediumID: c.id, List: said.List})
 }
 
 // writeOn writes files to a folder on a medium, and what names the medium. All
 // others are safe before the last is written. It returns all of them as they are
 // on the medium.
-func (d *Desk) writeOn(ctx context.Context, a prompt.Room, c cargo, medium, id, folder string, directory []state.Written) ([]state.Written, error) {
-	files := []state.Written{{Name: MediumFile, Text: []byte(id + "\n")}}
+func (d *Desk) writeOn(ctx context.Context, a prompt.Room, c cargo, folder string, directory []state.Written) ([]state.Written, error) {
+	files := []state.Written{{Name: MediumFile, Text: []byte(c.id + "\n")}}
 	for _, f := range directory {
 		files = append(files, state.Written{Name: folder + "/" + f.Name, Text: f.Text})
 	}
 	if err := a.Tell(ctx, prompt.Message{Title: c.ask.Title, Text: []string{fmt.Sprintf("%d files are written to %s: %s. Do not take the medium out yet.",
-		len(directory), filepath.Join(medium, folder), c.goes)}}); err != nil {
+		len(directory), filepath.Join(c.medium, folder), c.goes)}}); err != nil {
 		return nil, err
 	}
 	folders := map[string]bool{} // on the medium, that have got an entry
 	for i, f := range files {
-		err := copyFile(filepath.Join(medium, filepath.FromSlash(f.Name)), f.Text)
+		err := copyFile(filepath.Join(c.medium, filepath.FromSlash(f.Name)), f.Text)
 		for above := f.Name; above != "."; {
 			above = path.Dir(above)
 			folders[above] = true
 		}
 		if err == nil && i >= len(files)-2 {
 			for name := range folders {
-				err = errors.Join(err, syncFolder(filepath.Join(medium, filepath.FromSlash(name))))
+				err = errors.Join(err, syncFolder(filepath.Join(c.medium, filepath.FromSlash(name))))
 			}
 		}
 		if err != nil {
-			return nil, notCopied(c.what, medium, err)
+			return nil, notCopied(c.what, c.medium, err)
 		}
 	}
 	return files, nil
@@ -276,7 +283,7 @@ func (d *Desk) directory() ([]state.Written, transcript.Checkpoint, error) {
 	for _, f := range files {
 		has[f.Name] = true
 	}
-	recorded := append([]state.File{{Name: state.PlanFile, SHA256: d.state.Plan.PlanSHA256}}, d.state.Files...)
+	recorded := append([]state.File{{Name: state.PlanFile, SHA256: d.State().Plan.PlanSHA256}}, d.State().Files...)
 	for _, e := range d.log.Events() {
 		var aside transcript.SetAside
 		if e.Type == transcript.TypeSetAside && json.Unmarshal(e.Data, &aside) == nil && aside.File != "" {
@@ -321,22 +328,22 @@ func samePrivate(a, b transcript.Event) bool { return bytes.Equal(a.Private, b.P
 
 // takenOut asks to take the medium out and put it back, and reports whether that
 // was done.
-func (d *Desk) takenOut(ctx context.Context, a prompt.Room, c cargo, medium, id string) (bool, error) {
+func (d *Desk) takenOut(ctx context.Context, a prompt.Room, c cargo) (bool, error) {
 	message := func(text string) prompt.Message { return prompt.Message{Title: c.ask.Title, Text: []string{text}} }
 	const fromMemory = "What was just written is read from memory, not from the medium. "
 	leave := prompt.Choice{Key: "leave", Label: "Leave it; copy to another medium"}
-	before, err := mountOf(medium)
-	inSteps := err != nil && !d.state.Begun.Rehearsal
+	before, err := mountOf(c.medium)
+	inSteps := err != nil && !d.State().Begun.Rehearsal
 	for inSteps {
 		out, err := a.Choose(ctx, prompt.Prompt{ID: c.prompt("out"), Message: message(fromMemory + "Unmount it, and take it out."),
 			Question: "Is it out?"}, []prompt.Choice{{Key: "out", Label: "Yes: it was unmounted, and is out"}, leave})
 		if err != nil || out == leave.Key {
 			return false, err
 		}
-		if now, _ := mediumID(medium); now != id {
+		if now, _ := mediumID(c.medium); now != c.id {
 			break
 		}
-		if err := a.Tell(ctx, message("The medium was not unmounted: it is still there, in "+medium+".")); err != nil {
+		if err := a.Tell(ctx, message("The medium was not unmounted: it is still there, in "+c.medium+".")); err != nil {
 			return false, err
 		}
 	}
@@ -350,7 +357,7 @@ func (d *Desk) takenOut(ctx context.Context, a prompt.Room, c cargo, medium, id 
 		if err != nil || back == leave.Key {
 			return false, err
 		}
-		if now, err := mountOf(medium); inSteps || d.state.Begun.Rehearsal || err != nil || now != before {
+		if now, err := mountOf(c.medium); inSteps || d.State().Begun.Rehearsal || err != nil || now != before {
 			return true, nil
 		}
 		if err := a.Tell(ctx, message("The medium was not unmounted: the system has had it in that folder all the time.")); err != nil {
@@ -437,7 +444,7 @@ var mountOf = func(folder string) (uint64, error) {
 
 // withoutMedia goes on with fewer media, as an exception.
 func (d *Desk) withoutMedia(ctx context.Context, a prompt.Room) error {
-	have := len(d.state.OnMedia())
+	have := len(d.State().OnMedia())
 	title := "Go on with fewer media"
 	why, err := a.Ask(ctx, prompt.Prompt{ID: "copies.why", Message: prompt.Message{Title: title,
 		Text: []string{fmt.Sprintf("%d of %d media have the backups. If this laptop breaks before there are more, what is lost cannot be restored.", have, state.MediaNeeded)}},
@@ -448,6 +455,6 @@ func (d *Desk) withoutMedia(ctx context.Context, a prompt.Room) error {
 	if err := d.Exception(fmt.Sprintf("the backups on %d media", state.MediaNeeded), fmt.Sprintf("they are on %d", have), "gone on with: "+why); err != nil {
 		return err
 	}
-	files := d.state.Copied()
+	files := d.State().Copied()
 	return d.record(state.TypeCopiesWritten, "room", state.CopiesWritten{Medium: state.NoMedium, MediumID: "", Files: len(files), List: agreed.DigestOf(state.SumLines(files, ""))})
 }

@@ -19,6 +19,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"rootceremony/ceremony/agreed"
@@ -52,9 +53,9 @@ type Desk struct {
 	checkpoint transcript.Checkpoint // of LookAt, which has no log
 	damaged    []string              // backup files that are gone or changed, by name
 
-	mu    sync.Mutex
+	mu    sync.Mutex // of the log
 	log   *transcript.Log
-	state *state.State
+	state atomic.Pointer[state.State] // what the log says; a new one for each event
 }
 
 // Settings are what a desk is opened with.
@@ -129,7 +130,7 @@ func (d *Desk) begin(set Settings) error {
 	if err != nil {
 		return err
 	}
-	d.state = now
+	d.state.Store(now)
 	if now.Begun != nil && now.Begun.Enrols != set.Enrols {
 		if set.Enrols == "" {
 			return fmt.Errorf("this is the enrolment of %s, made for another directory (hint: %s goes on with it, %s takes what it writes into the ceremony)",
@@ -196,25 +197,25 @@ func (d *Desk) checkClock() error {
 // checkPlanUnchanged compares plan.toml and plan.resolved.json to what was
 // agreed.
 func (d *Desk) checkPlanUnchanged() error {
-	if d.state.Plan == nil {
+	if d.State().Plan == nil {
 		return nil
 	}
 	if d.enrols != nil {
-		if digest := d.enrols.Digest(); digest != d.state.Digest {
-			return fmt.Errorf("the plan has the digest %s, and this enrolment was begun for %s (hint: name the same plan, or begin in another directory)", digest, d.state.Digest)
+		if digest := d.enrols.Digest(); digest != d.State().Digest {
+			return fmt.Errorf("the plan has the digest %s, and this enrolment was begun for %s (hint: name the same plan, or begin in another directory)", digest, d.State().Digest)
 		}
 	} else {
 		text, err := transcript.ReadFile(filepath.Join(d.dir, state.PlanFile))
 		if err != nil {
 			return fmt.Errorf("the agreed plan cannot be read: %w", err)
 		}
-		if digest := agreed.DigestOf(text); digest != d.state.Plan.PlanSHA256 {
+		if digest := agreed.DigestOf(text); digest != d.State().Plan.PlanSHA256 {
 			return fmt.Errorf("%s was edited after it was agreed: its SHA-256 is %s, and was %s (hint: put the agreed file back, or hold another ceremony in another directory)",
-				state.PlanFile, digest, d.state.Plan.PlanSHA256)
+				state.PlanFile, digest, d.State().Plan.PlanSHA256)
 		}
 	}
 	resolved, err := transcript.ReadFile(filepath.Join(d.dir, state.ResolvedFile))
-	if err == nil && agreed.DigestOf(resolved) != d.state.Digest {
+	if err == nil && agreed.DigestOf(resolved) != d.State().Digest {
 		return fmt.Errorf("%s was edited after it was agreed (hint: remove it; the log holds the agreed one, and it will be written again)", state.ResolvedFile)
 	}
 	if errors.Is(err, fs.ErrNotExist) {
@@ -230,12 +231,14 @@ func LookAt(dir string) (*Desk, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Desk{dir: dir, state: c.State, checkpoint: c.Checkpoint}, nil
+	d := &Desk{dir: dir, checkpoint: c.Checkpoint}
+	d.state.Store(c.State)
+	return d, nil
 }
 
 // UseTokens gives the desk its readers. Nothing but a rehearsal shows PINs.
 func (d *Desk) UseTokens(t prompt.Tokens) {
-	if !d.state.Begun.Rehearsal {
+	if !d.State().Begun.Rehearsal {
 		t.PIN = nil
 	}
 	d.tokens = t
@@ -269,9 +272,9 @@ func (d *Desk) Close() error {
 	return d.log.Close()
 }
 
-// State is what the ceremony has come to. Only the goroutine that runs tasks
-// may read it while one runs.
-func (d *Desk) State() *state.State { return d.state }
+// State is what the ceremony has come to. It does not change: after the next event
+// there is another one.
+func (d *Desk) State() *state.State { return d.state.Load() }
 
 // path is where a file of the ceremony directory is.
 func (d *Desk) path(name string) string { return filepath.Join(d.dir, filepath.FromSlash(name)) }
@@ -279,8 +282,8 @@ func (d *Desk) path(name string) string { return filepath.Join(d.dir, filepath.F
 // Dir is the ceremony directory.
 func (d *Desk) Dir() string { return d.dir }
 
-// record writes an event and applies it. An event that does not fit the state
-// is never written.
+// record writes an event, after which the state is another one. An event that does
+// not fit the state is never written; where it cannot be written, the state stays.
 func (d *Desk) record(kind, by string, data any) error {
 	_, err := d.recorded(kind, by, data)
 	return err
@@ -292,11 +295,15 @@ func (d *Desk) recorded(kind, by string, data any) (transcript.Event, error) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	event, err := d.log.Append(kind, by, data, nil, d.state.Apply)
+	var next *state.State
+	event, err := d.log.Append(kind, by, data, nil, func(e transcript.Event) (err error) {
+		next, err = d.State().With(e)
+		return err
+	})
 	if err == nil {
-		return event, nil
+		d.state.Store(next)
 	}
-	return event, errors.Join(err, d.state.Refold(d.log.Events()))
+	return event, err
 }
 
 // intend records an intention, once there is room for its result too, and

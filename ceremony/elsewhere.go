@@ -56,8 +56,9 @@ func (e enrolment) text() ([]byte, error) {
 func enrolmentName(holder string) string { return holder + ".enrolment.json" }
 
 func (d *Desk) handOverTask() prompt.Task {
-	h := d.state.Holders[d.state.Begun.Enrols]
-	t := prompt.Task{ID: "hand over", Title: "Write the enrolment file", State: DoneIf(d.state.HandedOver != nil), Do: d.handOver}
+	s := d.State()
+	h := s.Holders[s.Begun.Enrols]
+	t := prompt.Task{ID: "hand over", Title: "Write the enrolment file", State: DoneIf(s.HandedOver != nil), Do: d.handOver}
 	if h.Proved == nil || h.Checkpoint == nil {
 		t.Block("waits for the key of " + h.Holder.Name)
 	}
@@ -85,13 +86,13 @@ func (d *Desk) handOver(ctx context.Context, a prompt.Room) error {
 // enrolmentFile puts the file together. It ends with the line in which the
 // holder signs the log, so that a later start of the program changes nothing.
 func (d *Desk) enrolmentFile() (state.Written, error) {
-	id := d.state.Begun.Enrols
+	id := d.State().Begun.Enrols
 	log, err := transcript.ReadFile(filepath.Join(d.dir, transcript.FileName))
 	if err != nil {
 		return state.Written{}, err
 	}
 	e := enrolment{enrolmentFormat, id, "", map[string]string{}}
-	for range d.state.Holders[id].Checkpoint.Checkpoint.Size + 1 {
+	for range d.State().Holders[id].Checkpoint.Checkpoint.Size + 1 {
 		line, rest, _ := bytes.Cut(log, []byte{'\n'})
 		e.Log += string(line) + "\n"
 		log = rest
@@ -151,7 +152,7 @@ type CollectedFile struct {
 // a root file with signatures, or the file of one signature. What does not fit is refused, and changes
 // nothing.
 func (d *Desk) Collect(data []byte) (*CollectedFile, error) {
-	if d.state.Plan == nil {
+	if d.State().Plan == nil {
 		return nil, errors.New("the plan is not agreed yet, so nothing can be collected for it (hint: check the laptop and agree the plan first)")
 	}
 	var root *CollectedRoot
@@ -227,7 +228,7 @@ func (d *Desk) wouldTake(collected state.Collected) error {
 	if err != nil {
 		return err
 	}
-	_, err = d.state.With(transcript.Event{Type: state.TypeCollected, Data: data})
+	_, err = d.State().With(transcript.Event{Type: state.TypeCollected, Data: data})
 	return errors.Unwrap(err) // without the line, which it has not got
 }
 
@@ -243,8 +244,8 @@ func (d *Desk) agreedHere(events []transcript.Event) error {
 		if err := state.Read(e, &data); err != nil {
 			return fmt.Errorf("its log: line %d: %w", e.Seq, err)
 		}
-		if data.Digest != d.state.Digest {
-			return fmt.Errorf("it was made for the plan with the digest %.8s..., and the agreed one is %.8s... (hint: send plan.resolved.json of this directory, and have it made again)", data.Digest, d.state.Digest)
+		if data.Digest != d.State().Digest {
+			return fmt.Errorf("it was made for the plan with the digest %.8s..., and the agreed one is %.8s... (hint: send plan.resolved.json of this directory, and have it made again)", data.Digest, d.State().Digest)
 		}
 		settled = true
 	}
@@ -257,7 +258,7 @@ func (d *Desk) agreedHere(events []transcript.Event) error {
 // fitsCollection finds whose enrolment it is, and tells why it cannot be taken
 // in.
 func (d *Desk) fitsCollection(e *enrolment, there *state.State, checkpoint transcript.Checkpoint) (*state.Holder, error) {
-	s := d.state
+	s := d.State()
 	if there.Begun.Enrols == "" || there.Begun.Enrols != e.Holder {
 		return nil, errors.New("its log is not that of a holder's enrolment")
 	}
@@ -315,7 +316,7 @@ func (d *Desk) attestedElsewhere(e *enrolment, from *state.Holder) error {
 	}{
 		{keys.SlotAuthentication, from.Prepared.Authentication, keys.TouchNever, from.Prepared.Evidence},
 		{keys.SlotAge, from.Prepared.Age, keys.TouchAlways, from.Prepared.Evidence},
-		{keys.SlotRoot, from.Key.Public, d.state.Plan.Token.Touch, from.Key.Evidence},
+		{keys.SlotRoot, from.Key.Public, d.State().Plan.Token.Touch, from.Key.Evidence},
 	} {
 		attestation := keys.Attestation{Slot: e.certificate(k.evidence, k.slot), Device: e.certificate(k.evidence, keys.SlotAttestation)}
 		if err := d.verifyAttestation(attestation, from.Serial, k.slot, k.public, k.touch); err != nil {
@@ -363,11 +364,12 @@ func remarks(events []transcript.Event) []string {
 
 // confirm has the holder who enrolled elsewhere read two words of the
 // enrolment file's digest, which show that it is theirs.
-func (d *Desk) confirm(ctx context.Context, a prompt.Room, h *state.Holder) error {
+func (v visit) confirm(ctx context.Context) error {
+	h := v.now()
 	digest := h.Collected.File.SHA256
 	title := h.Holder.Name + ": is it really theirs?"
 	facts := []prompt.Fact{{Label: "File", Value: h.Collected.File.Name}, {Label: "Serial", Value: agreed.SerialText(h.Serial) + "   (sticker " + h.Holder.Token + ")"}}
-	how, err := a.Choose(ctx, prompt.Prompt{ID: "confirm.how " + h.Holder.ID, Final: true, Message: prompt.Message{Title: title, Facts: facts,
+	how, err := v.a.Choose(ctx, prompt.Prompt{ID: "confirm.how " + v.holder, Final: true, Message: prompt.Message{Title: title, Facts: facts,
 		Text: []string{"The key was made elsewhere. The file is whole and its token genuine, but anybody could have sent one. Call " + h.Holder.Name +
 			" on a number that you know, and recognise the voice. The words of the file stand on the screen on which it was made."}},
 		Question: "Can " + h.Holder.Name + " read the words to you?"},
@@ -377,20 +379,20 @@ func (d *Desk) confirm(ctx context.Context, a prompt.Room, h *state.Holder) erro
 	}
 	on := h.Act(h.Serial)
 	if how == "without" {
-		if err := d.Exception(h.Holder.Name+" reads the words of the enrolment file", "they could not be asked", "the file was taken without"); err != nil {
+		if err := v.d.Exception(h.Holder.Name+" reads the words of the enrolment file", "they could not be asked", "the file was taken without"); err != nil {
 			return err
 		}
-		return d.record(state.TypeConfirmed, "room", state.Confirmed{Act: on, SHA256: digest, Words: false})
+		return v.d.record(state.TypeConfirmed, "room", state.Confirmed{Act: on, SHA256: digest, Words: false})
 	}
 	which, words, err := twoWords(digest)
 	if err != nil {
 		return err
 	}
-	err = a.Type(ctx, prompt.Prompt{ID: "confirm.words " + h.Holder.ID, Final: true, Message: prompt.Message{Title: title, Facts: facts,
+	err = v.a.Type(ctx, prompt.Prompt{ID: "confirm.words " + v.holder, Final: true, Message: prompt.Message{Title: title, Facts: facts,
 		Text: []string{"Let " + h.Holder.Name + " read them; do not read them out yourself. If they are others, leave this task: somebody else has sent the file, and Start a holder over gives it up."}},
 		Question: "Type " + which + ":"}, words)
 	if err != nil {
 		return err
 	}
-	return d.record(state.TypeConfirmed, "room", state.Confirmed{Act: on, SHA256: digest, Words: true})
+	return v.d.record(state.TypeConfirmed, "room", state.Confirmed{Act: on, SHA256: digest, Words: true})
 }

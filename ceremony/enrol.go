@@ -16,6 +16,7 @@ import (
 	"rootceremony/ceremony/prompt"
 	"rootceremony/ceremony/state"
 	"rootceremony/ceremony/transcript"
+	"rootceremony/ceremony/tuf"
 	"rootceremony/keys"
 	"rootceremony/keys/secret"
 	"rootceremony/keys/session"
@@ -23,92 +24,91 @@ import (
 
 // enrol brings one holder from a token to a proved root key. It goes on where
 // an earlier try ended.
-func (d *Desk) enrol(ctx context.Context, a prompt.Room, id string) error {
-	h := d.state.Holders[id]
-	info, err := d.enrolToken(ctx, a, h)
+func (v visit) enrol(ctx context.Context) error {
+	info, err := v.enrolToken(ctx)
 	if err != nil {
 		return err
 	}
-	if err := d.settle(ctx, a, h, info); err != nil {
+	if err := v.settle(ctx, info); err != nil {
 		return err
 	}
-	if err := d.noticeReset(ctx, a, h, info); err != nil {
+	if err := v.noticeReset(ctx, info); err != nil {
 		return err
 	}
-	if err := d.takePrepared(ctx, a, h, info); err != nil {
+	if err := v.takePrepared(ctx, info); err != nil {
 		return err
 	}
-	if info, err = d.wipeIfNeeded(ctx, a, h, info); err != nil {
+	if info, err = v.wipeIfNeeded(ctx, info); err != nil {
 		return err
 	}
-	enrol := func(s *session.Session, pin *secret.Buffer) error { return d.enrolOn(ctx, a, s, h, info, pin) }
-	if h.Prepared != nil {
-		err = d.withPIN(ctx, a, h, info.PINTries, enrol)
+	enrol := func(v visit) error { return v.enrolOn(ctx, info) }
+	if v.now().Prepared != nil {
+		err = v.withPIN(ctx, info.PINTries, enrol)
 	} else {
-		err = d.withNewPIN(ctx, a, h, info, enrol)
+		err = v.withNewPIN(ctx, info, enrol)
 	}
 	if err != nil {
 		return err
 	}
 	text := "The token has its key, and has proved it. Put it back into its bag."
-	if d.state.Plan.Backup != nil {
+	if v.d.State().Plan.Backup != nil {
 		text = "The token is prepared, and opens backups of the others. Its root key is made once all recipients are known; keep it at hand."
 	}
-	return a.Tell(ctx, prompt.Message{Title: h.Holder.Name + ": enrolled", Text: []string{text}})
+	return v.a.Tell(ctx, prompt.Message{Title: v.now().Holder.Name + ": enrolled", Text: []string{text}})
 }
 
 // enrolOn does with the token in the reader what is not yet done.
-func (d *Desk) enrolOn(ctx context.Context, a prompt.Room, s *session.Session, h *state.Holder, info keys.Info, pin *secret.Buffer) error {
-	if h.Prepared == nil {
-		if err := d.prepare(ctx, a, s, h, info, pin); err != nil {
+func (v visit) enrolOn(ctx context.Context, info keys.Info) error {
+	if v.now().Prepared == nil {
+		if err := v.prepare(ctx, info); err != nil {
 			return err
 		}
 	}
-	if b := d.state.Plan.Backup; b != nil {
-		if b.Holders && d.state.Recipients[h.Holder.ID] == nil {
-			if err := d.proveToken(ctx, a, s, h, pin); err != nil {
+	if b := v.d.State().Plan.Backup; b != nil {
+		if b.Holders && v.d.State().Recipients[v.holder] == nil {
+			if err := v.proveToken(ctx); err != nil {
 				return err
 			}
 		}
-		return d.signCheckpoint(ctx, s, h, pin)
+		return v.signCheckpoint(ctx)
 	}
-	if h.Key == nil {
-		if err := d.makeKey(ctx, a, s, h); err != nil {
+	if v.now().Key == nil {
+		if err := v.makeKey(ctx); err != nil {
 			return err
 		}
 	}
-	if h.Proved == nil {
-		if err := d.prove(ctx, a, s, h, pin); err != nil {
+	if v.now().Proved == nil {
+		if err := v.prove(ctx); err != nil {
 			return err
 		}
 	}
-	return d.signCheckpoint(ctx, s, h, pin)
+	return v.signCheckpoint(ctx)
 }
 
 // enrolToken waits for the holder's token and has its sticker compared. It
 // refuses what is wrong before any PIN is asked for, and with nothing done.
-func (d *Desk) enrolToken(ctx context.Context, a prompt.Room, now *state.Holder) (keys.Info, error) {
-	h := now.Holder
-	fits := func(info keys.Info) error { return d.fitsEnrolment(now, info) }
-	there, err := d.waitForToken(ctx, a, now, "holder.token "+h.ID, fits)
+func (v visit) enrolToken(ctx context.Context) (keys.Info, error) {
+	there, err := v.waitForToken(ctx, "holder.token "+v.holder, v.fitsEnrolment)
 	if err != nil {
 		return keys.Info{}, err
 	}
 	if len(there) > 1 {
-		info, err := d.whichToken(ctx, a, h, there, fits)
+		info, err := v.whichToken(ctx, there)
 		if err != nil {
 			return info, err
 		}
-		return info, d.genuine(ctx, info.Serial)
+		return info, v.d.genuine(ctx, info.Serial)
 	}
 	info := there[0]
-	if err := d.genuine(ctx, info.Serial); err != nil {
+	if err := v.d.genuine(ctx, info.Serial); err != nil {
 		return info, err
 	}
+	now := v.now()
+	h := now.Holder
 	if now.Serial == info.Serial {
 		return info, nil
 	}
-	same, err := a.Confirm(ctx, prompt.Prompt{ID: "holder.sticker " + h.ID, Message: prompt.Message{
+	same, err := v.a.Confirm(ctx, prompt.Prompt{ID: "holder.sticker " + h.ID, Message: prompt.Message{
 		Title: h.Name + ": is this the right token?", Facts: tokenFacts(info, h)},
 		Question: fmt.Sprintf("Does the token in the reader carry the sticker %s?", h.Token)})
 	if err != nil {
@@ -122,33 +122,36 @@ func (d *Desk) enrolToken(ctx context.Context, a prompt.Room, now *state.Holder)
 
 // whichToken has people tell tokens apart that are there at once, by the
 // serial number that is printed on each. Nothing is guessed.
-func (d *Desk) whichToken(ctx context.Context, a prompt.Room, h agreed.Holder, there []keys.Info, fits func(keys.Info) error) (keys.Info, error) {
+func (v visit) whichToken(ctx context.Context, there []keys.Info) (keys.Info, error) {
+	h := v.now().Holder
 	var choices []prompt.Choice
 	for _, i := range there {
 		choices = append(choices, prompt.Choice{Key: fmt.Sprint(i.Serial), Label: fmt.Sprintf("%s, %s, firmware %s", agreed.SerialText(i.Serial), i.FormFactor, i.Firmware)})
 	}
-	serial, err := a.Choose(ctx, prompt.Prompt{ID: "holder.which " + h.ID, Message: prompt.Message{Title: h.Name + ": which token is it?",
+	serial, err := v.a.Choose(ctx, prompt.Prompt{ID: "holder.which " + h.ID, Message: prompt.Message{Title: h.Name + ": which token is it?",
 		Text: []string{fmt.Sprintf("There are %d tokens that are nobody's yet. The serial number is printed on each.", len(there))}},
 		Question: fmt.Sprintf("Which one carries the sticker %s?", h.Token)}, choices)
 	if err != nil {
 		return keys.Info{}, err
 	}
 	info := there[slices.IndexFunc(choices, func(c prompt.Choice) bool { return c.Key == serial })]
-	return info, fits(info)
+	return info, v.fitsEnrolment(info)
 }
 
 // fitsEnrolment tells what is wrong with a token for this holder.
-func (d *Desk) fitsEnrolment(now *state.Holder, info keys.Info) error {
-	h, minimum := now.Holder, minFirmware(d.state.Plan.Token)
-	owner := d.state.HolderOf(info.Serial)
-	if owner != nil && owner != now && owner.Holder.ID == h.ID {
+func (v visit) fitsEnrolment(info keys.Info) error {
+	s, now := v.d.State(), v.now()
+	h, minimum := now.Holder, minFirmware(s.Plan.Token)
+	owner := s.HolderOf(info.Serial)
+	own := owner != nil && owner.Holder.ID == h.ID
+	if own && owner.Kind != v.kind {
 		return fmt.Errorf("token %s is, or was, %s's own, and holds the root key or was begun with; it stays as it is (hint: insert the fresh token, sticker %s; where only the PIN is forgotten, set a new one instead)",
 			agreed.SerialText(info.Serial), h.Name, h.Token)
 	}
-	if owner != nil && owner != now {
+	if owner != nil && !own {
 		return fmt.Errorf("token %s is %s's (hint: insert %s's token, sticker %s)", agreed.SerialText(info.Serial), owner.Holder.Name, h.Name, h.Token)
 	}
-	if own := now.Serial; own != 0 && own != info.Serial && now.Replaces != nil {
+	if own := now.Serial; own != 0 && own != info.Serial && v.kind != state.OwnToken {
 		return fmt.Errorf("the fresh token for %s has the serial number %s, this one %s (hint: insert the one with the sticker %s, or, if that one is lost, take the task again and give it up)",
 			h.Name, agreed.SerialText(own), agreed.SerialText(info.Serial), h.Token)
 	}
@@ -161,13 +164,13 @@ func (d *Desk) fitsEnrolment(now *state.Holder, info keys.Info) error {
 	}
 	if info.Firmware.Less(minimum) {
 		way := "use a token with %[1]s or newer"
-		if d.state.Plan.Token.Algorithm == keys.Ed25519 {
+		if s.Plan.Token.Algorithm == keys.Ed25519 {
 			way += `; or hold another ceremony, with algorithm = "ecdsa-p256" and min_firmware = "%[2]s" in its plan`
 		}
 		return fmt.Errorf("token %s has firmware %s, and the plan asks for %s or newer; firmware cannot be updated (hint: "+fmt.Sprintf(way, minimum, info.Firmware)+")",
 			agreed.SerialText(info.Serial), info.Firmware, minimum)
 	}
-	return d.plansKey(info)
+	return v.d.plansKey(info)
 }
 
 // genuine refuses a token whose own certificate leads to no root that this
@@ -188,15 +191,16 @@ func (d *Desk) genuine(ctx context.Context, serial uint32) error {
 // waitForToken asks for a holder's token until fits has nothing against it. It
 // returns more than one where the holder has none yet, and several are there
 // that are nobody's. Virtual tokens with the stickers beside stay in a reader.
-func (d *Desk) waitForToken(ctx context.Context, a prompt.Room, now *state.Holder, id string, fits func(keys.Info) error, beside ...string) ([]keys.Info, error) {
+func (v visit) waitForToken(ctx context.Context, id string, fits func(keys.Info) error, beside ...string) ([]keys.Info, error) {
+	now := v.now()
 	h := now.Holder
 	var found []keys.Info
 	look := func(ctx context.Context) (keys.Info, error) {
-		there, err := d.tokens.List(ctx)
+		there, err := v.d.tokens.List(ctx)
 		if err != nil {
 			return keys.Info{}, err
 		}
-		found = d.ofHolder(prompt.Usable(there), now)
+		found = v.ofHolder(prompt.Usable(there))
 		switch {
 		case len(found) == 0 && len(there) > 0:
 			return keys.Info{}, unusable(there[0], h)
@@ -208,13 +212,13 @@ func (d *Desk) waitForToken(ctx context.Context, a prompt.Room, now *state.Holde
 		return keys.Info{}, nil
 	}
 	var plug func(string) error
-	if d.tokens.Plug != nil {
-		plug = func(sticker string) error { return d.tokens.Plug(append([]string{sticker}, beside...)...) }
+	if v.d.tokens.Plug != nil {
+		plug = func(sticker string) error { return v.d.tokens.Plug(append([]string{sticker}, beside...)...) }
 	}
-	_, err := a.WaitForToken(ctx, prompt.TokenWait{
+	_, err := v.a.WaitForToken(ctx, prompt.TokenWait{
 		Prompt: prompt.Prompt{ID: id, Message: prompt.Message{Title: h.Name + ": insert the token",
 			Text: []string{whichText(now)}}, Question: "Insert " + tokenNamed(now) + "."},
-		Sticker: h.Token, Look: look, Plug: plug, Stickers: d.tokens.Stickers})
+		Sticker: h.Token, Look: look, Plug: plug, Stickers: v.d.tokens.Stickers})
 	return found, err
 }
 
@@ -252,15 +256,16 @@ func stickerIn(h *state.Holder) string {
 // ofHolder picks the token that can be the holder's: the one with the serial
 // number that is known; else those that are nobody's, in the trusted root too;
 // else any, to say what is wrong with it.
-func (d *Desk) ofHolder(there []keys.Info, now *state.Holder) []keys.Info {
+func (v visit) ofHolder(there []keys.Info) []keys.Info {
+	s, now := v.d.State(), v.now()
 	trusted := func(k keys.SlotKey) bool {
-		_, is := d.state.Plan.TrustedKey(k.Public)
+		_, is := s.Plan.TrustedKey(k.Public)
 		return is
 	}
 	var own, nobodys []keys.Info
 	for _, i := range there {
-		switch owner := d.state.HolderOf(i.Serial); {
-		case owner == now, now.OfTrusted() && fitsSigning(now, i) == nil:
+		switch owner := s.HolderOf(i.Serial); {
+		case owner != nil && owner.Holder.ID == v.holder && owner.Kind == v.kind, now.OfTrusted() && v.fitsSigning(i) == nil:
 			own = append(own, i)
 		case owner == nil && now.Serial == 0 && !slices.ContainsFunc(i.Keys, trusted):
 			nobodys = append(nobodys, i)
@@ -277,7 +282,8 @@ func (d *Desk) ofHolder(there []keys.Info, now *state.Holder) []keys.Info {
 
 // settle closes an intention that an earlier process left without a result, by
 // what the token shows. Nothing is done to the token.
-func (d *Desk) settle(ctx context.Context, a prompt.Room, h *state.Holder, info keys.Info) error {
+func (v visit) settle(ctx context.Context, info keys.Info) error {
+	h := v.now()
 	if h.Open == nil {
 		return nil
 	}
@@ -288,10 +294,10 @@ func (d *Desk) settle(ctx context.Context, a prompt.Room, h *state.Holder, info 
 	switch open.Type {
 	case state.TypeWipeIntended:
 		if info.Fresh() {
-			if err := d.told(ctx, a, h, "the token was wiped"); err != nil {
+			if err := v.told(ctx, "the token was wiped"); err != nil {
 				return err
 			}
-			return d.record(state.TypeWiped, h.Holder.ID, result)
+			return v.record(state.TypeWiped, result)
 		}
 		found = "the token is not wiped, or not wholly"
 	case state.TypePrepareIntended:
@@ -299,49 +305,50 @@ func (d *Desk) settle(ctx context.Context, a prompt.Room, h *state.Holder, info 
 			found, now = "the token was begun, and may lack its PIN or a key", state.SettledPartial
 		}
 	case state.TypeKeyIntended:
-		public, there, how, what := d.keyFound(h, info)
+		public, there, how, what := v.keyFound(info)
 		if there {
-			if err := d.told(ctx, a, h, "the root key was made"); err != nil {
+			if err := v.told(ctx, "the root key was made"); err != nil {
 				return err
 			}
-			return d.withToken(ctx, info.Serial, func(s *session.Session) error { return d.keyMade(s, h, result, public, true) })
+			return v.d.withToken(ctx, info.Serial, func(s *session.Session) error { return v.in(s, nil).keyMade(result, public, true) })
 		}
 		now, found = how, what
 	case state.TypeUnblockIntended:
 		if info.PINTries > 0 && !info.PINDefault {
-			if err := d.told(ctx, a, h, "the new PIN was set"); err != nil {
+			if err := v.told(ctx, "the new PIN was set"); err != nil {
 				return err
 			}
-			return d.record(state.TypeUnblocked, h.Holder.ID, result)
+			return v.record(state.TypeUnblocked, result)
 		}
 		found = "no new PIN was set"
 	case state.TypeSignatureIntended:
 		found = "no signature reached this laptop; if the token made one, the next is the same or as good"
 	}
-	if err := d.told(ctx, a, h, found); err != nil {
+	if err := v.told(ctx, found); err != nil {
 		return err
 	}
-	return d.record(state.TypeSettled, h.Holder.ID, state.Settled{Result: result, Found: found, State: now})
+	return v.record(state.TypeSettled, state.Settled{Result: result, Found: found, State: now})
 }
 
 // told says what looking at an interrupted token has shown.
-func (d *Desk) told(ctx context.Context, a prompt.Room, h *state.Holder, found string) error {
-	return a.Tell(ctx, prompt.Message{Title: h.Holder.Name + ": an earlier step was interrupted",
+func (v visit) told(ctx context.Context, found string) error {
+	return v.a.Tell(ctx, prompt.Message{Title: v.now().Holder.Name + ": an earlier step was interrupted",
 		Text: []string{"The last time, the program or the token was stopped in the middle of a step. The token was looked at: " + found + "."}})
 }
 
 // noticeReset starts a holder over whose token was brought to its factory
 // state elsewhere.
-func (d *Desk) noticeReset(ctx context.Context, a prompt.Room, h *state.Holder, info keys.Info) error {
+func (v visit) noticeReset(ctx context.Context, info keys.Info) error {
+	h := v.now()
 	if !info.Fresh() || h.Prepared == nil && !h.Partial {
 		return nil
 	}
-	err := a.Tell(ctx, prompt.Message{Title: h.Holder.Name + ": the token was reset", Facts: tokenFacts(info, h.Holder),
+	err := v.a.Tell(ctx, prompt.Message{Title: h.Holder.Name + ": the token was reset", Facts: tokenFacts(info, h.Holder),
 		Text: []string{"It is as new: what this ceremony had made on it is gone. It is prepared anew."}})
 	if err != nil {
 		return err
 	}
-	return d.record(state.TypeStartedOver, h.Holder.ID, state.StartedOver{Act: h.Act(info.Serial), Why: "the token was reset outside of this ceremony"})
+	return v.record(state.TypeStartedOver, state.StartedOver{Act: h.Act(info.Serial), Why: "the token was reset outside of this ceremony"})
 }
 
 // startOver gives up what a holder's token has got so far: it is lost, broken,
@@ -349,8 +356,8 @@ func (d *Desk) noticeReset(ctx context.Context, a prompt.Room, h *state.Holder, 
 func (d *Desk) startOver(ctx context.Context, a prompt.Room) error {
 	title := "Start a holder over"
 	var choices []prompt.Choice
-	for _, h := range d.state.Plan.Holders {
-		if now := d.state.Holders[h.ID]; now.Serial != 0 && !now.OfTrusted() {
+	for _, h := range d.State().Plan.Holders {
+		if now := d.State().Holders[h.ID]; now.Serial != 0 && !now.OfTrusted() {
 			choices = append(choices, prompt.Choice{Key: h.ID, Label: fmt.Sprintf("%s, token %s, serial %s", h.Name, h.Token, agreed.SerialText(now.Serial))})
 		}
 	}
@@ -360,17 +367,17 @@ func (d *Desk) startOver(ctx context.Context, a prompt.Room) error {
 	if err != nil {
 		return err
 	}
-	h := d.state.Holders[id]
+	h := d.State().Holders[id]
 	why, err := a.Ask(ctx, prompt.Prompt{ID: "restart.why", Message: prompt.Message{Title: title}, Question: "What has happened to the token of " + h.Holder.Name + "?"}, notEmpty)
 	if err != nil {
 		return err
 	}
 	var text []string
-	if b := d.state.Plan.Backup; b != nil && b.Holders {
+	if b := d.State().Plan.Backup; b != nil && b.Holders {
 		text = append(text, "Backups of the others that are sealed for this token already are opened by it no more.")
 	}
-	if lost := d.state.TooFew(id); len(lost) > 0 {
-		text = append(text, "Too few are left then to open the backups of "+agreed.Listed(lost)+", who must start over too.")
+	if lost := d.State().TooFew(id); len(lost) > 0 {
+		text = append(text, "Too few are left then to open the backups of "+tuf.Listed(lost, "and")+", who must start over too.")
 	}
 	err = a.Type(ctx, prompt.Prompt{ID: "restart.serial", Final: true, Message: prompt.Message{Title: title, Text: text,
 		Facts: []prompt.Fact{{Label: "Holder", Value: h.Holder.Name}, {Label: "Serial", Value: agreed.SerialText(h.Serial) + "   (sticker " + h.Holder.Token + ")"}}},
@@ -384,18 +391,19 @@ func (d *Desk) startOver(ctx context.Context, a prompt.Room) error {
 // takePrepared takes a token as it is that was prepared before the ceremony: it
 // has a PIN, and keys in 9a and 82 that its attestations vouch for. Others, and
 // those that nobody knows of, are left to be wiped.
-func (d *Desk) takePrepared(ctx context.Context, a prompt.Room, h *state.Holder, info keys.Info) error {
+func (v visit) takePrepared(ctx context.Context, info keys.Info) error {
+	h := v.now()
 	if h.Prepared != nil || h.Partial || !preparedAlone(info) {
 		return nil
 	}
 	authentication, age := info.Keys[1], info.Keys[0] // in order of slot
 	var evidence []state.File
-	err := d.withToken(ctx, info.Serial, func(s *session.Session) error {
-		signs, err := d.attested(s, info.Serial, keys.SlotAuthentication, authentication.Public, keys.TouchNever)
+	err := v.d.withToken(ctx, info.Serial, func(s *session.Session) error {
+		signs, err := v.d.attested(s, info.Serial, keys.SlotAuthentication, authentication.Public, keys.TouchNever)
 		if err != nil {
 			return err
 		}
-		opens, err := d.attested(s, info.Serial, keys.SlotAge, age.Public, keys.TouchAlways)
+		opens, err := v.d.attested(s, info.Serial, keys.SlotAge, age.Public, keys.TouchAlways)
 		evidence = append(signs, opens...)
 		return err
 	})
@@ -405,7 +413,7 @@ func (d *Desk) takePrepared(ctx context.Context, a prompt.Room, h *state.Holder,
 	if err != nil {
 		return err
 	}
-	known, err := a.Confirm(ctx, prompt.Prompt{ID: "holder.prepared " + h.Holder.ID, Message: prompt.Message{
+	known, err := v.a.Confirm(ctx, prompt.Prompt{ID: "holder.prepared " + v.holder, Message: prompt.Message{
 		Title: h.Holder.Name + ": the token is prepared already", Facts: tokenFacts(info, h.Holder),
 		Text: []string{"It has a PIN, and the keys in 9a and 82, as rootceremony token prepare makes them, and no root key yet. Otherwise it is wiped."}},
 		Question: "Was it prepared for this ceremony, and does " + h.Holder.Name + " know its PIN?"})
@@ -413,11 +421,11 @@ func (d *Desk) takePrepared(ctx context.Context, a prompt.Room, h *state.Holder,
 		return err
 	}
 	on := h.Act(info.Serial)
-	intention, err := d.intend(state.TypePrepareIntended, h.Holder.ID, state.PrepareIntended{Act: on, Sticker: h.Holder.Token, Firmware: info.Firmware, FormFactor: info.FormFactor})
+	intention, err := v.intend(state.TypePrepareIntended, state.PrepareIntended{Act: on, Sticker: h.Holder.Token, Firmware: info.Firmware, FormFactor: info.FormFactor})
 	if err != nil {
 		return err
 	}
-	return d.record(state.TypePrepared, h.Holder.ID, state.Prepared{Result: state.Result{Act: on, Intention: intention}, Authentication: authentication.Public, Age: age.Public, Evidence: evidence})
+	return v.record(state.TypePrepared, state.Prepared{Result: state.Result{Act: on, Intention: intention}, Authentication: authentication.Public, Age: age.Public, Evidence: evidence})
 }
 
 // preparedAlone reports whether a token is as Session.Prepare leaves one.
@@ -431,7 +439,8 @@ func preparedAlone(info keys.Info) bool {
 
 // wipeIfNeeded brings a token that is not fresh to its factory state, once its
 // serial number was typed.
-func (d *Desk) wipeIfNeeded(ctx context.Context, a prompt.Room, h *state.Holder, info keys.Info) (keys.Info, error) {
+func (v visit) wipeIfNeeded(ctx context.Context, info keys.Info) (keys.Info, error) {
+	h := v.now()
 	if h.Prepared != nil && !h.Partial || info.Fresh() {
 		return info, nil
 	}
@@ -439,7 +448,7 @@ func (d *Desk) wipeIfNeeded(ctx context.Context, a prompt.Room, h *state.Holder,
 	if h.Serial == info.Serial {
 		why = "an interrupted step has left it half prepared"
 	}
-	err := a.Type(ctx, prompt.Prompt{ID: "holder.wipe " + h.Holder.ID, Final: true, Message: prompt.Message{
+	err := v.a.Type(ctx, prompt.Prompt{ID: "holder.wipe " + v.holder, Final: true, Message: prompt.Message{
 		Title: h.Holder.Name + ": the token must be wiped", Facts: append(tokenFacts(info, h.Holder), heldFacts(info)...),
 		Text: []string{"This token cannot be used as it is: " + why + ". Wiping erases every PIV key on it for good. Stop here if you do not know what it holds."}},
 		Question: "To wipe it, type its serial number without spaces:"}, fmt.Sprint(info.Serial))
@@ -447,14 +456,14 @@ func (d *Desk) wipeIfNeeded(ctx context.Context, a prompt.Room, h *state.Holder,
 		return info, err
 	}
 	on := h.Act(info.Serial)
-	intention, err := d.intend(state.TypeWipeIntended, h.Holder.ID, state.WipeIntended{Act: on, Held: info.Keys, Why: why})
+	intention, err := v.intend(state.TypeWipeIntended, state.WipeIntended{Act: on, Held: info.Keys, Why: why})
 	if err != nil {
 		return info, err
 	}
-	if info, err = d.reset(ctx, info.Serial); err != nil {
+	if info, err = v.d.reset(ctx, info.Serial); err != nil {
 		return info, err
 	}
-	return info, d.record(state.TypeWiped, h.Holder.ID, state.Result{Act: on, Intention: intention})
+	return info, v.record(state.TypeWiped, state.Result{Act: on, Intention: intention})
 }
 
 // reset brings a token to its factory state, and reads that back.
@@ -483,44 +492,51 @@ func heldFacts(info keys.Info) []prompt.Fact {
 
 // withNewPIN has the holder choose a PIN and runs do on the token with it. The
 // token does not have it yet.
-func (d *Desk) withNewPIN(ctx context.Context, a prompt.Room, h *state.Holder, info keys.Info, do func(*session.Session, *secret.Buffer) error) error {
-	pin, err := d.newPIN(ctx, a, h, info, prompt.CheckPIN)
+func (v visit) withNewPIN(ctx context.Context, info keys.Info, do func(visit) error) error {
+	pin, err := v.newPIN(ctx, info, prompt.CheckPIN)
 	if err != nil {
 		return err
 	}
 	defer pin.Wipe()
-	return d.withToken(ctx, info.Serial, func(s *session.Session) error { return do(s, pin) })
+	return v.d.withToken(ctx, info.Serial, func(s *session.Session) error { return do(v.in(s, pin)) })
 }
 
 // NewPIN has a person choose a PIN for a token, typed twice. The caller wipes
 // it. id ends the ids of the prompts.
 func NewPIN(ctx context.Context, a prompt.Room, id, name string, facts []prompt.Fact) (*secret.Buffer, error) {
-	return newPIN(ctx, a, id, name, "Where the PUK has no backup, a PIN that is forgotten or typed wrong 5 times is lost with its key.", facts, prompt.CheckPIN)
+	return newPIN{id, name, "Where the PUK has no backup, a PIN that is forgotten or typed wrong 5 times is lost with its key.", facts}.ask(ctx, a, prompt.CheckPIN)
 }
 
 // newPIN is NewPIN for a holder's token, with a rule of its own.
-func (d *Desk) newPIN(ctx context.Context, a prompt.Room, h *state.Holder, info keys.Info, check func(*secret.Buffer) error) (*secret.Buffer, error) {
+func (v visit) newPIN(ctx context.Context, info keys.Info, check func(*secret.Buffer) error) (*secret.Buffer, error) {
 	lost := "It has no backup: a PIN that is forgotten or typed wrong 5 times is lost with its key."
-	if d.state.Plan.Backup != nil {
+	if v.d.State().Plan.Backup != nil {
 		lost = "If it is forgotten or typed wrong 5 times, the recipients of the backups can have a new one set, once the root key is made."
 	}
-	if d.tokens.PIN != nil {
+	if v.d.tokens.PIN != nil {
 		lost += " This rehearsal shows it wherever it is asked for: choose one that you use nowhere else."
 	}
-	return newPIN(ctx, a, h.Holder.ID, h.Holder.Name, lost, tokenFacts(info, h.Holder), check)
+	h := v.now().Holder
+	return newPIN{h.ID, h.Name, lost, tokenFacts(info, h)}.ask(ctx, v.a, check)
 }
 
-// newPIN says by lost what becomes of a PIN that is forgotten.
-func newPIN(ctx context.Context, a prompt.Room, id, name, lost string, facts []prompt.Fact, check func(*secret.Buffer) error) (*secret.Buffer, error) {
-	title := name + ": choose a PIN"
+// newPIN is a PIN that a person is to choose, and whose it is.
+type newPIN struct {
+	id, name string
+	lost     string // what becomes of a PIN that is forgotten
+	facts    []prompt.Fact
+}
+
+func (p newPIN) ask(ctx context.Context, a prompt.Room, check func(*secret.Buffer) error) (*secret.Buffer, error) {
+	title := p.name + ": choose a PIN"
 	for {
-		pin, err := a.AskSecret(ctx, prompt.Prompt{ID: "holder.pin.new " + id, Message: prompt.Message{Title: title, Facts: facts, Text: []string{
-			"The PIN is yours alone: the others look away. It has 6 to 8 digits. " + lost}},
-			Question: name + ", type your new PIN:"}, check)
+		pin, err := a.AskSecret(ctx, prompt.Prompt{ID: "holder.pin.new " + p.id, Message: prompt.Message{Title: title, Facts: p.facts, Text: []string{
+			"The PIN is yours alone: the others look away. It has 6 to 8 digits. " + p.lost}},
+			Question: p.name + ", type your new PIN:"}, check)
 		if err != nil {
 			return nil, err
 		}
-		again, err := a.AskSecret(ctx, prompt.Prompt{ID: "holder.pin.again " + id, Message: prompt.Message{Title: title}, Question: "The same PIN again:"}, nil)
+		again, err := a.AskSecret(ctx, prompt.Prompt{ID: "holder.pin.again " + p.id, Message: prompt.Message{Title: title}, Question: "The same PIN again:"}, nil)
 		same := err == nil && secret.Equal(pin, again)
 		again.Wipe()
 		if same {
@@ -538,39 +554,42 @@ func newPIN(ctx context.Context, a prompt.Room, id, name, lost string, facts []p
 
 // withPIN asks for the PIN of the holder's token until the token takes it, and
 // runs do on the token. A PIN that is blocked may have a way out.
-func (d *Desk) withPIN(ctx context.Context, a prompt.Room, h *state.Holder, tries int, do func(*session.Session, *secret.Buffer) error) error {
-	blocked, err := d.tokens.WithPIN(ctx, a, h.Serial, tries, prompt.Prompt{ID: "holder.pin " + h.Holder.ID, Message: prompt.Message{Title: h.Holder.Name + ": type your PIN",
-		Facts: []prompt.Fact{{Label: "Serial", Value: agreed.SerialText(h.Serial) + stickerIn(h)}}, Text: []string{"The PIN is yours alone: the others look away."}}, Question: h.Holder.Name + ", type your PIN:"}, do)
+func (v visit) withPIN(ctx context.Context, tries int, do func(visit) error) error {
+	h := v.now()
+	blocked, err := v.d.tokens.WithPIN(ctx, v.a, h.Serial, tries, prompt.Prompt{ID: "holder.pin " + v.holder, Message: prompt.Message{Title: h.Holder.Name + ": type your PIN",
+		Facts: []prompt.Fact{{Label: "Serial", Value: agreed.SerialText(h.Serial) + stickerIn(h)}}, Text: []string{"The PIN is yours alone: the others look away."}}, Question: h.Holder.Name + ", type your PIN:"},
+		func(s *session.Session, pin *secret.Buffer) error { return do(v.in(s, pin)) })
 	if blocked {
-		return d.unblock(ctx, a, h, do)
+		return v.unblock(ctx, do)
 	}
-	return d.ofToken(h.Serial, err)
+	return v.d.ofToken(h.Serial, err)
 }
 
 // prepare sets tries and PIN and makes the keys in 9a and 82.
-func (d *Desk) prepare(ctx context.Context, a prompt.Room, s *session.Session, h *state.Holder, info keys.Info, pin *secret.Buffer) error {
-	if err := a.Tell(ctx, prompt.Message{Title: h.Holder.Name + ": preparing the token",
+func (v visit) prepare(ctx context.Context, info keys.Info) error {
+	h := v.now()
+	if err := v.a.Tell(ctx, prompt.Message{Title: h.Holder.Name + ": preparing the token",
 		Text: []string{"The token gets its PIN with 5 tries, a key in 9a that signs the log, and one in 82 that opens backups."}}); err != nil {
 		return err
 	}
 	on := h.Act(info.Serial)
-	intention, err := d.intend(state.TypePrepareIntended, h.Holder.ID, state.PrepareIntended{Act: on, Sticker: h.Holder.Token, Firmware: info.Firmware, FormFactor: info.FormFactor})
+	intention, err := v.intend(state.TypePrepareIntended, state.PrepareIntended{Act: on, Sticker: h.Holder.Token, Firmware: info.Firmware, FormFactor: info.FormFactor})
 	if err != nil {
 		return err
 	}
-	made, err := s.Prepare(pin)
+	made, err := v.s.Prepare(v.pin)
 	if err != nil {
 		return err
 	}
-	authentication, err := d.attested(s, info.Serial, keys.SlotAuthentication, made.Authentication, keys.TouchNever)
+	authentication, err := v.d.attested(v.s, info.Serial, keys.SlotAuthentication, made.Authentication, keys.TouchNever)
 	if err != nil {
 		return err
 	}
-	age, err := d.attested(s, info.Serial, keys.SlotAge, made.Age, keys.TouchAlways)
+	age, err := v.d.attested(v.s, info.Serial, keys.SlotAge, made.Age, keys.TouchAlways)
 	if err != nil {
 		return err
 	}
-	return d.record(state.TypePrepared, h.Holder.ID, state.Prepared{Result: state.Result{Act: on, Intention: intention}, Authentication: made.Authentication, Age: made.Age, Evidence: append(authentication, age...)})
+	return v.record(state.TypePrepared, state.Prepared{Result: state.Result{Act: on, Intention: intention}, Authentication: made.Authentication, Age: made.Age, Evidence: append(authentication, age...)})
 }
 
 // minFirmware is the oldest that a plan accepts; plan.Read has checked its form.
@@ -607,7 +626,7 @@ func (d *Desk) attested(s *session.Session, serial uint32, slot keys.Slot, publi
 // verifyAttestation checks every field of an attestation.
 func (d *Desk) verifyAttestation(attestation keys.Attestation, serial uint32, slot keys.Slot, public keys.PublicKey, touch keys.Touch) error {
 	facts, err := keys.VerifyAttestation(attestation, d.tokens.Roots, d.tokens.Intermediates, keys.AttestationWant{
-		Serial: serial, Slot: slot, Public: public, Policy: keys.Policy{PIN: keys.PINAlways, Touch: touch}, MinFirmware: minFirmware(d.state.Plan.Token)})
+		Serial: serial, Slot: slot, Public: public, Policy: keys.Policy{PIN: keys.PINAlways, Touch: touch}, MinFirmware: minFirmware(d.State().Plan.Token)})
 	if err != nil {
 		return unattested(serial, err)
 	}
@@ -618,15 +637,16 @@ func (d *Desk) verifyAttestation(attestation keys.Attestation, serial uint32, sl
 }
 
 // prove has the root key sign the proof of possession.
-func (d *Desk) prove(ctx context.Context, a prompt.Room, s *session.Session, h *state.Holder, pin *secret.Buffer) error {
+func (v visit) prove(ctx context.Context) error {
 	random := make([]byte, 32)
 	_, _ = rand.Read(random) // never fails
 	nonce := hex.EncodeToString(random)
-	message, err := d.state.Possession(h, nonce)
+	h := v.now()
+	message, err := v.d.State().Possession(h, nonce)
 	if err != nil {
 		return err
 	}
-	signature, err := d.tokenSigns(ctx, a, s, h, pin, message, "prove that the key works")
+	signature, err := v.tokenSigns(ctx, message, "prove that the key works")
 	if err != nil {
 		return err
 	}
@@ -635,15 +655,16 @@ func (d *Desk) prove(ctx context.Context, a prompt.Room, s *session.Session, h *
 		return err
 	}
 	file := state.Written{Name: fmt.Sprintf("evidence/%d/possession.%s.json", h.Serial, nonce[:8]), Text: append(text, '\n')}
-	if err := d.write(file); err != nil {
+	if err := v.d.write(file); err != nil {
 		return err
 	}
-	return d.record(state.TypeKeyProved, h.Holder.ID, state.KeyProved{Act: h.Act(h.Serial), Nonce: nonce, Signature: signature, Evidence: []state.File{file.File()}})
+	return v.record(state.TypeKeyProved, state.KeyProved{Act: h.Act(h.Serial), Nonce: nonce, Signature: signature, Evidence: []state.File{file.File()}})
 }
 
 // tokenSigns signs with the root key and verifies what comes back, in hex.
-func (d *Desk) tokenSigns(ctx context.Context, a prompt.Room, s *session.Session, h *state.Holder, pin *secret.Buffer, message []byte, why string) (string, error) {
-	info, err := s.Info()
+func (v visit) tokenSigns(ctx context.Context, message []byte, why string) (string, error) {
+	h := v.now()
+	info, err := v.s.Info()
 	if err != nil {
 		return "", err
 	}
@@ -651,8 +672,8 @@ func (d *Desk) tokenSigns(ctx context.Context, a prompt.Room, s *session.Session
 	if err != nil {
 		return "", err
 	}
-	signature, err := s.Sign(ctx, slot, pin, message, func(ctx context.Context) error {
-		return a.WaitForTouch(ctx, d.touchPrompt(h, why), d.tokens.Plug != nil)
+	signature, err := v.s.Sign(ctx, slot, v.pin, message, func(ctx context.Context) error {
+		return v.a.WaitForTouch(ctx, v.touchPrompt(why), v.d.tokens.Plug != nil)
 	})
 	if err != nil {
 		return "", err
@@ -669,13 +690,14 @@ func verified(h *state.Holder, public keys.PublicKey, message, signature []byte)
 }
 
 // signCheckpoint has the holder's key in 9a sign the log as it stands.
-func (d *Desk) signCheckpoint(ctx context.Context, s *session.Session, h *state.Holder, pin *secret.Buffer) error {
+func (v visit) signCheckpoint(ctx context.Context) error {
+	h := v.now()
 	if h.Prepared == nil && h.OfTrusted() {
 		return nil // an old token, which has no such key
 	}
-	key, origin, checkpoint := h.Prepared.Authentication, d.state.LogOrigin, d.Checkpoint()
+	key, origin, checkpoint := h.Prepared.Authentication, v.d.State().LogOrigin, v.d.Checkpoint()
 	text := transcript.Text(origin, checkpoint)
-	made, err := s.Sign(ctx, keys.SlotAuthentication, pin, text, nil)
+	made, err := v.s.Sign(ctx, keys.SlotAuthentication, v.pin, text, nil)
 	if err != nil {
 		return err
 	}
@@ -686,7 +708,7 @@ func (d *Desk) signCheckpoint(ctx context.Context, s *session.Session, h *state.
 	if err != nil {
 		return err
 	}
-	return d.record(state.TypeCheckpointSigned, h.Holder.ID, state.CheckpointSigned{Act: h.Act(h.Serial), Checkpoint: checkpoint, Signature: signature})
+	return v.record(state.TypeCheckpointSigned, state.CheckpointSigned{Act: h.Act(h.Serial), Checkpoint: checkpoint, Signature: signature})
 }
 
 // withToken runs do with a session of its own on the token with that serial.

@@ -178,7 +178,7 @@ func TestFaultAtAnEventNamesItsLine(t *testing.T) {
 	all := events(t, emil.dir)
 	for _, e := range all {
 		if e.Type == state.TypePrepared {
-			want = fmt.Sprintf("transcript.jsonl line %d (prepare.done): the program has a fault (a test)", e.Seq)
+			want = fmt.Sprintf("transcript.jsonl line %d (prepare.done): the program has a fault (runtime error: invalid memory address or nil pointer dereference)", e.Seq)
 		}
 	}
 	ceremony.FaultAt(t, state.TypePrepared)
@@ -192,10 +192,10 @@ func TestFaultAtAnEventNamesItsLine(t *testing.T) {
 		t.Errorf("collected: %v, want %q", err, want)
 	}
 	err := desk.Run(t.Context(), "enrol alice", &prompt.Script{})
-	if err == nil || !strings.Contains(err.Error(), "(prepare.done): the program has a fault (a test); what was recorded before it is safe") {
+	if err == nil || !strings.Contains(err.Error(), "(prepare.done): the program has a fault (runtime error: invalid memory address or nil pointer dereference); what was recorded before it is safe") {
 		t.Errorf("run: %v", err)
 	}
-	if last := events(t, s.dir); !strings.Contains(string(last[len(last)-1].Data), "FaultAt") {
+	if last := events(t, s.dir); !strings.Contains(string(last[len(last)-1].Data), "ceremony/state.(*State).take(") {
 		t.Errorf("recorded: %s", last[len(last)-1].Data)
 	}
 }

@@ -2,6 +2,7 @@ package ceremony_test
 
 import (
 	"errors"
+	"flag"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,7 +17,8 @@ import (
 )
 
 // wholeLogs are the logs of ceremonies in which, between them, every kind of
-// event happens, with every kind of holder. They are made once.
+// event happens, with every kind of holder. They are made once. With -update
+// package state gets them for its own tests.
 func wholeLogs(t *testing.T) map[string][]byte {
 	t.Helper()
 	if madeLogs == nil {
@@ -37,12 +39,21 @@ func wholeLogs(t *testing.T) map[string][]byte {
 				t.Errorf("in no ceremony %s happens", kind)
 			}
 		}
+		if *update {
+			for name, log := range logs {
+				if err := os.WriteFile(filepath.Join("state/testdata", name+".jsonl"), log, 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
 		madeLogs = logs
 	}
 	return madeLogs
 }
 
 var madeLogs map[string][]byte
+
+var update = flag.Bool("update", false, "write the logs that package state is tested with anew")
 
 // backupsLog is a ceremony with backups, in which tokens are wiped, cut off,
 // lost, unblocked and replaced, and one with a spare.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"strings"
 
 	"rootceremony/ceremony/agreed"
 	"rootceremony/ceremony/prompt"
@@ -25,15 +26,15 @@ func NoticeName(n int) string {
 
 // noticeFact says where the notice for users is, or will be.
 func (d *Desk) noticeFact() ([]prompt.Fact, error) {
-	if !d.state.Noticed() {
+	if !d.State().Noticed() {
 		return nil, nil
 	}
 	earlier, err := d.earlierNotices()
 	if err != nil {
 		return nil, err
 	}
-	text := d.state.NoticeFile() + ", the draft of a notice"
-	if d.state.Published == nil {
+	text := d.State().NoticeFile() + ", the draft of a notice"
+	if d.State().Published == nil {
 		text += ": it is written when the root is published"
 		if len(earlier) > 0 {
 			text += ", with what was filled into " + NoticeName(len(earlier))
@@ -54,7 +55,8 @@ func (d *Desk) earlierNotices() ([][]byte, error) {
 			return all, nil
 		}
 		if err != nil {
-			return nil, fmt.Errorf("%s, a notice for users, cannot be read: %w (hint: what is filled in there is carried over; put it right, or move it away, and take this task again)", name, err)
+			fact, _, _ := strings.Cut(err.Error(), " (hint: ") // the one hint says what to do about a notice
+			return nil, fmt.Errorf("%s, a notice for users, cannot be read: %s (hint: what is filled in there is carried over; put it right, or move it away, and take this task again)", name, fact)
 		}
 		all = append(all, text)
 	}
@@ -63,14 +65,14 @@ func (d *Desk) earlierNotices() ([][]byte, error) {
 // writeNotice writes the draft of a notice for users beside the draft of the
 // root that is published. One that is there stays: somebody may have worked on it.
 func (d *Desk) writeNotice() error {
-	if !d.state.Noticed() {
+	if !d.State().Noticed() {
 		return nil
 	}
 	earlier, err := d.earlierNotices()
 	if err != nil {
 		return err
 	}
-	err = transcript.WriteNew(d.path(d.state.NoticeFile()), record.Notice(noticeFacts(d.state), earlier...), 0o644)
+	err = transcript.WriteNew(d.path(d.State().NoticeFile()), record.Notice(noticeFacts(d.State()), earlier...), 0o644)
 	if errors.Is(err, fs.ErrExist) {
 		return nil
 	}

@@ -11,18 +11,16 @@ import (
 	"rootceremony/ceremony/prompt"
 	"rootceremony/ceremony/state"
 	"rootceremony/ceremony/transcript"
+	"rootceremony/ceremony/tuf"
 	"rootceremony/keys"
 	"rootceremony/keys/backup"
-	"rootceremony/keys/secret"
 	"rootceremony/keys/session"
 )
 
 // opening is a backup that a quorum is about to open.
 type opening struct {
-	d      *Desk
-	a      prompt.Room
-	h      *state.Holder // whose backup it is
-	stored *state.BackupStored
+	visit  // of the token whose backup it is, or that is to get what is in it
+	stored state.BackupStored
 	beside []string // stickers of virtual tokens that stay in a reader until the end
 	file   state.File
 	by     []string // ids, the outermost layer's first
@@ -31,15 +29,16 @@ type opening struct {
 // openQuorum has a quorum of a backup's recipients open it, one layer after
 // the other. The last one is opened in a session in which what was in it stays,
 // and in which then runs.
-func (d *Desk) openQuorum(ctx context.Context, a prompt.Room, h *state.Holder, what string, beside []string, then func(*session.Session, session.Opened) error) (*opening, error) {
+func (v visit) openQuorum(ctx context.Context, what string, beside []string, then func(visit, session.Opened) error) (*opening, error) {
+	h := v.now()
 	stored := h.Backup(what)
-	if stored == nil && h.Replaces != nil {
-		stored = h.Replaces.Backup(what)
+	if stored == nil {
+		stored = v.own().Backup(what)
 	}
 	if stored == nil {
 		return nil, fmt.Errorf("no backup of the %s of %s is in use", map[string]string{keys.BackupKey: "root key", keys.BackupToken: "PUK"}[what], h.Holder.Name)
 	}
-	o := &opening{d: d, a: a, h: h, stored: stored, beside: beside}
+	o := &opening{visit: v, stored: *stored, beside: beside}
 	if err := o.chooseQuorum(ctx); err != nil {
 		return nil, err
 	}
@@ -49,7 +48,7 @@ func (d *Desk) openQuorum(ctx context.Context, a prompt.Room, h *state.Holder, w
 		return nil, fmt.Errorf("there is no file %s among the backups of %s", name, h.Holder.Name)
 	}
 	o.file = stored.Files[at]
-	data, err := transcript.ReadFile(d.path(o.file.Name))
+	data, err := transcript.ReadFile(v.d.path(o.file.Name))
 	if err != nil {
 		return nil, fmt.Errorf("the backup cannot be read: %w (hint: let other recipients open it, or put the file back from one of its copies)", err)
 	}
@@ -63,12 +62,12 @@ func (d *Desk) openQuorum(ctx context.Context, a prompt.Room, h *state.Holder, w
 	o.by = nil
 	for i, layer := range layers {
 		o.by = append(o.by, layer.Who)
-		if err := a.Tell(ctx, prompt.Message{Title: fmt.Sprintf("Layer %d of %d: %s", i+1, len(layers), d.state.RecipientName(layer.Who)), Text: o.next(layers[i+1:])}); err != nil {
+		if err := v.a.Tell(ctx, prompt.Message{Title: fmt.Sprintf("Layer %d of %d: %s", i+1, len(layers), v.d.State().RecipientName(layer.Who)), Text: o.next(layers[i+1:])}); err != nil {
 			return nil, err
 		}
 		err = o.open(ctx, layer, data, func(s *session.Session, opened session.Opened) error {
 			if layer.Inner == 0 {
-				return then(s, opened)
+				return then(v.in(s, nil), opened)
 			}
 			data = opened.Data
 			return nil
@@ -87,7 +86,7 @@ func (o *opening) next(layers []keys.Layer) []string {
 	}
 	var names []string
 	for _, l := range layers {
-		names = append(names, o.d.state.RecipientName(l.Who))
+		names = append(names, o.d.State().RecipientName(l.Who))
 	}
 	return []string{"Then: " + strings.Join(names, ", then ") + "."}
 }
@@ -95,12 +94,12 @@ func (o *opening) next(layers []keys.Layer) []string {
 // chooseQuorum asks who is there. Whoever cannot open it any more, as the token
 // it was sealed for is gone, is not among the choices.
 func (o *opening) chooseQuorum(ctx context.Context) error {
-	s := o.d.state
-	title := "Open the backup of " + o.h.Holder.Name
+	s := o.d.State()
+	title := "Open the backup of " + o.now().Holder.Name
 	for len(o.by) < o.stored.Quorum {
 		var choices []prompt.Choice
 		for _, id := range o.stored.Recipients {
-			if slices.Contains(o.by, id) || !s.OpensStill(id, o.stored) {
+			if slices.Contains(o.by, id) || !s.OpensStill(id, &o.stored) {
 				continue
 			}
 			label := s.RecipientName(id)
@@ -111,7 +110,7 @@ func (o *opening) chooseQuorum(ctx context.Context) error {
 		}
 		missing := o.stored.Quorum - len(o.by)
 		if len(choices) < missing {
-			return fmt.Errorf("the backup of %s wants %d of its recipients, and only %d can open it any more", o.h.Holder.Name, o.stored.Quorum, len(choices)+len(o.by))
+			return fmt.Errorf("the backup of %s wants %d of its recipients, and only %d can open it any more", o.now().Holder.Name, o.stored.Quorum, len(choices)+len(o.by))
 		}
 		id, err := o.a.Choose(ctx, prompt.Prompt{ID: fmt.Sprintf("open.who %d", len(o.by)+1), Message: prompt.Message{Title: title,
 			Text: []string{fmt.Sprintf("Any %d of its recipients open it together. Fewer cannot.", o.stored.Quorum)}},
@@ -126,17 +125,18 @@ func (o *opening) chooseQuorum(ctx context.Context) error {
 
 // canOpen tells why the backup of a holder cannot be opened by anybody, before
 // anything is begun that needs it.
-func (d *Desk) canOpen(h *state.Holder, what string) error {
+func (v visit) canOpen(what string) error {
+	s, h := v.d.State(), v.now()
 	b := h.Backup(what)
 	if b == nil {
 		return fmt.Errorf("no backup of %s is in use for that", h.Holder.Name)
 	}
-	able := slices.DeleteFunc(slices.Clone(b.Recipients), func(id string) bool { return !d.state.OpensStill(id, b) })
+	able := slices.DeleteFunc(slices.Clone(b.Recipients), func(id string) bool { return !s.OpensStill(id, b) })
 	if len(able) < b.Quorum {
 		return fmt.Errorf("the backup of %s wants %d of its recipients, and only %d can open it any more", h.Holder.Name, b.Quorum, len(able))
 	}
 	for _, f := range b.Files {
-		if !slices.Contains(d.damaged, f.Name) {
+		if !slices.Contains(v.d.damaged, f.Name) {
 			return nil
 		}
 	}
@@ -146,9 +146,8 @@ func (d *Desk) canOpen(h *state.Holder, what string) error {
 // open opens one layer by whoever it is for.
 func (o *opening) open(ctx context.Context, layer keys.Layer, data []byte, then func(*session.Session, session.Opened) error) error {
 	d := o.d
-	h := d.state.Holders[layer.Who]
-	if h == nil {
-		r := *d.state.Outside(layer.Who)
+	if d.State().Holders[layer.Who] == nil {
+		r := *d.State().Outside(layer.Who)
 		if layer.Inner == 0 && d.tokens.Plug != nil {
 			if err := d.tokens.Plug(o.beside...); err != nil {
 				return err
@@ -160,27 +159,29 @@ func (o *opening) open(ctx context.Context, layer keys.Layer, data []byte, then 
 		_, err := d.withIdentity(ctx, o.a, r, backup.OpenOrder{Layer: layer, By: backup.ByIdentity}, data, then)
 		return err
 	}
-	there, err := d.waitForToken(ctx, o.a, h, "open.token "+layer.Who, func(info keys.Info) error { return fitsOpening(h, info) }, o.beside...)
+	opener := d.visit(o.a, layer.Who)
+	there, err := opener.waitForToken(ctx, "open.token "+layer.Who, opener.fitsOpening, o.beside...)
 	if err != nil {
 		return err
 	}
-	return d.withPIN(ctx, o.a, h, there[0].PINTries, func(s *session.Session, pin *secret.Buffer) error {
-		opened, err := d.openByToken(ctx, o.a, s, h, pin, backup.OpenOrder{Layer: layer, By: backup.ByToken}, data, "open a layer of the backup of "+o.h.Holder.Name)
+	return opener.withPIN(ctx, there[0].PINTries, func(opener visit) error {
+		opened, err := opener.openByToken(ctx, backup.OpenOrder{Layer: layer, By: backup.ByToken}, data, "open a layer of the backup of "+o.now().Holder.Name)
 		if err != nil {
 			return err
 		}
-		return then(s, opened)
+		return then(opener.s, opened)
 	})
 }
 
 func (o *opening) openByPassphrase(ctx context.Context, r agreed.BackupRecipient, layer keys.Layer, data []byte, then func(*session.Session, session.Opened) error) error {
-	typed, err := o.d.openByPassphrase(ctx, o.a, passphrasePrompt(r, "open.passphrase", "open the backup of "+o.h.Holder.Name, "It opens one layer."),
+	typed, err := o.d.openByPassphrase(ctx, o.a, passphrasePrompt(r, "open.passphrase", "open the backup of "+o.now().Holder.Name, "It opens one layer."),
 		backup.OpenOrder{Layer: layer, By: backup.ByPassphrase}, data, then)
 	typed.Wipe()
 	return err
 }
 
-func fitsOpening(h *state.Holder, info keys.Info) error {
+func (v visit) fitsOpening(info keys.Info) error {
+	h := v.now()
 	if info.Serial != h.Serial {
 		return fmt.Errorf("%s's token has the serial number %s, this one %s (hint: insert the token with the sticker %s)",
 			h.Holder.Name, agreed.SerialText(h.Serial), agreed.SerialText(info.Serial), h.Holder.Token)
@@ -194,17 +195,17 @@ func fitsOpening(h *state.Holder, info keys.Info) error {
 
 // drillTask: a backup is opened by a real quorum before anything is signed.
 func (d *Desk) drillTask() prompt.Task {
-	s := d.state
+	s := d.State()
 	t := prompt.Task{ID: "drill", Group: prompt.GroupBackups, Title: "Restore drill", State: DoneIf(s.Drilled()), Do: d.drill}
 	if missing := s.Names(func(h *state.Holder) bool { return !h.Counts() }); len(missing) > 0 {
-		t.Block("waits for the keys of " + agreed.Listed(missing))
+		t.Block("waits for the keys of " + tuf.Listed(missing, "and"))
 	}
 	return t
 }
 
 // drill opens one backup with a real quorum and compares what is in it.
 func (d *Desk) drill(ctx context.Context, a prompt.Room) error {
-	s := d.state
+	s := d.State()
 	var choices, wanted []prompt.Choice
 	for _, h := range s.Plan.Holders {
 		if h.Custody == agreed.Existing {
@@ -225,29 +226,26 @@ func (d *Desk) drill(ctx context.Context, a prompt.Room) error {
 	if err != nil {
 		return err
 	}
-	h := s.Holders[id]
+	v := d.visit(a, id)
 	what := keys.BackupKey
-	if h.Backup(what) == nil {
+	if v.now().Backup(what) == nil {
 		what = keys.BackupToken
 	}
-	o, err := d.openQuorum(ctx, a, h, what, nil, func(_ *session.Session, opened session.Opened) error { return matches(h, opened) })
+	o, err := v.openQuorum(ctx, what, nil, visit.matches)
 	if err != nil {
 		return err
 	}
 	if err := d.record(state.TypeDrillDone, "room", state.DrillDone{Holder: id, File: o.file, By: o.by}); err != nil {
 		return err
 	}
-	return a.Tell(ctx, prompt.Message{Title: "Restore drill", Text: []string{"The backup of " + h.Holder.Name + " opens, and what is in it is right."}})
+	return a.Tell(ctx, prompt.Message{Title: "Restore drill", Text: []string{"The backup of " + v.now().Holder.Name + " opens, and what is in it is right."}})
 }
 
 // matches compares what a backup holds with what it should.
-func matches(h *state.Holder, opened session.Opened) error {
-	key := h.Key
-	if h.Replaces != nil {
-		key = h.Replaces.Key
-	}
+func (v visit) matches(opened session.Opened) error {
+	h := v.now()
 	switch {
-	case opened.What == keys.BackupKey && opened.Public != key.Public:
+	case opened.What == keys.BackupKey && opened.Public != v.own().Key.Public:
 		return fmt.Errorf("the backup opens, and holds another root key than that of %s (hint: do not go on: start %s over)", h.Holder.Name, h.Holder.Name)
 	case opened.What == keys.BackupToken && opened.Serial != h.Serial:
 		return fmt.Errorf("the backup opens, and is of the token %s, not of %s (hint: do not go on: start %s over)", agreed.SerialText(opened.Serial), agreed.SerialText(h.Serial), h.Holder.Name)

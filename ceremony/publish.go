@@ -15,14 +15,12 @@ import (
 	"rootceremony/ceremony/state"
 	"rootceremony/ceremony/transcript"
 	"rootceremony/ceremony/tuf"
-	"rootceremony/keys/secret"
-	"rootceremony/keys/session"
 )
 
 // publish puts the signed root together, verifies it as a client would, and
 // writes it where it is published from.
 func (d *Desk) publish(ctx context.Context, a prompt.Room) error {
-	s := d.state
+	s := d.State()
 	if err := d.unexpired(); err != nil {
 		return err
 	}
@@ -109,11 +107,12 @@ func kit(s *state.State, root []byte) ([]state.Written, error) {
 // trustedFiles are the files of the trusted chain in the ceremony directory, as
 // they were agreed.
 func (d *Desk) trustedFiles() ([][]byte, error) {
-	if d.state.Plan == nil || d.state.Plan.Trusted == nil {
+	planned := d.State().Plan
+	if planned == nil || planned.Trusted == nil {
 		return nil, nil
 	}
 	var files [][]byte
-	for _, v := range d.state.Plan.Trusted.Versions {
+	for _, v := range planned.Trusted.Versions {
 		text, err := transcript.ReadFile(d.path(agreed.TrustedFile(v.Version)))
 		if err != nil {
 			return nil, fmt.Errorf("a root of the trusted chain cannot be read: %w (hint: put it back from where the chain came)", err)
@@ -146,17 +145,14 @@ func verifyRoot(text []byte, digest string) (tuf.Report, error) {
 // seal ends the making: what was signed late goes into a fuller file beside,
 // and the log takes no more signatures.
 func (d *Desk) seal(ctx context.Context, a prompt.Room) error {
-	s := d.state
+	s := d.State()
 	missing := s.Names(func(h *state.Holder) bool { return h.Signature == nil || h.Signature.Digest != s.Draft.Digest })
 	text := "Every holder has signed."
 	if len(missing) > 0 {
-		text = agreed.Listed(missing) + " did not sign. After the seal they cannot."
+		text = tuf.Listed(missing, "and") + " did not sign. After the seal they cannot."
 	}
-	d.mu.Lock()
-	exceptions := s.Exceptions // which others may record meanwhile
-	d.mu.Unlock()
 	err := a.Type(ctx, prompt.Prompt{ID: "seal", Final: true, Message: prompt.Message{Title: "Seal the ceremony",
-		Facts: append(append([]prompt.Fact{{Label: "Published", Value: s.Published.File.Name}}, CountFacts(s)...), prompt.Fact{Label: "Exceptions", Value: fmt.Sprint(exceptions)}),
+		Facts: append(append([]prompt.Fact{{Label: "Published", Value: s.Published.File.Name}}, CountFacts(s)...), prompt.Fact{Label: "Exceptions", Value: fmt.Sprint(s.Exceptions)}),
 		Text:  []string{text}},
 		Question: "To seal, type seal:"}, "seal")
 	if err != nil {
@@ -184,13 +180,13 @@ func (d *Desk) seal(ctx context.Context, a prompt.Room) error {
 func (d *Desk) checkpoints(ctx context.Context, a prompt.Room) error {
 	for {
 		var choices []prompt.Choice
-		likely, others := d.state.CheckpointSigners()
+		likely, others := d.State().CheckpointSigners()
 		for _, h := range likely {
 			choices = append(choices, prompt.Choice{Key: h.Holder.ID, Label: h.Holder.Name + stickerHint(h)})
 		}
-		if d.state.SealSigned() {
+		if d.State().SealSigned() {
 			choices = append(choices, prompt.Choice{Key: prompt.NobodyElse, Label: "Nobody else"})
-		} else if d.state.Plan.Trusted != nil {
+		} else if d.State().Plan.Trusted != nil {
 			choices = append(choices, prompt.Choice{Key: "none", Label: "Nobody here can: go on without, as an exception"})
 		}
 		for _, h := range others {
@@ -211,24 +207,24 @@ func (d *Desk) checkpoints(ctx context.Context, a prompt.Room) error {
 			}
 			return d.record(state.TypeCheckpointsWaived, "room", state.CheckpointsWaived{})
 		}
-		if err := d.checkpointBy(ctx, a, d.state.Holders[who]); err != nil {
+		if err := d.visit(a, who).checkpointBy(ctx); err != nil {
 			return err
 		}
-		if likely, others := d.state.CheckpointSigners(); len(likely)+len(others) == 0 {
+		if likely, others := d.State().CheckpointSigners(); len(likely)+len(others) == 0 {
 			return nil
 		}
 	}
 }
 
-func (d *Desk) checkpointBy(ctx context.Context, a prompt.Room, h *state.Holder) error {
-	info, err := d.tokenWithKey(ctx, a, h, "checkpoints.token "+h.Holder.ID)
+func (v visit) checkpointBy(ctx context.Context) error {
+	info, err := v.tokenWithKey(ctx, "checkpoints.token "+v.holder)
 	if err != nil {
 		return err
 	}
-	if h.Prepared == nil {
+	if h := v.now(); h.Prepared == nil {
 		return fmt.Errorf("token %s of %s has no key that signs the log (hint: somebody else may, or go on without, as an exception)", agreed.SerialText(info.Serial), h.Holder.Name)
 	}
-	return d.withPIN(ctx, a, h, info.PINTries, func(s *session.Session, pin *secret.Buffer) error { return d.signCheckpoint(ctx, s, h, pin) })
+	return v.withPIN(ctx, info.PINTries, func(v visit) error { return v.signCheckpoint(ctx) })
 }
 
 // sums writes SHA256SUMS over what is published, as the last file. It lists
@@ -247,7 +243,7 @@ func (d *Desk) sums(ctx context.Context, a prompt.Room) error {
 	if err != nil {
 		return err
 	}
-	sums := d.state.Sums()
+	sums := d.State().Sums()
 	if err := d.write(sums); err != nil {
 		return err
 	}
@@ -259,7 +255,7 @@ func (d *Desk) sums(ctx context.Context, a prompt.Room) error {
 		{Label: "Publish", Value: filepath.Join(d.dir, state.PublishDir)},
 		{Label: "Log", Value: fmt.Sprintf("%d lines", checkpoint.Size)},
 		{Label: "Checkpoint", Value: agreed.Grouped(checkpoint.Root)},
-		{Label: "Root", Value: d.state.Published.File.Name}}, publishedDigests(d.state, d.state.Published.File)...)
+		{Label: "Root", Value: d.State().Published.File.Name}}, publishedDigests(d.State(), d.State().Published.File)...)
 	return a.Tell(ctx, prompt.Message{Title: "The ceremony is closed", Facts: append(facts, notice...),
 		Text: []string{"Announce the SHA-256 of the file with these words: with them people can tell whether the root they have is this one.",
 			"Write the checkpoint of the log down on paper, and publish it: with it an outsider can tell whether the record is the one of this day."}})
@@ -267,8 +263,8 @@ func (d *Desk) sums(ctx context.Context, a prompt.Room) error {
 
 // nothingElsePublished refuses files in publish that the log knows nothing of.
 func (d *Desk) nothingElsePublished() error {
-	known := []string{d.state.Sums().Name}
-	for _, f := range d.state.PublishedFiles() {
+	known := []string{d.State().Sums().Name}
+	for _, f := range d.State().PublishedFiles() {
 		known = append(known, f.Name)
 	}
 	return filepath.WalkDir(filepath.Join(d.dir, state.PublishDir), func(name string, entry fs.DirEntry, err error) error {
@@ -285,7 +281,7 @@ func (d *Desk) nothingElsePublished() error {
 
 // fromLog are the files that follow from the log, as it stands.
 func (d *Desk) fromLog() ([]state.Written, error) {
-	s := d.state
+	s := d.State()
 	var files []state.Written
 	if s.Plan != nil {
 		files = append(files, state.Written{Name: state.ResolvedFile, Text: s.Plan.JSON()})
@@ -381,7 +377,7 @@ func changedError(name, is, was string) error {
 // opened: Status tells of it.
 func (d *Desk) CheckFiles() error {
 	d.damaged = nil
-	for _, f := range d.state.Files {
+	for _, f := range d.State().Files {
 		text, err := transcript.ReadFile(filepath.Join(d.dir, filepath.FromSlash(f.Name)))
 		if strings.HasPrefix(f.Name, agreed.BackupsDir+"/") && (err != nil || agreed.DigestOf(text) != f.SHA256) {
 			d.damaged = append(d.damaged, f.Name)

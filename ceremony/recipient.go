@@ -28,8 +28,8 @@ import (
 const IdentitiesDir = "rehearsal/identities"
 
 func (d *Desk) recipientTask(r agreed.BackupRecipient) prompt.Task {
-	t := prompt.Task{ID: "recipient " + r.ID, Group: prompt.GroupRecipients, Title: r.Name, State: DoneIf(d.state.Recipients[r.ID] != nil)}
-	if t.State == prompt.Done && d.state.Recipients[r.ID].Absent {
+	t := prompt.Task{ID: "recipient " + r.ID, Group: prompt.GroupRecipients, Title: r.Name, State: DoneIf(d.State().Recipients[r.ID] != nil)}
+	if t.State == prompt.Done && d.State().Recipients[r.ID].Absent {
 		t.Reason = "was not there"
 	}
 	t.Do = func(ctx context.Context, a prompt.Room) error { return d.proveRecipient(ctx, a, r) }
@@ -81,11 +81,11 @@ func (d *Desk) opensTest(ctx context.Context, a prompt.Room, r agreed.BackupReci
 // person is a recipient as orders name it, without the test file of a
 // passphrase.
 func (d *Desk) person(id string) (backup.Person, error) {
-	text, err := d.state.RecipientText(id)
+	text, err := d.State().RecipientText(id)
 	if err != nil {
 		return backup.Person{}, err
 	}
-	return backup.Person{Name: d.state.RecipientName(id), Slug: id, Text: text}, nil
+	return backup.Person{Name: d.State().RecipientName(id), Slug: id, Text: text}, nil
 }
 
 // challenge makes a test file for a recipient.
@@ -100,7 +100,7 @@ func challenge(person backup.Person) (file []byte, want string, err error) {
 // recipientAnswered records a proof, once the answer is the right one.
 func (d *Desk) recipientAnswered(proof state.RecipientProved, answer []byte) error {
 	if string(answer) != proof.Answer {
-		return fmt.Errorf("%s has opened the test file, and what was in it is not what was sealed (hint: take the task again)", d.state.RecipientName(proof.Recipient))
+		return fmt.Errorf("%s has opened the test file, and what was in it is not what was sealed (hint: take the task again)", d.State().RecipientName(proof.Recipient))
 	}
 	return d.record(state.TypeRecipientProved, proof.Recipient, proof)
 }
@@ -207,44 +207,46 @@ func askedAgain(p prompt.Prompt, why error) prompt.Prompt {
 }
 
 // proveToken has a holder's token open a test file with its key in 82.
-func (d *Desk) proveToken(ctx context.Context, a prompt.Room, s *session.Session, h *state.Holder, pin *secret.Buffer) error {
-	text, err := d.state.RecipientText(h.Holder.ID)
+func (v visit) proveToken(ctx context.Context) error {
+	text, err := v.d.State().RecipientText(v.holder)
 	if err != nil {
 		return err
 	}
-	want, answer, err := d.tokenOpensTest(ctx, a, s, h, pin)
+	want, answer, err := v.tokenOpensTest(ctx)
 	if err != nil {
 		return err
 	}
-	return d.recipientAnswered(state.RecipientProved{Recipient: h.Holder.ID, Age: text, Answer: want}, answer)
+	return v.d.recipientAnswered(state.RecipientProved{Recipient: v.holder, Age: text, Answer: want}, answer)
 }
 
 // tokenOpensTest has the selected token open a new test file. It returns what is
 // in the file, and what came out.
-func (d *Desk) tokenOpensTest(ctx context.Context, a prompt.Room, s *session.Session, h *state.Holder, pin *secret.Buffer) (want string, answer []byte, err error) {
+func (v visit) tokenOpensTest(ctx context.Context) (want string, answer []byte, err error) {
+	h := v.now()
 	text, err := h.RecipientText()
 	if err != nil {
 		return "", nil, err
 	}
-	file, want, err := challenge(backup.Person{Name: h.Holder.Name, Slug: h.Holder.ID, Text: text})
+	file, want, err := challenge(backup.Person{Name: h.Holder.Name, Slug: v.holder, Text: text})
 	if err != nil {
 		return "", nil, err
 	}
-	opened, err := d.openByToken(ctx, a, s, h, pin, backup.OpenOrder{Test: h.Holder.ID, By: backup.ByToken}, file, "open a test file")
+	opened, err := v.openByToken(ctx, backup.OpenOrder{Test: v.holder, By: backup.ByToken}, file, "open a test file")
 	return want, opened.Data, err
 }
 
 // openByToken opens a layer with the key in 82 of the selected token.
-func (d *Desk) openByToken(ctx context.Context, a prompt.Room, s *session.Session, h *state.Holder, pin *secret.Buffer, order backup.OpenOrder, file []byte, why string) (session.Opened, error) {
-	return s.OpenBackup(ctx, session.BackupOrder{Ciphertext: file, Open: orderOf(order), PIN: pin}, func(ctx context.Context) error {
-		return a.WaitForTouch(ctx, d.touchPrompt(h, why), d.tokens.Plug != nil)
+func (v visit) openByToken(ctx context.Context, order backup.OpenOrder, file []byte, why string) (session.Opened, error) {
+	return v.s.OpenBackup(ctx, session.BackupOrder{Ciphertext: file, Open: orderOf(order), PIN: v.pin}, func(ctx context.Context) error {
+		return v.a.WaitForTouch(ctx, v.touchPrompt(why), v.d.tokens.Plug != nil)
 	})
 }
 
 // touchPrompt asks for a touch.
-func (d *Desk) touchPrompt(h *state.Holder, why string) prompt.Prompt {
-	return prompt.Prompt{ID: "holder.touch " + h.Holder.ID, Message: prompt.Message{Title: h.Holder.Name + ": touch the token",
-		Facts: []prompt.Fact{{Label: "To", Value: why}}}, Question: h.Holder.Name + ", touch the token " + h.Holder.Token + " now."}
+func (v visit) touchPrompt(why string) prompt.Prompt {
+	h := v.now().Holder
+	return prompt.Prompt{ID: "holder.touch " + v.holder, Message: prompt.Message{Title: h.Name + ": touch the token",
+		Facts: []prompt.Fact{{Label: "To", Value: why}}}, Question: h.Name + ", touch the token " + h.Token + " now."}
 }
 
 func orderOf(order backup.OpenOrder) json.RawMessage {
@@ -258,7 +260,7 @@ func (d *Desk) withIdentity(ctx context.Context, a prompt.Room, r agreed.BackupR
 	title := r.Name + ": its identity"
 	suggested := ""
 	question := "File of the identity of " + r.Name + ":"
-	if d.state.Begun.Rehearsal {
+	if d.State().Begun.Rehearsal {
 		suggested = filepath.Join(d.identities(), r.ID+".txt")
 		question = fmt.Sprintf("File of the identity of %s (Enter: %s):", r.Name, suggested)
 	}
@@ -373,19 +375,20 @@ func (d *Desk) withSession(ctx context.Context, do func(*session.Session) error)
 }
 
 // sealOrder says for whom a holder's backups are sealed.
-func (d *Desk) sealOrder(h *state.Holder) (json.RawMessage, error) {
-	holder, err := d.person(h.Holder.ID)
+func (v visit) sealOrder() (json.RawMessage, error) {
+	holder, err := v.d.person(v.holder)
 	if err != nil {
 		return nil, err
 	}
-	order := backup.SealOrder{Holder: holder, Quorum: d.state.Plan.Backup.Quorum}
-	for _, id := range d.state.RecipientIDs(h) {
-		person, err := d.person(id)
+	s := v.d.State()
+	order := backup.SealOrder{Holder: holder, Quorum: s.Plan.Backup.Quorum}
+	for _, id := range s.RecipientIDs(v.now()) {
+		person, err := v.d.person(id)
 		if err != nil {
 			return nil, err
 		}
-		if test := d.state.Recipients[id].Test; test != nil {
-			if person.Test, err = d.testFile(*d.state.Outside(id)); err != nil {
+		if test := s.Recipients[id].Test; test != nil {
+			if person.Test, err = v.d.testFile(*s.Outside(id)); err != nil {
 				return nil, err
 			}
 		}
@@ -395,18 +398,18 @@ func (d *Desk) sealOrder(h *state.Holder) (json.RawMessage, error) {
 }
 
 // passphrases asks for the passphrases of the recipients of a holder's backups.
-func (d *Desk) passphrases(ctx context.Context, a prompt.Room, h *state.Holder) ([]*secret.Buffer, error) {
+func (v visit) passphrases(ctx context.Context) ([]*secret.Buffer, error) {
 	var all []*secret.Buffer
-	for _, r := range d.state.Plan.Backup.Recipients {
+	for _, r := range v.d.State().Plan.Backup.Recipients {
 		if !r.Passphrase {
 			continue
 		}
-		test, err := d.testFile(r)
+		test, err := v.d.testFile(r)
 		if err != nil {
 			wipeAll(all)
 			return nil, err
 		}
-		typed, _, err := d.typedForTest(ctx, a, r, passphrasePrompt(r, "seal.passphrase", "its passphrase, for the backups of "+h.Holder.Name,
+		typed, _, err := v.d.typedForTest(ctx, v.a, r, passphrasePrompt(r, "seal.passphrase", "its passphrase, for the backups of "+v.now().Holder.Name,
 			"It is compared with the test file that it has opened before."), test)
 		if err != nil {
 			wipeAll(all)
@@ -419,7 +422,7 @@ func (d *Desk) passphrases(ctx context.Context, a prompt.Room, h *state.Holder) 
 
 // testFile is the test file that a passphrase has made on the day.
 func (d *Desk) testFile(r agreed.BackupRecipient) ([]byte, error) {
-	test := d.state.Recipients[r.ID].Test
+	test := d.State().Recipients[r.ID].Test
 	data, err := transcript.ReadFile(d.path(test.Name))
 	if err == nil && agreed.DigestOf(data) != test.SHA256 {
 		err = fmt.Errorf("%s is not the test file that %s has made: its SHA-256 is %s, and was %s", test.Name, r.Name, agreed.DigestOf(data), test.SHA256)

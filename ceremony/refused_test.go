@@ -178,11 +178,13 @@ func TestPINsThatAreRefused(t *testing.T) {
 	// elsewhere is its PIN, whatever it is.
 	runTo(t, desk, "sign alice")
 	s.plugged = []string{"A-01"}
-	child := s.session(t, "A-01")
-	if err := child.ChangePIN(newSecret(t, chosen), newSecret(t, weak)); err != nil {
+	token := s.openToken("A-01")
+	if err := token.ChangePIN(newSecret(t, chosen), newSecret(t, weak)); err != nil {
 		t.Fatal(err)
 	}
-	child.Close()
+	if err := token.Close(); err != nil {
+		t.Fatal(err)
+	}
 	a := &typing{secrets: map[string][]string{"holder.pin alice": {"73910", "739105827", weak}}}
 	if err := desk.Run(t.Context(), "sign alice", a); err != nil || a.saw("4 left") || !a.saw("a PIN has 6 to 8 digits") {
 		t.Errorf("%v, told %q", err, a.said)

@@ -11,6 +11,7 @@ import (
 	"rootceremony/ceremony/agreed"
 	"rootceremony/ceremony/prompt"
 	"rootceremony/ceremony/state"
+	"rootceremony/ceremony/tuf"
 	"rootceremony/keys"
 	"rootceremony/keys/secret"
 	"rootceremony/keys/session"
@@ -18,12 +19,12 @@ import (
 
 // OnlyRestore makes the desk one that restores from backups, and nothing else.
 func (d *Desk) OnlyRestore() error {
-	if d.state.Plan == nil || d.state.Plan.Backup == nil || len(d.state.Restorable()) == 0 {
+	if s := d.State(); s.Plan == nil || s.Plan.Backup == nil || len(s.Restorable()) == 0 {
 		return fmt.Errorf("%s has no backups that are in use: there is nothing to restore from", d.dir)
 	}
 	d.only = func() []prompt.Task {
 		tasks := []prompt.Task{{ID: "restore", Title: "Restore from a backup", State: DoneIf(d.done), Do: d.restore}}
-		if d.done && !d.state.CopiedEnough() {
+		if d.done && !d.State().CopiedEnough() {
 			tasks = append(tasks, d.copiesTask()) // of what was sealed for the fresh token
 		}
 		return tasks
@@ -34,22 +35,24 @@ func (d *Desk) OnlyRestore() error {
 // spareTask puts a holder's root key on a second token.
 func (d *Desk) spareTask(h *state.Holder) prompt.Task {
 	t := prompt.Task{ID: "spare " + h.Holder.ID, Group: prompt.GroupKeys, Title: h.Holder.Name + ", spare", State: DoneIf(h.Spare != nil || len(h.Former) > 0)}
-	if missing := d.state.Names(func(h *state.Holder) bool { return !h.Counts() }); len(missing) > 0 {
-		t.Block("waits for the keys of " + agreed.Listed(missing))
+	if missing := d.State().Names(func(h *state.Holder) bool { return !h.Counts() }); len(missing) > 0 {
+		t.Block("waits for the keys of " + tuf.Listed(missing, "and"))
 	}
+	id := h.Holder.ID
 	t.Do = func(ctx context.Context, a prompt.Room) error {
-		if h.Replacement != nil && !h.Replacement.ForSpare {
+		v := d.visit(a, id)
+		if h := v.now(); h.Replacement != nil && !h.Replacement.ForSpare {
 			return fmt.Errorf("another token is about to take the place of the one of %s (hint: take the task Restore from a backup first)", h.Holder.Name)
 		}
-		if err := d.goOnOrGiveUp(ctx, a, h); err != nil {
+		if err := v.goOnOrGiveUp(ctx); err != nil {
 			return err
 		}
-		if h.Replacement == nil {
-			if err := d.beginReplacement(ctx, a, h, true); err != nil {
+		if v.now().Replacement == nil {
+			if err := v.beginReplacement(ctx, true); err != nil {
 				return err
 			}
 		}
-		return d.restoreKey(ctx, a, h)
+		return v.restoreKey(ctx)
 	}
 	return t
 }
@@ -58,11 +61,11 @@ func (d *Desk) spareTask(h *state.Holder) prompt.Task {
 // that is there.
 func (d *Desk) restore(ctx context.Context, a prompt.Room) error {
 	title := "Restore from a backup"
-	if missing := d.state.RecipientsMissing(); len(missing) > 0 {
-		return fmt.Errorf("%s must show first that they open backups, as what the new token gets is sealed for them (hint: take their tasks first)", agreed.Listed(missing))
+	if missing := d.State().RecipientsMissing(); len(missing) > 0 {
+		return fmt.Errorf("%s must show first that they open backups, as what the new token gets is sealed for them (hint: take their tasks first)", tuf.Listed(missing, "and"))
 	}
 	var choices []prompt.Choice
-	for _, h := range d.state.Restorable() {
+	for _, h := range d.State().Restorable() {
 		label := fmt.Sprintf("%s, token %s", h.Holder.Name, h.Holder.Token)
 		if h.Replacement != nil {
 			label += ": was begun, goes on"
@@ -73,11 +76,11 @@ func (d *Desk) restore(ctx context.Context, a prompt.Room) error {
 	if err != nil {
 		return err
 	}
-	h := d.state.Holders[id]
-	if err := d.goOnOrGiveUp(ctx, a, h); err != nil {
+	v := d.visit(a, id)
+	if err := v.goOnOrGiveUp(ctx); err != nil {
 		return err
 	}
-	what := "key"
+	what, h := "key", v.now()
 	if h.Replacement == nil {
 		ways := []prompt.Choice{{Key: "key", Label: "The token is lost or broken: put the key on a fresh one"}, {Key: "pin", Label: "The PIN is forgotten or blocked: set a new one"}}
 		if h.Backup(keys.BackupKey) == nil {
@@ -93,15 +96,15 @@ func (d *Desk) restore(ctx context.Context, a prompt.Room) error {
 	}
 	switch {
 	case what == "pin":
-		err = d.restorePIN(ctx, a, h)
+		err = v.restorePIN(ctx)
 	case what == "spare":
-		err = d.useSpare(ctx, a, h)
+		err = v.useSpare(ctx)
 	default:
 		if h.Replacement == nil {
-			err = d.beginReplacement(ctx, a, h, false)
+			err = v.beginReplacement(ctx, false)
 		}
 		if err == nil {
-			err = d.restoreKey(ctx, a, h)
+			err = v.restoreKey(ctx)
 		}
 	}
 	if err == nil {
@@ -111,68 +114,71 @@ func (d *Desk) restore(ctx context.Context, a prompt.Room) error {
 }
 
 // restoreKey puts a root key from its backup on a fresh token.
-func (d *Desk) restoreKey(ctx context.Context, a prompt.Room, h *state.Holder) error {
-	fresh := h.Replacement
-	info, err := d.enrolToken(ctx, a, fresh)
+func (v visit) restoreKey(ctx context.Context) error {
+	fresh := v.with(state.ReplacementToken)
+	spare := fresh.now().ForSpare
+	info, err := fresh.enrolToken(ctx)
 	if err != nil {
 		return err
 	}
-	if err := d.settle(ctx, a, fresh, info); err != nil {
+	if err := fresh.settle(ctx, info); err != nil {
 		return err
 	}
-	if err := d.noticeReset(ctx, a, fresh, info); err != nil {
+	if err := fresh.noticeReset(ctx, info); err != nil {
 		return err
 	}
-	if info, err = d.wipeIfNeeded(ctx, a, fresh, info); err != nil {
+	if info, err = fresh.wipeIfNeeded(ctx, info); err != nil {
 		return err
 	}
-	prove := func(s *session.Session, pin *secret.Buffer) error {
-		if fresh.Key == nil {
+	prove := func(fresh visit) error {
+		if fresh.now().Key == nil {
 			return errors.New("the key is not on the token yet")
 		}
-		if err := d.prove(ctx, a, s, fresh, pin); err != nil || h.Spare == fresh {
+		if err := fresh.prove(ctx); err != nil || spare {
 			return err
 		}
-		return d.signCheckpoint(ctx, s, h, pin)
+		return fresh.with(state.OwnToken).signCheckpoint(ctx) // which it is now
 	}
-	if fresh.Prepared == nil {
-		pin, err := d.newPIN(ctx, a, fresh, info, prompt.CheckPIN)
+	if fresh.now().Prepared == nil {
+		pin, err := fresh.newPIN(ctx, info, prompt.CheckPIN)
 		if err != nil {
 			return err
 		}
 		defer pin.Wipe()
-		if err := d.withToken(ctx, info.Serial, func(s *session.Session) error { return d.prepare(ctx, a, s, fresh, info, pin) }); err != nil {
+		if err := v.d.withToken(ctx, info.Serial, func(s *session.Session) error { return fresh.in(s, pin).prepare(ctx, info) }); err != nil {
 			return err
 		}
-		if err := d.keyFromBackup(ctx, a, fresh); err != nil {
+		if err := fresh.keyFromBackup(ctx); err != nil {
 			return err
 		}
-		err = d.withToken(ctx, info.Serial, func(s *session.Session) error { return prove(s, pin) })
+		err = v.d.withToken(ctx, info.Serial, func(s *session.Session) error { return prove(fresh.in(s, pin)) })
 		if err != nil {
 			return err
 		}
 	} else {
-		if fresh.Key == nil {
-			if err := d.keyFromBackup(ctx, a, fresh); err != nil {
+		if fresh.now().Key == nil {
+			if err := fresh.keyFromBackup(ctx); err != nil {
 				return err
 			}
 		}
-		if err := d.withPIN(ctx, a, fresh, info.PINTries, prove); err != nil {
+		if err := fresh.withPIN(ctx, info.PINTries, prove); err != nil {
 			return err
 		}
 	}
-	if h.Spare == fresh {
-		return a.Tell(ctx, prompt.Message{Title: h.Holder.Name + ": the spare token is ready", Facts: tokenFacts(info, fresh.Holder), Text: []string{
+	h := v.now().Holder
+	if spare {
+		return v.a.Tell(ctx, prompt.Message{Title: h.Name + ": the spare token is ready", Facts: tokenFacts(info, v.with(state.SpareToken).now().Holder), Text: []string{
 			"It has the same root key, and has proved it. Keep it in another place than the first one."}})
 	}
-	return a.Tell(ctx, prompt.Message{Title: h.Holder.Name + ": the key is restored", Facts: tokenFacts(info, h.Holder), Text: []string{
-		"The new token has the root key of " + h.Holder.Name + ", and has proved it. It has its own key in 82: the backups of others that were sealed for the old token it does not open.",
+	return v.a.Tell(ctx, prompt.Message{Title: h.Name + ": the key is restored", Facts: tokenFacts(info, h), Text: []string{
+		"The new token has the root key of " + h.Name + ", and has proved it. It has its own key in 82: the backups of others that were sealed for the old token it does not open.",
 		"The old token still holds the root key. If it was stolen, or turns up again, revoke the key, or reset the token before a witness."}})
 }
 
 // goOnOrGiveUp asks about a fresh token that was begun with: it may be lost too,
 // or another one was meant.
-func (d *Desk) goOnOrGiveUp(ctx context.Context, a prompt.Room, h *state.Holder) error {
+func (v visit) goOnOrGiveUp(ctx context.Context) error {
+	h := v.now()
 	fresh := h.Replacement
 	if fresh == nil {
 		return nil
@@ -181,24 +187,25 @@ func (d *Desk) goOnOrGiveUp(ctx context.Context, a prompt.Room, h *state.Holder)
 	if fresh.Serial != 0 {
 		facts = append(facts, prompt.Fact{Label: "Serial", Value: agreed.SerialText(fresh.Serial)})
 	}
-	answer, err := a.Choose(ctx, prompt.Prompt{ID: "restore.goon " + h.Holder.ID, Message: prompt.Message{Title: h.Holder.Name + ": a fresh token was begun with", Facts: facts},
+	answer, err := v.a.Choose(ctx, prompt.Prompt{ID: "restore.goon " + v.holder, Message: prompt.Message{Title: h.Holder.Name + ": a fresh token was begun with", Facts: facts},
 		Question: "Go on with it?"}, []prompt.Choice{{Key: "yes", Label: "Yes: it is here"}, {Key: "give-up", Label: "No: give it up, and do something else"}})
 	if err != nil || answer == "yes" {
 		return err
 	}
-	return d.record(state.TypeReplacementGiven, h.Holder.ID, state.ReplacementGivenUp{Act: fresh.Act(fresh.Serial), Why: "given up"})
+	return v.record(state.TypeReplacementGiven, state.ReplacementGivenUp{Act: fresh.Act(fresh.Serial), Why: "given up"})
 }
 
 // losesOpener says whose backups lose an opener when a holder's token is
 // replaced.
-func (d *Desk) losesOpener(h *state.Holder) []string {
+func (v visit) losesOpener() []string {
+	s := v.d.State()
 	var lost []string
-	for _, other := range d.state.Plan.Holders {
-		b := d.state.Holders[other.ID].Backup(keys.BackupToken)
-		if b == nil || other.ID == h.Holder.ID || !d.state.OpensStill(h.Holder.ID, b) {
+	for _, other := range s.Plan.Holders {
+		b := s.Holders[other.ID].Backup(keys.BackupToken)
+		if b == nil || other.ID == v.holder || !s.OpensStill(v.holder, b) {
 			continue
 		}
-		left := slices.DeleteFunc(slices.Clone(b.Recipients), func(id string) bool { return id == h.Holder.ID || !d.state.OpensStill(id, b) })
+		left := slices.DeleteFunc(slices.Clone(b.Recipients), func(id string) bool { return id == v.holder || !s.OpensStill(id, b) })
 		switch {
 		case len(left) < b.Quorum:
 			lost = append(lost, fmt.Sprintf("Then nobody can open the backup of %s any more: plan a rotation.", other.Name))
@@ -210,50 +217,51 @@ func (d *Desk) losesOpener(h *state.Holder) []string {
 }
 
 // useSpare makes the spare token the holder's.
-func (d *Desk) useSpare(ctx context.Context, a prompt.Room, h *state.Holder) error {
-	why, err := d.whyReplaced(ctx, a, h)
+func (v visit) useSpare(ctx context.Context) error {
+	why, err := v.whyReplaced(ctx)
 	if err != nil {
 		return err
 	}
-	return d.record(state.TypeSpareUsed, h.Holder.ID, state.SpareUsed{Act: state.Act{Holder: h.Holder.ID, Serial: h.Spare.Serial}, Why: why})
+	return v.record(state.TypeSpareUsed, state.SpareUsed{Act: state.Act{Holder: v.holder, Serial: v.now().Spare.Serial}, Why: why})
 }
 
-func (d *Desk) whyReplaced(ctx context.Context, a prompt.Room, h *state.Holder) (string, error) {
+func (v visit) whyReplaced(ctx context.Context) (string, error) {
 	const usual = "token lost or broken"
-	why, err := a.Ask(ctx, prompt.Prompt{ID: "restore.why", Enter: usual, Message: prompt.Message{Title: h.Holder.Name + ": another token",
-		Text: append([]string{"The new token opens none of the backups that were sealed for the old one."}, d.losesOpener(h)...)},
-		Question: "What has happened to the token " + h.Holder.Token + "? (Enter: " + usual + ")"}, func(string) error { return nil })
+	h := v.now().Holder
+	why, err := v.a.Ask(ctx, prompt.Prompt{ID: "restore.why", Enter: usual, Message: prompt.Message{Title: h.Name + ": another token",
+		Text: append([]string{"The new token opens none of the backups that were sealed for the old one."}, v.losesOpener()...)},
+		Question: "What has happened to the token " + h.Token + "? (Enter: " + usual + ")"}, func(string) error { return nil })
 	return cmp.Or(strings.TrimSpace(why), usual), err
 }
 
 // beginReplacement asks which token gets the holder's key.
-func (d *Desk) beginReplacement(ctx context.Context, a prompt.Room, h *state.Holder, spare bool) error {
-	if err := d.canOpen(h, keys.BackupKey); err != nil {
+func (v visit) beginReplacement(ctx context.Context, spare bool) error {
+	if err := v.canOpen(keys.BackupKey); err != nil {
 		return err
 	}
-	title, why := h.Holder.Name+": a fresh token", "spare"
+	title, why := v.now().Holder.Name+": a fresh token", "spare"
 	if !spare {
 		var err error
-		if why, err = d.whyReplaced(ctx, a, h); err != nil {
+		if why, err = v.whyReplaced(ctx); err != nil {
 			return err
 		}
 	}
 	suggested, question := "", "What is on the sticker of the fresh token?"
-	if i := slices.IndexFunc(d.tokens.Stickers, func(s string) bool { return d.state.StickerFree(s) == nil }); i >= 0 {
-		suggested = d.tokens.Stickers[i]
+	if i := slices.IndexFunc(v.d.tokens.Stickers, func(s string) bool { return v.d.State().StickerFree(s) == nil }); i >= 0 {
+		suggested = v.d.tokens.Stickers[i]
 		question += " (Enter: " + suggested + ")"
 	}
-	sticker, err := a.Ask(ctx, prompt.Prompt{ID: "restore.sticker", Enter: suggested, Message: prompt.Message{Title: title,
+	sticker, err := v.a.Ask(ctx, prompt.Prompt{ID: "restore.sticker", Enter: suggested, Message: prompt.Message{Title: title,
 		Text: []string{"It gets a PIN of its own, a PUK and a management key, which are sealed as the first ones were, and then the root key."}}, Question: question},
 		func(answer string) error {
 			if strings.TrimSpace(answer) == "" && suggested != "" {
 				return nil
 			}
 			answer = strings.TrimSpace(answer)
-			if d.tokens.Plug != nil && !slices.Contains(d.tokens.Stickers, answer) {
-				return fmt.Errorf("no virtual token has the sticker %q (hint: there are %s)", answer, strings.Join(d.tokens.Stickers, ", "))
+			if v.d.tokens.Plug != nil && !slices.Contains(v.d.tokens.Stickers, answer) {
+				return fmt.Errorf("no virtual token has the sticker %q (hint: there are %s)", answer, strings.Join(v.d.tokens.Stickers, ", "))
 			}
-			return d.state.StickerFree(answer)
+			return v.d.State().StickerFree(answer)
 		})
 	if err != nil {
 		return err
@@ -261,31 +269,31 @@ func (d *Desk) beginReplacement(ctx context.Context, a prompt.Room, h *state.Hol
 	if sticker = strings.TrimSpace(sticker); sticker == "" {
 		sticker = suggested
 	}
-	return d.record(state.TypeReplacementBegun, h.Holder.ID, state.ReplacementBegun{Holder: h.Holder.ID, Sticker: sticker, Why: why, Spare: spare})
+	return v.record(state.TypeReplacementBegun, state.ReplacementBegun{Holder: v.holder, Sticker: sticker, Why: why, Spare: spare})
 }
 
 // keyFromBackup has a quorum open the backup of the key, and puts it on the
 // fresh token.
-func (d *Desk) keyFromBackup(ctx context.Context, a prompt.Room, fresh *state.Holder) error {
-	_, err := d.openQuorum(ctx, a, fresh, keys.BackupKey, []string{fresh.Holder.Token}, func(s *session.Session, opened session.Opened) error {
-		if err := matches(fresh, opened); err != nil {
+func (v visit) keyFromBackup(ctx context.Context) error {
+	_, err := v.openQuorum(ctx, keys.BackupKey, []string{v.now().Holder.Token}, func(v visit, opened session.Opened) error {
+		if err := v.matches(opened); err != nil {
 			return err
 		}
-		if err := d.selectIn(ctx, a, s, fresh); err != nil {
+		if err := v.selectIn(ctx); err != nil {
 			return err
 		}
-		return d.makeKey(ctx, a, s, fresh)
+		return v.makeKey(ctx)
 	})
 	return err
 }
 
 // restorePIN sets a new PIN by the PUK in a backup.
-func (d *Desk) restorePIN(ctx context.Context, a prompt.Room, h *state.Holder) error {
-	if err := d.canOpen(h, keys.BackupToken); err != nil {
+func (v visit) restorePIN(ctx context.Context) error {
+	if err := v.canOpen(keys.BackupToken); err != nil {
 		return err
 	}
-	there, err := d.waitForToken(ctx, a, h, "restore.token "+h.Holder.ID, func(info keys.Info) error {
-		if info.Serial != h.Serial {
+	there, err := v.waitForToken(ctx, "restore.token "+v.holder, func(info keys.Info) error {
+		if h := v.now(); info.Serial != h.Serial {
 			return fmt.Errorf("%s's token has the serial number %s, this one %s (hint: insert the token with the sticker %s)",
 				h.Holder.Name, agreed.SerialText(h.Serial), agreed.SerialText(info.Serial), h.Holder.Token)
 		}
@@ -294,23 +302,23 @@ func (d *Desk) restorePIN(ctx context.Context, a prompt.Room, h *state.Holder) e
 	if err != nil {
 		return err
 	}
-	if err := d.settle(ctx, a, h, there[0]); err != nil {
+	if err := v.settle(ctx, there[0]); err != nil {
 		return err
 	}
 	if there[0].PUKTries == 0 {
-		return d.blockedPUK(h, there[0])
+		return v.blockedPUK(there[0])
 	}
-	pin, err := d.byQuorum(ctx, a, h, there[0])
+	pin, err := v.byQuorum(ctx, there[0])
 	if err != nil {
 		return err
 	}
 	pin.Wipe()
-	return a.Tell(ctx, prompt.Message{Title: h.Holder.Name + ": the new PIN is set", Text: []string{"The token takes it, with all its tries."}})
+	return v.a.Tell(ctx, prompt.Message{Title: v.now().Holder.Name + ": the new PIN is set", Text: []string{"The token takes it, with all its tries."}})
 }
 
 // byBackup is the way out of a blocked PIN where the PUK has a backup.
-func byBackup(h *state.Holder) []prompt.Choice {
-	if h.Backup(keys.BackupToken) == nil {
+func (v visit) byBackup() []prompt.Choice {
+	if v.now().Backup(keys.BackupToken) == nil {
 		return nil
 	}
 	return []prompt.Choice{{Key: "quorum", Label: "Its recipients open the backup of the PUK"}}
@@ -318,30 +326,31 @@ func byBackup(h *state.Holder) []prompt.Choice {
 
 // byQuorum has the holder choose a new PIN, and a quorum open the backup of the
 // PUK by which it is set.
-func (d *Desk) byQuorum(ctx context.Context, a prompt.Room, h *state.Holder, info keys.Info) (*secret.Buffer, error) {
-	pin, err := d.newPIN(ctx, a, h, info, prompt.CheckPIN)
+func (v visit) byQuorum(ctx context.Context, info keys.Info) (*secret.Buffer, error) {
+	pin, err := v.newPIN(ctx, info, prompt.CheckPIN)
 	if err != nil {
 		return nil, err
 	}
-	_, err = d.openQuorum(ctx, a, h, keys.BackupToken, []string{h.Holder.Token}, func(s *session.Session, opened session.Opened) error {
-		if err := matches(h, opened); err != nil {
+	_, err = v.openQuorum(ctx, keys.BackupToken, []string{v.now().Holder.Token}, func(v visit, opened session.Opened) error {
+		if err := v.matches(opened); err != nil {
 			return err
 		}
-		if err := d.selectIn(ctx, a, s, h); err != nil {
+		if err := v.selectIn(ctx); err != nil {
 			return err
 		}
+		h := v.now()
 		on := h.Act(h.Serial)
-		intention, err := d.intend(state.TypeUnblockIntended, h.Holder.ID, state.UnblockIntended{Act: on, FactoryPUK: false})
+		intention, err := v.intend(state.TypeUnblockIntended, state.UnblockIntended{Act: on, FactoryPUK: false})
 		if err != nil {
 			return err
 		}
-		if err := s.UnblockFromBackup(pin); err != nil {
+		if err := v.s.UnblockFromBackup(pin); err != nil {
 			return err
 		}
-		if err := s.CheckPIN(pin); err != nil {
+		if err := v.s.CheckPIN(pin); err != nil {
 			return err
 		}
-		return d.record(state.TypeUnblocked, h.Holder.ID, state.Result{Act: on, Intention: intention})
+		return v.record(state.TypeUnblocked, state.Result{Act: on, Intention: intention})
 	})
 	if err != nil {
 		pin.Wipe()

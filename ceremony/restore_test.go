@@ -87,7 +87,7 @@ func TestKeyIsRestored(t *testing.T) {
 		t.Fatal(err)
 	}
 	now := checkSigned(t, s.dir, 5)
-	if !slices.ContainsFunc(now.Signatures(), func(sig tuf.Signature) bool { return sig.KeyID == alice.Signature.KeyID }) {
+	if !slices.ContainsFunc(now.Signatures(), func(sig tuf.Signature) bool { return sig.KeyID == now.Holders["alice"].Signature.KeyID }) {
 		t.Error("Alice has not signed")
 	}
 
@@ -257,7 +257,7 @@ func TestSpareToken(t *testing.T) {
 	if err := desk.Run(t.Context(), "restore", &prompt.Script{Answers: map[string]string{"restore.whose": "alice", "restore.what": "spare"}}); err != nil {
 		t.Fatal(err)
 	}
-	if alice.Serial != spare || alice.Spare != nil {
+	if alice = desk.State().Holders["alice"]; alice.Serial != spare || alice.Spare != nil {
 		t.Fatalf("the spare is not in use: %+v", alice)
 	}
 	if err := runAll(desk, &prompt.Script{}); err != nil {

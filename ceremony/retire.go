@@ -9,6 +9,7 @@ import (
 	"rootceremony/ceremony/agreed"
 	"rootceremony/ceremony/prompt"
 	"rootceremony/ceremony/state"
+	"rootceremony/ceremony/tuf"
 	"rootceremony/keys"
 )
 
@@ -18,9 +19,10 @@ const groupRetire = "Retire"
 // root that does without it is published: clients and installers that still
 // trust an older root would follow it.
 func (d *Desk) retireTask(h *state.Holder) prompt.Task {
-	s := d.state
-	t := prompt.Task{ID: "retire " + h.Holder.ID, Group: groupRetire, Title: h.Holder.Name, Optional: true,
-		State: DoneIf(h.Retired != nil || h.NotRetired != nil), Do: func(ctx context.Context, a prompt.Room) error { return d.retire(ctx, a, h) }}
+	s := d.State()
+	id := h.Holder.ID
+	t := prompt.Task{ID: "retire " + id, Group: groupRetire, Title: h.Holder.Name, Optional: true,
+		State: DoneIf(h.Retired != nil || h.NotRetired != nil), Do: func(ctx context.Context, a prompt.Room) error { return d.visit(a, id).retire(ctx) }}
 	switch {
 	case h.Retired != nil:
 		t.Reason = "reset"
@@ -39,7 +41,7 @@ func (d *Desk) retireTask(h *state.Holder) prompt.Task {
 // inUse says why the token of such a key is not reset.
 func inUse(s *state.State, h *state.Holder) string {
 	roles := s.RolesOf(h)
-	return fmt.Sprintf("the key stays in use for the role%s %s", map[bool]string{true: "s"}[len(roles) > 1], agreed.Listed(roles))
+	return fmt.Sprintf("the key stays in use for the role%s %s", map[bool]string{true: "s"}[len(roles) > 1], tuf.Listed(roles, "and"))
 }
 
 // Why a token is not reset, where it could be.
@@ -51,50 +53,52 @@ const (
 )
 
 // retire resets the token of a dropped key before a witness.
-func (d *Desk) retire(ctx context.Context, a prompt.Room, h *state.Holder) error {
-	title := h.Holder.Name + ": retire the token"
-	drop := d.state.DropOf(h)
-	why, err := d.notReset(ctx, a, title, h, drop)
+func (v visit) retire(ctx context.Context) error {
+	title := v.now().Holder.Name + ": retire the token"
+	drop := v.d.State().DropOf(v.now())
+	why, err := v.notReset(ctx, title, drop)
 	if err != nil {
 		return err
 	}
 	if why != "" {
-		return d.record(state.TypeNotRetired, "room", state.NotRetired{Holder: h.Holder.ID, Why: why})
+		return v.d.record(state.TypeNotRetired, "room", state.NotRetired{Holder: v.holder, Why: why})
 	}
-	info, err := d.tokenToRetire(ctx, a, h)
+	info, err := v.tokenToRetire(ctx)
 	if err != nil {
 		return err
 	}
+	h := v.now()
 	if h.Open == nil {
-		err := a.Type(ctx, prompt.Prompt{ID: "retire.serial " + h.Holder.ID, Final: true, Message: prompt.Message{Title: title,
-			Facts: append(tokenFacts(info, h.Holder), heldFacts(info)...), Text: append([]string{"Every PIV key on it is erased for good, also those that this ceremony knows nothing of."}, openersLeft(d.state, drop)...)},
+		err := v.a.Type(ctx, prompt.Prompt{ID: "retire.serial " + v.holder, Final: true, Message: prompt.Message{Title: title,
+			Facts: append(tokenFacts(info, h.Holder), heldFacts(info)...), Text: append([]string{"Every PIV key on it is erased for good, also those that this ceremony knows nothing of."}, openersLeft(v.d.State(), drop)...)},
 			Question: "To reset it, type its serial number without spaces:"}, fmt.Sprint(info.Serial))
 		if err != nil {
 			return err
 		}
-		if _, err := d.intend(state.TypeRetireIntended, h.Holder.ID, state.RetireIntended{Act: h.Act(info.Serial), Held: info.Keys}); err != nil {
+		if _, err := v.intend(state.TypeRetireIntended, state.RetireIntended{Act: h.Act(info.Serial), Held: info.Keys}); err != nil {
 			return err
 		}
 	}
-	intention := h.Open.Seq
+	intention := v.now().Open.Seq
 	if !info.Fresh() {
-		if info, err = d.reset(ctx, info.Serial); err != nil {
+		if info, err = v.d.reset(ctx, info.Serial); err != nil {
 			return err
 		}
 	}
-	witness, err := d.sawReset(ctx, a, title, info, h)
+	witness, err := v.sawReset(ctx, title, info)
 	if err != nil {
 		return err
 	}
-	return d.record(state.TypeRetired, h.Holder.ID, state.TokenRetired{Result: state.Result{Act: h.Act(info.Serial), Intention: intention}, Witness: witness, Backups: backupsToDestroy(d.state, drop)})
+	return v.record(state.TypeRetired, state.TokenRetired{Result: state.Result{Act: h.Act(info.Serial), Intention: intention}, Witness: witness, Backups: backupsToDestroy(v.d.State(), drop)})
 }
 
 // notReset tells why the token of a dropped key is not reset: the new root has
 // the key in another role, or people say where the token is. "" means here.
-func (d *Desk) notReset(ctx context.Context, a prompt.Room, title string, h *state.Holder, drop agreed.Drop) (string, error) {
-	if len(d.state.RolesOf(h)) > 0 {
-		why := inUse(d.state, h)
-		return why, a.Tell(ctx, prompt.Message{Title: title, Facts: []prompt.Fact{{Label: "Key", Value: agreed.Grouped(h.Holder.KeyID)}, {Label: "Dropped as", Value: drop.Reason}},
+func (v visit) notReset(ctx context.Context, title string, drop agreed.Drop) (string, error) {
+	s, h := v.d.State(), v.now()
+	if len(s.RolesOf(h)) > 0 {
+		why := inUse(s, h)
+		return why, v.a.Tell(ctx, prompt.Message{Title: title, Facts: []prompt.Fact{{Label: "Key", Value: agreed.Grouped(h.Holder.KeyID)}, {Label: "Dropped as", Value: drop.Reason}},
 			Text: []string{"It is a root key no more, but " + why + ": its token is not reset. That is recorded."}})
 	}
 	choices := []prompt.Choice{{Key: "here", Label: "The token is here: reset it now"}, {Key: "elsewhere", Label: "Not here: " + elsewhere}, {Key: "gone", Label: "Not here: " + gone}, {Key: "none", Label: "There is none: " + noToken},
@@ -115,28 +119,29 @@ func (d *Desk) notReset(ctx context.Context, a prompt.Room, title string, h *sta
 	if h.Open != nil {
 		text = append(text, "An earlier step with its token was interrupted.")
 	}
-	where, err := a.Choose(ctx, prompt.Prompt{ID: "retire.where " + h.Holder.ID, Message: prompt.Message{Title: title,
-		Facts: []prompt.Fact{{Label: "Key", Value: agreed.Grouped(h.Holder.KeyID)}, {Label: "Dropped as", Value: drop.Reason}}, Text: slices.Concat(text, backupsToDestroy(d.state, drop), backupsToKeep(d.state, drop), openersLeft(d.state, drop))},
+	where, err := v.a.Choose(ctx, prompt.Prompt{ID: "retire.where " + v.holder, Message: prompt.Message{Title: title,
+		Facts: []prompt.Fact{{Label: "Key", Value: agreed.Grouped(h.Holder.KeyID)}, {Label: "Dropped as", Value: drop.Reason}}, Text: slices.Concat(text, backupsToDestroy(s, drop), backupsToKeep(s, drop), openersLeft(s, drop))},
 		Question: "Where is its token?"}, choices)
 	return map[string]string{"elsewhere": elsewhere, "gone": gone, "none": noToken, "another": another}[where], err
 }
 
 // tokenToRetire waits for the token that holds the dropped key, or for the one
 // whose reset was interrupted.
-func (d *Desk) tokenToRetire(ctx context.Context, a prompt.Room, h *state.Holder) (keys.Info, error) {
+func (v visit) tokenToRetire(ctx context.Context) (keys.Info, error) {
 	fits := func(info keys.Info) error {
+		h := v.now()
 		if h.Open != nil && info.Serial != h.Open.Serial {
 			return fmt.Errorf("a step with token %s was interrupted, and this is %s (hint: insert the former; where it is lost or broken, take the task again, and say so)", agreed.SerialText(h.Open.Serial), agreed.SerialText(info.Serial))
 		}
 		if h.Open != nil && h.Open.Type == state.TypeRetireIntended {
 			return nil
 		}
-		if err := fitsSigning(h, info); err != nil {
+		if err := v.fitsSigning(info); err != nil {
 			return err
 		}
-		return stillTrusted(d.state, info)
+		return stillTrusted(v.d.State(), info)
 	}
-	there, err := d.waitForToken(ctx, a, h, "retire.token "+h.Holder.ID, fits)
+	there, err := v.waitForToken(ctx, "retire.token "+v.holder, fits)
 	if err != nil {
 		return keys.Info{}, err
 	}
@@ -144,8 +149,8 @@ func (d *Desk) tokenToRetire(ctx context.Context, a prompt.Room, h *state.Holder
 		if err = fits(info); err != nil {
 			continue
 		}
-		if h.Open != nil && h.Open.Type != state.TypeRetireIntended {
-			err = d.settle(ctx, a, h, info)
+		if open := v.now().Open; open != nil && open.Type != state.TypeRetireIntended {
+			err = v.settle(ctx, info)
 		}
 		return info, err
 	}
@@ -165,17 +170,18 @@ func stillTrusted(s *state.State, info keys.Info) error {
 }
 
 // sawReset has somebody who holds no key of it confirm the reset, by name.
-func (d *Desk) sawReset(ctx context.Context, a prompt.Room, title string, info keys.Info, h *state.Holder) (string, error) {
+func (v visit) sawReset(ctx context.Context, title string, info keys.Info) (string, error) {
 	var choices []prompt.Choice
-	for i, p := range d.state.Plan.Persons {
+	s := v.d.State()
+	for i, p := range s.Plan.Persons {
 		choices = append(choices, prompt.Choice{Key: fmt.Sprintf("person-%d", i+1), Label: p.Name + ", " + p.Role})
 	}
-	for _, other := range d.state.Plan.Holders {
-		if agreed.Fold(other.Name) != agreed.Fold(d.state.DropOf(h).Name) {
+	for _, other := range s.Plan.Holders {
+		if agreed.Fold(other.Name) != agreed.Fold(s.DropOf(v.now()).Name) {
 			choices = append(choices, prompt.Choice{Key: other.ID, Label: other.Name})
 		}
 	}
-	key, err := a.Choose(ctx, prompt.Prompt{ID: "retire.witness " + h.Holder.ID, Final: true, Message: prompt.Message{Title: title,
+	key, err := v.a.Choose(ctx, prompt.Prompt{ID: "retire.witness " + v.holder, Final: true, Message: prompt.Message{Title: title,
 		Facts: []prompt.Fact{{Label: "Serial", Value: agreed.SerialText(info.Serial)}, {Label: "Read back", Value: "as new: no key, the PIN of every new token"}}},
 		Question: "Who saw it, and confirms it?"}, choices)
 	if err != nil {
@@ -208,7 +214,7 @@ func slashed(folders []string) string {
 	for _, folder := range folders {
 		all = append(all, folder+"/")
 	}
-	return agreed.Listed(all)
+	return tuf.Listed(all, "and")
 }
 
 // staying are the backups of an earlier ceremony whose keys the new root has
@@ -239,7 +245,7 @@ func backupsToKeep(s *state.State, d agreed.Drop) []string {
 			}
 		}
 		if of != nil {
-			lines = append(lines, fmt.Sprintf("The other backups of the ceremony %s must stay, as the new root trusts their keys: %s.", e.Called(), agreed.Listed(of)))
+			lines = append(lines, fmt.Sprintf("The other backups of the ceremony %s must stay, as the new root trusts their keys: %s.", e.Called(), tuf.Listed(of, "and")))
 		}
 	}
 	var own []string
@@ -294,7 +300,7 @@ func openersLeft(s *state.State, d agreed.Drop) []string {
 	for _, o := range order {
 		of := "the backup of " + whose[o][0]
 		if len(whose[o]) > 1 {
-			of = "the backups of " + agreed.Listed(whose[o])
+			of = "the backups of " + tuf.Listed(whose[o], "and")
 		}
 		are := map[bool]string{true: "is", false: "are"}[o.left == 1]
 		text := fmt.Sprintf("Reset, this token opens no backups any more: its key in slot 82 goes too. Of those who open %s, %d %s left", of, o.left, are)

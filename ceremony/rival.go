@@ -1,6 +1,7 @@
 package ceremony
 
 import (
+	"cmp"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -15,7 +16,7 @@ import (
 // people have signed it who sign here, that is recorded, and said loudly: it may
 // never be overlooked, whatever the ceremony has come to.
 func (d *Desk) collectRival(f *tuf.File, source string) (*CollectedRoot, error) {
-	s := d.state
+	s := d.State()
 	digest, version := agreed.DigestOf(f.Signed), s.Plan.Version
 	if t := s.Plan.Trusted; t != nil && f.Root.Version <= t.Newest().Version {
 		return nil, fmt.Errorf("it is root v%d, and the trusted root is v%d already: this ceremony makes v%d (hint: a signature for a root that is published changes nothing)", f.Root.Version, t.Newest().Version, version)
@@ -25,22 +26,22 @@ func (d *Desk) collectRival(f *tuf.File, source string) (*CollectedRoot, error) 
 	}
 	type signed struct {
 		sig tuf.Signature
-		by  *state.Holder
+		by  agreed.Holder // zero: none of this ceremony
 	}
 	var ours, own []signed
 	var ids []string
 	for _, sig := range f.Signatures {
 		switch h, good := s.RivalSigner(f, sig); {
 		case h != nil:
-			ours = append(ours, signed{sig, h})
+			ours = append(ours, signed{sig, h.Holder})
 			if !slices.Contains(ids, h.Holder.ID) {
 				ids = append(ids, h.Holder.ID)
 			}
 		case good:
-			own = append(own, signed{sig, nil})
+			own = append(own, signed{sig, agreed.Holder{}})
 		}
 	}
-	who := agreed.Listed(s.CalledBy(ids))
+	who := tuf.Listed(s.CalledBy(ids), "and")
 	switch {
 	case len(ids) == 0:
 		return nil, notOurs(s, f, digest)
@@ -52,28 +53,25 @@ func (d *Desk) collectRival(f *tuf.File, source string) (*CollectedRoot, error) 
 	taken := &CollectedRoot{Version: version, Digest: digest, Rival: true, Abandoned: s.AbandonedDraft(digest) != nil}
 	for _, one := range append(ours, own...) {
 		made := CollectedSignature{Name: fmt.Sprintf("key %.8s", one.sig.KeyID), KeyID: one.sig.KeyID, Wrong: true, Text: "a key that only this root itself names"}
-		event := state.SignatureRival{Holder: "", Version: version, Digest: digest, KeyID: one.sig.KeyID, Signature: hex.EncodeToString(one.sig.Sig), Source: source, Signed: ""}
-		if one.by != nil {
-			event.Holder, made.Name = one.by.Holder.ID, one.by.Holder.Name
+		event := state.SignatureRival{Holder: one.by.ID, Version: version, Digest: digest, KeyID: one.sig.KeyID, Signature: hex.EncodeToString(one.sig.Sig), Source: source, Signed: ""}
+		if one.by.ID != "" {
+			made.Name = one.by.Name
 			made.Text = fmt.Sprintf("HAS SIGNED ANOTHER ROOT of version %d: this is kept as proof, and nothing else that they sign of this version counts", version)
 		}
 		taken.Signatures = append(taken.Signatures, made)
-		r := s.Rival(digest)
+		r := d.State().Rival(digest)
 		if r == nil {
 			event.Signed = string(f.Signed)
 		} else if slices.ContainsFunc(r.File.Signatures, func(known tuf.Signature) bool { return known.KeyID == event.KeyID }) {
 			continue
 		}
-		by := event.Holder
-		if by == "" {
-			by = "room"
-		}
-		if err := d.record(state.TypeSigRival, by, event); err != nil {
+		if err := d.record(state.TypeSigRival, cmp.Or(event.Holder, "room"), event); err != nil {
 			return nil, err
 		}
 	}
 	taken.Counts = "it is another root than " + s.Draft.File.Name
 	taken.Alarm = fmt.Sprintf("another root of version %d is signed by %s; the SHA-256 of what is signed in it is %s (hint: find out why, on a channel that you trust; have nobody else sign it)", version, who, digest)
+	s = d.State()
 	if r := s.Rival(digest); r.Complete {
 		taken.Alarm = s.SecondRoot(r).Error()
 	}

@@ -304,15 +304,21 @@ func TestNoticeForWhenTheRootIsOut(t *testing.T) {
 func TestNoticeThatIsThere(t *testing.T) {
 	s, desk := opened(t, `name = "Example packages"`, "name = \"Example packages\"\nincident = \"quorum-stolen\"")
 	runTo(t, desk, "publish")
-	if err := os.Mkdir(filepath.Join(s.dir, "notice.md"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	err := desk.Run(t.Context(), "publish", &prompt.Script{})
-	if err == nil || !strings.Contains(err.Error(), "notice.md, a notice for users, cannot be read") || desk.State().Published != nil {
-		t.Fatalf("%v", err)
-	}
-	if err := os.Remove(filepath.Join(s.dir, "notice.md")); err != nil {
-		t.Fatal(err)
+	notice := filepath.Join(s.dir, "notice.md")
+	for _, lay := range []func() error{
+		func() error { return os.Mkdir(notice, 0o700) },
+		func() error { return os.Symlink("plan.toml", notice) },
+	} {
+		if err := lay(); err != nil {
+			t.Fatal(err)
+		}
+		err := desk.Run(t.Context(), "publish", &prompt.Script{})
+		if err == nil || !strings.Contains(err.Error(), "notice.md, a notice for users, cannot be read") || strings.Count(err.Error(), "(hint: ") != 1 || desk.State().Published != nil {
+			t.Fatalf("%v", err)
+		}
+		if err := os.Remove(notice); err != nil {
+			t.Fatal(err)
+		}
 	}
 	file := filepath.Join("metadata", desk.State().Draft.Digest[:8], "notice.md")
 	put(t, s.dir, file, []byte("mine"))
@@ -610,18 +616,16 @@ func TestRetireWhatStaysInUse(t *testing.T) {
 		t.Errorf("%d and %d keys are left", len(d), len(e))
 	}
 	// Nor does the log take that one is about to be erased.
-	now := &state.State{}
-	for _, e := range events(t, second.dir) {
-		if e.Type == state.TypeNotRetired && strings.Contains(string(e.Data), dana) {
-			break
-		}
-		if err := now.Apply(e); err != nil {
-			t.Fatal(err)
-		}
+	all := events(t, second.dir)
+	now, err := state.Fold(all[:slices.IndexFunc(all, func(e transcript.Event) bool {
+		return e.Type == state.TypeNotRetired && strings.Contains(string(e.Data), dana)
+	})])
+	if err != nil {
+		t.Fatal(err)
 	}
 	serial := now.Holders[dana].Serial
 	data := fmt.Sprintf(`{"holder":%q,"serial":%d,"held":[]}`, dana, serial)
-	err = now.Apply(transcript.Event{Seq: 1, Type: state.TypeRetireIntended, Data: []byte(data)})
+	_, err = now.With(transcript.Event{Seq: 1, Type: state.TypeRetireIntended, Data: []byte(data)})
 	if err == nil || !strings.Contains(err.Error(), "no dropped key whose token is to be reset") {
 		t.Error(err)
 	}

@@ -15,8 +15,6 @@ import (
 	"rootceremony/ceremony/state"
 	"rootceremony/ceremony/tuf"
 	"rootceremony/keys"
-	"rootceremony/keys/secret"
-	"rootceremony/keys/session"
 )
 
 // RehearsalLife is how long a root that was made in a rehearsal lives.
@@ -24,12 +22,12 @@ const RehearsalLife = 24 * time.Hour
 
 // review fixes the draft, shows it, and has the room say that it is right.
 func (d *Desk) review(ctx context.Context, a prompt.Room) error {
-	if d.state.Draft == nil {
+	if d.State().Draft == nil {
 		if err := d.makeDraft(); err != nil {
 			return err
 		}
 	}
-	s := d.state
+	s := d.State()
 	if err := d.unexpired(); err != nil {
 		return err
 	}
@@ -99,7 +97,7 @@ func (d *Desk) review(ctx context.Context, a prompt.Room) error {
 // differ records that a second machine shows other words, and says what to do. It
 // always ends in an error: the draft is not reviewed.
 func (d *Desk) differ(ctx context.Context, a prompt.Room, draft state.Written) error {
-	s := d.state
+	s := d.State()
 	if err := d.Exception("a second machine shows the same words", "it shows other words", "nothing is signed until a machine shows the same words"); err != nil {
 		return err
 	}
@@ -112,35 +110,43 @@ func (d *Desk) differ(ctx context.Context, a prompt.Room, draft state.Written) e
 		for _, p := range people {
 			names = append(names, p.Name+" ("+p.Role+")")
 		}
-		call = agreed.Listed(names)
+		call = tuf.Listed(names, "and")
 	}
-	err := SayStop(ctx, a, "review.stop", draft.Name, draft.Text, s.Draft.Digest, "Call "+call+".",
-		fmt.Sprintf("This is recorded as an exception, and nothing is lost. Review root v%d can be taken again, and goes on with a machine that shows the same words; Abandon the draft gives it up.", s.Draft.Version))
+	err := Stop{ID: "review.stop", File: draft.Name, Text: draft.Text, Digest: s.Draft.Digest, Call: "Call " + call + ".",
+		Then: fmt.Sprintf("This is recorded as an exception, and nothing is lost. Review root v%d can be taken again, and goes on with a machine that shows the same words; Abandon the draft gives it up.", s.Draft.Version)}.Say(ctx, a)
 	if err != nil {
 		return err
 	}
 	return fmt.Errorf("the second machine shows other words of root v%d than this one: it is not reviewed, and nothing is signed (hint: find out which machine is wrong; a machine that shows the same words, or Abandon the draft, is the way on)", s.Draft.Version)
 }
 
-// SayStop says what to do where another machine shows other words of a root: in
-// the file called name, with that text, of which that is the digest of what is
-// signed. More are two paragraphs: whom to call, and what comes after.
-func SayStop(ctx context.Context, a prompt.Room, id, name string, text []byte, digest string, more ...string) error {
-	facts := append(append([]prompt.Fact{{Label: "File", Value: name}}, digitFacts(ofFile, agreed.DigestOf(text))...), digitFacts(OfSigned, digest)...)
-	return a.Type(ctx, prompt.Prompt{ID: id, Final: true, Message: prompt.Message{Title: "STOP: the second machine shows other words", Facts: facts,
-		Text: append([]string{"Do not sign, here or anywhere else. Leave both machines as they are: switch nothing off, delete nothing, and keep the medium with the file.",
-			"Run sha256sum on the file on both machines. If that differs, another file came to the second machine: find out how. If it is the same, one of the machines lies: trust neither until you know which."}, more...)},
+// Stop is what people are told where another machine shows other words of a root.
+type Stop struct {
+	ID     string // of the prompt
+	File   string // the root's, by name
+	Text   []byte // what is in it
+	Digest string // of what is signed in it
+	Call   string // whom to call
+	Then   string // what comes after
+}
+
+// Say says what to do, and waits until people have read it.
+func (s Stop) Say(ctx context.Context, a prompt.Room) error {
+	facts := append(append([]prompt.Fact{{Label: "File", Value: s.File}}, digitFacts(ofFile, agreed.DigestOf(s.Text))...), digitFacts(OfSigned, s.Digest)...)
+	return a.Type(ctx, prompt.Prompt{ID: s.ID, Final: true, Message: prompt.Message{Title: "STOP: the second machine shows other words", Facts: facts,
+		Text: []string{"Do not sign, here or anywhere else. Leave both machines as they are: switch nothing off, delete nothing, and keep the medium with the file.",
+			"Run sha256sum on the file on both machines. If that differs, another file came to the second machine: find out how. If it is the same, one of the machines lies: trust neither until you know which.", s.Call, s.Then}},
 		Question: "When everybody has read this, type stop:"}, "stop")
 }
 
 func (d *Desk) withoutSecondMachine() error {
-	if d.state.Begun.Rehearsal {
+	if d.State().Begun.Rehearsal {
 		return d.Note("no second machine showed the draft")
 	}
 	return d.Exception("a second machine shows the same words", "there is none in the room", "the draft was reviewed on this laptop alone")
 }
 
-func (d *Desk) digestFacts() []prompt.Fact { return DigestFacts(OfSigned, d.state.Draft.Digest) }
+func (d *Desk) digestFacts() []prompt.Fact { return DigestFacts(OfSigned, d.State().Draft.Digest) }
 
 // A root has two digests: the signed part's, which stays the same when signatures
 // are added and is compared before signing, and the file's, which sha256sum shows
@@ -168,16 +174,16 @@ func DigestFacts(of, digest string) []prompt.Fact {
 
 // makeDraft fixes the bytes to be signed. A rehearsal's root lives a day.
 func (d *Desk) makeDraft() error {
-	expires := d.state.Plan.Expires
-	if soon := d.clock().UTC().Truncate(time.Second).Add(RehearsalLife); d.state.Begun.Rehearsal && soon.Before(expires) {
+	expires := d.State().Plan.Expires
+	if soon := d.clock().UTC().Truncate(time.Second).Add(RehearsalLife); d.State().Begun.Rehearsal && soon.Before(expires) {
 		expires = soon
 	}
-	root, err := d.state.PlannedRoot(expires)
+	root, err := d.State().PlannedRoot(expires)
 	if err != nil {
 		return err
 	}
 	canonical := root.Canonical()
-	file, err := d.state.DraftFile(root)
+	file, err := d.State().DraftFile(root)
 	if err != nil {
 		return err
 	}
@@ -186,60 +192,61 @@ func (d *Desk) makeDraft() error {
 
 // unexpired refuses a draft that no client would accept any more.
 func (d *Desk) unexpired() error {
-	expires := d.state.Draft.Expires
+	expires := d.State().Draft.Expires
 	if now := d.clock(); !now.Before(expires) {
 		return fmt.Errorf("root v%d expired on %s, and it is %s now: no client would accept it (hint: if the clock is right, hold another ceremony in another directory, in which whoever has signed this version signs no other root of it; a rehearsal's root lives a day)",
-			d.state.Draft.Version, agreed.Stamp(expires), agreed.Stamp(now))
+			d.State().Draft.Version, agreed.Stamp(expires), agreed.Stamp(now))
 	}
 	return nil
 }
 
 // sign has one holder sign the reviewed draft.
-func (d *Desk) sign(ctx context.Context, a prompt.Room, id string) error {
-	h := d.state.Holders[id]
-	if err := d.unexpired(); err != nil {
+func (v visit) sign(ctx context.Context) error {
+	if err := v.d.unexpired(); err != nil {
 		return err
 	}
-	if err := d.state.MaySign(h); err != nil {
+	if err := v.d.State().MaySign(v.now()); err != nil {
 		return err
 	}
-	info, err := d.tokenWithKey(ctx, a, h, "sign.token "+id)
+	info, err := v.tokenWithKey(ctx, "sign.token "+v.holder)
 	if err != nil {
 		return err
 	}
-	if err := d.mayAct(h); err != nil {
+	if err := v.mayAct(); err != nil {
 		return err
 	}
-	if h.Holder.Custody == agreed.Dropped && d.state.DropOf(h).Reason == agreed.Lost {
-		err := d.Exception(fmt.Sprintf("nobody can sign with the lost key %.8s of %s", h.Holder.KeyID, h.Holder.Name),
+	h := v.now()
+	if h.Holder.Custody == agreed.Dropped && v.d.State().DropOf(h).Reason == agreed.Lost {
+		err := v.d.Exception(fmt.Sprintf("nobody can sign with the lost key %.8s of %s", h.Holder.KeyID, h.Holder.Name),
 			fmt.Sprintf("token %s is here, and holds it", agreed.SerialText(info.Serial)), "it signs, and counts for the old root only")
 		if err != nil {
 			return err
 		}
 	}
-	if d.state.Plan.Trusted != nil {
-		err := a.Tell(ctx, prompt.Message{Title: fmt.Sprintf("%s signs for %s", h.Holder.Name, countsFor(d.state, h)), Facts: CountFacts(d.state)})
+	if v.d.State().Plan.Trusted != nil {
+		err := v.a.Tell(ctx, prompt.Message{Title: fmt.Sprintf("%s signs for %s", h.Holder.Name, countsFor(v.d.State(), h)), Facts: CountFacts(v.d.State())})
 		if err != nil {
 			return err
 		}
 	}
-	if err := d.typedWords(ctx, a, h.Holder); err != nil {
+	if err := v.typedWords(ctx); err != nil {
 		return err
 	}
-	err = d.withPIN(ctx, a, h, info.PINTries, func(s *session.Session, pin *secret.Buffer) error {
-		if err := d.signDraft(ctx, a, s, h, pin); err != nil {
+	err = v.withPIN(ctx, info.PINTries, func(v visit) error {
+		if err := v.signDraft(ctx); err != nil {
 			return err
 		}
-		return d.signCheckpoint(ctx, s, h, pin)
+		return v.signCheckpoint(ctx)
 	})
 	if err != nil {
 		return err
 	}
-	return a.Tell(ctx, prompt.Message{Title: h.Holder.Name + ": signed", Facts: CountFacts(d.state),
+	return v.a.Tell(ctx, prompt.Message{Title: h.Holder.Name + ": signed", Facts: CountFacts(v.d.State()),
 		Text: []string{"The signature is verified and recorded. Put the token back into its bag."}})
 }
 
-func fitsSigning(h *state.Holder, info keys.Info) error {
+func (v visit) fitsSigning(info keys.Info) error {
+	h := v.now()
 	if !h.OfTrusted() && info.Serial != h.Serial {
 		return fmt.Errorf("%s's token has the serial number %s, this one %s (hint: insert the token with the sticker %s)",
 			h.Holder.Name, agreed.SerialText(h.Serial), agreed.SerialText(info.Serial), h.Holder.Token)
@@ -273,9 +280,10 @@ func stickerHint(h *state.Holder) string {
 }
 
 // typedWords asks the signer for two of the draft's words.
-func (d *Desk) typedWords(ctx context.Context, a prompt.Room, h agreed.Holder) error {
-	title := fmt.Sprintf("%s: sign root v%d", h.Name, d.state.Draft.Version)
-	return AskWords(ctx, a, prompt.Prompt{ID: "sign.words " + h.ID, Message: prompt.Message{Title: title}}, d.state.Draft.Digest, d.state.Reviewed.SecondMachine)
+func (v visit) typedWords(ctx context.Context) error {
+	s := v.d.State()
+	title := fmt.Sprintf("%s: sign root v%d", v.now().Holder.Name, s.Draft.Version)
+	return AskWords(ctx, v.a, prompt.Prompt{ID: "sign.words " + v.holder, Message: prompt.Message{Title: title}}, s.Draft.Digest, s.Reviewed.SecondMachine)
 }
 
 // AskWords asks for two words of the digest of what is to be signed, chosen by
@@ -341,21 +349,22 @@ func twoWords(digest string) (which, typed string, err error) {
 
 // signDraft remembers and announces the signature, has the token make it,
 // verifies and records it, and writes its file.
-func (d *Desk) signDraft(ctx context.Context, a prompt.Room, s *session.Session, h *state.Holder, pin *secret.Buffer) error {
-	draft := d.state.Draft
+func (v visit) signDraft(ctx context.Context) error {
+	s, h := v.d.State(), v.now()
+	draft := s.Draft
 	on := h.Act(h.Serial)
-	forget, err := d.rememberAct(h)
+	forget, err := v.rememberAct()
 	if err != nil {
 		return err
 	}
-	intention, err := d.intend(state.TypeSignatureIntended, h.Holder.ID, state.SignatureIntended{Act: on, Version: draft.Version, Digest: draft.Digest, KeyID: h.KeyID()})
+	intention, err := v.intend(state.TypeSignatureIntended, state.SignatureIntended{Act: on, Version: draft.Version, Digest: draft.Digest, KeyID: h.KeyID()})
 	if err != nil {
 		return errors.Join(err, forget())
 	}
-	signature, err := d.tokenSigns(ctx, a, s, h, pin, d.state.Root.Canonical(), fmt.Sprintf("sign root v%d", draft.Version))
+	signature, err := v.tokenSigns(ctx, s.Root.Canonical(), fmt.Sprintf("sign root v%d", draft.Version))
 	if errors.Is(err, keys.ErrNotTouched) {
 		// What is known not to have happened needs no looking at the token.
-		settled := d.record(state.TypeSettled, h.Holder.ID, state.Settled{Result: state.Result{Act: on, Intention: intention}, Found: "the token was not touched in time, and signed nothing", State: state.SettledNothing})
+		settled := v.record(state.TypeSettled, state.Settled{Result: state.Result{Act: on, Intention: intention}, Found: "the token was not touched in time, and signed nothing", State: state.SettledNothing})
 		return errors.Join(err, settled, forget())
 	}
 	if errors.As(err, new(*keys.TooLongError)) {
@@ -364,13 +373,13 @@ func (d *Desk) signDraft(ctx context.Context, a prompt.Room, s *session.Session,
 	if err != nil {
 		return err
 	}
-	file, err := state.SignatureFile(draft.Digest, h.Holder.ID, h.KeyID(), signature)
+	file, err := state.SignatureFile(draft.Digest, v.holder, h.KeyID(), signature)
 	if err != nil {
 		return err
 	}
-	err = d.record(state.TypeSignatureMade, h.Holder.ID, state.SignatureMade{Result: state.Result{Act: on, Intention: intention}, Version: draft.Version, Digest: draft.Digest, KeyID: h.KeyID(), Signature: signature, File: file.File()})
+	err = v.record(state.TypeSignatureMade, state.SignatureMade{Result: state.Result{Act: on, Intention: intention}, Version: draft.Version, Digest: draft.Digest, KeyID: h.KeyID(), Signature: signature, File: file.File()})
 	if err != nil {
 		return err
 	}
-	return d.write(file)
+	return v.d.write(file)
 }

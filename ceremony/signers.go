@@ -7,6 +7,7 @@ import (
 	"rootceremony/ceremony/agreed"
 	"rootceremony/ceremony/prompt"
 	"rootceremony/ceremony/state"
+	"rootceremony/ceremony/tuf"
 )
 
 // CountFacts say how many signatures there are of how many, for each root that
@@ -26,7 +27,7 @@ func CountFacts(s *state.State) []prompt.Fact {
 		facts = append(facts, prompt.Fact{Label: "Can help", Value: strings.Join(help, ", ")})
 	}
 	for _, r := range s.OtherRoots() {
-		facts = append(facts, prompt.Fact{Label: "Another root", Value: fmt.Sprintf("%s signed one; SHA-256 of what is signed: %.8s...", agreed.Listed(s.CalledBy(r.By)), r.Digest)})
+		facts = append(facts, prompt.Fact{Label: "Another root", Value: fmt.Sprintf("%s signed one; SHA-256 of what is signed: %.8s...", tuf.Listed(s.CalledBy(r.By), "and"), r.Digest)})
 	}
 	return facts
 }

@@ -10,35 +10,13 @@ import (
 	"rootceremony/ceremony/agreed"
 	"rootceremony/ceremony/prompt"
 	"rootceremony/ceremony/state"
+	"rootceremony/ceremony/tuf"
 )
 
 // Tasks lists what is done, what can be done now and what waits, in the order
 // of the runbook.
 func (d *Desk) Tasks() []prompt.Task {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.tasks()
-}
-
-// Next is the task to take now: the first that is ready and needed, before it
-// is too late the optional ones, and the ones that end the ceremony last.
-func (d *Desk) Next() (prompt.Task, bool) {
-	tasks := d.Tasks()
-	for _, wanted := range []func(prompt.Task) bool{
-		func(t prompt.Task) bool { return !t.Optional && t.Group != prompt.GroupEnd },
-		func(t prompt.Task) bool { return t.Optional },
-		func(t prompt.Task) bool { return true },
-	} {
-		i := slices.IndexFunc(tasks, func(t prompt.Task) bool { return t.State == prompt.Ready && !t.Aside && wanted(t) })
-		if i >= 0 {
-			return tasks[i], true
-		}
-	}
-	return prompt.Task{}, false
-}
-
-func (d *Desk) tasks() []prompt.Task {
-	s := d.state
+	s := d.State()
 	if d.only != nil {
 		return d.only()
 	}
@@ -91,6 +69,23 @@ func (d *Desk) tasks() []prompt.Task {
 	return append(tasks, d.sealTask(), d.checkpointsTask(), d.sumsTask(), d.carryTask())
 }
 
+// Next is the task to take now: the first that is ready and needed, before it
+// is too late the optional ones, and the ones that end the ceremony last.
+func (d *Desk) Next() (prompt.Task, bool) {
+	tasks := d.Tasks()
+	for _, wanted := range []func(prompt.Task) bool{
+		func(t prompt.Task) bool { return !t.Optional && t.Group != prompt.GroupEnd },
+		func(t prompt.Task) bool { return t.Optional },
+		func(t prompt.Task) bool { return true },
+	} {
+		i := slices.IndexFunc(tasks, func(t prompt.Task) bool { return t.State == prompt.Ready && !t.Aside && wanted(t) })
+		if i >= 0 {
+			return tasks[i], true
+		}
+	}
+	return prompt.Task{}, false
+}
+
 func DoneIf(done bool) prompt.TaskState {
 	if done {
 		return prompt.Done
@@ -99,19 +94,20 @@ func DoneIf(done bool) prompt.TaskState {
 }
 
 func (d *Desk) enrolTask(h *state.Holder) prompt.Task {
-	t := prompt.Task{ID: "enrol " + h.Holder.ID, Group: prompt.GroupHolders, Title: h.Holder.Name, State: DoneIf(d.state.Enrolled(h))}
-	t.Do = func(ctx context.Context, a prompt.Room) error { return d.enrol(ctx, a, h.Holder.ID) }
+	s, id := d.State(), h.Holder.ID
+	t := prompt.Task{ID: "enrol " + id, Group: prompt.GroupHolders, Title: h.Holder.Name, State: DoneIf(s.Enrolled(h))}
+	t.Do = func(ctx context.Context, a prompt.Room) error { return d.visit(a, id).enrol(ctx) }
 	if h.OfTrusted() {
-		t.Do = func(ctx context.Context, a prompt.Room) error { return d.meet(ctx, a, h) }
+		t.Do = func(ctx context.Context, a prompt.Room) error { return d.visit(a, id).meet(ctx) }
 	}
 	switch {
-	case t.State == prompt.Done && d.state.Plan.Backup != nil:
+	case t.State == prompt.Done && s.Plan.Backup != nil:
 		t.Reason = "PIN"
 	case t.State == prompt.Done:
 		t.Reason = "key"
 	case h.Collected != nil:
 		t.Reason = "made elsewhere, to be confirmed"
-		t.Do = func(ctx context.Context, a prompt.Room) error { return d.confirm(ctx, a, h) }
+		t.Do = func(ctx context.Context, a prompt.Room) error { return d.visit(a, id).confirm(ctx) }
 	case h.Open != nil:
 		t.Reason = "was interrupted"
 	case h.Partial:
@@ -126,7 +122,7 @@ func (d *Desk) enrolTask(h *state.Holder) prompt.Task {
 
 // backupTasks stand between the holders and the review where there are backups.
 func (d *Desk) backupTasks() []prompt.Task {
-	s := d.state
+	s := d.State()
 	var tasks []prompt.Task
 	for _, r := range s.Plan.Backup.Recipients {
 		tasks = append(tasks, d.recipientTask(r))
@@ -145,16 +141,17 @@ func (d *Desk) backupTasks() []prompt.Task {
 }
 
 func (d *Desk) keyTask(h *state.Holder) prompt.Task {
-	t := prompt.Task{ID: "key " + h.Holder.ID, Group: prompt.GroupKeys, Title: h.Holder.Name, State: DoneIf(h.Proved != nil)}
-	t.Do = func(ctx context.Context, a prompt.Room) error { return d.key(ctx, a, h) }
-	missing := d.state.RecipientsMissing()
+	id := h.Holder.ID
+	t := prompt.Task{ID: "key " + id, Group: prompt.GroupKeys, Title: h.Holder.Name, State: DoneIf(h.Proved != nil)}
+	t.Do = func(ctx context.Context, a prompt.Room) error { return d.visit(a, id).key(ctx) }
+	missing := d.State().RecipientsMissing()
 	switch {
 	case t.State == prompt.Done && h.Key.Imported:
 		t.Reason = "key, backup"
 	case t.State == prompt.Done:
 		t.Reason = "key"
 	case len(missing) > 0:
-		t.Block("waits for " + agreed.Listed(missing) + " to show that they open backups")
+		t.Block("waits for " + tuf.Listed(missing, "and") + " to show that they open backups")
 	case h.Prepared == nil:
 		t.Block("waits for the token")
 	case h.Open != nil:
@@ -166,10 +163,10 @@ func (d *Desk) keyTask(h *state.Holder) prompt.Task {
 }
 
 func (d *Desk) reviewTask() prompt.Task {
-	s := d.state
+	s := d.State()
 	t := prompt.Task{ID: "review", Title: fmt.Sprintf("Review root v%d", s.Plan.Version), State: DoneIf(s.Reviewed != nil), Do: d.review}
 	if missing := s.Names(func(h *state.Holder) bool { return !h.Counts() }); len(missing) > 0 {
-		t.Block("waits for the keys of " + agreed.Listed(missing))
+		t.Block("waits for the keys of " + tuf.Listed(missing, "and"))
 	}
 	if s.Plan.Backup != nil && (!s.Drilled() || !s.CopiedEnough()) {
 		t.Block("waits for the drill and the copies of the backups")
@@ -178,7 +175,7 @@ func (d *Desk) reviewTask() prompt.Task {
 		t.Block("waits: " + err.Error())
 	}
 	if lost := s.TooFew(""); len(lost) > 0 {
-		t.Block("too few are left to open the backups of " + agreed.Listed(lost) + ": take the task Start a holder over for them")
+		t.Block("too few are left to open the backups of " + tuf.Listed(lost, "and") + ": take the task Start a holder over for them")
 	}
 	if t.State == prompt.Ready && s.Differs() {
 		t.Reason = "a second machine showed other words"
@@ -187,10 +184,10 @@ func (d *Desk) reviewTask() prompt.Task {
 }
 
 func (d *Desk) signTask(h *state.Holder) prompt.Task {
-	s := d.state
-	t := prompt.Task{ID: "sign " + h.Holder.ID, Group: prompt.GroupSign, Title: h.Holder.Name, State: DoneIf(s.Draft != nil && h.Signature != nil && h.Signature.Digest == s.Draft.Digest),
+	s, id := d.State(), h.Holder.ID
+	t := prompt.Task{ID: "sign " + id, Group: prompt.GroupSign, Title: h.Holder.Name, State: DoneIf(s.Draft != nil && h.Signature != nil && h.Signature.Digest == s.Draft.Digest),
 		Optional: s.Enough() || s.CannotHelp(h)}
-	t.Do = func(ctx context.Context, a prompt.Room) error { return d.sign(ctx, a, h.Holder.ID) }
+	t.Do = func(ctx context.Context, a prompt.Room) error { return d.visit(a, id).sign(ctx) }
 	if s.Reviewed == nil {
 		t.Block("waits for the review")
 	}
@@ -212,7 +209,7 @@ func (d *Desk) signTask(h *state.Holder) prompt.Task {
 }
 
 func (d *Desk) publishTask() prompt.Task {
-	s := d.state
+	s := d.State()
 	t := prompt.Task{ID: "publish", Title: "Verify and publish", State: DoneIf(s.Published != nil), Do: d.publish}
 	if s.Differs() {
 		t.Block("waits for the review: a second machine showed other words")
@@ -233,7 +230,7 @@ func tooFewText(s *state.State) string {
 }
 
 func (d *Desk) sealTask() prompt.Task {
-	s := d.state
+	s := d.State()
 	t := prompt.Task{ID: "seal", Group: prompt.GroupEnd, Title: "Seal the ceremony", State: DoneIf(s.Sealed != nil), Do: d.seal}
 	if s.Published == nil {
 		t.Block("waits for the root to be published")
@@ -242,7 +239,7 @@ func (d *Desk) sealTask() prompt.Task {
 }
 
 func (d *Desk) checkpointsTask() prompt.Task {
-	s := d.state
+	s := d.State()
 	t := prompt.Task{ID: "checkpoints", Group: prompt.GroupEnd, Title: "Sign the log", State: DoneIf(s.Closed != nil || s.SealSigned()), Do: d.checkpoints}
 	if s.Sealed == nil {
 		t.Block("waits for the seal")
@@ -251,7 +248,7 @@ func (d *Desk) checkpointsTask() prompt.Task {
 }
 
 func (d *Desk) sumsTask() prompt.Task {
-	s := d.state
+	s := d.State()
 	t := prompt.Task{ID: "sums", Group: prompt.GroupEnd, Title: "Write SHA256SUMS", State: DoneIf(s.Closed != nil), Do: d.sums}
 	if !s.SealSigned() {
 		t.Block("waits for a holder to sign the log")
@@ -262,8 +259,9 @@ func (d *Desk) sumsTask() prompt.Task {
 // Status says in a few lines where the ceremony stands.
 func (d *Desk) Status() []string {
 	marks := map[prompt.TaskState]string{prompt.Done: "[x]", prompt.Ready: "[ ]", prompt.Blocked: " - "}
+	s := d.State()
 	lines := []string{d.Header()}
-	if d.state.Begun != nil && d.state.Begun.Rehearsal {
+	if s.Begun != nil && s.Begun.Rehearsal {
 		lines[0] = "REHEARSAL: " + lines[0]
 	}
 	for _, t := range d.Tasks() {
@@ -273,12 +271,12 @@ func (d *Desk) Status() []string {
 		}
 		lines = append(lines, line)
 	}
-	if d.state.Published == nil {
-		for _, fact := range CountFacts(d.state) {
+	if s.Published == nil {
+		for _, fact := range CountFacts(s) {
 			lines = append(lines, strings.ToLower(fact.Label)+": "+fact.Value)
 		}
 	}
-	for _, ab := range d.state.Abandoned {
+	for _, ab := range s.Abandoned {
 		lines = append(lines, fmt.Sprintf("abandoned: draft %.8s, %d signatures: %s", ab.Draft.Digest, len(ab.Signed), ab.Why))
 	}
 	for _, name := range d.damaged {
@@ -286,19 +284,19 @@ func (d *Desk) Status() []string {
 	}
 	next, ok := d.Next()
 	switch {
-	case d.state.Finished():
-		lines = append(lines, "finished: the root is in "+d.state.Published.File.Name)
-		lines = append(lines, Labels(d.state)...)
-	case d.state.Closed != nil:
-		lines = append(lines, "closed, but not carried to media: the root is in "+d.state.Published.File.Name)
-		lines = append(lines, Labels(d.state)...)
-		if d.state.Previous == state.TypeCarryIntended {
+	case s.Finished():
+		lines = append(lines, "finished: the root is in "+s.Published.File.Name)
+		lines = append(lines, Labels(s)...)
+	case s.Closed != nil:
+		lines = append(lines, "closed, but not carried to media: the root is in "+s.Published.File.Name)
+		lines = append(lines, Labels(s)...)
+		if s.Previous == state.TypeCarryIntended {
 			lines = append(lines, "the log ends with what goes to a medium: this is the copy on it, or the carrying was cut off")
 		}
 		lines = append(lines, "next: "+next.ID)
-	case d.state.HandedOver != nil:
-		lines = append(lines, "finished: what the ceremony collects is "+d.state.HandedOver.File.Name)
-		for _, fact := range DigestFacts(ofFile, d.state.HandedOver.File.SHA256) {
+	case s.HandedOver != nil:
+		lines = append(lines, "finished: what the ceremony collects is "+s.HandedOver.File.Name)
+		for _, fact := range DigestFacts(ofFile, s.HandedOver.File.SHA256) {
 			lines = append(lines, "  "+fact.Label+": "+fact.Value)
 		}
 	case ok:
@@ -309,7 +307,7 @@ func (d *Desk) Status() []string {
 
 // Header is one line that says which ceremony this is.
 func (d *Desk) Header() string {
-	s := d.state
+	s := d.State()
 	if s.Plan != nil && s.Begun.Enrols != "" {
 		return fmt.Sprintf("%s, enrolment of %s", s.Plan.Name, s.Holders[s.Begun.Enrols].Holder.Name)
 	}

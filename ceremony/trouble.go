@@ -13,7 +13,7 @@ import (
 // would be wiped to hold a root key.
 func (d *Desk) plansKey(info keys.Info) error {
 	for _, role := range agreed.OnlineRoles {
-		for _, trusted := range d.state.Plan.RoleIn(role).Keys {
+		for _, trusted := range d.State().Plan.RoleIn(role).Keys {
 			for _, k := range info.Keys {
 				if k.Public == trusted.Public {
 					return fmt.Errorf("token %s holds a key of the role %s in slot %s, which the plan trusts; nothing was done to it (hint: put it back where it belongs, and insert a new token)",
@@ -23,7 +23,7 @@ func (d *Desk) plansKey(info keys.Info) error {
 		}
 	}
 	for _, k := range info.Keys {
-		if key, ok := d.state.Plan.TrustedKey(k.Public); ok {
+		if key, ok := d.State().Plan.TrustedKey(k.Public); ok {
 			return fmt.Errorf("token %s holds the key %.8s of the trusted root in slot %s; nothing was done to it: it may be needed to sign, and is reset once the new root is published (hint: put it back where it belongs, and insert a new token)",
 				agreed.SerialText(info.Serial), key.ID, k.Slot)
 		}
@@ -64,7 +64,7 @@ func unattested(serial uint32, err error) error {
 
 // ofToken names the holder and the sticker in an error about a token.
 func (d *Desk) ofToken(serial uint32, err error) error {
-	h := d.state.HolderOf(serial)
+	h := d.State().HolderOf(serial)
 	var (
 		missing *keys.NotFoundError
 		other   *keys.SerialError

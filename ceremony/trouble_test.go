@@ -399,7 +399,7 @@ func TestNothingIsSignedAfterTheSeal(t *testing.T) {
 		}
 		late := transcript.Event{Seq: int64(len(all) + 1), Type: e.Type, By: "dana",
 			Data: []byte(strings.NewReplacer(`"alice"`, `"dana"`, serial(now, "alice"), serial(now, "dana")).Replace(string(e.Data)))}
-		if err := now.Apply(late); err == nil || !strings.Contains(err.Error(), "sealed") {
+		if _, err := now.With(late); err == nil || !strings.Contains(err.Error(), "sealed") {
 			t.Errorf("%v", err)
 		}
 		return
@@ -472,7 +472,7 @@ func TestKeyOfAnotherAlgorithm(t *testing.T) {
 		}
 		old := desk.State().Holders[e.By].Key.Public
 		e.Data = []byte(strings.ReplaceAll(strings.ReplaceAll(string(e.Data), `"ed25519","hex":"`+old.Hex, `"ecdsa-p256","hex":"`+public.Hex), old.Hex, public.Hex))
-		if err := before.Apply(e); err == nil || !strings.Contains(err.Error(), wanted) {
+		if _, err := before.With(e); err == nil || !strings.Contains(err.Error(), wanted) {
 			t.Errorf("%s of %s: %v", e.Type, e.By, err)
 		}
 	}

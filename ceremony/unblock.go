@@ -15,39 +15,40 @@ import (
 
 // unblock is the way out of a blocked PIN: with the token's PUK a new one is
 // set, and do runs with that. Where nobody can have the PUK, it says so.
-func (d *Desk) unblock(ctx context.Context, a prompt.Room, h *state.Holder, do func(*session.Session, *secret.Buffer) error) error {
+func (v visit) unblock(ctx context.Context, do func(visit) error) error {
+	h := v.now()
 	var info keys.Info
-	err := d.withToken(ctx, h.Serial, func(s *session.Session) (err error) {
+	err := v.d.withToken(ctx, h.Serial, func(s *session.Session) (err error) {
 		info, err = s.Info()
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	set := d.byTypedPUK
+	set := v.byTypedPUK
 	switch {
 	case info.PUKTries == 0:
-		return d.blockedPIN(h, "its PUK is blocked too")
+		return v.blockedPIN("its PUK is blocked too")
 	case h.Key == nil && info.PUKDefault:
-		set = d.byFactoryPUK
+		set = v.byFactoryPUK
 	case h.NobodyHasPUK():
-		return d.blockedPIN(h, "nobody has its PUK")
+		return v.blockedPIN("nobody has its PUK")
 	}
-	pin, err := set(ctx, a, h, info)
+	pin, err := set(ctx, info)
 	if err != nil {
 		return err
 	}
 	defer pin.Wipe()
-	if err := a.Tell(ctx, prompt.Message{Title: h.Holder.Name + ": the new PIN is set", Text: []string{"The token has it, with all its tries. It goes on with it now."}}); err != nil {
+	if err := v.a.Tell(ctx, prompt.Message{Title: h.Holder.Name + ": the new PIN is set", Text: []string{"The token has it, with all its tries. It goes on with it now."}}); err != nil {
 		return err
 	}
-	return d.withToken(ctx, h.Serial, func(s *session.Session) error { return do(s, pin) })
+	return v.d.withToken(ctx, h.Serial, func(s *session.Session) error { return do(v.in(s, pin)) })
 }
 
 // byFactoryPUK has the holder choose a new PIN, and sets it by the PUK that
 // every new token has: this one's is replaced when its root key is made.
-func (d *Desk) byFactoryPUK(ctx context.Context, a prompt.Room, h *state.Holder, info keys.Info) (*secret.Buffer, error) {
-	err := a.Tell(ctx, prompt.Message{Title: h.Holder.Name + ": the PIN is blocked", Facts: pukFacts(h, info.PUKTries), Text: []string{
+func (v visit) byFactoryPUK(ctx context.Context, info keys.Info) (*secret.Buffer, error) {
+	err := v.a.Tell(ctx, prompt.Message{Title: v.now().Holder.Name + ": the PIN is blocked", Facts: v.pukFacts(info.PUKTries), Text: []string{
 		"The token takes no PIN any more. It has no root key yet, and its PUK is still the one that every new token has: with that the program sets a new PIN, which you choose now."}})
 	if err != nil {
 		return nil, err
@@ -57,11 +58,11 @@ func (d *Desk) byFactoryPUK(ctx context.Context, a prompt.Room, h *state.Holder,
 		return nil, err
 	}
 	defer puk.Wipe()
-	pin, err := d.pinOtherThan(ctx, a, h, info, puk)
+	pin, err := v.pinOtherThan(ctx, info, puk)
 	if err != nil {
 		return nil, err
 	}
-	if err := d.setPIN(ctx, h, puk, pin, true); err != nil {
+	if err := v.setPIN(ctx, puk, pin, true); err != nil {
 		pin.Wipe()
 		return nil, err
 	}
@@ -70,20 +71,20 @@ func (d *Desk) byFactoryPUK(ctx context.Context, a prompt.Room, h *state.Holder,
 
 // byTypedPUK asks whoever has the PUK for it until the token takes it, and
 // sets the new PIN that the holder chooses.
-func (d *Desk) byTypedPUK(ctx context.Context, a prompt.Room, h *state.Holder, info keys.Info) (pin *secret.Buffer, err error) {
-	title := h.Holder.Name + ": the PIN is blocked"
-	answer, err := a.Choose(ctx, prompt.Prompt{ID: "holder.unblock " + h.Holder.ID, Message: prompt.Message{Title: title, Facts: pukFacts(h, info.PUKTries),
+func (v visit) byTypedPUK(ctx context.Context, info keys.Info) (pin *secret.Buffer, err error) {
+	title := v.now().Holder.Name + ": the PIN is blocked"
+	answer, err := v.a.Choose(ctx, prompt.Prompt{ID: "holder.unblock " + v.holder, Message: prompt.Message{Title: title, Facts: v.pukFacts(info.PUKTries),
 		Text: []string{"The token takes no PIN any more. Whoever has its PUK can have a new PIN set."}},
 		Question: "Does somebody here have the PUK of this token?"},
-		append(byBackup(h), prompt.Choice{Key: "yes", Label: "Yes: type it"}, prompt.Choice{Key: "no", Label: "No: leave the PIN blocked"}))
+		append(v.byBackup(), prompt.Choice{Key: "yes", Label: "Yes: type it"}, prompt.Choice{Key: "no", Label: "No: leave the PIN blocked"}))
 	if err != nil {
 		return nil, err
 	}
 	if answer == "quorum" {
-		return d.byQuorum(ctx, a, h, info)
+		return v.byQuorum(ctx, info)
 	}
 	if answer == "no" {
-		return nil, d.blockedPIN(h, "its PUK was not typed; the task can be taken again with it")
+		return nil, v.blockedPIN("its PUK was not typed; the task can be taken again with it")
 	}
 	defer func() {
 		if err != nil {
@@ -93,33 +94,33 @@ func (d *Desk) byTypedPUK(ctx context.Context, a prompt.Room, h *state.Holder, i
 	}()
 	text := []string{"The PUK has 6 to 8 characters. It is not the PIN. Too many wrong ones block it for good."}
 	for tries := info.PUKTries; tries != 0; {
-		puk, err := a.AskSecret(ctx, prompt.Prompt{ID: "holder.puk " + h.Holder.ID, Message: prompt.Message{Title: title, Facts: pukFacts(h, tries), Text: text},
-			Question: "Type the PUK of the token " + h.Holder.Token + ":"}, checkPUK)
+		puk, err := v.a.AskSecret(ctx, prompt.Prompt{ID: "holder.puk " + v.holder, Message: prompt.Message{Title: title, Facts: v.pukFacts(tries), Text: text},
+			Question: "Type the PUK of the token " + v.now().Holder.Token + ":"}, checkPUK)
 		if err != nil {
 			return pin, err
 		}
 		defer puk.Wipe()
 		if pin == nil || secret.Equal(pin, puk) {
 			pin.Wipe()
-			if pin, err = d.pinOtherThan(ctx, a, h, info, puk); err != nil {
+			if pin, err = v.pinOtherThan(ctx, info, puk); err != nil {
 				return nil, err
 			}
 		}
 		var wrong *keys.PINError
-		err = d.setPIN(ctx, h, puk, pin, false)
+		err = v.setPIN(ctx, puk, pin, false)
 		if !errors.As(err, &wrong) || !wrong.PUK {
 			return pin, err
 		}
 		tries = wrong.TriesLeft
 		text = []string{"The PUK was wrong. The new PIN is not set yet; it is kept for the right PUK."}
 	}
-	return pin, d.blockedPIN(h, "its PUK is blocked too")
+	return pin, v.blockedPIN("its PUK is blocked too")
 }
 
 // pinOtherThan has the holder choose a PIN that is not the PUK: who has seen
 // one must not know the other.
-func (d *Desk) pinOtherThan(ctx context.Context, a prompt.Room, h *state.Holder, info keys.Info, puk *secret.Buffer) (*secret.Buffer, error) {
-	return d.newPIN(ctx, a, h, info, func(pin *secret.Buffer) error {
+func (v visit) pinOtherThan(ctx context.Context, info keys.Info, puk *secret.Buffer) (*secret.Buffer, error) {
+	return v.newPIN(ctx, info, func(pin *secret.Buffer) error {
 		if err := prompt.CheckPIN(pin); err != nil {
 			return err
 		}
@@ -132,17 +133,18 @@ func (d *Desk) pinOtherThan(ctx context.Context, a prompt.Room, h *state.Holder,
 
 // setPIN announces the new PIN, has the token set it by the PUK, proves it, and
 // records it. A PUK that is refused is a *keys.PINError of the PUK.
-func (d *Desk) setPIN(ctx context.Context, h *state.Holder, puk, pin *secret.Buffer, factory bool) error {
-	return d.withToken(ctx, h.Serial, func(s *session.Session) error {
+func (v visit) setPIN(ctx context.Context, puk, pin *secret.Buffer, factory bool) error {
+	h := v.now()
+	return v.d.withToken(ctx, h.Serial, func(s *session.Session) error {
 		on := h.Act(h.Serial)
-		intention, err := d.intend(state.TypeUnblockIntended, h.Holder.ID, state.UnblockIntended{Act: on, FactoryPUK: factory})
+		intention, err := v.intend(state.TypeUnblockIntended, state.UnblockIntended{Act: on, FactoryPUK: factory})
 		if err != nil {
 			return err
 		}
 		err = s.Unblock(puk, pin)
 		if errors.As(err, new(*keys.PINError)) {
 			// What is known not to have happened needs no looking at the token.
-			return errors.Join(err, d.record(state.TypeSettled, h.Holder.ID, state.Settled{Result: state.Result{Act: on, Intention: intention}, Found: "the token did not take the PUK", State: state.SettledNothing}))
+			return errors.Join(err, v.record(state.TypeSettled, state.Settled{Result: state.Result{Act: on, Intention: intention}, Found: "the token did not take the PUK", State: state.SettledNothing}))
 		}
 		if err != nil {
 			return err
@@ -150,7 +152,7 @@ func (d *Desk) setPIN(ctx context.Context, h *state.Holder, puk, pin *secret.Buf
 		if err := s.CheckPIN(pin); err != nil {
 			return err
 		}
-		return d.record(state.TypeUnblocked, h.Holder.ID, state.Result{Act: on, Intention: intention})
+		return v.record(state.TypeUnblocked, state.Result{Act: on, Intention: intention})
 	})
 }
 
@@ -162,15 +164,17 @@ func checkPUK(puk *secret.Buffer) error {
 	return nil
 }
 
-func pukFacts(h *state.Holder, tries int) []prompt.Fact {
+func (v visit) pukFacts(tries int) []prompt.Fact {
+	h := v.now()
 	return []prompt.Fact{{Label: "Serial", Value: agreed.SerialText(h.Serial) + "   (sticker " + h.Holder.Token + ")"}, {Label: "PUK tries", Value: prompt.TriesText(tries, "PUK")}}
 }
 
 // blockedPIN is the error of a token that takes no PIN any more, and has no way
 // out; puk says why.
-func (d *Desk) blockedPIN(h *state.Holder, puk string) error {
-	way := "the others go on without it; " + d.otherToken(h)
-	if d.state.Draft == nil {
+func (v visit) blockedPIN(puk string) error {
+	h := v.now()
+	way := "the others go on without it; " + v.d.otherToken(h)
+	if v.d.State().Draft == nil {
 		way = "take the task Start a holder over, and then enrol again: the token is wiped, or another is used"
 	}
 	return &blockedPIN{h.Holder.Name, puk, way}
@@ -198,14 +202,15 @@ func (d *Desk) otherToken(h *state.Holder) string {
 
 // blockedPUK is the error of a token whose PUK has no tries left, where a new
 // PIN was to be set by it.
-func (d *Desk) blockedPUK(h *state.Holder, info keys.Info) error {
+func (v visit) blockedPUK(info keys.Info) error {
 	if info.PINTries == 0 {
-		return d.blockedPIN(h, "its PUK is blocked too")
+		return v.blockedPIN("its PUK is blocked too")
 	}
 	tries := "1 try"
 	if info.PINTries > 1 {
 		tries = fmt.Sprintf("%d tries", info.PINTries)
 	}
+	h := v.now()
 	return fmt.Errorf("the PUK of %s's token has no tries left, so no backup of it sets a new PIN (hint: its PIN still has %s, and may be remembered; if not, %s)",
-		h.Holder.Name, tries, d.otherToken(h))
+		h.Holder.Name, tries, v.d.otherToken(h))
 }

@@ -551,7 +551,7 @@ func TestFoldRefusesPUKsThatNobodyHas(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		err = now.Apply(transcript.Event{Seq: 99, Type: kind, By: "alice", Data: text})
+		_, err = now.With(transcript.Event{Seq: 99, Type: kind, By: "alice", Data: text})
 		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", name, err, c.want)
 		}

@@ -272,18 +272,20 @@ func TestAttestationBad(t *testing.T) {
 		{"unknown touch policy", "touch policy", func(v *vector) { v.slot.ExtraExtensions[2].Value = []byte{3, 9} }},
 		{"form factor of 2 bytes", "form factor", func(v *vector) { v.slot.ExtraExtensions[3].Value = []byte{3, 3} }},
 	} {
-		v := goodVector(t)
-		c.change(v)
-		_, err := v.verify(t)
-		var bad *keys.AttestationError
-		if !errors.As(err, &bad) || bad.Field != c.field || bad.Slot != keys.SlotRoot {
-			t.Errorf("%s: %v", c.name, err)
-		}
-		var device *keys.AttestationError
-		if is := errors.As(v.deviceErr, &device); is != (c.field == "device certificate") {
-			t.Errorf("%s: the device alone: %v", c.name, v.deviceErr)
-		} else if is && (device.Field != bad.Field || device.Found != bad.Found || device.Slot != keys.SlotAttestation) {
-			t.Errorf("%s: the device alone: %v, with the slot: %v", c.name, device, bad)
-		}
+		t.Run(c.name, func(t *testing.T) {
+			v := goodVector(t)
+			c.change(v)
+			_, err := v.verify(t)
+			var bad *keys.AttestationError
+			if !errors.As(err, &bad) || bad.Field != c.field || bad.Slot != keys.SlotRoot {
+				t.Error(err)
+			}
+			var device *keys.AttestationError
+			if is := errors.As(v.deviceErr, &device); is != (c.field == "device certificate") {
+				t.Errorf("the device alone: %v", v.deviceErr)
+			} else if is && (device.Field != bad.Field || device.Found != bad.Found || device.Slot != keys.SlotAttestation) {
+				t.Errorf("the device alone: %v, with the slot: %v", device, bad)
+			}
+		})
 	}
 }

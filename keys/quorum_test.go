@@ -101,16 +101,18 @@ func TestQuorumsRefuses(t *testing.T) {
 		{alice, many, 4, []string{"4 of 10", "more than 100 files", "hint"}},
 		{alice, long, 9, []string{"characters: at most"}},
 	} {
-		quorums, err := keys.Quorums(c.holder, c.rs, c.k)
-		if err == nil {
-			t.Errorf("%v: %d quorums", c.want, len(quorums))
-			continue
-		}
-		for _, want := range c.want {
-			if !strings.Contains(err.Error(), want) {
-				t.Errorf("%v does not say %q", err, want)
+		t.Run(strings.Join(c.want, " "), func(t *testing.T) {
+			quorums, err := keys.Quorums(c.holder, c.rs, c.k)
+			if err == nil {
+				t.Errorf("%v: %d quorums", c.want, len(quorums))
+				return
 			}
-		}
+			for _, want := range c.want {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("%v does not say %q", err, want)
+				}
+			}
+		})
 	}
 	// What looks alike and is not refused.
 	for _, rs := range [][]keys.Recipient{

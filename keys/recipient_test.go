@@ -141,19 +141,21 @@ func TestParseRecipientRefuses(t *testing.T) {
 		{"post-quantum of 32 bytes", keys.Bech32Encode("age1pq", make([]byte, 32)), notWhole},
 		{"token off the curve", keys.Bech32Encode("age1tag", notOnP256), notWhole},
 	} {
-		r, err := keys.ParseRecipient("Dana", c.text)
-		if err == nil {
-			t.Errorf("%s is read as %+v", c.name, r)
-			continue
-		}
-		if !strings.HasPrefix(err.Error(), `recipient "Dana" `) || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%s: %v", c.name, err)
-		}
-		for _, bad := range []string{identity[20:], hybrid[20:60], x[10:]} {
-			if strings.Contains(strings.ToUpper(err.Error()), strings.ToUpper(bad)) {
-				t.Errorf("%s: the error holds the text: %v", c.name, err)
+		t.Run(c.name, func(t *testing.T) {
+			r, err := keys.ParseRecipient("Dana", c.text)
+			if err == nil {
+				t.Errorf("%s is read as %+v", c.name, r)
+				return
 			}
-		}
+			if !strings.HasPrefix(err.Error(), `recipient "Dana" `) || !strings.Contains(err.Error(), c.want) {
+				t.Error(err)
+			}
+			for _, bad := range []string{identity[20:], hybrid[20:60], x[10:]} {
+				if strings.Contains(strings.ToUpper(err.Error()), strings.ToUpper(bad)) {
+					t.Errorf("the error holds the text: %v", err)
+				}
+			}
+		})
 	}
 }
 
@@ -222,9 +224,11 @@ func TestSlug(t *testing.T) {
 		"": "", "Łukasz": "", "李": "", "...": "", "-x-": "x", strings.Repeat("a", 32): strings.Repeat("a", 32), strings.Repeat("a", 33): "",
 		"a\x00b": "ab",
 	} {
-		r, err := keys.ParseRecipient(name, "passphrase")
-		if err != nil || r.Slug != want {
-			t.Errorf("%q: %q, not %q: %v", name, r.Slug, want, err)
-		}
+		t.Run(name, func(t *testing.T) {
+			r, err := keys.ParseRecipient(name, "passphrase")
+			if err != nil || r.Slug != want {
+				t.Errorf("%q, not %q: %v", r.Slug, want, err)
+			}
+		})
 	}
 }

@@ -231,14 +231,16 @@ func TestNotTaken(t *testing.T) {
 		}, strings.Repeat("x", 1001), "not taken: a line has at most 1000 characters"},
 		"at the list": {func(ctx context.Context, a prompt.Room) error { return nil }, "abc\n", "not taken: no text"},
 	} {
-		s := ask(c.do)
-		p, run := s.m.prompt(), s.m.room.run
-		s.press(c.keys)
-		s.settle()
-		if !strings.Contains(s.m.View(), c.says) || s.m.prompt() != p || s.m.room.run != run {
-			t.Errorf("%s: %q is not said, or something was done:\n%s", name, c.says, s.m.View())
-		}
-		s.close()
+		t.Run(name, func(t *testing.T) {
+			s := ask(c.do)
+			p, run := s.m.prompt(), s.m.room.run
+			s.press(c.keys)
+			s.settle()
+			if !strings.Contains(s.m.View(), c.says) || s.m.prompt() != p || s.m.room.run != run {
+				t.Errorf("%q is not said, or something was done:\n%s", c.says, s.m.View())
+			}
+			s.close()
+		})
 	}
 	// Behind the Enter of an answer, in the same breath.
 	s := ask(func(ctx context.Context, a prompt.Room) error {
@@ -285,42 +287,44 @@ func TestNotTaken(t *testing.T) {
 // then.
 func TestClosesBeforeAnotherOpens(t *testing.T) {
 	for name, leave := range map[string]string{"back": "\x1b", "done": "\n"} {
-		closes := make(chan struct{})
-		closed := make(chan struct{})
-		d := &slowDesk{desk: newDesk(nil), closes: closes, closed: closed}
-		opened := 0
-		s := newStage(t, Options{Jobs: Jobs{Recent: func() []Recent { return []Recent{{Dir: "/a", Name: "A"}} }, Run: func(string) (*Room, error) {
-			if opened++; opened > 1 {
-				select {
-				case <-closed:
-				default:
-					t.Errorf("%s: it opens before it was closed", name)
+		t.Run(name, func(t *testing.T) {
+			closes := make(chan struct{})
+			closed := make(chan struct{})
+			d := &slowDesk{desk: newDesk(nil), closes: closes, closed: closed}
+			opened := 0
+			s := newStage(t, Options{Jobs: Jobs{Recent: func() []Recent { return []Recent{{Dir: "/a", Name: "A"}} }, Run: func(string) (*Room, error) {
+				if opened++; opened > 1 {
+					select {
+					case <-closed:
+					default:
+						t.Error("it opens before it was closed")
+					}
 				}
+				return &Room{Desk: d, Notebook: d, Close: d.Close}, nil
+			}}})
+			s.until("the list", func() bool { return s.m.start.listed })
+			s.settle()
+			s.press("\n")
+			s.settle()
+			if leave == "\n" {
+				for _, task := range d.Tasks() {
+					d.set(task.ID, prompt.Done)
+				}
+				s.m.room.setList(listOf(s.m.room.Room))
 			}
-			return &Room{Desk: d}, nil
-		}}})
-		s.until("the list", func() bool { return s.m.start.listed })
-		s.settle()
-		s.press("\n")
-		s.settle()
-		if leave == "\n" {
-			for _, task := range d.Tasks() {
-				d.set(task.ID, prompt.Done)
+			s.press(leave)
+			s.until("the start", func() bool { return s.m.room == nil && s.m.armed })
+			s.press("\n") // too early
+			s.until("that the key is dealt with", func() bool { return s.m.armed && len(s.msgs) == 0 })
+			close(closes)
+			s.settle()
+			s.press("\n")
+			s.settle()
+			if opened != 2 || s.m.room == nil {
+				t.Errorf("opened %d times:\n%s", opened, s.m.View())
 			}
-			s.m.room.setList(listOf(d))
-		}
-		s.press(leave)
-		s.until("the start", func() bool { return s.m.room == nil && s.m.armed })
-		s.press("\n") // too early
-		s.until("that the key is dealt with", func() bool { return s.m.armed && len(s.msgs) == 0 })
-		close(closes)
-		s.settle()
-		s.press("\n")
-		s.settle()
-		if opened != 2 || s.m.room == nil {
-			t.Errorf("%s: opened %d times:\n%s", name, opened, s.m.View())
-		}
-		s.close()
+			s.close()
+		})
 	}
 }
 
@@ -351,7 +355,7 @@ func TestNothingIsKept(t *testing.T) {
 		_, err := a.Confirm(ctx, prompt.Prompt{ID: "c", Question: "Are there backups?"})
 		return "so", err
 	})))
-	o.Room.NoRecord = true
+	o.Room.Notebook = nil
 	s := newStage(t, o)
 	defer s.close()
 	promises := func() {

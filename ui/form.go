@@ -102,16 +102,16 @@ func (f *form) enter(m *model) tea.Cmd {
 		return nil
 	}
 	f.recorded = true
-	desk, answers, kind := m.room.Desk, f.answers, f.kind
+	notebook, answers, kind := m.room.Notebook, f.answers, f.kind
 	return func() tea.Msg {
 		if kind.written == "" {
-			return notedMsg{f, desk.Exception(answers[0], answers[1], answers[2])}
+			return notedMsg{f, notebook.Exception(answers[0], answers[1], answers[2])}
 		}
 		var values []any
 		for _, a := range answers {
 			values = append(values, a)
 		}
-		return notedMsg{f, desk.Note(fmt.Sprintf(kind.written, values...))}
+		return notedMsg{f, notebook.Note(fmt.Sprintf(kind.written, values...))}
 	}
 }
 

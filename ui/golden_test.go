@@ -177,7 +177,7 @@ func TestScreenFrames(t *testing.T) {
 	for _, task := range d.Tasks() {
 		d.set(task.ID, prompt.Done)
 	}
-	s.m.room.setList(listOf(d))
+	s.m.room.setList(listOf(s.m.room.Room))
 	shot("finished", "")
 	want := []string{"tamper bag 4711, sealed by Dana Okafor, opened at 08:15", "exception: the bag is closed / it was open / its token is wiped"}
 	if fmt.Sprint(d.notes) != fmt.Sprint(want) {
@@ -193,7 +193,7 @@ func TestScreenFrames(t *testing.T) {
 func TestStartFrames(t *testing.T) {
 	d := newDesk(nil)
 	jobs := Jobs{
-		Rehearse: func(dir string) (*Room, error) { return &Room{Desk: d, Rehearsal: true}, nil },
+		Rehearse: func(dir string) (*Room, error) { return &Room{Desk: d, Notebook: d, Rehearsal: true}, nil },
 		Plan: func(dir string) (*Room, error) {
 			return nil, errors.New(dir + "/plan.toml is there already, and is never replaced")
 		},

@@ -36,7 +36,7 @@ func (h *help) view(m *model, columns, rows int) []line {
 	page := prompt.Message{Title: "Help", Text: []string{m.about()}}
 	for _, b := range keymap.all() {
 		f := prompt.Fact{Label: b.Help().Key, Value: b.Help().Desc}
-		if m.room != nil && m.room.NoRecord && b.Help() == keymap.Leave.Help() {
+		if m.room != nil && m.room.Notebook == nil && b.Help() == keymap.Leave.Help() {
 			f.Value = "leave; answers are not kept, and the next start begins again"
 		}
 		page.Facts = append(page.Facts, f)
@@ -56,7 +56,7 @@ func (m *model) about() string {
 	p := m.room.prompt
 	if p == nil {
 		if m.room.run != nil {
-			if m.room.NoRecord {
+			if m.room.Notebook == nil {
 				return "A task is at work, and will ask when it needs somebody."
 			}
 			return "A task is at work, and will ask when it needs somebody. What was recorded is safe at every moment."
@@ -65,7 +65,7 @@ func (m *model) about() string {
 	}
 	switch p.kind {
 	case confirm, choose:
-		if m.room.NoRecord {
+		if m.room.Notebook == nil {
 			return "Choose an answer with Up and Down, and give it with Enter. Esc leaves the task for the list, and asks first: answers are not kept."
 		}
 		return "Choose an answer with Up and Down, and give it with Enter. Esc leaves the task for the list; nothing is lost."

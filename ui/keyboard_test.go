@@ -15,42 +15,44 @@ import (
 // reaches the program.
 func TestArmForwardsCtrlC(t *testing.T) {
 	for typed, want := range map[string]int{"abc": 0, "ab\x03c": 1} {
-		master, terminal, err := pty.Open()
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer master.Close()
-		defer terminal.Close()
-		mode, err := unix.IoctlGetTermios(int(terminal.Fd()), unix.TCGETS)
-		if err != nil {
-			t.Fatal(err)
-		}
-		mode.Lflag &^= unix.ICANON | unix.ISIG | unix.ECHO
-		if err := unix.IoctlSetTermios(int(terminal.Fd()), unix.TCSETS, mode); err != nil {
-			t.Fatal(err)
-		}
-		g, err := gate.New(terminal)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer g.Close()
-		if _, err := io.WriteString(master, typed); err != nil {
-			t.Fatal(err)
-		}
-		for waiting := 0; waiting < len(typed); { // a terminal hands on in its own time
-			if waiting, err = unix.IoctlGetInt(int(terminal.Fd()), unix.TIOCINQ); err != nil {
+		t.Run(typed, func(t *testing.T) {
+			master, terminal, err := pty.Open()
+			if err != nil {
 				t.Fatal(err)
 			}
-		}
-		pressed := 0
-		k := &keyboard{Gate: g, send: func(m tea.Msg) {
-			if key, ok := m.(tea.KeyMsg); ok && key.Type == tea.KeyCtrlC {
-				pressed++
+			defer master.Close()
+			defer terminal.Close()
+			mode, err := unix.IoctlGetTermios(int(terminal.Fd()), unix.TCGETS)
+			if err != nil {
+				t.Fatal(err)
 			}
-		}}
-		k.arm(1, menu)()
-		if pressed != want {
-			t.Errorf("%q: %d times Ctrl-C, want %d", typed, pressed, want)
-		}
+			mode.Lflag &^= unix.ICANON | unix.ISIG | unix.ECHO
+			if err := unix.IoctlSetTermios(int(terminal.Fd()), unix.TCSETS, mode); err != nil {
+				t.Fatal(err)
+			}
+			g, err := gate.New(terminal)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer g.Close()
+			if _, err := io.WriteString(master, typed); err != nil {
+				t.Fatal(err)
+			}
+			for waiting := 0; waiting < len(typed); { // a terminal hands on in its own time
+				if waiting, err = unix.IoctlGetInt(int(terminal.Fd()), unix.TIOCINQ); err != nil {
+					t.Fatal(err)
+				}
+			}
+			pressed := 0
+			k := &keyboard{Gate: g, send: func(m tea.Msg) {
+				if key, ok := m.(tea.KeyMsg); ok && key.Type == tea.KeyCtrlC {
+					pressed++
+				}
+			}}
+			k.arm(1, menu)()
+			if pressed != want {
+				t.Errorf("%d times Ctrl-C, want %d", pressed, want)
+			}
+		})
 	}
 }

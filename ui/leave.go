@@ -40,7 +40,7 @@ func (l *leave) view(m *model, columns, rows int) []line {
 	case l.task:
 		title = "Leave this task?"
 		text = "The answers given in it are not kept: when the task is taken again, it asks from its beginning."
-	case m.room.NoRecord:
+	case m.room.Notebook == nil:
 		title = "Leave?"
 		text = "The answers given so far are not kept: the next start asks from the beginning."
 	}

@@ -41,17 +41,19 @@ func TestForgetsWhenStopped(t *testing.T) {
 		"stop":   func(s *stage) { s.press("\x1a") },
 		"resume": func(s *stage) { s.update(tea.ResumeMsg{}) },
 	} {
-		s := newStage(t, inRoom(newDesk(asks(func(ctx context.Context, a prompt.Room) (string, error) {
-			return a.Ask(ctx, prompt.Prompt{ID: "a", Question: "What?"}, nil)
-		}))))
-		s.begin()
-		s.press("half")
-		s.says("> half", true)
-		stop(s)
-		if s.says("> half", false); len(s.m.prompt().field.runes) != 0 {
-			t.Errorf("%s: it is kept", name)
-		}
-		s.close()
+		t.Run(name, func(t *testing.T) {
+			s := newStage(t, inRoom(newDesk(asks(func(ctx context.Context, a prompt.Room) (string, error) {
+				return a.Ask(ctx, prompt.Prompt{ID: "a", Question: "What?"}, nil)
+			}))))
+			s.begin()
+			s.press("half")
+			s.says("> half", true)
+			stop(s)
+			if s.says("> half", false); len(s.m.prompt().field.runes) != 0 {
+				t.Error("it is kept")
+			}
+			s.close()
+		})
 	}
 }
 

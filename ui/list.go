@@ -22,13 +22,13 @@ type list struct {
 }
 
 // listOf asks the desk. Only the goroutine that runs tasks may, while one runs.
-func listOf(d Desk) list {
-	l := list{header: d.Header(), tasks: d.Tasks()}
-	if next, ok := d.Next(); ok {
+func listOf(r *Room) list {
+	l := list{header: r.Header(), tasks: r.Tasks()}
+	if next, ok := r.Next(); ok {
 		l.next, l.needed = next.ID, !next.Optional
 	}
-	if leading, ok := d.(Leading); ok {
-		l.then = leading.Then()
+	if r.Then != nil {
+		l.then = r.Then()
 	}
 	return l
 }

@@ -313,7 +313,7 @@ func (m *model) runTask(r *room, t prompt.Task) tea.Cmd {
 	ctx, cancel := context.WithCancel(context.Background())
 	r.run = &running{task: t, cancel: cancel, since: m.clock()}
 	a := *m.attendant
-	a.list = func() list { return listOf(r.Desk) }
+	a.list = func() list { return listOf(r.Room) }
 	return tea.Batch(m.tick(beat, beatMsg{}), func() tea.Msg {
 		m.tasks.begin()
 		defer m.tasks.end()
@@ -326,7 +326,7 @@ func (m *model) runTask(r *room, t prompt.Task) tea.Cmd {
 }
 
 // attempt runs a task. One that panics has stopped, and the others go on.
-func attempt(ctx context.Context, d Desk, id string, a prompt.Room) (err error) {
+func attempt(ctx context.Context, d prompt.Desk, id string, a prompt.Room) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("the program has a defect: %v (hint: what was recorded is safe; begin the task again)", p)

@@ -123,21 +123,23 @@ func TestTaskPanics(t *testing.T) {
 func TestLeftWithAFault(t *testing.T) {
 	full := errors.New("the disk is full")
 	for _, c := range []struct{ ends, fault error }{{full, full}, {prompt.ErrBack, nil}, {context.Canceled, nil}, {nil, nil}} {
-		d := newDesk(func(ctx context.Context, _ prompt.Room) error {
-			<-ctx.Done()
-			return c.ends
+		t.Run(fmt.Sprint(c.ends), func(t *testing.T) {
+			d := newDesk(func(ctx context.Context, _ prompt.Room) error {
+				<-ctx.Done()
+				return c.ends
+			})
+			d.tasks = d.tasks[:3] // nothing is left when it ends well
+			s := newStage(t, inRoom(d))
+			s.settle()
+			s.press("\n")
+			s.press("\x03")
+			s.press("\x03")
+			s.until("the end", func() bool { return s.quit })
+			if !errors.Is(s.m.fault, c.fault) || s.m.left != (c.ends != nil) {
+				t.Errorf("a task that ends with %v: fault %v, left %v", c.ends, s.m.fault, s.m.left)
+			}
+			s.close()
 		})
-		d.tasks = d.tasks[:3] // nothing is left when it ends well
-		s := newStage(t, inRoom(d))
-		s.settle()
-		s.press("\n")
-		s.press("\x03")
-		s.press("\x03")
-		s.until("the end", func() bool { return s.quit })
-		if !errors.Is(s.m.fault, c.fault) || s.m.left != (c.ends != nil) {
-			t.Errorf("a task that ends with %v: fault %v, left %v", c.ends, s.m.fault, s.m.left)
-		}
-		s.close()
 	}
 }
 

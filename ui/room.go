@@ -60,7 +60,7 @@ type (
 
 // begin asks how far the ceremony is.
 func (r *room) begin(m *model) tea.Cmd {
-	return tea.Batch(func() tea.Msg { return tasksMsg(listOf(r.Desk)) }, r.poll(m))
+	return tea.Batch(func() tea.Msg { return tasksMsg(listOf(r.Room)) }, r.poll(m))
 }
 
 // pollEvery is how often the readers are looked at between tasks.
@@ -211,7 +211,7 @@ func (r *room) ended(m *model, msg endedMsg) tea.Cmd {
 	case errors.Is(msg.err, prompt.ErrBack), errors.Is(msg.err, context.Canceled):
 		r.told = nil
 		r.result = "You left the task. What was recorded stays recorded."
-		if r.NoRecord {
+		if r.Notebook == nil {
 			r.result = "You left the task. Its answers were not kept."
 		}
 	case msg.err != nil:
@@ -252,7 +252,7 @@ func (r *room) unfinished() bool { return r.list.next != "" && r.list.needed || 
 
 func (r *room) key(m *model, k tea.KeyMsg) tea.Cmd {
 	switch {
-	case r.NoRecord && key.Matches(k, keymap.Note, keymap.Exception):
+	case r.Notebook == nil && key.Matches(k, keymap.Note, keymap.Exception):
 		m.flash = "nothing is recorded before a ceremony has begun"
 		return nil
 	case key.Matches(k, keymap.Note):
@@ -264,7 +264,7 @@ func (r *room) key(m *model, k tea.KeyMsg) tea.Cmd {
 	case r.scroll(m, k):
 		return nil
 	case r.prompt != nil && key.Matches(k, keymap.Back):
-		if r.NoRecord { // the answers are lost
+		if r.Notebook == nil { // the answers are lost
 			m.open(&leave{task: true})
 			return nil
 		}
@@ -466,7 +466,7 @@ func (r *room) view(m *model, height int) []line {
 
 // keys is the key line.
 func (r *room) keys(m *model) string {
-	if r.NoRecord {
+	if r.Notebook == nil {
 		return strings.NewReplacer("   ^N note   ^X exception", "", ", nothing is lost", "").Replace(r.allKeys(m))
 	}
 	return r.allKeys(m)

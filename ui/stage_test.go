@@ -128,7 +128,7 @@ func (s *stage) update(msg tea.Msg) {
 // until takes messages in until is holds.
 func (s *stage) until(what string, is func() bool) {
 	s.t.Helper()
-	late := time.After(10 * time.Second)
+	late := time.After(2 * time.Minute)
 	for !is() {
 		select {
 		case msg := <-s.msgs:
@@ -320,8 +320,6 @@ func (d *desk) Run(ctx context.Context, id string, a prompt.Room) error {
 }
 
 func (d *desk) Header() string { return d.header }
-func (d *desk) Dir() string    { return "/ceremony" }
-func (d *desk) Close() error   { return nil }
 
 func (d *desk) Note(text string) error {
 	d.mu.Lock()
@@ -358,7 +356,7 @@ func newDesk(do func(context.Context, prompt.Room) error) *desk {
 		}}
 }
 
-func inRoom(d *desk) Options { return Options{Room: &Room{Desk: d, Rehearsal: true}} }
+func inRoom(d *desk) Options { return Options{Room: &Room{Desk: d, Notebook: d, Rehearsal: true}} }
 
 // begin starts Alice's task.
 func (s *stage) begin() {

@@ -59,7 +59,7 @@ func TestCursorStays(t *testing.T) {
 // TestNoRecord holds that no note is offered where none can be recorded.
 func TestNoRecord(t *testing.T) {
 	o := inRoom(newDesk(nil))
-	o.Room.NoRecord = true
+	o.Room.Notebook = nil
 	s := newStage(t, o)
 	defer s.close()
 	s.settle()
@@ -73,25 +73,18 @@ func TestNoRecord(t *testing.T) {
 	}
 }
 
-// leadingDesk is a desk that leads on to what then opens.
-type leadingDesk struct {
-	*desk
-	then   func() (*Room, error)
-	closed int
-}
-
-func (d *leadingDesk) Then() func() (*Room, error) { return d.then }
-func (d *leadingDesk) Close() error                { d.closed++; return nil }
-
 // TestEmergencyGoesOn goes from the first screen through an emergency's task to
 // the ceremony that it leads to; where it leads to none, back to the start.
 func TestEmergencyGoesOn(t *testing.T) {
-	begin := func(then func() (*Room, error)) (*stage, *leadingDesk) {
+	closed := 0
+	begin := func(then func() (*Room, error)) *stage {
 		t.Helper()
-		d := &leadingDesk{desk: &desk{header: "emergency", tasks: []prompt.Task{{ID: "plan", Title: "Say what has happened", State: prompt.Ready}},
-			do: map[string]func(context.Context, prompt.Room) error{"plan": func(context.Context, prompt.Room) error { return nil }}}, then: then}
+		closed = 0
+		d := &desk{header: "emergency", tasks: []prompt.Task{{ID: "plan", Title: "Say what has happened", State: prompt.Ready}},
+			do: map[string]func(context.Context, prompt.Room) error{"plan": func(context.Context, prompt.Room) error { return nil }}}
+		room := &Room{Desk: d, Close: func() error { closed++; return nil }, Then: func() func() (*Room, error) { return then }}
 		folder := ""
-		s := newStage(t, Options{Jobs: Jobs{Recent: func() []Recent { return nil }, Revoke: func(dir string) (*Room, error) { folder = dir; return &Room{Desk: d, NoRecord: true}, nil }}})
+		s := newStage(t, Options{Jobs: Jobs{Recent: func() []Recent { return nil }, Revoke: func(dir string) (*Room, error) { folder = dir; return room, nil }}})
 		s.until("the list", func() bool { return s.m.start.listed })
 		s.settle()
 		for range len(jobList) {
@@ -115,39 +108,39 @@ func TestEmergencyGoesOn(t *testing.T) {
 		s.press("\n")
 		s.until("the task has ended", func() bool { return s.m.room.run == nil && s.m.room.list.next == "" })
 		s.settle()
-		return s, d
+		return s
 	}
 	next := newDesk(nil)
-	s, d := begin(func() (*Room, error) { return &Room{Desk: next}, nil })
+	s := begin(func() (*Room, error) { return &Room{Desk: next, Notebook: next}, nil })
 	s.says("Enter goes on to its ceremony", true)
 	s.press("\n")
 	s.settle()
 	s.says("Next: Holders: Alice Costa", true)
-	if d.closed != 1 {
-		t.Errorf("closed %d times", d.closed)
+	if closed != 1 {
+		t.Errorf("closed %d times", closed)
 	}
 	s.close()
 
-	s, _ = begin(func() (*Room, error) { return nil, errors.New("no reader is here") })
+	s = begin(func() (*Room, error) { return nil, errors.New("no reader is here") })
 	s.press("\n")
 	s.settle()
 	s.says("What is to be done?", true)
 	s.says("no reader is here", true)
 	s.close()
 
-	s, _ = begin(func() (*Room, error) { return &Room{Desk: next}, nil })
+	s = begin(func() (*Room, error) { return &Room{Desk: next, Notebook: next}, nil })
 	s.press("\x1b") // not now
 	s.settle()
 	s.says("What is to be done?", true)
 	s.close()
 
-	s, d = begin(nil)
+	s = begin(nil)
 	s.says("Everything is done. Enter leaves.", true)
 	s.press("\n")
 	s.settle()
 	s.says("What is to be done?", true)
-	if d.closed != 1 {
-		t.Errorf("closed %d times", d.closed)
+	if closed != 1 {
+		t.Errorf("closed %d times", closed)
 	}
 	s.close()
 }

@@ -118,9 +118,11 @@ func TestTokenText(t *testing.T) {
 		{[]keys.Info{good, {Serial: 7}}, "2 tokens"},
 		{[]keys.Info{{}}, "several tokens"},
 	} {
-		if got := tokenText(c.there); got != c.want {
-			t.Errorf("%+v: %q, want %q", c.there, got, c.want)
-		}
+		t.Run(c.want, func(t *testing.T) {
+			if got := tokenText(c.there); got != c.want {
+				t.Errorf("%+v: %q, want %q", c.there, got, c.want)
+			}
+		})
 	}
 }
 

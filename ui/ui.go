@@ -8,7 +8,6 @@
 package ui
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -26,34 +25,30 @@ import (
 
 func init() { quiet.Restore() }
 
-// Desk is the ceremony as a list of tasks.
-type Desk interface {
-	Tasks() []prompt.Task
-	// Next is the task to offer; false when nothing that is needed is left.
-	Next() (prompt.Task, bool)
-	// Run does a task with the people in the room.
-	Run(ctx context.Context, id string, a prompt.Room) error
-	Header() string // one line: "Example packages, create root v1"
+// Notebook takes what people want to have in the record.
+type Notebook interface {
 	Note(text string) error
 	Exception(expected, happened, decided string) error
-	Dir() string
-	Close() error
-}
-
-// Leading is a Desk that leads on to another room.
-type Leading interface {
-	// Then opens what comes once nothing that is needed is left; nil: nothing
-	// does.
-	Then() func() (*Room, error)
 }
 
 // Room is a ceremony that can be held. With Tokens.Plug nil and Tokens.Start
 // not, the readers are looked at between tasks.
 type Room struct {
-	Desk
+	prompt.Desk
+	Notebook  Notebook // nil: nothing is recorded here, and no notes are offered
 	Tokens    prompt.Tokens
-	Rehearsal bool // every frame says so
-	NoRecord  bool // nothing is recorded here: no notes are offered
+	Rehearsal bool         // every frame says so
+	Close     func() error // nil: there is nothing to close
+	// Then opens the room that this one leads to, once nothing that is needed is
+	// left; nil, or what it returns is nil: there is none.
+	Then func() func() (*Room, error)
+}
+
+func (r *Room) close() error {
+	if r.Close == nil {
+		return nil
+	}
+	return r.Close()
 }
 
 // Jobs open what is chosen at the start. Folders are as people typed them.
@@ -183,7 +178,7 @@ func (m *model) outcome(o Options, err error) (*Room, error) {
 		return nil, errors.Join(err, m.fault)
 	}
 	if o.Room == nil {
-		err = errors.Join(err, m.room.Close())
+		err = errors.Join(err, m.room.close())
 	}
 	if err = errors.Join(err, m.fault); err == nil && m.left {
 		err = prompt.ErrLeft
@@ -196,7 +191,7 @@ func (m *model) goOn(then func() (*Room, error)) tea.Cmd {
 	room := m.room.Room
 	m.room, m.start.busy = nil, true
 	return func() tea.Msg {
-		if err := room.Close(); err != nil {
+		if err := room.close(); err != nil {
 			return openedMsg{nil, err}
 		}
 		next, err := then()
@@ -211,7 +206,7 @@ func (m *model) closeRoom() tea.Cmd {
 		m.room.look()
 	}
 	m.room, m.start.busy = nil, true // nothing else opens before this is closed
-	return func() tea.Msg { return openedMsg{nil, room.Close()} }
+	return func() tea.Msg { return openedMsg{nil, room.close()} }
 }
 
 // hasShell reports whether somebody waits for this process to stop and lets it go

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 
+	"rootceremony/ceremony/tuf"
 	"rootceremony/keys"
 )
 
@@ -107,9 +108,9 @@ func (r *Plan) otherQuorum() string {
 	case len(fit) == 0:
 		return fmt.Sprintf("at least %d recipients for each holder", r.Threshold)
 	case most < n:
-		return fmt.Sprintf("quorum %s would do, or at most %d recipients with quorum %d", list(fit, "or"), most, max(r.Backup.Quorum, r.Threshold))
+		return fmt.Sprintf("quorum %s would do, or at most %d recipients with quorum %d", tuf.Listed(fit, "or"), most, max(r.Backup.Quorum, r.Threshold))
 	}
-	return fmt.Sprintf("quorum %s would do", list(fit, "or"))
+	return fmt.Sprintf("quorum %s would do", tuf.Listed(fit, "or"))
 }
 
 // Parse returns the recipient as backups are sealed to it, under its id.

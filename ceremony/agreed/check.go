@@ -108,16 +108,16 @@ func SharedWarnings(root *tuf.Root) []string {
 				lacks = append(lacks, fmt.Sprintf("%d more for %s", more, name))
 			}
 		}
-		keys, one, can := "one key ("+Listed(serve)+") signs", "that one key", "alone can"
+		keys, one, can := "one key ("+tuf.Listed(serve, "and")+") signs", "that one key", "alone can"
 		if len(serve) > 1 {
-			keys, one = fmt.Sprintf("%d keys (%s) sign", len(serve), Listed(serve)), "any one of them"
+			keys, one = fmt.Sprintf("%d keys (%s) sign", len(serve), tuf.Listed(serve, "and")), "any one of them"
 		}
 		if len(lacks) > 0 {
-			can = "needs only " + Listed(lacks) + " to"
+			can = "needs only " + tuf.Listed(lacks, "and") + " to"
 		}
 		if len(serve) > 0 {
 			warnings = append(warnings, fmt.Sprintf("%s for %s: a thief of %s %s give every client any software as an update (hint: a key of its own for targets, away from the machine that signs timestamp and snapshot)",
-				keys, Listed(roles), one, can))
+				keys, tuf.Listed(roles, "and"), one, can))
 		}
 	}
 	return warnings
@@ -140,7 +140,7 @@ func (r *Plan) backupWarnings() []string {
 		warnings = append(warnings, "every recipient must come to open a backup: the loss of any one makes it useless (hint: more recipients than the quorum)")
 	}
 	if unsaved, _ := r.names(OnToken); len(unsaved) > 0 {
-		warnings = append(warnings, fmt.Sprintf("no root key of %s is backed up, only PUK and management key: a lost token's key does not come back", list(unsaved, "or")))
+		warnings = append(warnings, fmt.Sprintf("no root key of %s is backed up, only PUK and management key: a lost token's key does not come back", Counted(unsaved, "or", "holders")))
 	}
 	classical := r.Backup.Holders // a token's age key is P-256
 	for _, b := range outside {
@@ -161,6 +161,9 @@ func (r *Plan) backupWarnings() []string {
 
 // backupLines says what is backed up, for whom, and in how many files.
 func (r *Plan) backupLines() []string {
+	if r.Backup == nil {
+		return nil
+	}
 	n, q := r.Openers(), r.Backup.Quorum
 	files := keys.Subsets(n, q)
 	_, outside := r.names("")
@@ -172,15 +175,15 @@ func (r *Plan) backupLines() []string {
 	if q == n {
 		who = "all of these open a holder's backup together"
 	}
-	lines := []string{"", "backups:", fmt.Sprintf("  %s: %s", who, recipients)}
+	lines := []string{fmt.Sprintf("%s: %s", who, recipients)}
 	if saved, _ := r.names(BackedUp); len(saved) > 0 {
-		lines = append(lines, fmt.Sprintf("  root key, PUK and management key of %s: %d files each", list(saved, "and"), 2*files))
+		lines = append(lines, fmt.Sprintf("root key, PUK and management key of %s: %d files each", Counted(saved, "and", "holders"), 2*files))
 	}
 	if unsaved, _ := r.names(OnToken); len(unsaved) > 0 {
-		lines = append(lines, fmt.Sprintf("  only PUK and management key of %s: %s each", list(unsaved, "and"), map[bool]string{true: "1 file", false: fmt.Sprint(files, " files")}[files == 1]))
+		lines = append(lines, fmt.Sprintf("only PUK and management key of %s: %s each", Counted(unsaved, "and", "holders"), map[bool]string{true: "1 file", false: fmt.Sprint(files, " files")}[files == 1]))
 	}
 	if kept, _ := r.names(Existing); len(kept) > 0 {
-		lines = append(lines, fmt.Sprintf("  nothing of %s, whose %s as they are", list(kept, "and"), map[bool]string{true: "key and token stay", false: "keys and tokens stay"}[len(kept) == 1]))
+		lines = append(lines, fmt.Sprintf("nothing of %s, whose %s as they are", Counted(kept, "and", "holders"), map[bool]string{true: "key and token stay", false: "keys and tokens stay"}[len(kept) == 1]))
 	}
 	return lines
 }
@@ -228,13 +231,55 @@ func (c *Checked) Lines() []string {
 		r.signedBy(),
 		fmt.Sprintf("expires %s, in %d days", r.Expires.Format("2006-01-02 15:04:05 UTC"), c.Days),
 		"consistent snapshots: " + map[bool]string{true: "yes", false: "no"}[r.ConsistentSnapshot],
-		"",
-		"who must come:",
+	}
+	lines = append(lines, section("who must come:", r.comeLines())...)
+	lines = append(lines, section("backups:", r.backupLines())...)
+	lines = append(lines, section("dropped keys:", r.dropLines())...)
+	lines = append(lines, section("trusted root:", r.trustedLines(c.now))...)
+	if c.Rotation != nil {
+		lines = append(append(lines, indented(c.Rotation.Notes)...), c.Rotation.Lines()...)
+	}
+	lines = append(lines, section("online roles:", c.roleLines())...)
+	lines = append(lines, "", "digest: "+Grouped(c.Digest))
+	lines = append(lines, section("custody:", append(c.Custody.Lines(), c.Budget.Lines()...))...)
+	if len(c.Warnings) > 0 {
+		lines = append(lines, "")
+	}
+	for _, w := range c.Warnings {
+		lines = append(lines, "warning: "+w)
+	}
+	return lines
+}
+
+// section sets lines off under their title; none of them need no title.
+func section(title string, lines []string) []string {
+	if len(lines) == 0 {
+		return nil
+	}
+	return append([]string{"", title}, indented(lines)...)
+}
+
+func indented(lines []string) []string {
+	var in []string
+	for _, l := range lines {
+		in = append(in, "  "+l)
+	}
+	return in
+}
+
+// comeLines says who must come, and with what.
+func (r *Plan) comeLines() []string {
+	var lines []string
+	add := func(line, site string) {
+		if site != "" {
+			line += ", " + site
+		}
+		lines = append(lines, line)
 	}
 	for _, h := range r.Holders {
-		line := fmt.Sprintf("  %s (%s), token %s, %s", h.Name, h.ID, h.Token, h.Custody)
+		line := fmt.Sprintf("%s (%s), token %s, %s", h.Name, h.ID, h.Token, h.Custody)
 		if h.Custody == Existing {
-			line = fmt.Sprintf("  %s (%s), keeps the key %.8s", h.Name, h.ID, h.KeyID)
+			line = fmt.Sprintf("%s (%s), keeps the key %.8s", h.Name, h.ID, h.KeyID)
 			if h.Token != "" {
 				line += " on token " + h.Token
 			}
@@ -242,60 +287,39 @@ func (c *Checked) Lines() []string {
 		if h.Spare {
 			line += ", and a spare token"
 		}
-		if h.Site != "" {
-			line += ", " + h.Site
-		}
-		lines = append(lines, line)
+		add(line, h.Site)
 	}
 	if r.Backup != nil {
 		for _, b := range r.Backup.Recipients {
-			line := fmt.Sprintf("  %s (%s), recipient of backups, %s", b.Name, b.ID, b.OpensBy())
-			if b.Site != "" {
-				line += ", " + b.Site
-			}
-			lines = append(lines, line)
+			add(fmt.Sprintf("%s (%s), recipient of backups, %s", b.Name, b.ID, b.OpensBy()), b.Site)
 		}
 	}
 	for _, p := range r.Persons {
-		lines = append(lines, fmt.Sprintf("  %s, %s", p.Name, p.Role))
+		add(p.Name+", "+p.Role, "")
 	}
-	if r.Backup != nil {
-		lines = append(lines, r.backupLines()...)
-	}
-	if len(r.Drops) > 0 {
-		lines = append(lines, "", "dropped keys:")
-	}
+	return lines
+}
+
+func (r *Plan) dropLines() []string {
+	var lines []string
 	for _, d := range r.Drops {
-		line := fmt.Sprintf("  %s (%s), %s", d.name(), d.ID, d.Reason)
+		line := fmt.Sprintf("%s (%s), %s", d.name(), d.ID, d.Reason)
 		if d.Token != "" {
 			line += ", token " + d.Token
 		}
 		lines = append(lines, line)
 	}
-	lines = append(lines, r.trustedLines(c.now)...)
-	if c.Rotation != nil {
-		for _, note := range c.Rotation.Notes {
-			lines = append(lines, "  "+note)
-		}
-		lines = append(lines, c.Rotation.Lines()...)
-	}
-	lines = append(lines, "", "online roles:")
+	return lines
+}
+
+func (c *Checked) roleLines() []string {
+	var lines []string
 	for _, role := range c.Roles {
 		var short []string
 		for _, id := range role.KeyIDs {
 			short = append(short, fmt.Sprintf("%.8s", id))
 		}
-		lines = append(lines, fmt.Sprintf("  %s: %d of %d, key ids begin %s", role.Role, role.Threshold, len(short), strings.Join(short, ", ")))
-	}
-	lines = append(lines, "", "digest: "+Grouped(c.Digest), "", "custody:")
-	for _, l := range append(c.Custody.Lines(), c.Budget.Lines()...) {
-		lines = append(lines, "  "+l)
-	}
-	if len(c.Warnings) > 0 {
-		lines = append(lines, "")
-	}
-	for _, w := range c.Warnings {
-		lines = append(lines, "warning: "+w)
+		lines = append(lines, fmt.Sprintf("%s: %d of %d, key ids begin %s", role.Role, role.Threshold, len(short), strings.Join(short, ", ")))
 	}
 	return lines
 }

@@ -285,7 +285,7 @@ func (c Custody) Lines() []string {
 	}
 	if len(c.Kept) > 0 {
 		lines = append(lines, fmt.Sprintf("%s of %s %s: backups, if there are any, are of earlier ceremonies and not counted here",
-			map[bool]string{true: "the key", false: "the keys"}[len(c.Kept) == 1], list(c.Kept, "and"), map[bool]string{true: "stays", false: "stay"}[len(c.Kept) == 1]))
+			map[bool]string{true: "the key", false: "the keys"}[len(c.Kept) == 1], Counted(c.Kept, "and", "holders"), map[bool]string{true: "stays", false: "stay"}[len(c.Kept) == 1]))
 	}
 	for _, s := range c.Sites {
 		if s.Signs {
@@ -299,7 +299,7 @@ func (c Custody) Lines() []string {
 		lines = append(lines, "no site alone could sign, or lock the project out")
 	}
 	if len(c.Unsited) > 0 {
-		lines = append(lines, fmt.Sprintf("no site is known for %s: the analysis of sites is without them", list(c.Unsited, "and")))
+		lines = append(lines, fmt.Sprintf("no site is known for %s: the analysis of sites is without them", Counted(c.Unsited, "and", "holders")))
 	}
 	for _, w := range c.Warnings {
 		lines = append(lines, "warning: "+w)
@@ -311,7 +311,7 @@ func (c Custody) Lines() []string {
 func (s SitePower) who() string {
 	var who []string
 	if len(s.Holders) > 0 {
-		who = append(who, fmt.Sprintf("%d of the holders (%s)", len(s.Holders), list(s.Holders, "and")))
+		who = append(who, fmt.Sprintf("%d of the holders (%s)", len(s.Holders), Counted(s.Holders, "and", "holders")))
 	}
 	if len(s.Recipients) > 0 {
 		who = append(who, Counted(s.Recipients, "and", "recipients"))
@@ -352,7 +352,7 @@ func (g Group) own() string {
 	if len(g.PIN) == 0 {
 		return ""
 	}
-	return fmt.Sprintf(" (%s only with their own PIN)", list(g.PIN, "and"))
+	return fmt.Sprintf(" (%s only with their own PIN)", Counted(g.PIN, "and", "holders"))
 }
 
 // lost says that a loss locks the project out.

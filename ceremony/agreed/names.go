@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/text/unicode/norm"
 
+	"rootceremony/ceremony/tuf"
 	"rootceremony/keys"
 )
 
@@ -41,31 +42,15 @@ func Fold(s string) string {
 	return norm.NFKC.String(strings.ToLower(upper))
 }
 
-// Listed joins names as people say them: "Alice, Bruno and Chen".
-func Listed(names []string) string {
-	if len(names) < 2 {
-		return strings.Join(names, "")
-	}
-	last := len(names) - 1
-	return strings.Join(names[:last], ", ") + " and " + names[last]
-}
-
 // namedAtMost is how many names a sentence holds before it counts them.
 const namedAtMost = 12
 
-// list joins the names of holders as a sentence does.
-func list(names []string, word string) string { return Counted(names, word, "holders") }
-
 // Counted joins names as a sentence does, or counts them.
 func Counted(names []string, word, noun string) string {
-	switch n := len(names); {
-	case n == 1:
-		return names[0]
-	case n > namedAtMost:
-		return fmt.Sprintf("%d %s", n, noun)
-	default:
-		return strings.Join(names[:n-1], ", ") + " " + word + " " + names[n-1]
+	if len(names) > namedAtMost {
+		return fmt.Sprintf("%d %s", len(names), noun)
 	}
+	return tuf.Listed(names, word)
 }
 
 func plural(noun string, n int) string {
@@ -106,11 +91,6 @@ const shellLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ012345
 func DigestOf(p []byte) string {
 	sum := sha256.Sum256(p)
 	return hex.EncodeToString(sum[:])
-}
-
-// Quote writes a text of printable characters as TOML does.
-func Quote(s string) string {
-	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
 }
 
 // OneLine puts the hint of an error behind it, as every fault is one line.

@@ -333,7 +333,7 @@ func (r *Plan) urgentSteps(p *Rotation, c changes, able int) (Steps, []string) {
 		why += " but to restore what is stolen"
 	}
 	if p.Restores > 0 {
-		why = fmt.Sprintf("%d of the stolen keys (%s) must sign for version %d: restore so many from their backups first, or no version can be made", p.Restores, list(p.Old.Names(CanRestored), "and"), p.Old.Version)
+		why = fmt.Sprintf("%d of the stolen keys (%s) must sign for version %d: restore so many from their backups first, or no version can be made", p.Restores, Counted(p.Old.Names(CanRestored), "and", "holders"), p.Old.Version)
 	}
 	// With what is there, and one to spare: nobody waits for new tokens.
 	retired := append(slices.Clone(c.movers), c.leavers...)
@@ -415,7 +415,7 @@ func holderNames(holders []Holder) string {
 	for _, h := range holders {
 		names = append(names, h.Name)
 	}
-	return list(names, "and")
+	return Counted(names, "and", "holders")
 }
 
 func dropKeys(drops []Drop) string {
@@ -549,40 +549,37 @@ func usedBy(root *tuf.Root, id string) bool {
 
 // Lines says it to people.
 func (p *Rotation) Lines() []string {
-	lines := []string{"", "who must sign:",
-		fmt.Sprintf("  old root, version %d: %s", p.Old.Version, p.Old.Who()),
-		fmt.Sprintf("  new root, version %d: %s", p.New.Version, p.New.Who()),
-		fmt.Sprintf("  %d %s for both: a key that is in both counts for both", p.People, map[bool]string{true: "person suffices", false: "people suffice"}[p.People == 1])}
+	signs := []string{
+		fmt.Sprintf("old root, version %d: %s", p.Old.Version, p.Old.Who()),
+		fmt.Sprintf("new root, version %d: %s", p.New.Version, p.New.Who()),
+		fmt.Sprintf("%d %s for both: a key that is in both counts for both", p.People, map[bool]string{true: "person suffices", false: "people suffice"}[p.People == 1]),
+	}
 	for _, k := range p.Old.Keys {
 		switch k.Can {
 		case CanNot:
-			lines = append(lines, fmt.Sprintf("  nobody can sign with %s: %s", k.key(), k.Dropped))
+			signs = append(signs, fmt.Sprintf("nobody can sign with %s: %s", k.key(), k.Dropped))
 		case CanRestored:
-			lines = append(lines, fmt.Sprintf("  %s must be restored from a backup to sign: %s", k.key(), k.Dropped))
+			signs = append(signs, fmt.Sprintf("%s must be restored from a backup to sign: %s", k.key(), k.Dropped))
 		}
 	}
 	if tools := p.Old.tools(); len(tools) > 0 {
-		lines = append(lines, fmt.Sprintf("  no token is named for %s: signed with a tool of their own, and collected", list(tools, "and")))
+		signs = append(signs, fmt.Sprintf("no token is named for %s: signed with a tool of their own, and collected", Counted(tools, "and", "holders")))
 	}
 	if makes := p.New.makes(); len(makes) > 0 {
-		lines = append(lines, fmt.Sprintf("  new keys are made by %s", list(makes, "and")))
+		signs = append(signs, fmt.Sprintf("new keys are made by %s", Counted(makes, "and", "holders")))
 	}
-	lines = append(lines, "", "versions:")
-	if len(p.Steps.Why) == 0 {
-		lines = append(lines, "  one version suffices")
-	} else {
-		lines = append(lines, "  two versions are wiser than one:")
+	versions := []string{"one version suffices"}
+	if len(p.Steps.Why) > 0 {
+		versions[0] = "two versions are wiser than one:"
 	}
 	for _, why := range p.Steps.Why {
-		lines = append(lines, "  - "+why)
+		versions = append(versions, "- "+why)
 	}
 	for i, v := range p.Steps.Versions {
-		lines = append(lines, fmt.Sprintf("  %d. %s", i+1, v))
+		versions = append(versions, fmt.Sprintf("%d. %s", i+1, v))
 	}
-	for _, l := range p.Clients.Lines(false) {
-		lines = append(lines, "  "+l)
-	}
-	return lines
+	versions = append(versions, p.Clients.Lines(false)...)
+	return append(section("who must sign:", signs), section("versions:", versions)...)
 }
 
 // Who says how many must sign, out of whom.

@@ -254,7 +254,7 @@ func (c *ruling) recipients() {
 	ids, names, texts := map[string]string{}, map[string]bool{}, map[string]string{}
 	holders := map[string]bool{} // by name
 	for _, h := range c.Holders {
-		ids[Fold(h.ID)] = "holder " + Quote(h.Name)
+		ids[Fold(h.ID)] = "holder " + strconv.Quote(h.Name)
 		holders[Fold(h.Name)] = true
 	}
 	for i, r := range c.Backup.Recipients {
@@ -278,7 +278,7 @@ func (c *ruling) recipients() {
 			if other, twice := ids[Fold(r.ID)]; twice && !c.said.Of(path+".name") {
 				c.fault(path+".id", "recipient %q has the same id %q as %s: file names would not tell them apart (hint: give one of them another id)", r.Name, r.ID, other)
 			}
-			ids[Fold(r.ID)] = "recipient " + Quote(r.Name)
+			ids[Fold(r.ID)] = "recipient " + strconv.Quote(r.Name)
 		}
 		c.check(path+".site", "site", r.Site, checkOptional)
 		c.opens(r, path, texts)
@@ -417,7 +417,7 @@ func (c *ruling) accounts(root *tuf.Root) {
 	}
 	for i, h := range c.Holders {
 		if h.Custody == Existing {
-			claim(Element("holder", i)+".keyid", h.KeyID, "that of "+Quote(h.Name))
+			claim(Element("holder", i)+".keyid", h.KeyID, "that of "+strconv.Quote(h.Name))
 		}
 	}
 	for i, d := range c.Drops {

@@ -101,20 +101,21 @@ func (r *Plan) trustedLines(now time.Time) []string {
 		return nil
 	}
 	first, last, root := r.Trusted.Versions[0], r.Trusted.Newest(), r.TrustedRoot()
-	lines := []string{"", "trusted root:",
-		fmt.Sprintf("  versions %d to %d were verified, each by the one before", first.Version, last.Version),
-		fmt.Sprintf("  version %d is taken on trust; the SHA-256 of its file is %s", first.Version, Grouped(first.SHA256))}
+	lines := []string{
+		fmt.Sprintf("versions %d to %d were verified, each by the one before", first.Version, last.Version),
+		fmt.Sprintf("version %d is taken on trust; the SHA-256 of its file is %s", first.Version, Grouped(first.SHA256)),
+	}
 	if first == last {
-		lines[2] = fmt.Sprintf("  version %d alone was given, and is taken on trust", first.Version)
-		lines[3] = "  the SHA-256 of its file is " + Grouped(first.SHA256)
+		lines[0] = fmt.Sprintf("version %d alone was given, and is taken on trust", first.Version)
+		lines[1] = "the SHA-256 of its file is " + Grouped(first.SHA256)
 	}
 	if !root.Expires.After(now) {
-		lines = append(lines, fmt.Sprintf("  version %d expired on %s: clients refuse updates until they have the next one", last.Version, Stamp(root.Expires)))
+		lines = append(lines, fmt.Sprintf("version %d expired on %s: clients refuse updates until they have the next one", last.Version, Stamp(root.Expires)))
 	}
 	if root.Expires.After(now.AddDate(0, 0, maxDays)) {
-		lines = append(lines, fmt.Sprintf("  version %d expires on %s, which is more than %d days ahead: is this computer's clock right? it says %s", last.Version, Stamp(root.Expires), maxDays, Stamp(now)))
+		lines = append(lines, fmt.Sprintf("version %d expires on %s, which is more than %d days ahead: is this computer's clock right? it says %s", last.Version, Stamp(root.Expires), maxDays, Stamp(now)))
 	}
-	return append(lines, "  whether a newer one was published, this laptop cannot know: look where it is published")
+	return append(lines, "whether a newer one was published, this laptop cannot know: look where it is published")
 }
 
 // TrustedKey finds a key in the trusted root.

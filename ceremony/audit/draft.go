@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"rootceremony/ceremony/agreed"
 	"rootceremony/ceremony/state"
 	"rootceremony/ceremony/transcript"
 	"rootceremony/ceremony/tuf"
@@ -515,5 +514,5 @@ func called(all []*holder) string {
 	for _, h := range all {
 		names = append(names, h.Name)
 	}
-	return agreed.Listed(names)
+	return tuf.Listed(names, "and")
 }

@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"slices"
 
-	"rootceremony/ceremony/agreed"
 	"rootceremony/ceremony/state"
 	"rootceremony/ceremony/transcript"
+	"rootceremony/ceremony/tuf"
 	"rootceremony/keys"
 )
 
@@ -127,7 +127,7 @@ func (w *walk) announced(note []byte) (bool, string) {
 			who = append(who, names[key])
 		}
 	}
-	text := fmt.Sprintf("the log is the one that was announced, up to line %d of %d; signed by %s", there.Size, w.Lines, agreed.Listed(who))
+	text := fmt.Sprintf("the log is the one that was announced, up to line %d of %d; signed by %s", there.Size, w.Lines, tuf.Listed(who, "and"))
 	if there.Size < w.last {
 		text += fmt.Sprintf("; it says nothing of the lines after %d", there.Size)
 	}

@@ -1,6 +1,7 @@
 // Package interview makes a plan by asking questions: for a first root, for the
 // next one, and for the way out of an emergency, which may be that no new root is
-// needed.
+// needed. Which way that is one table decides (ways.go), and the rest only asks and
+// shows.
 package interview
 
 import (
@@ -61,11 +62,10 @@ type Outcome struct {
 	After prompt.Message // what people do now
 }
 
-// Interview asks for a plan. Its text has comments, and plan.Read accepts it in
-// dir, where the key files are already; for a root that follows another there
-// need be no dir yet. What is not asked has its default and
-// can be changed in the text. Errors of the prompt.Room (ErrBack, ErrLeft) are
-// returned as they are.
+// Hold asks for a plan. Its text has comments, and plan.Read accepts it in
+// dir, where the key files are already; for a root that follows another there need
+// be no dir yet. What is not asked has its default and can be changed in the text.
+// Errors of the prompt.Room (ErrBack, ErrLeft) are returned as they are.
 func Hold(ctx context.Context, a prompt.Room, dir, kind string, now time.Time) (*Outcome, error) {
 	iv := &interview{ctx: ctx, a: a, path: dir, now: now, plan: plan.Plan{Kind: kind, Roles: map[string]plan.RolePlan{}}, known: map[string]agreed.Holder{}, taken: map[string]tuf.Key{}}
 	iv.out.Files = map[string][]byte{}
@@ -214,8 +214,9 @@ func (iv *interview) read() (*plan.Plan, error) {
 
 func (iv *interview) ask() error {
 	p := &iv.plan
+	p.Root.ConsistentSnapshot = true
 	if p.Name == "" {
-		if err := iv.text("plan.name", &p.Name, "What is the project's name?", "", agreed.CheckName); err != nil {
+		if err := iv.text("plan.name", &p.Name, "What is the project's name?", "", checkName); err != nil {
 			return err
 		}
 	}
@@ -274,7 +275,7 @@ func (iv *interview) touch() error {
 
 func (iv *interview) witness() error {
 	witness := ""
-	if err := iv.text("plan.witness", &witness, "Who is the witness, and keeps no key?", "nobody", agreed.CheckName); err != nil {
+	if err := iv.text("plan.witness", &witness, "Who is the witness, and keeps no key?", "nobody", checkName); err != nil {
 		return err
 	}
 	if witness != "" {
@@ -308,6 +309,18 @@ func (iv *interview) prompt(p prompt.Prompt, into *string, check func(string) er
 		*into = answer
 	}
 	return nil
+}
+
+// checkName and checkSticker are those of agreed, whose errors follow the word for
+// what is wrong.
+func checkName(s string) error    { return ofAnswer(agreed.CheckName(s)) }
+func checkSticker(s string) error { return ofAnswer(agreed.CheckSticker(s)) }
+
+func ofAnswer(err error) error {
+	if err != nil {
+		err = fmt.Errorf("the answer %w", err)
+	}
+	return err
 }
 
 func (iv *interview) number(id string, into *int, question string, least, most int) error {
@@ -353,7 +366,7 @@ func (iv *interview) holderNamed(n int, name string) error {
 	}
 	id := func(suffix string) string { return fmt.Sprintf("plan.holder.%s %d", suffix, n) }
 
-	checkNew := fresh(agreed.CheckName, func(o agreed.Holder) string { return o.Name })
+	checkNew := fresh(checkName, func(o agreed.Holder) string { return o.Name })
 	if name == "" || checkNew(name) != nil {
 		if err := iv.text(id("name"), &h.Name, fmt.Sprintf("Holder %d: name?", n), "", checkNew); err != nil {
 			return err
@@ -372,11 +385,11 @@ func (iv *interview) holderNamed(n int, name string) error {
 			return err
 		}
 	}
-	err := iv.text(id("token"), &h.Token, fmt.Sprintf("%s: what is on the token's sticker, as in A-01?", h.Name), "", fresh(agreed.CheckSticker, func(o agreed.Holder) string { return o.Token }))
+	err := iv.text(id("token"), &h.Token, fmt.Sprintf("%s: what is on the token's sticker, as in A-01?", h.Name), "", fresh(checkSticker, func(o agreed.Holder) string { return o.Token }))
 	if err != nil {
 		return err
 	}
-	err = iv.text(id("site"), &h.Site, fmt.Sprintf("%s: in which place is the token kept?", h.Name), "not said", agreed.CheckName)
+	err = iv.text(id("site"), &h.Site, fmt.Sprintf("%s: in which place is the token kept?", h.Name), "not said", checkName)
 	if err != nil {
 		return err
 	}
@@ -465,7 +478,7 @@ func (iv *interview) recipient(n int) error {
 		if agreed.Fold(s) == agreed.EveryHolder {
 			return fmt.Errorf("%q would mean the holders", s)
 		}
-		return cmp.Or(agreed.CheckName(s), free(s, func(h agreed.Holder) string { return h.Name }, func(o plan.Recipient) string { return o.Name }))
+		return cmp.Or(checkName(s), free(s, func(h agreed.Holder) string { return h.Name }, func(o plan.Recipient) string { return o.Name }))
 	})
 	if err != nil {
 		return err
@@ -499,7 +512,7 @@ func (iv *interview) recipient(n int) error {
 		}
 		r.Age = parsed.Text
 	}
-	err = iv.text(id("site"), &r.Site, fmt.Sprintf("%s: in which place is it kept?", r.Name), "not said", agreed.CheckName)
+	err = iv.text(id("site"), &r.Site, fmt.Sprintf("%s: in which place is it kept?", r.Name), "not said", checkName)
 	if err != nil {
 		return err
 	}
@@ -533,8 +546,14 @@ func (iv *interview) role(name string) error {
 
 // checkFiles refuses what are no key files of one role, with commas.
 func (iv *interview) checkFiles(s string) error {
+	if s == "" {
+		return errors.New("the answer is empty")
+	}
 	seen := map[keys.PublicKey]string{}
 	for _, file := range splitFiles(s) {
+		if file == "" {
+			return fmt.Errorf("the answer %q has a comma too many", s)
+		}
 		if file == keyLater && s != keyLater {
 			return fmt.Errorf("%q stands alone, for all the keys of the role", keyLater)
 		}
@@ -595,113 +614,57 @@ func (iv *interview) otherAlgorithm(b agreed.Budget) error {
 
 // toml writes the plan as a file for people to review.
 func (iv *interview) toml() []byte {
-	p := &iv.plan
-	var b strings.Builder
-	// line writes a setting, with what it means in a column of its own.
-	line := func(key, value, comment string) {
-		text := key + " = " + value
-		if comment != "" {
-			text = fmt.Sprintf("%-31s # %s", text, comment)
-		}
-		b.WriteString(text + "\n")
-	}
-	// optional is line for a text that may be empty: then there is none.
-	optional := func(key, value, comment string) {
-		if value != "" {
-			line(key, agreed.Quote(value), comment)
-		}
-	}
-	b.WriteString("# The plan of a root ceremony. Review it before the day; `rootceremony check`\n# says what it means.\n\n")
-	line("kind", agreed.Quote(p.Kind), "")
-	line("name", agreed.Quote(p.Name), "")
-	optional("reason", p.Reason, "")
-	optional("incident", string(p.Incident), "what the notice for users says has happened")
-	if len(p.Compromised) > 0 {
-		line("compromised", quoteAll(p.Compromised), "online roles whose keys others may have")
-	}
-	optional("trusted", p.Trusted, "the published roots that the next one follows")
-	if len(p.Earlier) > 0 {
-		line("earlier", quoteAll(p.Earlier), "ceremonies that know names and backups")
-	}
-
-	b.WriteString("\n[root]\n")
-	line("threshold", fmt.Sprint(p.Root.Threshold), iv.thresholdComment())
-	line("expires", agreed.Quote(p.Root.Expires), "days count from when the plan is agreed")
-	if !p.Follows() {
-		line("consistent_snapshot", "true", "")
-	}
-	if slices.ContainsFunc(p.Holders, func(h agreed.Holder) bool { return h.Custody != agreed.Existing }) {
-		b.WriteString("\n[token]\n")
-		line("algorithm", agreed.Quote(string(p.Token.Algorithm)), "ed25519, ecdsa-p256")
-		line("touch", agreed.Quote(string(p.Token.Touch)), "always, cached")
-		line("min_firmware", agreed.Quote(p.Token.MinFirmware), "")
-
-		b.WriteString("\n[backup]\n")
-		if p.Backup.Quorum == 0 {
-			line("quorum", "0", "no backups")
-		} else {
-			line("quorum", fmt.Sprint(p.Backup.Quorum), "recipients who must act together")
-			line("recipients", quoteAll(p.Backup.Recipients), "")
-		}
-	}
-	for _, r := range p.Recipients {
-		b.WriteString("\n[[recipient]]\n")
-		line("name", agreed.Quote(r.Name), "")
-		line("id", agreed.Quote(r.ID), "in file names")
-		if r.Passphrase {
-			line("passphrase", "true", "typed when backups are made")
-		} else {
-			line("age", agreed.Quote(r.Age), "")
-		}
-		optional("site", r.Site, "")
-	}
-	for _, h := range p.Holders {
-		b.WriteString("\n[[holder]]\n")
-		line("name", agreed.Quote(h.Name), "")
-		line("id", agreed.Quote(h.ID), "in file names")
-		optional("token", h.Token, "the sticker on the token")
-		optional("site", h.Site, "")
-		line("custody", agreed.Quote(h.Custody), map[string]string{
-			agreed.OnToken: "the key never leaves the token", agreed.BackedUp: "or on-token: the key never leaves the token",
-			agreed.Existing: "the key stays as it is",
-		}[h.Custody])
-		optional("keyid", h.KeyID, "")
-	}
-	for _, d := range p.Drops {
-		b.WriteString("\n[[drop]]\n")
-		line("keyid", agreed.Quote(d.KeyID), "")
-		line("reason", agreed.Quote(d.Reason), dropComments[d.Reason])
-		optional("name", d.Name, "whose it was")
-		optional("token", d.Token, "the sticker on the token")
-	}
-	for _, person := range p.Persons {
-		b.WriteString("\n[[person]]\n")
-		line("name", agreed.Quote(person.Name), "")
-		line("role", agreed.Quote(person.Role), "administrator, witness, scribe")
-	}
-	if p.Follows() && len(p.Roles) < len(agreed.OnlineRoles) {
-		b.WriteString("\n# An online role that has no table here stays as it is.\n")
-	}
-	for _, name := range agreed.OnlineRoles {
-		role, there := p.Roles[name]
-		if !there {
-			continue
-		}
-		fmt.Fprintf(&b, "\n[role.%s]\n", name)
-		line("threshold", fmt.Sprint(role.Threshold), "")
-		comment := ""
-		if slices.ContainsFunc(role.Files, func(file string) bool { return slices.Contains(iv.gaps, file) }) {
-			comment = "still to be made, and put there"
-		}
-		line("keys", quoteAll(role.Files), comment)
-	}
-	return []byte(b.String())
+	return append([]byte("# The plan of a root ceremony. Review it before the day; `rootceremony check`\n# says what it means.\n\n"), iv.plan.TOML(iv.comments())...)
 }
 
-func quoteAll(texts []string) string {
-	quoted := make([]string, len(texts))
-	for i, s := range texts {
-		quoted[i] = agreed.Quote(s)
+// comments are what the settings of the plan mean, by their paths.
+func (iv *interview) comments() map[string]string {
+	p := &iv.plan
+	c := map[string]string{
+		"incident":        "what the notice for users says has happened",
+		"compromised":     "online roles whose keys others may have",
+		"trusted":         "the published roots that the next one follows",
+		"earlier":         "ceremonies that know names and backups",
+		"root.threshold":  iv.thresholdComment(),
+		"root.expires":    "days count from when the plan is agreed",
+		"token.algorithm": "ed25519, ecdsa-p256",
+		"token.touch":     "always, cached",
 	}
-	return "[" + strings.Join(quoted, ", ") + "]"
+	switch {
+	case p.Backup.Quorum > 0:
+		c["backup.quorum"] = "recipients who must act together"
+	case p.Token.Algorithm != "": // of new keys
+		c["backup.quorum"] = "no backups"
+	}
+	for i := range p.Recipients {
+		at := agreed.Element("recipient", i)
+		c[at+".id"], c[at+".passphrase"] = "in file names", "typed when backups are made"
+	}
+	for i, h := range p.Holders {
+		at := agreed.Element("holder", i)
+		c[at+".id"], c[at+".token"], c[at+".custody"] = "in file names", "the sticker on the token", custodyComments[h.Custody]
+	}
+	for i, d := range p.Drops {
+		at := agreed.Element("drop", i)
+		c[at+".reason"], c[at+".name"], c[at+".token"] = dropComments[d.Reason], "whose it was", "the sticker on the token"
+	}
+	for i := range p.Persons {
+		c[agreed.Element("person", i)+".role"] = "administrator, witness, scribe"
+	}
+	if p.Follows() && len(p.Roles) < len(agreed.OnlineRoles) {
+		c["role"] = "An online role that has no table here stays as it is."
+	}
+	for name, role := range p.Roles {
+		if slices.ContainsFunc(role.Files, func(file string) bool { return slices.Contains(iv.gaps, file) }) {
+			c["role."+name+".keys"] = "still to be made, and put there"
+		}
+	}
+	return c
+}
+
+// custodyComments say in a plan.toml what the kinds of custody mean.
+var custodyComments = map[string]string{
+	agreed.OnToken:  "the key never leaves the token",
+	agreed.BackedUp: "or on-token: the key never leaves the token",
+	agreed.Existing: "the key stays as it is",
 }

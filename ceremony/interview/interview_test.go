@@ -172,7 +172,7 @@ func interviewScript() map[string]string {
 		"plan.quorum":                   "1\n6\nall\n3",
 		"plan.expires":                  "yesterday\n2026-01-01T00:00:00Z\n2027-11-22T00:00:00.5Z\n2027-11-22T00:00:00Z",
 		"plan.touch":                    "cached",
-		"plan.role.timestamp":           "\nkeys/none.pub\n../timestamp.pub\nkeys\nkeys/timestamp.pub, keys/timestamp.pub\nkeys/timestamp.pub, keys/snapshot.pub",
+		"plan.role.timestamp":           "\nkeys/none.pub\n../timestamp.pub\nkeys\nkeys/timestamp.pub,\nkeys/timestamp.pub, keys/timestamp.pub\nkeys/timestamp.pub, keys/snapshot.pub",
 		"plan.role.timestamp.threshold": "3\n2",
 		"plan.role.snapshot":            "",
 		"plan.role.targets":             "keys/targets.pub",
@@ -224,11 +224,11 @@ func TestInterview(t *testing.T) {
 			t.Errorf("%s: %+v", role, got)
 		}
 	}
-	if len(a.refused) != 4+2+1+1+4+2+3+5+1+2+2+4+1+2+1+3 {
+	if len(a.refused) != 4+2+1+1+4+2+3+5+1+2+2+4+1+2+1+4 {
 		t.Errorf("refused:\n%s", strings.Join(a.refused, "\n"))
 	}
-	for _, said := range []string{`key file "keys/none.pub": no such file`, `"alice costa" is taken by holder 1, Alice Costa`, `"a-01" is taken by holder 1`, "is in the past",
-		"is an identity, which is secret", "this is the recipient of Bank safe", `"bank-safe" is taken by recipient 1, Bank safe`, `"alice COSTA" is a holder`, "the backup quorum (1) is below the threshold (2)", `"6" is not a number from 1 to 5`} {
+	for _, said := range []string{"plan.holder.name 1: the answer is empty", "plan.role.timestamp: the answer is empty", `the answer "Alice\x1b[31m" holds the character U+001B`, `key file "keys/none.pub": no such file`, `"alice costa" is taken by holder 1, Alice Costa`, `"a-01" is taken by holder 1`, "is in the past",
+		"is an identity, which is secret", "this is the recipient of Bank safe", `"bank-safe" is taken by recipient 1, Bank safe`, `"alice COSTA" is a holder`, `the answer "keys/timestamp.pub," has a comma too many`, "the backup quorum (1) is below the threshold (2)", `"6" is not a number from 1 to 5`} {
 		if !strings.Contains(strings.Join(a.refused, "\n"), said) {
 			t.Errorf("nobody said %q", said)
 		}

@@ -94,10 +94,7 @@ func (iv *interview) takeKey(role, file string) (string, error) {
 				iv.gaps = append(iv.gaps, name)
 				return name, nil
 			}
-			spki, err := key.Public.SPKI()
-			if err == nil {
-				iv.out.Files[name] = pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: spki})
-			}
+			iv.out.Files[name], err = keyFile(key)
 			return name, err
 		case err == nil && same.Value() == key.Value():
 			return name, nil
@@ -106,12 +103,18 @@ func (iv *interview) takeKey(role, file string) (string, error) {
 	}
 }
 
+// keyFile is a key as a file that a plan can name.
+func keyFile(key tuf.Key) ([]byte, error) {
+	spki, err := key.Public.SPKI()
+	return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: spki}), err
+}
+
 // gapText says which keys the plan still misses, and what is to be done.
 func (iv *interview) gapText() []string {
 	if len(iv.gaps) == 0 {
 		return nil
 	}
-	text := []string{"Missing still: " + agreed.Listed(iv.gaps) + ". Until these key files are in the plan's folder, the commands below say that they are missing, and nothing else."}
+	text := []string{"Missing still: " + tuf.Listed(iv.gaps, "and") + ". Until these key files are in the plan's folder, the commands below say that they are missing, and nothing else."}
 	for _, file := range iv.gaps {
 		var roles []string
 		for _, role := range agreed.OnlineRoles {
@@ -119,9 +122,9 @@ func (iv *interview) gapText() []string {
 				roles = append(roles, role)
 			}
 		}
-		whose := "The key of " + agreed.Listed(roles)
+		whose := "The key of " + tuf.Listed(roles, "and")
 		if len(roles) > 1 {
-			whose = "One key for " + agreed.Listed(roles)
+			whose = "One key for " + tuf.Listed(roles, "and")
 		}
 		text = append(text, fmt.Sprintf("%s, on the machine that is to sign with it: %s. Put %s.pub there as %s.", whose, makeKey(roles[0]), roles[0], filepath.Join(iv.path, file)))
 	}

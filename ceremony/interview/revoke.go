@@ -2,9 +2,7 @@ package interview
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
-	"path"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -15,8 +13,6 @@ import (
 	"rootceremony/ceremony/plan"
 	"rootceremony/ceremony/prompt"
 	"rootceremony/ceremony/record"
-	"rootceremony/ceremony/state"
-	"rootceremony/ceremony/transcript"
 	"rootceremony/ceremony/tuf"
 	"rootceremony/keys"
 )
@@ -29,10 +25,63 @@ const (
 	hurryUsers  = "Until the new root is published clients refuse all updates: hurry for them. It is no hole, and no clock is to be turned back."
 )
 
-// revoke asks what has happened, and leads to the shortest way out that is
-// safe: another root, no root at all, or the honest answer that no root helps.
+// revoke asks what has happened, and what the table of ways wants to know, until
+// that leads out: to another root, to no root at all, or to the honest answer that
+// no root helps.
 func (iv *interview) revoke() error {
-	p := &iv.plan
+	what, err := iv.askWhat()
+	e := emergency{what: what}
+	var ids []string      // of the root keys that are lost, or in other hands
+	var back []restorable // those of them that backups bring back
+	for err == nil {
+		way := ways[e.row()]
+		if err := iv.comesTo(cmp.Or(way.is, e.incident())); err != nil {
+			return err
+		}
+		switch way.then {
+		case askWhere:
+			e.where, err = iv.askWhere()
+		case findChain:
+			err = iv.source()
+			if e.traced = true; iv.chain != nil {
+				e.need, e.keys = iv.oldThreshold(), len(iv.oldKeys())
+			}
+		case askRoles:
+			ids, err = iv.askRoles()
+			e.asked, e.named = true, len(ids)
+		case askWhich:
+			ids, err = iv.askWhich(e.what)
+			e.asked, e.named = true, len(ids)
+		case search:
+			back, err = iv.lookForBackups(ids)
+			e.searched, e.back, e.unknown = true, len(back), len(iv.unmade(ids))
+		case askRestore:
+			if e.chosen, err = iv.askRestore(len(ids), len(back)); e.chosen == chooseDrop {
+				back = nil
+			}
+		case askRace:
+			e.chosen, err = iv.askRace()
+		case askUnknown:
+			e.chosen, err = iv.askUnknown(iv.unmade(ids))
+		case changePIN:
+			iv.changePIN()
+			return nil
+		case restore:
+			iv.restore(back)
+			return nil
+		case lookFirst:
+			iv.lookFirst()
+			return nil
+		case nextRoot:
+			return iv.leaveOut(ids, e.reason(), back)
+		case newChain:
+			return iv.noWay(e.away())
+		}
+	}
+	return err
+}
+
+func (iv *interview) askWhat() (record.Incident, error) {
 	var choices []prompt.Choice
 	for _, i := range record.Incidents {
 		choices = append(choices, prompt.Choice{Key: string(i), Label: i.Label()})
@@ -40,62 +89,34 @@ func (iv *interview) revoke() error {
 	what, err := iv.a.Choose(iv.ctx, prompt.Prompt{ID: "revoke.what", Message: prompt.Message{Title: "Emergency",
 		Text: []string{"Nothing is changed and nothing is signed here: the answers make a plan, which everybody can read first. Take your time."}},
 		Question: "What has happened?"}, choices)
-	if err != nil {
-		return err
-	}
-	if err := iv.happened(record.Incident(what)); err != nil {
-		return err
-	}
-	reason := map[record.Incident]string{record.TokenStolen: agreed.Stolen, record.HolderLeft: agreed.Compromised}[p.Incident]
-	if p.Incident == record.PINSeen {
-		if reason, err = iv.pinSeen(); err != nil || reason == "" {
-			return err
-		}
-	}
-	if err := iv.source(); err != nil {
-		return err
-	}
-	switch p.Incident {
-	case record.TokenLost, record.QuorumLost:
-		return iv.lost()
-	case record.RoleCompromised:
-		return iv.rolesCompromised()
-	case record.QuorumStolen:
-		return iv.noWay(0, 0)
-	case record.RootExpired:
-		return iv.leaveOut(nil, "", nil)
-	}
-	return iv.inOtherHands(reason)
+	return record.Incident(what), err
 }
 
-// happened takes note of an incident, and says what is known about such ones.
-func (iv *interview) happened(i record.Incident) error {
+// comesTo takes note of an incident, and says what is known about such ones: not
+// where less is lost than was said.
+func (iv *interview) comesTo(i record.Incident) error {
+	before := iv.plan.Incident
 	iv.plan.Incident = i
+	if i == before || before == record.QuorumLost && i == record.TokenLost {
+		return nil
+	}
 	return iv.a.Tell(iv.ctx, prompt.Message{Title: i.Label(), Lines: i.Advice()})
 }
 
-// pinSeen asks where the token was. It returns why its key is to be dropped, or
-// nothing where another PIN is enough.
-func (iv *interview) pinSeen() (string, error) {
-	where, err := iv.a.Choose(iv.ctx, prompt.Prompt{ID: "revoke.pin", Question: "Where has the token been since then?"}, []prompt.Choice{
-		{Key: "in-hand", Label: "in its holder's hands, or locked away, all the time"},
-		{Key: "out", Label: "out of hand for a while, or nobody can tell; it is back now"},
-		{Key: "gone", Label: "it is gone"},
+func (iv *interview) askWhere() (string, error) {
+	return iv.a.Choose(iv.ctx, prompt.Prompt{ID: "revoke.pin", Question: "Where has the token been since then?"}, []prompt.Choice{
+		{Key: inHand, Label: "in its holder's hands, or locked away, all the time"},
+		{Key: outOfHand, Label: "out of hand for a while, or nobody can tell; it is back now"},
+		{Key: gone, Label: "it is gone"},
 	})
-	switch {
-	case err != nil:
-		return "", err
-	case where == "out":
-		return agreed.Compromised, nil
-	case where == "gone":
-		return agreed.Stolen, iv.happened(record.TokenStolen)
-	}
+}
+
+func (iv *interview) changePIN() {
 	iv.out.After = prompt.Message{Title: "Change the PIN: no new root is needed", Text: []string{
 		"A PIN without its token signs nothing. The holder puts the token into a computer of their own, runs the first command, types the PIN that was seen, and twice a new one of 6 to 8 digits, with nobody watching.",
 		"If the holder does not know the PIN any more, the second command sets a new one with the PUK from the backup; it takes the folder of the ceremony that made the key. " + agreed.Command("checkup", "DIR") + " with the same folder shows that the new PIN works.",
 		"Nothing was written. " + noRace},
 		Commands: []string{"ykman piv access change-pin", agreed.Command("restore", "DIR")}}
-	return "", nil
 }
 
 // source finds out what the next root follows, and who holds its keys.
@@ -124,7 +145,7 @@ func (iv *interview) source() error {
 	if iv.plan.Name != "" {
 		return nil
 	}
-	return iv.text("plan.name", &iv.plan.Name, "What is the project's name?", "", agreed.CheckName)
+	return iv.text("plan.name", &iv.plan.Name, "What is the project's name?", "", checkName)
 }
 
 // maybeChain is askChain where going on without is possible.
@@ -140,11 +161,19 @@ func (iv *interview) maybeChain() error {
 	return iv.takeChain(path)
 }
 
-// pick asks for root keys of the trusted root, and returns their ids.
-func (iv *interview) pick(question string) ([]string, error) {
+// askWhich asks which root keys of the trusted root it is about, and returns their
+// ids.
+func (iv *interview) askWhich(what record.Incident) ([]string, error) {
 	all := iv.oldKeys()
 	if len(all) == 1 {
 		return all, nil
+	}
+	question := "Whose token is it?"
+	switch what {
+	case record.TokenLost, record.QuorumLost:
+		question = "Whose token is lost?"
+	case record.HolderLeft:
+		question = "Who has left?"
 	}
 	m := prompt.Message{Title: "Which keys"}
 	for i, id := range all {
@@ -168,124 +197,72 @@ func (iv *interview) pick(question string) ([]string, error) {
 	return picked, err
 }
 
-// rest are the root keys but for some.
-func (iv *interview) rest(without []string) []string {
-	return slices.DeleteFunc(slices.Clone(iv.oldKeys()), func(id string) bool { return slices.Contains(without, id) })
-}
-
-// lost leads out of the loss of tokens that nobody else has: a backup brings a
-// key back, and a root without it does where enough are left to sign that.
-func (iv *interview) lost() error {
-	ids, err := iv.pick("Whose token is lost?")
-	if err != nil {
-		return err
+func (iv *interview) askRestore(lost, back int) (string, error) {
+	label := "restore the key from its backup, on a fresh token: no new root (recommended)"
+	if back < lost {
+		label = fmt.Sprintf("restore %d of the %d keys from their backups; a new root drops the others", back, lost)
 	}
-	rest, need := iv.rest(ids), iv.oldThreshold()
-	back, err := iv.lookForBackups(ids)
-	if err != nil {
-		return err
-	}
-	if len(rest) >= need {
-		iv.plan.Incident = record.TokenLost
-		if len(back) > 0 {
-			if back, err = iv.restoreOrDrop(ids, back); err != nil {
-				return err
-			}
-		}
-	} else if iv.plan.Incident == record.TokenLost {
-		if err := iv.happened(record.QuorumLost); err != nil {
-			return err
-		}
-	}
-	gone := slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return restores(back, id) })
-	switch {
-	case len(rest)+len(back) < need:
-		return iv.tooFew(gone, 0, len(gone))
-	case len(gone) == 0:
-		iv.restoreOnly(back)
-		return nil
-	}
-	return iv.leaveOut(gone, agreed.Lost, back)
-}
-
-// restoreOrDrop asks whether keys are restored that need not be, and returns
-// those that are.
-func (iv *interview) restoreOrDrop(ids []string, back []restorable) ([]restorable, error) {
-	restore := "restore the key from its backup, on a fresh token: no new root (recommended)"
-	if len(back) < len(ids) {
-		restore = fmt.Sprintf("restore %d of the %d keys from their backups; a new root drops the others", len(back), len(ids))
-	}
-	what, err := iv.a.Choose(iv.ctx, prompt.Prompt{ID: "revoke.restore", Message: prompt.Message{Title: "The shortest safe way",
+	return iv.a.Choose(iv.ctx, prompt.Prompt{ID: "revoke.restore", Message: prompt.Message{Title: "The shortest safe way",
 		Text: []string{"A token that is lost, and not stolen, is protected by its PIN. As its key can be restored, no root has to change now. If you are not sure that nobody has it, drop the key."}},
 		Question: "What is to be done?"}, []prompt.Choice{
-		{Key: "restore", Label: restore},
-		{Key: "drop", Label: "drop it all the same: a new root leaves it out"},
+		{Key: chooseRestore, Label: label},
+		{Key: chooseDrop, Label: "drop it all the same: a new root leaves it out"},
 	})
-	if what != "restore" {
-		back = nil
-	}
-	return back, err
 }
 
-func (iv *interview) restoreOnly(back []restorable) {
+func (iv *interview) restore(back []restorable) {
 	iv.out.After = prompt.Message{Title: "Restore from the backup: no new root is needed",
 		Text:     append(iv.openers(back), "Nothing was written: there is no plan to carry out. "+noRace, "When everybody has a token again, the check-up shows that all of it works."),
 		Commands: append(toEach("restore", back), toEach("checkup", back)...)}
 }
 
-// inOtherHands leads to a root without keys that somebody else may use.
-func (iv *interview) inOtherHands(reason string) error {
-	question := map[record.Incident]string{record.TokenStolen: "Whose token is it?", record.PINSeen: "Whose token is it?", record.HolderLeft: "Who has left?"}[iv.plan.Incident]
-	ids, err := iv.pick(question)
-	if err != nil {
-		return err
-	}
-	need, able := iv.oldThreshold(), len(iv.rest(ids))
-	if len(ids) >= need {
-		if race, err := iv.raceOrAnew(able >= need); err != nil {
-			return err
-		} else if !race {
-			return iv.noWay(len(ids), 0)
-		}
-	}
-	if reason == agreed.Compromised {
-		able += len(ids) // their holders can sign, if they will
-	}
-	var back []restorable
-	if able < need {
-		if back, err = iv.lookForBackups(ids); err != nil {
-			return err
-		}
-	}
-	if able+len(back) < need {
-		if err := iv.happened(record.QuorumLost); err != nil {
-			return err
-		}
-		return iv.tooFew(ids, len(ids), 0)
-	}
-	return iv.leaveOut(ids, reason, back)
-}
-
-// raceOrAnew asks what is to be done where a threshold of keys is in other
-// hands. Another root is a race, and one that is won where nobody knows the
-// PINs; there is none where the others, who are to sign, are not able to.
-func (iv *interview) raceOrAnew(able bool) (race bool, err error) {
-	if err := iv.happened(record.QuorumStolen); err != nil || !able {
-		return false, err
-	}
-	what, err := iv.a.Choose(iv.ctx, prompt.Prompt{ID: "revoke.quorum", Message: prompt.Message{Title: "A threshold of keys",
+// askRace asks what is to be done where a threshold of keys is in other hands.
+// Another root is a race, and one that is won where nobody knows the PINs.
+func (iv *interview) askRace() (string, error) {
+	return iv.a.Choose(iv.ctx, prompt.Prompt{ID: "revoke.quorum", Message: prompt.Message{Title: "A threshold of keys",
 		Text: []string{fmt.Sprintf("Version %d wants %d signatures, and that many of its keys are in other hands. A token signs nothing without its PIN: if the PINs are not known, the next root shuts these keys out. If they are, whoever has them can sign a root of their own, and no client can tell.", iv.chain.Last.Root.Version, iv.oldThreshold())}},
 		Question: "What is to be done?"}, []prompt.Choice{
-		{Key: "anew", Label: "a new chain: their PINs may be known, or they are people who left"},
-		{Key: "race", Label: "the next root without these keys, today: it is a race"},
+		{Key: chooseAnew, Label: "a new chain: their PINs may be known, or they are people who left"},
+		{Key: chooseRace, Label: "the next root without these keys, today: it is a race"},
 	})
-	return what == "race", err
+}
+
+// backupsUnknown says why no honest answer can be given yet: that no backup brings
+// keys back is certain only where the ceremonies that made them were looked at.
+var backupsUnknown = []string{
+	"Too few keys are left to sign a root that clients accept, unless backups bring some back. Whether there are backups is not known here: look at the folders of the ceremonies that made these keys first, on every laptop, medium and safe where a copy may be.",
+	"The folder to begin with is that of the ceremony that made the newest root: it knows the others.",
+}
+
+func (iv *interview) askUnknown(ids []string) (string, error) {
+	m := prompt.Message{Title: "Backups are not known of", Text: backupsUnknown}
+	for _, id := range ids {
+		m.Lines = append(m.Lines, iv.keyLabel(id))
+	}
+	return iv.a.Choose(iv.ctx, prompt.Prompt{ID: "revoke.unknown", Message: m, Question: "Are there backups of these keys?"}, []prompt.Choice{
+		{Key: chooseLook, Label: "perhaps: look for the folders first, and write nothing now"},
+		{Key: chooseNone, Label: "surely none: the keys were made without any"},
+	})
+}
+
+func (iv *interview) lookFirst() {
+	iv.out.After = prompt.Message{Title: "Look for backups first",
+		Text:     append(slices.Clone(backupsUnknown), "Nothing was written. "+noRace, "With the folders at hand type this again:"),
+		Commands: []string{agreed.Command("plan", "--kind", agreed.Revoke, iv.path)}}
 }
 
 // leaveOut makes the plan of a root without some keys. Those that are restored
-// sign: for the old root alone where they are among the keys that are left out.
+// sign: lost ones stay, and others sign for the old root alone.
 func (iv *interview) leaveOut(ids []string, reason string, back []restorable) error {
 	p := &iv.plan
+	if reason == agreed.Lost {
+		ids = slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return restores(back, id) })
+	}
+	if len(p.Compromised) > 0 {
+		if err := iv.newKeys(replaced(p.Compromised)); err != nil {
+			return err
+		}
+	}
 	for _, id := range iv.oldKeys() {
 		h := iv.known[id]
 		if slices.Contains(ids, id) {
@@ -301,7 +278,7 @@ func (iv *interview) leaveOut(ids []string, reason string, back []restorable) er
 		return err
 	}
 	p.Reason = iv.usualReason(len(ids))
-	if err := iv.text("plan.reason", &p.Reason, "Reason, as the plan and the notice for users give it?", p.Reason, agreed.CheckName); err != nil {
+	if err := iv.text("plan.reason", &p.Reason, "Reason, as the plan and the notice for users give it?", p.Reason, checkName); err != nil {
 		return err
 	}
 	p.Root.Expires = usualExpiry
@@ -376,7 +353,7 @@ func (iv *interview) usualReason(n int) string {
 	case record.HolderLeft:
 		return "a holder of a root key left the project"
 	case record.RoleCompromised:
-		return "the online keys of " + agreed.Listed(iv.plan.Compromised) + " were compromised"
+		return "the online keys of " + tuf.Listed(iv.plan.Compromised, "and") + " were compromised"
 	case record.RootExpired:
 		if root.Expires.After(iv.now) {
 			return fmt.Sprintf("root version %d expires on %s", root.Version, root.Expires.UTC().Format("2006-01-02"))
@@ -407,11 +384,11 @@ func (iv *interview) after(r *agreed.Plan, back []restorable) {
 		m.Facts = append(m.Facts, prompt.Fact{Label: "Drops", Value: strings.Join(dropped, "; ")})
 	}
 	if len(p.Roles) > 0 {
-		m.Facts = append(m.Facts, prompt.Fact{Label: "Other keys for", Value: agreed.Listed(slices.DeleteFunc(slices.Clone(agreed.OnlineRoles), func(name string) bool { _, there := p.Roles[name]; return !there }))})
+		m.Facts = append(m.Facts, prompt.Fact{Label: "Other keys for", Value: tuf.Listed(slices.DeleteFunc(slices.Clone(agreed.OnlineRoles), func(name string) bool { _, there := p.Roles[name]; return !there }), "and")})
 	}
-	signed := fmt.Sprintf("any %d of %s", iv.oldThreshold(), agreed.Listed(signs))
+	signed := fmt.Sprintf("any %d of %s", iv.oldThreshold(), tuf.Listed(signs, "and"))
 	if len(signs) == iv.oldThreshold() {
-		signed = agreed.Listed(signs) + ": nobody may be missing"
+		signed = tuf.Listed(signs, "and") + ": nobody may be missing"
 	}
 	m.Facts = append(m.Facts, prompt.Fact{Label: "Signed by", Value: signed},
 		prompt.Fact{Label: "From then on", Value: fmt.Sprintf("%d of %d", r.Threshold, len(r.Holders))}, prompt.Fact{Label: "Expires", Value: agreed.Stamp(r.Expires)})
@@ -434,371 +411,6 @@ func (iv *interview) after(r *agreed.Plan, back []restorable) {
 	}
 	m.Text = append(append(m.Text, haste), iv.gapText()...)
 	m.Commands = append(toEach("restore", back), m.Commands...)
-}
-
-// restorable is a lost root key that a backup brings back.
-type restorable struct {
-	id, dir string // of the ceremony that made the backup
-	quorum  int
-	who     []string // names of those who can open it together
-}
-
-func restores(back []restorable, id string) bool {
-	return slices.ContainsFunc(back, func(r restorable) bool { return r.id == id })
-}
-
-// toEach are what people type to do one thing with each ceremony that has made
-// the backups.
-func toEach(do string, back []restorable) []string {
-	var lines []string
-	for _, r := range back {
-		if line := agreed.Command(do, r.dir); !slices.Contains(lines, line) {
-			lines = append(lines, line)
-		}
-	}
-	return lines
-}
-
-// openers say who must come for each backup.
-func (iv *interview) openers(back []restorable) []string {
-	var lines []string
-	for _, r := range back {
-		lines = append(lines, fmt.Sprintf("%s: the backup is opened by any %d of %s.", iv.who(r.id), r.quorum, agreed.Listed(r.who)))
-	}
-	return lines
-}
-
-// lookForBackups finds out which of the keys can be restored, and says so.
-func (iv *interview) lookForBackups(ids []string) ([]restorable, error) {
-	if err := iv.findMakers(ids); err != nil {
-		return nil, err
-	}
-	m := prompt.Message{Title: "Backups"}
-	var back []restorable
-	for _, id := range ids {
-		r, err := iv.backupOf(id, ids)
-		if err != nil {
-			m.Text = append(m.Text, fmt.Sprintf("%s: %v.", iv.who(id), err))
-			continue
-		}
-		back = append(back, r)
-	}
-	m.Text = append(m.Text, iv.openers(back)...)
-	return back, iv.a.Tell(iv.ctx, m)
-}
-
-// backupOf looks for the backup of a root key that opens without the holders of
-// the keys in gone. The error says why there is none.
-func (iv *interview) backupOf(id string, gone []string) (restorable, error) {
-	made := iv.makerOf(id)
-	if made == nil {
-		return restorable{}, errors.New("whether there is a backup of the key is not known here: only the folder of the ceremony that made it tells, and that is not at hand")
-	}
-	s := made.State
-	b := s.Holders[holdersByKey(s)[id].ID].Backup(keys.BackupKey)
-	if b == nil {
-		return restorable{}, fmt.Errorf("the key was made in %s, without a backup", made.Dir)
-	}
-	r := restorable{id: id, dir: made.Dir, quorum: b.Quorum}
-	able := iv.ableToOpen(s, b, gone)
-	for _, who := range able {
-		r.who = append(r.who, s.RecipientName(who))
-	}
-	switch {
-	case len(able) < b.Quorum:
-		return r, fmt.Errorf("the backup wants %d of its recipients, and only %d can open it any more", b.Quorum, len(able))
-	case !holdsFor(made, b, able):
-		return r, fmt.Errorf("the files of the backup are gone or damaged (hint: put %s back from a copy)", filepath.Join(made.Dir, filepath.FromSlash(path.Dir(b.Files[0].Name))))
-	}
-	return r, nil
-}
-
-// makerOf is the ceremony that made a root key, if it is at hand. Only that one
-// can have backups of it.
-func (iv *interview) makerOf(id string) *plan.Ceremony {
-	i := slices.IndexFunc(iv.earlier, func(c *plan.Ceremony) bool {
-		h, there := holdersByKey(c.State)[id]
-		return there && h.Custody != agreed.Existing
-	})
-	if i < 0 {
-		return nil
-	}
-	return iv.earlier[i]
-}
-
-// unmade are the keys that no ceremony at hand has made.
-func (iv *interview) unmade(ids []string) []string {
-	return slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return iv.makerOf(id) != nil })
-}
-
-// findMakers looks for the ceremonies that made these keys, going back from
-// those at hand to the ones that they were planned with. It asks for a folder
-// that has backups and is no longer where it was.
-func (iv *interview) findMakers(ids []string) error {
-	for i := 0; i < len(iv.earlier); i++ { // it grows
-		for _, dir := range iv.earlier[i].EarlierDirs() {
-			// Whatever the plan's text has become: what it leads to is known by its log.
-			found, err := plan.ReadEarlier(dir, iv.now)
-			if err == nil && !iv.have(found.Checkpoint.Root) && slices.ContainsFunc(iv.earlier[i].State.Plan.Earlier, func(e agreed.Earlier) bool { return found.HadCheckpoint(e.Checkpoint) }) {
-				iv.earlier = append(iv.earlier, found)
-				iv.know(found)
-			}
-		}
-	}
-	for i := 0; i < len(iv.earlier); i++ {
-		for _, e := range iv.earlier[i].State.Plan.Earlier {
-			if len(iv.unmade(ids)) == 0 {
-				return nil
-			}
-			if iv.have(e.Checkpoint) || slices.Contains(iv.missing, e.Checkpoint) {
-				continue
-			}
-			found, err := iv.askFor(iv.earlier[i], e)
-			if err != nil {
-				return err
-			}
-			if found == nil {
-				iv.missing = append(iv.missing, e.Checkpoint)
-				continue
-			}
-			iv.earlier = append(iv.earlier, found)
-			iv.know(found)
-		}
-	}
-	return nil
-}
-
-// have reports whether the ceremony whose log has, or had, a checkpoint is at hand.
-func (iv *interview) have(checkpoint string) bool {
-	return slices.ContainsFunc(iv.earlier, func(c *plan.Ceremony) bool { return c.HadCheckpoint(checkpoint) })
-}
-
-// askFor asks for a ceremony that is not where the plan of a later one has it,
-// if it has backups: nil where it is not at hand.
-func (iv *interview) askFor(made *plan.Ceremony, e agreed.Earlier) (*plan.Ceremony, error) {
-	if len(e.Backups) == 0 {
-		return nil, nil
-	}
-	var found *plan.Ceremony
-	line := ""
-	err := iv.prompt(prompt.Prompt{ID: fmt.Sprint("plan.earlier ", len(iv.missing)+len(iv.earlier)+1), Enter: "not at hand", Question: fmt.Sprintf("The folder of the ceremony %q, with %d backups?", e.Name, len(e.Backups)),
-		Message: prompt.Message{Title: "An earlier ceremony", Facts: []prompt.Fact{{Label: "Ceremony", Value: e.Name}, {Label: "Planned with it", Value: made.Dir}, {Label: "Checkpoint of its log", Value: agreed.Grouped(e.Checkpoint)}},
-			Text: []string{"It made keys that are trusted still, and it is not where the later one had it. " + iv.paths()}}}, &line, func(s string) error {
-		dirs, err := iv.readEarlier([]string{s})
-		if err == nil && !dirs[0].HadCheckpoint(e.Checkpoint) {
-			err = fmt.Errorf("%s is another ceremony: its log never had the checkpoint %.16s", iv.at(s), e.Checkpoint)
-		}
-		if err == nil {
-			found = dirs[0]
-		}
-		return err
-	})
-	return found, err
-}
-
-// tooFew is the way on where too few keys are left to sign. That no backup
-// mends that is certain only where the ceremonies that made the lost keys were
-// looked at.
-func (iv *interview) tooFew(ids []string, taken, lost int) error {
-	unmade := iv.unmade(ids)
-	if len(unmade) == 0 {
-		return iv.noWay(taken, lost)
-	}
-	var whose []string
-	for _, id := range unmade {
-		whose = append(whose, iv.keyLabel(id))
-	}
-	text := []string{"Too few keys are left to sign a root that clients accept, unless backups bring some back. Whether there are backups is not known here: look at the folders of the ceremonies that made these keys first, on every laptop, medium and safe where a copy may be.",
-		"The folder to begin with is that of the ceremony that made the newest root: it knows the others."}
-	what, err := iv.a.Choose(iv.ctx, prompt.Prompt{ID: "revoke.unknown", Message: prompt.Message{Title: "Backups are not known of", Text: text, Lines: whose}, Question: "Are there backups of these keys?"}, []prompt.Choice{
-		{Key: "look", Label: "perhaps: look for the folders first, and write nothing now"},
-		{Key: "none", Label: "surely none: the keys were made without any"},
-	})
-	switch {
-	case err != nil:
-		return err
-	case what == "none":
-		return iv.noWay(taken, lost)
-	}
-	iv.out.After = prompt.Message{Title: "Look for backups first", Text: append(text, "Nothing was written. "+noRace, "With the folders at hand type this again:"),
-		Commands: []string{agreed.Command("plan", "--kind", agreed.Revoke, iv.path)}}
-	return nil
-}
-
-// ableToOpen are the recipients of a backup, by id, who still have what opens
-// it. Whoever has lost a key has lost the token.
-func (iv *interview) ableToOpen(s *state.State, b *state.BackupStored, gone []string) []string {
-	without := map[string]bool{}
-	for _, id := range gone {
-		without[agreed.Fold(iv.known[id].Name)] = true
-	}
-	for id, h := range holdersByKey(s) {
-		if iv.tokenGone(id) {
-			without[agreed.Fold(h.Name)] = true
-		}
-	}
-	return slices.DeleteFunc(slices.Clone(b.Recipients), func(id string) bool {
-		return !s.OpensStill(id, b) || without[agreed.Fold(s.RecipientName(id))]
-	})
-}
-
-// tokenGone reports whether a later ceremony has dropped a root key whose token is
-// gone, or was reset.
-func (iv *interview) tokenGone(id string) bool {
-	return slices.ContainsFunc(iv.earlier, func(c *plan.Ceremony) bool {
-		return slices.ContainsFunc(c.State.Plan.Drops, func(drop agreed.Drop) bool {
-			return drop.KeyID == id && (drop.Reason == agreed.Lost || drop.Reason == agreed.Stolen || c.State.Holders[drop.ID].Retired != nil)
-		})
-	})
-}
-
-// holdsFor reports whether a file of the backup that these recipients open is in
-// the directory, as it was recorded.
-func holdsFor(c *plan.Ceremony, b *state.BackupStored, able []string) bool {
-	return slices.ContainsFunc(b.Files, func(f state.File) bool {
-		layers, err := keys.Layers(path.Base(f.Name))
-		if err != nil || slices.ContainsFunc(layers, func(l keys.Layer) bool { return !slices.Contains(able, l.Who) }) {
-			return false
-		}
-		text, err := transcript.ReadFile(filepath.Join(c.Dir, filepath.FromSlash(f.Name)))
-		return err == nil && agreed.DigestOf(text) == f.SHA256
-	})
-}
-
-// roleKeys are the keys of a role in the trusted root.
-func (iv *interview) roleKeys(name string) []tuf.Key {
-	root := iv.chain.Last.Root
-	var all []tuf.Key
-	for _, id := range root.Roles[name].KeyIDs {
-		key, _ := root.Key(id)
-		all = append(all, key)
-	}
-	return all
-}
-
-// rolesCompromised gives new keys to the roles that others may sign for, and to
-// those that vouch for them, so that clients recover from a fast-forward too.
-func (iv *interview) rolesCompromised() error {
-	p := &iv.plan
-	var choices []prompt.Choice
-	for _, roles := range [][]string{{"timestamp"}, {"snapshot"}, {"targets"}, {"timestamp", "snapshot"}, {"timestamp", "targets"}, {"snapshot", "targets"}, {"timestamp", "snapshot", "targets"}} {
-		label := agreed.Listed(roles)
-		if len(roles) == 1 {
-			label += " alone"
-		}
-		choices = append(choices, prompt.Choice{Key: strings.Join(roles, "+"), Label: label})
-	}
-	what, err := iv.a.Choose(iv.ctx, prompt.Prompt{ID: "revoke.roles", Question: "Which roles can others sign for?"}, choices)
-	if err != nil {
-		return err
-	}
-	drops := iv.compromise(strings.Split(what, "+"))
-	replaced := record.Replaced(p.Compromised)
-	slices.SortFunc(replaced, func(a, b string) int {
-		return cmp.Compare(slices.Index(agreed.OnlineRoles, a), slices.Index(agreed.OnlineRoles, b))
-	})
-	m := prompt.Message{Title: "What is replaced", Text: []string{fmt.Sprintf("Compromised: %s. New keys for: %s. Together they make clients drop stored metadata that was counted up to shut them out.", agreed.Listed(p.Compromised), agreed.Listed(replaced))}}
-	if len(drops) > 0 {
-		m.Text = append(m.Text, fmt.Sprintf("%d of these keys are root keys as well, and are dropped there too.", len(drops)))
-	}
-	if err := iv.a.Tell(iv.ctx, m); err != nil {
-		return err
-	}
-	if len(drops) >= iv.oldThreshold() {
-		if err := iv.happened(record.QuorumStolen); err != nil {
-			return err
-		}
-		return iv.noWay(len(drops), 0)
-	}
-	if err := iv.newKeys(replaced); err != nil {
-		return err
-	}
-	return iv.leaveOut(drops, agreed.Compromised, nil)
-}
-
-// compromise notes which roles others can sign for: whoever has the key of one
-// has it for all that it serves. It returns the root keys among them.
-func (iv *interview) compromise(roles []string) (rootKeys []string) {
-	has := func(name string, of []string) bool {
-		return slices.ContainsFunc(iv.roleKeys(name), func(k tuf.Key) bool {
-			return slices.ContainsFunc(of, func(other string) bool {
-				return slices.ContainsFunc(iv.roleKeys(other), func(o tuf.Key) bool { return o.Value() == k.Value() })
-			})
-		})
-	}
-	for range agreed.OnlineRoles { // a role that is added may bring another
-		roles = slices.DeleteFunc(slices.Clone(agreed.OnlineRoles), func(name string) bool { return !slices.Contains(roles, name) && !has(name, roles) })
-	}
-	iv.plan.Compromised = roles
-	for _, k := range iv.roleKeys(tuf.RoleRoot) {
-		if slices.ContainsFunc(roles, func(name string) bool {
-			return slices.ContainsFunc(iv.roleKeys(name), func(o tuf.Key) bool { return o.Value() == k.Value() })
-		}) {
-			rootKeys = append(rootKeys, k.ID)
-		}
-	}
-	return rootKeys
-}
-
-// newKeys asks for the key files of roles that get new keys. Those at the usual
-// places are offered all at once.
-func (iv *interview) newKeys(roles []string) error {
-	usual := func(name string) string { return "keys/" + name + ".pub" }
-	fresh := func(s string) error { return iv.checkNew(s, roles) }
-	m := prompt.Message{Title: "New keys"}
-	offered := true
-	for _, name := range roles {
-		offered = offered && fresh(usual(name)) == nil && iv.chain.Last.Root.Roles[name].Threshold == 1
-		m.Lines = append(m.Lines, fmt.Sprintf("%-10s %s", name, usual(name)))
-	}
-	if offered {
-		m.Text = []string{"These files are in the plan's folder, and their keys are in no role that is replaced:"}
-		yes, err := iv.a.Confirm(iv.ctx, prompt.Prompt{ID: "revoke.keys", Message: m, Question: "Are these the new keys, made on a machine that the intruder never touched?"})
-		if err != nil {
-			return err
-		}
-		if yes {
-			for _, name := range roles {
-				if err := iv.roleOf(name, []string{usual(name)}); err != nil {
-					return err
-				}
-			}
-			return nil
-		}
-	}
-	for _, name := range roles {
-		role, enter, line := iv.chain.Last.Root.Roles[name], "", ""
-		if !offered && fresh(usual(name)) == nil {
-			line, enter = usual(name), usual(name)
-		}
-		question := fmt.Sprintf("Role %s (%d of %d keys sign for it now): file of its new public key, or several with commas?", name, role.Threshold, len(role.KeyIDs))
-		if err := iv.prompt(prompt.Prompt{ID: "plan.role." + name, Message: iv.keyMessage(name), Enter: enter, Question: question}, &line, fresh); err != nil {
-			return err
-		}
-		if err := iv.roleOf(name, splitFiles(line)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// checkNew is checkFiles for keys that no role that is replaced has now.
-func (iv *interview) checkNew(s string, replaced []string) error {
-	if err := iv.checkFiles(s); err != nil {
-		return err
-	}
-	for _, file := range splitFiles(s) {
-		key, err := iv.readKey(file)
-		if err != nil {
-			return err
-		}
-		for _, name := range append([]string{tuf.RoleRoot}, replaced...) {
-			if slices.ContainsFunc(iv.roleKeys(name), func(old tuf.Key) bool { return old.Value() == key.Value() }) {
-				return fmt.Errorf("key file %q holds the key that role %s has now, and a new one is wanted (hint: make it on a machine that the intruder never touched)", file, name)
-			}
-		}
-	}
-	return nil
 }
 
 // notice drafts the notice for users, beside the plan, and returns its path.

@@ -2,10 +2,8 @@ package interview
 
 import (
 	"cmp"
-	"encoding/pem"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -37,7 +35,7 @@ func (iv *interview) rotate() error {
 	if err := iv.a.Tell(iv.ctx, iv.chainMessage()); err != nil {
 		return err
 	}
-	if err := iv.text("plan.name", &iv.plan.Name, "What is the project's name?", iv.plan.Name, agreed.CheckName); err != nil {
+	if err := iv.text("plan.name", &iv.plan.Name, "What is the project's name?", iv.plan.Name, checkName); err != nil {
 		return err
 	}
 	changes, err := iv.a.Confirm(iv.ctx, prompt.Prompt{ID: "plan.changes", Message: prompt.Message{Title: "What changes",
@@ -366,7 +364,7 @@ func (iv *interview) oldKey(n int, id string, changes bool) error {
 
 // freeName refuses a name that a holder has already.
 func (iv *interview) freeName(s string) error {
-	if err := agreed.CheckName(s); err != nil {
+	if err := checkName(s); err != nil {
 		return err
 	}
 	if i := slices.IndexFunc(iv.plan.Holders, func(h agreed.Holder) bool { return agreed.Fold(h.Name) == agreed.Fold(s) }); i >= 0 {
@@ -376,7 +374,7 @@ func (iv *interview) freeName(s string) error {
 }
 
 func (iv *interview) freeSticker(s string) error {
-	if err := agreed.CheckSticker(s); err != nil {
+	if err := checkSticker(s); err != nil {
 		return err
 	}
 	if i := slices.IndexFunc(iv.plan.Holders, func(h agreed.Holder) bool { return agreed.Fold(h.Token) == agreed.Fold(s) }); i >= 0 {
@@ -462,48 +460,87 @@ func (iv *interview) dropFromRoles() error {
 // too few keys stay it asks for new ones. The plan names those that stay by
 // files, which go with it.
 func (iv *interview) dropFrom(name string) error {
-	root := iv.chain.Last.Root
-	seen := map[string]bool{} // values of the role's keys
-	var dropped, stay []string
-	files, foreign, harmless := map[string][]byte{}, 0, true
-	for _, k := range iv.roleKeys(name) {
-		i := slices.IndexFunc(iv.plan.Drops, func(d agreed.Drop) bool { return agreed.ValueOf(root, d.KeyID) == k.Value() })
-		plain, err := tuf.NewKey(k.Public)
-		switch {
-		case seen[k.Value()]: // under another id
-		case i >= 0:
-			dropped = append(dropped, iv.keyLabel(iv.plan.Drops[i].KeyID))
-			harmless = harmless && iv.plan.Drops[i].Reason == agreed.Retired
-		case err != nil:
-			foreign++
-		default:
-			der, err := k.Public.SPKI()
-			if err != nil {
-				return err
-			}
-			// As people know it, and as no other one is called.
-			file := fmt.Sprintf("keys/kept-%s-%.8s.pub", strings.TrimPrefix(agreed.DropID(k.ID, 8), "old-"), plain.ID)
-			files[file] = pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
-			stay = append(stay, file)
-		}
-		seen[k.Value()] = true
-	}
-	if len(dropped) == 0 {
+	left := iv.withoutDrops(name)
+	if len(left.dropped) == 0 {
 		return nil
 	}
-	must := root.Roles[name].Threshold
-	missing := must - len(stay)
+	line, err := iv.askInPlace(name, left)
+	if err != nil || line == "" && left.missing > 0 {
+		return err
+	}
+	role := plan.RolePlan{Threshold: iv.chain.Last.Root.Roles[name].Threshold}
+	for _, key := range left.stay {
+		plain, err := tuf.NewKey(key.Public)
+		if err != nil {
+			return err
+		}
+		// As people know it, and as no other one is called.
+		file := fmt.Sprintf("keys/kept-%s-%.8s.pub", strings.TrimPrefix(agreed.DropID(key.ID, 8), "old-"), plain.ID)
+		if iv.out.Files[file], err = keyFile(key); err != nil {
+			return err
+		}
+		role.Files = append(role.Files, file)
+	}
+	if line != "" {
+		for _, file := range splitFiles(line) {
+			if file, err = iv.takeKey(name, file); err != nil {
+				return err
+			}
+			role.Files = append(role.Files, file)
+		}
+	}
+	iv.plan.Roles[name] = role
+	return nil
+}
+
+// keysLeft is what becomes of a role's keys where root keys are dropped.
+type keysLeft struct {
+	dropped  []string // labels
+	harmless bool     // nobody but their holders has the dropped ones
+	stay     []tuf.Key
+	foreign  int             // keys that cannot stay, as no plan can name them
+	missing  int             // so many new ones must come, where it is over 0
+	values   map[string]bool // of all the role's keys
+}
+
+func (iv *interview) withoutDrops(name string) keysLeft {
+	root := iv.chain.Last.Root
+	left := keysLeft{harmless: true, values: map[string]bool{}}
+	for _, k := range iv.roleKeys(name) {
+		if left.values[k.Value()] { // under another id
+			continue
+		}
+		left.values[k.Value()] = true
+		i := slices.IndexFunc(iv.plan.Drops, func(d agreed.Drop) bool { return agreed.ValueOf(root, d.KeyID) == k.Value() })
+		_, err := tuf.NewKey(k.Public)
+		switch {
+		case i >= 0:
+			left.dropped = append(left.dropped, iv.keyLabel(iv.plan.Drops[i].KeyID))
+			left.harmless = left.harmless && iv.plan.Drops[i].Reason == agreed.Retired
+		case err != nil:
+			left.foreign++
+		default:
+			left.stay = append(left.stay, k)
+		}
+	}
+	left.missing = root.Roles[name].Threshold - len(left.stay)
+	return left
+}
+
+// askInPlace asks for new keys of a role in the place of dropped ones; "" where
+// there are to be none.
+func (iv *interview) askInPlace(name string, left keysLeft) (string, error) {
 	p := prompt.Prompt{ID: "plan.role." + name, Question: fmt.Sprintf("Role %s: file of a new public key, or several with commas?", name),
 		Message: prompt.Message{Title: "Role " + name, Text: append([]string{
-			fmt.Sprintf("Dropped as a root key, and so from the role %s too: %s.", name, strings.Join(dropped, "; ")),
-			fmt.Sprintf("Other keys of the role that stay: %d. Keys that must sign for it: %d.", len(stay), must)}, iv.keyMessage(name).Text...)}}
-	if foreign > 0 {
-		p.Text = append(p.Text, fmt.Sprintf("Keys of a kind that a plan cannot name, so that they cannot stay: %d.", foreign))
+			fmt.Sprintf("Dropped as a root key, and so from the role %s too: %s.", name, strings.Join(left.dropped, "; ")),
+			fmt.Sprintf("Other keys of the role that stay: %d. Keys that must sign for it: %d.", len(left.stay), len(left.stay)+left.missing)}, iv.keyMessage(name).Text...)}}
+	if left.foreign > 0 {
+		p.Text = append(p.Text, fmt.Sprintf("Keys of a kind that a plan cannot name, so that they cannot stay: %d.", left.foreign))
 	}
 	switch {
-	case missing <= 0:
+	case left.missing <= 0:
 		p.Enter = "none"
-	case harmless: // its holder has it, and nobody else
+	case left.harmless:
 		p.Enter = "the role's keys stay as they are"
 	}
 	line := ""
@@ -515,29 +552,16 @@ func (iv *interview) dropFrom(name string) error {
 		for _, file := range named {
 			if key, err := iv.readKey(file); err != nil {
 				return err
-			} else if seen[key.Value()] {
+			} else if left.values[key.Value()] {
 				return fmt.Errorf("key file %q holds a key that role %s has now, and a new one is wanted", file, name)
 			}
 		}
-		if len(named) < missing {
-			return fmt.Errorf("role %s needs %d new keys, and these are %d", name, missing, len(named))
+		if len(named) < left.missing {
+			return fmt.Errorf("role %s needs %d new keys, and these are %d", name, left.missing, len(named))
 		}
 		return nil
 	})
-	if err != nil || line == "" && missing > 0 {
-		return err
-	}
-	if line != "" {
-		for _, file := range splitFiles(line) {
-			if file, err = iv.takeKey(name, file); err != nil {
-				return err
-			}
-			stay = append(stay, file)
-		}
-	}
-	maps.Copy(iv.out.Files, files)
-	iv.plan.Roles[name] = plan.RolePlan{Threshold: must, Files: stay}
-	return nil
+	return line, err
 }
 
 // thresholdComment says beside the threshold what it was.

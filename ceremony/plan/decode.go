@@ -42,8 +42,12 @@ func (p *Plan) decode() error {
 		return p.Err()
 	}
 	p.Where = places(p.Data)
+	p.take(&section{p: p, values: values})
+	return nil
+}
 
-	top := &section{p: p, values: values}
+// take takes the plan's values out of the document.
+func (p *Plan) take(top *section) {
 	p.Kind = top.text("kind")
 	p.Name = top.text("name")
 	p.Reason = top.text("reason")
@@ -53,60 +57,43 @@ func (p *Plan) decode() error {
 	if p.Compromised = top.texts("compromised"); p.Compromised == nil && !p.absent("compromised") {
 		p.Compromised = []string{}
 	}
-
-	root := top.section("root")
-	p.Root = RootPlan{
-		Threshold:          root.number("threshold"),
-		Expires:            root.text("expires"),
-		ConsistentSnapshot: root.flag("consistent_snapshot", true),
-	}
-	root.end()
-
-	token := top.section("token")
-	p.Token = agreed.TokenPolicy{
-		Algorithm:   keys.Algorithm(token.text("algorithm")),
-		Touch:       keys.Touch(token.text("touch")),
-		MinFirmware: token.text("min_firmware"),
-	}
-	token.end()
-
-	backup := top.section("backup")
-	p.Backup = BackupPlan{backup.number("quorum"), backup.texts("recipients")}
-	backup.end()
-
-	for _, s := range top.sections("recipient") {
+	top.one("root", func(s *section) {
+		p.Root = RootPlan{Threshold: s.number("threshold"), Expires: s.text("expires"), ConsistentSnapshot: s.flag("consistent_snapshot", true)}
+	})
+	top.one("token", func(s *section) {
+		p.Token = agreed.TokenPolicy{Algorithm: keys.Algorithm(s.text("algorithm")), Touch: keys.Touch(s.text("touch")), MinFirmware: s.text("min_firmware")}
+	})
+	top.one("backup", func(s *section) {
+		p.Backup = BackupPlan{s.number("quorum"), s.texts("recipients")}
+	})
+	top.each("recipient", func(s *section) {
 		p.Recipients = append(p.Recipients, Recipient{
 			ID: s.text("id"), Name: s.text("name"), Age: s.text("age"), Passphrase: s.flag("passphrase", false), Site: s.text("site"),
 		})
-		s.end()
-	}
-	for _, s := range top.sections("holder") {
+	})
+	top.each("holder", func(s *section) {
 		p.Holders = append(p.Holders, agreed.Holder{
 			ID: s.text("id"), Name: s.text("name"), Token: s.text("token"), Site: s.text("site"),
 			Custody: s.text("custody"), KeyID: s.text("keyid"), Spare: s.flag("spare", false),
 		})
-		s.end()
-	}
-	for _, s := range top.sections("person") {
+	})
+	top.each("person", func(s *section) {
 		p.Persons = append(p.Persons, agreed.Person{Name: s.text("name"), Role: s.text("role")})
-		s.end()
-	}
-	for _, s := range top.sections("drop") {
+	})
+	top.each("drop", func(s *section) {
 		p.Drops = append(p.Drops, agreed.Drop{KeyID: s.text("keyid"), Reason: s.text("reason"), Name: s.text("name"), Token: s.text("token")})
-		s.end()
-	}
-	roles := top.section("role")
+	})
 	p.Roles = map[string]RolePlan{}
-	for _, name := range agreed.OnlineRoles {
-		s := roles.section(name)
-		if s.values != nil {
-			p.Roles[name] = RolePlan{Threshold: s.number("threshold"), Files: s.texts("keys")}
+	top.one("role", func(roles *section) {
+		for _, name := range agreed.OnlineRoles {
+			roles.one(name, func(s *section) {
+				if s.values != nil {
+					p.Roles[name] = RolePlan{Threshold: s.number("threshold"), Files: s.texts("keys")}
+				}
+			})
 		}
-		s.end()
-	}
-	roles.end()
+	})
 	top.end()
-	return nil
 }
 
 // section is a table of the document. Its methods take values out of it:
@@ -169,30 +156,35 @@ func (s *section) texts(key string) []string {
 	return texts
 }
 
-func (s *section) section(key string) *section {
+// one takes what is in a table, which may be absent.
+func (s *section) one(key string, take func(*section)) {
 	v, path := s.take(key)
 	m, ok := v.(map[string]any)
 	if v != nil && !ok {
 		s.p.fault(path, "%s must be one table, [%s], not %s", key, path, typeName(v))
 	}
-	return &section{p: s.p, path: path, values: m}
+	table := &section{p: s.p, path: path, values: m}
+	take(table)
+	table.end()
 }
 
-func (s *section) sections(key string) []*section {
+// each takes what is in every table of a list.
+func (s *section) each(key string, take func(*section)) {
 	v, path := s.take(key)
 	list, ok := v.([]any)
 	if v != nil && !ok {
 		s.p.fault(path, "%s must be written [[%s]], once for each, not as %s", key, path, typeName(v))
 	}
-	var all []*section
 	for i, e := range list {
+		at := agreed.Element(path, i)
 		m, ok := e.(map[string]any)
 		if !ok {
-			s.p.fault(agreed.Element(path, i), "%s must be written [[%s]], once for each, not as %s", key, path, typeName(e))
+			s.p.fault(at, "%s must be written [[%s]], once for each, not as %s", key, path, typeName(e))
 		}
-		all = append(all, &section{p: s.p, path: agreed.Element(path, i), values: m})
+		table := &section{p: s.p, path: at, values: m}
+		take(table)
+		table.end()
 	}
-	return all
 }
 
 // end makes a fault of every key that nothing asked for.

@@ -82,9 +82,3 @@ func textLength(data []byte) int {
 	}
 	return len(data)
 }
-
-// TomlText is a text in quotes. Names in plans can be printed, so that quotes
-// and backslashes are all that is escaped.
-func TomlText(s string) string {
-	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
-}

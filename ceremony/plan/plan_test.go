@@ -74,44 +74,11 @@ func changed(t testing.TB, text string, changes ...string) string {
 	return text
 }
 
-// resolvedExample is onTokenPlan, changed and agreed at planNow.
-func resolvedExample(t testing.TB, changes ...string) *agreed.Plan {
-	t.Helper()
-	p, err := Read(filepath.Join(planFolder(t, changes...), "plan.toml"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, err := p.ResolveAnySize(planNow)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return r
-}
-
 // backedUpText is the example, changed, and with safeAge for its
 // safe.
 func backedUpText(t testing.TB, changes ...string) string {
 	t.Helper()
 	return changed(t, fmt.Sprintf(exampleText, safeAge), changes...)
-}
-
-// resolvedBackedUp is backedUpText, agreed at planNow.
-func resolvedBackedUp(t testing.TB, changes ...string) *agreed.Plan {
-	t.Helper()
-	files, err := exampleKeys()
-	if err != nil {
-		t.Fatal(err)
-	}
-	files["plan.toml"] = []byte(backedUpText(t, changes...))
-	p, err := Read(filepath.Join(newFolder(t, files), "plan.toml"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, err := p.ResolveAnySize(planNow)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return r
 }
 
 func TestReadPlan(t *testing.T) {
@@ -391,7 +358,7 @@ func TestRecipientKinds(t *testing.T) {
 	var names, tables []string
 	kinds := map[string]string{"PQ": hybrid.Recipient().String(), "Token": pointAge, "SSH": otherSafe + " x@y", "Plugin": pluginAge}
 	for _, name := range slices.Sorted(maps.Keys(kinds)) {
-		names = append(names, agreed.Quote(name))
+		names = append(names, TomlText(name))
 		tables = append(tables, fmt.Sprintf("[[recipient]]\nname = %q\nage = %q\n", name, kinds[name]))
 	}
 	text := backedUpText(t, `["holders", "Bank safe"]`, `["Bank safe", "P", `+strings.Join(names, ", ")+"]", "[[holder]]",

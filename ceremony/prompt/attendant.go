@@ -1,9 +1,11 @@
-// Package prompt is how tasks and people speak to each other: a task tells, asks
-// and waits through a Room, which the terminal UI, plain mode and the Script of
-// automatic rehearsals implement. Every prompt has an id that stays, such as
-// "holder.pin alice". No secret passes but as a locked buffer, the end of input
-// is never a yes, and nothing is the default of an answer that cannot be taken
-// back.
+// Package prompt is how tasks and people speak to each other: a Task of a Desk
+// tells, asks and waits through a Room, which the terminal UI, plain mode and the
+// Script of automatic rehearsals implement. Tokens is where tokens are plugged in,
+// and asks for their PINs.
+//
+// Every prompt of a task has an id that stays, such as "holder.pin alice": a script
+// answers by it. No secret of a person passes but as a locked buffer. The end of
+// input is never a yes, and an answer that cannot be taken back has no default.
 package prompt
 
 import (
@@ -84,7 +86,7 @@ type Prompt struct {
 	// is asked again; the text says it too. A script, which has no other
 	// answer, stops with it.
 	Again error
-	// scripted is what a Script without an answer says to Ask; "": nothing.
+	// Scripted is what a Script without an answer says to Ask; "": nothing.
 	Scripted string
 }
 

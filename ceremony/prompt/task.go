@@ -51,5 +51,16 @@ func (t *Task) Block(reason string) {
 	}
 }
 
+// Desk is a list of tasks that people do one by one: a ceremony, a plan that is
+// to be written, a signature on a file.
+type Desk interface {
+	Tasks() []Task
+	// Next is the task to offer; false when nothing that is needed is left.
+	Next() (Task, bool)
+	// Run does a task with the people in the room.
+	Run(ctx context.Context, id string, a Room) error
+	Header() string // one line: "Example packages, create root v1"
+}
+
 // NobodyElse ends a list of holders; no holder's id is a dot.
 const NobodyElse = "."

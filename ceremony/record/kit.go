@@ -15,10 +15,10 @@ import (
 
 // Names of the files in the trust kit.
 const (
-	RootFile  = "root.json"
-	SumFile   = "root.json.sha256"
+	rootFile  = "root.json"
+	sumFile   = "root.json.sha256"
 	WordsFile = "WORDS.txt"
-	EmbedFile = "EMBED.md"
+	embedFile = "EMBED.md"
 )
 
 // File is a file to be written.
@@ -33,10 +33,7 @@ type KitFacts struct {
 	Project string
 	Root    []byte // the published file, byte for byte
 	First   int64  // version of the first root that is published with it; 0: this one
-	// Repin: clients of an earlier chain must be given this root by hand.
-	Repin bool
-	// Previous is the newest version of that chain, 0 where it is not known.
-	Previous int64
+	Repin   bool   // clients of an earlier chain must be given this root by hand
 }
 
 //go:embed templates
@@ -73,16 +70,13 @@ func Kit(k KitFacts) ([]File, error) {
 	if k.First < 0 || k.First > root.Root.Version {
 		return nil, fmt.Errorf("the chain of the trust kit cannot begin with version %d: its root is version %d", k.First, root.Root.Version)
 	}
-	if k.Previous != 0 && !k.Repin {
-		return nil, fmt.Errorf("the trust kit names version %d of an earlier chain, but is none for re-pinning", k.Previous)
-	}
 	file, signed := sha256.Sum256(k.Root), root.Digest()
 	facts := kit{KitFacts: k, Version: root.Root.Version, Next: root.Root.Version + 1, Expires: day(root.Root.Expires),
 		File: hex.EncodeToString(file[:]), Signed: hex.EncodeToString(signed[:]),
 		FileGroups: strings.ReplaceAll(twoLines(file[:]), "\n", "\n    "),
 		Words:      wordLines(file[:]), Rehearsal: root.Root.Rehearsal()}
-	files := []File{{RootFile, bytes.Clone(k.Root)}}
-	for _, name := range []string{SumFile, WordsFile, EmbedFile} {
+	files := []File{{rootFile, bytes.Clone(k.Root)}}
+	for _, name := range []string{sumFile, WordsFile, embedFile} {
 		var text bytes.Buffer
 		if err := kitTemplates.ExecuteTemplate(&text, name+".tmpl", facts); err != nil {
 			return nil, err

@@ -214,7 +214,7 @@ func (n NoticeFacts) counts(d *document) {
 // reach says what compromised online roles let others do.
 func (n NoticeFacts) reach(d *document) {
 	roles := online(n.Roles)
-	d.text("Roles that others can sign for, with as many keys as must: " + or(listed(roles), "timestamp, snapshot, targets: which") + ".")
+	d.text("Roles that others can sign for, with as many keys as must: " + or(tuf.Listed(roles, "and"), "timestamp, snapshot, targets: which") + ".")
 	switch {
 	case len(roles) == 0:
 	case n.delivers():
@@ -375,7 +375,7 @@ func (n NoticeFacts) changes(d *document) {
 	if len(roles) == 0 {
 		return
 	}
-	d.item("- ", "Other keys "+n.tense("sign", "will sign")+" for "+listed(roles)+".")
+	d.item("- ", "Other keys "+n.tense("sign", "will sign")+" for "+tuf.Listed(roles, "and")+".")
 	d.text("")
 	if out {
 		d.text("Metadata signed by those keys goes live together with the new root.")
@@ -388,7 +388,7 @@ func (n NoticeFacts) changes(d *document) {
 	}
 	missing := slices.DeleteFunc(Replaced(n.Roles), func(role string) bool { return slices.Contains(roles, role) })
 	if n.Incident == RoleCompromised && len(missing) > 0 {
-		d.text("Not replaced: the keys of " + listed(missing) + ". Without that, clients to whom somebody has given high version numbers may not recover: " + gap("why they stay, or replace them before publishing") + ".")
+		d.text("Not replaced: the keys of " + tuf.Listed(missing, "and") + ". Without that, clients to whom somebody has given high version numbers may not recover: " + gap("why they stay, or replace them before publishing") + ".")
 	}
 }
 

@@ -400,9 +400,11 @@ func TestReplaced(t *testing.T) {
 		{"", ""}, {"root", ""}, {"timestamp", "timestamp"}, {"snapshot", "timestamp snapshot"}, {"targets", "timestamp snapshot targets"},
 		{"timestamp snapshot", "timestamp snapshot"}, {"targets timestamp", "timestamp snapshot targets"}, {"nonsense", ""},
 	} {
-		if got := strings.Join(Replaced(strings.Fields(c.roles)), " "); got != c.want {
-			t.Errorf("%s: %s", c.roles, got)
-		}
+		t.Run(c.roles, func(t *testing.T) {
+			if got := strings.Join(Replaced(strings.Fields(c.roles)), " "); got != c.want {
+				t.Error(got)
+			}
+		})
 	}
 }
 

@@ -119,15 +119,3 @@ func wordLines(digest []byte) string {
 
 // day is a time as people read it, in UTC.
 func day(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }
-
-// listed is "a, b and c".
-func listed(items []string) string {
-	switch n := len(items); n {
-	case 0:
-		return ""
-	case 1:
-		return items[0]
-	default:
-		return strings.Join(items[:n-1], ", ") + " and " + items[n-1]
-	}
-}

@@ -88,72 +88,30 @@ func PlanAfter(c *plan.Ceremony, stickers []string) (*plan.Plan, error) {
 // textAfter is the text of PlanAfter. dir is the whole path of this ceremony.
 func textAfter(c *plan.Ceremony, dir string, stickers []string, policy agreed.TokenPolicy) []byte {
 	s, r := c.State, c.State.Plan
-	var b strings.Builder
-	value := func(name, text string) {
-		if text != "" {
-			fmt.Fprintf(&b, "%s = %s\n", name, plan.TomlText(text))
-		}
-	}
-	b.WriteString("# A rehearsal of a rotation: the last holder leaves, and another comes.\n\n")
-	value("kind", agreed.Rotate)
-	value("name", r.Name)
-	value("trusted", agreed.TrustedDir)
-	fmt.Fprintf(&b, "earlier = [%s]\n\n[root]\n", plan.TomlText(dir))
-	value("expires", "365d")
-	b.WriteString("\n[token]\n")
-	value("algorithm", string(policy.Algorithm))
-	value("touch", string(policy.Touch))
-	value("min_firmware", policy.MinFirmware)
-	custody := agreed.OnToken
-	if r.Backup != nil {
-		custody = agreed.BackedUp
-		var names []string
-		if r.Backup.Holders {
-			names = append(names, plan.TomlText(agreed.EveryHolder))
-		}
-		for _, to := range r.Backup.Recipients {
-			names = append(names, plan.TomlText(to.Name))
-		}
-		fmt.Fprintf(&b, "\n[backup]\nquorum = %d\nrecipients = [%s]\n", r.Backup.Quorum, strings.Join(names, ", "))
-		for _, to := range r.Backup.Recipients {
-			b.WriteString("\n[[recipient]]\n")
-			value("name", to.Name)
-			value("id", to.ID)
-			value("site", to.Site)
-			value("age", to.Age)
-			if to.Passphrase {
-				b.WriteString("passphrase = true\n")
-			}
-		}
-	}
+	p := plan.Plan{Kind: agreed.Rotate, Name: r.Name, Trusted: agreed.TrustedDir, Earlier: []string{dir},
+		Root: plan.RootPlan{Expires: "365d"}, Token: policy, Persons: r.Persons}
 	came := Newcomer(r, stickers)
-	b.WriteString("\n[[holder]]\n")
-	value("name", came.Name)
-	value("id", came.ID)
-	value("token", came.Token)
-	value("custody", custody)
+	came.Custody = agreed.OnToken
+	if r.Backup != nil {
+		came.Custody = agreed.BackedUp
+		p.Backup.Quorum = r.Backup.Quorum
+		if r.Backup.Holders {
+			p.Backup.Recipients = append(p.Backup.Recipients, agreed.EveryHolder)
+		}
+		for _, to := range r.Backup.Recipients {
+			p.Backup.Recipients = append(p.Backup.Recipients, to.Name)
+			p.Recipients = append(p.Recipients, plan.Recipient{ID: to.ID, Name: to.Name, Age: to.Age, Passphrase: to.Passphrase, Site: to.Site})
+		}
+	}
+	p.Holders = append(p.Holders, came)
 	last := len(r.Holders) - 1
 	for _, h := range r.Holders[:last] {
-		b.WriteString("\n[[holder]]\n")
-		value("name", h.Name)
-		value("id", h.ID)
-		value("token", s.Holders[h.ID].Holder.Token) // it may have been replaced
-		value("site", h.Site)
-		value("custody", agreed.Existing)
-		value("keyid", s.Holders[h.ID].KeyID())
+		token := s.Holders[h.ID].Holder.Token // it may have been replaced
+		p.Holders = append(p.Holders, agreed.Holder{ID: h.ID, Name: h.Name, Token: token, Site: h.Site, Custody: agreed.Existing, KeyID: s.Holders[h.ID].KeyID()})
 	}
 	left := s.Holders[r.Holders[last].ID]
-	b.WriteString("\n[[drop]]\n")
-	value("keyid", left.KeyID())
-	value("reason", agreed.Retired)
-	value("name", left.Holder.Name)
-	value("token", left.Holder.Token)
-	for _, person := range r.Persons {
-		b.WriteString("\n[[person]]\n")
-		value("name", person.Name)
-		value("role", person.Role)
-	}
-	return []byte(b.String())
+	p.Drops = append(p.Drops, agreed.Drop{KeyID: left.KeyID(), Reason: agreed.Retired, Name: left.Holder.Name, Token: left.Holder.Token})
+	return append([]byte("# A rehearsal of a rotation: the last holder leaves, and another comes.\n\n"), p.TOML(nil)...)
 }
 
 // newcomers are who comes to rehearsals, after the five of the example.

@@ -1,6 +1,19 @@
-// Package rehearsal makes what a rehearsal needs beyond a ceremony: stand-ins for
-// the real keys of a trusted chain, identities for recipients, and the plan that
-// follows on a rehearsal that was finished.
+// Package rehearsal makes what a rehearsal needs beyond a ceremony, all of it of
+// no use for anything else. Nothing here touches a real key, token or identity.
+//
+// A stand-in (NewStandIn) is the plan of a real rotation or revocation with another
+// key of the same kind in the place of each that the trusted root has for the role
+// root. All else stays as people wrote it, comments too; where it names no token for
+// such a key, a sticker is made up. The keys are put on virtual tokens where a token
+// can hold them, and are files in StandInsDir where not; a root that is marked as a rehearsal's, signed by all of them, takes the
+// trusted one's place. A recipient's identity is replaced by one that lies in the
+// rehearsal's folder (RehearsalFiles does that alone). The plan's first line has the
+// SHA-256 of the real one, by which it is known again.
+//
+// What follows on a rehearsal that was finished (Finished) is a rotation, on the
+// tokens as they are now: of a plan that was given (ReadPlanAfter), or of one in
+// which the last holder leaves and another comes (PlanAfter). AnswersFile keeps the
+// PINs for its script.
 package rehearsal
 
 import (

@@ -1,5 +1,21 @@
-// Package remote has a holder who is elsewhere review root metadata that others
-// have made, against a copy of their own, and sign it to a file.
+// Package remote has a holder who is elsewhere sign a root that others have made.
+//
+// What is to be signed is a root file, partly signed or not at all. It is compared
+// with the holder's own copy of the roots before it: a file or a folder, of which
+// the first root is trusted as it is and each other is verified by the one before,
+// and which must end just before the new one. Who has no copy types the first 32
+// hex digits of the SHA-256 of what is signed, as they came on another way, before
+// they are shown.
+//
+// A root is refused that has expired, that has a wrong signature, that counts one
+// key twice in a role, whose version is published already, or that comes from a
+// rehearsal where the tokens are real, and the other way round. The token is found
+// by its key, in whatever slot; it counts for the old root, the new one, or both.
+//
+// Before the token is asked, the laptop's memory of what was signed (package
+// signed) must have no other root of that version. The signature is verified and
+// written to a file that was not there: the root as it was received, with this
+// signature and no other. There is no other record.
 package remote
 
 import (
@@ -216,8 +232,8 @@ func (c *Countersigning) differ(ctx context.Context, a prompt.Room) error {
 	if err != nil {
 		return err
 	}
-	err = ceremony.SayStop(ctx, a, "sign.stop", c.set.File, text, c.digest(), "Call the room on a number that you had before, not one that came with the file, and say that the words differ.",
-		"This laptop remembers it. The same command can be taken again, and goes on with a machine that shows the same words.")
+	err = ceremony.Stop{ID: "sign.stop", File: c.set.File, Text: text, Digest: c.digest(), Call: "Call the room on a number that you had before, not one that came with the file, and say that the words differ.",
+		Then: "This laptop remembers it. The same command can be taken again, and goes on with a machine that shows the same words."}.Say(ctx, a)
 	if err != nil {
 		return err
 	}
@@ -348,7 +364,7 @@ func (c *Countersigning) sign(ctx context.Context, a prompt.Room) error {
 	}
 	blocked, err := c.set.Tokens.WithPIN(ctx, a, k.token.Serial, k.token.PINTries, prompt.Prompt{ID: "sign.pin", Message: prompt.Message{Title: "Type your PIN",
 		Facts: []prompt.Fact{{Label: "Serial", Value: agreed.SerialText(k.token.Serial)}}, Text: []string{"The PIN is yours alone: let nobody see it."}}, Question: "The PIN of your token:"},
-		func(s *session.Session, pin *secret.Buffer) error { return c.signOn(ctx, a, s, k, pin, act, file) })
+		func(s *session.Session, pin *secret.Buffer) error { return c.signOn(ctx, a, s, k, pin, act) })
 	switch {
 	case blocked:
 		return fmt.Errorf("token %s: %w", agreed.SerialText(k.token.Serial), &keys.PINError{})
@@ -362,7 +378,7 @@ func (c *Countersigning) sign(ctx context.Context, a prompt.Room) error {
 
 // signOn remembers what is about to be signed, has the token sign it, verifies
 // the signature and writes it.
-func (c *Countersigning) signOn(ctx context.Context, a prompt.Room, s *session.Session, k signer, pin *secret.Buffer, act signed.Remembered, file string) error {
+func (c *Countersigning) signOn(ctx context.Context, a prompt.Room, s *session.Session, k signer, pin *secret.Buffer, act signed.Remembered) error {
 	if err := signed.Remember(c.set.Memory, act); err != nil {
 		return err
 	}
@@ -384,7 +400,7 @@ func (c *Countersigning) signOn(ctx context.Context, a prompt.Room, s *session.S
 	if err != nil {
 		return err
 	}
-	return transcript.WriteNew(file, text, 0o644)
+	return transcript.WriteNew(c.fileFor(k), text, 0o644)
 }
 
 func (c *Countersigning) ended(ctx context.Context, a prompt.Room, file, text string) error {
@@ -658,17 +674,3 @@ func (c *Countersigning) UseTokens(t prompt.Tokens) { c.set.Tokens = t }
 
 // Tokens are the readers that it was given.
 func (c *Countersigning) Tokens() prompt.Tokens { return c.set.Tokens }
-
-// Dir is no directory: nothing is kept but the signature file.
-func (c *Countersigning) Dir() string { return "" }
-
-// Close has nothing to close.
-func (c *Countersigning) Close() error { return nil }
-
-var errNoRecord = errors.New("nothing is recorded here but what was signed")
-
-// Note and Exception are refused: there is no record here.
-func (c *Countersigning) Note(string) error { return errNoRecord }
-
-// Exception is refused, as Note is.
-func (c *Countersigning) Exception(string, string, string) error { return errNoRecord }

@@ -1,5 +1,21 @@
-// Package signed remembers on a laptop what tokens were asked to sign on it, for
-// all ceremonies that are held there or elsewhere: a holder signs a version once.
+// Package signed remembers on a laptop what tokens were asked to sign on it.
+//
+// A holder signs a version once: two roots of one version that both reach a
+// threshold split the world of clients. A ceremony's log sees to that within its
+// directory; this file does, for all ceremonies that are held on the laptop, and
+// for what is signed there for ceremonies elsewhere.
+//
+// The file has one JSON object a line (Remembered), each ended by a line feed, and
+// at most 16 MiB. Lines are only added, each synced before the token is asked. A
+// line with "not_signed" takes the last one like it back; one with "differs" is no
+// signature, and says that another machine showed other words of that root.
+//
+// An act is refused where the file has one of the same key and version over
+// another digest, unless both name the root before, and not the same one.
+//
+// What follows the last line feed was cut off before it was synced, and is cut
+// away. A line that cannot be read, or has members that are not known, refuses
+// everything. One process at a time has the file; others wait. A link is refused.
 package signed
 
 import (
@@ -19,12 +35,6 @@ import (
 	"rootceremony/ceremony/transcript"
 	"rootceremony/keys/plainfile"
 )
-
-// A holder signs a version once: two roots of one version that both reach a
-// threshold split the world of clients. A ceremony's log sees to that within
-// its directory. A laptop remembers, for all ceremonies that are held on it or
-// elsewhere, in a file of one JSON object a line to which lines are only added,
-// what tokens were asked to sign on it, before they are asked.
 
 // Remembered is a line of that file.
 type Remembered struct {
@@ -120,7 +130,7 @@ func withMemory(file string, do func(*os.File, []Remembered) error) error {
 	defer memory.Close()
 	acts, whole, err := readMemory(memory)
 	if err == nil {
-		err = syncOf(filepath.Dir(file))
+		err = transcript.SyncFolder(filepath.Dir(file))
 	}
 	if err == nil {
 		// A line without its end was cut off before it was synced, and so
@@ -170,12 +180,4 @@ func readMemory(memory *os.File) (acts []Remembered, whole int64, err error) {
 		whole += int64(len(line)) + 1
 		text = rest
 	}
-}
-
-func syncOf(folder string) error {
-	dir, err := os.Open(folder)
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
 }

@@ -16,7 +16,7 @@ import (
 // Origin is where a holder's root key comes from.
 func (s *State) Origin(h *Holder) keys.Origin {
 	switch {
-	case h.Replaces != nil:
+	case h.Kind != OwnToken:
 		return keys.FromHeld
 	case h.Holder.Custody == agreed.BackedUp:
 		return keys.FromSession
@@ -240,7 +240,7 @@ func (s *State) keyFits(data KeyMade) error {
 	if data.Imported != (intended.Origin != keys.FromToken) {
 		return errors.New("it was not made where the plan says")
 	}
-	if h.Replaces != nil && data.Public != h.Replaces.Key.Public {
+	if h.Kind != OwnToken && data.Public != s.Holders[h.Holder.ID].Key.Public {
 		return fmt.Errorf("it is not the root key of %s", h.Holder.Name)
 	}
 	if s.Plan.Backup == nil {
@@ -334,7 +334,7 @@ func (s *State) Drilled() bool {
 // opened: whoever has started over since has others.
 func (s *State) DrilledOf(h *Holder) bool {
 	return slices.ContainsFunc(s.Drills, func(done *DrillDone) bool {
-		of, b := s.backupNamed(done.File)
-		return of == h && h.Backup(b.What) == b
+		_, b := s.backupNamed(done.File)
+		return b != nil && h.Backup(b.What) == b
 	})
 }

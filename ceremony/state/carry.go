@@ -49,7 +49,7 @@ func (s *State) MediaInOrder() []string {
 // KeptApart refuses a medium that is kept offline for what is published, and the
 // other way round.
 func (s *State) KeptApart(id string, public bool) error {
-	if public && s.Written[id] != nil && id != "" {
+	if public && s.written[id] != nil && id != "" {
 		return NotApart(public)
 	}
 	for _, intended := range s.Carrying {

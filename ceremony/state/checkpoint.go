@@ -53,7 +53,7 @@ func (s *State) CheckpointSigners() (likely, others []*Holder) {
 	var perhaps []*Holder
 	for _, h := range s.Signers() {
 		switch {
-		case h.HasSigned(s.SealedAt):
+		case h.HasSigned(s.sealedAt):
 		case h.Prepared != nil:
 			likely = append(likely, h)
 		case h.Holder.Custody != agreed.Existing:
@@ -68,7 +68,7 @@ func (s *State) CheckpointSigners() (likely, others []*Holder) {
 
 // SealSigned reports whether a holder has signed the log with the seal in it.
 func (s *State) SealSigned() bool {
-	return s.Sealed != nil && (s.CheckpointsWaived || slices.ContainsFunc(s.Signers(), func(h *Holder) bool { return h.HasSigned(s.SealedAt) }))
+	return s.Sealed != nil && (s.CheckpointsWaived || slices.ContainsFunc(s.Signers(), func(h *Holder) bool { return h.HasSigned(s.sealedAt) }))
 }
 
 // HasSigned reports whether the holder has signed the log with that event in it.

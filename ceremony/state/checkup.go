@@ -13,22 +13,15 @@ import (
 // Checked is who can be looked at: a token of a holder, or a recipient who is
 // none.
 type Checked struct {
-	Id    string // of tasks, and of those missing: "alice", "alice spare"
-	Who   string // of the holder or recipient
-	Name  string
-	Token *Holder // nil: a recipient who is no holder
-}
-
-// serial is that of the token, or 0.
-func (c Checked) serial() uint32 {
-	if c.Token == nil {
-		return 0
-	}
-	return c.Token.Serial
+	Id     string // of tasks, and of those missing: "alice", "alice spare"
+	Who    string // of the holder or recipient
+	Name   string
+	Kind   TokenKind
+	Serial uint32 // 0: a recipient who is no holder
 }
 
 // Key is who has passed, with what: another token in its place has not.
-func (c Checked) Key() string { return passedKey(c.Who, c.serial()) }
+func (c Checked) Key() string { return passedKey(c.Who, c.Serial) }
 
 func passedKey(who string, serial uint32) string { return fmt.Sprint(who, " ", serial) }
 
@@ -39,16 +32,16 @@ func (s *State) CheckedUp() []Checked {
 	for _, plan := range s.Plan.Holders {
 		h := s.Holders[plan.ID]
 		if h.Proved != nil || h.OfTrusted() && h.Prepared != nil && h.Prepared.Age != (keys.PublicKey{}) {
-			all = append(all, Checked{plan.ID, plan.ID, plan.Name, h})
+			all = append(all, Checked{plan.ID, plan.ID, plan.Name, OwnToken, h.Serial})
 		}
 		if h.Spare != nil {
-			all = append(all, Checked{plan.ID + " spare", plan.ID, plan.Name + ", spare", h.Spare})
+			all = append(all, Checked{plan.ID + " spare", plan.ID, plan.Name + ", spare", SpareToken, h.Spare.Serial})
 		}
 	}
 	if s.Plan.Backup != nil {
 		for _, r := range s.Plan.Backup.Recipients {
 			if s.Recipients[r.ID] != nil {
-				all = append(all, Checked{r.ID, r.ID, r.Name, nil})
+				all = append(all, Checked{r.ID, r.ID, r.Name, OwnToken, 0})
 			}
 		}
 	}
@@ -67,7 +60,7 @@ func (s *State) checkupPassed(e transcript.Event) error {
 	if answer, err := hex.DecodeString(data.Answer); err != nil || len(answer) != 32 {
 		return errors.New("it is not the answer to a test file")
 	}
-	if !slices.ContainsFunc(all, func(c Checked) bool { return c.serial() == data.Serial }) {
+	if !slices.ContainsFunc(all, func(c Checked) bool { return c.Serial == data.Serial }) {
 		return fmt.Errorf("%s has no token %d in use", all[0].Name, data.Serial)
 	}
 	s.Passed[passedKey(data.Who, data.Serial)] = true

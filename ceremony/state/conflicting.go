@@ -63,10 +63,10 @@ func (s *State) SecondRoot(r *Rival) error {
 	version := s.Plan.Version
 	if s.Published != nil {
 		return fmt.Errorf("another root v%d (SHA-256 of what is signed: %.8s...) has all its signatures too: there are two roots of version %d now, and clients that take that one never take this one (hint: see that it is published nowhere, and find out why %s signed it)",
-			version, r.Digest, version, agreed.Listed(s.CalledBy(r.By)))
+			version, r.Digest, version, tuf.Listed(s.CalledBy(r.By), "and"))
 	}
 	return fmt.Errorf("another root v%d (SHA-256 of what is signed: %.8s...) has all its signatures, those of %s among them: a second root of that version would part the clients for good (hint: if that one is to stand, hold a ceremony that follows on it; if nobody meant it, its signers' keys are in the wrong hands: %s)",
-		version, r.Digest, agreed.Listed(s.CalledBy(r.By)), agreed.Command("plan", "--kind", agreed.Revoke, "DIR"))
+		version, r.Digest, tuf.Listed(s.CalledBy(r.By), "and"), agreed.Command("plan", "--kind", agreed.Revoke, "DIR"))
 }
 
 // signerKeys are the keys with which signers here can have signed, by value: also

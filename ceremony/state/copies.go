@@ -26,7 +26,7 @@ func (s *State) copiesWritten(e transcript.Event) error {
 	if without && s.Previous != TypeException {
 		return errors.New("to go on without media is an exception, and none was recorded just before")
 	}
-	s.Written[data.MediumID] = &data
+	s.written[data.MediumID] = &data
 	return nil
 }
 
@@ -35,7 +35,7 @@ func (s *State) copiesRead(e transcript.Event) error {
 	if err := Read(e, &data); err != nil {
 		return err
 	}
-	if w := s.Written[data.MediumID]; w == nil || data.MediumID == "" || w.Medium != data.Medium || w.List != data.List || w.List != agreed.DigestOf(SumLines(s.Copied(), "")) {
+	if w := s.written[data.MediumID]; w == nil || data.MediumID == "" || w.Medium != data.Medium || w.List != data.List || w.List != agreed.DigestOf(SumLines(s.Copied(), "")) {
 		return errors.New("nothing like it was written to that medium")
 	}
 	s.Copies = append(s.Copies, &data)
@@ -95,6 +95,6 @@ func (s *State) OnMedia() map[string]string {
 const NoMedium = "none"
 
 func (s *State) CopiedEnough() bool {
-	without := s.Written[""]
+	without := s.written[""]
 	return len(s.OnMedia()) >= MediaNeeded || without != nil && without.List == agreed.DigestOf(SumLines(s.Copied(), ""))
 }

@@ -107,7 +107,7 @@ func (s *State) AbandonedOpen() error {
 			}
 			slices.Sort(who)
 			return fmt.Errorf("the abandoned draft %.8s could still be completed with signatures that %s may have made elsewhere: no other draft of version %d is made (hint: have them send what they have signed, and collect it; once it is complete it is the root, and another rotation follows on it)",
-				ab.Draft.Digest, agreed.Listed(who), ab.Draft.Version)
+				ab.Draft.Digest, tuf.Listed(who, "and"), ab.Draft.Version)
 		}
 	}
 	return nil
@@ -254,7 +254,7 @@ func (s *State) AnotherDraft() error {
 func (s *State) PlannedRoot(expires time.Time) (*tuf.Root, error) {
 	made := s.RootKeys()
 	if missing := s.Names(func(h *Holder) bool { return !h.Counts() }); len(missing) > 0 {
-		return nil, fmt.Errorf("the root keys of %s are not proved", agreed.Listed(missing))
+		return nil, fmt.Errorf("the root keys of %s are not proved", tuf.Listed(missing, "and"))
 	}
 	return s.Plan.Draft(made, expires)
 }

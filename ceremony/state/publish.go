@@ -60,7 +60,7 @@ func (s *State) sealed(e transcript.Event) error {
 	if err != nil {
 		return err
 	}
-	s.Sealed, s.SealedAt = &data, e.Seq
+	s.Sealed, s.sealedAt = &data, e.Seq
 	if data.Fuller == nil {
 		return nil
 	}

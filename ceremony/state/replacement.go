@@ -38,16 +38,16 @@ func (s *State) replacementBegun(e transcript.Event) error {
 	if data.Spare && (!holder.Spare || h.Spare != nil) {
 		return errors.New("the plan has no spare token for that holder, or there is one")
 	}
-	h.Replacement = &Holder{Holder: holder, Replaces: h, ForSpare: data.Spare}
+	h.Replacement = &Holder{Kind: ReplacementToken, Holder: holder, ForSpare: data.Spare}
 	return nil
 }
 
 // takePlace makes a replacement, whose root key is proved, the holder's token,
 // or the spare one.
-func (h *Holder) takePlace() {
-	own := h.Replaces
+func (s *State) takePlace(h *Holder) {
+	own := s.Holders[h.Holder.ID]
 	if h.ForSpare {
-		h.ForSpare = false
+		h.Kind, h.ForSpare = SpareToken, false
 		own.Spare, own.Replacement = h, nil
 		return
 	}
@@ -55,7 +55,7 @@ func (h *Holder) takePlace() {
 	own.Holder, own.Serial, own.Prepared, own.Key, own.Proved = h.Holder, h.Serial, h.Prepared, h.Key, h.Proved
 	own.Stored = append(own.Stored, h.Stored...)
 	own.Open, own.Replacement = nil, nil
-	if own.Spare == h {
+	if h.Kind == SpareToken {
 		own.Spare = nil
 	}
 }
@@ -86,7 +86,7 @@ func (s *State) spareUsed(e transcript.Event) error {
 	if h == nil || h.Spare == nil || h.Spare.Serial != data.Serial || h.Open != nil || h.Replacement != nil {
 		return errors.New("that holder has no such spare token, or something was begun with the other")
 	}
-	h.Spare.takePlace()
+	s.takePlace(h.Spare)
 	return nil
 }
 

@@ -27,7 +27,9 @@ import (
 )
 
 // State is what a ceremony has come to: a pure fold over the events of its
-// log. Whoever has the log has the state.
+// log. Whoever has the log has the state. It is a value: an event makes another
+// one, by With, so that what was read of one stays as it was, and is not what the
+// next one says.
 type State struct {
 	Begun      *Begun
 	LogOrigin  string // of its checkpoints
@@ -35,15 +37,14 @@ type State struct {
 	Plan       *agreed.Plan
 	Digest     string             // the agreed plan's
 	Holders    map[string]*Holder // by id, once the plan is agreed
-	Anchor     Anchor
-	Draft      *DraftMade // the live one
-	Root       *tuf.Root  // what the draft says, once there is one
+	Draft      *DraftMade         // the live one
+	Root       *tuf.Root          // what the draft says, once there is one
 	Abandoned  []*Abandoned
 	Rivals     []*Rival // other roots of this version, which signers have signed
 	Reviewed   *DraftReviewed
 	Published  *RootPublished
 	Sealed     *Sealed
-	SealedAt   int64 // number of the event
+	sealedAt   int64 // number of the event
 	Closed     *Closed
 	HandedOver *HandedOver // of an enrolment
 	Exceptions int
@@ -51,9 +52,9 @@ type State struct {
 
 	Recipients map[string]*RecipientProved // by id
 	Drills     []*DrillDone
-	Written    map[string]*CopiesWritten // by the medium's id; "": going on without
+	written    map[string]*CopiesWritten // by the medium's id; "": going on without
 	Copies     []*CopiesRead
-	Passed     map[string]bool // by checked.key, in the check-up that is going on
+	Passed     map[string]bool // by Checked.Key, in the check-up that is going on
 	PUKBlocked map[string]bool // of those: with a PUK that has no tries left
 	Checkups   []*CheckupDone
 
@@ -70,8 +71,19 @@ type State struct {
 	differed      []string          // digests of drafts of which a second machine showed other words
 }
 
-// Holder is one holder's part of it.
+// TokenKind is one of the tokens that a holder may have.
+type TokenKind int
+
+// Holder.Replacement and Holder.Spare are the holder as it has those tokens.
+const (
+	OwnToken TokenKind = iota
+	ReplacementToken
+	SpareToken
+)
+
+// Holder is one holder's part of it, with one of the holder's tokens.
 type Holder struct {
+	Kind       TokenKind
 	Holder     agreed.Holder
 	Serial     uint32 // of the token in use; 0: none yet
 	Prepared   *Prepared
@@ -95,12 +107,23 @@ type Holder struct {
 	Former      []uint32
 	stickers    []string // of those
 	Spare       *Holder  // a second token with the root key
-	Replaces    *Holder  // of a Replacement, and of a Spare
 	ForSpare    bool     // a Replacement that is to be a Spare
 }
 
+// Token is one of the tokens of the holder with that id; nil where there is none.
+func (s *State) Token(id string, kind TokenKind) *Holder {
+	h := s.Holders[id]
+	switch {
+	case h == nil || kind == OwnToken:
+		return h
+	case kind == SpareToken:
+		return h.Spare
+	}
+	return h.Replacement
+}
+
 // Act names the holder and a token in an event.
-func (h *Holder) Act(serial uint32) Act { return Act{h.Holder.ID, serial, h.Replaces != nil} }
+func (h *Holder) Act(serial uint32) Act { return Act{h.Holder.ID, serial, h.Kind != OwnToken} }
 
 // Intention is an act that was announced and has no result yet.
 type Intention struct {
@@ -116,7 +139,7 @@ type Intention struct {
 func Fold(events []transcript.Event) (*State, error) {
 	s := &State{}
 	for _, e := range events {
-		if err := s.Apply(e); err != nil {
+		if err := s.apply(e); err != nil {
 			return nil, err
 		}
 	}
@@ -149,105 +172,65 @@ func (v *View) HadCheckpoint(root string) bool {
 	return v.Checkpoint.Root == root || slices.Contains(v.State.roots, root)
 }
 
-// With is the state after one more event, if that fits. The state itself does
-// not change, and shares nothing with the other one that does.
+// With is the state after one more event. An error names the event, which does not
+// fit. The state itself does not change, whatever becomes of the other one.
 func (s *State) With(e transcript.Event) (*State, error) {
 	next := s.clone()
-	if err := next.Apply(e); err != nil {
+	if err := next.apply(e); err != nil {
 		return nil, err
 	}
 	return next, nil
 }
 
+// clone shares with s what no event changes: plans, roots, and the data of events.
+// A slice that is only appended to loses the room behind its end, which another
+// clone would write to.
+
 func (s *State) clone() *State {
 	c := *s
 	c.Holders = maps.Clone(s.Holders)
 	for id, h := range s.Holders {
-		c.Holders[id] = h.clone(nil)
+		c.Holders[id] = h.clone()
 	}
-	c.Recipients, c.Written, c.Passed, c.resumed = maps.Clone(s.Recipients), maps.Clone(s.Written), maps.Clone(s.Passed), maps.Clone(s.resumed)
-	c.Abandoned, c.Rivals = nil, slices.Clone(s.Rivals)
-	for _, ab := range s.Abandoned {
+	c.Abandoned = slices.Clone(s.Abandoned)
+	for i, ab := range s.Abandoned {
 		one := *ab
 		one.Signed, one.Maybe = maps.Clone(ab.Signed), maps.Clone(ab.Maybe)
-		c.Abandoned = append(c.Abandoned, &one)
+		c.Abandoned[i] = &one
 	}
-	for i, r := range s.Rivals {
-		one := *r
-		c.Rivals[i] = &one
-	}
-	c.Files, c.AllSignatures, c.roots = slices.Clone(s.Files), slices.Clone(s.AllSignatures), slices.Clone(s.roots)
+	c.Rivals = slices.Clone(s.Rivals)
+	c.Recipients, c.written, c.Carrying = maps.Clone(s.Recipients), maps.Clone(s.written), maps.Clone(s.Carrying)
+	c.Passed, c.PUKBlocked = maps.Clone(s.Passed), maps.Clone(s.PUKBlocked)
+	c.Drills, c.Copies, c.Checkups, c.Carried = slices.Clip(s.Drills), slices.Clip(s.Copies), slices.Clip(s.Checkups), slices.Clip(s.Carried)
+	c.Files, c.AllSignatures, c.roots, c.differed = slices.Clip(s.Files), slices.Clip(s.AllSignatures), slices.Clip(s.roots), slices.Clip(s.differed)
 	return &c
 }
 
-func (h *Holder) clone(own *Holder) *Holder {
+func (h *Holder) clone() *Holder {
 	if h == nil {
 		return nil
 	}
 	c := *h
-	if h.Open != nil {
-		open := *h.Open
-		c.Open = &open
-	}
-	c.Stored, c.Former, c.stickers = slices.Clone(h.Stored), slices.Clone(h.Former), slices.Clone(h.stickers)
-	c.Replacement, c.Spare, c.Replaces = h.Replacement.clone(&c), h.Spare.clone(&c), own
+	c.Stored, c.Former, c.stickers = slices.Clip(h.Stored), slices.Clip(h.Former), slices.Clip(h.stickers)
+	c.Replacement, c.Spare = h.Replacement.clone(), h.Spare.clone()
 	return &c
 }
 
-// Apply takes one more event. After an error the state is as before the event
-// or must not be used.
-func (s *State) Apply(e transcript.Event) error {
+// apply changes a state that nobody else has. After an error it must not be used.
+func (s *State) apply(e transcript.Event) error {
 	s.roots = append(s.roots, e.Tree)
-	if err := s.Take(e); err != nil {
+	if err := s.take(e); err != nil {
 		return fmt.Errorf("%s line %d (%s): %w", transcript.FileName, e.Seq, e.Type, err)
 	}
 	s.Previous = e.Type
 	return nil
 }
 
-// Refold brings the state back to what the log says, after an event that could
-// not be appended. A task that is running keeps the holders it knows.
-func (s *State) Refold(events []transcript.Event) error {
-	again, err := Fold(events)
-	if err != nil {
-		return err
-	}
-	for id, h := range s.Holders {
-		if other := again.Holders[id]; other != nil {
-			h.become(other)
-			again.Holders[id] = h
-		}
-	}
-	*s = *again
-	return nil
-}
-
-// become makes a holder what another one is, and each token beside the holder's
-// what the other one's is. All of them stay where they are known.
-func (h *Holder) become(other *Holder) {
-	replacement, spare := h.Replacement, h.Spare
-	*h = *other
-	h.Replacement, h.Spare = replacement.besides(h, other.Replacement), spare.besides(h, other.Spare)
-}
-
-// besides makes a token, which may be nil, what another one is beside own.
-func (h *Holder) besides(own, other *Holder) *Holder {
-	switch {
-	case other == nil:
-		return nil
-	case h == nil:
-		h = other
-	}
-	*h = *other
-	h.Replaces = own
-	return h
-}
-
 // Rule is what a type of event does to the state, and whom it may be about: the
 // custodies of the holders that its data may name, by the member "holder". An
 // event that names none has no list.
 type Rule struct {
-	Take  func(*State, transcript.Event) error
+	take  func(*State, transcript.Event) error
 	About []string
 }
 
@@ -317,7 +300,7 @@ type Fault struct {
 
 func (f *Fault) Error() string { return fmt.Sprintf("the program has a fault (%v)", f.Value) }
 
-func (s *State) Take(e transcript.Event) (err error) {
+func (s *State) take(e transcript.Event) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = &Fault{p, debug.Stack()}
@@ -359,7 +342,7 @@ func (s *State) Take(e transcript.Event) (err error) {
 	if err := s.mayBeAbout(rule.About, e); err != nil {
 		return err
 	}
-	return rule.Take(s, e)
+	return rule.take(s, e)
 }
 
 // mayBeAbout holds the holder that an event names to those that its type may.
@@ -457,8 +440,8 @@ func (s *State) planAgreed(e transcript.Event) error {
 	if plan.Trusted != nil && plan.TrustedRoot().Rehearsal() && !plan.Rehearsal {
 		return errors.New("the trusted root is that of a rehearsal")
 	}
-	s.Plan, s.Digest, s.Anchor = plan, data.Digest, data.Anchor
-	s.Holders, s.Recipients, s.Written = map[string]*Holder{}, map[string]*RecipientProved{}, map[string]*CopiesWritten{}
+	s.Plan, s.Digest = plan, data.Digest
+	s.Holders, s.Recipients, s.written = map[string]*Holder{}, map[string]*RecipientProved{}, map[string]*CopiesWritten{}
 	s.Passed, s.PUKBlocked = map[string]bool{}, map[string]bool{}
 	for _, h := range plan.Holders {
 		s.Holders[h.ID] = &Holder{Holder: h}
@@ -553,7 +536,7 @@ func (s *State) draftDiffers(e transcript.Event) error {
 	if s.Draft == nil || s.Draft.Digest != data.Digest || s.Reviewed != nil {
 		return errors.New("that is not the live draft, or it was reviewed")
 	}
-	s.differed = append(slices.Clip(s.differed), data.Digest)
+	s.differed = append(s.differed, data.Digest)
 	return nil
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"rootceremony/ceremony/agreed"
 	"rootceremony/ceremony/transcript"
+	"rootceremony/ceremony/tuf"
 	"rootceremony/keys"
 )
 
@@ -31,7 +32,7 @@ func (s *State) wiped(e transcript.Event) error {
 		return err
 	}
 	h.Serial, h.Prepared, h.Partial, h.Locked, h.Stored = 0, nil, false, false, nil
-	if h.Replaces == nil {
+	if h.Kind == OwnToken {
 		delete(s.Recipients, h.Holder.ID)
 	}
 	return nil
@@ -85,7 +86,7 @@ func (s *State) keyIntended(e transcript.Event) error {
 		return fmt.Errorf("a root key from %q with the attempt %q is not as the plan has it", data.Origin, data.Attempt)
 	}
 	if missing := s.RecipientsMissing(); len(missing) > 0 {
-		return fmt.Errorf("%s did not show before that they open backups", agreed.Listed(missing))
+		return fmt.Errorf("%s did not show before that they open backups", tuf.Listed(missing, "and"))
 	}
 	h.Open.Key = &data
 	return nil
@@ -143,8 +144,8 @@ func (s *State) keyProved(e transcript.Event) error {
 	}
 	s.Files = append(s.Files, data.Evidence...)
 	h.Proved = &data
-	if h.Replaces != nil {
-		h.takePlace()
+	if h.Kind != OwnToken {
+		s.takePlace(h)
 	}
 	return nil
 }
@@ -211,14 +212,14 @@ func (s *State) startedOver(e transcript.Event) error {
 	if err != nil {
 		return err
 	}
-	if s.Draft != nil && h.Replaces == nil {
+	if s.Draft != nil && h.Kind == OwnToken {
 		return errors.New("the draft holds the keys already")
 	}
 	if h.Serial == 0 || h.OfTrusted() {
 		return fmt.Errorf("%s has no token yet, or their key stays as it is", h.Holder.Name)
 	}
-	*h = Holder{Holder: h.Holder, Replaces: h.Replaces, ForSpare: h.ForSpare, Signature: h.Signature} // which is of an abandoned draft
-	if h.Replaces == nil {
+	*h = Holder{Kind: h.Kind, Holder: h.Holder, ForSpare: h.ForSpare, Signature: h.Signature} // which is of an abandoned draft
+	if h.Kind == OwnToken {
 		delete(s.Recipients, h.Holder.ID)
 	}
 	return nil

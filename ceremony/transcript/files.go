@@ -43,7 +43,7 @@ func WriteNew(name string, content []byte, mode fs.FileMode) error {
 			return fmt.Errorf("%s is there already with another content, and is never replaced: %w", name, fs.ErrExist)
 		}
 	}
-	return syncFolder(dir)
+	return SyncFolder(dir)
 }
 
 func writeSynced(name string, content []byte, mode fs.FileMode) error {
@@ -92,10 +92,12 @@ func MakeFolder(dir string) error {
 	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return writeError(err)
 	}
-	return syncFolder(filepath.Dir(dir))
+	return SyncFolder(filepath.Dir(dir))
 }
 
-func syncFolder(dir string) error {
+// SyncFolder makes the names in a folder durable: those that were added to it
+// and those that were removed.
+func SyncFolder(dir string) error {
 	folder, err := os.Open(dir)
 	if err != nil {
 		return err

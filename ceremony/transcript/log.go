@@ -122,7 +122,7 @@ func (l *Log) load() error {
 		}
 		return fmt.Errorf("%s cannot be locked: %w", FileName, err)
 	}
-	if err := syncFolder(l.dir); err != nil {
+	if err := SyncFolder(l.dir); err != nil {
 		return err
 	}
 	public, err := plainfile.Contents(l.public.file, maxLog)
@@ -182,7 +182,7 @@ func (l *Log) openPrivate(flag int) ([]byte, error) {
 		return nil, writeError(err)
 	}
 	l.private.file = file
-	if l.failed = syncFolder(filepath.Join(l.dir, PrivateDir)); l.failed != nil {
+	if l.failed = SyncFolder(filepath.Join(l.dir, PrivateDir)); l.failed != nil {
 		return nil, l.failed
 	}
 	return plainfile.Contents(file, maxLog)

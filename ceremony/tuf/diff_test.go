@@ -108,10 +108,12 @@ func TestDiffSaysThatNoRootKeyStays(t *testing.T) {
 		"the same": {old.Next(), false}, "one stays": {strangers(2), false}, "one stays under another id": {renamed, false},
 		"none stays": {strangers(3), true}, "others under the same ids": {sameIDs, true}, "one stays in another role alone": {moved, true},
 	} {
-		text := texts(Diff(old, c.next, expiry.AddDate(-1, 0, 0), nil))
-		if got := strings.HasPrefix(text, "ATTENTION: NO ROOT KEY OF VERSION 1 STAYS: all 3 are replaced\n"); got != c.loud || strings.Contains(text, "ATTENTION") != c.loud {
-			t.Errorf("%s: %s", name, text)
-		}
+		t.Run(name, func(t *testing.T) {
+			text := texts(Diff(old, c.next, expiry.AddDate(-1, 0, 0), nil))
+			if got := strings.HasPrefix(text, "ATTENTION: NO ROOT KEY OF VERSION 1 STAYS: all 3 are replaced\n"); got != c.loud || strings.Contains(text, "ATTENTION") != c.loud {
+				t.Error(text)
+			}
+		})
 	}
 	if text := texts(Diff(nil, old, expiry, nil)); strings.Contains(text, "ATTENTION") {
 		t.Errorf("a first root: %s", text)
@@ -137,16 +139,18 @@ func TestDiffOfKeys(t *testing.T) {
 		"the same key as " + a.ID:         strings.Replace(text, `"keys":{`, `"keys":{"`+strings.Repeat("f", 64)+`":`+string(a.Object())+`,`, 1),
 		"unknown field added: x-a: [1,2]": strings.Replace(text, `"version":1`, `"version":1,"x-a":[1, 2]`, 1),
 	} {
-		other := parse(changed)
-		if got := texts(Diff(r, other, expiry, nil)); !strings.Contains(got, want) {
-			t.Errorf("want %q in\n%s", want, got)
-		}
-		if strings.HasPrefix(want, "key") && strings.Contains(texts(Diff(r, other, expiry, nil)), "key added") {
-			t.Errorf("%s: a key that was there before is called added", want)
-		}
-		if got := Diff(other, r, expiry, nil); len(got) < 3 && !strings.HasPrefix(want, "(written") {
-			t.Errorf("back from %q: %v", want, got)
-		}
+		t.Run(want, func(t *testing.T) {
+			other := parse(changed)
+			if got := texts(Diff(r, other, expiry, nil)); !strings.Contains(got, want) {
+				t.Errorf("want %q in\n%s", want, got)
+			}
+			if strings.HasPrefix(want, "key") && strings.Contains(texts(Diff(r, other, expiry, nil)), "key added") {
+				t.Error("a key that was there before is called added")
+			}
+			if got := Diff(other, r, expiry, nil); len(got) < 3 && !strings.HasPrefix(want, "(written") {
+				t.Errorf("back from %q: %v", want, got)
+			}
+		})
 	}
 	// Only the notation of an unknown field differs: no byte that is signed does.
 	x, y := strings.Replace(text, `"version":1`, `"version":1,"x-a":[1, 2]`, 1), strings.Replace(text, `"version":1`, `"version":1,"x-a":[1,2]`, 1)
@@ -185,13 +189,15 @@ func TestDiffOfKeyObjects(t *testing.T) {
 		`changed: keyval.public: "-----BEGIN PUBLIC KEY-----\nMF`:                                with(`-----\n"`, `-----"`),
 		`key object changed, same key: k (ecdsa-p256, key id k): {"keytype"`:                     "",
 	} {
-		a := old
-		if new == "" { // "keyval.x" in keyval hides one beside it
-			a, new, want = with(`"keyval":{`, `"keyval":{"x":1,`), with(`"keyval":{`, `"keyval.x":1,"keyval":{"x":1,`), want[:len(want)-len(`"keytype"`)]
-		}
-		if got := texts(Diff(root(a), root(new), expiry, nil)); !strings.Contains(got, want) || strings.Contains(got, "?") {
-			t.Errorf("want %q in\n%s", want, got)
-		}
+		t.Run(want, func(t *testing.T) {
+			a := old
+			if new == "" { // "keyval.x" in keyval hides one beside it
+				a, new, want = with(`"keyval":{`, `"keyval":{"x":1,`), with(`"keyval":{`, `"keyval.x":1,"keyval":{"x":1,`), want[:len(want)-len(`"keytype"`)]
+			}
+			if got := texts(Diff(root(a), root(new), expiry, nil)); !strings.Contains(got, want) || strings.Contains(got, "?") {
+				t.Errorf("want %q in\n%s", want, got)
+			}
+		})
 	}
 	files := realFiles(t, "sigstore", "*.root.json")
 	var from, to *Root
@@ -296,8 +302,10 @@ func TestWhen(t *testing.T) {
 		"now": 30 * time.Second, "in 1 minute": time.Minute, "in 119 minutes": 2*time.Hour - 1, "2 hours ago": -2 * time.Hour,
 		"in 47 hours": 48*time.Hour - 1, "in 2 days": 48 * time.Hour, "365 days ago": -365 * 24 * time.Hour,
 	} {
-		if got := when(expiry.Add(d), expiry); got != want {
-			t.Errorf("%v: %q, want %q", d, got, want)
-		}
+		t.Run(want, func(t *testing.T) {
+			if got := when(expiry.Add(d), expiry); got != want {
+				t.Errorf("%v: %q, want %q", d, got, want)
+			}
+		})
 	}
 }

@@ -33,7 +33,7 @@ func RootFiles(dir string) ([]RootFile, error) {
 		}
 		path := filepath.Join(dir, entry.Name())
 		n, err := strconv.ParseInt(match[1], 10, 64)
-		if err != nil || n < 1 || n > MaxVersion || strconv.FormatInt(n, 10) != match[1] {
+		if err != nil || n < 1 || n > maxVersion || strconv.FormatInt(n, 10) != match[1] {
 			return nil, fmt.Errorf("%s: %s is not how a version is written", path, match[1])
 		}
 		if info, err := os.Stat(path); err != nil {

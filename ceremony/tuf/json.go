@@ -11,7 +11,7 @@ import (
 // Limits of what is read.
 const (
 	MaxSize  = 1 << 20 // bytes of a file
-	MaxDepth = 32      // objects and arrays inside each other
+	maxDepth = 32      // objects and arrays inside each other
 	maxInt   = 1<<53 - 1
 )
 
@@ -132,8 +132,8 @@ func (d *document) value(pos, depth int) (int, *ParseError) {
 	case c == '"':
 		return d.text(pos)
 	case c == '{' || c == '[':
-		if depth > MaxDepth {
-			return 0, refuse(d.src, pos, "objects and arrays are more than %d deep", MaxDepth)
+		if depth > maxDepth {
+			return 0, refuse(d.src, pos, "objects and arrays are more than %d deep", maxDepth)
 		}
 		if c == '{' {
 			return d.object(pos, depth)

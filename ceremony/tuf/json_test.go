@@ -2,6 +2,7 @@ package tuf
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -68,14 +69,16 @@ func TestScanRefuses(t *testing.T) {
 		{`'a'`, 1, 1, "JSON value"},
 		{strings.Repeat(" ", MaxSize+1), 1, 1, "longer than 1048576 bytes"},
 	} {
-		d, err := scan(c.in)
-		if err == nil {
-			t.Errorf("%.40q was read as %v", c.in, d.nodes)
-			continue
-		}
-		if err.Line != c.line || err.Column != c.column || !strings.Contains(err.Reason, c.reason) {
-			t.Errorf("%.40q: %v; want line %d, column %d, %q", c.in, err, c.line, c.column, c.reason)
-		}
+		t.Run(fmt.Sprintf("%.40q", c.in), func(t *testing.T) {
+			d, err := scan(c.in)
+			if err == nil {
+				t.Errorf("%.40q was read as %v", c.in, d.nodes)
+				return
+			}
+			if err.Line != c.line || err.Column != c.column || !strings.Contains(err.Reason, c.reason) {
+				t.Errorf("%.40q: %v; want line %d, column %d, %q", c.in, err, c.line, c.column, c.reason)
+			}
+		})
 	}
 }
 
@@ -94,14 +97,16 @@ func TestScanReads(t *testing.T) {
 		`{"` + "\U0001f600" + `":1,"` + "\uffff" + `":2}`: "{\"\uffff\":2,\"\U0001f600\":1}", // by bytes, not by UTF-16
 		strings.Repeat("[", 32) + strings.Repeat("]", 32): strings.Repeat("[", 32) + strings.Repeat("]", 32),
 	} {
-		d, err := scan(in)
-		if err != nil {
-			t.Errorf("%q: %v", in, err)
-			continue
-		}
-		if got := string(d.canonical(nil, 0)); got != want {
-			t.Errorf("%q: canonical %q, want %q", in, got, want)
-		}
+		t.Run(fmt.Sprintf("%.40q", in), func(t *testing.T) {
+			d, err := scan(in)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if got := string(d.canonical(nil, 0)); got != want {
+				t.Errorf("canonical %q, want %q", got, want)
+			}
+		})
 	}
 }
 

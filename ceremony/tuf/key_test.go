@@ -119,13 +119,15 @@ func TestParseKeyFileRefuses(t *testing.T) {
 		"broken object":    {`{"keytype":`, "line 1"},
 		"huge":             {strings.Repeat("a", MaxSize+1), "too many"},
 	} {
-		k, err := ParseKeyFile([]byte(c.in))
-		if err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%s: %v, %v; want %q", name, k.ID, err, c.want)
-		}
-		if strings.Contains(c.want, "private") && name != "private object" && !errors.Is(err, ErrPrivate) {
-			t.Errorf("%s: not ErrPrivate: %v", name, err)
-		}
+		t.Run(name, func(t *testing.T) {
+			k, err := ParseKeyFile([]byte(c.in))
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%v, %v; want %q", k.ID, err, c.want)
+			}
+			if strings.Contains(c.want, "private") && name != "private object" && !errors.Is(err, ErrPrivate) {
+				t.Errorf("not ErrPrivate: %v", err)
+			}
+		})
 	}
 }
 
@@ -210,16 +212,18 @@ func TestKeyObjects(t *testing.T) {
 		{`{"Keytype":"ed25519","scheme":"ed25519","keyval":{"public":"` + ed + `"}}`, `must be written "keytype"`},
 		{`{"keytype":"ed25519","scheme":"ed25519","keyval":{"Public":"` + ed + `"}}`, `must be written "public"`},
 	} {
-		var k Key
-		err := k.UnmarshalJSON([]byte(c.in))
-		switch {
-		case c.want == "" && err != nil:
-			t.Errorf("%.80s: %v", c.in, err)
-		case c.want == "" && string(k.Object()) != c.in:
-			t.Errorf("%.80s: the object became %s", c.in, k.Object())
-		case c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)):
-			t.Errorf("%.80s: %v, want %q", c.in, err, c.want)
-		}
+		t.Run(fmt.Sprintf("%.60q", c.in), func(t *testing.T) {
+			var k Key
+			err := k.UnmarshalJSON([]byte(c.in))
+			switch {
+			case c.want == "" && err != nil:
+				t.Errorf("%.80s: %v", c.in, err)
+			case c.want == "" && string(k.Object()) != c.in:
+				t.Errorf("%.80s: the object became %s", c.in, k.Object())
+			case c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)):
+				t.Errorf("%.80s: %v, want %q", c.in, err, c.want)
+			}
+		})
 	}
 	var a, b, upper, lower Key
 	for in, k := range map[string]*Key{

@@ -227,34 +227,36 @@ func TestRealFindings(t *testing.T) {
 			"keytype":                                 nil,
 		},
 	} {
-		found := map[string][]int{}
-		for i, data := range realFiles(t, folder, "*.root.json") {
-			f := must(Parse(data))
-			for kind := range kinds {
-				if slices.ContainsFunc(f.Findings, func(f Finding) bool { return strings.Contains(f.Text, kind) }) {
-					found[kind] = append(found[kind], i+1)
+		t.Run(folder, func(t *testing.T) {
+			found := map[string][]int{}
+			for i, data := range realFiles(t, folder, "*.root.json") {
+				f := must(Parse(data))
+				for kind := range kinds {
+					if slices.ContainsFunc(f.Findings, func(f Finding) bool { return strings.Contains(f.Text, kind) }) {
+						found[kind] = append(found[kind], i+1)
+					}
+				}
+				role := f.Root.Roles[RoleRoot]
+				switch folder {
+				case "joomla-updates":
+					if role.Threshold != 1 || len(role.KeyIDs) > 3 {
+						t.Errorf("joomla %d: %d of %d", i+1, role.Threshold, len(role.KeyIDs))
+					}
+				case "datadog-config":
+					if role.Threshold != 2 || len(role.KeyIDs) != 2 || f.Root.Expires.Year() != 1970 {
+						t.Errorf("datadog: %d of %d, %v", role.Threshold, len(role.KeyIDs), f.Root.Expires)
+					}
+				default:
+					if role.Threshold != 3 || len(role.KeyIDs) != 5 {
+						t.Errorf("sigstore %d: %d of %d", i+1, role.Threshold, len(role.KeyIDs))
+					}
 				}
 			}
-			role := f.Root.Roles[RoleRoot]
-			switch folder {
-			case "joomla-updates":
-				if role.Threshold != 1 || len(role.KeyIDs) > 3 {
-					t.Errorf("joomla %d: %d of %d", i+1, role.Threshold, len(role.KeyIDs))
-				}
-			case "datadog-config":
-				if role.Threshold != 2 || len(role.KeyIDs) != 2 || f.Root.Expires.Year() != 1970 {
-					t.Errorf("datadog: %d of %d, %v", role.Threshold, len(role.KeyIDs), f.Root.Expires)
-				}
-			default:
-				if role.Threshold != 3 || len(role.KeyIDs) != 5 {
-					t.Errorf("sigstore %d: %d of %d", i+1, role.Threshold, len(role.KeyIDs))
+			for kind, want := range kinds {
+				if !slices.Equal(found[kind], want) {
+					t.Errorf("%q in versions %v, want %v", kind, found[kind], want)
 				}
 			}
-		}
-		for kind, want := range kinds {
-			if !slices.Equal(found[kind], want) {
-				t.Errorf("%s: %q in versions %v, want %v", folder, kind, found[kind], want)
-			}
-		}
+		})
 	}
 }

@@ -58,8 +58,8 @@ const (
 	maxDate = 64
 )
 
-// MaxVersion is the highest version a root may have.
-const MaxVersion = maxInt
+// maxVersion is the highest version a root may have.
+const maxVersion = maxInt
 
 // Role is who signs for a role, and how many must.
 type Role struct {

@@ -20,10 +20,12 @@ import (
 // The sizes that tokens must be able to sign.
 func TestCanonicalSizes(t *testing.T) {
 	for n, want := range map[int]int{3: 1851, 5: 2375, 7: 2899, 8: 3161} {
-		r, _ := newRoot(n, 3)
-		if got := len(r.Canonical()); got != want {
-			t.Errorf("%d root keys: %d bytes are signed, want %d", n, got, want)
-		}
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			r, _ := newRoot(n, 3)
+			if got := len(r.Canonical()); got != want {
+				t.Errorf("%d root keys: %d bytes are signed, want %d", n, got, want)
+			}
+		})
 	}
 }
 
@@ -210,14 +212,16 @@ func TestParseRefuses(t *testing.T) {
 		"too long":            {wrap(good) + strings.Repeat(" ", MaxSize), "longer than"},
 		"one key, two ids":    {wrap(twins(r.Keys[0], 2)), "only 1"},
 	} {
-		f, err := Parse([]byte(c.in))
-		if err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%s: %v, %v; want %q", name, f, err, c.want)
-			continue
-		}
-		if _, ok := err.(*ParseError); !ok {
-			t.Errorf("%s: %T", name, err)
-		}
+		t.Run(name, func(t *testing.T) {
+			f, err := Parse([]byte(c.in))
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%v, %v; want %q", f, err, c.want)
+				return
+			}
+			if _, ok := err.(*ParseError); !ok {
+				t.Errorf("%T", err)
+			}
+		})
 	}
 	// The place is that of the value itself.
 	_, err := Parse([]byte("{\n \"signatures\": [],\n \"signed\": " + swap(`"version":1`, "\n  \"version\": 0") + "}"))
@@ -255,20 +259,22 @@ func TestFindings(t *testing.T) {
 		"has the unknown field x-keyowner": strings.Replace(text, `"ed25519"}`, `"ed25519","x-keyowner":"@a"}`, 1),
 		"old, empty field private":         strings.Replace(text, `{"public"`, `{"private":"","public"`, 1),
 	} {
-		f, err := Parse([]byte(`{"signatures":[],"signed":` + in + `}`))
-		if err != nil {
-			t.Errorf("%s: %v", want, err)
-			continue
-		}
-		if !slices.ContainsFunc(f.Findings, func(f Finding) bool { return strings.Contains(f.Text, want) && f.Line == 1 && f.Column > 1 }) {
-			t.Errorf("%s: found only %v", want, f.Findings)
-		}
-		if string(f.Root.Canonical()) != string(f.Signed) {
-			t.Errorf("%s: the root says %s, signed was %s", want, f.Root.Canonical(), f.Signed)
-		}
-		if err := f.Root.Check(); err == nil && !strings.Contains(want, "x-a") {
-			t.Errorf("%s: Check has nothing against it", want)
-		}
+		t.Run(want, func(t *testing.T) {
+			f, err := Parse([]byte(`{"signatures":[],"signed":` + in + `}`))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if !slices.ContainsFunc(f.Findings, func(f Finding) bool { return strings.Contains(f.Text, want) && f.Line == 1 && f.Column > 1 }) {
+				t.Errorf("found only %v", f.Findings)
+			}
+			if string(f.Root.Canonical()) != string(f.Signed) {
+				t.Errorf("the root says %s, signed was %s", f.Root.Canonical(), f.Signed)
+			}
+			if err := f.Root.Check(); err == nil && !strings.Contains(want, "x-a") {
+				t.Error("Check has nothing against it")
+			}
+		})
 	}
 	f := must(Parse([]byte("{\"x\":{},\n\"signatures\":[{\"é\":1,\"keyid\":\"a\",\n \"sig\":\"\"}],\"signed\":" + text + "}")))
 	if got := fmt.Sprint(f.Findings); got != `[line 1, column 2: unknown field x beside signed and signatures, which no signature covers line 2, column 16: a signature has the unknown field é line 2, column 17: here is a character beyond ASCII line 3, column 8: the signature of a is an empty placeholder]` {
@@ -320,17 +326,19 @@ func TestCheck(t *testing.T) {
 			r.Keys = old.Keys
 		},
 	} {
-		r, _ := newRoot(3, 2)
-		change(r)
-		if want == "the role mirrors" {
-			want = `the role "mirrors"`
-		}
-		if err := r.Check(); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%v; want %q", err, want)
-		}
-		if _, err := Assemble(r, nil); err == nil {
-			t.Errorf("%s: Assemble wrote it", want)
-		}
+		t.Run(want, func(t *testing.T) {
+			r, _ := newRoot(3, 2)
+			change(r)
+			if want == "the role mirrors" {
+				want = `the role "mirrors"`
+			}
+			if err := r.Check(); err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%v; want %q", err, want)
+			}
+			if _, err := Assemble(r, nil); err == nil {
+				t.Error("Assemble wrote it")
+			}
+		})
 	}
 	// What the root before carries may stay, and the version follows on it.
 	next := old.Next()
@@ -412,9 +420,11 @@ func TestAssembleRefuses(t *testing.T) {
 		"doubled":       {[]Signature{good, good}, "two signatures"},
 		"old, not told": {[]Signature{oldHolders[4].sign(message)}, "no key with this id"},
 	} {
-		if _, err := Assemble(r, c.sigs); err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%s: %v, want %q", name, err, c.want)
-		}
+		t.Run(name, func(t *testing.T) {
+			if _, err := Assemble(r, c.sigs); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%v, want %q", err, c.want)
+			}
+		})
 	}
 	data, err := Assemble(r, signAll(message, holders[0], holders[1], oldHolders[4]), old)
 	if err != nil || len(must(Parse(data)).Signatures) != 3 {
@@ -433,7 +443,7 @@ func TestRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(1, 6).Draw(t, "n")
 		r, _ := newRoot(n, rapid.IntRange(1, n).Draw(t, "threshold"))
-		r.Version = rapid.Int64Range(1, MaxVersion).Draw(t, "version")
+		r.Version = rapid.Int64Range(1, maxVersion).Draw(t, "version")
 		r.Expires = time.Unix(rapid.Int64Range(-1e9, 1e11).Draw(t, "expires"), 0)
 		r.ConsistentSnapshot = rapid.Bool().Draw(t, "consistent")
 		if rapid.Bool().Draw(t, "extra") {

@@ -107,9 +107,11 @@ func TestOthersTakeWhatWeWrite(t *testing.T) {
 	for name, files := range chains {
 		good := opinion{len(files), ""}
 		for who, got := range map[string]opinion{"we": ourOpinion(files, vectorTime), "go-tuf": goTUFOpinion(files, vectorTime), "tuf-js": js[name]} {
-			if got != good {
-				t.Errorf("%s: %s: %+v", name, who, got)
-			}
+			t.Run(name+", "+who, func(t *testing.T) {
+				if got != good {
+					t.Errorf("%+v", got)
+				}
+			})
 		}
 	}
 }
@@ -312,9 +314,11 @@ func TestSecondOpinionsOnRealChains(t *testing.T) {
 		"joomla-updates": {{16, ""}, {16, ""}, {16, ""}},
 		"datadog-config": {{1, "expired"}, {1, "expired"}, {1, "expired"}},
 	} {
-		got := [3]opinion{ourOpinion(chains[folder], at), goTUFOpinion(chains[folder], at), js[folder]}
-		if got != want {
-			t.Errorf("%s: %+v, want %+v", folder, got, want)
-		}
+		t.Run(folder, func(t *testing.T) {
+			got := [3]opinion{ourOpinion(chains[folder], at), goTUFOpinion(chains[folder], at), js[folder]}
+			if got != want {
+				t.Errorf("%+v, want %+v", got, want)
+			}
+		})
 	}
 }

@@ -22,6 +22,15 @@ func Clean(s string) string {
 	}, s)
 }
 
+// Listed joins names as people say them: "Alice, Bruno and Chen", with that word.
+func Listed(names []string, word string) string {
+	if len(names) < 2 {
+		return strings.Join(names, "")
+	}
+	last := len(names) - 1
+	return strings.Join(names[:last], ", ") + " " + word + " " + names[last]
+}
+
 // printable is Clean for names and values in a line of text: not longer than
 // people read.
 func printable(s string) string { return Clean(clip(s)) }

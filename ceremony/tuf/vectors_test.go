@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -42,7 +41,7 @@ type stored struct {
 
 // verdict is "good" with the findings, or why the chain is refused.
 func verdict(files [][]byte) string {
-	steps, err := VerifyChain(slices.Values(files), vectorTime)
+	steps, err := verifyChain(files, vectorTime)
 	if err != nil {
 		return strings.ReplaceAll(err.Error(), "\n", " ")
 	}

@@ -78,15 +78,13 @@ func (r Report) in(state State, names map[string]string) []string {
 	return list
 }
 
-// join writes "a, b or c", and of a long list its beginning.
+// join is Listed, and of a long list its beginning.
 func join(list []string, word string) string {
-	if list, more := few(list); more > 0 {
-		return fmt.Sprintf("%s %s %d more", strings.Join(list, ", "), word, more)
+	list, more := few(list)
+	if more > 0 {
+		list = append(slices.Clip(list), fmt.Sprintf("%d more", more))
 	}
-	if len(list) < 2 {
-		return strings.Join(list, "")
-	}
-	return strings.Join(list[:len(list)-1], ", ") + " " + word + " " + list[len(list)-1]
+	return Listed(list, word)
 }
 
 // Tally is the Report that the signatures of these keys would get for the root
@@ -296,20 +294,4 @@ func (c *Chain) End(at time.Time) error {
 		return fmt.Errorf("version %d has %w: it was good until %s, %s", c.last.Root.Version, ErrExpired, date(c.last.Root.Expires), when(c.last.Root.Expires, at))
 	}
 	return nil
-}
-
-// VerifyChain verifies files from the first on and reports whether the last is
-// good at a time. The steps go as far as the chain does, the failed one included.
-func VerifyChain(files iter.Seq[[]byte], at time.Time) ([]Step, error) {
-	var chain Chain
-	var steps []Step
-	for step, err := range chain.Walk(files) {
-		if step.Version > 0 {
-			steps = append(steps, step)
-		}
-		if err != nil {
-			return steps, err
-		}
-	}
-	return steps, chain.End(at)
 }

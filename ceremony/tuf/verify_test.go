@@ -50,14 +50,16 @@ func TestReport(t *testing.T) {
 		"2 of 3: missing Bruno, Dana or Emil?[2J":                          append(ids(holders[0], holders[2]), Signature{KeyID: holders[1].key.ID}),
 		"2 of 3: missing Chen, Dana or Emil?[2J ":                          append(ids(holders[0], holders[1]), make25519(88).sign(message)),
 	} {
-		f := must(Parse(file(r.json(), sigs)))
-		report := f.Report(r)
-		if got := report.Text(names); got != strings.TrimSpace(want) {
-			t.Errorf("%q, want %q", got, want)
-		}
-		if report.Good() != (report.Have >= 3) || report.Need != 3 || report.Role != RoleRoot || report.Version != 1 || len(report.Keys) != 5 {
-			t.Errorf("%+v", report)
-		}
+		t.Run(want, func(t *testing.T) {
+			f := must(Parse(file(r.json(), sigs)))
+			report := f.Report(r)
+			if got := report.Text(names); got != strings.TrimSpace(want) {
+				t.Errorf("%q, want %q", got, want)
+			}
+			if report.Good() != (report.Have >= 3) || report.Need != 3 || report.Role != RoleRoot || report.Version != 1 || len(report.Keys) != 5 {
+				t.Errorf("%+v", report)
+			}
+		})
 	}
 	two, _ := newRoot(2, 2)
 	f := must(Parse(file(two.json(), nil)))
@@ -181,9 +183,25 @@ func writeChain(t testing.TB, versions int) [][]byte {
 	return files
 }
 
+// verifyChain walks files from the first on and asks whether the last is good at
+// a time. The steps go as far as the chain does, the failed one included.
+func verifyChain(files [][]byte, at time.Time) ([]Step, error) {
+	var chain Chain
+	var steps []Step
+	for step, err := range chain.Walk(slices.Values(files)) {
+		if step.Version > 0 {
+			steps = append(steps, step)
+		}
+		if err != nil {
+			return steps, err
+		}
+	}
+	return steps, chain.End(at)
+}
+
 func TestChain(t *testing.T) {
 	files := writeChain(t, 10)
-	steps, err := VerifyChain(slices.Values(files), expiry)
+	steps, err := verifyChain(files, expiry)
 	if err != nil || len(steps) != 10 {
 		t.Fatal(len(steps), err)
 	}
@@ -193,15 +211,15 @@ func TestChain(t *testing.T) {
 	}
 	last := steps[9].Expires
 	for at, good := range map[time.Time]bool{last.Add(-time.Second): true, last: false, last.Add(time.Second): false} {
-		_, err := VerifyChain(slices.Values(files), at)
+		_, err := verifyChain(files, at)
 		if (err == nil) != good || !good && !errors.Is(err, ErrExpired) {
 			t.Errorf("at %s: %v", at, err)
 		}
 	}
-	if _, err := VerifyChain(slices.Values(files[3:]), expiry); err != nil {
+	if _, err := verifyChain(files[3:], expiry); err != nil {
 		t.Errorf("from version 4 on: %v", err)
 	}
-	if _, err := VerifyChain(slices.Values([][]byte(nil)), expiry); err == nil {
+	if _, err := verifyChain(nil, expiry); err == nil {
 		t.Error("no files are a good chain")
 	}
 	for name, c := range map[string]struct {
@@ -214,9 +232,11 @@ func TestChain(t *testing.T) {
 		"stranger":  {[][]byte{files[0], writeStranger(t)}, "not signed by enough keys of version 1: 0 of 3"},
 		"no JSON":   {[][]byte{files[0], []byte("x")}, "line 1, column 1"},
 	} {
-		if _, err := VerifyChain(slices.Values(c.files), expiry); err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%s: %v", name, err)
-		}
+		t.Run(name, func(t *testing.T) {
+			if _, err := verifyChain(c.files, expiry); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Error(err)
+			}
+		})
 	}
 	// Nothing comes after a failure, whatever the caller does; who stops early
 	// has what was walked.
@@ -517,13 +537,15 @@ func TestStricterThanGoTUF(t *testing.T) {
 		"a threshold beyond the keys of another role": {badTimestamp(func(o *Role) { o.Threshold = 9 }), ""},
 		"an id that is not in keys, in another role":  {badTimestamp(func(o *Role) { o.KeyIDs = append(o.KeyIDs, "ff") }), ""},
 	} {
-		_, err := goTUF([][]byte{[]byte(c.in)}, expiry.AddDate(0, 0, -1))
-		if got := fmt.Sprint(err); (c.theirs == "") != (err == nil) || !strings.Contains(got, c.theirs) {
-			t.Logf("%s: this go-tuf is another than the one compared with: %v", name, err)
-		}
-		if _, err := Parse([]byte(c.in)); err == nil {
-			t.Errorf("%s: accepted", name)
-		}
+		t.Run(name, func(t *testing.T) {
+			_, err := goTUF([][]byte{[]byte(c.in)}, expiry.AddDate(0, 0, -1))
+			if got := fmt.Sprint(err); (c.theirs == "") != (err == nil) || !strings.Contains(got, c.theirs) {
+				t.Logf("this go-tuf is another than the one compared with: %v", err)
+			}
+			if _, err := Parse([]byte(c.in)); err == nil {
+				t.Error("accepted")
+			}
+		})
 	}
 }
 

@@ -138,7 +138,7 @@ func (r *Root) checkHead(previous []*Root) error {
 		last = max(last, p.Version)
 	}
 	switch {
-	case r.Version < 1 || r.Version > MaxVersion:
+	case r.Version < 1 || r.Version > maxVersion:
 		return fmt.Errorf("version %d: versions go from 1 to 2^53-1", r.Version)
 	case last > 0 && r.Version != last+1:
 		return fmt.Errorf("version %d: after version %d comes %d", r.Version, last, last+1)

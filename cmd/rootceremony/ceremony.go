@@ -119,6 +119,7 @@ func planCommand(args []string) error {
 		return err
 	}
 	if onScreen(*plainly) {
+		remember(dir)
 		return showUI(&ui.Room{Desk: &planDesk{dir: dir, kind: *kind}})
 	}
 	front, err := plain.New(os.Stdin, os.Stdout, plain.Options{Interview: true})

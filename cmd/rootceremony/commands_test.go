@@ -2,18 +2,15 @@ package main
 
 import (
 	"errors"
-	"flag"
-	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
-	"unicode/utf8"
 
 	"rootceremony/ceremony/tuf"
+	"rootceremony/cmd/helptest"
 	"rootceremony/keys/yubikey/pcsctest"
 )
 
@@ -29,94 +26,29 @@ func said(t *testing.T, args ...string) (stdout, stderr string, status int) {
 	return out.String(), err.String(), command.ProcessState.ExitCode()
 }
 
-// listedFlags are the flags that a help explains, and whether they take a value.
-func listedFlags(help string) map[string]bool {
-	_, rest, _ := strings.Cut(help, "\nFlags:\n")
-	block, _, _ := strings.Cut(rest, "\nExample:\n")
-	listed := map[string]bool{}
-	for _, m := range regexp.MustCompile(`(?m)^  --?([a-z0-9-]+)( [A-Z][A-Z0-9]*)?(?:  +\S.*|\n {8,}\S.*)$`).FindAllStringSubmatch(block, -1) {
-		listed[m[1]] = m[2] != ""
-	}
-	return listed
-}
-
-// TestCommandHelp holds that a command's help is the same however it is asked
-// for, fits the screen, and explains the flags that the command parses and no
-// others.
-func TestCommandHelp(t *testing.T) {
-	t.Parallel()
+// explained is this program, for tests of how it explains itself.
+func explained(t *testing.T) helptest.Program {
+	t.Helper()
+	p := helptest.Program{Name: "rootceremony", Said: said, Usage: exitUsage,
+		Hint: func(command string) string { return "(hint: rootceremony " + command + " --help)\n" }}
 	for _, c := range commands {
-		help, complaint, status := said(t, c.name, "--help")
-		if status != 0 || complaint != "" || help == "" {
-			t.Errorf("%s --help: status %d: %s", c.name, status, complaint)
-		}
-		for _, other := range [][]string{{c.name, "-h"}, {"help", c.name}, {"--help", c.name}} {
-			if same, complaint, status := said(t, other...); same != help || complaint != "" || status != 0 {
-				t.Errorf("%s: status %d\n%s%s", other, status, same, complaint)
-			}
-		}
-		fits(t, help)
-		if !strings.HasPrefix(help, "Usage: rootceremony "+c.name+" ") || strings.Count(help, "$ rootceremony "+c.name+" ") != 1 {
-			t.Errorf("%s is not what its help is about:\n%s", c.name, help)
-		}
 		var asked *helpAsked
 		if err := c.do([]string{"--help"}); !errors.As(err, &asked) {
 			t.Fatalf("%s: %v", c.name, err)
 		}
-		parsed := map[string]bool{}
-		asked.flags.VisitAll(func(f *flag.Flag) {
-			is, ok := f.Value.(interface{ IsBoolFlag() bool })
-			parsed[f.Name] = !ok || !is.IsBoolFlag()
-		})
-		if listed := listedFlags(help); !maps.Equal(listed, parsed) {
-			t.Errorf("%s explains the flags (with values: true) %v and parses %v", c.name, listed, parsed)
-		}
-
-		_, complaint, status = said(t, c.name, "--no-such-flag")
-		if hint := "(hint: rootceremony " + c.name + " --help)\n"; status != exitUsage || !strings.HasSuffix(complaint, hint) || strings.Count(complaint, "\n") != 1 {
-			t.Errorf("%s: status %d: %s", c.name, status, complaint)
-		}
+		p.Commands = append(p.Commands, helptest.Command{Name: c.name, Takes: c.takes, Line: c.line, Flags: asked.flags})
 	}
+	return p
 }
 
-// fits holds that a help can be read on a terminal of 80 columns.
-func fits(t *testing.T, help string) {
-	t.Helper()
-	for line := range strings.Lines(help) {
-		if utf8.RuneCountInString(line) > 80+1 || strings.Contains(line, "\t") {
-			t.Errorf("is too wide: %s", line)
-		}
-	}
+func TestCommandHelp(t *testing.T) {
+	t.Parallel()
+	explained(t).Each(t)
 }
 
-// TestCommandList holds that the list and README have each command in one line,
-// which says the same.
 func TestCommandList(t *testing.T) {
 	t.Parallel()
-	list, _, _ := said(t, "help")
-	fits(t, list)
-	readme, err := os.ReadFile("../../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, rest, _ := strings.Cut(list, "\nCommands:\n")
-	block, _, _ := strings.Cut(rest, "\n\n")
-	var want, have, told []string
-	for _, c := range commands {
-		want = append(want, c.name+" "+c.takes+" "+c.line)
-	}
-	for line := range strings.Lines(block) {
-		have = append(have, strings.Join(strings.Fields(line), " "))
-	}
-	if have = have[:len(have)-1]; !slices.Equal(have, want) { // without help itself
-		t.Errorf("the list has\n%s\nand the commands are\n%s", strings.Join(have, "\n"), strings.Join(want, "\n"))
-	}
-	for _, m := range regexp.MustCompile(`(?m)^rootceremony (.*)$`).FindAllStringSubmatch(string(readme), -1) {
-		told = append(told, strings.Join(strings.Fields(m[1]), " "))
-	}
-	if !slices.Equal(told, want) {
-		t.Errorf("README has\n%s\nand the commands are\n%s", strings.Join(told, "\n"), strings.Join(want, "\n"))
-	}
+	explained(t).List(t)
 }
 
 // TestHelpExamples types the example of each command's help, at the end of its

@@ -97,7 +97,7 @@ func (r *room) start() {
 // prompt waits for the next question and returns it, or io.EOF when the
 // program has ended.
 func (r *room) prompt() (string, error) {
-	if err := r.tty.SetReadDeadline(time.Now().Add(30 * time.Second)); err != nil {
+	if err := r.tty.SetReadDeadline(time.Now().Add(2 * time.Minute)); err != nil {
 		r.t.Fatal(err)
 	}
 	if r.asked++; r.asked > 1000 {

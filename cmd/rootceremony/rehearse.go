@@ -41,63 +41,29 @@ func clock() time.Time { return time.Now() }
 
 // rehearseCommand holds a ceremony on virtual tokens, or goes on with one.
 func rehearseCommand(args []string) error {
-	flags := flag.NewFlagSet("rehearse", flag.ContinueOnError)
-	var from beginning
-	flags.StringVar(&from.plan, "plan", "", "")
-	flags.StringVar(&from.after, "after", "", "")
-	flags.StringVar(&from.standIn, "stand-in", "", "")
-	auto := flags.Bool("auto", false, "")
-	answersFile := flags.String("answers", "", "")
-	identities := flags.String("identities", "", "")
-	plainly := flags.Bool("plain", false, "")
-	kind := flags.String("tokens", "", "")
-	rootFile := flags.String("attestation-root", "", "")
-	intermediatesFile := flags.String("attestation-intermediates", "", "")
-	operands, err := parse(flags, args, 0, 1, "at most one DIR")
+	r, err := parseRehearse(args)
 	if err != nil {
 		return err
 	}
-	if *answersFile != "" && !*auto {
-		return &usageError{"rehearse --answers goes with --auto"}
-	}
-	if from.standIn != "" && (from.after != "" || from.plan != "" || *kind == yubikey.Kind) {
-		return &usageError{"rehearse --stand-in goes without --plan and --after, and on virtual tokens"}
-	}
-	if *kind == "" && len(operands) == 1 {
-		*kind = heldOn(operands[0])
-	}
-	if *kind == "" {
-		*kind = virtual.Kind
-	}
-	if *kind != virtual.Kind && *kind != yubikey.Kind {
-		return &usageError{fmt.Sprintf("rehearse --tokens is %s or %s, not %q", virtual.Kind, yubikey.Kind, *kind)}
-	}
-	if *kind == virtual.Kind && (*rootFile != "" || *intermediatesFile != "") {
-		return &usageError{"rehearse --attestation-root and --attestation-intermediates go with --tokens " + yubikey.Kind}
-	}
-	answers, err := readAnswers(*answersFile)
+	answers, err := readAnswers(r.answers)
 	if err != nil {
 		return err
 	}
-	var real *prompt.Tokens
-	if *kind == yubikey.Kind {
-		tokens, err := readersTrusting(*rootFile, *intermediatesFile, true)
-		if err != nil {
-			return err
-		}
-		real = &tokens
-	}
-	dir, err := rehearsalFolder(operands)
+	real, err := rehearsalReaders(r.kind, r.root, r.intermediates)
 	if err != nil {
 		return err
 	}
-	if *auto && real == nil {
-		if err := tokensThere(dir, from); err != nil {
+	dir, err := rehearsalFolder(r.operands)
+	if err != nil {
+		return err
+	}
+	if r.auto && real == nil {
+		if err := tokensThere(dir, r.from); err != nil {
 			return err
 		}
 	}
-	desk, err := openRehearsal(dir, from, *identities, real)
-	if len(operands) == 0 {
+	desk, err := openRehearsal(dir, r.from, r.identities, real)
+	if len(r.operands) == 0 {
 		if _, err := os.Lstat(dir); err == nil { // also where it was begun alone
 			fmt.Fprintln(os.Stderr, "rootceremony: the rehearsal is kept in", dir)
 		}
@@ -106,24 +72,85 @@ func rehearseCommand(args []string) error {
 		return err
 	}
 	defer desk.Close()
-	if *auto {
-		if err := identitiesThere(desk, answers); err != nil {
-			return err
-		}
-		laid, err := laidAnswers(dir)
-		if err != nil {
-			return err
-		}
-		maps.Copy(laid, answers)
-		return runScript(context.Background(), desk, &prompt.Script{Answers: laid})
+	if r.auto {
+		return rehearseAlone(desk, answers)
 	}
 	if err := sayStandIns(desk); err != nil {
 		return err
 	}
-	if onScreen(*plainly) {
+	if onScreen(r.plainly) {
 		return showUI(deskRoom(desk, true))
 	}
 	return runPlain(desk, true)
+}
+
+// rehearsing is what rehearse was asked for.
+type rehearsing struct {
+	from          beginning
+	kind          string // of the tokens
+	auto, plainly bool
+	answers       string   // a file; "": none
+	identities    string   // a folder; "": the rehearsal's own
+	root          string   // a file of attestation roots; "": Yubico's
+	intermediates string   // a file; "": those this program knows
+	operands      []string // at most one directory
+}
+
+func parseRehearse(args []string) (r rehearsing, err error) {
+	flags := flag.NewFlagSet("rehearse", flag.ContinueOnError)
+	flags.StringVar(&r.from.plan, "plan", "", "")
+	flags.StringVar(&r.from.after, "after", "", "")
+	flags.StringVar(&r.from.standIn, "stand-in", "", "")
+	flags.BoolVar(&r.auto, "auto", false, "")
+	flags.StringVar(&r.answers, "answers", "", "")
+	flags.StringVar(&r.identities, "identities", "", "")
+	flags.BoolVar(&r.plainly, "plain", false, "")
+	flags.StringVar(&r.kind, "tokens", "", "")
+	flags.StringVar(&r.root, "attestation-root", "", "")
+	flags.StringVar(&r.intermediates, "attestation-intermediates", "", "")
+	if r.operands, err = parse(flags, args, 0, 1, "at most one DIR"); err != nil {
+		return r, err
+	}
+	if r.answers != "" && !r.auto {
+		return r, &usageError{"rehearse --answers goes with --auto"}
+	}
+	if r.from.standIn != "" && (r.from.after != "" || r.from.plan != "" || r.kind == yubikey.Kind) {
+		return r, &usageError{"rehearse --stand-in goes without --plan and --after, and on virtual tokens"}
+	}
+	if r.kind == "" && len(r.operands) == 1 {
+		r.kind = heldOn(r.operands[0])
+	}
+	r.kind = cmp.Or(r.kind, virtual.Kind)
+	if r.kind != virtual.Kind && r.kind != yubikey.Kind {
+		return r, &usageError{fmt.Sprintf("rehearse --tokens is %s or %s, not %q", virtual.Kind, yubikey.Kind, r.kind)}
+	}
+	if r.kind == virtual.Kind && (r.root != "" || r.intermediates != "") {
+		return r, &usageError{"rehearse --attestation-root and --attestation-intermediates go with --tokens " + yubikey.Kind}
+	}
+	return r, nil
+}
+
+// rehearsalReaders are this machine's readers, for a rehearsal on real tokens;
+// nil for one on virtual tokens.
+func rehearsalReaders(kind, rootFile, intermediatesFile string) (*prompt.Tokens, error) {
+	if kind != yubikey.Kind {
+		return nil, nil
+	}
+	tokens, err := readersTrusting(rootFile, intermediatesFile, true)
+	return &tokens, err
+}
+
+// rehearseAlone holds a rehearsal with nobody at the keyboard.
+func rehearseAlone(desk *ceremony.Desk, answers map[string]string) error {
+	if err := identitiesThere(desk, answers); err != nil {
+		return err
+	}
+	laid, err := laidAnswers(desk.Dir())
+	if err != nil {
+		return err
+	}
+	maps.Copy(laid, answers)
+	return runScript(context.Background(), desk, &prompt.Script{Answers: laid})
 }
 
 // rehearsalFolder is the folder that was named, or a fresh one.
@@ -192,22 +219,12 @@ func openRehearsal(dir string, from beginning, identities string, real *prompt.T
 		return desk, nil
 	}
 	err = layOut(dir, files, from == beginning{})
+	if err == nil && real == nil {
+		real, err = tokensPlanned(desk)
+	}
 	if err != nil {
 		_ = desk.Close()
 		return nil, err
-	}
-	if real == nil {
-		holders, err := planned(desk)
-		if err != nil {
-			_ = desk.Close()
-			return nil, err
-		}
-		tokens, err := virtualTokens(dir, holders)
-		if err != nil {
-			_ = desk.Close()
-			return nil, err
-		}
-		real = &tokens
 	}
 	real.Identities = identities
 	desk.UseTokens(*real)
@@ -471,16 +488,19 @@ func virtualTokens(dir string, holders []agreed.Holder) (prompt.Tokens, error) {
 	return tokens, nil
 }
 
-// planned are the holders of the agreed plan, or of the one that is to be.
-func planned(desk *ceremony.Desk) ([]agreed.Holder, error) {
+// tokensPlanned are virtual tokens for the holders of the agreed plan, or of the
+// one that is to be.
+func tokensPlanned(desk *ceremony.Desk) (*prompt.Tokens, error) {
+	var holders []agreed.Holder
 	if planned := desk.State().Plan; planned != nil {
-		return planned.Holders, nil
-	}
-	planned, err := plan.Read(filepath.Join(desk.Dir(), state.PlanFile))
-	if err != nil {
+		holders = planned.Holders
+	} else if planned, err := plan.Read(filepath.Join(desk.Dir(), state.PlanFile)); err == nil {
+		holders = planned.Holders
+	} else {
 		return nil, err
 	}
-	return planned.Holders, nil
+	tokens, err := virtualTokens(desk.Dir(), holders)
+	return &tokens, err
 }
 
 // recipientsPlanned are those recipients of the agreed plan, or of the one that

@@ -38,7 +38,7 @@ type patient struct {
 }
 
 func (p *patient) WaitForToken(ctx context.Context, w prompt.TokenWait) (info keys.Info, err error) {
-	for end := time.Now().Add(15 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); ; time.Sleep(10 * time.Millisecond) {
 		if info, err = w.Look(ctx); err == nil || time.Now().After(end) {
 			return info, err
 		}

@@ -32,7 +32,7 @@ func (p *swapping) WaitForToken(ctx context.Context, w prompt.TokenWait) (info k
 		p.inReader = w.Sticker
 		p.swaps++
 	}
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		if info, err = w.Look(ctx); err == nil || time.Now().After(end) {
 			return info, err
 		}

@@ -137,7 +137,7 @@ func (s *screen) until(what string) string {
 // untilIt waits until the terminal does what is said of it.
 func (s *screen) untilIt(does string, is func(text string) bool) string {
 	s.t.Helper()
-	late := time.After(20 * time.Second)
+	late := time.After(2 * time.Minute)
 	for {
 		text, changed, ended := s.text()
 		if is(text) {
@@ -181,7 +181,7 @@ func (s *screen) exit() int {
 	s.t.Helper()
 	select {
 	case <-s.gone:
-	case <-time.After(20 * time.Second):
+	case <-time.After(2 * time.Minute):
 		text, _, _ := s.text()
 		s.t.Fatalf("the program does not end:\n%s", text)
 	}

@@ -66,7 +66,7 @@ func signCommand(args []string) error {
 	}
 	if onScreen(*plainly) {
 		_, err = ui.Run(ui.Options{In: os.Stdin, Out: os.Stdout, Clock: clock,
-			Room: &ui.Room{Desk: signing, Tokens: signing.Tokens(), Rehearsal: set.Rehearsal, NoRecord: true}})
+			Room: &ui.Room{Desk: signing, Tokens: signing.Tokens(), Rehearsal: set.Rehearsal}})
 		return signed(signing, err)
 	}
 	front, err := plain.New(os.Stdin, os.Stdout, plain.Options{Rehearsal: set.Rehearsal, NoRecord: true})

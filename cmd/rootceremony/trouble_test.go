@@ -49,7 +49,7 @@ func (r *troubled) until(part string) {
 // waits returns when the token waits for a touch.
 func (r *troubled) waits() {
 	r.t.Helper()
-	for end := time.Now().Add(15 * time.Second); !strings.HasSuffix(r.token.Do(r.t, "status"), "waits for a touch"); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); !strings.HasSuffix(r.token.Do(r.t, "status"), "waits for a touch"); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
 			r.t.Fatalf("the token waits for no touch:\n%s", &r.all)
 		}
@@ -67,7 +67,7 @@ func (r *troubled) touch() {
 // half a second to.
 func (r *troubled) inserted() {
 	r.t.Helper()
-	for end := time.Now().Add(15 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); ; time.Sleep(50 * time.Millisecond) {
 		r.answer("\r")
 		question, err := r.prompt()
 		if err != nil || time.Now().After(end) {

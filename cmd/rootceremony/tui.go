@@ -19,7 +19,6 @@ import (
 	"rootceremony/ceremony/state"
 	"rootceremony/ceremony/transcript"
 	"rootceremony/keys/plainfile"
-	"rootceremony/keys/yubikey"
 	"rootceremony/ui"
 )
 
@@ -43,8 +42,6 @@ func openUI() error {
 
 // showUI holds one ceremony on the screen.
 func showUI(room *ui.Room) error {
-	remember(room.Dir())
-	_, room.NoRecord = room.Desk.(*planDesk)
 	_, err := ui.Run(ui.Options{In: os.Stdin, Out: os.Stdout, Clock: clock, Room: room})
 	return left(room, err)
 }
@@ -68,9 +65,10 @@ func left(room *ui.Room, err error) error {
 	return ended(desk)
 }
 
-// deskRoom is a ceremony for the terminal UI.
+// deskRoom is a ceremony for the terminal UI, which is remembered.
 func deskRoom(desk *ceremony.Desk, rehearsal bool) *ui.Room {
-	return &ui.Room{Desk: desk, Tokens: desk.Tokens(), Rehearsal: rehearsal}
+	remember(desk.Dir())
+	return &ui.Room{Desk: desk, Notebook: desk, Tokens: desk.Tokens(), Rehearsal: rehearsal, Close: desk.Close}
 }
 
 // rehearsalRoom opens a rehearsal; "" is a fresh one.
@@ -82,19 +80,14 @@ func rehearsalRoom(dir string) (*ui.Room, error) {
 		}
 		dir = freshRehearsal(now)
 	}
-	var real *prompt.Tokens
-	if heldOn(dir) == yubikey.Kind {
-		tokens, err := readersTrusting("", "", true)
-		if err != nil {
-			return nil, err
-		}
-		real = &tokens
+	real, err := rehearsalReaders(heldOn(dir), "", "")
+	if err != nil {
+		return nil, err
 	}
 	desk, err := openRehearsal(dir, beginning{}, "", real)
 	if err != nil {
 		return nil, err
 	}
-	remember(dir)
 	return deskRoom(desk, true), nil
 }
 
@@ -104,7 +97,6 @@ func realRoom(dir string) (*ui.Room, error) {
 	if err != nil {
 		return nil, err
 	}
-	remember(dir)
 	return deskRoom(desk, false), nil
 }
 
@@ -119,7 +111,8 @@ func interviewRoom(dir, kind string) (*ui.Room, error) {
 	if err := planFree(dir, kind); err != nil {
 		return nil, err
 	}
-	return &ui.Room{Desk: &planDesk{dir: dir, kind: kind, chosen: true}, NoRecord: true}, nil
+	desk := &planDesk{dir: dir, kind: kind}
+	return &ui.Room{Desk: desk, Then: desk.then}, nil
 }
 
 // planDesk writes a plan, and checks it.
@@ -129,7 +122,6 @@ type planDesk struct {
 	planned   bool // a plan was written: in an emergency none may be needed
 	real      bool // of a ceremony that can be held
 	checked   bool
-	chosen    bool // on the first screen, from which one goes on
 }
 
 func (p *planDesk) file() string { return filepath.Join(p.dir, state.PlanFile) }
@@ -157,9 +149,9 @@ func (p *planDesk) Next() (prompt.Task, bool) {
 	return next, next.State != prompt.Done
 }
 
-// Then leads from an emergency's plan to its ceremony.
-func (p *planDesk) Then() func() (*ui.Room, error) {
-	if p.kind != agreed.Revoke || !p.real || !p.chosen {
+// then leads from an emergency's plan to its ceremony.
+func (p *planDesk) then() func() (*ui.Room, error) {
+	if p.kind != agreed.Revoke || !p.real {
 		return nil
 	}
 	return func() (*ui.Room, error) { return realRoom(p.dir) }
@@ -171,16 +163,6 @@ func (p *planDesk) Header() string {
 	}
 	return "a new plan in " + p.dir
 }
-
-func (p *planDesk) Dir() string { return p.dir }
-
-func (p *planDesk) Close() error { return nil }
-
-var errNotBegun = errors.New("nothing is recorded before a ceremony has begun")
-
-func (p *planDesk) Note(string) error { return errNotBegun }
-
-func (p *planDesk) Exception(string, string, string) error { return errNotBegun }
 
 // Run asks for the plan and writes it, or checks it.
 func (p *planDesk) Run(ctx context.Context, id string, a prompt.Room) error {

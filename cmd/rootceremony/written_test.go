@@ -154,7 +154,7 @@ func (w *writing) end(folder string) (kept, int) {
 	}
 	select {
 	case <-w.ended:
-	case <-time.After(30 * time.Second):
+	case <-time.After(2 * time.Minute):
 		w.t.Fatal("the watch does not end")
 	}
 	_ = unix.Close(w.inotify)

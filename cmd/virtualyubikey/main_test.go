@@ -115,7 +115,7 @@ func TestCommands(t *testing.T) {
 			t.Errorf("ATR % x, %v", atr, err)
 		}
 		_ = conn.Close()
-		for end := time.Now().Add(10 * time.Second); ask(t, in, out, "status") != "serial 7 unplugged commands 0 wrong 0"; {
+		for end := time.Now().Add(2 * time.Minute); ask(t, in, out, "status") != "serial 7 unplugged commands 0 wrong 0"; {
 			if time.Now().After(end) {
 				t.Fatal("it does not notice that the reader went")
 			}

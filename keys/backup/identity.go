@@ -28,12 +28,12 @@ const maxIdentities = 1 << 14
 // two: 1 GiB of memory and some seconds. age writes 18.
 const maxWork = 20
 
-// Identities reads an identity file: AGE-SECRET-KEY-1..., -PQ-1... and
+// readIdentities reads an identity file: AGE-SECRET-KEY-1..., -PQ-1... and
 // AGE-PLUGIN-NAME-1... lines, with comments and empty lines between them, or
 // an OpenSSH private key of ed25519 without a passphrase. ui asks what a plugin
 // wants to know, such as a PIN; nil refuses that. Errors name the line and
-// never hold it; keys.ErrIdentityLocked, after which Unlock opens the file, is one.
-func Identities(file *secret.Buffer, ui *plugin.ClientUI) ([]age.Identity, error) {
+// never hold it; keys.ErrIdentityLocked, after which unlockFile opens the file, is one.
+func readIdentities(file *secret.Buffer, ui *plugin.ClientUI) ([]age.Identity, error) {
 	text := file.Bytes()
 	if len(text) > maxIdentities {
 		return nil, fmt.Errorf("the identity file has %d bytes, more than any (hint: choose the file that holds AGE-SECRET-KEY-1...)", len(text))
@@ -122,11 +122,11 @@ func sshIdentity(text []byte) (age.Identity, error) {
 	return identity, nil
 }
 
-// Unlock decrypts an identity file that is encrypted with a passphrase, as
+// unlockFile decrypts an identity file that is encrypted with a passphrase, as
 // age -p writes it, armored or not. Another passphrase is a
 // keys.ErrWrongPassphrase.
-func Unlock(file, passphrase *secret.Buffer) (*secret.Buffer, error) {
-	identity, err := PassphraseIdentity(passphrase)
+func unlockFile(file, passphrase *secret.Buffer) (*secret.Buffer, error) {
+	identity, err := passphraseIdentity(passphrase)
 	if err != nil {
 		return nil, err
 	}
@@ -152,10 +152,10 @@ func Unlock(file, passphrase *secret.Buffer) (*secret.Buffer, error) {
 	return exact(room.Bytes()[:n])
 }
 
-// PassphraseIdentity opens layers that were encrypted with a passphrase, and
+// passphraseIdentity opens layers that were encrypted with a passphrase, and
 // refuses those that would take more than 1 GiB of memory. The passphrase may
 // be wiped at once; age keeps its own copy.
-func PassphraseIdentity(passphrase *secret.Buffer) (age.Identity, error) {
+func passphraseIdentity(passphrase *secret.Buffer) (age.Identity, error) {
 	if passphrase.Len() == 0 {
 		return nil, errors.New("the passphrase is empty")
 	}

@@ -46,7 +46,7 @@ func sshKey(t *testing.T, kind, passphrase string) (private, public string) {
 func TestIdentities(t *testing.T) {
 	x, pq, plug := meet(t, "X", keys.RecipientX25519), meet(t, "PQ", keys.RecipientHybrid), meet(t, "Plug", keys.RecipientPlugin)
 	file := "# of three kinds\r\n\n" + x.text + pq.text + strings.TrimSuffix(plug.text, "\n")
-	ids, err := Identities(buffer(t, file), nil)
+	ids, err := readIdentities(buffer(t, file), nil)
 	if err != nil || len(ids) != 3 {
 		t.Fatalf("%d identities, %v", len(ids), err)
 	}
@@ -55,10 +55,10 @@ func TestIdentities(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, err := Answer(p.Slug, sealed, ids[i]); err != nil || got != want {
+		if got, err := answer(p.Slug, sealed, ids[i]); err != nil || got != want {
 			t.Errorf("%s: %q, %v", p.Kind, got, err)
 		}
-		if got, err := Answer(p.Slug, sealed, ids...); err != nil || got != want {
+		if got, err := answer(p.Slug, sealed, ids...); err != nil || got != want {
 			t.Errorf("%s among all: %q, %v", p.Kind, got, err)
 		}
 	}
@@ -67,7 +67,7 @@ func TestIdentities(t *testing.T) {
 func TestIdentitiesSSH(t *testing.T) {
 	private, public := sshKey(t, "ed25519", "")
 	r := parse(t, "Dana", public)
-	ids, err := Identities(buffer(t, private), nil)
+	ids, err := readIdentities(buffer(t, private), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +75,7 @@ func TestIdentitiesSSH(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, err := Answer("dana", sealed, ids...); err != nil || got != want {
+	if got, err := answer("dana", sealed, ids...); err != nil || got != want {
 		t.Errorf("%q, %v", got, err)
 	}
 	locked, _ := sshKey(t, "ed25519", "a passphrase")
@@ -84,9 +84,11 @@ func TestIdentitiesSSH(t *testing.T) {
 		locked: "with a passphrase, which is not supported", rsa: "of another kind than ed25519", private[:200]: "no whole SSH key",
 		"-----BEGIN PRIVATE KEY-----\n": "no OpenSSH private key",
 	} {
-		if _, err := Identities(buffer(t, text), nil); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%v: not %q", err, want)
-		}
+		t.Run(want, func(t *testing.T) {
+			if _, err := readIdentities(buffer(t, text), nil); err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%v: not %q", err, want)
+			}
+		})
 	}
 	if _, err := keys.ParseRecipient("Dana", rsaPublic); err == nil || !strings.Contains(err.Error(), "is an ssh-rsa key, which is not accepted") {
 		t.Error(err)
@@ -109,12 +111,14 @@ func TestIdentitiesRefuses(t *testing.T) {
 		strings.Repeat("#", maxIdentities):        "holds no identity",
 		strings.Repeat("#", maxIdentities) + "\n": "more than any",
 	} {
-		_, err := Identities(buffer(t, text), nil)
-		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%.60q: %v, not %q", text, err, want)
-		} else if strings.Contains(err.Error(), x.text[16:30]) || strings.Contains(err.Error(), "hunter2") {
-			t.Errorf("the error holds the text: %v", err)
-		}
+		t.Run(want, func(t *testing.T) {
+			_, err := readIdentities(buffer(t, text), nil)
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%.60q: %v, not %q", text, err, want)
+			} else if strings.Contains(err.Error(), x.text[16:30]) || strings.Contains(err.Error(), "hunter2") {
+				t.Errorf("the error holds the text: %v", err)
+			}
+		})
 	}
 }
 
@@ -143,25 +147,25 @@ func TestUnlock(t *testing.T) {
 	}
 	for _, file := range []string{raw.String(), armored.String()} {
 		locked := buffer(t, file)
-		if _, err := Identities(locked, nil); !errors.Is(err, keys.ErrIdentityLocked) {
+		if _, err := readIdentities(locked, nil); !errors.Is(err, keys.ErrIdentityLocked) {
 			t.Error(err)
 		}
-		open, err := Unlock(locked, pass)
+		open, err := unlockFile(locked, pass)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if string(open.Bytes()) != x.text {
 			t.Error("it opens to something else")
 		}
-		if _, err := Unlock(locked, buffer(t, "another")); err == nil || !strings.Contains(err.Error(), "not opened by this passphrase") {
+		if _, err := unlockFile(locked, buffer(t, "another")); err == nil || !strings.Contains(err.Error(), "not opened by this passphrase") {
 			t.Error(err)
 		}
-		if _, err := Unlock(locked, nil); err == nil || !strings.Contains(err.Error(), "is empty") {
+		if _, err := unlockFile(locked, nil); err == nil || !strings.Contains(err.Error(), "is empty") {
 			t.Error(err)
 		}
 	}
 	for _, bad := range []string{"", x.text, raw.String()[:raw.Len()-1], raw.String()[:50], armored.String()[:200]} {
-		if _, err := Unlock(buffer(t, bad), pass); err == nil || strings.Contains(err.Error(), x.text[10:20]) {
+		if _, err := unlockFile(buffer(t, bad), pass); err == nil || strings.Contains(err.Error(), x.text[10:20]) {
 			t.Errorf("%.20q: %v", bad, err)
 		}
 	}
@@ -186,16 +190,18 @@ func TestPluginAsks(t *testing.T) {
 			return "1234", nil
 		}}, ""},
 	} {
-		ids, err := Identities(buffer(t, text), c.ui)
-		if err != nil {
-			t.Fatal(err)
-		}
-		key, err := ids[0].Unwrap(stanza)
-		if c.want == "" && (err != nil || !bytes.Equal(key, append(make([]byte, 15), 0xff))) {
-			t.Errorf("%x, %v", key, err)
-		} else if c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
-			t.Errorf("%v, not %q", err, c.want)
-		}
+		t.Run(c.want, func(t *testing.T) {
+			ids, err := readIdentities(buffer(t, text), c.ui)
+			if err != nil {
+				t.Fatal(err)
+			}
+			key, err := ids[0].Unwrap(stanza)
+			if c.want == "" && (err != nil || !bytes.Equal(key, append(make([]byte, 15), 0xff))) {
+				t.Errorf("%x, %v", key, err)
+			} else if c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+				t.Errorf("%v, not %q", err, c.want)
+			}
+		})
 	}
 }
 
@@ -320,19 +326,21 @@ func TestTokenIdentityErrors(t *testing.T) {
 		{func(*ecdh.PrivateKey, []byte) (*secret.Buffer, error) { return nil, nil }, "a shared secret of 0 bytes"},
 		{func(*ecdh.PrivateKey, []byte) (*secret.Buffer, error) { return secret.New(31) }, "a shared secret of 31 bytes"},
 	} {
-		r, id, asked := tokenFor(t, c.answer)
-		_, text := freshKey(t, keys.Ed25519)
-		files, err := Seal(text, keys.BackupKey, alice, []*Recipient{r}, 1)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, err = openFile(files[0], func(string) age.Identity { return id })
-		if err == nil || !strings.Contains(err.Error(), c.want) || !strings.HasPrefix(err.Error(), "dana.key.age: ") || *asked != 1 {
-			t.Errorf("%v, not %q; asked %d times", err, c.want, *asked)
-		}
-		var pin *keys.PINError
-		if errors.As(err, &pin) != strings.Contains(c.want, "PIN") {
-			t.Errorf("%v is a PINError: %v", err, pin != nil)
-		}
+		t.Run(c.want, func(t *testing.T) {
+			r, id, asked := tokenFor(t, c.answer)
+			_, text := freshKey(t, keys.Ed25519)
+			files, err := seal(text, keys.BackupKey, alice, []*Recipient{r}, 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = openFile(files[0], func(string) age.Identity { return id })
+			if err == nil || !strings.Contains(err.Error(), c.want) || !strings.HasPrefix(err.Error(), "dana.key.age: ") || *asked != 1 {
+				t.Errorf("%v, not %q; asked %d times", err, c.want, *asked)
+			}
+			var pin *keys.PINError
+			if errors.As(err, &pin) != strings.Contains(c.want, "PIN") {
+				t.Errorf("%v is a PINError: %v", err, pin != nil)
+			}
+		})
 	}
 }

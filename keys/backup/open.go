@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
 	"filippo.io/age"
@@ -16,9 +15,9 @@ import (
 	"rootceremony/keys/secret"
 )
 
-// MaxFile is the size, in bytes, of the largest file that is opened. A hundred
+// maxFile is the size, in bytes, of the largest file that is opened. A hundred
 // post-quantum layers are a fifth of it.
-const MaxFile = 1 << 20
+const maxFile = 1 << 20
 
 // intro is how every age file begins.
 const intro = "age-encryption.org/v1\n"
@@ -147,44 +146,6 @@ func (l Layer) renamed(than string) error {
 	return &DamageError{l.File, fmt.Sprintf("has %s layers than its name has names: it was renamed, or is another's", than)}
 }
 
-// Kind is the kind of recipient that the outermost layer of a file was
-// encrypted to, so that people know what to bring.
-func (l Layer) Kind(ciphertext []byte) (keys.RecipientKind, error) {
-	stanzas, err := l.stanzas(ciphertext)
-	if err != nil {
-		return "", err
-	}
-	return stanzaKind(stanzas[0].Type), nil
-}
-
-// Expect tells, before anyone is asked for anything, whether the outermost
-// layer of a file can be that of this recipient: a DamageError says that the
-// file was renamed or is another's. Tokens and SSH keys are recognised
-// themselves, of the others only the kind.
-func (l Layer) Expect(ciphertext []byte, r *Recipient) error {
-	stanzas, err := l.stanzas(ciphertext)
-	if err != nil {
-		return err
-	}
-	if slices.ContainsFunc(stanzas, r.mayOpen) {
-		return nil
-	}
-	found := stanzaKind(stanzas[0].Type)
-	if found == r.Kind {
-		return &DamageError{l.File, fmt.Sprintf("should have the layer of %s outside, and has that of another %s recipient: it was renamed, or is another's", l.Who, found)}
-	}
-	return &DamageError{l.File, fmt.Sprintf("should have the layer of %s (%s) outside, and has one of another kind (%s): it was renamed, or is another's", l.Who, r.Kind, found)}
-}
-
-// stanzas reads the header of a file.
-func (l Layer) stanzas(ciphertext []byte) ([]*age.Stanza, error) {
-	a := &attempt{}
-	if _, err := l.header(ciphertext, a); a.stanzas == nil {
-		return nil, err
-	}
-	return a.stanzas, nil
-}
-
 // attempt hands the stanzas of a header to identities, one after the other,
 // and notes what became of it.
 type attempt struct {
@@ -219,27 +180,18 @@ func (a *attempt) malformed(err error) bool {
 	return errors.Is(err, errStanza)
 }
 
-// header reads the header of a file and hands it to an attempt.
-func (l Layer) header(ciphertext []byte, a *attempt) (io.Reader, error) {
-	if len(ciphertext) > MaxFile {
-		return nil, &DamageError{l.File, fmt.Sprintf("has %d bytes, more than any backup", len(ciphertext))}
-	}
-	r, err := age.Decrypt(bytes.NewReader(ciphertext), a)
-	if a.stanzas == nil {
-		return nil, l.headerDamage(ciphertext, err)
-	}
-	return r, err
-}
-
 // decrypt opens the header of a file; what it returns reads what is in it.
 func (l Layer) decrypt(ciphertext []byte, identities []age.Identity) (io.Reader, error) {
+	if len(ciphertext) > maxFile {
+		return nil, &DamageError{l.File, fmt.Sprintf("has %d bytes, more than any backup", len(ciphertext))}
+	}
 	a := &attempt{identities: identities}
-	r, err := l.header(ciphertext, a)
+	r, err := age.Decrypt(bytes.NewReader(ciphertext), a)
 	switch {
 	case err == nil:
 		return r, nil
 	case a.stanzas == nil:
-		return nil, err
+		return nil, l.headerDamage(ciphertext, err)
 	case errors.Is(err, age.ErrIncorrectIdentity):
 		return nil, &WrongIdentityError{l.File, l.Who, stanzaKind(a.stanzas[0].Type), a.stanzas[0].Type}
 	case a.malformed(err):

@@ -17,6 +17,7 @@ import (
 
 	"rootceremony/keys"
 	"rootceremony/keys/secret"
+	"rootceremony/keys/session"
 )
 
 var update = flag.Bool("update", false, "write the test vectors anew")
@@ -34,14 +35,14 @@ func fixed(t *testing.T) (people []person) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ids, err := Identities(buffer(t, string(text)), nil)
+		ids, err := readIdentities(buffer(t, string(text)), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		r := parse(t, name, ids[0].(*age.X25519Identity).Recipient().String())
 		people = append(people, person{Recipient: r, identity: ids[0]})
 	}
-	id, err := PassphraseIdentity(buffer(t, fay))
+	id, err := passphraseIdentity(buffer(t, fay))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +70,7 @@ func TestDamaged(t *testing.T) {
 			t.Fatal(err)
 		}
 		before := bytes.Clone(data)
-		got, err := openFile(File{filepath.Base(files[0]), data}, by(people))
+		got, err := openFile(session.SealedFile{Name: filepath.Base(files[0]), Data: data}, by(people))
 		if err == nil {
 			t.Errorf("%s is opened: %d bytes", folder, got.Len())
 			continue
@@ -100,7 +101,7 @@ func TestDamaged(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := openFile(File{"bruno+chen.key.age", data}, by(people))
+	text, err := openFile(session.SealedFile{Name: "bruno+chen.key.age", Data: data}, by(people))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -219,7 +220,7 @@ func writeVectors(t *testing.T, people []person) {
 // Files larger than any backup are refused unread.
 func TestTooLarge(t *testing.T) {
 	bruno := meet(t, "Bruno", keys.RecipientX25519)
-	data, err := sealTo(bruno.Recipient, make([]byte, MaxFile))
+	data, err := sealTo(bruno.Recipient, make([]byte, maxFile))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -228,19 +229,13 @@ func TestTooLarge(t *testing.T) {
 	if _, err := l.Peel(data, bruno.identity); !errors.As(err, &damage) || !strings.Contains(err.Error(), " bytes, more than any") {
 		t.Error(err)
 	}
-	if _, err := l.Kind(data); !errors.As(err, &damage) {
-		t.Error(err)
-	}
-	if err := l.Expect(data, bruno.Recipient); !errors.As(err, &damage) {
-		t.Error(err)
-	}
 }
 
 // A layer is opened by the function for it, and no other.
 func TestLayerOrder(t *testing.T) {
 	bruno, chen := meet(t, "Bruno", keys.RecipientX25519), meet(t, "Chen", keys.RecipientX25519)
 	_, text := freshKey(t, keys.Ed25519)
-	files, err := Seal(text, keys.BackupKey, alice, recipients([]person{bruno, chen}), 2)
+	files, err := seal(text, keys.BackupKey, alice, recipients([]person{bruno, chen}), 2)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -269,50 +264,12 @@ func TestLayerOrder(t *testing.T) {
 	}
 }
 
-func TestExpect(t *testing.T) {
-	var people []person
-	for i, kind := range allKinds[:6] {
-		people = append(people, meet(t, "P"+string(rune('0'+i)), kind))
-	}
-	_, text := freshKey(t, keys.Ed25519)
-	files, err := Seal(text, keys.BackupKey, alice, recipients(people), 1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	otherToken, otherSSH, otherX, otherHybrid := meet(t, "T", keys.RecipientToken), meet(t, "S", keys.RecipientSSH), meet(t, "X", keys.RecipientX25519), meet(t, "H", keys.RecipientHybridToken)
-	for i, f := range files {
-		layers, err := keys.Layers(f.Name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for j, p := range people {
-			// A plugin may write any stanza.
-			if err := Layer(layers[0]).Expect(f.Data, p.Recipient); (err == nil) != (i == j || p.Kind == keys.RecipientPlugin) {
-				t.Errorf("%s, of %s: %v", f.Name, p.Kind, err)
-			}
-		}
-		for _, other := range []person{otherToken, otherSSH, otherHybrid} {
-			if err := Layer(layers[0]).Expect(f.Data, other.Recipient); err == nil {
-				t.Errorf("%s may be that of another %s", f.Name, other.Kind)
-			}
-		}
-		// Which X25519 key it is cannot be told.
-		if err := Layer(layers[0]).Expect(f.Data, otherX.Recipient); (err == nil) != (allKinds[i] == keys.RecipientX25519) {
-			t.Errorf("%s: %v", f.Name, err)
-		}
-	}
-	err = Layer{File: "a.key.age", What: keys.BackupKey, Who: "a"}.Expect(files[2].Data, otherToken.Recipient)
-	if err == nil || !strings.Contains(err.Error(), "another age1tag1 recipient: it was renamed") {
-		t.Error(err)
-	}
-}
-
 // Every single bit of a file is guarded: with any of them flipped it does not
 // open, or the two layers say the same secret (which no bit allows).
 func TestEveryBit(t *testing.T) {
 	people := []person{meet(t, "Bruno", keys.RecipientX25519), meet(t, "Chen", keys.RecipientX25519)}
 	_, text := freshKey(t, keys.Ed25519)
-	files, err := Seal(text, keys.BackupKey, alice, recipients(people), 2)
+	files, err := seal(text, keys.BackupKey, alice, recipients(people), 2)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -324,7 +281,7 @@ func TestEveryBit(t *testing.T) {
 			t.Errorf("with a bit of byte %d flipped it opens to %d bytes", at, got.Len())
 		}
 		f.Data[at] ^= 1 << (at % 8)
-		if got, err := openFile(File{f.Name, f.Data[:at]}, by(people)); err == nil {
+		if got, err := openFile(session.SealedFile{Name: f.Name, Data: f.Data[:at]}, by(people)); err == nil {
 			t.Errorf("cut to %d bytes it opens to %d bytes", at, got.Len())
 		}
 	}

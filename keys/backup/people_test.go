@@ -25,6 +25,7 @@ import (
 
 	"rootceremony/keys"
 	"rootceremony/keys/secret"
+	"rootceremony/keys/session"
 )
 
 // person is a recipient with the identity that opens its layers.
@@ -93,18 +94,18 @@ func meet(t testing.TB, name string, kind keys.RecipientKind) person {
 		_, _ = rand.Read(data[:15])
 		text = plugin.EncodeRecipient("rctest", data)
 		p.text = plugin.EncodeIdentity("rctest", data) + "\n"
-		ids, err := Identities(buffer(t, p.text), nil)
+		ids, err := readIdentities(buffer(t, p.text), nil)
 		must(err)
 		p.identity = ids[0]
 	case keys.RecipientPassphrase:
 		text, p.text = "passphrase", "correct horse battery "+name
-		id, err := PassphraseIdentity(buffer(t, p.text))
+		id, err := passphraseIdentity(buffer(t, p.text))
 		must(err)
 		p.identity = id
 	}
 	p.Recipient = parse(t, name, text)
 	if kind == keys.RecipientPassphrase {
-		must(p.SetPassphrase(buffer(t, p.text)))
+		must(p.setPassphrase(buffer(t, p.text)))
 	}
 	return p
 }
@@ -215,7 +216,7 @@ func recipients(people []person) []*Recipient {
 var alice = keys.Recipient{Name: "Alice", Slug: "alice"}
 
 // openFile opens all layers, asking identity for each.
-func openFile(f File, identity func(slug string) age.Identity) (*secret.Buffer, error) {
+func openFile(f session.SealedFile, identity func(slug string) age.Identity) (*secret.Buffer, error) {
 	layers, err := keys.Layers(f.Name)
 	if err != nil {
 		return nil, err

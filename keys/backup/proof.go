@@ -19,7 +19,7 @@ const testIntro = "rootceremony test file\n"
 const testRandom = 32
 
 // Challenge makes a test file: 32 random bytes, sealed to one recipient. want
-// is what Answer says of it to whoever opens it, a SHA-256 in hex; it tells
+// is the answer for whoever opens it, a SHA-256 in hex; it tells
 // nothing about the bytes, and may be recorded and compared as a string.
 func Challenge(r *Recipient) (file []byte, want string, err error) {
 	text, err := secret.New(len(testIntro) + testRandom)
@@ -35,9 +35,9 @@ func Challenge(r *Recipient) (file []byte, want string, err error) {
 	return file, digest(text), nil
 }
 
-// Answer opens a test file and returns the SHA-256 of what is in it. who is
+// answer opens a test file and returns the SHA-256 of what is in it. who is
 // the recipient's slug, for errors, which are those of Layer.Open.
-func Answer(who string, file []byte, identities ...age.Identity) (string, error) {
+func answer(who string, file []byte, identities ...age.Identity) (string, error) {
 	l := Layer{File: "the test file", Who: who}
 	r, err := l.decrypt(file, identities)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"rootceremony/keys"
+	"rootceremony/keys/session"
 )
 
 // For up to five recipients and every quorum: each set of the people opens a
@@ -17,7 +18,7 @@ func TestEverySubset(t *testing.T) {
 	}
 	for n := 1; n <= 5; n++ {
 		for k := 1; k <= n; k++ {
-			files, err := Seal(text, keys.BackupKey, alice, recipients(people[:n]), k)
+			files, err := seal(text, keys.BackupKey, alice, recipients(people[:n]), k)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -31,7 +32,7 @@ func TestEverySubset(t *testing.T) {
 						present = append(present, p)
 					}
 				}
-				opened := slices.ContainsFunc(files, func(f File) bool {
+				opened := slices.ContainsFunc(files, func(f session.SealedFile) bool {
 					got, err := openFile(f, by(present))
 					defer got.Wipe()
 					return err == nil && string(got.Bytes()) == string(text.Bytes())

@@ -21,14 +21,11 @@ package backup
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"slices"
-	"strings"
 	"unicode"
 
 	"filippo.io/age"
@@ -41,20 +38,20 @@ import (
 )
 
 // Recipient is one for whom backups are sealed, with the passphrase where that
-// is its kind: SetPassphrase gives it, before the recipient is used.
+// is its kind: setPassphrase gives it, before the recipient is used.
 type Recipient struct {
 	keys.Recipient
 	passphrase *secret.Buffer // the caller's
 }
 
-// MinPassphrase is the fewest bytes a passphrase may have, what is repeated in
+// minPassphrase is the fewest bytes a passphrase may have, what is repeated in
 // it counted once.
-const MinPassphrase = 20
+const minPassphrase = 20
 
-// SetPassphrase gives a passphrase recipient its passphrase, which the caller
+// setPassphrase gives a passphrase recipient its passphrase, which the caller
 // keeps and wipes, after the last use of the recipient. It is refused when it
 // does not pass CheckPassphrase.
-func (r *Recipient) SetPassphrase(passphrase *secret.Buffer) error {
+func (r *Recipient) setPassphrase(passphrase *secret.Buffer) error {
 	if r.Kind != keys.RecipientPassphrase {
 		return fmt.Errorf("recipient %q is %s, and has no passphrase", r.Name, r.Kind)
 	}
@@ -89,12 +86,12 @@ func CheckPassphrase(passphrase *secret.Buffer) error {
 	switch {
 	case len(p) == 0:
 		return errors.New("the passphrase is empty")
-	case len(p) < MinPassphrase:
-		return fmt.Errorf("the passphrase is shorter than %d characters %s", MinPassphrase, hint)
+	case len(p) < minPassphrase:
+		return fmt.Errorf("the passphrase is shorter than %d characters %s", minPassphrase, hint)
 	case different < 8:
 		return fmt.Errorf("the passphrase repeats a few characters %s", hint)
-	case counted-1 < MinPassphrase:
-		return fmt.Errorf("the passphrase repeats itself: without that it is shorter than %d characters %s", MinPassphrase, hint)
+	case counted-1 < minPassphrase:
+		return fmt.Errorf("the passphrase repeats itself: without that it is shorter than %d characters %s", minPassphrase, hint)
 	}
 	return nil
 }
@@ -110,9 +107,9 @@ func period(word []byte) int {
 	return len(word)
 }
 
-// Ready reports whether the recipient can be encrypted to here and now: a plugin
+// ready reports whether the recipient can be encrypted to here and now: a plugin
 // is installed, a passphrase is set.
-func (r *Recipient) Ready() error {
+func (r *Recipient) ready() error {
 	switch {
 	case r.Kind == keys.RecipientPassphrase && r.passphrase == nil:
 		return fmt.Errorf("recipient %q has a passphrase, which was not given", r.Name)
@@ -153,7 +150,7 @@ var silent = &plugin.ClientUI{
 
 // wraps returns what age encrypts to.
 func (r *Recipient) wraps() (age.Recipient, error) {
-	if err := r.Ready(); err != nil {
+	if err := r.ready(); err != nil {
 		return nil, err
 	}
 	var to age.Recipient
@@ -178,40 +175,6 @@ func (r *Recipient) wraps() (age.Recipient, error) {
 		return nil, fmt.Errorf("recipient %q is not one that age reads", r.Name)
 	}
 	return to, nil
-}
-
-// mayOpen reports whether a stanza can be for this recipient. Tokens and SSH
-// keys are told by the four bytes that the stanza carries; of the others only
-// the kind is compared, and a plugin may write any.
-func (r *Recipient) mayOpen(s *age.Stanza) bool {
-	if r.Kind == keys.RecipientPlugin {
-		return true
-	}
-	if stanzaKind(s.Type) != r.Kind {
-		return false
-	}
-	switch r.Kind {
-	case keys.RecipientToken, keys.RecipientHybridToken:
-		if len(s.Args) != 2 {
-			return false
-		}
-		enc, err := base64.RawStdEncoding.Strict().DecodeString(s.Args[1])
-		if err != nil {
-			return false
-		}
-		own, err := tag.ParseRecipient(r.Text)
-		if err != nil {
-			return false
-		}
-		want, err := own.Tag(enc)
-		got, _ := base64.RawStdEncoding.Strict().DecodeString(s.Args[0])
-		return err == nil && bytes.Equal(want, got)
-	case keys.RecipientSSH:
-		blob, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(r.Text, "ssh-ed25519 "))
-		sum := sha256.Sum256(blob)
-		return err == nil && len(s.Args) == 2 && s.Args[0] == base64.RawStdEncoding.EncodeToString(sum[:4])
-	}
-	return true
 }
 
 // stanzaKind is the kind of recipient that a stanza type belongs to.

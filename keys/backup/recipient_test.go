@@ -39,7 +39,7 @@ var allKinds = []keys.RecipientKind{keys.RecipientX25519, keys.RecipientHybrid, 
 
 func TestReady(t *testing.T) {
 	for _, kind := range allKinds {
-		if err := meet(t, "Dana Silva", kind).Ready(); err != nil {
+		if err := meet(t, "Dana Silva", kind).ready(); err != nil {
 			t.Errorf("%s: %v", kind, err)
 		}
 	}
@@ -47,27 +47,29 @@ func TestReady(t *testing.T) {
 
 func TestPassphrase(t *testing.T) {
 	r := parse(t, "Safe", "passphrase")
-	if err := r.Ready(); err == nil || !strings.Contains(err.Error(), `"Safe"`) {
+	if err := r.ready(); err == nil || !strings.Contains(err.Error(), `"Safe"`) {
 		t.Errorf("ready without a passphrase: %v", err)
 	}
 	for text, want := range map[string]string{
 		"": "is empty", "short": "is shorter than 20", "aaaaaaaaaaaaaaaaaaaaaaaa": "repeats a few", "abababababababababab": "repeats a few",
 		"passwordpassword": "is shorter than 20", "passwordPasswordpassword": "repeats itself", "battery horse battery horse": "repeats itself", "12345678901234567890": "repeats itself",
 	} {
-		if err := r.SetPassphrase(buffer(t, text)); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), `"Safe"`) {
-			t.Errorf("%q: %v", text, err)
-		}
+		t.Run(text, func(t *testing.T) {
+			if err := r.setPassphrase(buffer(t, text)); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), `"Safe"`) {
+				t.Error(err)
+			}
+		})
 	}
-	if err := r.SetPassphrase(nil); err == nil {
+	if err := r.setPassphrase(nil); err == nil {
 		t.Error("no passphrase is taken")
 	}
-	if r.Ready() == nil {
+	if r.ready() == nil {
 		t.Error("ready after passphrases that were refused")
 	}
-	if err := r.SetPassphrase(buffer(t, "five words come, last")); err != nil || r.Ready() != nil {
-		t.Errorf("%v, %v", err, r.Ready())
+	if err := r.setPassphrase(buffer(t, "five words come, last")); err != nil || r.ready() != nil {
+		t.Errorf("%v, %v", err, r.ready())
 	}
-	if err := meet(t, "x", keys.RecipientX25519).SetPassphrase(buffer(t, "five words come, last")); err == nil {
+	if err := meet(t, "x", keys.RecipientX25519).setPassphrase(buffer(t, "five words come, last")); err == nil {
 		t.Error("an age1 recipient takes a passphrase")
 	}
 }
@@ -80,7 +82,7 @@ func TestPluginMissing(t *testing.T) {
 			t.Errorf("%v does not say %q", err, want)
 		}
 	}
-	_, err = Identities(buffer(t, "# a comment\n"+plugin.EncodeIdentity("nowhere", []byte("secret data"))+"\n"), nil)
+	_, err = readIdentities(buffer(t, "# a comment\n"+plugin.EncodeIdentity("nowhere", []byte("secret data"))+"\n"), nil)
 	for _, want := range []string{"line 2", "age-plugin-nowhere is not installed"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v does not say %q", err, want)

@@ -15,13 +15,8 @@ import (
 
 	"rootceremony/keys"
 	"rootceremony/keys/secret"
+	"rootceremony/keys/session"
 )
-
-// File is a sealed backup: its name, without a folder, and what is in it.
-type File struct {
-	Name string
-	Data []byte
-}
 
 // maxSecret is the longest secret, in bytes. age reads up to 512 bytes into
 // one piece of memory, of which it needs 16 itself, and encrypts them in
@@ -31,12 +26,12 @@ const maxSecret = 512 - 16
 // scrypts limits how many passphrases are hashed at once: each takes 256 MiB.
 var scrypts = make(chan struct{}, 4)
 
-// Seal encrypts a secret, what is keys.BackupKey or keys.BackupToken, for every
+// seal encrypts a secret, what is keys.BackupKey or keys.BackupToken, for every
 // quorum that keys.Quorums finds, as many at once as there are processors:
 // nested, to the first recipient of the quorum, then to the next, so that the
 // last name's layer is the outermost. The result is in the order of
 // keys.Quorums. The secret, of 1 to 496 bytes, stays the caller's.
-func Seal(plaintext *secret.Buffer, what string, holder keys.Recipient, recipients []*Recipient, k int) ([]File, error) {
+func seal(plaintext *secret.Buffer, what string, holder keys.Recipient, recipients []*Recipient, k int) ([]session.SealedFile, error) {
 	if what != keys.BackupKey && what != keys.BackupToken {
 		return nil, fmt.Errorf("a backup is of a %s or a %s, not of %q", keys.BackupKey, keys.BackupToken, what)
 	}
@@ -57,11 +52,11 @@ func Seal(plaintext *secret.Buffer, what string, holder keys.Recipient, recipien
 		return nil, err
 	}
 	for _, r := range recipients {
-		if err := r.Ready(); err != nil {
+		if err := r.ready(); err != nil {
 			return nil, err
 		}
 	}
-	files := make([]File, len(quorums))
+	files := make([]session.SealedFile, len(quorums))
 	failures := make([]error, len(quorums))
 	var next atomic.Int64
 	var failed atomic.Bool

@@ -48,7 +48,7 @@ type SealOrder struct {
 // OpenOrder is session.BackupOrder.Open: which layer is opened, and by what.
 type OpenOrder struct {
 	Layer keys.Layer `json:"layer"` // of a backup
-	Test  string     `json:"test"`  // instead: whose test file is opened (slug); its Answer is what comes out
+	Test  string     `json:"test"`  // instead: whose test file is opened (slug); its answer is what comes out
 	Make  *Person    `json:"make"`  // instead: a test file is made with the passphrase, and comes out as TestFile
 	By    By         `json:"by"`
 }
@@ -63,7 +63,7 @@ const (
 	ByPassphrase By = "passphrase" // of a passphrase recipient
 )
 
-// TestFile is a test file with its Answer.
+// TestFile is a test file with its answer.
 type TestFile struct {
 	Data []byte `json:"data"`
 	Want string `json:"want"`
@@ -95,27 +95,19 @@ func sealOrdered(order json.RawMessage, passphrases []*secret.Buffer, what strin
 		}
 		recipients = append(recipients, r)
 	}
-	sealed, err := Seal(plaintext, what, holder.Recipient, recipients, o.Quorum)
-	if err != nil {
-		return nil, err
-	}
-	files := make([]session.SealedFile, len(sealed))
-	for i, f := range sealed {
-		files[i] = session.SealedFile(f)
-	}
-	return files, nil
+	return seal(plaintext, what, holder.Recipient, recipients, o.Quorum)
 }
 
 // unlock gives a recipient its passphrase, once that has opened the test file.
 func (p Person) unlock(r *Recipient, passphrase *secret.Buffer) error {
-	if err := r.SetPassphrase(passphrase); err != nil {
+	if err := r.setPassphrase(passphrase); err != nil {
 		return err
 	}
-	identity, err := PassphraseIdentity(passphrase)
+	identity, err := passphraseIdentity(passphrase)
 	if err != nil {
 		return err
 	}
-	if _, err := Answer(p.Slug, p.Test, identity); err != nil {
+	if _, err := answer(p.Slug, p.Test, identity); err != nil {
 		return fmt.Errorf("this is not the passphrase that %s has shown to open a test file: %w", p.Name, err)
 	}
 	return nil
@@ -135,7 +127,7 @@ func openOrdered(order json.RawMessage, secrets []*secret.Buffer, token *session
 	}
 	switch {
 	case o.Test != "":
-		answer, err := Answer(o.Test, ciphertext, identities...)
+		answer, err := answer(o.Test, ciphertext, identities...)
 		return session.Unsealed{Public: []byte(answer)}, err
 	case o.Layer.Inner > 0:
 		inner, err := Layer(o.Layer).Peel(ciphertext, identities...)
@@ -152,12 +144,12 @@ func (o OpenOrder) identities(secrets []*secret.Buffer, token *session.AgeToken)
 		identity, err := TokenIdentity(token.Public, token.ECDH)
 		return []age.Identity{identity}, err
 	case o.By == ByPassphrase && len(secrets) == 1:
-		identity, err := PassphraseIdentity(secrets[0])
+		identity, err := passphraseIdentity(secrets[0])
 		return []age.Identity{identity}, err
 	case o.By == ByIdentity && len(secrets) == 1:
 		return identitiesIn(secrets[0])
 	case o.By == ByIdentity && len(secrets) == 2:
-		text, err := Unlock(secrets[0], secrets[1])
+		text, err := unlockFile(secrets[0], secrets[1])
 		if err != nil {
 			return nil, err
 		}
@@ -170,7 +162,7 @@ func (o OpenOrder) identities(secrets []*secret.Buffer, token *session.AgeToken)
 // identitiesIn are those of a file. One that holds none is a wrong one, unless
 // it is only locked.
 func identitiesIn(file *secret.Buffer) ([]age.Identity, error) {
-	identities, err := Identities(file, nil)
+	identities, err := readIdentities(file, nil)
 	if err != nil && !errors.Is(err, keys.ErrIdentityLocked) {
 		return nil, &noIdentityError{err}
 	}
@@ -191,7 +183,7 @@ func makeTest(p Person, secrets []*secret.Buffer) (session.Unsealed, error) {
 	if len(secrets) != 1 {
 		return session.Unsealed{}, fmt.Errorf("the passphrase of %s is missing", p.Name)
 	}
-	if err := r.SetPassphrase(secrets[0]); err != nil {
+	if err := r.setPassphrase(secrets[0]); err != nil {
 		return session.Unsealed{}, err
 	}
 	var made TestFile

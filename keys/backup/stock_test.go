@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"rootceremony/keys"
+	"rootceremony/keys/session"
 )
 
 // peelWith runs one layer through an age program, as people would.
@@ -90,7 +91,7 @@ func TestStockAge(t *testing.T) {
 				t.Skipf("%s is not installed (hint: make packages)", c.program)
 			}
 			public, text := freshKey(t, c.algorithm)
-			files, err := Seal(text, keys.BackupKey, alice, recipients(c.people), c.k)
+			files, err := seal(text, keys.BackupKey, alice, recipients(c.people), c.k)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -130,7 +131,7 @@ func TestStockAgeSealsForToken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := openFile(File{"dana.key.age", sealed}, by([]person{dana}))
+	got, err := openFile(session.SealedFile{Name: "dana.key.age", Data: sealed}, by([]person{dana}))
 	if err != nil || !bytes.Equal(got.Bytes(), text.Bytes()) {
 		t.Error(err)
 	}

@@ -45,28 +45,30 @@ func TestRead(t *testing.T) {
 		"folder": "a folder", "pipe": "a pipe", "linked pipe": "a pipe", "linked twice": "a pipe", "socket": "a socket", "device": "a device",
 		"dangling": "no such file", "nothing": "no such file",
 	} {
-		data, err := Read(at(name), most)
-		var path *fs.PathError
-		switch {
-		case says == "" && (err != nil || len(data)%most != 0):
-			t.Errorf("%s: %d bytes, %v", name, len(data), err)
-		case says != "" && (!errors.As(err, &path) || path.Path != at(name) || !strings.Contains(path.Error(), says)):
-			t.Errorf("%s: %d bytes, %v, want %s", name, len(data), err, says)
-		}
-		// The same where it has come in the place of another one.
-		if file, err := os.OpenFile(at(name), os.O_RDONLY|syscall.O_NONBLOCK, 0); err == nil {
-			if _, err := Contents(file, most); says == "" != (err == nil) || err != nil && !strings.Contains(err.Error(), says) {
-				t.Errorf("%s, opened already: %v", name, err)
+		t.Run(name, func(t *testing.T) {
+			data, err := Read(at(name), most)
+			var path *fs.PathError
+			switch {
+			case says == "" && (err != nil || len(data)%most != 0):
+				t.Errorf("%d bytes, %v", len(data), err)
+			case says != "" && (!errors.As(err, &path) || path.Path != at(name) || !strings.Contains(path.Error(), says)):
+				t.Errorf("%d bytes, %v, want %s", len(data), err, says)
 			}
-			file.Close()
-		}
-		// Nor is anything but a plain file written to.
-		if file, err := Open(at(name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, most); err == nil {
-			if name != "nothing" {
-				t.Errorf("%s: made again", name)
+			// The same where it has come in the place of another one.
+			if file, err := os.OpenFile(at(name), os.O_RDONLY|syscall.O_NONBLOCK, 0); err == nil {
+				if _, err := Contents(file, most); says == "" != (err == nil) || err != nil && !strings.Contains(err.Error(), says) {
+					t.Errorf("%s, opened already: %v", name, err)
+				}
+				file.Close()
 			}
-			file.Close()
-		}
+			// Nor is anything but a plain file written to.
+			if file, err := Open(at(name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, most); err == nil {
+				if name != "nothing" {
+					t.Error("made again")
+				}
+				file.Close()
+			}
+		})
 	}
 	// A file of the system says that it has no bytes, and has some.
 	if _, err := Read("/proc/self/maps", most); err == nil || !strings.Contains(err.Error(), "more than 100 bytes") {

@@ -96,7 +96,12 @@ type Opened struct {
 // the token is changed, so a failure until then leaves it as it was. With PUK
 // and management key set, nobody can set another PIN or overwrite the key; so
 // they go before it.
-func (s *server) makeRootKey(order RootKeyOrder) (keys.PublicKey, error) {
+func (s *server) makeRootKey(j job) (keys.PublicKey, error) {
+	if j.Order == nil {
+		return keys.PublicKey{}, errors.New("no order for a root key")
+	}
+	order, passphrases := *j.Order, len(j.given)-j.Entropy
+	order.Passphrases, order.Entropy = j.given[:passphrases], j.given[passphrases:]
 	info, err := s.token.Info()
 	if err == nil {
 		err = s.mayMake(order, info)
@@ -310,11 +315,17 @@ func (s *server) openBackup(j job) (Opened, error) {
 		}
 		pin := secrets[0]
 		secrets = secrets[1:]
-		token = &AgeToken{k.Public, func(peer []byte) (shared *secret.Buffer, err error) {
-			if failed == nil {
-				shared, failed = s.ecdh(keys.SlotAge, pin, peer)
+		token = &AgeToken{k.Public, func(peer []byte) (*secret.Buffer, error) {
+			if failed != nil {
+				return nil, failed
 			}
-			return shared, failed
+			var said error
+			shared, err := s.token.ECDH(keys.SlotAge, pin, peer, s.announce(&said))
+			if failed = errors.Join(err, said); failed != nil {
+				shared.Wipe()
+				return nil, failed
+			}
+			return shared, nil
 		}}
 	}
 	unsealed, err := s.backups.Open(j.Open, secrets, token, j.Message)

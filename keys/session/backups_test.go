@@ -1,6 +1,7 @@
 package session_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto"
@@ -23,6 +24,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"filippo.io/age"
@@ -155,8 +157,9 @@ func tokenCipher(shared []byte) cipher.AEAD {
 	return aead
 }
 
-// sealForToken seals for the age key of a token.
-func sealForToken(t *testing.T, public keys.PublicKey, text []byte) []byte {
+// sealForToken seals for the age key of a token. shared is the secret that the
+// token will agree on.
+func sealForToken(t *testing.T, public keys.PublicKey, text []byte) (ciphertext, shared []byte) {
 	t.Helper()
 	raw, err := hex.DecodeString(public.Hex)
 	if err != nil {
@@ -170,11 +173,10 @@ func sealForToken(t *testing.T, public keys.PublicKey, text []byte) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	shared, err := ephemeral.ECDH(point)
-	if err != nil {
+	if shared, err = ephemeral.ECDH(point); err != nil {
 		t.Fatal(err)
 	}
-	return tokenCipher(shared).Seal(ephemeral.PublicKey().Bytes(), make([]byte, 12), text, nil)
+	return tokenCipher(shared).Seal(ephemeral.PublicKey().Bytes(), make([]byte, 12), text, nil), shared
 }
 
 // mortal is a token whose child, or which itself, is gone at a command.
@@ -406,7 +408,8 @@ func listed(t testing.TB, b session.Backend, serial uint32) keys.Info {
 }
 
 // ownMemory is a copy of what this process can write to, without pages of
-// zeros.
+// zeros. It is in a file, as it would otherwise become part of what the next
+// test looks at.
 func ownMemory(t *testing.T) []byte {
 	maps, err := os.ReadFile("/proc/self/maps")
 	if err != nil {
@@ -417,7 +420,13 @@ func ownMemory(t *testing.T) []byte {
 		t.Fatal(err)
 	}
 	defer mem.Close()
-	all, page, zeros := make([]byte, 0, 1<<20), make([]byte, 4096), make([]byte, 4096)
+	file, err := os.Create(filepath.Join(t.TempDir(), "memory"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	out, size := bufio.NewWriter(file), 0
+	page, zeros := make([]byte, 4096), make([]byte, 4096)
 	for line := range strings.Lines(string(maps)) {
 		var from, to int64
 		var mode string
@@ -426,10 +435,19 @@ func ownMemory(t *testing.T) []byte {
 		}
 		for ; from < to; from += int64(len(page)) {
 			if _, err := mem.ReadAt(page, from); err == nil && !bytes.Equal(page, zeros) {
-				all = append(all, page...)
+				n, _ := out.Write(page) // Flush has the error
+				size += n
 			}
 		}
 	}
+	if err := out.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	all, err := syscall.Mmap(int(file.Fd()), 0, size, syscall.PROT_READ, syscall.MAP_PRIVATE)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = syscall.Munmap(all) })
 	return all
 }
 
@@ -607,14 +625,16 @@ func TestRefusedOrders(t *testing.T) {
 		{"a large file", func(o *session.RootKeyOrder) { o.Seal = kept.seal("large") }, "hand over the sealed file large"},
 		{"an algorithm", func(o *session.RootKeyOrder) { o.Algorithm = "rsa" }, `"rsa"`},
 	} {
-		order := good
-		c.edit(&order)
-		if _, err := s.MakeRootKey(order, kept.store); err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%s: %v", c.name, err)
-		}
-		if info, err := s.Info(); err != nil || !reflect.DeepEqual(info, before) {
-			t.Errorf("%s: %+v became %+v, %v", c.name, before, info, err)
-		}
+		t.Run(c.name, func(t *testing.T) {
+			order := good
+			c.edit(&order)
+			if _, err := s.MakeRootKey(order, kept.store); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Error(err)
+			}
+			if info, err := s.Info(); err != nil || !reflect.DeepEqual(info, before) {
+				t.Errorf("%+v became %+v, %v", before, info, err)
+			}
+		})
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
@@ -806,7 +826,7 @@ func TestOpenBackup(t *testing.T) {
 	s = start(t, program(), b, closed(t, s, serial))
 	identity := pin(t, kept.identity.String())
 	key, token := kept.files[keys.BackupKey], kept.files[keys.BackupToken]
-	forToken := sealForToken(t, made.Age, kept.open(t, keys.BackupKey))
+	forToken, _ := sealForToken(t, made.Age, kept.open(t, keys.BackupKey))
 	byIdentity := func(ciphertext []byte) session.BackupOrder {
 		return session.BackupOrder{Ciphertext: ciphertext, Secrets: []*secret.Buffer{identity}}
 	}
@@ -924,10 +944,12 @@ func TestOpenedTexts(t *testing.T) {
 		"a signed serial":    strings.Replace(token, "serial: 5", "serial: +5", 1),
 		"a large serial":     strings.Replace(token, "serial: 5", "serial: 4294967296", 1),
 	} {
-		opened, err := s.OpenBackup(t.Context(), session.BackupOrder{Ciphertext: kept.sealText(t, text), Secrets: []*secret.Buffer{pin(t, kept.identity.String())}}, nil)
-		if err == nil || !strings.Contains(err.Error(), "the backup opened, but") || strings.Contains(err.Error(), "31415") {
-			t.Errorf("%s: %+v, %v", name, opened, err)
-		}
+		t.Run(name, func(t *testing.T) {
+			opened, err := s.OpenBackup(t.Context(), session.BackupOrder{Ciphertext: kept.sealText(t, text), Secrets: []*secret.Buffer{pin(t, kept.identity.String())}}, nil)
+			if err == nil || !strings.Contains(err.Error(), "the backup opened, but") || strings.Contains(err.Error(), "31415") {
+				t.Errorf("%+v, %v", opened, err)
+			}
+		})
 	}
 	for what, text := range map[string]string{keys.BackupKey: key, keys.BackupToken: token} {
 		opened, err := s.OpenBackup(t.Context(), session.BackupOrder{Ciphertext: kept.sealText(t, text), Secrets: []*secret.Buffer{pin(t, kept.identity.String())}}, nil)

@@ -24,20 +24,22 @@ func TestErrorsOverWire(t *testing.T) {
 		&keys.TooLongError{Bytes: 3063, Limit: 3062}, &keys.NotGeneratedError{Slot: keys.SlotRoot},
 		&keys.TokenError{Text: "anything else"},
 	} {
-		if got := session.OverWire(err); !reflect.DeepEqual(got, err) {
-			t.Errorf("%#v became %#v", err, got)
-		}
-		wrapped := fmt.Errorf("set the PIN: %w", err)
-		got := session.OverWire(wrapped)
-		if got.Error() != wrapped.Error() {
-			t.Errorf("text %q became %q", wrapped, got)
-		}
-		if _, other := err.(*keys.TokenError); other {
-			continue
-		}
-		if inner := errors.Unwrap(got); !reflect.DeepEqual(inner, err) {
-			t.Errorf("in a wrapped error, %#v became %#v", err, inner)
-		}
+		t.Run(err.Error(), func(t *testing.T) {
+			if got := session.OverWire(err); !reflect.DeepEqual(got, err) {
+				t.Errorf("%#v became %#v", err, got)
+			}
+			wrapped := fmt.Errorf("set the PIN: %w", err)
+			got := session.OverWire(wrapped)
+			if got.Error() != wrapped.Error() {
+				t.Errorf("text %q became %q", wrapped, got)
+			}
+			if _, other := err.(*keys.TokenError); other {
+				return
+			}
+			if inner := errors.Unwrap(got); !reflect.DeepEqual(inner, err) {
+				t.Errorf("in a wrapped error, %#v became %#v", err, inner)
+			}
+		})
 	}
 }
 
@@ -51,9 +53,11 @@ func TestErrorTexts(t *testing.T) {
 		{&keys.NotFoundError{Serial: 7, Found: []uint32{8, 9}}, "token 7 is not in a reader, only 8, 9 (hint: insert token 7)"},
 		{&keys.SerialError{Want: 1, Got: 2}, "this is token 2, and token 1 was expected (hint: insert token 1)"},
 	} {
-		if c.err.Error() != c.want {
-			t.Errorf("got  %s\nwant %s", c.err, c.want)
-		}
+		t.Run(c.want, func(t *testing.T) {
+			if c.err.Error() != c.want {
+				t.Errorf("got  %s\nwant %s", c.err, c.want)
+			}
+		})
 	}
 }
 

@@ -19,10 +19,10 @@ type frameType byte
 
 const (
 	frameRequest frameType = 'q' // parent: a request, JSON; then its secrets
-	frameSecret  frameType = 's' // both: a secret, raw; never inside JSON
+	frameSecret  frameType = 's' // parent: a secret, raw; never inside JSON
 	frameTouched frameType = 't' // parent: a virtual token is touched; no body
 	frameStored  frameType = 'k' // parent: what the child asked to store is stored; no body
-	frameAnswer  frameType = 'a' // child: the answer to the request, JSON; its secret goes before it
+	frameAnswer  frameType = 'a' // child: the answer to the request, JSON
 	frameEvent   frameType = 'e' // child: an event before the answer, JSON
 	frameFile    frameType = 'f' // child: a sealed file, JSON; an event asks to store those before it
 )
@@ -147,10 +147,8 @@ const (
 	doDevice  = "show the device's certificate"
 	doAttest  = "attest a key"
 	doPIN     = "check the PIN"
-	doChange  = "change the PIN"
 	doUnblock = "unblock the PIN"
 	doSign    = "sign"
-	doECDH    = "agree on a secret"
 	doBackup  = "open a backup"
 	doHeldPUK = "unblock the PIN with the opened backup"
 )
@@ -162,7 +160,6 @@ type request struct {
 	Slot      keys.Slot      `json:"slot,omitempty"`
 	Algorithm keys.Algorithm `json:"algorithm,omitempty"`
 	Message   []byte         `json:"message,omitempty"` // to sign; for doBackup, a ciphertext
-	Peer      []byte         `json:"peer,omitempty"`    // a point, for doECDH
 
 	Order     *RootKeyOrder   `json:"order,omitempty"`
 	Open      json.RawMessage `json:"open,omitempty"`
@@ -174,9 +171,9 @@ type request struct {
 // secrets is how many secrets follow the request.
 func (q request) secrets() int {
 	switch q.Do {
-	case doPrepare, doPIN, doSign, doECDH, doHeldPUK:
+	case doPrepare, doPIN, doSign, doHeldPUK:
 		return 1
-	case doChange, doUnblock: // the old PIN or the PUK, and the new PIN
+	case doUnblock: // the PUK, and the new PIN
 		return 2
 	case doRootKey, doBackup:
 		return q.Secrets
@@ -195,8 +192,6 @@ type answer struct {
 	Attestation *keys.Attestation `json:"attestation,omitempty"`
 	Signature   []byte            `json:"signature,omitempty"`
 	Opened      *Opened           `json:"opened,omitempty"`
-
-	secret *secret.Buffer // what went before the answer, in a frame of its own
 }
 
 // event is said before the answer: the command that waits for a touch is about

@@ -175,31 +175,35 @@ func (s *server) serve() {
 	s.done <- err
 }
 
+// do does what a request asks for: of the readers here, of a token in use.
 func (s *server) do(j job) (answer, error) {
-	switch j.Do {
-	case doOpen:
+	switch {
+	case j.Do == doOpen:
 		return answer{}, s.openReaders(j.Backend)
+	case j.Do == doBackup: // not always with a token
+		opened, err := s.openBackup(j)
+		return answer{Opened: &opened}, err
+	case s.opener == nil:
+		return answer{}, keys.ErrNoToken
+	}
+	switch j.Do {
 	case doReaders:
-		if s.opener == nil {
-			return answer{}, keys.ErrNoToken
-		}
 		readers, err := s.opener.Readers()
 		return answer{Readers: readers}, err
 	case doList:
-		if s.opener == nil {
-			return answer{}, keys.ErrNoToken
-		}
 		tokens, err := s.opener.List()
 		return answer{Tokens: tokens}, err
 	case doSelect:
 		return answer{}, s.selectToken(j.Serial)
-	case doBackup:
-		opened, err := s.openBackup(j)
-		return answer{Opened: &opened}, err
 	}
 	if s.token == nil {
 		return answer{}, keys.ErrNoToken
 	}
+	return s.use(j)
+}
+
+// use does what a request asks of the selected token.
+func (s *server) use(j job) (answer, error) {
 	switch j.Do {
 	case doInfo:
 		info, err := s.token.Info()
@@ -210,12 +214,7 @@ func (s *server) do(j job) (answer, error) {
 		prepared, err := prepare(s.token, j.given[0])
 		return answer{Prepared: &prepared}, err
 	case doRootKey:
-		if j.Order == nil {
-			return answer{}, errors.New("no order for a root key")
-		}
-		order, passphrases := *j.Order, len(j.given)-j.Entropy
-		order.Passphrases, order.Entropy = j.given[:passphrases], j.given[passphrases:]
-		public, err := s.makeRootKey(order)
+		public, err := s.makeRootKey(j)
 		return answer{Public: &public}, err
 	case doTry:
 		return answer{}, try(s.token, j.Algorithm, j.Message)
@@ -227,8 +226,6 @@ func (s *server) do(j job) (answer, error) {
 		return answer{Attestation: &attestation}, err
 	case doPIN:
 		return answer{}, s.token.VerifyPIN(j.given[0])
-	case doChange:
-		return answer{}, s.token.ChangePIN(j.given[0], j.given[1])
 	case doUnblock:
 		return answer{}, s.token.Unblock(j.given[0], j.given[1])
 	case doHeldPUK:
@@ -242,13 +239,6 @@ func (s *server) do(j job) (answer, error) {
 		var said error
 		signature, err := s.token.Sign(j.Slot, j.given[0], j.Message, s.announce(&said))
 		return answer{Signature: signature}, errors.Join(err, said)
-	case doECDH:
-		shared, err := s.ecdh(j.Slot, j.given[0], j.Peer)
-		if err != nil {
-			return answer{}, err
-		}
-		defer shared.Wipe()
-		return answer{}, writeFrame(s.w, frameSecret, shared.Bytes())
 	}
 	return answer{}, fmt.Errorf("request to %q, which this version does not know", j.Do)
 }
@@ -256,17 +246,6 @@ func (s *server) do(j job) (answer, error) {
 // announce tells the parent that the token is about to wait for a touch.
 func (s *server) announce(failed *error) func() {
 	return func() { *failed = writeJSON(s.w, frameEvent, event{Touch: true}) }
-}
-
-// ecdh has the selected token agree on a secret.
-func (s *server) ecdh(slot keys.Slot, pin *secret.Buffer, peer []byte) (*secret.Buffer, error) {
-	var said error
-	shared, err := s.token.ECDH(slot, pin, peer, s.announce(&said))
-	if err = errors.Join(err, said); err != nil {
-		shared.Wipe()
-		return nil, err
-	}
-	return shared, nil
 }
 
 func (s *server) openReaders(b *Backend) (err error) {
@@ -280,9 +259,6 @@ func (s *server) openReaders(b *Backend) (err error) {
 // selectToken opens a token in place of the open one, and makes sure that it
 // is the one that was meant.
 func (s *server) selectToken(serial uint32) error {
-	if s.opener == nil {
-		return keys.ErrNoToken
-	}
 	if s.token != nil {
 		s.touch.Store(nil)
 		err := s.token.Close()

@@ -78,10 +78,9 @@ type Session struct {
 }
 
 type frame struct {
-	t      frameType
-	body   []byte
-	secret *secret.Buffer // the body of a frameSecret
-	err    error
+	t    frameType
+	body []byte
+	err  error
 }
 
 // closeGrace is how long Close waits for a child that has no more input to end
@@ -155,8 +154,6 @@ func (s *Session) read(out *os.File) {
 		case err != nil:
 		case t == frameAnswer || t == frameEvent || t == frameFile:
 			f.body, f.err = readBody(out, n)
-		case t == frameSecret:
-			f.secret, f.err = readSecret(out, n)
 		default:
 			f.err = fmt.Errorf("frame of type %q from the child", t)
 		}
@@ -207,15 +204,13 @@ type reactions struct {
 
 // heard is what the child has said before its answer.
 type heard struct {
-	secret *secret.Buffer
-	files  []SealedFile // since the last event
+	files []SealedFile // since the last event
 
 	limit  time.Duration // how long it may say nothing
 	silent *time.Timer   // ends the child after that
 }
 
-// call sends a request, with its secrets, and returns the answer, with its
-// secret.
+// call sends a request, with its secrets, and returns the answer.
 func (s *Session) call(ctx context.Context, q request, on reactions, secrets ...*secret.Buffer) (a answer, err error) {
 	for _, given := range secrets {
 		if given.Len() > int(maxBody[frameSecret]) {
@@ -254,11 +249,6 @@ func (s *Session) call(ctx context.Context, q request, on reactions, secrets ...
 		return answer{}, s.gone(q.Do)
 	}
 
-	defer func() {
-		if err != nil {
-			h.secret.Wipe()
-		}
-	}()
 	f, more := <-s.frames
 	for more && f.err == nil && f.t != frameAnswer {
 		f, more = s.react(ctx, f, &h, on)
@@ -270,9 +260,6 @@ func (s *Session) call(ctx context.Context, q request, on reactions, secrets ...
 	if f.err == nil {
 		f.err = decode(f.body, &a)
 	}
-	if f.err == nil && a.Error == nil && (h.secret != nil) != (q.Do == doECDH) {
-		f.err = errors.New("a secret without a question, or the other way round")
-	}
 	if f.err != nil {
 		s.end(fmt.Errorf("what the token's process said makes no sense: %w", f.err))
 		return answer{}, s.gone(q.Do)
@@ -280,15 +267,13 @@ func (s *Session) call(ctx context.Context, q request, on reactions, secrets ...
 	if a.Error != nil {
 		return answer{}, a.Error.typed()
 	}
-	a.secret = h.secret
 	return a, nil
 }
 
 // end kills the child, and throws away what it still says.
 func (s *Session) end(why error) {
 	s.kill(why)
-	for f := range s.frames {
-		f.secret.Wipe()
+	for range s.frames {
 	}
 }
 
@@ -297,16 +282,7 @@ func (s *Session) react(ctx context.Context, f frame, h *heard, on reactions) (n
 	nonsense := func(err error) (frame, bool) { return frame{err: err}, true }
 	var e event
 	h.silent.Reset(h.limit)
-	switch f.t {
-	case frameSecret:
-		if h.secret != nil {
-			f.secret.Wipe()
-			return nonsense(errors.New("a second secret"))
-		}
-		h.secret = f.secret
-		next, more = <-s.frames
-		return next, more
-	case frameFile:
+	if f.t == frameFile {
 		var file SealedFile
 		if err := decode(f.body, &file); err != nil {
 			return nonsense(fmt.Errorf("sealed file: %w", err))
@@ -365,8 +341,7 @@ func (s *Session) touch(ctx context.Context, touch func(context.Context) error) 
 	}
 	if err != nil {
 		s.kill(err)
-		r := <-answered
-		r.f.secret.Wipe()
+		<-answered
 		s.end(err)
 		return frame{}, false
 	}
@@ -528,12 +503,6 @@ func (s *Session) CheckPIN(pin *secret.Buffer) error {
 	return err
 }
 
-// ChangePIN sets another PIN; a wrong old one costs a try.
-func (s *Session) ChangePIN(old, new *secret.Buffer) error {
-	_, err := s.call(s.ctx, request{Do: doChange}, reactions{}, old, new)
-	return err
-}
-
 // Unblock sets a new PIN, with all its tries, by the PUK; a wrong PUK costs one
 // of the PUK's tries (*PINError).
 func (s *Session) Unblock(puk, pin *secret.Buffer) error {
@@ -556,14 +525,6 @@ func (s *Session) Sign(ctx context.Context, slot keys.Slot, pin *secret.Buffer, 
 	}
 	a, err := s.call(ctx, request{Do: doSign, Slot: slot, Message: message}, reactions{touch: touch}, pin)
 	return a.Signature, err
-}
-
-// ECDH returns the secret that the P-256 key in slot shares with peer, a point
-// (SEC 1, uncompressed, 65 bytes): the x coordinate, 32 bytes, which the caller
-// wipes. touch and the end of the session are as in Sign.
-func (s *Session) ECDH(ctx context.Context, slot keys.Slot, pin *secret.Buffer, peer []byte, touch func(ctx context.Context) error) (*secret.Buffer, error) {
-	a, err := s.call(ctx, request{Do: doECDH, Slot: slot, Peer: peer}, reactions{touch: touch}, pin)
-	return a.secret, err
 }
 
 // valueOr returns p, or a zero value where the answer lacks it.

@@ -1,5 +1,5 @@
 // Package virtual is the virtual YubiKey: the PIV applet of firmware 5.7 as a
-// state machine (Applet), two faces of it, and the drawer that keeps the tokens
+// state machine (applet), two faces of it, and the drawer that keeps the tokens
 // of a rehearsal as files (Drawer). One face is a session.Token in this process
 // (Token), the other speaks APDUs to a reader (Card).
 //
@@ -24,25 +24,25 @@ import (
 	"rootceremony/keys/session"
 )
 
-// StatusWord is how the applet answers a command that it refuses
+// statusWord is how the applet answers a command that it refuses
 // (ISO 7816-4, 5.1.3).
-type StatusWord uint16
+type statusWord uint16
 
 // Status words of PIV (SP 800-73-4, part 2, 3). Wrong PINs are 63Cx, x being
 // the tries left.
 const (
-	SWWrongPIN          StatusWord = 0x63c0
-	SWWrongLength       StatusWord = 0x6700
-	SWSecurityStatus    StatusWord = 0x6982
-	SWBlocked           StatusWord = 0x6983
-	SWConditions        StatusWord = 0x6985
-	SWNotFound          StatusWord = 0x6a82
-	SWMemory            StatusWord = 0x6581
-	SWInstruction       StatusWord = 0x6d00
-	SWClass             StatusWord = 0x6e00
-	SWWrongData         StatusWord = 0x6a80
-	SWWrongParameters   StatusWord = 0x6a86
-	SWReferenceNotFound StatusWord = 0x6a88
+	swWrongPIN          statusWord = 0x63c0
+	swWrongLength       statusWord = 0x6700
+	swSecurityStatus    statusWord = 0x6982
+	swBlocked           statusWord = 0x6983
+	swConditions        statusWord = 0x6985
+	swNotFound          statusWord = 0x6a82
+	swMemory            statusWord = 0x6581
+	swInstruction       statusWord = 0x6d00
+	swClass             statusWord = 0x6e00
+	swWrongData         statusWord = 0x6a80
+	swWrongParameters   statusWord = 0x6a86
+	swReferenceNotFound statusWord = 0x6a88
 )
 
 // Identifiers of SP 800-78-4 (table 6-2), Yubico's, and SP 800-73-4 (part 1,
@@ -75,23 +75,23 @@ var (
 	firmwareEd25519    = keys.Firmware{Major: 5, Minor: 7} // and X25519
 )
 
-func (w StatusWord) Error() string { return fmt.Sprintf("status word %04x", uint16(w)) }
+func (w statusWord) Error() string { return fmt.Sprintf("status word %04x", uint16(w)) }
 
 // triesLeft are the tries that a 63Cx or 6983 tells of.
-func (w StatusWord) triesLeft() (int, bool) {
-	if w == SWBlocked {
+func (w statusWord) triesLeft() (int, bool) {
+	if w == swBlocked {
 		return 0, true
 	}
-	return int(w & 0xf), w&0xfff0 == SWWrongPIN
+	return int(w & 0xf), w&0xfff0 == swWrongPIN
 }
 
 // managementAlgorithms are the key lengths of the management key's algorithms.
 var managementAlgorithms = map[byte]int{algorithm3DES: 24, algorithmAES128: 16, algorithmAES192: 24, algorithmAES256: 32}
 
-// Applet is the PIV applet of one token. Its methods are the commands; they
-// return a StatusWord where the applet refuses, and other errors where the
-// state could not be kept. An Applet is used by one goroutine, but for Touched.
-type Applet struct {
+// applet is the PIV applet of one token. Its methods are the commands; they
+// return a statusWord where the applet refuses, and other errors where the
+// state could not be kept. An applet is used by one goroutine, but for Touched.
+type applet struct {
 	state *state
 	save  func(*state) error // makes the state durable
 
@@ -107,19 +107,19 @@ type Applet struct {
 	now    func() time.Time
 	after  func(time.Duration) <-chan time.Time
 
-	wrong atomic.Int64 // PINs and PUKs since the Applet was made
+	wrong atomic.Int64 // PINs and PUKs since the applet was made
 
 	mu      sync.Mutex
 	pressed chan struct{}   // nil: the applet does not wait for a touch
 	pulled  <-chan struct{} // closed when the token is pulled out; nil: it stays
 }
 
-func newApplet(st *state, save func(*state) error) *Applet {
-	return &Applet{state: st, save: save, button: st.Button, now: time.Now, after: time.After}
+func newApplet(st *state, save func(*state) error) *applet {
+	return &applet{state: st, save: save, button: st.Button, now: time.Now, after: time.After}
 }
 
 // PowerOff forgets what a token forgets when it is pulled out.
-func (a *Applet) PowerOff() {
+func (a *applet) PowerOff() {
 	a.pinVerified, a.pinJust, a.managed = false, false, false
 	a.challenge, a.witness, a.touchedAt = nil, nil, time.Time{}
 }
@@ -143,7 +143,7 @@ func (st *state) factory() {
 }
 
 // change makes an edited state durable before it counts.
-func (a *Applet) change(edit func(*state)) error {
+func (a *applet) change(edit func(*state)) error {
 	next := *a.state
 	next.Slots = slices.Clone(next.Slots)
 	next.Objects = maps.Clone(next.Objects)
@@ -169,15 +169,15 @@ func (st *state) reference(id byte) *reference {
 // try is a try at the PIN or the PUK. It is spent, durably, before the values
 // are compared, so that pulling the power never gives one back. then is what
 // the right value changes, besides the counter.
-func (a *Applet) try(id byte, value []byte, then func(*state)) error {
+func (a *applet) try(id byte, value []byte, then func(*state)) error {
 	if a.state.reference(id) == nil {
-		return SWReferenceNotFound
+		return swReferenceNotFound
 	}
 	if len(value) != 8 {
-		return SWWrongLength
+		return swWrongLength
 	}
 	if a.state.reference(id).Tries == 0 {
-		return SWBlocked
+		return swBlocked
 	}
 	if err := a.change(func(st *state) { st.reference(id).Tries-- }); err != nil {
 		return err
@@ -186,9 +186,9 @@ func (a *Applet) try(id byte, value []byte, then func(*state)) error {
 	if subtle.ConstantTimeCompare(ref.Value, value) == 0 {
 		a.wrong.Add(1)
 		if ref.Tries == 0 {
-			return SWBlocked
+			return swBlocked
 		}
-		return SWWrongPIN | StatusWord(min(ref.Tries, 0xf))
+		return swWrongPIN | statusWord(min(ref.Tries, 0xf))
 	}
 	return a.change(func(st *state) {
 		st.reference(id).Tries = ref.Max
@@ -197,7 +197,7 @@ func (a *Applet) try(id byte, value []byte, then func(*state)) error {
 }
 
 // VerifyPIN is VERIFY. value is the PIN padded with ff to 8 bytes.
-func (a *Applet) VerifyPIN(value []byte) error {
+func (a *applet) VerifyPIN(value []byte) error {
 	a.pinVerified, a.pinJust = false, false
 	if err := a.try(referencePIN, value, func(*state) {}); err != nil {
 		return err
@@ -217,20 +217,20 @@ func goodPIN(value []byte) bool {
 
 // ChangeReference is CHANGE REFERENCE DATA: id 80 the PIN, 81 the PUK. The old
 // value is looked at before the new one, so a wrong one costs a try.
-func (a *Applet) ChangeReference(id byte, old, new []byte) error {
+func (a *applet) ChangeReference(id byte, old, new []byte) error {
 	a.pinJust = false
 	return a.replace(id, old, id, new)
 }
 
 // Unblock is RESET RETRY COUNTER: it sets a new PIN by the PUK.
-func (a *Applet) Unblock(puk, pin []byte) error {
+func (a *applet) Unblock(puk, pin []byte) error {
 	a.pinVerified, a.pinJust = false, false
 	return a.replace(referencePUK, puk, referencePIN, pin)
 }
 
 // replace sets the PIN or PUK of an id to a new value, by the value of another
 // or the same.
-func (a *Applet) replace(by byte, value []byte, id byte, new []byte) error {
+func (a *applet) replace(by byte, value []byte, id byte, new []byte) error {
 	good := goodPIN(new)
 	err := a.try(by, value, func(st *state) {
 		if ref := st.reference(id); good {
@@ -238,19 +238,19 @@ func (a *Applet) replace(by byte, value []byte, id byte, new []byte) error {
 		}
 	})
 	if err == nil && !good {
-		return SWWrongData
+		return swWrongData
 	}
 	return err
 }
 
 // SetRetries is SET PIN RETRIES: both PIN and PUK become the default again.
 // It wants the management key and the PIN.
-func (a *Applet) SetRetries(pinTries, pukTries int) error {
+func (a *applet) SetRetries(pinTries, pukTries int) error {
 	if !a.managed || !a.pinVerified {
-		return SWSecurityStatus
+		return swSecurityStatus
 	}
 	if pinTries < 1 || pinTries > 255 || pukTries < 1 || pukTries > 255 {
-		return SWWrongParameters
+		return swWrongParameters
 	}
 	a.pinVerified, a.pinJust = false, false
 	return a.change(func(st *state) {
@@ -261,7 +261,7 @@ func (a *Applet) SetRetries(pinTries, pukTries int) error {
 
 // ManagementChallenge is GENERAL AUTHENTICATE of 9b, first half: a block that
 // the host is to encrypt with the management key.
-func (a *Applet) ManagementChallenge() (algorithm byte, challenge []byte) {
+func (a *applet) ManagementChallenge() (algorithm byte, challenge []byte) {
 	a.managed, a.pinJust, a.witness = false, false, nil
 	a.challenge = make([]byte, blockSize(a.state.Management.Algorithm))
 	_, _ = rand.Read(a.challenge) // never fails: it ends the program instead
@@ -269,11 +269,11 @@ func (a *Applet) ManagementChallenge() (algorithm byte, challenge []byte) {
 }
 
 // AuthenticateManagement is its second half.
-func (a *Applet) AuthenticateManagement(response []byte) error {
+func (a *applet) AuthenticateManagement(response []byte) error {
 	challenge := a.challenge
 	a.challenge = nil
 	if challenge == nil {
-		return SWConditions
+		return swConditions
 	}
 	want, err := a.state.Management.encrypt(challenge)
 	if err != nil {
@@ -284,7 +284,7 @@ func (a *Applet) AuthenticateManagement(response []byte) error {
 
 // ManagementWitness is the first half of the mutual form: an encrypted block
 // that the host is to decrypt with the management key.
-func (a *Applet) ManagementWitness() ([]byte, error) {
+func (a *applet) ManagementWitness() ([]byte, error) {
 	a.managed, a.pinJust, a.challenge = false, false, nil
 	a.witness = make([]byte, blockSize(a.state.Management.Algorithm))
 	_, _ = rand.Read(a.witness) // never fails: it ends the program instead
@@ -293,11 +293,11 @@ func (a *Applet) ManagementWitness() ([]byte, error) {
 
 // AuthenticateMutually is its second half: the decrypted witness, and a block
 // that the token encrypts in its turn.
-func (a *Applet) AuthenticateMutually(witness, challenge []byte) (response []byte, err error) {
+func (a *applet) AuthenticateMutually(witness, challenge []byte) (response []byte, err error) {
 	want := a.witness
 	a.witness = nil
 	if want == nil {
-		return nil, SWConditions
+		return nil, swConditions
 	}
 	if response, err = a.state.Management.encrypt(challenge); err != nil {
 		return nil, err
@@ -307,12 +307,12 @@ func (a *Applet) AuthenticateMutually(witness, challenge []byte) (response []byt
 
 // manage compares what proves the management key, and waits for a touch where
 // the key wants one.
-func (a *Applet) manage(want, got []byte) error {
+func (a *applet) manage(want, got []byte) error {
 	if subtle.ConstantTimeCompare(want, got) == 0 {
-		return SWSecurityStatus
+		return swSecurityStatus
 	}
 	if a.state.Management.Touch && !a.waitForTouch() {
-		return SWSecurityStatus
+		return swSecurityStatus
 	}
 	a.managed = true
 	return nil
@@ -328,7 +328,7 @@ func blockSize(algorithm byte) int {
 // encrypt is ECB of one block.
 func (m management) encrypt(block []byte) ([]byte, error) {
 	if len(block) != blockSize(m.Algorithm) {
-		return nil, SWWrongData
+		return nil, swWrongData
 	}
 	var c cipher.Block
 	var err error
@@ -338,7 +338,7 @@ func (m management) encrypt(block []byte) ([]byte, error) {
 		c, err = aes.NewCipher(m.Key)
 	}
 	if err != nil {
-		return nil, SWWrongData
+		return nil, swWrongData
 	}
 	out := make([]byte, len(block))
 	c.Encrypt(out, block)
@@ -346,56 +346,56 @@ func (m management) encrypt(block []byte) ([]byte, error) {
 }
 
 // SetManagementKey is SET MANAGEMENT KEY. touch: its use wants a touch.
-func (a *Applet) SetManagementKey(algorithm byte, key []byte, touch bool) error {
+func (a *applet) SetManagementKey(algorithm byte, key []byte, touch bool) error {
 	if !a.managed {
-		return SWSecurityStatus
+		return swSecurityStatus
 	}
 	n, known := managementAlgorithms[algorithm]
 	if !known || algorithm != algorithm3DES && a.state.Firmware.Less(firmwareAES) {
-		return SWWrongData
+		return swWrongData
 	}
 	if len(key) != n {
-		return SWWrongLength
+		return swWrongLength
 	}
 	return a.change(func(st *state) { st.Management = management{algorithm, slices.Clone(key), touch} })
 }
 
 // Reset is RESET: only when PIN and PUK are both blocked.
-func (a *Applet) Reset() error {
+func (a *applet) Reset() error {
 	if a.state.PIN.Tries > 0 || a.state.PUK.Tries > 0 {
-		return SWConditions
+		return swConditions
 	}
 	a.PowerOff()
 	return a.change((*state).factory)
 }
 
 // Version is GET VERSION.
-func (a *Applet) Version() keys.Firmware { return a.state.Firmware }
+func (a *applet) Version() keys.Firmware { return a.state.Firmware }
 
 // Serial is GET SERIAL.
-func (a *Applet) Serial() uint32 { return a.state.Serial }
+func (a *applet) Serial() uint32 { return a.state.Serial }
 
 // ReferenceMetadata is GET METADATA of 80 and 81.
-func (a *Applet) ReferenceMetadata(id byte) (isDefault bool, left, most int, err error) {
+func (a *applet) ReferenceMetadata(id byte) (isDefault bool, left, most int, err error) {
 	ref := a.state.reference(id)
 	if ref == nil {
-		return false, 0, 0, SWReferenceNotFound
+		return false, 0, 0, swReferenceNotFound
 	}
 	factory := map[byte]string{referencePIN: session.DefaultPIN, referencePUK: session.DefaultPUK}[id]
 	return slices.Equal(ref.Value, pad(factory)), ref.Tries, ref.Max, nil
 }
 
 // ManagementMetadata is GET METADATA of 9b.
-func (a *Applet) ManagementMetadata() (algorithm byte, isDefault bool) {
+func (a *applet) ManagementMetadata() (algorithm byte, isDefault bool) {
 	m := a.state.Management
 	return m.Algorithm, string(m.Key) == session.DefaultManagement
 }
 
 // KeyMetadata is GET METADATA of a key slot.
-func (a *Applet) KeyMetadata(s keys.Slot) (keys.SlotKey, error) {
+func (a *applet) KeyMetadata(s keys.Slot) (keys.SlotKey, error) {
 	k, found := a.state.slot(s)
 	if !found {
-		return keys.SlotKey{}, SWReferenceNotFound
+		return keys.SlotKey{}, swReferenceNotFound
 	}
 	public, err := keys.Describe(k.private.Public())
 	if err != nil {
@@ -405,7 +405,7 @@ func (a *Applet) KeyMetadata(s keys.Slot) (keys.SlotKey, error) {
 }
 
 // Slots are the slots that hold a key, in order.
-func (a *Applet) Slots() []keys.Slot {
+func (a *applet) Slots() []keys.Slot {
 	var found []keys.Slot
 	for _, k := range a.state.Slots {
 		found = append(found, k.Slot)

@@ -23,7 +23,7 @@ import (
 
 // testApplet is a factory-fresh applet that keeps its state in memory. *saved
 // is what a power cut would leave.
-func testApplet(t testing.TB, b Button) (a *Applet, saved *[]byte) {
+func testApplet(t testing.TB, b Button) (a *applet, saved *[]byte) {
 	root, err := newAttestationRoot()
 	if err != nil {
 		t.Fatal(err)
@@ -46,7 +46,7 @@ func testApplet(t testing.TB, b Button) (a *Applet, saved *[]byte) {
 }
 
 // manage proves the default management key.
-func manage(t testing.TB, a *Applet) {
+func manage(t testing.TB, a *applet) {
 	_, challenge := a.ManagementChallenge()
 	response, err := a.state.Management.encrypt(challenge)
 	if err != nil {
@@ -78,23 +78,23 @@ func TestCounters(t *testing.T) {
 		value := rapid.SampledFrom(values)
 
 		// try is what the model says of a value: the status word, or 0.
-		try := func(m *model, given string) StatusWord {
+		try := func(m *model, given string) statusWord {
 			switch {
 			case m.tries == 0:
-				return SWBlocked
+				return swBlocked
 			case given == m.value:
 				m.tries = m.max
 				return 0
 			}
 			m.tries--
 			if m.tries == 0 {
-				return SWBlocked
+				return swBlocked
 			}
-			return SWWrongPIN | StatusWord(m.tries)
+			return swWrongPIN | statusWord(m.tries)
 		}
-		expect := func(err error, want StatusWord) {
+		expect := func(err error, want statusWord) {
 			t.Helper()
-			var got StatusWord
+			var got statusWord
 			if err != nil && !errors.As(err, &got) {
 				t.Fatal(err)
 			}
@@ -138,7 +138,7 @@ func TestCounters(t *testing.T) {
 				v := value.Draw(t, "old") // a wrong one costs a try all the same
 				want := try(&pin, v)
 				if want == 0 {
-					want = SWWrongData
+					want = swWrongData
 				}
 				expect(a.ChangeReference(referencePIN, pad(v), pad("12345")), want)
 			},
@@ -150,7 +150,7 @@ func TestCounters(t *testing.T) {
 					a.managed = false
 				}
 				n, m := rapid.IntRange(1, 15).Draw(t, "pin tries"), rapid.IntRange(1, 15).Draw(t, "puk tries")
-				want := SWSecurityStatus
+				want := swSecurityStatus
 				if manage && verified {
 					want, verified = 0, false
 					pin, puk = model{session.DefaultPIN, n, n}, model{session.DefaultPUK, m, m}
@@ -158,7 +158,7 @@ func TestCounters(t *testing.T) {
 				expect(a.SetRetries(n, m), want)
 			},
 			"reset": func(t *rapid.T) {
-				want := SWConditions
+				want := swConditions
 				if pin.tries == 0 && puk.tries == 0 {
 					want, verified = 0, false
 					pin, puk = model{session.DefaultPIN, 3, 3}, model{session.DefaultPUK, 3, 3}
@@ -189,7 +189,7 @@ func TestCounters(t *testing.T) {
 	})
 }
 
-func proveManagement(a *Applet) {
+func proveManagement(a *applet) {
 	_, challenge := a.ManagementChallenge()
 	response, err := a.state.Management.encrypt(challenge)
 	if err == nil {
@@ -231,18 +231,18 @@ func TestTryIsSpentFirst(t *testing.T) {
 func TestManagementKey(t *testing.T) {
 	a, _ := testApplet(t, ButtonAuto)
 	always := keys.Policy{PIN: keys.PINAlways, Touch: keys.TouchNever}
-	if _, err := a.Generate(keys.SlotRoot, algorithmEd25519, always); err != SWSecurityStatus {
+	if _, err := a.Generate(keys.SlotRoot, algorithmEd25519, always); err != swSecurityStatus {
 		t.Errorf("generate: %v", err)
 	}
-	if err := a.AuthenticateManagement(make([]byte, 16)); err != SWConditions {
+	if err := a.AuthenticateManagement(make([]byte, 16)); err != swConditions {
 		t.Errorf("a response without a challenge: %v", err)
 	}
 	a.ManagementChallenge()
-	if err := a.AuthenticateManagement(make([]byte, 16)); err != SWSecurityStatus {
+	if err := a.AuthenticateManagement(make([]byte, 16)); err != swSecurityStatus {
 		t.Errorf("a wrong response: %v", err)
 	}
 	manage(t, a)
-	if err := a.SetManagementKey(algorithmAES256, make([]byte, 24), false); err != SWWrongLength {
+	if err := a.SetManagementKey(algorithmAES256, make([]byte, 24), false); err != swWrongLength {
 		t.Errorf("a short key: %v", err)
 	}
 	if err := a.SetManagementKey(algorithmAES256, bytes.Repeat([]byte{7}, 32), false); err != nil {
@@ -255,10 +255,10 @@ func TestManagementKey(t *testing.T) {
 	_, challenge := a.ManagementChallenge()
 	old := management{Algorithm: algorithmAES192, Key: hexBytes(session.DefaultManagement)}
 	response, _ := old.encrypt(challenge)
-	if err := a.AuthenticateManagement(response); err != SWSecurityStatus {
+	if err := a.AuthenticateManagement(response); err != swSecurityStatus {
 		t.Errorf("the old key: %v", err)
 	}
-	if _, err := a.Generate(keys.SlotRoot, algorithmEd25519, always); err != SWSecurityStatus {
+	if _, err := a.Generate(keys.SlotRoot, algorithmEd25519, always); err != swSecurityStatus {
 		t.Errorf("generate after the old key: %v", err)
 	}
 }
@@ -293,7 +293,7 @@ func TestKeys(t *testing.T) {
 				t.Fatal(err)
 			}
 
-			if _, err := a.Sign(s, c.data); err != SWSecurityStatus {
+			if _, err := a.Sign(s, c.data); err != swSecurityStatus {
 				t.Errorf("slot %v without the PIN: %v", s, err)
 			}
 			if err := a.VerifyPIN(pad(session.DefaultPIN)); err != nil {
@@ -306,18 +306,18 @@ func TestKeys(t *testing.T) {
 			if err := want.Verify(message, signature); err != nil {
 				t.Errorf("slot %v: %v", s, err)
 			}
-			if _, err := a.Sign(s, c.data); err != SWSecurityStatus {
+			if _, err := a.Sign(s, c.data); err != swSecurityStatus {
 				t.Errorf("slot %v twice with one PIN: %v", s, err)
 			}
 			if k, err := a.KeyMetadata(s); err != nil || k.Public != want || k.Generated == imported || k.Policy != policy {
 				t.Errorf("slot %v: %+v, %v", s, k, err)
 			}
-			if _, err := a.Attest(s); imported != (err == SWConditions) {
+			if _, err := a.Attest(s); imported != (err == swConditions) {
 				t.Errorf("attest slot %v: %v", s, err)
 			}
 			if c.algorithm != algorithmEd25519 {
 				_ = a.VerifyPIN(pad(session.DefaultPIN))
-				if _, err := a.Sign(s, make([]byte, 49)); err != SWWrongData {
+				if _, err := a.Sign(s, make([]byte, 49)); err != swWrongData {
 					t.Errorf("slot %v signs what is no digest: %v", s, err)
 				}
 			}
@@ -337,14 +337,14 @@ func TestKeys(t *testing.T) {
 		t.Errorf("read back: %+v, %v", k, err)
 	}
 	for _, s := range []keys.Slot{0, 0x81, 0x96, 0x9b, keys.SlotAttestation} {
-		if _, err := a.Generate(s, algorithmP256, policy); err != SWWrongParameters {
+		if _, err := a.Generate(s, algorithmP256, policy); err != swWrongParameters {
 			t.Errorf("generate in slot %v: %v", s, err)
 		}
 	}
-	if _, err := a.Generate(keys.SlotRoot, 0x07, policy); err != SWWrongData {
+	if _, err := a.Generate(keys.SlotRoot, 0x07, policy); err != swWrongData {
 		t.Errorf("generate RSA: %v", err)
 	}
-	if _, err := a.Sign(keys.SlotRoot, nil); err != SWReferenceNotFound {
+	if _, err := a.Sign(keys.SlotRoot, nil); err != swReferenceNotFound {
 		t.Errorf("sign with an empty slot: %v", err)
 	}
 }
@@ -360,7 +360,7 @@ func TestECDH(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := a.ECDH(keys.SlotAge, peer.PublicKey().Bytes()); err != SWSecurityStatus {
+	if _, err := a.ECDH(keys.SlotAge, peer.PublicKey().Bytes()); err != swSecurityStatus {
 		t.Errorf("without the PIN: %v", err)
 	}
 	if err := a.VerifyPIN(pad(session.DefaultPIN)); err != nil {
@@ -377,7 +377,7 @@ func TestECDH(t *testing.T) {
 	if want, err := peer.ECDH(mine); err != nil || !bytes.Equal(shared, want) {
 		t.Errorf("%x, wanted %x (%v)", shared, want, err)
 	}
-	if _, err := a.ECDH(keys.SlotAge, make([]byte, 65)); err != SWWrongData {
+	if _, err := a.ECDH(keys.SlotAge, make([]byte, 65)); err != swWrongData {
 		t.Errorf("a point that is none: %v", err)
 	}
 }
@@ -398,7 +398,7 @@ func TestMessageLimit(t *testing.T) {
 	if err != nil || !ed25519.Verify(public.(ed25519.PublicKey), message, signature) {
 		t.Errorf("3062 bytes: %v", err)
 	}
-	if _, err := a.Sign(keys.SlotRoot, append(message, 'x')); err != SWWrongLength {
+	if _, err := a.Sign(keys.SlotRoot, append(message, 'x')); err != swWrongLength {
 		t.Errorf("3063 bytes: %v", err)
 	}
 }
@@ -476,7 +476,7 @@ func TestTouchTooLate(t *testing.T) {
 		}()
 		<-c.timers
 		c.fire <- c.time
-		if err := <-done; err != SWSecurityStatus {
+		if err := <-done; err != swSecurityStatus {
 			t.Errorf("button %q, after a late touch: %v", b, err)
 		}
 	}
@@ -553,11 +553,11 @@ func TestImportRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	policy := keys.Policy{PIN: keys.PINAlways, Touch: keys.TouchNever}
-	if err := a.Import(keys.SlotRoot, k, policy); err != SWSecurityStatus {
+	if err := a.Import(keys.SlotRoot, k, policy); err != swSecurityStatus {
 		t.Errorf("without the management key: %v", err)
 	}
 	manage(t, a)
-	if err := a.Import(keys.SlotRoot, k, policy); err != SWWrongData {
+	if err := a.Import(keys.SlotRoot, k, policy); err != swWrongData {
 		t.Errorf("P-521: %v", err)
 	}
 }

@@ -12,8 +12,8 @@ import (
 	"rootceremony/keys"
 )
 
-// ATR is a YubiKey 5's answer to reset (ISO 7816-3, 8.2).
-var ATR = []byte("\x3b\xfd\x13\x00\x00\x81\x31\xfe\x15\x80\x73\xc0\x21\xc0\x57\x59\x75\x62\x69\x4b\x65\x79\x40")
+// atr is a YubiKey 5's answer to reset (ISO 7816-3, 8.2).
+var atr = []byte("\x3b\xfd\x13\x00\x00\x81\x31\xfe\x15\x80\x73\xc0\x21\xc0\x57\x59\x75\x62\x69\x4b\x65\x79\x40")
 
 // Application identifiers, as far as they are compared.
 var (
@@ -31,10 +31,10 @@ const (
 )
 
 // Card is a virtual token as a reader sees it: commands and responses of ISO
-// 7816-4 around an Applet. Its methods may be called from any goroutine, but
+// 7816-4 around an applet. Its methods may be called from any goroutine, but
 // for Exchange and Plug, of which one runs at a time.
 type Card struct {
-	applet   *Applet
+	applet   *applet
 	lock     *os.File // of the token's file; nil: there is none
 	disabled bool     // the PIV application is switched off
 
@@ -98,7 +98,7 @@ type command struct {
 // parseCommand reads a command APDU in its short or extended form.
 func parseCommand(b []byte) (command, error) {
 	if len(b) < 4 {
-		return command{}, SWWrongLength
+		return command{}, swWrongLength
 	}
 	c := command{class: b[0], instruction: b[1], p1: b[2], p2: b[3], expected: 256}
 	b = b[4:]
@@ -112,7 +112,7 @@ func parseCommand(b []byte) (command, error) {
 		n := int(b[0])
 		c.data, b = b[1:min(1+n, len(b))], b[min(1+n, len(b)):]
 		if len(c.data) != n || len(b) > 1 {
-			return command{}, SWWrongLength
+			return command{}, swWrongLength
 		}
 		if len(b) == 1 {
 			c.expected = lengthOr(int(b[0]), 256)
@@ -122,12 +122,12 @@ func parseCommand(b []byte) (command, error) {
 		c.expected = lengthOr(int(binary.BigEndian.Uint16(b[1:])), 65536)
 		return c, nil
 	case len(b) < 3:
-		return command{}, SWWrongLength
+		return command{}, swWrongLength
 	}
 	n := int(binary.BigEndian.Uint16(b[1:]))
 	b = b[3:]
 	if len(b) != n && len(b) != n+2 {
-		return command{}, SWWrongLength
+		return command{}, swWrongLength
 	}
 	c.data, c.expected = b[:n], 65536
 	if len(b) == n+2 {
@@ -148,12 +148,12 @@ func lengthOr(n, greatest int) int {
 // is about this program, not about the command: the state could not be kept.
 func (c *Card) Exchange(apdu []byte) (response []byte, err error) {
 	data, err := c.exchange(apdu)
-	sw := StatusWord(0x9000)
+	sw := statusWord(0x9000)
 	if err != nil && !errors.As(err, &sw) {
-		return binary.BigEndian.AppendUint16(nil, uint16(SWMemory)), err
+		return binary.BigEndian.AppendUint16(nil, uint16(swMemory)), err
 	}
 	if left := len(c.pending); sw == 0x9000 && left > 0 {
-		sw = 0x6100 | StatusWord(min(left, 0xff))
+		sw = 0x6100 | statusWord(min(left, 0xff))
 		if left >= 0x100 {
 			sw = 0x6100
 		}
@@ -169,11 +169,11 @@ func (c *Card) exchange(apdu []byte) ([]byte, error) {
 		return nil, err
 	}
 	if cmd.class&^0x10 != 0 {
-		return nil, SWClass
+		return nil, swClass
 	}
 	if cmd.instruction == 0xc0 { // GET RESPONSE
 		if len(c.pending) == 0 {
-			return nil, SWConditions
+			return nil, swConditions
 		}
 		return c.part(cmd.expected), nil
 	}
@@ -185,7 +185,7 @@ func (c *Card) exchange(apdu []byte) ([]byte, error) {
 	c.chain = head
 	if len(c.chained)+len(cmd.data) > maxCommandData {
 		c.chained = nil
-		return nil, SWWrongLength
+		return nil, swWrongLength
 	}
 	c.chained = append(c.chained, cmd.data...)
 	if cmd.class == 0x10 { // more to come
@@ -218,14 +218,14 @@ func (c *Card) do(cmd command) ([]byte, error) {
 	case c.selected == applicationManagement && cmd.instruction == 0x1d:
 		return c.deviceInfo(cmd.p1)
 	}
-	return nil, SWInstruction
+	return nil, swInstruction
 }
 
 // choose is SELECT (ISO 7816-4, 7.1.1). Another application's security state
 // is lost.
 func (c *Card) choose(cmd command) ([]byte, error) {
 	if cmd.p1 != 0x04 {
-		return nil, SWWrongParameters
+		return nil, swWrongParameters
 	}
 	switch {
 	case len(cmd.data) >= len(aidPIV) && bytes.HasPrefix([]byte("\xa0\x00\x00\x03\x08\x00\x00\x10\x00\x01\x00"), cmd.data) && !c.disabled:
@@ -242,7 +242,7 @@ func (c *Card) choose(cmd command) ([]byte, error) {
 		c.selected = applicationManagement
 		return fmt.Appendf(nil, "Virtual mgr - FW version %v", c.applet.Version()), nil
 	}
-	return nil, SWNotFound
+	return nil, swNotFound
 }
 
 // Capabilities of the management application's device information.
@@ -252,7 +252,7 @@ const capabilityPIV = 0x10
 // this token has is there: PIV.
 func (c *Card) deviceInfo(page byte) ([]byte, error) {
 	if page != 0 {
-		return nil, SWWrongParameters
+		return nil, swWrongParameters
 	}
 	st := c.applet.state
 	enabled := byte(capabilityPIV)
@@ -288,15 +288,15 @@ func (c *Card) piv(cmd command) ([]byte, error) {
 		return nil, a.verify(cmd)
 	case 0x24:
 		if len(cmd.data) != 16 || cmd.p1 != 0 {
-			return nil, SWWrongLength
+			return nil, swWrongLength
 		}
 		return nil, a.ChangeReference(cmd.p2, cmd.data[:8], cmd.data[8:])
 	case 0x2c:
 		if cmd.p1 != 0 || cmd.p2 != referencePIN {
-			return nil, SWReferenceNotFound
+			return nil, swReferenceNotFound
 		}
 		if len(cmd.data) != 16 {
-			return nil, SWWrongLength
+			return nil, swWrongLength
 		}
 		return nil, a.Unblock(cmd.data[:8], cmd.data[8:])
 	case 0x47:
@@ -308,34 +308,34 @@ func (c *Card) piv(cmd command) ([]byte, error) {
 	case 0xf6, 0xf7, 0xf8, 0xf9, 0xfa, 0xfb, 0xfd, 0xfe, 0xff:
 		return a.yubico(cmd)
 	}
-	return nil, SWInstruction
+	return nil, swInstruction
 }
 
 // yubico is one of Yubico's own commands to the PIV application.
-func (a *Applet) yubico(cmd command) ([]byte, error) {
+func (a *applet) yubico(cmd command) ([]byte, error) {
 	switch cmd.instruction {
 	case 0xf6: // MOVE KEY
 		switch {
 		case a.Version().Less(firmwareMove):
-			return nil, SWInstruction
+			return nil, swInstruction
 		case cmd.p1 == 0xff:
 			return nil, a.Delete(keys.Slot(cmd.p2))
 		}
 		return nil, a.Move(keys.Slot(cmd.p2), keys.Slot(cmd.p1))
 	case 0xf7: // GET METADATA
 		if a.Version().Less(firmwareMetadata) {
-			return nil, SWInstruction
+			return nil, swInstruction
 		}
 		return a.metadata(cmd.p2)
 	case 0xf8: // GET SERIAL
 		if a.Version().Major < 5 {
-			return nil, SWInstruction
+			return nil, swInstruction
 		}
 		return binary.BigEndian.AppendUint32(nil, a.Serial()), nil
 	case 0xf9: // ATTEST
 		certificate, err := a.Attest(keys.Slot(cmd.p1))
-		if err == SWReferenceNotFound || err == SWConditions {
-			return nil, SWWrongData // the same for an empty slot and an imported key
+		if err == swReferenceNotFound || err == swConditions {
+			return nil, swWrongData // the same for an empty slot and an imported key
 		}
 		return certificate, err
 	case 0xfa: // SET PIN RETRIES
@@ -350,33 +350,33 @@ func (a *Applet) yubico(cmd command) ([]byte, error) {
 	}
 	// SET MANAGEMENT KEY
 	if cmd.p1 != 0xff || cmd.p2 != 0xff && cmd.p2 != 0xfe {
-		return nil, SWWrongParameters
+		return nil, swWrongParameters
 	}
 	if len(cmd.data) < 3 || cmd.data[1] != referenceManagement || int(cmd.data[2]) != len(cmd.data)-3 {
-		return nil, SWWrongLength
+		return nil, swWrongLength
 	}
 	return nil, a.SetManagementKey(cmd.data[0], cmd.data[3:], cmd.p2 == 0xfe)
 }
 
 // verify is VERIFY (SP 800-73-4, part 2, 3.2.1). Without data it tells the
 // tries left; P1 ff forgets that the PIN was verified.
-func (a *Applet) verify(cmd command) error {
+func (a *applet) verify(cmd command) error {
 	if cmd.p2 != referencePIN {
-		return SWReferenceNotFound
+		return swReferenceNotFound
 	}
 	switch {
 	case cmd.p1 == 0xff && len(cmd.data) == 0:
 		a.pinVerified, a.pinJust = false, false
 		return nil
 	case cmd.p1 != 0:
-		return SWWrongParameters
+		return swWrongParameters
 	case len(cmd.data) > 0:
 		return a.VerifyPIN(cmd.data)
 	case a.pinVerified:
 		return nil
 	}
 	if left := a.state.PIN.Tries; left > 0 {
-		return SWWrongPIN | StatusWord(min(left, 0xf))
+		return swWrongPIN | statusWord(min(left, 0xf))
 	}
-	return SWBlocked
+	return swBlocked
 }

@@ -23,7 +23,7 @@ func publicBytes(public crypto.PublicKey) ([]byte, error) {
 	case *ecdsa.PublicKey:
 		return k.Bytes()
 	}
-	return nil, SWWrongData
+	return nil, swWrongData
 }
 
 // policyFields reads the policies of GENERATE and IMPORT; what is absent is
@@ -56,12 +56,12 @@ func named[P ~string](policies []P, value []byte) P {
 
 // generateCommand is GENERATE ASYMMETRIC KEY PAIR (SP 800-73-4, part 2, 3.3.2):
 // ac { 80 algorithm, aa PIN policy, ab touch policy }.
-func (a *Applet) generateCommand(cmd command) ([]byte, error) {
+func (a *applet) generateCommand(cmd command) ([]byte, error) {
 	tag, template, rest, ok := readTLV(cmd.data)
 	fields, good := readTLVs(template)
 	algorithm, given := lookUp(fields, 0x80)
 	if !ok || !good || !given || tag != 0xac || len(rest) > 0 || len(algorithm) != 1 {
-		return nil, SWWrongData
+		return nil, swWrongData
 	}
 	s := keys.Slot(cmd.p2)
 	public, err := a.Generate(s, algorithm[0], policyFields(s, fields))
@@ -78,11 +78,11 @@ func (a *Applet) generateCommand(cmd command) ([]byte, error) {
 // importTags are the tags of private keys in IMPORT ASYMMETRIC KEY.
 var importTags = map[byte]uint32{algorithmP256: 0x06, algorithmP384: 0x06, algorithmEd25519: 0x07, algorithmX25519: 0x08}
 
-func (a *Applet) importCommand(cmd command) error {
+func (a *applet) importCommand(cmd command) error {
 	fields, good := readTLVs(cmd.data)
 	raw, given := lookUp(fields, importTags[cmd.p1])
 	if !good || !given || importTags[cmd.p1] == 0 {
-		return SWWrongData
+		return swWrongData
 	}
 	private, err := rawKey(cmd.p1, raw)
 	if err != nil {
@@ -94,30 +94,30 @@ func (a *Applet) importCommand(cmd command) error {
 
 // authenticateCommand is GENERAL AUTHENTICATE (SP 800-73-4, part 2, 3.2.4): of
 // 9b the proof of the management key, of a slot the use of its private key.
-func (a *Applet) authenticateCommand(cmd command) ([]byte, error) {
+func (a *applet) authenticateCommand(cmd command) ([]byte, error) {
 	tag, template, rest, ok := readTLV(cmd.data)
 	fields, good := readTLVs(template)
 	if !ok || !good || tag != 0x7c || len(rest) > 0 {
-		return nil, SWWrongData
+		return nil, swWrongData
 	}
 	var value []byte
 	var err error
 	if cmd.p2 == referenceManagement {
 		// 00 stands for 3DES (SP 800-78-4, table 6-2).
 		if algorithm := a.state.Management.Algorithm; cmd.p1 != algorithm && (cmd.p1 != 0 || algorithm != algorithm3DES) {
-			return nil, SWWrongParameters
+			return nil, swWrongParameters
 		}
 		return a.manageCommand(fields)
 	}
 	if k, found := a.state.slot(keys.Slot(cmd.p2)); found && k.Algorithm != cmd.p1 {
-		return nil, SWWrongParameters
+		return nil, swWrongParameters
 	}
 	if message, given := lookUp(fields, 0x81); given {
 		value, err = a.Sign(keys.Slot(cmd.p2), message)
 	} else if point, given := lookUp(fields, 0x85); given {
 		value, err = a.ECDH(keys.Slot(cmd.p2), point)
 	} else {
-		return nil, SWWrongData
+		return nil, swWrongData
 	}
 	if err != nil {
 		return nil, err
@@ -127,7 +127,7 @@ func (a *Applet) authenticateCommand(cmd command) ([]byte, error) {
 
 // manageCommand proves the management key: by a challenge to the host, or
 // mutually by a witness (SP 800-73-4, part 2, A.1).
-func (a *Applet) manageCommand(fields []field) ([]byte, error) {
+func (a *applet) manageCommand(fields []field) ([]byte, error) {
 	witness, hasWitness := lookUp(fields, 0x80)
 	challenge, hasChallenge := lookUp(fields, 0x81)
 	response, hasResponse := lookUp(fields, 0x82)
@@ -150,11 +150,11 @@ func (a *Applet) manageCommand(fields []field) ([]byte, error) {
 	case hasResponse:
 		return nil, a.AuthenticateManagement(response)
 	}
-	return nil, SWWrongData
+	return nil, swWrongData
 }
 
 // metadata is GET METADATA (Yubico).
-func (a *Applet) metadata(id byte) ([]byte, error) {
+func (a *applet) metadata(id byte) ([]byte, error) {
 	isDefault := func(is bool) []byte {
 		if is {
 			return []byte{1}
@@ -191,7 +191,7 @@ func (a *Applet) metadata(id byte) ([]byte, error) {
 	}
 	k, found := a.state.slot(keys.Slot(id))
 	if !found {
-		return nil, SWReferenceNotFound
+		return nil, swReferenceNotFound
 	}
 	return keyMetadata(k)
 }
@@ -226,20 +226,20 @@ var discovery = []byte("\x7e\x12\x4f\x0b\xa0\x00\x00\x03\x08\x00\x00\x10\x00\x01
 
 // objectCommand is GET DATA (5c tag) and PUT DATA (5c tag, 53 value), which
 // wants the management key. An empty value is none.
-func (a *Applet) objectCommand(cmd command) ([]byte, error) {
+func (a *applet) objectCommand(cmd command) ([]byte, error) {
 	if cmd.p1 != 0x3f || cmd.p2 != 0xff {
-		return nil, SWWrongParameters
+		return nil, swWrongParameters
 	}
 	fields, good := readTLVs(cmd.data)
 	tag, given := lookUp(fields, 0x5c)
 	if !good || !given {
-		return nil, SWWrongData
+		return nil, swWrongData
 	}
 	name := hex.EncodeToString(tag)
 	if cmd.instruction == 0xdb {
 		value, given := lookUp(fields, 0x53)
 		if !given || len(tag) != 3 || name == objectAttestation {
-			return nil, SWWrongData
+			return nil, swWrongData
 		}
 		return nil, a.PutData(name, value)
 	}
@@ -254,26 +254,26 @@ func (a *Applet) objectCommand(cmd command) ([]byte, error) {
 }
 
 // GetData is GET DATA: an object by its tag in hex, without what is around it.
-func (a *Applet) GetData(name string) ([]byte, error) {
+func (a *applet) GetData(name string) ([]byte, error) {
 	if name == objectAttestation {
 		value := appendTLV(nil, 0x70, a.state.DeviceCertificate)
 		return append(appendTLV(value, 0x71, []byte{0}), 0xfe, 0), nil
 	}
 	if slices.Contains(pinObjects, name) && !a.pinVerified {
-		return nil, SWSecurityStatus
+		return nil, swSecurityStatus
 	}
 	value, found := a.state.Objects[name]
 	if !found {
-		return nil, SWNotFound
+		return nil, swNotFound
 	}
 	return slices.Clone(value), nil
 }
 
 // PutData is PUT DATA. It wants the management key; an empty value removes.
-func (a *Applet) PutData(name string, value []byte) error {
+func (a *applet) PutData(name string, value []byte) error {
 	a.pinJust = false
 	if !a.managed {
-		return SWSecurityStatus
+		return swSecurityStatus
 	}
 	return a.change(func(st *state) {
 		if len(value) == 0 {

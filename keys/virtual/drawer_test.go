@@ -200,21 +200,23 @@ func TestImpossibleStates(t *testing.T) {
 		},
 		"no policy": func(st *state) { st.Slots = []slot{{Slot: 0x9c, Algorithm: algorithmP256, Private: st.DeviceKey}} },
 	} {
-		st, err := load(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		good, _ := os.ReadFile(path)
-		change(st)
-		if err := save(path)(st); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := load(path); err == nil || !strings.Contains(err.Error(), path) {
-			t.Errorf("%s: %v", what, err)
-		}
-		if err := os.WriteFile(path, good, 0o600); err != nil {
-			t.Fatal(err)
-		}
+		t.Run(what, func(t *testing.T) {
+			st, err := load(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			good, _ := os.ReadFile(path)
+			change(st)
+			if err := save(path)(st); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := load(path); err == nil || !strings.Contains(err.Error(), path) {
+				t.Error(err)
+			}
+			if err := os.WriteFile(path, good, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		})
 	}
 }
 
@@ -244,7 +246,7 @@ func TestLeftovers(t *testing.T) {
 	if err != nil || len(stickers) != 2 {
 		t.Errorf("stickers %q, %v", stickers, err)
 	}
-	if _, err := token.applet.Generate(keys.SlotRoot, algorithmP256, keys.Policy{}); err != SWSecurityStatus {
+	if _, err := token.applet.Generate(keys.SlotRoot, algorithmP256, keys.Policy{}); err != swSecurityStatus {
 		t.Errorf("the open token: %v", err)
 	}
 }

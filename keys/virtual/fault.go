@@ -9,43 +9,43 @@ import (
 // Fault is something that goes wrong at the N-th command that a Card is given,
 // counted from 1 since it was made.
 type Fault struct {
-	Kind FaultKind
-	At   int
-	SW   StatusWord // of FaultStatus
+	kind faultKind
+	at   int
+	sw   statusWord // of faultStatus
 }
 
-// FaultKind is what goes wrong.
-type FaultKind string
+// faultKind is what goes wrong.
+type faultKind string
 
 // Faults.
 const (
-	FaultRemove      FaultKind = "remove"       // pulled out before the command
-	FaultRemoveAfter FaultKind = "remove-after" // pulled out after it was done, before its answer
-	FaultStatus      FaultKind = "sw"           // answers a status word instead
-	FaultHang        FaultKind = "hang"         // never answers
+	faultRemove      faultKind = "remove"       // pulled out before the command
+	faultRemoveAfter faultKind = "remove-after" // pulled out after it was done, before its answer
+	faultStatus      faultKind = "sw"           // answers a status word instead
+	faultHang        faultKind = "hang"         // never answers
 )
 
 // ParseFault reads "remove@7", "remove-after@7", "hang@7" or "sw@7=6f00".
 func ParseFault(text string) (Fault, error) {
 	kind, at, _ := strings.Cut(text, "@")
-	f := Fault{Kind: FaultKind(kind)}
+	f := Fault{kind: faultKind(kind)}
 	var err error
 	var tail string // must stay empty: Sscanf alone takes what follows
-	switch f.Kind {
-	case FaultStatus:
+	switch f.kind {
+	case faultStatus:
 		var n int
-		if n, err = fmt.Sscanf(at, "%d=%4x%s", &f.At, &f.SW, &tail); n == 2 {
+		if n, err = fmt.Sscanf(at, "%d=%4x%s", &f.at, &f.sw, &tail); n == 2 {
 			err = nil
 		}
-	case FaultRemove, FaultRemoveAfter, FaultHang:
+	case faultRemove, faultRemoveAfter, faultHang:
 		var n int
-		if n, err = fmt.Sscanf(at, "%d%s", &f.At, &tail); n == 1 {
+		if n, err = fmt.Sscanf(at, "%d%s", &f.at, &tail); n == 1 {
 			err = nil
 		}
 	default:
 		err = errors.New("unknown")
 	}
-	if err != nil || f.At < 1 || tail != "" {
+	if err != nil || f.at < 1 || tail != "" {
 		return Fault{}, fmt.Errorf("fault %q is none (hint: remove@7, remove-after@7, hang@7 or sw@7=6f00)", text)
 	}
 	return f, nil
@@ -64,7 +64,7 @@ func (c *Card) count() Fault {
 	defer c.mu.Unlock()
 	c.apdus++
 	for _, f := range c.faults {
-		if f.At == c.apdus {
+		if f.at == c.apdus {
 			return f
 		}
 	}

@@ -88,7 +88,7 @@ func makeKey(algorithm byte) (privateKey, error) {
 	case algorithmX25519:
 		return ecdh.X25519().GenerateKey(rand.Reader)
 	}
-	return nil, SWWrongData
+	return nil, swWrongData
 }
 
 // rawKey makes a private key of its bytes, as IMPORT ASYMMETRIC KEY has them:
@@ -104,10 +104,10 @@ func rawKey(algorithm byte, raw []byte) (private privateKey, err error) {
 	case algorithm == algorithmX25519:
 		private, err = ecdh.X25519().NewPrivateKey(raw)
 	default:
-		return nil, SWWrongData
+		return nil, swWrongData
 	}
 	if err != nil {
-		return nil, SWWrongData
+		return nil, swWrongData
 	}
 	return private, nil
 }
@@ -138,7 +138,7 @@ func parseKey(algorithm byte, pkcs8 []byte) (privateKey, error) {
 }
 
 // Generate is GENERATE ASYMMETRIC KEY PAIR. It wants the management key.
-func (a *Applet) Generate(s keys.Slot, algorithm byte, policy keys.Policy) (crypto.PublicKey, error) {
+func (a *applet) Generate(s keys.Slot, algorithm byte, policy keys.Policy) (crypto.PublicKey, error) {
 	if err := a.mayPut(s, algorithm, policy); err != nil {
 		return nil, err
 	}
@@ -150,7 +150,7 @@ func (a *Applet) Generate(s keys.Slot, algorithm byte, policy keys.Policy) (cryp
 }
 
 // Import is Yubico's IMPORT ASYMMETRIC KEY. It wants the management key.
-func (a *Applet) Import(s keys.Slot, private privateKey, policy keys.Policy) error {
+func (a *applet) Import(s keys.Slot, private privateKey, policy keys.Policy) error {
 	if err := a.mayPut(s, algorithmOf(private), policy); err != nil {
 		return err
 	}
@@ -158,13 +158,13 @@ func (a *Applet) Import(s keys.Slot, private privateKey, policy keys.Policy) err
 }
 
 // mayPut reports whether such a key may be put into the slot now.
-func (a *Applet) mayPut(s keys.Slot, algorithm byte, policy keys.Policy) error {
+func (a *applet) mayPut(s keys.Slot, algorithm byte, policy keys.Policy) error {
 	a.pinJust = false
 	if !a.managed {
-		return SWSecurityStatus
+		return swSecurityStatus
 	}
 	if !keySlot(s) || pinByte(policy.PIN) == 0 || touchByte(policy.Touch) == 0 {
-		return SWWrongParameters
+		return swWrongParameters
 	}
 	switch algorithm {
 	case algorithmP256, algorithmP384:
@@ -174,10 +174,10 @@ func (a *Applet) mayPut(s keys.Slot, algorithm byte, policy keys.Policy) error {
 			return nil
 		}
 	}
-	return SWWrongData
+	return swWrongData
 }
 
-func (a *Applet) putKey(s keys.Slot, private privateKey, policy keys.Policy, generated bool) error {
+func (a *applet) putKey(s keys.Slot, private privateKey, policy keys.Policy, generated bool) error {
 	pkcs8, err := x509.MarshalPKCS8PrivateKey(private)
 	if err != nil {
 		return err
@@ -188,17 +188,17 @@ func (a *Applet) putKey(s keys.Slot, private privateKey, policy keys.Policy, gen
 }
 
 // Move is Yubico's MOVE KEY: into an empty slot. It wants the management key.
-func (a *Applet) Move(from, to keys.Slot) error {
+func (a *applet) Move(from, to keys.Slot) error {
 	a.pinJust = false
 	if !a.managed {
-		return SWSecurityStatus
+		return swSecurityStatus
 	}
 	moved, found := a.state.slot(from)
 	if !found {
-		return SWReferenceNotFound
+		return swReferenceNotFound
 	}
 	if _, taken := a.state.slot(to); taken || !keySlot(to) {
-		return SWWrongParameters
+		return swWrongParameters
 	}
 	return a.change(func(st *state) {
 		st.remove(from)
@@ -209,13 +209,13 @@ func (a *Applet) Move(from, to keys.Slot) error {
 }
 
 // Delete is Yubico's MOVE KEY to nowhere. It wants the management key.
-func (a *Applet) Delete(s keys.Slot) error {
+func (a *applet) Delete(s keys.Slot) error {
 	a.pinJust = false
 	if !a.managed {
-		return SWSecurityStatus
+		return swSecurityStatus
 	}
 	if _, found := a.state.slot(s); !found {
-		return SWReferenceNotFound
+		return swReferenceNotFound
 	}
 	return a.change(func(st *state) { st.remove(s) })
 }
@@ -238,9 +238,9 @@ func authenticateSize(n int) int { return tlvSize(tlvSize(0) + tlvSize(n)) }
 // Sign is GENERAL AUTHENTICATE: ed25519 signs data whole; ECDSA signs it as a
 // digest, which is at most as long as the curve's order. It waits for a touch
 // where the key's policy wants one.
-func (a *Applet) Sign(s keys.Slot, data []byte) ([]byte, error) {
+func (a *applet) Sign(s keys.Slot, data []byte) ([]byte, error) {
 	if authenticateSize(len(data)) > maxCommandData {
-		return nil, SWWrongLength
+		return nil, swWrongLength
 	}
 	k, err := a.use(s)
 	if err != nil {
@@ -249,14 +249,14 @@ func (a *Applet) Sign(s keys.Slot, data []byte) ([]byte, error) {
 	signer, ok := k.private.(crypto.Signer)
 	longest, digest := map[byte]int{algorithmP256: 32, algorithmP384: 48}[k.Algorithm]
 	if !ok || digest && len(data) > longest {
-		return nil, SWWrongData
+		return nil, swWrongData
 	}
 	return signer.Sign(rand.Reader, data, crypto.Hash(0))
 }
 
 // ECDH is GENERAL AUTHENTICATE with an exponentiation: the shared secret of
 // the key in the slot and a point (SEC 1, uncompressed; 32 bytes of X25519).
-func (a *Applet) ECDH(s keys.Slot, point []byte) ([]byte, error) {
+func (a *applet) ECDH(s keys.Slot, point []byte) ([]byte, error) {
 	k, err := a.use(s)
 	if err != nil {
 		return nil, err
@@ -270,32 +270,32 @@ func (a *Applet) ECDH(s keys.Slot, point []byte) ([]byte, error) {
 			return nil, err
 		}
 	default:
-		return nil, SWWrongData
+		return nil, swWrongData
 	}
 	peer, err := exchange.Curve().NewPublicKey(point)
 	if err != nil {
-		return nil, SWWrongData
+		return nil, swWrongData
 	}
 	shared, err := exchange.ECDH(peer)
 	if err != nil { // a point of small order
-		return nil, SWWrongData
+		return nil, swWrongData
 	}
 	return shared, nil
 }
 
 // use checks a key's policy, and waits for a touch where it wants one.
-func (a *Applet) use(s keys.Slot) (*slot, error) {
+func (a *applet) use(s keys.Slot) (*slot, error) {
 	just := a.pinJust
 	a.pinJust = false
 	k, found := a.state.slot(s)
 	if !found {
-		return nil, SWReferenceNotFound
+		return nil, swReferenceNotFound
 	}
 	if k.Policy.PIN == keys.PINAlways && !just || k.Policy.PIN == keys.PINOnce && !a.pinVerified {
-		return nil, SWSecurityStatus
+		return nil, swSecurityStatus
 	}
 	if a.wantsTouch(k) && !a.waitForTouch() {
-		return nil, SWSecurityStatus
+		return nil, swSecurityStatus
 	}
 	return k, nil
 }
@@ -315,14 +315,14 @@ var formFactors = map[string]byte{
 
 // Attest is Yubico's ATTEST: a certificate of the slot's key by the device's.
 // Keys that were imported are not attested.
-func (a *Applet) Attest(s keys.Slot) ([]byte, error) {
+func (a *applet) Attest(s keys.Slot) ([]byte, error) {
 	a.pinJust = false
 	k, found := a.state.slot(s)
 	if !found {
-		return nil, SWReferenceNotFound
+		return nil, swReferenceNotFound
 	}
 	if !k.Generated {
-		return nil, SWConditions
+		return nil, swConditions
 	}
 	device, err := x509.ParseCertificate(a.state.DeviceCertificate)
 	if err != nil {
@@ -353,7 +353,7 @@ func (a *Applet) Attest(s keys.Slot) ([]byte, error) {
 }
 
 // DeviceCertificate is GET DATA of the certificate in f9, DER.
-func (a *Applet) DeviceCertificate() []byte { return slices.Clone(a.state.DeviceCertificate) }
+func (a *applet) DeviceCertificate() []byte { return slices.Clone(a.state.DeviceCertificate) }
 
 func randomSerial() *big.Int {
 	serial := make([]byte, 16)

@@ -13,11 +13,11 @@ import (
 	"rootceremony/keys/session"
 )
 
-// Token is a virtual YubiKey in a reader: the host's side of its Applet. It
+// Token is a virtual YubiKey in a reader: the host's side of its applet. It
 // holds the token's lock until Close. It implements session.Token and
 // session.Touchable.
 type Token struct {
-	applet *Applet
+	applet *applet
 	lock   *os.File
 }
 
@@ -46,7 +46,7 @@ func (t *Token) Close() error {
 // Info returns what the token says about itself.
 func (t *Token) Info() (keys.Info, error) { return t.applet.info() }
 
-func (a *Applet) info() (keys.Info, error) {
+func (a *applet) info() (keys.Info, error) {
 	i := keys.Info{
 		Reader:     readerName,
 		Serial:     a.Serial(),
@@ -82,10 +82,10 @@ func (t *Token) Reset() error {
 	for _, id := range []byte{referencePIN, referencePUK} {
 		for range 257 { // 255 tries at most, and one that might be right
 			err := t.applet.ChangeReference(id, wrong[:], pad(session.DefaultPUK))
-			if err == SWBlocked {
+			if err == swBlocked {
 				break
 			}
-			var sw StatusWord
+			var sw statusWord
 			if err != nil && !errors.As(err, &sw) {
 				return err
 			}
@@ -112,7 +112,7 @@ func padded(value *secret.Buffer, puk bool) (*secret.Buffer, error) {
 
 // pinError makes the typed error of a status word about a PIN or PUK.
 func pinError(err error, puk bool) error {
-	var sw StatusWord
+	var sw statusWord
 	if errors.As(err, &sw) {
 		if left, counts := sw.triesLeft(); counts {
 			return &keys.PINError{PUK: puk, TriesLeft: left}
@@ -182,7 +182,7 @@ func (t *Token) authenticate(key *secret.Buffer) error {
 		return err
 	}
 	err = t.applet.AuthenticateManagement(response)
-	if err == SWSecurityStatus {
+	if err == swSecurityStatus {
 		return keys.ErrManagementKey
 	}
 	return err
@@ -230,9 +230,9 @@ func (t *Token) Device() ([]byte, error) { return t.applet.DeviceCertificate(), 
 func (t *Token) Attest(s keys.Slot) (keys.Attestation, error) {
 	der, err := t.applet.Attest(s)
 	switch err {
-	case SWReferenceNotFound:
+	case swReferenceNotFound:
 		return keys.Attestation{}, &keys.NoKeyError{Slot: s}
-	case SWConditions:
+	case swConditions:
 		return keys.Attestation{}, &keys.NotGeneratedError{Slot: s}
 	case nil:
 		return keys.Attestation{Slot: der, Device: t.applet.DeviceCertificate()}, nil
@@ -307,7 +307,7 @@ func (t *Token) use(k *slot, pin *secret.Buffer, touch func(), do func() ([]byte
 		touch()
 	}
 	result, err := do()
-	if err == SWSecurityStatus { // the PIN was good
+	if err == swSecurityStatus { // the PIN was good
 		return nil, keys.ErrNotTouched
 	}
 	return result, err

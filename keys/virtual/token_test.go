@@ -7,6 +7,7 @@ import (
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"strings"
 	"testing"
@@ -110,9 +111,11 @@ func TestTokenImport(t *testing.T) {
 			t.Errorf("%s: %v", algorithm, err)
 		}
 		for name, seed := range map[string][]byte{"short": made.seed[1:], "long": append([]byte{0}, made.seed...), "none": nil} {
-			if err := token.Import(management, keys.SlotRoot, algorithm, taken(t, seed), policy); err == nil || !strings.Contains(err.Error(), "no private key") {
-				t.Errorf("%s, %s: %v", algorithm, name, err)
-			}
+			t.Run(string(algorithm)+", "+name, func(t *testing.T) {
+				if err := token.Import(management, keys.SlotRoot, algorithm, taken(t, seed), policy); err == nil || !strings.Contains(err.Error(), "no private key") {
+					t.Error(err)
+				}
+			})
 		}
 	}
 	zero := taken(t, make([]byte, 32))
@@ -148,5 +151,86 @@ func TestTokenECDHNotTouched(t *testing.T) {
 	shared, err := token.ECDH(keys.SlotAge, pin, peer.PublicKey().Bytes(), func() { announced++ })
 	if !errors.Is(err, keys.ErrNotTouched) || shared != nil || announced != 1 {
 		t.Errorf("%v, %v, announced %d times", shared, err, announced)
+	}
+}
+
+// The age key agrees on the same secret as the other side; what is refused
+// costs no try of the PIN.
+func TestTokenECDH(t *testing.T) {
+	token := inDrawer(t, Options{Button: ButtonAuto})
+	management, pin, wrong := taken(t, []byte(session.DefaultManagement)), taken(t, []byte(session.DefaultPIN)), taken(t, []byte("111111"))
+	public, err := token.Generate(management, keys.SlotAge, keys.P256, keys.Policy{PIN: keys.PINAlways, Touch: keys.TouchAlways})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := token.Generate(management, keys.SlotRoot, keys.Ed25519, keys.Policy{PIN: keys.PINAlways, Touch: keys.TouchAlways}); err != nil {
+		t.Fatal(err)
+	}
+	raw, err := hex.DecodeString(public.Hex)
+	if err != nil {
+		t.Fatal(err)
+	}
+	age, err := ecdh.P256().NewPublicKey(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	peer, err := ecdh.P256().GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := ecdh.P384().GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := peer.ECDH(age)
+	if err != nil {
+		t.Fatal(err)
+	}
+	point, announced := peer.PublicKey().Bytes(), 0
+	shared, err := token.ECDH(keys.SlotAge, pin, point, func() { announced++ })
+	if err != nil || !bytes.Equal(shared.Bytes(), want) || announced != 1 {
+		t.Errorf("shared %x, wanted %x, announced %d times, %v", shared.Bytes(), want, announced, err)
+	}
+	shared.Wipe()
+	for _, c := range []struct {
+		name string
+		slot keys.Slot
+		peer []byte
+		want string
+	}{
+		{"an empty slot", 0x83, point, "holds no key"},
+		{"ed25519", keys.SlotRoot, point, "no P-256 key"},
+		{"P-384", keys.SlotAge, other.PublicKey().Bytes(), "no point of P-256"},
+		{"off the curve", keys.SlotAge, append([]byte{4}, bytes.Repeat([]byte{1}, 64)...), "no point of P-256"},
+		{"infinity", keys.SlotAge, []byte{0}, "no point of P-256"},
+		{"nothing", keys.SlotAge, nil, "no point of P-256"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			shared, err := token.ECDH(c.slot, wrong, c.peer, noTouch)
+			if err == nil || !strings.Contains(err.Error(), c.want) || shared != nil {
+				t.Errorf("%v, %v", shared, err)
+			}
+			if info, err := token.Info(); err != nil || info.PINTries != 3 {
+				t.Errorf("afterwards: %+v, %v", info, err)
+			}
+		})
+	}
+	if _, err := token.ECDH(keys.SlotAge, wrong, point, noTouch); !errors.As(err, new(*keys.PINError)) {
+		t.Errorf("a wrong PIN: %v", err)
+	}
+}
+
+func TestTokenChangePIN(t *testing.T) {
+	token := inDrawer(t, Options{})
+	chosen, wrong := taken(t, []byte("482913")), taken(t, []byte("111111"))
+	if err := token.ChangePIN(taken(t, []byte(session.DefaultPIN)), chosen); err != nil {
+		t.Fatal(err)
+	}
+	var pinError *keys.PINError
+	if err := token.ChangePIN(wrong, chosen); !errors.As(err, &pinError) || pinError.PUK || pinError.TriesLeft != 2 {
+		t.Errorf("by a wrong PIN: %v", err)
+	}
+	if err := token.VerifyPIN(chosen); err != nil {
+		t.Error(err)
 	}
 }

@@ -33,7 +33,7 @@ func (b Button) delay() (time.Duration, bool) {
 }
 
 // wantsTouch reports whether the next use of the key waits for a touch.
-func (a *Applet) wantsTouch(k *slot) bool {
+func (a *applet) wantsTouch(k *slot) bool {
 	switch k.Policy.Touch {
 	case keys.TouchAlways:
 		return true
@@ -45,7 +45,7 @@ func (a *Applet) wantsTouch(k *slot) bool {
 
 // arm makes the applet take the next Touched, also when it comes before the
 // command that waits for it was given.
-func (a *Applet) arm() chan struct{} {
+func (a *applet) arm() chan struct{} {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.pressed == nil {
@@ -54,7 +54,7 @@ func (a *Applet) arm() chan struct{} {
 	return a.pressed
 }
 
-func (a *Applet) disarm() {
+func (a *applet) disarm() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.pressed = nil
@@ -62,7 +62,7 @@ func (a *Applet) disarm() {
 
 // Touched touches the button. Nothing happens unless the applet waits for it.
 // It may be called from any goroutine.
-func (a *Applet) Touched() {
+func (a *applet) Touched() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.pressed == nil || a.button == ButtonDead {
@@ -76,14 +76,14 @@ func (a *Applet) Touched() {
 
 // Waiting reports whether the applet waits for a touch. It may be called from
 // any goroutine.
-func (a *Applet) Waiting() bool {
+func (a *applet) Waiting() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.pressed != nil
 }
 
 // waitForTouch reports whether the button was touched in time.
-func (a *Applet) waitForTouch() bool {
+func (a *applet) waitForTouch() bool {
 	pressed := a.arm()
 	defer a.disarm()
 	var itself <-chan time.Time

@@ -110,7 +110,7 @@ func (c *Card) answer(conn net.Conn, message []byte, pulled <-chan struct{}) err
 		}
 		return say(conn, response)
 	case message[0] == vpcdATR:
-		return say(conn, ATR)
+		return say(conn, atr)
 	case message[0] == vpcdOff, message[0] == vpcdOn, message[0] == vpcdReset:
 		c.PowerOff()
 		return nil
@@ -120,15 +120,15 @@ func (c *Card) answer(conn net.Conn, message []byte, pulled <-chan struct{}) err
 
 // faulty is Exchange with the faults that are planned.
 func (c *Card) faulty(apdu []byte, pulled <-chan struct{}) ([]byte, error) {
-	switch f := c.count(); f.Kind {
-	case FaultRemove:
+	switch f := c.count(); f.kind {
+	case faultRemove:
 		return nil, ErrPulled
-	case FaultRemoveAfter:
+	case faultRemoveAfter:
 		_, err := c.Exchange(apdu)
 		return nil, errors.Join(ErrPulled, err)
-	case FaultStatus:
-		return binary.BigEndian.AppendUint16(nil, uint16(f.SW)), nil
-	case FaultHang:
+	case faultStatus:
+		return binary.BigEndian.AppendUint16(nil, uint16(f.sw)), nil
+	case faultHang:
 		<-pulled
 		return nil, nil
 	}

@@ -22,7 +22,8 @@ import (
 	"rootceremony/keys/yubikey/pcsctest"
 )
 
-// backups seal to one age recipient, and open by its identity.
+// backups seal to one age recipient, and open by its identity. With a token
+// there is nothing to open: the secret that it agrees on is shown.
 var backups = session.Backups{
 	Seal: func(order json.RawMessage, _ []*secret.Buffer, what string, plaintext *secret.Buffer) ([]session.SealedFile, error) {
 		var text string
@@ -46,7 +47,15 @@ var backups = session.Backups{
 		}
 		return []session.SealedFile{{Name: what, Data: sealed.Bytes()}}, nil
 	},
-	Open: func(_ json.RawMessage, secrets []*secret.Buffer, _ *session.AgeToken, ciphertext []byte) (session.Unsealed, error) {
+	Open: func(_ json.RawMessage, secrets []*secret.Buffer, token *session.AgeToken, ciphertext []byte) (session.Unsealed, error) {
+		if token != nil {
+			shared, err := token.ECDH(ciphertext)
+			if err != nil {
+				return session.Unsealed{}, err
+			}
+			defer shared.Wipe()
+			return session.Unsealed{Public: bytes.Clone(shared.Bytes())}, nil
+		}
 		identity, err := age.ParseX25519Identity(string(secrets[0].Bytes()))
 		if err != nil {
 			return session.Unsealed{}, err

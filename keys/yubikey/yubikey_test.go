@@ -80,7 +80,7 @@ func selected(t testing.TB, service *pcsctest.Service, serial uint32) *session.S
 // eventually is for what happens a moment later.
 func eventually(t testing.TB, try func() error) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		err := try()
 		if err == nil {
 			return
@@ -288,7 +288,7 @@ func TestRefusals(t *testing.T) {
 	if err := s.Reset(); err != nil {
 		t.Fatal(err)
 	}
-	changesAndUnblocks(t, s)
+	unblocks(t, s)
 	if err := s.Reset(); err != nil {
 		t.Fatal(err)
 	}
@@ -301,18 +301,14 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// changesAndUnblocks changes the PIN of a fresh token, blocks it, and finds the
-// way out with the PUK.
-func changesAndUnblocks(t *testing.T, s *session.Session) {
+// unblocks blocks the PIN of a fresh token, and finds the way out with the PUK.
+func unblocks(t *testing.T, s *session.Session) {
 	t.Helper()
-	factory, second, third := pin(t, session.DefaultPIN), pin(t, "482913"), pin(t, "591604")
-	if err := s.ChangePIN(factory, second); err != nil {
-		t.Error(err)
-	}
+	wrong, third := pin(t, "482913"), pin(t, "591604")
 	var pinError *keys.PINError
 	for left := 2; left >= 0; left-- {
-		if err := s.ChangePIN(factory, third); !errors.As(err, &pinError) || pinError.PUK || pinError.TriesLeft != left {
-			t.Errorf("change by a wrong PIN, %d tries left: %v", left, err)
+		if err := s.CheckPIN(wrong); !errors.As(err, &pinError) || pinError.PUK || pinError.TriesLeft != left {
+			t.Errorf("a wrong PIN, %d tries left: %v", left, err)
 		}
 	}
 	if err := s.Unblock(pin(t, session.DefaultPUK), pin(t, "1234")); !is[*keys.PINFormatError](err) {
@@ -329,17 +325,15 @@ func changesAndUnblocks(t *testing.T, s *session.Session) {
 	}
 }
 
-// The age key, through piv-go.
-func TestECDH(t *testing.T) {
+// The age key, through piv-go: the child of these tests answers with the secret
+// that it agreed on.
+func TestOpenByToken(t *testing.T) {
 	t.Parallel()
 	service := pcsctest.Start(t, 1)
 	token := service.Plug(t, 0, "--serial", "11")
 	s := selected(t, service, 11)
 	prepared, err := s.Prepare(pin(t, holderPIN))
 	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := s.MakeRootKey(session.RootKeyOrder{Algorithm: keys.Ed25519, Touch: keys.TouchNever, From: keys.FromToken}, nil); err != nil {
 		t.Fatal(err)
 	}
 	peer, err := ecdh.P256().GenerateKey(rand.Reader)
@@ -359,29 +353,34 @@ func TestECDH(t *testing.T) {
 		t.Fatal(err)
 	}
 	point := peer.PublicKey().Bytes()
-	shared, err := s.ECDH(t.Context(), keys.SlotAge, pin(t, holderPIN), point, func(context.Context) error {
+	open := func(text string, point []byte, touch func(context.Context) error) ([]byte, error) {
+		opened, err := s.OpenBackup(t.Context(), session.BackupOrder{Ciphertext: point, PIN: pin(t, text)}, touch)
+		return opened.Data, err
+	}
+	shared, err := open(holderPIN, point, func(context.Context) error {
 		waits(t, token)
 		token.Do(t, "touch")
 		return nil
 	})
-	if err != nil || !bytes.Equal(shared.Bytes(), want) {
-		t.Errorf("shared %x, wanted %x, %v", shared.Bytes(), want, err)
+	if err != nil || !bytes.Equal(shared, want) {
+		t.Errorf("shared %x, wanted %x, %v", shared, want, err)
 	}
-	// KeyInfo, VERIFY, and a bare 6982 where the touch does not come.
-	token.Do(t, fmt.Sprintf("fault sw@%d=6982", token.Commands(t)+3))
-	if _, err := s.ECDH(t.Context(), keys.SlotAge, pin(t, holderPIN), point, noTouch); !errors.Is(err, keys.ErrNotTouched) {
+	// The session looks at the token first. Then KeyInfo, VERIFY, and a bare
+	// 6982 where the touch does not come.
+	before := token.Commands(t)
+	if _, err := s.Info(); err != nil {
+		t.Fatal(err)
+	}
+	now := token.Commands(t)
+	token.Do(t, fmt.Sprintf("fault sw@%d=6982", now+(now-before)+3))
+	if _, err := open(holderPIN, point, noTouch); !errors.Is(err, keys.ErrNotTouched) {
 		t.Errorf("not touched: %v", err)
 	}
-	for slot, want := range map[keys.Slot]string{0x83: "holds no key", keys.SlotRoot: "no P-256 key"} {
-		if _, err := s.ECDH(t.Context(), slot, pin(t, "111111"), point, noTouch); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("slot %v: %v", slot, err)
-		}
-	}
-	if _, err := s.ECDH(t.Context(), keys.SlotAge, pin(t, "111111"), point[:64], noTouch); err == nil || !strings.Contains(err.Error(), "no point of P-256") {
+	if _, err := open("111111", point[:64], noTouch); err == nil || !strings.Contains(err.Error(), "no point of P-256") {
 		t.Errorf("half a point: %v", err)
 	}
 	var pinError *keys.PINError
-	if _, err := s.ECDH(t.Context(), keys.SlotAge, pin(t, "111111"), point, noTouch); !errors.As(err, &pinError) || pinError.TriesLeft != 4 {
+	if _, err := open("111111", point, noTouch); !errors.As(err, &pinError) || pinError.TriesLeft != 4 {
 		t.Errorf("a wrong PIN: %v", err)
 	}
 }
@@ -522,5 +521,19 @@ func TestTokenErrors(t *testing.T) {
 	}
 	if _, err := token.Generate(aes, keys.SlotAttestation, keys.P256, policy); !is[*keys.TokenError](err) {
 		t.Errorf("generate in f9: %v", err)
+	}
+	peer, err := ecdh.P256().GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for slot, want := range map[keys.Slot]string{0x84: "holds no key", 0x83: "no P-256 key"} {
+		if shared, err := token.ECDH(slot, pin(t, "111111"), peer.PublicKey().Bytes(), func() {}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("slot %v: %v, %v", slot, shared, err)
+		}
+	}
+	for left := 2; left >= 0; left-- {
+		if err := token.ChangePIN(pin(t, "999999"), good); !errors.As(err, &pinError) || pinError.PUK || pinError.TriesLeft != left {
+			t.Errorf("wrong old PIN, %d tries left: %v", left, err)
+		}
 	}
 }

@@ -37,9 +37,11 @@ func TestRefusal(t *testing.T) {
 		{"zero width", "a\u200bb", RefusedControl},
 		{"line separator", "a\u2028b", RefusedControl},
 	} {
-		if got := refusal([]byte(c.line)); got != c.want {
-			t.Errorf("%s: %v, want %v", c.name, got, c.want)
-		}
+		t.Run(c.name, func(t *testing.T) {
+			if got := refusal([]byte(c.line)); got != c.want {
+				t.Errorf("%v, want %v", got, c.want)
+			}
+		})
 	}
 }
 
@@ -225,25 +227,27 @@ func TestLongSecret(t *testing.T) {
 // What was typed early is thrown away, but for the wish to leave.
 func TestFlushKeepsCtrlC(t *testing.T) {
 	for typed, leaves := range map[string]bool{"12345\r": false, "12\x03\r": true} {
-		keyboard, terminal := rawTerminal(t)
-		g, err := New(terminal)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer g.Close()
-		if _, err := io.WriteString(keyboard, typed); err != nil {
-			t.Fatal(err)
-		}
-		for !g.waiting() { // a terminal hands on in its own time
-		}
-		if err := g.Flush(); err != nil {
-			t.Fatal(err)
-		}
-		if left := g.Left(); left != leaves || g.Left() {
-			t.Errorf("%q: left %v", typed, left)
-		}
-		if got := read(t, g, keyboard, "x"); got != "x" {
-			t.Errorf("%q: after it, %q was read", typed, got)
-		}
+		t.Run(typed, func(t *testing.T) {
+			keyboard, terminal := rawTerminal(t)
+			g, err := New(terminal)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer g.Close()
+			if _, err := io.WriteString(keyboard, typed); err != nil {
+				t.Fatal(err)
+			}
+			for !g.waiting() { // a terminal hands on in its own time
+			}
+			if err := g.Flush(); err != nil {
+				t.Fatal(err)
+			}
+			if left := g.Left(); left != leaves || g.Left() {
+				t.Errorf("left %v", left)
+			}
+			if got := read(t, g, keyboard, "x"); got != "x" {
+				t.Errorf("after it, %q was read", got)
+			}
+		})
 	}
 }

@@ -72,16 +72,18 @@ func TestShutKeepsSecret(t *testing.T) {
 	}
 	defer g.Close()
 	for _, c := range []struct{ keys, secret string }{{"1234\r", "1234"}, {"1234", ""}} {
-		if err := g.OpenSecret(); err != nil {
-			t.Fatal(err)
-		}
-		read(t, g, keyboard, c.keys)
-		g.Shut()
-		b, err := g.Take()
-		if err != nil || string(b.Bytes()) != c.secret {
-			t.Errorf("of %q %q was taken, %v", c.keys, b.Bytes(), err)
-		}
-		b.Wipe()
+		t.Run(c.keys, func(t *testing.T) {
+			if err := g.OpenSecret(); err != nil {
+				t.Fatal(err)
+			}
+			read(t, g, keyboard, c.keys)
+			g.Shut()
+			b, err := g.Take()
+			if err != nil || string(b.Bytes()) != c.secret {
+				t.Errorf("of %q %q was taken, %v", c.keys, b.Bytes(), err)
+			}
+			b.Wipe()
+		})
 	}
 }
 

@@ -387,31 +387,35 @@ func golden(t *testing.T, name, got string) {
 // An output that fails is no place to ask anything.
 func TestBrokenOutput(t *testing.T) {
 	for _, p := range prompts {
-		f, _ := script(t, strings.Repeat(p.right+"\n", 3), Options{})
-		r, w, err := os.Pipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		_ = r.Close()
-		f.out = w
-		if got, err := p.ask(t.Context(), f); !errors.Is(err, prompt.ErrLeft) {
-			t.Errorf("%s: %q, %v", p.name, got, err)
-		}
-		_ = w.Close()
+		t.Run(p.name, func(t *testing.T) {
+			f, _ := script(t, strings.Repeat(p.right+"\n", 3), Options{})
+			r, w, err := os.Pipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = r.Close()
+			f.out = w
+			if got, err := p.ask(t.Context(), f); !errors.Is(err, prompt.ErrLeft) {
+				t.Errorf("%q, %v", got, err)
+			}
+			_ = w.Close()
+		})
 	}
 }
 
 // A context that has ended ends every prompt, and takes no line.
 func TestCancelled(t *testing.T) {
 	for _, p := range prompts {
-		f, _ := script(t, p.right+"\n"+"\n", Options{})
-		ctx, cancel := context.WithCancel(t.Context())
-		cancel()
-		if got, err := p.ask(ctx, f); err != context.Canceled {
-			t.Errorf("%s: %q, %v", p.name, got, err)
-		}
-		if got, err := p.ask(t.Context(), f); (got != p.want || err != nil) && p.name != "token" {
-			t.Errorf("%s: then %q, %v", p.name, got, err)
-		}
+		t.Run(p.name, func(t *testing.T) {
+			f, _ := script(t, p.right+"\n"+"\n", Options{})
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			if got, err := p.ask(ctx, f); err != context.Canceled {
+				t.Errorf("%q, %v", got, err)
+			}
+			if got, err := p.ask(t.Context(), f); (got != p.want || err != nil) && p.name != "token" {
+				t.Errorf("then %q, %v", got, err)
+			}
+		})
 	}
 }

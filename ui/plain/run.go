@@ -11,20 +11,10 @@ import (
 	"rootceremony/ceremony/prompt"
 )
 
-// Desk is the ceremony as a list of tasks.
-type Desk interface {
-	Tasks() []prompt.Task
-	// Next is the task to offer; false when none is ready.
-	Next() (prompt.Task, bool)
-	// Run does a task with the people in the room.
-	Run(ctx context.Context, id string, a prompt.Room) error
-	Header() string // one line: "Example packages, create, root v1"
-}
-
 // Run shows the list of tasks and does the one that is chosen, until no task
 // is ready (nil), the person leaves or the input ends (ceremony.ErrLeft), or
 // ctx ends (its error). A task that fails comes back in the list.
-func (f *Front) Run(ctx context.Context, desk Desk) error {
+func (f *Front) Run(ctx context.Context, desk prompt.Desk) error {
 	for {
 		id, err := f.chooseTask(ctx, desk)
 		if errors.Is(err, prompt.ErrBack) {
@@ -60,7 +50,7 @@ func (f *Front) Run(ctx context.Context, desk Desk) error {
 
 // chooseTask shows the list and returns the ID of a ready task, or "" when
 // none is ready.
-func (f *Front) chooseTask(ctx context.Context, desk Desk) (string, error) {
+func (f *Front) chooseTask(ctx context.Context, desk prompt.Desk) (string, error) {
 	tasks := desk.Tasks()
 	next, ready := desk.Next()
 	m := prompt.Message{Title: desk.Header(), Lines: taskLines(tasks, next.ID)}

@@ -3,6 +3,7 @@ package plain
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -107,13 +108,15 @@ func TestHelpWithoutRecord(t *testing.T) {
 		opts Options
 		lost bool
 	}{{Options{}, false}, {Options{NoRecord: true}, true}, {Options{Interview: true}, true}} {
-		f, out := script(t, "\n:help\n:quit\n", c.opts)
-		if err := f.Run(t.Context(), &desk{}); !errors.Is(err, prompt.ErrLeft) {
-			t.Error(err)
-		}
-		if got := strings.Contains(out.String(), "answers are not kept"); got != c.lost || strings.Contains(strings.ToLower(out.String()), "nothing is lost") == c.lost {
-			t.Errorf("%+v:\n%s", c.opts, out)
-		}
+		t.Run(fmt.Sprintf("%+v", c.opts), func(t *testing.T) {
+			f, out := script(t, "\n:help\n:quit\n", c.opts)
+			if err := f.Run(t.Context(), &desk{}); !errors.Is(err, prompt.ErrLeft) {
+				t.Error(err)
+			}
+			if got := strings.Contains(out.String(), "answers are not kept"); got != c.lost || strings.Contains(strings.ToLower(out.String()), "nothing is lost") == c.lost {
+				t.Errorf("%+v:\n%s", c.opts, out)
+			}
+		})
 	}
 }
 
@@ -185,9 +188,11 @@ func TestTaskLines(t *testing.T) {
 // What is optional in a check-up is not about who can still sign.
 func TestOptionalIsOnlySigning(t *testing.T) {
 	for group, want := range map[string]bool{prompt.GroupSign: true, "Holders": false} {
-		lines := strings.Join(taskLines([]prompt.Task{{ID: "a", Group: group, Title: "Alice", State: prompt.Ready, Optional: true}}, ""), "\n")
-		if strings.Contains(lines, "if they still can") != want {
-			t.Errorf("%s: %s", group, lines)
-		}
+		t.Run(group, func(t *testing.T) {
+			lines := strings.Join(taskLines([]prompt.Task{{ID: "a", Group: group, Title: "Alice", State: prompt.Ready, Optional: true}}, ""), "\n")
+			if strings.Contains(lines, "if they still can") != want {
+				t.Error(lines)
+			}
+		})
 	}
 }

@@ -22,18 +22,22 @@ func TestClean(t *testing.T) {
 		{"private use", "a\ue000b", "ab"},
 		{"not UTF-8", "a\xffb", "a\ufffdb"},
 	} {
-		if got := Clean(c.in); got != c.want {
-			t.Errorf("%s: %q, want %q", c.name, got, c.want)
-		}
+		t.Run(c.name, func(t *testing.T) {
+			if got := Clean(c.in); got != c.want {
+				t.Errorf("%q, want %q", got, c.want)
+			}
+		})
 	}
 }
 
 // What is shown in ASCII is as wide as it was measured to be.
 func TestASCII(t *testing.T) {
 	for in, want := range map[string]string{"Zoe\u0308 陈.": "Zoe ??.", "Zoë": "Zo?", "█ ~": "? ~", "\ufffd": "?"} {
-		if got := ASCII(in); got != want || Width(got) != Width(in) {
-			t.Errorf("%q: %q, want %q", in, got, want)
-		}
+		t.Run(in, func(t *testing.T) {
+			if got := ASCII(in); got != want || Width(got) != Width(in) {
+				t.Errorf("%q, want %q", got, want)
+			}
+		})
 	}
 }
 
@@ -43,9 +47,11 @@ func TestTruncate(t *testing.T) {
 		width int
 		want  string
 	}{{"abc", 2, "ab"}, {"abc", 3, "abc"}, {"陈陈", 3, "陈"}, {"e\u0301e\u0301", 1, "e\u0301"}, {"abc", 0, ""}} {
-		if got := Truncate(c.in, c.width); got != c.want {
-			t.Errorf("%q in %d columns: %q, want %q", c.in, c.width, got, c.want)
-		}
+		t.Run(c.in, func(t *testing.T) {
+			if got := Truncate(c.in, c.width); got != c.want {
+				t.Errorf("%q in %d columns: %q, want %q", c.in, c.width, got, c.want)
+			}
+		})
 	}
 }
 
@@ -65,9 +71,11 @@ func TestWrap(t *testing.T) {
 		{"a\u0301e\u0301 o\u0301", 4, []string{"a\u0301e\u0301 o\u0301"}},
 		{"a\nb", 10, []string{"a b"}},
 	} {
-		if got := Wrap(c.in, c.width); !slices.Equal(got, c.want) {
-			t.Errorf("%q in %d columns: %q, want %q", c.in, c.width, got, c.want)
-		}
+		t.Run(c.in, func(t *testing.T) {
+			if got := Wrap(c.in, c.width); !slices.Equal(got, c.want) {
+				t.Errorf("%q in %d columns: %q, want %q", c.in, c.width, got, c.want)
+			}
+		})
 	}
 }
 

@@ -16,6 +16,7 @@ package pcsctest
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
 	"io"
 	"net"
@@ -39,7 +40,7 @@ const readerName = "Yubico YubiKey OTP+FIDO+CCID"
 const firstPort = 35963
 
 // deadline is how long anything here is waited for.
-const deadline = 15 * time.Second
+const deadline = 2 * time.Minute
 
 // inside is what runs in the namespaces, and carries out the lines of its
 // standard input. Everything ends with it.
@@ -95,8 +96,12 @@ func Start(t testing.TB, readers int) *Service {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	s := &Service{Dir: dir, program: filepath.Join(dir, "virtualyubikey")}
-	if err := os.WriteFile(s.program, program, 0o755); err != nil {
-		t.Fatal(err)
+	// By a process of its own: what this one has open for writing, children that
+	// other tests start just then have open too, and then it can't be executed.
+	write := exec.Command("sh", "-c", `cat >"$1" && chmod 755 "$1"`, "sh", s.program)
+	write.Stdin = bytes.NewReader(program)
+	if out, err := write.CombinedOutput(); err != nil {
+		t.Fatalf("%s%v", out, err)
 	}
 	for _, name := range []string{"run/pcscd", "readers", "drivers"} {
 		if err := os.MkdirAll(filepath.Join(dir, name), 0o755); err != nil {

@@ -1,4 +1,4 @@
-package plan
+package agreed_test
 
 import (
 	"fmt"
@@ -19,7 +19,7 @@ func TestSharedKeysOfEveryLayout(t *testing.T) {
 	layouts := []agreed.Role{{Threshold: 1, Keys: pair[:1]}, {Threshold: 1, Keys: pair[1:]}, {Threshold: 1, Keys: pair}, {Threshold: 2, Keys: pair}}
 	warned, alone := 0, 0
 	for i := range len(layouts) * len(layouts) * len(layouts) {
-		r := resolvedExample(t)
+		r := example(t)
 		r.Roles = map[string]agreed.Role{"timestamp": layouts[i%4], "snapshot": layouts[i/4%4], "targets": layouts[i/16]}
 		check := agreed.Check(r, planNow)
 		for _, key := range pair {

@@ -1,4 +1,4 @@
-package plan
+package agreed_test
 
 import (
 	"fmt"
@@ -12,7 +12,7 @@ import (
 
 // sized is a plan with n holders.
 func sized(t testing.TB, n int, algorithm keys.Algorithm, roles map[string]agreed.Role) *agreed.Plan {
-	r := resolvedExample(t)
+	r := example(t)
 	r.Holders = nil
 	for i := range n {
 		r.Holders = append(r.Holders, agreed.Holder{ID: fmt.Sprint("h", i), Name: fmt.Sprint("Holder ", i), Token: fmt.Sprint(i), Custody: agreed.OnToken})
@@ -30,9 +30,9 @@ func TestBudget(t *testing.T) {
 	one := map[string]agreed.Role{}
 	ecdsa := map[string]agreed.Role{}
 	for _, role := range agreed.OnlineRoles {
-		one[role] = agreed.Role{Threshold: 1, Keys: resolvedExample(t).Roles["targets"].Keys[:1]}
+		one[role] = agreed.Role{Threshold: 1, Keys: example(t).Roles["targets"].Keys[:1]}
 		one[role].Keys[0] = agreed.MustKey(agreed.Placeholder(keys.Ed25519, "one"))
-		ecdsa[role] = agreed.Role{Threshold: 1, Keys: append(resolvedExample(t).Roles["targets"].Keys[:0:0], agreed.MustKey(agreed.Placeholder(keys.P256, role)))}
+		ecdsa[role] = agreed.Role{Threshold: 1, Keys: append(example(t).Roles["targets"].Keys[:0:0], agreed.MustKey(agreed.Placeholder(keys.P256, role)))}
 	}
 	for _, c := range []struct {
 		holders   int
@@ -85,7 +85,7 @@ func TestBudgetOfARehearsal(t *testing.T) {
 func TestBudgetAdvice(t *testing.T) {
 	ecdsa := map[string]agreed.Role{}
 	for _, role := range agreed.OnlineRoles {
-		ecdsa[role] = agreed.Role{Threshold: 1, Keys: append(resolvedExample(t).Roles["targets"].Keys[:0:0], agreed.MustKey(agreed.Placeholder(keys.P256, role)))}
+		ecdsa[role] = agreed.Role{Threshold: 1, Keys: append(example(t).Roles["targets"].Keys[:0:0], agreed.MustKey(agreed.Placeholder(keys.P256, role)))}
 	}
 	r := sized(t, 7, keys.Ed25519, ecdsa)
 	b := r.Budget()

@@ -1,4 +1,4 @@
-package plan
+package agreed_test
 
 import (
 	"encoding/json"
@@ -56,9 +56,11 @@ losing the token of A locks the project out: no key has a backup
 no site is known for A: the analysis of sites is without them
 warning: the loss of a single token locks the project out for good (hint: more holders than the threshold)`},
 	} {
-		if got := strings.Join(c.plan.Custody().Lines(), "\n"); got != c.want {
-			t.Errorf("%s:\n%s\nwant\n%s", c.name, got, c.want)
-		}
+		t.Run(c.name, func(t *testing.T) {
+			if got := strings.Join(c.plan.Custody().Lines(), "\n"); got != c.want {
+				t.Errorf("got\n%s\nwant\n%s", got, c.want)
+			}
+		})
 	}
 }
 
@@ -126,7 +128,7 @@ func TestCustodyOfMany(t *testing.T) {
 }
 
 func TestCheckPlan(t *testing.T) {
-	r := resolvedExample(t)
+	r := example(t)
 	c := agreed.Check(r, planNow)
 	var ids []string
 	for _, role := range agreed.OnlineRoles {
@@ -192,7 +194,7 @@ backups:
   root key, PUK and management key of Alice Costa, Bruno Ferraz, Chen Wei, Dana Okafor and Emil Novak: 20 files each
 
 `
-	if got := between(resolvedBackedUp(t), "who must come:", "online roles:"); got != want {
+	if got := between(backedUpExample(t), "who must come:", "online roles:"); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 	want = `
@@ -212,9 +214,10 @@ backups:
   only PUK and management key of Bruno Ferraz: 1 file each
 
 `
-	mixed := resolvedBackedUp(t, safeAge, pluginAge, `["holders", "Bank safe"]`, `["Bank safe", "Two", "Three"]`,
-		"[[holder]]", "[[recipient]]\nname = \"Two\"\npassphrase = true\n[[recipient]]\nname = \"Three\"\npassphrase = true\n[[holder]]",
-		`site = "Lisbon"`, "site = \"Lisbon\"\nspare = true", "token = \"B-02\"\nsite = \"Lisbon\"\ncustody = \"backed-up\"", "token = \"B-02\"\nsite = \"Lisbon\"\ncustody = \"on-token\"")
+	mixed := backedUpExample(t, passphrase("Two"), passphrase("Three"), func(r *agreed.Plan) {
+		r.Backup.Holders, r.Backup.Recipients[0].Age = false, pluginAge
+		r.Holders[0].Spare, r.Holders[1].Custody = true, agreed.OnToken
+	})
 	if got := between(mixed, "who must come:", "online roles:"); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
@@ -229,53 +232,59 @@ func TestBackupWarnings(t *testing.T) {
 	const together = "all recipients are the holders' tokens, which travel together: one accident takes the keys and their backups (hint: a recipient outside of the room, such as a safe)"
 	const everyone = "every recipient must come to open a backup: the loss of any one makes it useless (hint: more recipients than the quorum)"
 	quantum := "only some layers of the backups are post-quantum, those for Bank safe: a quantum computer would open the others, so that fewer than the quorum suffice"
-	passphrases := []string{`["holders", "Bank safe"]`, `["Bank safe", "Two", "Three", "Four"]`, "[[holder]]",
-		"[[recipient]]\nname = \"Two\"\npassphrase = true\n[[recipient]]\nname = \"Three\"\npassphrase = true\n[[recipient]]\nname = \"Four\"\npassphrase = true\n[[holder]]"}
+	safe := func(age string) change { return func(r *agreed.Plan) { r.Backup.Recipients[0].Age = age } }
+	withoutHolders := func(r *agreed.Plan) { r.Backup.Holders = false }
 	for _, c := range []struct {
 		name    string
-		changes []string
+		changes []change
 		want    string
 	}{
 		{"the example", nil, ""},
-		{"tokens only", []string{`, "Bank safe"]`, "]", "[[recipient]]\nname = \"Bank safe\"\nsite = \"Zurich\"\nage = \"" + safeAge + "\"\n", ""}, together},
-		{"everyone must come", []string{"quorum = 3", "quorum = 5"}, everyone},
-		{"one post-quantum", []string{safeAge, hybrid}, quantum},
-		{"one post-quantum of two safes", []string{safeAge, hybrid, "threshold = 3", "threshold = 1", "quorum = 3", "quorum = 1", `["holders", "Bank safe"]`, `["Bank safe", "Two"]`,
-			"[[holder]]", "[[recipient]]\nname = \"Two\"\nage = \"" + safeAge + "\"\n[[holder]]"}, quantum},
-		{"a passphrase", []string{"age = \"" + safeAge + "\"", "passphrase = true"}, ""},
-		{"post-quantum and passphrases", append([]string{safeAge, hybrid}, passphrases...), ""},
-		{"keys that stay", []string{`custody = "backed-up"`, `custody = "on-token"`, `custody = "backed-up"`, `custody = "on-token"`},
+		{"tokens only", []change{func(r *agreed.Plan) { r.Backup.Recipients = []agreed.BackupRecipient{} }}, together},
+		{"everyone must come", []change{func(r *agreed.Plan) { r.Backup.Quorum = 5 }}, everyone},
+		{"one post-quantum", []change{safe(hybrid)}, quantum},
+		{"one post-quantum of two safes", []change{safe(hybrid), withoutHolders, func(r *agreed.Plan) {
+			r.Threshold, r.Backup.Quorum = 1, 1
+			r.Backup.Recipients = append(r.Backup.Recipients, agreed.BackupRecipient{ID: "two", Name: "Two", Age: safeAge})
+		}}, quantum},
+		{"a passphrase", []change{func(r *agreed.Plan) { r.Backup.Recipients[0].Age, r.Backup.Recipients[0].Passphrase = "", true }}, ""},
+		{"post-quantum and passphrases", []change{safe(hybrid), withoutHolders, passphrase("Two"), passphrase("Three"), passphrase("Four")}, ""},
+		{"keys that stay", []change{func(r *agreed.Plan) { r.Holders[0].Custody, r.Holders[1].Custody = agreed.OnToken, agreed.OnToken }},
 			"no root key of Alice Costa or Bruno Ferraz is backed up, only PUK and management key: a lost token's key does not come back"},
 	} {
-		check := agreed.Check(resolvedBackedUp(t, c.changes...), planNow)
-		if got := strings.Join(check.Warnings, "\n"); got != c.want {
-			t.Errorf("%s: %q, want %q", c.name, got, c.want)
-		}
+		t.Run(c.name, func(t *testing.T) {
+			check := agreed.Check(backedUpExample(t, c.changes...), planNow)
+			if got := strings.Join(check.Warnings, "\n"); got != c.want {
+				t.Errorf("%q, want %q", got, c.want)
+			}
+		})
 	}
 }
 
 func TestCheckPlanWarns(t *testing.T) {
 	for _, c := range []struct {
 		name    string
-		changes []string
+		changes []change
 		want    string // empty: no warning
 	}{
 		{"a year", nil, ""},
-		{"two years", []string{"365d", "730d"}, ""},
-		{"longer", []string{"365d", "731d"}, "the root expires in 731 days: a lost key is noticed late (hint: a year is usual)"},
-		{"soon", []string{"365d", "29d"}, "the root expires in 29 days: the next ceremony must be before (hint: a year is usual)"},
-		{"no witness", []string{`"witness"`, `"scribe"`}, "no witness is named: nobody but the holders confirms what happened"},
-		{"a witness with a key", []string{"Wanda Meyer", "Chen Wei"}, "the witness Chen Wei is also a holder"},
+		{"two years", []change{expires(t, "730d")}, ""},
+		{"longer", []change{expires(t, "731d")}, "the root expires in 731 days: a lost key is noticed late (hint: a year is usual)"},
+		{"soon", []change{expires(t, "29d")}, "the root expires in 29 days: the next ceremony must be before (hint: a year is usual)"},
+		{"no witness", []change{func(r *agreed.Plan) { r.Persons[0].Role = "scribe" }}, "no witness is named: nobody but the holders confirms what happened"},
+		{"a witness with a key", []change{func(r *agreed.Plan) { r.Persons[0].Name = "Chen Wei" }}, "the witness Chen Wei is also a holder"},
 	} {
-		check := agreed.Check(resolvedExample(t, c.changes...), planNow)
-		if got := strings.Join(check.Warnings, "\n"); got != c.want {
-			t.Errorf("%s: %q, want %q", c.name, got, c.want)
-		}
-		if c.want != "" && !slices.Contains(check.Lines(), "warning: "+c.want) {
-			t.Errorf("%s: the warning is not shown", c.name)
-		}
+		t.Run(c.name, func(t *testing.T) {
+			check := agreed.Check(example(t, c.changes...), planNow)
+			if got := strings.Join(check.Warnings, "\n"); got != c.want {
+				t.Errorf("%q, want %q", got, c.want)
+			}
+			if c.want != "" && !slices.Contains(check.Lines(), "warning: "+c.want) {
+				t.Errorf("the warning is not shown")
+			}
+		})
 	}
-	rehearsal := resolvedExample(t)
+	rehearsal := example(t)
 	rehearsal.Rehearsal = true
 	if got := agreed.Check(rehearsal, planNow).Lines()[0]; got != "Example packages: create, rehearsal of root v1" {
 		t.Errorf("%q", got)
@@ -347,9 +356,11 @@ losing the tokens and identities of any 2 of A, B or Safe locks the project out:
 losing Y alone locks the project out: it has 1 of the holders (B)
 warning: the loss of a single token locks the project out for good (hint: more holders than the threshold)`},
 	} {
-		if got := strings.Join(c.plan.Custody().Lines(), "\n"); got != c.want {
-			t.Errorf("%s:\n%s\nwant\n%s", c.name, got, c.want)
-		}
+		t.Run(c.name, func(t *testing.T) {
+			if got := strings.Join(c.plan.Custody().Lines(), "\n"); got != c.want {
+				t.Errorf("got\n%s\nwant\n%s", got, c.want)
+			}
+		})
 	}
 }
 
@@ -574,9 +585,11 @@ any 3 of A, B, C, D or E could set new PINs, by the PUK backups, on the tokens o
 losing the tokens of any 3 of A, B, C, D or E locks the project out: this plan makes no backup of these keys
 ` + stay + `no site alone could sign, or lock the project out`},
 	} {
-		if got := strings.Join(c.plan.Custody().Lines(), "\n"); got != c.want {
-			t.Errorf("%s:\n%s\nwant\n%s", c.name, got, c.want)
-		}
+		t.Run(c.name, func(t *testing.T) {
+			if got := strings.Join(c.plan.Custody().Lines(), "\n"); got != c.want {
+				t.Errorf("got\n%s\nwant\n%s", got, c.want)
+			}
+		})
 	}
 }
 

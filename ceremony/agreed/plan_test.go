@@ -1,0 +1,236 @@
+package agreed_test
+
+import (
+	"bytes"
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"rootceremony/ceremony/agreed"
+	"rootceremony/keys"
+)
+
+// People compare plan.resolved.json with what they know: names stand in it as
+// they are written.
+func TestResolvedIsReadable(t *testing.T) {
+	r := example(t, func(r *agreed.Plan) { r.Name, r.Holders[2].Name = "Bolts & <Nuts>", "陈伟" })
+	for _, want := range []string{`"name": "Bolts & <Nuts>"`, `"name": "陈伟"`} {
+		if !strings.Contains(string(r.JSON()), want) {
+			t.Errorf("no %s in\n%s", want, r.JSON())
+		}
+	}
+}
+
+func TestParseResolvedIsStrict(t *testing.T) {
+	good := string(example(t).JSON())
+	if _, err := agreed.Parse([]byte(good)); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ name, old, new, want string }{
+		{"format", `"format": 1`, `"format": 2`, "format 2, but this version reads 1"},
+		{"no newline", "  }\n}\n", "  }\n}", "not as it was written"},
+		{"spaces", `"version": 1`, `"version":  1`, "not as it was written"},
+		{"unknown field", `"version": 1`, `"extra": 1, "version": 1`, "not as it was written"},
+		{"case", `"version"`, `"Version"`, "not as it was written"},
+		{"twice", `"version": 1,`, `"version": 1,` + "\n  " + `"version": 1,`, "not as it was written"},
+		{"trailing", "  }\n}\n", "  }\n}\n{}", "after top-level value"},
+		{"kind", `"create"`, `"rotate"`, "trusted: trusted is missing"},
+		{"version", `"version": 1`, `"version": 2`, "version: version 2: create makes version 1"},
+		{"threshold", `"threshold": 3`, `"threshold": 0`, "root.threshold: threshold 0: at least 1 holder must sign"},
+		{"threshold above", `"threshold": 3`, `"threshold": 6`, "root.threshold: threshold 6 is more than there are holders (5)"},
+		{"name", "Example packages", `Ex\u001b[m`, "cannot be printed"},
+		{"id", `"alice"`, `"../alice"`, "is not 1 to 32 of"},
+		{"id twice", `"alice"`, `"bruno"`, `holder[1].id: holder "Bruno Ferraz" has the same id "bruno" as "Alice Costa"`},
+		{"name twice", "Alice Costa", "Bruno Ferraz", `holder[1].name: holder "Bruno Ferraz" is there twice`},
+		{"sticker twice", "A-01", "B-02", `holder[1].token: token "B-02" is the sticker of "Alice Costa" already`},
+		{"custody", `"on-token"`, `"cloud"`, `custody "cloud"`},
+		{"role", `"witness"`, `"boss"`, "none of administrator"},
+		{"touch", `"always"`, `"never"`, `token.touch: touch "never" is none of always, cached`},
+		{"firmware", `"5.7.0"`, `"5.4.0"`, "token.min_firmware: min_firmware 5.4.0 is too old: ed25519 keys need 5.7.0"},
+		{"fraction", "T00:00:00Z", "T00:00:00.5Z", "whole seconds"},
+		{"offset", "T00:00:00Z", "T00:00:00+01:00", "in UTC"},
+		{"sum", `"plan_sha256": "`, `"plan_sha256": "00`, "not a SHA-256"},
+		{"null holders", `"holders": [`, `"holders": null, "x": [`, "holder: there are no holders"},
+		{"null persons", `"persons": [`, `"persons": null, "x": [`, "persons is no list"},
+		{"null key", `"keys": [`, `"keys": [ null,`, ""},
+		{"role name", `"snapshot"`, `"mirrors"`, `a role "mirrors"`},
+		{"not JSON", "{", "[", "invalid character"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			bad := strings.Replace(good, c.old, c.new, 1)
+			if bad == good {
+				t.Errorf("nothing changed")
+			}
+			if r, err := agreed.Parse([]byte(bad)); err == nil || !strings.Contains(err.Error(), c.want) || r != nil {
+				t.Errorf("%v, want %q", err, c.want)
+			}
+		})
+	}
+}
+
+func TestParseResolvedBackupIsStrict(t *testing.T) {
+	plan := backedUpExample(t, passphrase("Vault"))
+	good := string(plan.JSON())
+	again, err := agreed.Parse([]byte(good))
+	if err != nil || !reflect.DeepEqual(plan, again) {
+		t.Fatalf("%v\n%s", err, good)
+	}
+	for _, c := range []struct{ name, old, new, want string }{
+		{"quorum 0", `"quorum": 3`, `"quorum": 0`, "quorum 0: at least 1 recipient"},
+		{"quorum below zero", `"quorum": 3`, `"quorum": -1`, "quorum -1: at least 1 recipient"},
+		{"quorum below the threshold", `"quorum": 3`, `"quorum": 2`, "the backup quorum (2) is below the threshold (3)"},
+		{"quorum above", `"quorum": 3`, `"quorum": 7`, "quorum 7 is more than the recipients of a holder's backup, 6"},
+		{"no holders", `"holders": true`, `"holders": false`, "quorum 3 is more than there are recipients, 2"},
+		{"null", `"backup": {`, `"backup": null, "x": {`, `holder[0].custody: custody "backed-up" needs backups`},
+		{"no backups", `"backup": {`, `"x": {`, `holder[0].custody: custody "backed-up" needs backups`},
+		{"null recipients", `"recipients": [`, `"recipients": null, "x": [`, "recipients is no list"},
+		{"name", "Bank safe", `Bank\u001b[m`, "cannot be printed"},
+		{"site", "Zurich", `Z\u001b[m`, "cannot be printed"},
+		{"id", `"bank-safe"`, `"../safe"`, "is not 1 to 32 of"},
+		{"id of a holder", `"bank-safe"`, `"alice"`, `recipient[0].id: recipient "Bank safe" has the same id "alice" as holder "Alice Costa"`},
+		{"id twice", `"bank-safe"`, `"vault"`, `recipient[1].id: recipient "Vault" has the same id "vault" as recipient "Bank safe"`},
+		{"name of a holder", `"Bank safe"`, `"Chen wei"`, `recipient[0].name: recipient "Chen wei" is a holder`},
+		{"name twice", `"Bank safe"`, `"Vault"`, `recipient[1].name: recipient "Vault" is there twice`},
+		{"name of all", `"Bank safe"`, `"Holders"`, `recipient[0].name: recipient "Holders" would mean the holders`},
+		{"no recipient", safeAge, "age1", "no whole age recipient"},
+		{"another notation", safeAge, otherSafe + " x", `recipient[0].age: the age recipient of "Bank safe" is not as it was written`},
+		{"an identity", safeAge, "AGE-SECRET-KEY-1QQ", "is an identity, which is secret"},
+		{"passphrase by age", safeAge, "passphrase", "has the word passphrase"},
+		{"both", `"passphrase": true`, `"age": "` + pointAge + `", "passphrase": true`, `recipient[1]: recipient "Vault" needs either age = "age1..." or passphrase = true`},
+		{"neither", `"passphrase": true`, `"passphrase": false`, `recipient[1]: recipient "Vault" needs either age = "age1..." or passphrase = true`},
+		{"same key", `"passphrase": true`, `"age": "` + safeAge + `"`, `recipient[1].age: recipient "Vault" is the same as "Bank safe"`},
+		{"case", `"quorum"`, `"Quorum"`, "not as it was written"},
+		{"unknown field", `"quorum"`, `"extra": 1, "quorum"`, "not as it was written"},
+		{"a key id", `"custody": "backed-up"`, `"custody": "backed-up", "keyid": "ab"`, "custody"},
+		{"a spare of nothing", `"custody": "backed-up"`, `"custody": "on-token", "spare": true`, "custody"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			bad := strings.Replace(good, c.old, c.new, 1)
+			if bad == good {
+				t.Errorf("nothing changed")
+			}
+			r, err := agreed.Parse([]byte(bad))
+			if err == nil || !strings.Contains(err.Error(), c.want) || r != nil {
+				t.Errorf("%v, want %q", err, c.want)
+			}
+			if err != nil && strings.Contains(err.Error(), "KEY-1QQ") {
+				t.Errorf("shown: %v", err)
+			}
+		})
+	}
+}
+
+// A hostile list of recipients ends soon.
+func TestManyRecipientsEnd(t *testing.T) {
+	r := backedUpExample(t)
+	for i := range 5000 {
+		r.Backup.Recipients = append(r.Backup.Recipients, agreed.BackupRecipient{Name: fmt.Sprint("R", i), ID: fmt.Sprint("r", i), Passphrase: true})
+	}
+	for _, quorum := range []int{3, 2500, 5000, 5005} {
+		r.Backup.Quorum = quorum
+		start := time.Now()
+		if _, err := agreed.Parse(r.JSON()); err == nil {
+			t.Errorf("quorum %d was taken", quorum)
+		}
+		if took := time.Since(start); took > 5*time.Second {
+			t.Errorf("quorum %d took %v", quorum, took)
+		}
+	}
+}
+
+// Whatever is read is written as it was.
+func TestParseResolvedFlippedBits(t *testing.T) {
+	for _, plan := range []*agreed.Plan{example(t), backedUpExample(t)} {
+		good := plan.JSON()
+		for i := range good {
+			bad := bytes.Clone(good)
+			bad[i] ^= 1 << (i % 8)
+			if r, err := agreed.Parse(bad); err == nil && !bytes.Equal(r.JSON(), bad) {
+				t.Errorf("byte %d (%q): read, but written another way", i, bad[i])
+			}
+		}
+	}
+}
+
+func drawResolved(t *rapid.T) *agreed.Plan {
+	text := rapid.StringMatching(`[A-Za-z<>&"\\éА陈][A-Za-z <>&"\\é]{0,20}[A-Za-z]`)
+	n := rapid.IntRange(1, 7).Draw(t, "holders")
+	algorithm := rapid.SampledFrom([]keys.Algorithm{keys.Ed25519, keys.P256}).Draw(t, "algorithm")
+	r := &agreed.Plan{
+		Format:             agreed.ResolvedFormat,
+		Rehearsal:          rapid.Bool().Draw(t, "rehearsal"),
+		PlanSHA256:         strings.Repeat("ab", 32),
+		Kind:               agreed.Create,
+		Name:               text.Draw(t, "name"),
+		Version:            1,
+		Threshold:          rapid.IntRange(1, n).Draw(t, "threshold"),
+		Expires:            time.Unix(rapid.Int64Range(1.8e9, 2.2e9).Draw(t, "expires"), 0).UTC(),
+		ConsistentSnapshot: rapid.Bool().Draw(t, "snapshots"),
+		Token:              agreed.TokenPolicy{Algorithm: algorithm, Touch: keys.TouchCached, MinFirmware: agreed.Firmware[algorithm].String()},
+		Persons:            []agreed.Person{},
+		Roles:              map[string]agreed.Role{},
+	}
+	for i := range n {
+		h := agreed.Holder{ID: fmt.Sprint("h-", i), Name: fmt.Sprint(text.Draw(t, "holder"), " ", i), Token: fmt.Sprint("T", i), Custody: agreed.OnToken}
+		if rapid.Bool().Draw(t, "sited") {
+			h.Site = text.Draw(t, "site")
+		}
+		r.Holders = append(r.Holders, h)
+	}
+	if rapid.Bool().Draw(t, "backups") {
+		drawBackup(t, r)
+	}
+	for _, role := range agreed.OnlineRoles {
+		var rr agreed.Role
+		for i := range rapid.IntRange(1, 3).Draw(t, "keys") {
+			kind := rapid.SampledFrom([]keys.Algorithm{keys.Ed25519, keys.P256}).Draw(t, "kind")
+			rr.Keys = append(rr.Keys, agreed.MustKey(agreed.Placeholder(kind, fmt.Sprint(role, i))))
+		}
+		rr.Threshold = rapid.IntRange(1, len(rr.Keys)).Draw(t, "role threshold")
+		r.Roles[role] = rr
+	}
+	return r
+}
+
+// drawBackup gives a plan backups that can be.
+func drawBackup(t *rapid.T, r *agreed.Plan) {
+	r.Backup = &agreed.Backup{Holders: rapid.Bool().Draw(t, "holders are recipients"), Recipients: []agreed.BackupRecipient{}}
+	kinds := []string{safeAge, otherSafe, pointAge, pluginAge, ""}
+	for i := range rapid.IntRange(0, len(kinds)).Draw(t, "recipients") {
+		r.Backup.Recipients = append(r.Backup.Recipients, agreed.BackupRecipient{Name: fmt.Sprint("Safe ", i), ID: fmt.Sprint("s-", i), Age: kinds[i], Passphrase: kinds[i] == ""})
+	}
+	var fit []int
+	for r.Backup.Quorum = 1; r.Backup.Quorum <= r.Openers(); r.Backup.Quorum++ {
+		if r.CheckQuorum() == nil {
+			fit = append(fit, r.Backup.Quorum)
+		}
+	}
+	if len(fit) == 0 {
+		r.Backup = nil
+		return
+	}
+	r.Backup.Quorum = rapid.SampledFrom(fit).Draw(t, "quorum")
+	for i := range r.Holders {
+		if rapid.Bool().Draw(t, "backed-up") {
+			r.Holders[i].Custody = agreed.BackedUp
+			r.Holders[i].Spare = rapid.Bool().Draw(t, "spare")
+		}
+	}
+}
+
+func TestResolvedRoundTrip(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		r := drawResolved(t)
+		again, err := agreed.Parse(r.JSON())
+		if err != nil {
+			t.Fatalf("%v\n%s", err, r.JSON())
+		}
+		if !reflect.DeepEqual(r, again) || !bytes.Equal(r.JSON(), again.JSON()) || r.Digest() != again.Digest() {
+			t.Fatalf("not the same:\n%s\n%s", r.JSON(), again.JSON())
+		}
+	})
+}
