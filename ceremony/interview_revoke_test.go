@@ -692,7 +692,7 @@ func TestIncidentInAPlan(t *testing.T) {
 		if bad == good {
 			t.Errorf("no %q in\n%s", c.old, good)
 		}
-		if _, err := agreed.Parse([]byte(bad)); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := agreed.Parse([]byte(bad), r.PrivateJSON()); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", c.new, err, c.want)
 		}
 	}

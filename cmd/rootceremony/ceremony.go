@@ -188,11 +188,10 @@ func checkCommand(args []string) error {
 	if err != nil {
 		return err
 	}
-	resolved, err := planned.Resolve(clock())
+	check, err := planned.Check(clock())
 	if err != nil {
 		return err
 	}
-	check := agreed.Check(resolved, clock())
 	if *asJSON {
 		return printJSON(check)
 	}
@@ -253,6 +252,32 @@ func statusCommand(args []string) error {
 		return errUnfinished
 	}
 	return err
+}
+
+// discloseCommand copies out the public edition of a ceremony.
+func discloseCommand(args []string) error {
+	flags := flag.NewFlagSet("disclose", flag.ContinueOnError)
+	operands, err := parse(flags, args, 2, 2, "one DIR and one FOLDER")
+	if err != nil {
+		return err
+	}
+	dir, folder := operands[0], operands[1]
+	desk, err := ceremony.LookAt(dir)
+	if err != nil {
+		return err
+	}
+	files, left, err := desk.Disclose(folder)
+	if err != nil {
+		return err
+	}
+	lines := []string{fmt.Sprintf("%s: the public edition of %s, %d files", folder, dir, files)}
+	for _, name := range left {
+		lines = append(lines, "left out: "+name)
+	}
+	if !desk.State().Finished() {
+		lines = append(lines, "the ceremony goes on: what comes later is not in it")
+	}
+	return printLines(lines)
 }
 
 // preflightCommand looks at this laptop.
