@@ -23,8 +23,8 @@ import (
 	"rootceremony/keys/yubikey"
 )
 
-// virtualRootFile is where the rehearsal of an enrolment on virtual tokens
-// leaves their attestation root, for collect.
+// virtualRootFile is where a rehearsal on virtual tokens leaves their attestation
+// root, for collect and for rootverify record.
 const virtualRootFile = "rehearsal/attestation-root.pem"
 
 // enrolCommand prepares a holder's token away from the ceremony.
@@ -155,10 +155,7 @@ func openEnrolment(planned *agreed.Plan, holder agreed.Holder, kind, rootFile, i
 		}
 	}
 	if kind == virtual.Kind {
-		if tokens, err = virtualTokens(dir, []agreed.Holder{holder}); err == nil {
-			err = transcript.WriteWithin(dir, virtualRootFile, certificatePEM(tokens.Roots[0]), 0o644)
-		}
-		if err != nil {
+		if tokens, err = virtualTokens(dir, []agreed.Holder{holder}); err != nil {
 			_ = desk.Close()
 			return nil, err
 		}
