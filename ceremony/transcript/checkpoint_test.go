@@ -176,7 +176,7 @@ func TestNoteAgainstXMod(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	raw, err := base64.StdEncoding.DecodeString(public[strings.LastIndex(public, "+")+1:])
+	raw, err := base64.StdEncoding.DecodeString(strings.SplitN(public, "+", 3)[2]) // name, key id, key, which may have a + of its own
 	if err != nil {
 		t.Fatal(err)
 	}
