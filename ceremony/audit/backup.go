@@ -20,8 +20,7 @@ type backup struct {
 	what   string // keys.BackupKey or keys.BackupToken
 	public keys.PublicKey
 	files  []state.File // nil: not seen
-	seen   bool
-	wrong  error // why it doesn't count
+	wrong  error        // why it doesn't count
 }
 
 // stored is the newest backup of a kind, of a token if that is named, and of a root
@@ -79,7 +78,7 @@ func (w *walk) ageOf(id string, line int64) (string, error) {
 }
 
 func (w *walk) recipientProved(e transcript.Event) error {
-	if !seen(e) {
+	if state.Unseen(e) {
 		return nil
 	}
 	d, err := decode[state.RecipientProved](e)
@@ -125,12 +124,13 @@ func (w *walk) backupStored(e transcript.Event) error {
 	case d.What != keys.BackupToken && (d.What != keys.BackupKey || d.Public == nil || open.key.Origin != keys.FromSession):
 		return fmt.Errorf("a backup of the kind %.80q does not belong to it", d.What)
 	}
-	b := &backup{line: e.Seq, at: p, what: d.What, seen: seen(e)}
+	b := &backup{line: e.Seq, at: p, what: d.What}
 	if d.Public != nil {
 		b.public = *d.Public
 	}
 	h.backups = append(h.backups, b)
-	if !b.seen {
+	if state.Unseen(e) {
+		w.add(NotSeen, "backup", subjectOf(h, p), "the %s: for whom it is sealed, and its files (line %d)", contentOf[d.What], e.Seq)
 		return nil
 	}
 	b.files = d.Files
@@ -139,9 +139,12 @@ func (w *walk) backupStored(e transcript.Event) error {
 		return fmt.Errorf("the backup of %s: %w", h.Name, err)
 	}
 	w.add(OK, "backup", subjectOf(h, p), "the %s, in %d files: any %d of %s open it (line %d)",
-		map[string]string{keys.BackupKey: "root key", keys.BackupToken: "PUK and management key"}[d.What], len(d.Files), d.Quorum, strings.Join(d.Recipients, ", "), e.Seq)
+		contentOf[d.What], len(d.Files), d.Quorum, strings.Join(d.Recipients, ", "), e.Seq)
 	return nil
 }
+
+// contentOf says what is in a backup.
+var contentOf = map[string]string{keys.BackupKey: "root key", keys.BackupToken: "PUK and management key"}
 
 func subjectOf(h *holder, p *place) string {
 	return subject(h, &token{serial: p.serial, sticker: p.sticker})
@@ -190,7 +193,7 @@ func (w *walk) sealedFor(line int64, h *holder, d state.BackupStored, folder str
 }
 
 func (w *walk) drillDone(e transcript.Event) error {
-	if !seen(e) {
+	if state.Unseen(e) {
 		return nil
 	}
 	d, err := decode[state.DrillDone](e)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -96,10 +97,9 @@ func TestAnnouncedCheckpoint(t *testing.T) {
 func TestTruncatedAfterTheAnnouncement(t *testing.T) {
 	r := good(t, "create")
 	note := r.closing(t)
-	lines := strings.SplitAfter(string(r.read(t, transcript.FileName)), "\n")
-	for n := 1; int64(n) < r.audit().Vouched; n++ {
+	for n := int64(1); n < r.audit().Vouched; n++ {
 		c := r.copied(t)
-		c.write(t, transcript.FileName, []byte(strings.Join(lines[:n], "")))
+		c.forge(t, func(_ *forger, e *event) bool { return e.Seq <= n })
 		c.tidy(t)
 		if report := c.heldTo(note); report.Verdict() != audit.Bad || !strings.Contains(texts(failed(report)), "anchor: --checkpoint: ") {
 			t.Errorf("after line %d: %s\n%s", n, report.Verdict(), texts(failed(report)))
@@ -110,22 +110,8 @@ func TestTruncatedAfterTheAnnouncement(t *testing.T) {
 	}
 }
 
-// The private part of a log is held to what the public one names; without it, that is
-// said, and nothing fails.
+// The private part of a log is held to what the public one names.
 func TestPrivatePart(t *testing.T) {
-	with := func(secret string) *record {
-		r := good(t, "create").copied(t)
-		r.forge(t, func(f *forger, e *event) bool {
-			if e.Type == state.TypePlanAgreed {
-				if _, err := f.log.Append(state.TypeNote, "room", map[string]string{}, map[string]string{"text": secret}, nil); err != nil {
-					t.Fatal(err)
-				}
-			}
-			return e.Seq < 4
-		})
-		r.tidy(t)
-		return r
-	}
 	status := func(r *record) (found []string) {
 		for _, c := range r.audit().Checks {
 			if c.Name == "private log" {
@@ -134,27 +120,58 @@ func TestPrivatePart(t *testing.T) {
 		}
 		return found
 	}
-	one, other := with("one"), with("other")
-	if got := status(one); len(got) != 1 || got[0] != "ok: the private parts of 1 lines, as those name them" {
+	r, name := good(t, "create").copied(t), transcript.PrivateName
+	if got := status(r); len(got) != 1 || !strings.HasPrefix(got[0], "ok: the private parts of ") {
 		t.Errorf("%q", got)
 	}
-	whole := one.read(t, transcript.PrivateName)
-	one.write(t, transcript.PrivateName, append(bytes.Clone(whole), `{"seq":9`...))
-	if got := status(one); len(got) != 2 || !strings.HasPrefix(got[1], "open: it ends with 8 bytes that no line of the log names yet") {
+	whole := r.read(t, name)
+	r.write(t, name, append(bytes.Clone(whole), `{"seq":9`...))
+	if got := status(r); len(got) != 2 || !strings.HasPrefix(got[1], "open: it ends with 8 bytes that no line of the log names yet") {
 		t.Errorf("torn: %q", got)
 	}
-	one.write(t, transcript.PrivateName, other.read(t, transcript.PrivateName))
-	one.refused(t, "private log: private/transcript.jsonl: private/transcript.jsonl line 1: it is not what line")
-	one.write(t, transcript.PrivateName, nil)
-	one.refused(t, "private log: private/transcript.jsonl: private/transcript.jsonl line 1: it is missing")
-	if err := os.Remove(one.at(transcript.PrivateName)); err != nil {
+	r.write(t, name, good(t, "rotate").read(t, name))
+	r.refused(t, "private log: private/transcript.jsonl: private/transcript.jsonl line ")
+	r.write(t, name, nil)
+	r.refused(t, "private log: private/transcript.jsonl: private/transcript.jsonl line 1: it is missing")
+	if err := os.Remove(r.at(name)); err != nil {
 		t.Fatal(err)
 	}
-	one.refused(t, "it is missing, though the folder is here")
-	if err := os.RemoveAll(one.at(transcript.PrivateDir)); err != nil {
-		t.Fatal(err)
-	}
-	if got, report := status(one), one.audit(); len(got) != 1 || !strings.HasPrefix(got[0], "not seen: ") || report.Verdict() != audit.Unfinished {
-		t.Errorf("%s: %q\n%s", report.Verdict(), got, texts(failed(report)))
+	r.refused(t, "it is missing, though the folder is here")
+
+	r = good(t, "create").copied(t)
+	r.write(t, state.PrivatePlanFile, good(t, "rotate").read(t, state.PrivatePlanFile))
+	r.refused(t, "file: private/plan.json: it was changed after it was recorded")
+}
+
+// The public edition is good under the same closing checkpoint, and what it lacks is
+// said.
+func TestPublicEdition(t *testing.T) {
+	for name := range records {
+		whole, r := good(t, name), good(t, name).copied(t)
+		for _, gone := range []string{transcript.PrivateDir, state.PlanFile, "keys"} {
+			if err := os.RemoveAll(r.at(gone)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		report := r.heldTo(whole.closing(t))
+		if report.Verdict() != audit.Good {
+			t.Errorf("%s: %s\n%s", name, report.Verdict(), texts(slices.DeleteFunc(report.Checks, func(c audit.Check) bool { return c.Status == audit.OK })))
+		}
+		var unseen []string
+		for _, c := range report.Checks {
+			if c.Status == audit.NotSeen && !slices.Contains(unseen, c.Name) {
+				unseen = append(unseen, c.Name)
+			}
+		}
+		want := []string{"private log", "plan", "backup"}
+		if name != "backups" {
+			want = want[:2]
+		}
+		if !slices.Equal(unseen, want) {
+			t.Errorf("%s: not seen: %q", name, unseen)
+		}
+		if len(report.Keys) == 0 || !slices.EqualFunc(report.Keys, whole.audit().Keys, func(a, b audit.Key) bool { return a == b }) {
+			t.Errorf("%s: other keys than in the whole record: %+v", name, report.Keys)
+		}
 	}
 }

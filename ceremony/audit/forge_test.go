@@ -6,6 +6,7 @@ import (
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -37,15 +38,22 @@ func events(dir string) ([]transcript.Event, error) {
 // event is a line that a forger writes.
 type event struct {
 	transcript.Event
-	data  map[string]json.RawMessage
-	order []string // of its members
-	t     testing.TB
+	members
+	private members // of the private part, where there is one
 }
 
-// take takes the members of the event's data.
-func (e *event) take() {
-	e.t.Helper()
-	decoder := json.NewDecoder(bytes.NewReader(e.Data))
+// members are those of a JSON object, in their order.
+type members struct {
+	t     testing.TB
+	data  map[string]json.RawMessage
+	order []string
+}
+
+// newMembers takes an object apart.
+func newMembers(t testing.TB, object []byte) members {
+	t.Helper()
+	m := members{t: t, data: map[string]json.RawMessage{}}
+	decoder := json.NewDecoder(bytes.NewReader(object))
 	_, err := decoder.Token()
 	for err == nil && decoder.More() {
 		var name json.Token
@@ -53,39 +61,49 @@ func (e *event) take() {
 		if name, err = decoder.Token(); err == nil {
 			err = decoder.Decode(&value)
 		}
-		e.order, e.data[fmt.Sprint(name)] = append(e.order, fmt.Sprint(name)), value
+		m.order, m.data[fmt.Sprint(name)] = append(m.order, fmt.Sprint(name)), value
 	}
 	if err != nil {
-		e.t.Fatal(err)
+		t.Fatal(err)
 	}
+	return m
 }
 
-// json is the data, with its members in the order in which they were.
-func (e *event) json() json.RawMessage {
-	var members []string
-	for _, name := range e.order {
-		if value, there := e.data[name]; there {
-			members = append(members, fmt.Sprintf("%q:%s", name, value))
+// json is the object, with its members in the order in which they were.
+func (m *members) json() json.RawMessage {
+	var all []string
+	for _, name := range m.order {
+		if value, there := m.data[name]; there {
+			all = append(all, fmt.Sprintf("%q:%s", name, value))
 		}
 	}
-	return json.RawMessage("{" + strings.Join(members, ",") + "}")
+	return json.RawMessage("{" + strings.Join(all, ",") + "}")
 }
 
-func (e *event) set(member string, value any) {
-	e.t.Helper()
+func (m *members) set(member string, value any) {
+	m.t.Helper()
 	text, err := json.Marshal(value)
 	if err != nil {
-		e.t.Fatal(err)
+		m.t.Fatal(err)
 	}
-	if !slices.Contains(e.order, member) {
-		e.order = append(e.order, member)
+	if !slices.Contains(m.order, member) {
+		m.order = append(m.order, member)
 	}
-	e.data[member] = text
+	m.data[member] = text
 }
 
-func (e *event) text(member string) string {
+// list is a member that is a list of texts.
+func (m *members) list(member string) (list []string) {
+	m.t.Helper()
+	if err := json.Unmarshal(m.data[member], &list); err != nil {
+		m.t.Fatal(err)
+	}
+	return list
+}
+
+func (m *members) text(member string) string {
 	var s string
-	_ = json.Unmarshal(e.data[member], &s)
+	_ = json.Unmarshal(m.data[member], &s)
 	return s
 }
 
@@ -94,11 +112,11 @@ func (e *event) holder() string { return e.text("holder") }
 
 // forger writes a log again, as somebody does who can write the directory, and has
 // no holder's token: every hash is right again, and every signature that they can
-// make.
+// make. Lines that nobody changes stay as they are, with their salts.
 type forger struct {
-	t   testing.TB
-	r   *record
-	log *transcript.Log
+	t               testing.TB
+	r               *record
+	public, private []byte
 }
 
 // forge writes the log of a record again. change is given each event, and says
@@ -109,60 +127,110 @@ func (r *record) forge(t testing.TB, change func(*forger, *event) bool) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	now := noon
-	dir := t.TempDir()
-	log, err := transcript.Create(dir, func() time.Time { return now })
-	if err != nil {
-		t.Fatal(err)
+	salts, hidden := map[int64]string{}, map[int64][]byte{}
+	for line := range bytes.Lines(r.read(t, transcript.PrivateName)) {
+		var part struct {
+			Seq  int64
+			Salt string
+		}
+		if err := json.Unmarshal(line, &part); err != nil {
+			t.Fatal(err)
+		}
+		salts[part.Seq], hidden[part.Seq] = part.Salt, line
 	}
-	f := &forger{t, r, log}
+	lines := bytes.SplitAfter(r.read(t, transcript.FileName), []byte("\n"))
+	f := &forger{t: t, r: r}
 	moved := map[int64]int64{}
 	for _, was := range all {
-		e := &event{Event: was, t: t, data: map[string]json.RawMessage{}}
-		e.take()
+		e := &event{Event: was, members: newMembers(t, was.Data)}
+		if was.Private != nil {
+			e.private = newMembers(t, was.Private)
+		}
 		var intention int64
 		if json.Unmarshal(e.data["intention"], &intention) == nil && moved[intention] != intention {
 			e.set("intention", moved[intention])
 		}
-		if !change(f, e) {
-			continue
+		switch {
+		case !change(f, e):
+		case bytes.Equal(f.public, bytes.Join(lines[:was.Seq-1], nil)) && e.unchanged(was):
+			moved[was.Seq] = was.Seq
+			f.public = append(f.public, lines[was.Seq-1]...)
+			if was.Commitment != "" {
+				f.private = append(f.private, hidden[was.Seq]...)
+			}
+		default:
+			moved[was.Seq] = f.line(e, salts[was.Seq])
 		}
-		now = e.Time
-		var private any
-		if e.Private != nil {
-			private = e.Private
-		}
-		written, err := log.Append(e.Type, e.By, e.json(), private, nil)
+	}
+	r.write(t, transcript.FileName, f.public)
+	r.write(t, transcript.PrivateName, f.private)
+}
+
+// unchanged reports whether an event is as it was.
+func (e *event) unchanged(was transcript.Event) bool {
+	return e.By == was.By && bytes.Equal(e.json(), was.Data) && (was.Private == nil || bytes.Equal(e.private.json(), was.Private))
+}
+
+// line writes an event, and returns its number.
+func (f *forger) line(e *event, salt string) int64 {
+	f.t.Helper()
+	tree, seq := fmt.Sprintf("%x", sha256.Sum256(nil)), int64(1)
+	if len(f.public) > 0 {
+		there := f.log().Checkpoint()
+		tree, seq = there.Root, there.Size+1
+	}
+	data := e.json()
+	if e.private.data != nil {
+		raw, err := hex.DecodeString(salt)
 		if err != nil {
-			t.Fatal(err)
+			f.t.Fatal(err)
 		}
-		moved[was.Seq] = written.Seq
+		hidden := e.private.json()
+		named := fmt.Sprintf(`"private":"%x"}`, sha256.Sum256(append(raw, hidden...)))
+		if len(data) > len("{}") {
+			named = "," + named
+		}
+		data = append(data[:len(data)-1:len(data)-1], named...)
+		f.private = append(f.private, summed(fmt.Sprintf(`{"seq":%d,"salt":"%s","data":%s`, seq, salt, hidden))...)
 	}
-	if err := log.Close(); err != nil {
-		t.Fatal(err)
-	}
-	public, private, err := transcript.ReadFiles(dir)
+	by, err := json.Marshal(e.By)
 	if err != nil {
-		t.Fatal(err)
+		f.t.Fatal(err)
 	}
-	r.write(t, transcript.FileName, public)
-	if private != nil {
-		r.write(t, transcript.PrivateName, private)
+	f.public = append(f.public, summed(fmt.Sprintf(`{"seq":%d,"time":"%s","type":"%s","by":%s,"data":%s,"tree":"%s"`,
+		seq, e.Time.Format(time.RFC3339), e.Type, by, data, tree))...)
+	return seq
+}
+
+// summed is a line of a log with its sum.
+func summed(body string) string {
+	return fmt.Sprintf("%s,\"sum\":\"%x\"}\n", body, sha256.Sum256([]byte(body)))
+}
+
+// log is what is written so far.
+func (f *forger) log() *transcript.Contents {
+	f.t.Helper()
+	read, err := transcript.Read(f.public, f.private)
+	if err != nil {
+		f.t.Fatal(err)
 	}
+	return read
 }
 
 // append writes an event of the forger's own.
 func (f *forger) append(kind, by string, data any) {
 	f.t.Helper()
-	if _, err := f.log.Append(kind, by, data, nil, nil); err != nil {
+	text, err := json.Marshal(data)
+	if err != nil {
 		f.t.Fatal(err)
 	}
+	f.line(&event{Event: transcript.Event{Time: noon, Type: kind, By: by}, members: newMembers(f.t, text)}, "")
 }
 
 // state is what the log says, as far as it is written.
 func (f *forger) state() *state.State {
 	f.t.Helper()
-	now, err := state.Fold(f.log.Events())
+	now, err := state.Fold(f.log().Events)
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -213,9 +281,10 @@ func recipient(t testing.TB, age keys.PublicKey) string {
 // vouch is a checkpoint of the log as it stands, by a key in software.
 func (f *forger) vouch(e *event, by *software) {
 	f.t.Helper()
-	there := f.log.Checkpoint()
-	signed := ed25519.Sign(by.authentication, transcript.Text(f.log.Origin(), there))
-	signature, err := transcript.Signature(f.log.Origin(), public(f.t, by.authentication.Public()), signed)
+	log := f.log()
+	there := log.Checkpoint()
+	signed := ed25519.Sign(by.authentication, transcript.Text(log.Origin(), there))
+	signature, err := transcript.Signature(log.Origin(), public(f.t, by.authentication.Public()), signed)
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -244,23 +313,17 @@ func (r *record) usurp(t testing.TB, evidence bool, of map[string]*software) {
 				kept(e)
 			}
 		case state.TypeRecipientProved:
-			if by := of[e.text("recipient")]; by != nil {
-				e.set("age", recipient(t, by.age))
+			if by := of[e.private.text("recipient")]; by != nil {
+				e.private.set("age", recipient(t, by.age))
 			}
 		case state.TypeBackupStored:
-			var ids, ages []string
-			if err := json.Unmarshal(e.data["recipients"], &ids); err != nil {
-				t.Fatal(err)
-			}
-			if err := json.Unmarshal(e.data["ages"], &ages); err != nil {
-				t.Fatal(err)
-			}
-			for i, id := range ids {
+			ages := e.private.list("ages")
+			for i, id := range e.private.list("recipients") {
 				if of[id] != nil {
 					ages[i] = recipient(t, of[id].age)
 				}
 			}
-			e.set("ages", ages)
+			e.private.set("ages", ages)
 			if by != nil && e.data["public"] != nil {
 				e.set("public", public(t, by.root.Public()))
 			}
@@ -403,9 +466,10 @@ func (r *record) tidy(t testing.TB) {
 	var log bytes.Buffer
 	for _, e := range all {
 		log.Write(e.Data)
+		log.Write(e.Private)
 	}
 	for _, name := range r.files(t) {
-		if named := strings.Contains(log.String(), `"`+name+`"`); !named && !slices.Contains([]string{transcript.FileName, transcript.PrivateName, state.PlanFile, state.ResolvedFile}, name) && !strings.HasPrefix(name, "keys/") && !strings.HasPrefix(name, "trusted/") {
+		if named := strings.Contains(log.String(), `"`+name+`"`); !named && !slices.Contains([]string{transcript.FileName, transcript.PrivateName, state.PlanFile, state.ResolvedFile, state.PrivatePlanFile}, name) && !strings.HasPrefix(name, "keys/") && !strings.HasPrefix(name, "trusted/") {
 			if err := os.Remove(r.at(name)); err != nil {
 				t.Fatal(err)
 			}

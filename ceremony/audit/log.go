@@ -59,10 +59,6 @@ func (w *walk) readPrivate(public []byte) {
 	}
 }
 
-// seen reports whether all that an event says is here: some of it may stand in the
-// private part of the log.
-func seen(e transcript.Event) bool { return e.Commitment == "" || e.Private != nil }
-
 // setAside: bytes at the end of a file were no whole line.
 func (w *walk) setAside(e transcript.Event) error {
 	d, err := decode[transcript.SetAside](e)

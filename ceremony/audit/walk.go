@@ -159,7 +159,7 @@ func (w *walk) line(e transcript.Event) error {
 	case rule.when == agreedOn && w.Closed:
 		return errors.New("the ceremony is closed")
 	}
-	if e.By != "room" && !w.knows(e.By) {
+	if e.By != "room" && (w.plan == nil || w.holders[e.By] == nil) {
 		return fmt.Errorf("it is by %.80q, who is not in the plan", e.By)
 	}
 	if rule.about != nil {
@@ -171,15 +171,6 @@ func (w *walk) line(e transcript.Event) error {
 		return nil
 	}
 	return rule.take(w, e)
-}
-
-// knows reports whether the plan has somebody with that id, who can have done
-// something.
-func (w *walk) knows(id string) bool {
-	if w.plan == nil {
-		return false
-	}
-	return w.holders[id] != nil || w.plan.Backup != nil && slices.ContainsFunc(w.plan.Backup.Recipients, func(r agreed.BackupRecipient) bool { return r.ID == id })
 }
 
 // mayBeAbout holds the holder that an event names to those that its type may.
@@ -265,14 +256,15 @@ func (w *walk) continued(e transcript.Event) error {
 }
 
 func (w *walk) exception(e transcript.Event) error {
-	x := Exception{Line: e.Seq, Time: e.Time}
-	if seen(e) {
-		d, err := decode[state.Exception](e)
-		if err != nil {
-			return err
-		}
-		x.Expected, x.Happened, x.Decided = d.Expected, d.Happened, d.Decided
+	d, err := decode[state.Exception](e)
+	if err != nil {
+		return err
 	}
+	said := d.Private // which says more
+	if said == (state.Account{}) {
+		said = d.Account
+	}
+	x := Exception{e.Seq, e.Time, said.Expected, said.Happened, said.Decided}
 	w.Exceptions = append(w.Exceptions, x)
 	return nil
 }
@@ -285,16 +277,22 @@ func (w *walk) planAgreed(e transcript.Event) error {
 	if w.plan != nil {
 		return errors.New("a plan was agreed already")
 	}
-	var text bytes.Buffer
-	if err := json.Indent(&text, d.Plan, "", "  "); err != nil {
-		return err
+	if w.Enrols == "" && e.Commitment == "" {
+		return errors.New("it has no private part")
 	}
-	text.WriteByte('\n')
-	plan, err := agreed.Parse(text.Bytes())
+	public, err := planText(d.Plan)
 	if err != nil {
 		return err
 	}
-	if is := sumOf(text.Bytes()); is != d.Digest {
+	private, err := planText(d.Private)
+	if err != nil {
+		return err
+	}
+	plan, err := agreed.Parse(public, private)
+	if err != nil {
+		return err
+	}
+	if is := sumOf(public); is != d.Digest {
 		return fmt.Errorf("the plan's digest is %s, and %s was read aloud", is, d.Digest)
 	}
 	if plan.Rehearsal != w.Rehearsal {
@@ -315,14 +313,35 @@ func (w *walk) planAgreed(e transcript.Event) error {
 		return fmt.Errorf("the plan has no holder %.80q whose key is to be made", w.Enrols)
 	}
 	w.add(OK, "plan", e.Type, "%s: %s root v%d, digest %s", plan.Name, plan.Kind, plan.Version, agreed.Grouped(d.Digest))
-	w.planText()
+	w.asWritten()
+	if !plan.Unseen {
+		if err := w.name(e.Seq, state.PrivatePlanFile, sumOf(private), true); err != nil {
+			return err
+		}
+	}
 	return cmp.Or(w.name(e.Seq, state.ResolvedFile, d.Digest, true), w.trustedChain(e, d.Anchor))
 }
 
-// planText compares the plan as people wrote it, where it is here.
-func (w *walk) planText() {
+// planText is a file of the plan as it was, which the log holds without white
+// space; nil of nothing.
+func planText(compact json.RawMessage) ([]byte, error) {
+	if compact == nil {
+		return nil, nil
+	}
+	var text bytes.Buffer
+	if err := json.Indent(&text, compact, "", "  "); err != nil {
+		return nil, err
+	}
+	text.WriteByte('\n')
+	return text.Bytes(), nil
+}
+
+// asWritten compares the plan as people wrote it, where it is here.
+func (w *walk) asWritten() {
 	sum, there := w.files.sum[state.PlanFile]
 	switch {
+	case there && w.plan.Unseen:
+		w.add(NotSeen, "plan", state.PlanFile, "whether it is the one that was agreed, only the private part of that says")
 	case !there && w.Enrols == "":
 		w.add(NotSeen, "plan", state.PlanFile, "the plan as people wrote it is not here; the agreed one decides")
 	case there && sum != w.plan.PlanSHA256:
