@@ -248,7 +248,7 @@ func (s *stage) backups() []state.BackupStored {
 			continue
 		}
 		var b state.BackupStored
-		if err := json.Unmarshal(e.Data, &b); err != nil {
+		if err := state.Read(e, &b); err != nil {
 			s.t.Fatal(err)
 		}
 		all = append(all, b)

@@ -30,7 +30,7 @@ func (d *Desk) carryTask() prompt.Task {
 
 // carriedText says on how many media it is.
 func carriedText(s *state.State) string {
-	text := fmt.Sprintf("all on %d of %d media, %s on %d of %d", len(s.CarriedTo(false)), state.MediaNeeded, state.PublishDir, len(s.CarriedTo(true)), state.PublicNeeded)
+	text := fmt.Sprintf("all on %d of %d media, %s on %d of %d", s.CarriedOn(false), state.MediaNeeded, state.PublishDir, s.CarriedOn(true), state.PublicNeeded)
 	if s.NotCarried && !s.CarriedAll() {
 		text += ", as an exception"
 	}
@@ -265,6 +265,9 @@ func labelled(s *state.State, id string) string {
 // those that were carried to, those that have the backups alone, and those of
 // which nobody knows what they have.
 func Labels(s *state.State) []string {
+	if s.Plan.Unseen {
+		return nil
+	}
 	var lines []string
 	known := map[string]bool{}
 	for n, c := range s.Carried {

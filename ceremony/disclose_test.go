@@ -156,6 +156,14 @@ func TestPublicEditionKeepsWhatIsPrivate(t *testing.T) {
 			t.Errorf("%s is not there, or another one", f.Name)
 		}
 	}
+	there, err := ceremony.LookAt(folder)
+	must(err)
+	status := strings.Join(there.Status(), "\n")
+	for text, want := range map[string]bool{"private/ is not here": true, "all on 2 of 2 media, publish on 1 of 1": true, "finished: the root is in": true, "Restore drill": false, "KEEP OFFLINE": false} {
+		if strings.Contains(status, text) != want {
+			t.Errorf("%q in the status: want %v\n%s", text, want, status)
+		}
+	}
 	if r, err := agreed.Parse(public[state.ResolvedFile], nil); err != nil || r.Digest() != seen.Digest {
 		t.Errorf("%v", err)
 	}

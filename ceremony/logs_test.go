@@ -56,11 +56,11 @@ type wholeLog struct{ public, private []byte }
 
 func wholeLogOf(t testing.TB, dir string) wholeLog {
 	t.Helper()
-	private, err := os.ReadFile(filepath.Join(dir, "private", transcript.FileName))
+	public, private, err := transcript.ReadFiles(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return wholeLog{logOf(t, dir), private}
+	return wholeLog{public, private}
 }
 
 var madeLogs map[string]wholeLog

@@ -19,15 +19,19 @@ func (s *State) Finished() bool {
 
 // CarriedAll reports whether all media that are needed have what they are for.
 func (s *State) CarriedAll() bool {
-	private, public := 0, 0
-	for _, c := range s.Carried { // each to a medium of its own
-		if c.Public {
-			public++
-		} else {
-			private++
+	return s.CarriedOn(false) >= MediaNeeded && s.CarriedOn(true) >= PublicNeeded
+}
+
+// CarriedOn is how many media have the closed ceremony, or its public edition. It is
+// known where the media are not.
+func (s *State) CarriedOn(public bool) int {
+	n := 0
+	for _, c := range s.Carried { // each is a medium of its own
+		if c.Public == public {
+			n++
 		}
 	}
-	return private >= MediaNeeded && public >= PublicNeeded
+	return n
 }
 
 // CarriedTo are the folders of the media that have the closed ceremony, or what
