@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 
-	"rootceremony/ceremony/agreed"
 	"rootceremony/ceremony/state"
 	"rootceremony/ceremony/transcript"
 )
@@ -22,7 +21,7 @@ import (
 func (d *Desk) Disclose(folder string) (files int, left []string, err error) {
 	switch s := d.State(); {
 	case s.Begun != nil && s.Begun.Enrols != "":
-		return 0, nil, fmt.Errorf("%s is an enrolment, which has no public edition (hint: the file that it has written for %s is what others get)", d.dir, agreed.Command("collect"))
+		return 0, nil, fmt.Errorf("%s is an enrolment, which has no public edition (hint: the file that it has written for the ceremony is what others get)", d.dir)
 	case s.Plan == nil:
 		return 0, nil, fmt.Errorf("%s: no plan was agreed in it, so there is nothing to disclose yet", d.dir)
 	}

@@ -96,8 +96,8 @@ func TestAnnouncedCheckpoint(t *testing.T) {
 // Every state before the closing is refused where that was announced.
 func TestTruncatedAfterTheAnnouncement(t *testing.T) {
 	r := good(t, "create")
-	note := r.closing(t)
-	for n := int64(1); n < r.audit().Vouched; n++ {
+	note, vouched := r.closing(t), r.audit().Vouched
+	for n := int64(1); n < vouched; n++ {
 		c := r.copied(t)
 		c.forge(t, func(_ *forger, e *event) bool { return e.Seq <= n })
 		c.tidy(t)

@@ -169,8 +169,11 @@ The exit status is 3 until it is finished.
 		line: "copy out what everyone may read",
 		text: `Copies the public edition of the ceremony in DIR into a new FOLDER: all that its
 log vouches for, and the log, without what stands in private/. It says what was
-left out, and changes nothing in DIR.
+left out, audits what it has copied, and changes nothing in DIR.
 `,
+		flags: `  --attestation-root FILE
+           In a rehearsal: trust these attestation roots (PEM) too.
+` + intermediatesFlag,
 		example: "rootceremony disclose ceremony ceremony-public",
 	},
 	{
