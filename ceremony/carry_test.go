@@ -93,12 +93,15 @@ func TestTheEndIsOnMedia(t *testing.T) {
 			for _, folder := range whole {
 				checkSums(t, folder)
 				there := under(t, folder)
-				log := there[transcript.FileName]
+				log, hidden := there[transcript.FileName], transcript.PrivateDir+"/"+transcript.FileName
 				if !bytes.HasPrefix(here[transcript.FileName], log) || !bytes.Contains(log, []byte(`"type":"ceremony.closed"`)) {
 					t.Errorf("%s: the log of %d bytes is not ours, or not to its end", folder, len(log))
 				}
+				if len(there[hidden]) == 0 || !bytes.HasPrefix(here[hidden], there[hidden]) {
+					t.Errorf("%s: the private part of the log is not ours", folder)
+				}
 				for name, text := range here {
-					own := strings.HasPrefix(name, "rehearsal/") || strings.HasPrefix(name, "keys/") || name == transcript.FileName
+					own := strings.HasPrefix(name, "rehearsal/") || strings.HasPrefix(name, "keys/") || name == transcript.FileName || name == hidden
 					if !own && !bytes.Equal(there[name], text) {
 						t.Errorf("%s is not in %s", name, folder)
 					}

@@ -190,8 +190,8 @@ func TestFaultAtAnEventNamesItsLine(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "(prepare.done): the program has a fault (runtime error: invalid memory address or nil pointer dereference); what was recorded before it is safe") {
 		t.Errorf("run: %v", err)
 	}
-	if last := events(t, s.dir); !strings.Contains(string(last[len(last)-1].Data), "ceremony/state.(*State).take(") {
-		t.Errorf("recorded: %s", last[len(last)-1].Data)
+	if last := events(t, s.dir); !strings.Contains(string(last[len(last)-1].Private), "ceremony/state.(*State).take(") {
+		t.Errorf("recorded: %s", last[len(last)-1].Private)
 	}
 }
 
