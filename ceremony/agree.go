@@ -54,7 +54,10 @@ func (d *Desk) preflight(ctx context.Context, a prompt.Room) error {
 			return err
 		}
 		for _, f := range failures {
-			if err := d.Exception("a laptop that passes the check "+f.ID, f.Text, "waived: "+why); err != nil {
+			expected := "a laptop that passes the check " + f.ID
+			err := d.exception(state.Account{Expected: expected, Happened: "it doesn't", Decided: "waived"},
+				state.Account{Expected: expected, Happened: f.Text, Decided: "waived: " + why})
+			if err != nil {
 				return err
 			}
 		}
@@ -68,12 +71,12 @@ func (d *Desk) preflightDone(findings []state.Finding) error {
 			if f.Level == state.LevelOK {
 				continue
 			}
-			if err := d.Note("preflight: " + f.Text); err != nil {
+			if err := d.Note("preflight: "+f.Text, true); err != nil {
 				return err
 			}
 		}
 	}
-	return d.record(state.TypePreflight, "room", state.PreflightDone{Findings: findings})
+	return d.record(state.TypePreflight, "room", state.PreflightDone{Failed: state.FailedChecks(findings), Private: state.PreflightFound{Findings: findings}})
 }
 
 func findingFacts(findings []state.Finding) []prompt.Fact {
@@ -141,10 +144,24 @@ func (d *Desk) agree(ctx context.Context, a prompt.Room) error {
 			return err
 		}
 	}
-	if err := d.record(state.TypePlanAgreed, "room", state.PlanAgreed{Digest: digest, Plan: resolved.JSON(), Anchor: anchor}); err != nil {
+	if err := d.record(state.TypePlanAgreed, "room", state.PlanAgreed{Digest: digest, Plan: resolved.JSON(), Private: resolved.PrivateJSON(), Anchor: anchor}); err != nil {
 		return err
 	}
-	return d.write(state.Written{Name: state.ResolvedFile, Text: resolved.JSON()})
+	for _, file := range planFiles(d.State().Plan) {
+		if err := d.write(file); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// planFiles are the agreed plan as it lies in the directory.
+func planFiles(plan *agreed.Plan) []state.Written {
+	files := []state.Written{{Name: state.ResolvedFile, Text: plan.JSON()}}
+	if !plan.Unseen {
+		files = append(files, state.Written{Name: state.PrivatePlanFile, Text: plan.PrivateJSON()})
+	}
+	return files
 }
 
 // anchorOf has people say that the first root of the chain is their project's

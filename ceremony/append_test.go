@@ -32,7 +32,7 @@ func TestStateAfterAFailedAppendIsTheLogs(t *testing.T) {
 					}
 				}
 				fails("a note beside", state.TypeNote, state.Note{Text: strings.Repeat("x", transcript.MaxLine)})
-				fails("the writing", e.Type, e.Data)
+				fails("the writing", e.Type, typed(t, e))
 				for _, s := range []**state.State{&now, &want} {
 					next, err := (*s).With(e)
 					if err != nil {
@@ -46,4 +46,27 @@ func TestStateAfterAFailedAppendIsTheLogs(t *testing.T) {
 			}
 		})
 	}
+}
+
+// typed is the data of an event, with its private part, as a task has it.
+func typed(t *testing.T, e transcript.Event) any {
+	t.Helper()
+	kind, private := dataTypes[e.Type]
+	if !private {
+		return e.Data
+	}
+	data := reflect.New(reflect.TypeOf(kind))
+	if err := state.Read(e, data.Interface()); err != nil {
+		t.Fatal(err)
+	}
+	return data.Elem().Interface()
+}
+
+// dataTypes are the types of data that can have a private part.
+var dataTypes = map[string]any{
+	state.TypePreflight: state.PreflightDone{}, state.TypePlanAgreed: state.PlanAgreed{}, state.TypeRecipientProved: state.RecipientProved{},
+	state.TypeBackupStored: state.BackupStored{}, state.TypeDrillDone: state.DrillDone{}, state.TypeCopiesWritten: state.CopiesWritten{},
+	state.TypeCopiesRead: state.CopiesRead{}, state.TypeCarryIntended: state.CarryIntended{}, state.TypeCarried: state.CarryDone{},
+	state.TypeCheckupPassed: state.CheckupPassed{}, state.TypeCheckupDone: state.CheckupDone{}, state.TypeRetired: state.TokenRetired{},
+	state.TypeTaskFailed: state.TaskFailed{}, state.TypeNote: state.Note{}, state.TypeException: state.Exception{},
 }

@@ -1,6 +1,7 @@
 package ceremony_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"slices"
 	"strings"
@@ -11,21 +12,40 @@ import (
 	"rootceremony/keys"
 )
 
-// forgedData is an event's data with a change.
-func forgedData(t *testing.T, e transcript.Event, change func(map[string]any)) transcript.Event {
+// forgedData is an event with a change of its data: of what is public of it and
+// what isn't, whose members have names of their own.
+func forgedData(t testing.TB, e transcript.Event, change func(map[string]any)) transcript.Event {
 	t.Helper()
-	var data map[string]any
-	decoder := json.NewDecoder(strings.NewReader(string(e.Data)))
-	decoder.UseNumber()
-	if err := decoder.Decode(&data); err != nil {
-		t.Fatal(err)
+	data, public := map[string]any{}, map[string]bool{}
+	for _, part := range []json.RawMessage{e.Private, e.Data} {
+		if part == nil {
+			continue
+		}
+		clear(public)
+		decoder := json.NewDecoder(bytes.NewReader(part))
+		decoder.UseNumber()
+		var members map[string]any
+		if err := decoder.Decode(&members); err != nil {
+			t.Fatal(err)
+		}
+		for name, value := range members {
+			data[name], public[name] = value, true
+		}
 	}
 	change(data)
-	text, err := json.Marshal(data)
-	if err != nil {
-		t.Fatal(err)
+	parts := map[bool]map[string]any{true: {}, false: {}}
+	for name, value := range data {
+		parts[public[name] || e.Private == nil][name] = value
 	}
-	e.Data = text
+	for part, text := range map[bool]*json.RawMessage{true: &e.Data, false: &e.Private} {
+		if *text == nil {
+			continue
+		}
+		var err error
+		if *text, err = json.Marshal(parts[part]); err != nil {
+			t.Fatal(err)
+		}
+	}
 	return e
 }
 
@@ -72,7 +92,7 @@ func TestFoldRefusesBackupsThatDoNotFit(t *testing.T) {
 	written, read := first(state.TypeCopiesWritten, nil), first(state.TypeCopiesRead, nil)
 	proved, intended := first(state.TypeRecipientProved, nil), first(state.TypeKeyIntended, nil)
 	var other map[string]any // a file of the token's backup
-	if err := json.Unmarshal(all[token].Data, &other); err != nil {
+	if err := json.Unmarshal(all[token].Private, &other); err != nil {
 		t.Fatal(err)
 	}
 	for name, c := range map[string]struct {
@@ -133,7 +153,7 @@ func TestFoldRefusesBackupsThatDoNotFit(t *testing.T) {
 	}
 	// Going on without media is none that could be read.
 	none := func(data map[string]any) { data["medium"] = "none"; delete(data, "medium_id") }
-	excused := append(slices.Clone(all[:written]), transcript.Event{Type: state.TypeException, Data: []byte("{}")}, forgedData(t, all[written], none))
+	excused := append(slices.Clone(all[:written]), transcript.Event{Type: state.TypeException, Data: []byte(`{"expected":"a","happened":"b","decided":"c"}`)}, forgedData(t, all[written], none))
 	if _, err := state.Fold(excused); err != nil {
 		t.Error(err)
 	}
@@ -145,7 +165,7 @@ func TestFoldRefusesBackupsThatDoNotFit(t *testing.T) {
 	same := func(e transcript.Event) transcript.Event {
 		return forgedData(t, e, func(data map[string]any) {
 			var first state.CopiesRead
-			if err := json.Unmarshal(all[read].Data, &first); err != nil {
+			if err := json.Unmarshal(all[read].Private, &first); err != nil {
 				t.Fatal(err)
 			}
 			data["medium_id"] = first.MediumID

@@ -248,7 +248,7 @@ func (s *stage) backups() []state.BackupStored {
 			continue
 		}
 		var b state.BackupStored
-		if err := json.Unmarshal(e.Data, &b); err != nil {
+		if err := state.Read(e, &b); err != nil {
 			s.t.Fatal(err)
 		}
 		all = append(all, b)
@@ -361,8 +361,8 @@ func TestBackedUpCeremony(t *testing.T) {
 	if len(seen) != 5*2*10 {
 		t.Errorf("%d files", len(seen))
 	}
-	if left := allFiles(t, filepath.Join(s.dir, "private")); len(left) != len(seen) {
-		t.Errorf("%d files in private, and %d are known", len(left), len(seen))
+	if left := allFiles(t, filepath.Join(s.dir, "private", "backups")); len(left) != len(seen) {
+		t.Errorf("%d files of backups, and %d are known", len(left), len(seen))
 	}
 	// The PUK of a backup sets a new PIN.
 	s.block("A-01")

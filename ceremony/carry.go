@@ -8,7 +8,6 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"rootceremony/ceremony/agreed"
 	"rootceremony/ceremony/prompt"
@@ -31,7 +30,7 @@ func (d *Desk) carryTask() prompt.Task {
 
 // carriedText says on how many media it is.
 func carriedText(s *state.State) string {
-	text := fmt.Sprintf("all on %d of %d media, %s on %d of %d", len(s.CarriedTo(false)), state.MediaNeeded, state.PublishDir, len(s.CarriedTo(true)), state.PublicNeeded)
+	text := fmt.Sprintf("all on %d of %d media, %s on %d of %d", s.CarriedOn(false), state.MediaNeeded, state.PublishDir, s.CarriedOn(true), state.PublicNeeded)
 	if s.NotCarried && !s.CarriedAll() {
 		text += ", as an exception"
 	}
@@ -71,7 +70,7 @@ func (d *Desk) closedCargo() (cargo, error) {
 	private := s.CarriedTo(false)
 	if len(private) >= state.MediaNeeded {
 		return cargo{prompts: "carry", number: state.MediaNeeded + 1, what: "what is published", goes: "what is published", has: s.CarriedTo(true), public: true,
-			ask: prompt.Message{Title: "Carry what is published", Text: []string{"One more medium gets " + state.PublishDir + "/ alone, for those who put the root where clients look. It goes to machines with a network, so it must have nothing else of a ceremony."}}}, nil
+			ask: prompt.Message{Title: "Carry what is published", Text: []string{"One more medium gets the public edition: " + state.PublishDir + "/, for those who put the root where clients look, and the record of the day, without what is private. It goes to machines with a network, so it must have nothing else of a ceremony."}}}, nil
 	}
 	left, err := d.notCarried()
 	if err != nil {
@@ -103,7 +102,7 @@ func (d *Desk) carryTo(ctx context.Context, a prompt.Room, c cargo, where string
 	if err != nil {
 		return err
 	}
-	intention, err := d.intend(state.TypeCarryIntended, "room", state.CarryIntended{Medium: c.medium, MediumID: c.id, Public: c.public})
+	intention, err := d.intend(state.TypeCarryIntended, "room", state.CarryIntended{Public: c.public, OnMedium: state.OnMedium{Medium: c.medium, MediumID: c.id}})
 	if err != nil {
 		return err
 	}
@@ -127,7 +126,7 @@ func (d *Desk) carryTo(ctx context.Context, a prompt.Room, c cargo, where string
 		return err
 	}
 	i := slices.IndexFunc(directory, func(f state.Written) bool { return f.Name == state.SumsFile })
-	if err := d.record(state.TypeCarried, "room", state.CarryDone{Intention: intention, MediumID: c.id, List: agreed.DigestOf(directory[i].Text)}); err != nil {
+	if err := d.record(state.TypeCarried, "room", state.CarryDone{Intention: intention, ReadBack: state.ReadBack{MediumID: c.id, List: agreed.DigestOf(directory[i].Text)}}); err != nil {
 		return err
 	}
 	label, place := label(d.State(), len(d.State().Carried)-1)
@@ -136,11 +135,10 @@ func (d *Desk) carryTo(ctx context.Context, a prompt.Room, c cargo, where string
 }
 
 // closedDirectory are the files of the closed ceremony as they go to a medium,
-// with their list; public: those that are published, and the notice for users.
-// What people have written of the notice goes with both: the log does not vouch
-// for it.
+// with their list; public: of its public edition. What people have written of the
+// notice for users goes with both: the log does not vouch for it.
 func (d *Desk) closedDirectory(public bool) ([]state.Written, transcript.Checkpoint, error) {
-	directory, checkpoint, err := d.directory()
+	directory, checkpoint, err := d.directory(public)
 	if err != nil {
 		return nil, checkpoint, err
 	}
@@ -150,7 +148,7 @@ func (d *Desk) closedDirectory(public bool) ([]state.Written, transcript.Checkpo
 	}
 	var files []state.Written
 	for _, f := range directory {
-		if f.Name != state.SumsFile && (!public || strings.HasPrefix(f.Name, state.PublishDir+"/")) {
+		if f.Name != state.SumsFile {
 			files = append(files, f)
 		}
 	}
@@ -158,9 +156,6 @@ func (d *Desk) closedDirectory(public bool) ([]state.Written, transcript.Checkpo
 		text, err := transcript.ReadFile(d.path(name))
 		if err != nil {
 			return nil, checkpoint, err
-		}
-		if public {
-			name = path.Base(name)
 		}
 		files = slices.Insert(files, 0, state.Written{Name: name, Text: text}) // the log stays the last
 	}
@@ -174,6 +169,9 @@ func (d *Desk) closedDirectory(public bool) ([]state.Written, transcript.Checkpo
 // notices are the drafts of notices for users that lie beside the draft of the
 // root.
 func (d *Desk) notices() ([]string, error) {
+	if d.State().Draft == nil {
+		return nil, nil
+	}
 	found, err := filepath.Glob(d.path(state.DraftFolder(d.State().Draft.Digest) + "/notice*.md"))
 	for i, name := range found {
 		found[i] = path.Join(state.DraftFolder(d.State().Draft.Digest), filepath.Base(name))
@@ -188,20 +186,31 @@ func (d *Desk) notCarried() ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	var passed []string
+	if d.State().Begun.Rehearsal {
+		passed = []string{path.Dir(TokensDir)}
+	}
+	return d.besides(files, passed...)
+}
+
+// besides names what is in the directory besides those files, but for the folders
+// that are passed over.
+func (d *Desk) besides(files []state.Written, passed ...string) ([]string, error) {
 	goes := map[string]bool{}
 	for _, f := range files {
 		goes[f.Name] = true
 	}
 	var left []string
-	err = filepath.WalkDir(d.dir, func(name string, entry fs.DirEntry, err error) error {
+	err := filepath.WalkDir(d.dir, func(name string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
 		relative, err := filepath.Rel(d.dir, name)
-		if entry.IsDir() && d.State().Begun.Rehearsal && relative == path.Dir(TokensDir) {
+		relative = filepath.ToSlash(relative)
+		if entry.IsDir() && slices.Contains(passed, relative) {
 			return fs.SkipDir
 		}
-		if relative = filepath.ToSlash(relative); err == nil && !entry.IsDir() && !goes[relative] {
+		if err == nil && !entry.IsDir() && !goes[relative] {
 			left = append(left, relative)
 		}
 		return err
@@ -218,7 +227,10 @@ func (d *Desk) withoutCarrying(ctx context.Context, a prompt.Room) error {
 	if err != nil {
 		return err
 	}
-	if err := d.Exception(fmt.Sprintf("the closed ceremony on %d media, and what is published on %d", state.MediaNeeded, state.PublicNeeded), have, "ended with: "+why); err != nil {
+	said := state.Account{Expected: fmt.Sprintf("the closed ceremony on %d media, and what is published on %d", state.MediaNeeded, state.PublicNeeded), Happened: have, Decided: "ended with"}
+	more := said
+	more.Decided += ": " + why
+	if err := d.exception(said, more); err != nil {
 		return err
 	}
 	if err := d.record(state.TypeNotCarried, "room", state.NotCarried{}); err != nil {
@@ -253,6 +265,9 @@ func labelled(s *state.State, id string) string {
 // those that were carried to, those that have the backups alone, and those of
 // which nobody knows what they have.
 func Labels(s *state.State) []string {
+	if s.Plan.Unseen {
+		return nil
+	}
 	var lines []string
 	known := map[string]bool{}
 	for n, c := range s.Carried {

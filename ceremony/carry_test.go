@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -92,12 +93,15 @@ func TestTheEndIsOnMedia(t *testing.T) {
 			for _, folder := range whole {
 				checkSums(t, folder)
 				there := under(t, folder)
-				log := there[transcript.FileName]
+				log, hidden := there[transcript.FileName], transcript.PrivateDir+"/"+transcript.FileName
 				if !bytes.HasPrefix(here[transcript.FileName], log) || !bytes.Contains(log, []byte(`"type":"ceremony.closed"`)) {
 					t.Errorf("%s: the log of %d bytes is not ours, or not to its end", folder, len(log))
 				}
+				if len(there[hidden]) == 0 || !bytes.HasPrefix(here[hidden], there[hidden]) {
+					t.Errorf("%s: the private part of the log is not ours", folder)
+				}
 				for name, text := range here {
-					own := strings.HasPrefix(name, "rehearsal/") || strings.HasPrefix(name, "keys/") || name == transcript.FileName
+					own := strings.HasPrefix(name, "rehearsal/") || strings.HasPrefix(name, "keys/") || name == transcript.FileName || name == hidden
 					if !own && !bytes.Equal(there[name], text) {
 						t.Errorf("%s is not in %s", name, folder)
 					}
@@ -112,15 +116,20 @@ func TestTheEndIsOnMedia(t *testing.T) {
 			checkSums(t, filepath.Join(public[0], state.PublishDir))
 			notice := 0
 			for name, text := range under(t, public[0]) {
-				switch {
-				case name == "notice.md":
+				if path.Base(name) == "notice.md" {
 					notice++
-				case name != state.SumsFile && (!strings.HasPrefix(name, "publish/") || !bytes.Equal(text, here[name])):
+				}
+				private := name == state.PlanFile || strings.HasPrefix(name, "private/") || strings.HasPrefix(name, "rehearsal/")
+				if name != state.SumsFile && (private || !bytes.HasPrefix(here[name], text)) {
 					t.Errorf("%s is on the medium that goes to machines with a network", name)
+				}
+				if !bytes.Equal(text, here[name]) && name != state.SumsFile && name != transcript.FileName { // which went on
+					t.Errorf("%s is another one there", name)
 				}
 			}
 			for name := range here {
-				if strings.HasPrefix(name, "publish/") && under(t, public[0])[name] == nil {
+				private := name == state.PlanFile || strings.HasPrefix(name, "private/") || strings.HasPrefix(name, "rehearsal/") || strings.HasPrefix(name, "keys/")
+				if !private && under(t, public[0])[name] == nil {
 					t.Errorf("%s is not on the medium for those who publish", name)
 				}
 			}
@@ -486,15 +495,16 @@ func TestFoldRefusesWhatWasNotCarried(t *testing.T) {
 	replaced := func(n int, old, new string) []transcript.Event {
 		changed := slices.Clone(all)
 		changed[n].Data = bytes.Replace(changed[n].Data, []byte(old), []byte(new), 1)
-		if bytes.Equal(changed[n].Data, all[n].Data) {
-			t.Fatalf("%s has no %s", all[n].Data, old)
+		changed[n].Private = bytes.Replace(changed[n].Private, []byte(old), []byte(new), 1)
+		if bytes.Equal(changed[n].Data, all[n].Data) && bytes.Equal(changed[n].Private, all[n].Private) {
+			t.Fatalf("%s and %s have no %s", all[n].Data, all[n].Private, old)
 		}
 		return changed
 	}
 	moved := func(n, to int) []transcript.Event {
 		return slices.Insert(slices.Delete(slices.Clone(all), n, n+1), to, all[n])
 	}
-	id := string(all[intended].Data[bytes.Index(all[intended].Data, []byte(`"medium_id":"`))+13:][:32])
+	id := string(all[intended].Private[bytes.Index(all[intended].Private, []byte(`"medium_id":"`))+13:][:32])
 	for name, log := range map[string][]transcript.Event{
 		"intended before the end":      moved(intended, closed),
 		"a medium without an id":       replaced(intended, id, ""),

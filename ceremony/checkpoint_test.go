@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -215,7 +216,15 @@ func TestCopiesOfThePrivatePart(t *testing.T) {
 	if err := desk.Run(t.Context(), "copies", &prompt.Script{Answers: to(medium, t.TempDir())}); err == nil || !strings.Contains(err.Error(), "nothing was copied") {
 		t.Error(err)
 	}
-	if err := os.WriteFile(private, text, 0o600); err != nil {
+	// What the task said of it went behind the end, where it belongs.
+	file, err := os.OpenFile(private, os.O_WRONLY, 0)
+	if err == nil {
+		_, err = file.WriteAt(text, 0)
+	}
+	if err := errors.Join(err, file.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if text, err = os.ReadFile(private); err != nil {
 		t.Fatal(err)
 	}
 	if err := desk.Run(t.Context(), "copies", &prompt.Script{Answers: to(medium, t.TempDir())}); err != nil {

@@ -62,7 +62,7 @@ func (d *Desk) checkupToken(ctx context.Context, a prompt.Room, c state.Checked)
 		if string(answer) != want {
 			return fmt.Errorf("what the token of %s opened is not what was sealed (hint: do not rely on this token; restore its key to another)", h.Holder.Name)
 		}
-		if err := v.record(state.TypeCheckupPassed, state.CheckupPassed{Who: c.Who, Serial: h.Serial, Answer: want, PUKBlocked: pukBlocked}); err != nil {
+		if err := v.d.record(state.TypeCheckupPassed, "room", state.CheckupPassed{Who: c.Who, Serial: h.Serial, Answer: want, PUKBlocked: pukBlocked}); err != nil {
 			return err
 		}
 		if c.Id != c.Who {
@@ -120,7 +120,7 @@ func (d *Desk) recipientPassed(ctx context.Context, a prompt.Room, r agreed.Back
 	if string(answer) != want {
 		return fmt.Errorf("%s has opened the test file, and what was in it is not what was sealed (hint: take the task again)", r.Name)
 	}
-	if err := d.record(state.TypeCheckupPassed, r.ID, state.CheckupPassed{Who: r.ID, Answer: want}); err != nil {
+	if err := d.record(state.TypeCheckupPassed, "room", state.CheckupPassed{Who: r.ID, Answer: want}); err != nil {
 		return err
 	}
 	return a.Tell(ctx, prompt.Message{Title: r.Name + ": all is well", Text: []string{"It opens what is sealed for it."}})

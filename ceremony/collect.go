@@ -237,5 +237,5 @@ func (d *Desk) shouldNotSign(h *state.Holder, source string) (string, error) {
 		return "", nil
 	}
 	return said, d.Exception(fmt.Sprintf("%s %.8s of %s", expected, h.Holder.KeyID, h.Holder.Name),
-		fmt.Sprintf("a signature by it came in the file with SHA-256 %s", source), "it was kept, and counts for the old root only")
+		fmt.Sprintf("a signature by it came in the file with SHA-256 %s", source), "it was kept, and counts for the old root only", false)
 }

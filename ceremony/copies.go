@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -213,7 +212,7 @@ func (d *Desk) copyTo(ctx context.Context, a prompt.Room, c cargo, where string)
 	if err != nil {
 		return err
 	}
-	directory, checkpoint, err := d.directory()
+	directory, checkpoint, err := d.directory(false)
 	if err != nil {
 		return err
 	}
@@ -269,29 +268,33 @@ func (d *Desk) writeOn(ctx context.Context, a prompt.Room, c cargo, folder strin
 }
 
 // directory are the files of a ceremony directory, as the log has them, in
-// which another laptop restores, checks up, and shows the status. The log comes
-// last: a folder that has it is whole. The checkpoint is the one of that log.
-func (d *Desk) directory() ([]state.Written, transcript.Checkpoint, error) {
+// which another laptop restores, checks up, and shows the status; or its public
+// edition. The log comes last: a folder that has it is whole. The checkpoint is the
+// one of that log.
+func (d *Desk) directory(public bool) ([]state.Written, transcript.Checkpoint, error) {
 	d.mu.Lock() // others may write notes meanwhile
 	defer d.mu.Unlock()
-	checkpoint := d.log.Checkpoint()
-	files, err := d.fromLog()
+	s, checkpoint := d.State(), d.checkpoint
+	if d.log != nil {
+		checkpoint = d.log.Checkpoint()
+	}
+	has := map[string]bool{}
+	if public {
+		has[state.PlanFile] = true // which stays where people wrote it
+	}
+	following, err := d.fromLog()
 	if err != nil {
 		return nil, checkpoint, err
 	}
-	has := map[string]bool{}
-	for _, f := range files {
-		has[f.Name] = true
-	}
-	recorded := append([]state.File{{Name: state.PlanFile, SHA256: d.State().Plan.PlanSHA256}}, d.State().Files...)
-	for _, e := range d.log.Events() {
-		var aside transcript.SetAside
-		if e.Type == transcript.TypeSetAside && json.Unmarshal(e.Data, &aside) == nil && aside.File != "" {
-			recorded = append(recorded, state.File{Name: aside.File, SHA256: aside.SHA256})
+	var files []state.Written
+	for _, f := range following {
+		if !public || !private(f.Name) {
+			has[f.Name] = true
+			files = append(files, f)
 		}
 	}
-	for _, f := range recorded {
-		if has[f.Name] {
+	for _, f := range slices.Concat([]state.File{{Name: state.PlanFile, SHA256: s.Plan.PlanSHA256}}, s.Files, s.Aside) {
+		if has[f.Name] || public && private(f.Name) {
 			continue
 		}
 		has[f.Name] = true
@@ -305,16 +308,21 @@ func (d *Desk) directory() ([]state.Written, transcript.Checkpoint, error) {
 		}
 		files = append(files, state.Written{Name: f.Name, Text: text})
 	}
-	text, private, err := transcript.ReadFiles(d.dir)
+	text, hidden, err := transcript.ReadFiles(d.dir)
 	if err != nil {
 		return nil, checkpoint, err
 	}
-	there, err := transcript.Read(text, private)
-	if err != nil || there.Checkpoint() != checkpoint || there.Tail != nil || there.PrivateTail != nil || !slices.EqualFunc(there.Events, d.log.Events(), samePrivate) {
+	there, err := transcript.Read(text, hidden)
+	switch {
+	case d.log == nil && err == nil && there.Checkpoint() != checkpoint:
+		return nil, checkpoint, fmt.Errorf("%s went on while it was read (hint: take the command again)", transcript.FileName)
+	case d.log == nil && err == nil:
+		text = text[:len(text)-len(there.Tail)] // which another process writes, or has died of
+	case err != nil || there.Checkpoint() != checkpoint || there.Tail != nil || there.PrivateTail != nil || !slices.EqualFunc(there.Events, d.log.Events(), samePrivate):
 		return nil, checkpoint, errors.Join(fmt.Errorf("%s, or its private part, is not what this program has written, and nothing was copied (hint: the disk is not to be trusted; leave, and look at the file)", transcript.FileName), err)
 	}
-	if private != nil {
-		files = append(files, state.Written{Name: transcript.PrivateName, Text: private})
+	if !public && hidden != nil {
+		files = append(files, state.Written{Name: transcript.PrivateName, Text: hidden})
 	}
 	log := state.Written{Name: transcript.FileName, Text: text}
 	var all []state.File
@@ -323,6 +331,9 @@ func (d *Desk) directory() ([]state.Written, transcript.Checkpoint, error) {
 	}
 	return append(files, state.Written{Name: state.SumsFile, Text: state.SumLines(all, "")}, log), checkpoint, nil
 }
+
+// private reports whether a file of the directory is never published.
+func private(name string) bool { return strings.HasPrefix(name, transcript.PrivateDir+"/") }
 
 func samePrivate(a, b transcript.Event) bool { return bytes.Equal(a.Private, b.Private) }
 
@@ -452,7 +463,10 @@ func (d *Desk) withoutMedia(ctx context.Context, a prompt.Room) error {
 	if err != nil {
 		return err
 	}
-	if err := d.Exception(fmt.Sprintf("the backups on %d media", state.MediaNeeded), fmt.Sprintf("they are on %d", have), "gone on with: "+why); err != nil {
+	said := state.Account{Expected: fmt.Sprintf("the backups on %d media", state.MediaNeeded), Happened: fmt.Sprintf("they are on %d", have), Decided: "gone on with"}
+	more := said
+	more.Decided += ": " + why
+	if err := d.exception(said, more); err != nil {
 		return err
 	}
 	files := d.State().Copied()

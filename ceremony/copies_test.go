@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -76,7 +77,7 @@ func (s *stage) checkMedium(medium string) {
 		}
 		list += fmt.Sprintf("%x  %s\n", sha256.Sum256(got), name)
 		want, err := os.ReadFile(filepath.Join(s.dir, name))
-		if name == transcript.FileName && len(want) > len(got) {
+		if path.Base(name) == transcript.FileName && len(want) > len(got) {
 			want = want[:len(got)] // it has grown since
 		}
 		if err != nil || !bytes.Equal(got, want) {

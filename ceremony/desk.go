@@ -9,6 +9,7 @@
 package ceremony
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -218,10 +219,22 @@ func (d *Desk) checkPlanUnchanged() error {
 	if err == nil && agreed.DigestOf(resolved) != d.State().Digest {
 		return fmt.Errorf("%s was edited after it was agreed (hint: remove it; the log holds the agreed one, and it will be written again)", state.ResolvedFile)
 	}
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil // mend writes it
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // which mend writes
+		return err
 	}
-	return err
+	if d.State().Plan.Unseen {
+		return nil
+	}
+	private, err := transcript.ReadFile(filepath.Join(d.dir, state.PrivatePlanFile))
+	switch events := d.log.Events(); {
+	case errors.Is(err, fs.ErrNotExist) && events[len(events)-1].Type == state.TypePlanAgreed:
+		return nil // the process that recorded it did not live to write it: mend does
+	case err != nil:
+		return fmt.Errorf("the private part of the agreed plan cannot be read: %w (hint: put %s back from a copy of the directory)", err, state.PrivatePlanFile)
+	case !bytes.Equal(private, d.State().Plan.PrivateJSON()):
+		return fmt.Errorf("%s was changed after it was agreed (hint: put it back from a copy of the directory)", state.PrivatePlanFile)
+	}
+	return nil
 }
 
 // LookAt returns a desk that only shows what a ceremony has come to, also while
@@ -296,7 +309,8 @@ func (d *Desk) recorded(kind, by string, data any) (transcript.Event, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	var next *state.State
-	event, err := d.log.Append(kind, by, data, nil, func(e transcript.Event) (err error) {
+	public, private := state.Parts(data)
+	event, err := d.log.Append(kind, by, public, private, func(e transcript.Event) (err error) {
 		next, err = d.State().With(e)
 		return err
 	})
@@ -319,14 +333,29 @@ func (d *Desk) intend(kind, by string, data any) (int64, error) {
 	return event.Seq, err
 }
 
-// Note records what somebody wants to be remembered.
-func (d *Desk) Note(text string) error {
-	return d.record(state.TypeNote, "room", state.Note{Text: text})
+// Note records what somebody wants to be remembered; private: in the private part of
+// the record alone.
+func (d *Desk) Note(text string, private bool) error {
+	note := state.Note{Text: text}
+	if private {
+		note = state.Note{Private: state.NoteText{Text: text}}
+	}
+	return d.record(state.TypeNote, "room", note)
 }
 
-// Exception records a departure from the plan or the runbook.
-func (d *Desk) Exception(expected, happened, decided string) error {
-	return d.record(state.TypeException, "room", state.Exception{Expected: expected, Happened: happened, Decided: decided})
+// Exception records a departure from the plan or the runbook, as Note does.
+func (d *Desk) Exception(expected, happened, decided string, private bool) error {
+	said := state.Account{Expected: expected, Happened: happened, Decided: decided}
+	if private {
+		return d.exception(state.Account{}, said)
+	}
+	return d.exception(said, state.Account{})
+}
+
+// exception records one with what everyone may read, and what more is said in the
+// private part of the record.
+func (d *Desk) exception(public, private state.Account) error {
+	return d.record(state.TypeException, "room", state.Exception{Account: public, Private: private})
 }
 
 // Run does one task. ErrBack, ErrLeft and a cancelled context end it early;

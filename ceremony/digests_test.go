@@ -51,7 +51,7 @@ func (d *digests) folder(dir string) {
 		}
 		relative, _ := filepath.Rel(dir, name)
 		d.learn(sha256Of(text), "file "+filepath.ToSlash(relative))
-		if filepath.Base(name) == transcript.FileName {
+		if filepath.Base(name) == transcript.FileName && filepath.Base(filepath.Dir(name)) != transcript.PrivateDir {
 			log, err := transcript.Read(text, nil)
 			if err != nil {
 				return err

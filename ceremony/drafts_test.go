@@ -203,12 +203,20 @@ func newWorld(t testing.TB, old, new, drafts int, kinds ...string) *world {
 
 // apply gives the state one more event.
 func (n *node) apply(kind string, data any) error {
-	text, err := json.Marshal(data)
-	if err != nil {
+	n.seq++
+	e := transcript.Event{Seq: n.seq, Time: noon, Type: kind, By: "room"}
+	public, private := state.Parts(data)
+	var err error
+	if e.Data, err = json.Marshal(public); err != nil {
 		return err
 	}
-	n.seq++
-	next, err := n.state.With(transcript.Event{Seq: n.seq, Time: noon, Type: kind, By: "room", Data: text})
+	if private != nil {
+		e.Commitment = strings.Repeat("0", 64)
+		if e.Private, err = json.Marshal(private); err != nil {
+			return err
+		}
+	}
+	next, err := n.state.With(e)
 	if err == nil {
 		n.state = next
 	}
@@ -233,7 +241,7 @@ func (n *node) clone() *node {
 func (w *world) first() *node {
 	n := &node{state: &state.State{}, begun: make([]int, len(w.signers))}
 	w.must(n, state.TypeBegun, state.Begun{Format: state.FormatVersion, Program: "test", Random: strings.Repeat("0", 64)})
-	settled := state.PlanAgreed{Digest: w.plan.Digest(), Plan: w.plan.JSON()}
+	settled := state.PlanAgreed{Digest: w.plan.Digest(), Plan: w.plan.JSON(), Private: w.plan.PrivateJSON()}
 	if w.old > 0 {
 		settled.Anchor = state.AnchorConfirmed
 	}

@@ -48,7 +48,7 @@ func TestEarlierCeremonies(t *testing.T) {
 		if err != nil {
 			return nil, err
 		}
-		if _, err := agreed.Parse(resolved.JSON()); err != nil {
+		if _, err := agreed.Parse(resolved.JSON(), resolved.PrivateJSON()); err != nil {
 			t.Fatal(err)
 		}
 		return agreed.Check(resolved, noon), nil

@@ -2,6 +2,7 @@ package ceremony
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"encoding/pem"
@@ -348,15 +349,17 @@ func remarks(events []transcript.Event) []string {
 		case state.TypeException:
 			var x state.Exception
 			_ = state.Read(e, &x) // Fold has read it
-			said = append(said, fmt.Sprintf("exception: expected %s; happened: %s; decided: %s", x.Expected, x.Happened, x.Decided))
+			text := "its text stayed there, as it is private"
+			if x.Account != (state.Account{}) {
+				text = fmt.Sprintf("expected %s; happened: %s; decided: %s", x.Expected, x.Happened, x.Decided)
+			}
+			said = append(said, "exception: "+text)
 		case state.TypeNote:
 			var n state.Note
 			_ = state.Read(e, &n)
-			said = append(said, "note: "+n.Text)
+			said = append(said, "note: "+cmp.Or(n.Text, "its text stayed there, as it is private"))
 		case state.TypeTaskFailed:
-			var f state.TaskFailed
-			_ = state.Read(e, &f)
-			said = append(said, fmt.Sprintf("task %s failed: %s", f.Task, f.Error))
+			said = append(said, "a task failed, and was taken again; what it said stayed there, as it is private")
 		}
 	}
 	return said
@@ -379,7 +382,7 @@ func (v visit) confirm(ctx context.Context) error {
 	}
 	on := h.Act(h.Serial)
 	if how == "without" {
-		if err := v.d.Exception(h.Holder.Name+" reads the words of the enrolment file", "they could not be asked", "the file was taken without"); err != nil {
+		if err := v.d.Exception(h.Holder.Name+" reads the words of the enrolment file", "they could not be asked", "the file was taken without", false); err != nil {
 			return err
 		}
 		return v.d.record(state.TypeConfirmed, "room", state.Confirmed{Act: on, SHA256: digest, Words: false})

@@ -1,7 +1,6 @@
 package ceremony_test
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -108,14 +107,15 @@ func hostile(t *rapid.T, s *state.State, data map[string]any) {
 // Whatever well-formed events a log goes on with, each is taken or refused, and
 // so is what the desk then shows of it: the program has no fault by it.
 func TestHostileEventsAreRefused(t *testing.T) {
+	outer := t
 	var logs [][]transcript.Event
-	samples := map[string][]json.RawMessage{}
+	samples := map[string][]transcript.Event{}
 	whole := wholeLogs(t)
 	for _, name := range slices.Sorted(maps.Keys(whole)) {
 		all, _ := lines(t, whole[name])
 		logs = append(logs, all)
 		for _, e := range all {
-			samples[e.Type] = append(samples[e.Type], e.Data)
+			samples[e.Type] = append(samples[e.Type], e)
 		}
 	}
 	rapid.Check(t, func(t *rapid.T) {
@@ -129,18 +129,13 @@ func TestHostileEventsAreRefused(t *testing.T) {
 			s := base
 			for seq := int64(begin) + 1; ; seq++ { // for as long as they are taken
 				kind := rapid.SampledFrom(ceremony.EventTypes()).Draw(t, "kind")
-				var data map[string]any
-				decoder := json.NewDecoder(strings.NewReader(string(rapid.SampledFrom(samples[kind]).Draw(t, "sample"))))
-				decoder.UseNumber()
-				if err := decoder.Decode(&data); err != nil {
-					t.Fatal(err)
+				sample := samples[kind][rapid.IntRange(0, len(samples[kind])-1).Draw(t, "sample")]
+				e := forgedData(outer, sample, func(data map[string]any) { hostile(t, s, data) })
+				e.Seq = seq
+				if rapid.IntRange(0, 9).Draw(t, "unseen") == 0 {
+					e.Private = nil
 				}
-				hostile(t, s, data)
-				text, err := json.Marshal(data)
-				if err != nil {
-					t.Fatal(err)
-				}
-				said := fmt.Sprintf("after %d lines: %s %.300s", seq-1, kind, text)
+				said := fmt.Sprintf("after %d lines: %s %.300s %.300s", seq-1, kind, e.Data, e.Private)
 				func() {
 					defer func() {
 						if p := recover(); p != nil {
@@ -148,7 +143,7 @@ func TestHostileEventsAreRefused(t *testing.T) {
 						}
 					}()
 					var next *state.State
-					if next, err = s.With(transcript.Event{Seq: seq, Type: kind, Data: text}); err == nil {
+					if next, err = s.With(e); err == nil {
 						s = next
 						desk := ceremony.FailingDesk(s, nil)
 						desk.Tasks()
@@ -195,8 +190,8 @@ func TestFaultAtAnEventNamesItsLine(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "(prepare.done): the program has a fault (runtime error: invalid memory address or nil pointer dereference); what was recorded before it is safe") {
 		t.Errorf("run: %v", err)
 	}
-	if last := events(t, s.dir); !strings.Contains(string(last[len(last)-1].Data), "ceremony/state.(*State).take(") {
-		t.Errorf("recorded: %s", last[len(last)-1].Data)
+	if last := events(t, s.dir); !strings.Contains(string(last[len(last)-1].Private), "ceremony/state.(*State).take(") {
+		t.Errorf("recorded: %s", last[len(last)-1].Private)
 	}
 }
 

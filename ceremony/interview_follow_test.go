@@ -287,7 +287,7 @@ func drafted(t testing.TB, dir string) (*agreed.Plan, *tuf.Root) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, text)
 	}
-	again, err := agreed.Parse(r.JSON())
+	again, err := agreed.Parse(r.JSON(), r.PrivateJSON())
 	if err != nil || again.Digest() != r.Digest() {
 		t.Fatalf("the agreed plan cannot be read: %v", err)
 	}

@@ -114,7 +114,7 @@ var emergencies = []emergency{
 	{name: "token lost, backup safe, dropped all the same", setup: knownBy(), script: before("token-lost", "revoke.which", "1", "revoke.restore", "drop"),
 		incident: record.TokenLost, drops: map[int]string{1: "lost"}, keys: 4, want: 3,
 		says: []string{"Drops: Alice Costa, token A-01, key ", "any 3 of Bruno Ferraz, Chen Wei, Dana Okafor and Emil Novak", "There is no race", "rootceremony check DIR/plan.toml", "rootceremony rehearse --after DIR/before --plan DIR/plan.toml"}},
-	{name: "token lost, backup files gone", setup: knownBy("private"), script: before("token-lost", "revoke.which", "6\n0\n\n1,1\nAlice\n1"),
+	{name: "token lost, backup files gone", setup: knownBy("private/backups"), script: before("token-lost", "revoke.which", "6\n0\n\n1,1\nAlice\n1"),
 		incident: record.TokenLost, drops: map[int]string{1: "lost"}, keys: 4, want: 3, says: []string{"Alice Costa: the files of the backup are gone or damaged (hint: put DIR/before/private/backups/alice/"}},
 	{name: "token lost, no backup known", script: with("token-lost", "revoke.which", "5"),
 		incident: record.TokenLost, drops: map[int]string{5: "lost"}, keys: 4, want: 3, says: []string{"only the folder of the ceremony that made it tells", "a token with a root key was lost"}},
@@ -513,7 +513,7 @@ func TestStolenTokenThatMustSign(t *testing.T) {
 	if err := os.CopyFS(filepath.Join(dir, "before"), os.DirFS(s.dir)); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.RemoveAll(filepath.Join(dir, "before/private")); err != nil {
+	if err := os.RemoveAll(filepath.Join(dir, "before/private/backups")); err != nil {
 		t.Fatal(err)
 	}
 	a, come, err := interviewed(t, dir, agreed.Revoke, before("token-stolen", "revoke.which", "1", "revoke.anew", "no"))
@@ -692,7 +692,7 @@ func TestIncidentInAPlan(t *testing.T) {
 		if bad == good {
 			t.Errorf("no %q in\n%s", c.old, good)
 		}
-		if _, err := agreed.Parse([]byte(bad)); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := agreed.Parse([]byte(bad), r.PrivateJSON()); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", c.new, err, c.want)
 		}
 	}

@@ -1,6 +1,7 @@
 package ceremony_test
 
 import (
+	"bytes"
 	"errors"
 	"flag"
 	"os"
@@ -19,18 +20,15 @@ import (
 // wholeLogs are the logs of ceremonies in which, between them, every kind of
 // event happens, with every kind of holder. They are made once. With -update
 // package state gets them for its own tests.
-func wholeLogs(t *testing.T) map[string][]byte {
+func wholeLogs(t *testing.T) map[string]wholeLog {
 	t.Helper()
 	if madeLogs == nil {
-		logs := map[string][]byte{"backups": backupsLog(t), "rotation": rotationLog(t), "doubts": doubtsLog(t)}
+		logs := map[string]wholeLog{"backups": backupsLog(t), "rotation": rotationLog(t), "doubts": doubtsLog(t)}
 		logs["elsewhere"], logs["enrolment"] = elsewhereLogs(t)
 		seen := map[string]bool{}
 		for _, log := range logs {
-			all, err := transcript.Read(log, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, e := range all.Events {
+			all, _ := lines(t, log)
+			for _, e := range all {
 				seen[e.Type] = true
 			}
 		}
@@ -41,8 +39,10 @@ func wholeLogs(t *testing.T) map[string][]byte {
 		}
 		if *update {
 			for name, log := range logs {
-				if err := os.WriteFile(filepath.Join("state/testdata", name+".jsonl"), log, 0o644); err != nil {
-					t.Fatal(err)
+				for kind, text := range map[string][]byte{"": log.public, ".private": log.private} {
+					if err := os.WriteFile(filepath.Join("state/testdata", name+kind+".jsonl"), text, 0o644); err != nil {
+						t.Fatal(err)
+					}
 				}
 			}
 		}
@@ -51,13 +51,25 @@ func wholeLogs(t *testing.T) map[string][]byte {
 	return madeLogs
 }
 
-var madeLogs map[string][]byte
+// wholeLog is a log with its private part.
+type wholeLog struct{ public, private []byte }
+
+func wholeLogOf(t testing.TB, dir string) wholeLog {
+	t.Helper()
+	public, private, err := transcript.ReadFiles(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return wholeLog{public, private}
+}
+
+var madeLogs map[string]wholeLog
 
 var update = flag.Bool("update", false, "write the logs that package state is tested with anew")
 
 // backupsLog is a ceremony with backups, in which tokens are wiped, cut off,
 // lost, unblocked and replaced, and one with a spare.
-func backupsLog(t *testing.T) []byte {
+func backupsLog(t *testing.T) wholeLog {
 	t.Helper()
 	s, desk := withBackups(t, `token = "A-01"`, "token = \"A-01\"\nspare = true")
 	stickers := slices.Clone(desk.Tokens().Stickers)
@@ -97,7 +109,7 @@ func backupsLog(t *testing.T) []byte {
 	}
 	s.die = ""
 	runTo(t, desk, "review")
-	if err := desk.Note("the kettle is broken"); err != nil {
+	if err := desk.Note("the kettle is broken", false); err != nil {
 		t.Fatal(err)
 	}
 	lost := quorum(map[string]string{"restore.whose": "dana", "restore.what": "key", "restore.sticker": "FRESH-2", "open.who 1": "nobody"})
@@ -121,12 +133,12 @@ func backupsLog(t *testing.T) []byte {
 	desk = s.only(t, desk, (*ceremony.Desk).OnlyCheckup)
 	run(desk, "checkup chen", nil)
 	run(desk, "checkup end", nil)
-	return logOf(t, s.dir)
+	return wholeLogOf(t, s.dir)
 }
 
 // rotationLog is a rotation with keys that stay, go and come, a draft that is
 // abandoned and taken up again, and another root of the same version.
-func rotationLog(t *testing.T) []byte {
+func rotationLog(t *testing.T) wholeLog {
 	t.Helper()
 	g := newGathering(t)
 	away := g.signs(t, g.elsewhere(t), "alice")
@@ -156,12 +168,12 @@ func rotationLog(t *testing.T) []byte {
 	if err := runAll(desk, a); err != nil {
 		t.Fatal(err)
 	}
-	return logOf(t, there.dir)
+	return wholeLogOf(t, there.dir)
 }
 
 // elsewhereLogs are a ceremony in which one enrols elsewhere, and the log that is
 // handed over.
-func elsewhereLogs(t *testing.T) (ceremonys, enrolment []byte) {
+func elsewhereLogs(t *testing.T) (ceremonys, enrolment wholeLog) {
 	t.Helper()
 	s, desk := opened(t)
 	emil := goAway(t, s, desk, "emil")
@@ -169,12 +181,12 @@ func elsewhereLogs(t *testing.T) (ceremonys, enrolment []byte) {
 		t.Fatal(err)
 	}
 	runTo(t, desk, "sign alice")
-	return logOf(t, s.dir), logOf(t, emil.dir)
+	return wholeLogOf(t, s.dir), wholeLogOf(t, emil.dir)
 }
 
 // doubtsLog is a ceremony in which a second machine shows other words at first,
 // and no medium is there in the end.
-func doubtsLog(t *testing.T) []byte {
+func doubtsLog(t *testing.T) wholeLog {
 	t.Helper()
 	s, desk := opened(t)
 	runTo(t, desk, "review")
@@ -182,29 +194,37 @@ func doubtsLog(t *testing.T) []byte {
 	if err := runAll(desk, &prompt.Script{Answers: map[string]string{"review.second": "yes", "carry.how 1": "none", "carry.why": "a test"}}); err != nil {
 		t.Fatal(err)
 	}
-	return logOf(t, s.dir)
+	return wholeLogOf(t, s.dir)
 }
 
 // lines are the events of a log, each with the log as it was before.
-func lines(t *testing.T, log []byte) (all []transcript.Event, before [][]byte) {
+func lines(t testing.TB, log wholeLog) (all []transcript.Event, before []wholeLog) {
 	t.Helper()
-	read, err := transcript.Read(log, nil)
-	if err != nil || read.Tail != nil {
+	read, err := transcript.Read(log.public, log.private)
+	if err != nil || read.Tail != nil || read.PrivateTail != nil {
 		t.Fatalf("%+v, %v", read, err)
 	}
-	at := 0
-	for line := range strings.Lines(string(log)) {
-		before = append(before, log[:at])
+	at, private := 0, 0
+	for i, line := range slices.Collect(strings.Lines(string(log.public))) {
+		before = append(before, wholeLog{log.public[:at], log.private[:private]})
 		at += len(line)
+		if read.Events[i].Commitment != "" {
+			private += bytes.IndexByte(log.private[private:], '\n') + 1
+		}
 	}
 	return read.Events, before
 }
 
 // full is a log with those lines that takes no more.
-func full(t *testing.T, dir string, log []byte) *transcript.Log {
+func full(t *testing.T, dir string, log wholeLog) *transcript.Log {
 	t.Helper()
-	if err := os.WriteFile(filepath.Join(dir, transcript.FileName), log, 0o600); err != nil {
-		t.Fatal(err)
+	for name, text := range map[string][]byte{transcript.FileName: log.public, transcript.PrivateName: log.private} {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	l, err := transcript.Create(dir, clock)
 	if err != nil {

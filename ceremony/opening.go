@@ -235,7 +235,7 @@ func (d *Desk) drill(ctx context.Context, a prompt.Room) error {
 	if err != nil {
 		return err
 	}
-	if err := d.record(state.TypeDrillDone, "room", state.DrillDone{Holder: id, File: o.file, By: o.by}); err != nil {
+	if err := d.record(state.TypeDrillDone, "room", state.DrillDone{Holder: id, Opened: state.Opened{File: o.file, By: o.by}}); err != nil {
 		return err
 	}
 	return a.Tell(ctx, prompt.Message{Title: "Restore drill", Text: []string{"The backup of " + v.now().Holder.Name + " opens, and what is in it is right."}})

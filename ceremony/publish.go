@@ -202,7 +202,7 @@ func (d *Desk) checkpoints(ctx context.Context, a prompt.Room) error {
 			return nil
 		}
 		if who == "none" {
-			if err := d.Exception("a holder signs the log of the day", "nobody who is here has a token with a key for it", "it is closed without"); err != nil {
+			if err := d.Exception("a holder signs the log of the day", "nobody who is here has a token with a key for it", "it is closed without", false); err != nil {
 				return err
 			}
 			return d.record(state.TypeCheckpointsWaived, "room", state.CheckpointsWaived{})
@@ -284,7 +284,7 @@ func (d *Desk) fromLog() ([]state.Written, error) {
 	s := d.State()
 	var files []state.Written
 	if s.Plan != nil {
-		files = append(files, state.Written{Name: state.ResolvedFile, Text: s.Plan.JSON()})
+		files = append(files, planFiles(s.Plan)...)
 	}
 	if s.Plan != nil && s.Plan.Trusted != nil {
 		files = append(files, state.Written{Name: agreed.TrustedFile(s.Plan.Trusted.Newest().Version), Text: []byte(s.Plan.Trusted.Root)})

@@ -55,10 +55,13 @@ func (d *Desk) proveRecipient(ctx context.Context, a prompt.Room, r agreed.Backu
 		return err
 	}
 	if here == "absent" {
-		if err := d.Exception(r.Name+" opens a test file", "its identity is not here", "backups are sealed for it untested"); err != nil {
+		const happened, decided = "its identity is not here", "backups are sealed for it untested"
+		err := d.exception(state.Account{Expected: "each recipient of backups opens a test file", Happened: happened, Decided: decided},
+			state.Account{Expected: r.Name + " opens a test file", Happened: happened, Decided: decided})
+		if err != nil {
 			return err
 		}
-		return d.record(state.TypeRecipientProved, r.ID, state.RecipientProved{Recipient: r.ID, Age: person.Text, Absent: true})
+		return d.record(state.TypeRecipientProved, "room", state.RecipientProved{Recipient: r.ID, Age: person.Text, Absent: true})
 	}
 	want, answer, err := d.opensTest(ctx, a, r, person)
 	if err != nil {
@@ -102,7 +105,7 @@ func (d *Desk) recipientAnswered(proof state.RecipientProved, answer []byte) err
 	if string(answer) != proof.Answer {
 		return fmt.Errorf("%s has opened the test file, and what was in it is not what was sealed (hint: take the task again)", d.State().RecipientName(proof.Recipient))
 	}
-	return d.record(state.TypeRecipientProved, proof.Recipient, proof)
+	return d.record(state.TypeRecipientProved, "room", proof)
 }
 
 // provePassphrase has a passphrase typed twice: it makes a test file and opens

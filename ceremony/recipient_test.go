@@ -76,8 +76,8 @@ func TestTestFileHasItsName(t *testing.T) {
 	}{{"", true}, {"/etc/passwd", false}, {"../x.age", false}, {"private/backups/tests/words.00000000.age", false}} {
 		all := slices.DeleteFunc(slices.Clone(before), func(e transcript.Event) bool { return e.Type == state.TypeCheckpointSigned })
 		for i, e := range all {
-			if name := testName.FindSubmatch(e.Data); name != nil && c.name != "" {
-				all[i].Data = bytes.Replace(e.Data, name[1], []byte(c.name), 1)
+			if name := testName.FindSubmatch(e.Private); name != nil && c.name != "" {
+				all[i].Private = bytes.Replace(e.Private, name[1], []byte(c.name), 1)
 			}
 		}
 		_, err := state.Fold(all)

@@ -89,7 +89,7 @@ func (v visit) retire(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return v.record(state.TypeRetired, state.TokenRetired{Result: state.Result{Act: h.Act(info.Serial), Intention: intention}, Witness: witness, Backups: backupsToDestroy(v.d.State(), drop)})
+	return v.record(state.TypeRetired, state.TokenRetired{Result: state.Result{Act: h.Act(info.Serial), Intention: intention}, Witness: witness, Destroyed: state.Destroyed{Backups: backupsToDestroy(v.d.State(), drop)}})
 }
 
 // notReset tells why the token of a dropped key is not reset: the new root has

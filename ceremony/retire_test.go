@@ -192,10 +192,10 @@ func TestRetireByAnOlderPlan(t *testing.T) {
 	for i, b := range plan.Earlier[0].Backups {
 		plan.Earlier[0].Backups[i] = agreed.EarlierBackup{Holder: b.Holder, Quorum: b.Quorum, Recipients: b.Recipients}
 	}
-	if strings.Contains(string(plan.JSON()), path.Dir(agreed.BackupsDir)) {
-		t.Errorf("%s", plan.JSON())
+	if strings.Contains(string(plan.PrivateJSON()), path.Dir(agreed.BackupsDir)) {
+		t.Errorf("%s", plan.PrivateJSON())
 	}
-	if _, err := agreed.Parse(plan.JSON()); err != nil {
+	if _, err := agreed.Parse(plan.JSON(), plan.PrivateJSON()); err != nil {
 		t.Fatal(err)
 	}
 	desk.State().Plan.Earlier = plan.Earlier

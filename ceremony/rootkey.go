@@ -90,7 +90,7 @@ func (v visit) entropy(ctx context.Context) (*secret.Buffer, error) {
 // storeBackup writes the files of a sealed secret, and records them.
 func (v visit) storeBackup(result state.Result, attempt string, sealed session.Sealed) error {
 	s := v.d.State()
-	stored := state.BackupStored{Result: result, What: sealed.What, Recipients: s.RecipientIDs(v.now()), Quorum: s.Plan.Backup.Quorum}
+	stored := state.BackupStored{Result: result, What: sealed.What, SealedFor: state.SealedFor{Recipients: s.RecipientIDs(v.now()), Quorum: s.Plan.Backup.Quorum}}
 	for _, id := range stored.Recipients {
 		text, err := s.RecipientText(id)
 		if err != nil {

@@ -98,7 +98,7 @@ func (d *Desk) review(ctx context.Context, a prompt.Room) error {
 // always ends in an error: the draft is not reviewed.
 func (d *Desk) differ(ctx context.Context, a prompt.Room, draft state.Written) error {
 	s := d.State()
-	if err := d.Exception("a second machine shows the same words", "it shows other words", "nothing is signed until a machine shows the same words"); err != nil {
+	if err := d.Exception("a second machine shows the same words", "it shows other words", "nothing is signed until a machine shows the same words", false); err != nil {
 		return err
 	}
 	if err := d.record(state.TypeDraftDiffers, "room", state.DraftDiffers{Digest: s.Draft.Digest}); err != nil {
@@ -141,9 +141,9 @@ func (s Stop) Say(ctx context.Context, a prompt.Room) error {
 
 func (d *Desk) withoutSecondMachine() error {
 	if d.State().Begun.Rehearsal {
-		return d.Note("no second machine showed the draft")
+		return d.Note("no second machine showed the draft", false)
 	}
-	return d.Exception("a second machine shows the same words", "there is none in the room", "the draft was reviewed on this laptop alone")
+	return d.Exception("a second machine shows the same words", "there is none in the room", "the draft was reviewed on this laptop alone", false)
 }
 
 func (d *Desk) digestFacts() []prompt.Fact { return DigestFacts(OfSigned, d.State().Draft.Digest) }
@@ -218,7 +218,7 @@ func (v visit) sign(ctx context.Context) error {
 	h := v.now()
 	if h.Holder.Custody == agreed.Dropped && v.d.State().DropOf(h).Reason == agreed.Lost {
 		err := v.d.Exception(fmt.Sprintf("nobody can sign with the lost key %.8s of %s", h.Holder.KeyID, h.Holder.Name),
-			fmt.Sprintf("token %s is here, and holds it", agreed.SerialText(info.Serial)), "it signs, and counts for the old root only")
+			fmt.Sprintf("token %s is here, and holds it", agreed.SerialText(info.Serial)), "it signs, and counts for the old root only", false)
 		if err != nil {
 			return err
 		}

@@ -10,6 +10,7 @@ import (
 	"rootceremony/ceremony/agreed"
 	"rootceremony/ceremony/prompt"
 	"rootceremony/ceremony/state"
+	"rootceremony/ceremony/transcript"
 	"rootceremony/ceremony/tuf"
 )
 
@@ -45,7 +46,7 @@ func (d *Desk) Tasks() []prompt.Task {
 	if s.Plan.Backup != nil {
 		tasks = append(tasks, d.backupTasks()...)
 	}
-	if s.Plan.Backup != nil && len(s.Restorable()) > 0 {
+	if s.Plan.Backup != nil && !s.Plan.Unseen && len(s.Restorable()) > 0 {
 		tasks = append(tasks, prompt.Task{ID: "restore", Group: prompt.GroupBackups, Title: "Restore from one", State: prompt.Ready, Optional: true, Aside: true,
 			Reason: "token lost or broken, PIN forgotten", Do: d.restore})
 	}
@@ -136,6 +137,9 @@ func (d *Desk) backupTasks() []prompt.Task {
 		if h.Spare {
 			tasks = append(tasks, d.spareTask(s.Holders[h.ID]))
 		}
+	}
+	if s.Plan.Unseen {
+		return tasks
 	}
 	return append(tasks, d.drillTask(), d.copiesTask())
 }
@@ -263,6 +267,9 @@ func (d *Desk) Status() []string {
 	lines := []string{d.Header()}
 	if s.Begun != nil && s.Begun.Rehearsal {
 		lines[0] = "REHEARSAL: " + lines[0]
+	}
+	if s.Plan != nil && s.Plan.Unseen && s.Begun.Enrols == "" {
+		lines = append(lines, transcript.PrivateDir+"/ is not here: nothing is said of what was done with backups, nor of media")
 	}
 	for _, t := range d.Tasks() {
 		line := marks[t.State] + " " + t.Label()

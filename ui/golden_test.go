@@ -162,12 +162,14 @@ func TestScreenFrames(t *testing.T) {
 	shot("note", "\x0e")
 	shot("note-bag", "\x1b[B\n")
 	shot("note-bag-2", "4711\nDana Okafor\n")
-	shot("note-done", "08:15\n")
+	shot("note-readers", "08:15\n")
+	shot("note-done", "\n")
 	shot("exception", "\x18")
 	shot("exception-empty", "\n")
 	shot("exception-2", "the bag is closed\nit was open\n")
 	d.fails = errors.New("the disk is full (hint: make room)")
-	shot("exception-failed", "its token is wiped\n")
+	shot("exception-readers", "its token is wiped\n\x1b[B")
+	shot("exception-failed", "\n")
 	shot("begun", "\x1b[A\x1b[A\n")
 	shot("help-prompt", "\x1bOP")
 	shot("leave", "\x03")
@@ -179,7 +181,7 @@ func TestScreenFrames(t *testing.T) {
 	}
 	s.m.room.setList(listOf(s.m.room.Room))
 	shot("finished", "")
-	want := []string{"tamper bag 4711, sealed by Dana Okafor, opened at 08:15", "exception: the bag is closed / it was open / its token is wiped"}
+	want := []string{"tamper bag 4711, sealed by Dana Okafor, opened at 08:15", "private: exception: the bag is closed / it was open / its token is wiped"}
 	if fmt.Sprint(d.notes) != fmt.Sprint(want) {
 		t.Errorf("recorded %q, want %q", d.notes, want)
 	}

@@ -109,6 +109,30 @@ func TestBurstInAForm(t *testing.T) {
 	}
 }
 
+// TestReadersInASmallWindow holds that who may read an exception is asked where all
+// of the answers before do not fit.
+func TestReadersInASmallWindow(t *testing.T) {
+	d := newDesk(nil)
+	s := newStage(t, inRoom(d))
+	defer s.close()
+	s.m.width, s.m.height = leastColumns, leastRows
+	s.settle()
+	s.press("\x18")
+	s.settle()
+	for _, answer := range []string{"five chairs", "there are four", "one stands"} {
+		s.press(answer + "\n")
+		s.settle()
+	}
+	for _, part := range append([]string{"An exception for the record", prompt.ReadersQuestion}, prompt.Readers[0].Label, prompt.Readers[1].Label) {
+		s.says(part, true)
+	}
+	s.press("\x1b[B\n")
+	s.until("it is recorded", func() bool { return s.m.over == nil })
+	if want := "private: exception: five chairs / there are four / one stands"; len(d.notes) != 1 || d.notes[0] != want {
+		t.Errorf("recorded %q", d.notes)
+	}
+}
+
 // TestTaskPanics holds that a defect in one task stops that task alone.
 func TestTaskPanics(t *testing.T) {
 	s := newStage(t, inRoom(newDesk(func(context.Context, prompt.Room) error { panic("at the wrong place") })))

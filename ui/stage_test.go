@@ -321,15 +321,18 @@ func (d *desk) Run(ctx context.Context, id string, a prompt.Room) error {
 
 func (d *desk) Header() string { return d.header }
 
-func (d *desk) Note(text string) error {
+func (d *desk) Note(text string, private bool) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if private {
+		text = "private: " + text
+	}
 	d.notes = append(d.notes, text)
 	return d.fails
 }
 
-func (d *desk) Exception(expected, happened, decided string) error {
-	return d.Note(fmt.Sprintf("exception: %s / %s / %s", expected, happened, decided))
+func (d *desk) Exception(expected, happened, decided string, private bool) error {
+	return d.Note(fmt.Sprintf("exception: %s / %s / %s", expected, happened, decided), private)
 }
 
 // newDesk is a ceremony of three holders in which Alice's task is do.

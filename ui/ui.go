@@ -25,10 +25,11 @@ import (
 
 func init() { quiet.Restore() }
 
-// Notebook takes what people want to have in the record.
+// Notebook takes what people want to have in the record, for everyone or in its
+// private part.
 type Notebook interface {
-	Note(text string) error
-	Exception(expected, happened, decided string) error
+	Note(text string, private bool) error
+	Exception(expected, happened, decided string, private bool) error
 }
 
 // Room is a ceremony that can be held. With Tokens.Plug nil and Tokens.Start

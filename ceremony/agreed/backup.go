@@ -58,6 +58,8 @@ func (r *Plan) CheckQuorum() error {
 	switch {
 	case q < 1:
 		return fmt.Errorf("quorum %d: at least 1 recipient must open a backup", q)
+	case r.Unseen:
+		return nil
 	case q > n && r.Backup.Holders:
 		return fmt.Errorf("quorum %d is more than the recipients of a holder's backup, %d: no holder is a recipient of their own (hint: %s)", q, n, r.otherQuorum())
 	case q > n:

@@ -13,7 +13,9 @@ import (
 // Checked is what `check` says about a plan that is good.
 type Checked struct {
 	Plan     *Plan       `json:"plan"`
-	Digest   string      `json:"digest"` // of plan.resolved.json, if it were agreed now
+	Private  *Private    `json:"private,omitempty"`        // what isn't public of the plan; nil where that isn't here
+	Digest   string      `json:"digest"`                   // of plan.resolved.json, if it were agreed now
+	Changes  string      `json:"digest_changes,omitempty"` // why it may be another one when it is agreed, and what to do
 	Expires  string      `json:"expires"`
 	Days     int         `json:"days"` // until then, whole days
 	Roles    []RoleCheck `json:"roles"`
@@ -41,7 +43,7 @@ const (
 // Check looks at an agreed plan at the time now.
 func Check(r *Plan, now time.Time) *Checked {
 	c := &Checked{
-		Plan: r, Digest: r.Digest(), Expires: Stamp(r.Expires), Days: int(r.Expires.Sub(now.Truncate(time.Second)) / (24 * time.Hour)),
+		Plan: r.public(), Private: r.PrivatePart(), Digest: r.Digest(), Expires: Stamp(r.Expires), Days: int(r.Expires.Sub(now.Truncate(time.Second)) / (24 * time.Hour)),
 		Rotation: r.Rotation(), Custody: r.Custody(), Budget: r.Budget(), Warnings: []string{}, now: now,
 	}
 	for _, name := range OnlineRoles {
@@ -125,7 +127,7 @@ func SharedWarnings(root *tuf.Root) []string {
 
 // backupWarnings says what is unwise about backups, but possible.
 func (r *Plan) backupWarnings() []string {
-	if r.Backup == nil {
+	if r.Backup == nil || r.Unseen {
 		return nil
 	}
 	var warnings, quantum []string
@@ -165,6 +167,9 @@ func (r *Plan) backupLines() []string {
 		return nil
 	}
 	n, q := r.Openers(), r.Backup.Quorum
+	if r.Unseen {
+		return []string{fmt.Sprintf("%d recipients open a holder's backup together; who they are stands in the private part of the plan", q)}
+	}
 	files := keys.Subsets(n, q)
 	_, outside := r.names("")
 	recipients := Counted(append([]string{"the token of every other holder"}, outside...), "and", "recipients")
@@ -241,6 +246,9 @@ func (c *Checked) Lines() []string {
 	}
 	lines = append(lines, section("online roles:", c.roleLines())...)
 	lines = append(lines, "", "digest: "+Grouped(c.Digest))
+	if c.Changes != "" {
+		lines = append(lines, "  "+c.Changes)
+	}
 	lines = append(lines, section("custody:", append(c.Custody.Lines(), c.Budget.Lines()...))...)
 	if len(c.Warnings) > 0 {
 		lines = append(lines, "")

@@ -2,6 +2,7 @@ package agreed
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 )
@@ -52,6 +53,9 @@ type Custody struct {
 	Unsited   []string    `json:"unsited"`
 	Kept      []string    `json:"kept"` // holders whose key stays: of its backups this plan knows nothing
 	Warnings  []string    `json:"warnings"`
+	// Unseen: the private part of the plan isn't here, so that nothing is said of
+	// sites and of what backups open.
+	Unseen bool `json:"unseen,omitempty"`
 }
 
 // crowd counts people, or what is lost, by what they can do: all of one kind
@@ -176,9 +180,12 @@ func (r *Plan) lossGroups() []Group {
 	if all.saved == 0 {
 		return []Group{{Any: tokens, Of: holders, By: unsavedKeys}}
 	}
-	var groups []Group
+	groups := []Group{}
 	if unsaved, _ := r.names(OnToken, Existing); all.unsaved >= tokens {
 		groups = append(groups, Group{Any: tokens, Of: unsaved, By: unsavedKeys})
+	}
+	if r.Unseen {
+		return groups
 	}
 	of := &Group{Any: tokens, Of: holders, By: lostTokens}
 	if !r.Backup.Holders {
@@ -200,21 +207,23 @@ func (r *Plan) lossGroups() []Group {
 // they are counted, not listed.
 func (r *Plan) Custody() Custody {
 	n, t := len(r.Holders), r.Threshold
-	c := Custody{Threshold: t, Unsited: []string{}, Warnings: []string{}, Sites: []SitePower{}}
+	c := Custody{Threshold: t, Unseen: r.Unseen, Unsited: []string{}, Warnings: []string{}, Sites: []SitePower{}}
 	names, _ := r.names()
 	c.Sign = []Group{{Any: t, Of: names, By: byTokens}}
-	if made, _ := r.names(OnToken, BackedUp); r.Backup != nil && len(made) > 0 {
+	if made, _ := r.names(OnToken, BackedUp); r.Backup != nil && len(made) > 0 && !r.Unseen {
 		c.Sign = append(c.Sign, r.byBackup())
 	}
 	c.Locks = r.lossGroups()
 	if c.Kept, _ = r.names(Existing); c.Kept == nil {
 		c.Kept = []string{}
 	}
-	r.sites(&c)
+	if !r.Unseen {
+		r.sites(&c)
+	}
 	if t == 1 && n > 1 {
 		c.Warnings = append(c.Warnings, "any one holder can sign a root alone (hint: a threshold of 2 or more)")
 	}
-	losses := c.Locks[0].least()
+	losses := math.MaxInt
 	for _, g := range c.Locks {
 		losses = min(losses, g.least())
 	}
@@ -295,7 +304,10 @@ func (c Custody) Lines() []string {
 			lines = append(lines, fmt.Sprintf("losing %s alone locks the project out: it has %s", s.Site, s.who()))
 		}
 	}
-	if !slices.ContainsFunc(c.Sites, func(s SitePower) bool { return s.Signs || s.Locks }) && len(c.Unsited) == 0 {
+	switch {
+	case c.Unseen:
+		lines = append(lines, "sites, and who opens backups, stand in the private part of the plan, which isn't here: the analysis is without them")
+	case !slices.ContainsFunc(c.Sites, func(s SitePower) bool { return s.Signs || s.Locks }) && len(c.Unsited) == 0:
 		lines = append(lines, "no site alone could sign, or lock the project out")
 	}
 	if len(c.Unsited) > 0 {

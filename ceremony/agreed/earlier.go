@@ -15,7 +15,7 @@ type Earlier struct {
 	Version int64  `json:"version,omitempty"` // of the root that it made, or was to make; plans that a former version of this program has agreed have none
 	// Checkpoint is the root hash of its log as it was read.
 	Checkpoint string          `json:"checkpoint"`
-	Backups    []EarlierBackup `json:"backups"`
+	Backups    []EarlierBackup `json:"-"`
 	// Signed are the ids of keys that have signed, or may have, an abandoned
 	// draft of the version that is planned now.
 	Signed []string `json:"signed,omitempty"`

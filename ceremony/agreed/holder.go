@@ -45,7 +45,7 @@ type Holder struct {
 	ID      string `json:"id"` // file-name-safe and unique: 1 to 32 of a-z, 0-9, "-"
 	Name    string `json:"name"`
 	Token   string `json:"token,omitempty"` // the sticker on the token; may be unknown with custody Existing
-	Site    string `json:"site,omitempty"`
+	Site    string `json:"-"`
 	Custody string `json:"custody"`         // OnToken, BackedUp or Existing
 	KeyID   string `json:"keyid,omitempty"` // with Existing: of the key in the trusted root
 	Spare   bool   `json:"spare,omitempty"`

@@ -34,7 +34,7 @@ type change = func(*agreed.Plan)
 func example(t testing.TB, changes ...change) *agreed.Plan {
 	t.Helper()
 	r := &agreed.Plan{
-		Format: agreed.ResolvedFormat, PlanSHA256: strings.Repeat("ab", 32), Kind: agreed.Create, Name: "Example packages",
+		Format: agreed.ResolvedFormat, PlanSHA256: strings.Repeat("ab", 32), Salt: strings.Repeat("5a", 32), Kind: agreed.Create, Name: "Example packages",
 		Version: 1, Threshold: 3, ConsistentSnapshot: true,
 		Token: agreed.TokenPolicy{Algorithm: keys.Ed25519, Touch: keys.TouchAlways, MinFirmware: "5.7.0"},
 		Holders: []agreed.Holder{

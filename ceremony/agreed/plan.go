@@ -4,7 +4,8 @@
 // who must sign a rotation and in how many versions (rotation.go), and the root
 // that it makes (draft.go).
 //
-// Its bytes are plan.resolved.json, and their digest is what people read aloud.
+// Its public bytes are plan.resolved.json, and their digest is what people read
+// aloud; what isn't public is private/plan.json (private.go).
 // A rule that a plan breaks has a path, as plan.toml names values, and a sentence;
 // rules are written here once, and package plan only says where the value stands.
 package agreed
@@ -24,10 +25,10 @@ import (
 )
 
 // ResolvedFormat is the format of plan.resolved.json that is written and read.
-const ResolvedFormat = 1
+const ResolvedFormat = 2
 
-// MaxResolved is the largest plan.resolved.json, in bytes: one that fits a line
-// of the log, with what stands around it.
+// MaxResolved is the largest plan.resolved.json, and the largest private/plan.json,
+// in bytes: one that fits a line of the log, with what stands around it.
 const MaxResolved = transcript.MaxLine - 4<<10
 
 // MinClock is a moment before which no ceremony of this version can be: a
@@ -35,13 +36,14 @@ const MaxResolved = transcript.MaxLine - 4<<10
 var MinClock = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // Plan is the agreed plan: all that decides what a ceremony makes, with
-// key files inlined and times absolute. Its bytes are plan.resolved.json, and
-// their digest is what people read aloud.
+// key files inlined and times absolute. Its public bytes are plan.resolved.json,
+// and their digest is what people read aloud. Members without a name in JSON are
+// those of the private part, or follow from the others.
 type Plan struct {
-	Format     int    `json:"format"`      // 1
-	Rehearsal  bool   `json:"rehearsal"`   // on virtual tokens, and the root says so; set after Resolve
-	PlanSHA256 string `json:"plan_sha256"` // of the bytes of plan.toml, in hex
-	Kind       string `json:"kind"`        // Create, Rotate or Revoke
+	Format     int    `json:"format"`    // ResolvedFormat
+	Commitment string `json:"private"`   // SHA-256 of the salted private part, in hex; "" where that was seen, as it follows
+	Rehearsal  bool   `json:"rehearsal"` // on virtual tokens, and the root says so; set after Resolve
+	Kind       string `json:"kind"`      // Create, Rotate or Revoke
 	Name       string `json:"name"`
 	Reason     string `json:"reason,omitempty"`
 
@@ -61,6 +63,12 @@ type Plan struct {
 	Drops   []Drop          `json:"drops,omitempty"`
 	Persons []Person        `json:"persons"`
 	Roles   map[string]Role `json:"roles"` // of tuf.RoleTimestamp, tuf.RoleSnapshot, tuf.RoleTargets those that do not stay as they are
+
+	// Unseen: Parse was not given the private part. Then Salt, PlanSHA256, sites, who
+	// opens backups, and the backups of earlier ceremonies are not known.
+	Unseen     bool   `json:"-"`
+	Salt       string `json:"-"` // 32 random bytes, in hex
+	PlanSHA256 string `json:"-"` // of the bytes of plan.toml, in hex
 
 	TrustedFile *tuf.File `json:"-"` // what Trusted.Root holds
 }
@@ -91,8 +99,8 @@ type Role struct {
 // them open one together. A holder is never a recipient of their own backup.
 type Backup struct {
 	Quorum     int               `json:"quorum"`
-	Holders    bool              `json:"holders"`    // every other holder's token is a recipient
-	Recipients []BackupRecipient `json:"recipients"` // who are no holders
+	Holders    bool              `json:"-"` // every other holder's token is a recipient
+	Recipients []BackupRecipient `json:"-"` // who are no holders
 }
 
 // BackupRecipient is a recipient who is no holder: a safe, for instance.
@@ -109,12 +117,23 @@ func Stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 // JSON returns the bytes of plan.resolved.json: indented, with a final
 // newline, and always the same for the same plan.
-func (r *Plan) JSON() []byte {
+func (r *Plan) JSON() []byte { return encoded(r.public()) }
+
+// public is the plan with the commitment to its private part.
+func (r *Plan) public() *Plan {
+	public := *r
+	if !r.Unseen {
+		public.Commitment = r.privateSum()
+	}
+	return &public
+}
+
+func encoded(v any) []byte {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
-	if err := enc.Encode(r); err != nil {
+	if err := enc.Encode(v); err != nil {
 		panic(fmt.Sprintf("resolved plan: %v", err)) // only for keys that came from no file
 	}
 	return b.Bytes()
@@ -126,24 +145,39 @@ func (r *Plan) Digest() string {
 	return hex.EncodeToString(sum[:])
 }
 
-// Parse reads a plan.resolved.json. It accepts exactly the bytes that
-// JSON writes for a plan that Resolve could have returned; whether the expiry
-// has passed is not its concern.
-func Parse(data []byte) (*Plan, error) {
-	if len(data) > MaxResolved {
+// Parse reads a plan.resolved.json, and the private/plan.json that goes with it;
+// private nil: that is not here, and what needs it is not judged. It accepts
+// exactly the bytes that JSON and PrivateJSON write for a plan that Resolve could
+// have returned; whether the expiry has passed is not its concern.
+func Parse(public, private []byte) (*Plan, error) {
+	if len(public) > MaxResolved {
 		return nil, fmt.Errorf("resolved plan: over %d bytes", MaxResolved)
 	}
 	var r Plan
-	if err := json.Unmarshal(data, &r); err != nil {
+	if err := json.Unmarshal(public, &r); err != nil {
 		return nil, fmt.Errorf("resolved plan: %w", err)
 	}
 	if r.Format != ResolvedFormat {
 		return nil, fmt.Errorf("resolved plan: format %d, but this version reads %d (hint: use the version that wrote it)", r.Format, ResolvedFormat)
 	}
+	if err := CheckSalt(r.Commitment); err != nil { // a SHA-256 has the same form
+		return nil, fmt.Errorf("resolved plan: private %w", err)
+	}
+	if r.Unseen = private == nil; !r.Unseen {
+		if err := r.takePrivate(private); err != nil {
+			return nil, fmt.Errorf("private part of the plan: %w", err)
+		}
+	}
 	if err := r.Check(); err != nil {
 		return nil, fmt.Errorf("resolved plan: %w", err)
 	}
-	if !bytes.Equal(r.JSON(), data) {
+	if !r.Unseen {
+		if err := r.isPrivate(private); err != nil {
+			return nil, fmt.Errorf("private part of the plan: %w", err)
+		}
+		r.Commitment = "" // which follows from the rest
+	}
+	if !bytes.Equal(r.JSON(), public) {
 		return nil, errors.New("resolved plan: not as it was written: a field is unknown, missing, twice or spelled another way")
 	}
 	return &r, nil

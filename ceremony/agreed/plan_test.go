@@ -2,6 +2,8 @@ package agreed_test
 
 import (
 	"bytes"
+	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"reflect"
 	"strings"
@@ -26,12 +28,14 @@ func TestResolvedIsReadable(t *testing.T) {
 }
 
 func TestParseResolvedIsStrict(t *testing.T) {
-	good := string(example(t).JSON())
-	if _, err := agreed.Parse([]byte(good)); err != nil {
+	plan := example(t)
+	good, private := string(plan.JSON()), plan.PrivateJSON()
+	if _, err := agreed.Parse([]byte(good), private); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []struct{ name, old, new, want string }{
-		{"format", `"format": 1`, `"format": 2`, "format 2, but this version reads 1"},
+		{"format", `"format": 2`, `"format": 1`, "format 1, but this version reads 2"},
+		{"a newer format", `"format": 2`, `"format": 3`, "format 3, but this version reads 2"},
 		{"no newline", "  }\n}\n", "  }\n}", "not as it was written"},
 		{"spaces", `"version": 1`, `"version":  1`, "not as it was written"},
 		{"unknown field", `"version": 1`, `"extra": 1, "version": 1`, "not as it was written"},
@@ -53,7 +57,8 @@ func TestParseResolvedIsStrict(t *testing.T) {
 		{"firmware", `"5.7.0"`, `"5.4.0"`, "token.min_firmware: min_firmware 5.4.0 is too old: ed25519 keys need 5.7.0"},
 		{"fraction", "T00:00:00Z", "T00:00:00.5Z", "whole seconds"},
 		{"offset", "T00:00:00Z", "T00:00:00+01:00", "in UTC"},
-		{"sum", `"plan_sha256": "`, `"plan_sha256": "00`, "not a SHA-256"},
+		{"another private part", `"private": "`, `"private": "00`, "private is not 64 digits"},
+		{"no private part", `"private"`, `"Private"`, "not as it was written"},
 		{"null holders", `"holders": [`, `"holders": null, "x": [`, "holder: there are no holders"},
 		{"null persons", `"persons": [`, `"persons": null, "x": [`, "persons is no list"},
 		{"null key", `"keys": [`, `"keys": [ null,`, ""},
@@ -65,8 +70,10 @@ func TestParseResolvedIsStrict(t *testing.T) {
 			if bad == good {
 				t.Errorf("nothing changed")
 			}
-			if r, err := agreed.Parse([]byte(bad)); err == nil || !strings.Contains(err.Error(), c.want) || r != nil {
-				t.Errorf("%v, want %q", err, c.want)
+			for _, private := range [][]byte{private, nil} {
+				if r, err := agreed.Parse([]byte(bad), private); err == nil || !strings.Contains(err.Error(), c.want) || r != nil {
+					t.Errorf("%v, want %q", err, c.want)
+				}
 			}
 		})
 	}
@@ -74,8 +81,8 @@ func TestParseResolvedIsStrict(t *testing.T) {
 
 func TestParseResolvedBackupIsStrict(t *testing.T) {
 	plan := backedUpExample(t, passphrase("Vault"))
-	good := string(plan.JSON())
-	again, err := agreed.Parse([]byte(good))
+	good, private := string(plan.JSON()), string(plan.PrivateJSON())
+	again, err := agreed.Parse([]byte(good), []byte(private))
 	if err != nil || !reflect.DeepEqual(plan, again) {
 		t.Fatalf("%v\n%s", err, good)
 	}
@@ -109,11 +116,14 @@ func TestParseResolvedBackupIsStrict(t *testing.T) {
 		{"a spare of nothing", `"custody": "backed-up"`, `"custody": "on-token", "spare": true`, "custody"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			bad := strings.Replace(good, c.old, c.new, 1)
+			bad, kept := strings.Replace(good, c.old, c.new, 1), private
 			if bad == good {
-				t.Errorf("nothing changed")
+				if kept = strings.Replace(private, c.old, c.new, 1); kept == private {
+					t.Errorf("nothing changed")
+				}
+				bad = resealed(t, good, kept)
 			}
-			r, err := agreed.Parse([]byte(bad))
+			r, err := agreed.Parse([]byte(bad), []byte(kept))
 			if err == nil || !strings.Contains(err.Error(), c.want) || r != nil {
 				t.Errorf("%v, want %q", err, c.want)
 			}
@@ -133,7 +143,7 @@ func TestManyRecipientsEnd(t *testing.T) {
 	for _, quorum := range []int{3, 2500, 5000, 5005} {
 		r.Backup.Quorum = quorum
 		start := time.Now()
-		if _, err := agreed.Parse(r.JSON()); err == nil {
+		if _, err := agreed.Parse(r.JSON(), r.PrivateJSON()); err == nil {
 			t.Errorf("quorum %d was taken", quorum)
 		}
 		if took := time.Since(start); took > 5*time.Second {
@@ -142,15 +152,116 @@ func TestManyRecipientsEnd(t *testing.T) {
 	}
 }
 
+// resealed has the public plan name another private part.
+func resealed(t testing.TB, public, private string) string {
+	t.Helper()
+	var compact bytes.Buffer
+	if err := json.Compact(&compact, []byte(private)); err != nil {
+		return public // and is no private part
+	}
+	var has struct{ Salt string }
+	if err := json.Unmarshal([]byte(private), &has); err != nil {
+		return public
+	}
+	salt, _ := hex.DecodeString(has.Salt)
+	unsalted := strings.Replace(compact.String(), fmt.Sprintf(`"salt":%q,`, has.Salt), "", 1)
+	at := strings.Index(public, `"private": "`) + len(`"private": "`)
+	return public[:at] + agreed.DigestOf(append(salt, unsalted...)) + public[at+64:]
+}
+
+func TestParsePrivateIsStrict(t *testing.T) {
+	plan := backedUpExample(t)
+	public, good := string(plan.JSON()), string(plan.PrivateJSON())
+	if resealed(t, public, good) != public {
+		t.Fatalf("the plan names another private part than\n%s", good)
+	}
+	for _, c := range []struct{ name, old, new, want string }{
+		{"no newline", "}\n", "}", ""},
+		{"sum", `"plan_sha256": "`, `"plan_sha256": "00`, "plan_sha256 is not a SHA-256"},
+		{"no sum", `"plan_sha256"`, `"plan"`, "plan_sha256 is not a SHA-256"},
+		{"short salt", `"salt": "5a`, `"salt": "`, "its salt is not 64 digits"},
+		{"no salt", `"salt"`, `"pepper"`, "its salt is not 64 digits"},
+		{"salt in capitals", `"salt": "5a`, `"salt": "5A`, "its salt is not 64 digits"},
+		{"another order", "\"sites\": [\n    {\n      \"holder\": \"alice\",\n      \"site\": \"Lisbon\"\n    },", "\"sites\": [", ""},
+		{"a site of nobody", `"holder": "alice"`, `"holder": "mallory"`, "not as it was written"},
+		{"a site twice", `"holder": "bruno"`, `"holder": "alice"`, "not as it was written"},
+		{"no sites", `"sites": [`, `"sites": null, "x": [`, "not as it was written"},
+		{"a site that prints nothing", "Lisbon", `L\u001b[m`, "cannot be printed"},
+		{"no backup", `"backup": {`, `"x": {`, "backup: recipients is no list"},
+		{"backups that are none of the plan's", `"backup": {`, `"backup": null, "x": {`, "backup: recipients is no list"},
+		{"earlier ones", `"sites"`, `"earlier": [[]], "sites"`, "backups of 1 earlier ceremonies, and the plan names 0"},
+		{"unknown member", `"sites"`, `"extra": 1, "sites"`, "not as it was written"},
+		{"case", `"sites"`, `"Sites"`, "not as it was written"},
+		{"spaces", `"salt": `, `"salt":  `, "not as it was written"},
+		{"not JSON", "{", "[", "invalid character"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			bad := strings.Replace(good, c.old, c.new, 1)
+			if bad == good {
+				t.Errorf("nothing changed")
+			}
+			if r, err := agreed.Parse([]byte(resealed(t, public, bad)), []byte(bad)); c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want) || r != nil) {
+				t.Errorf("%v, want %q", err, c.want)
+			}
+			if r, err := agreed.Parse([]byte(public), []byte(bad)); err == nil || r != nil {
+				t.Error("taken for the private part that the plan names")
+			}
+		})
+	}
+	other := backedUpExample(t, func(r *agreed.Plan) { r.Backup.Recipients[0].Site = "Geneva" })
+	if _, err := agreed.Parse([]byte(public), other.PrivateJSON()); err == nil || !strings.Contains(err.Error(), "belongs to another plan") {
+		t.Errorf("the private part of another plan: %v", err)
+	}
+}
+
+// The public plan says nothing of what is private, and is read without it.
+func TestPublicPlan(t *testing.T) {
+	plan := backedUpExample(t)
+	public := string(plan.JSON())
+	for _, secret := range []string{"Lisbon", "Singapore", "Lagos", "Zurich", "Bank safe", "bank-safe", safeAge, plan.PlanSHA256, plan.Salt, "holders\": true"} {
+		if strings.Contains(public, secret) {
+			t.Errorf("%q is public:\n%s", secret, public)
+		}
+	}
+	r, err := agreed.Parse([]byte(public), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !r.Unseen || string(r.JSON()) != public || r.Digest() != plan.Digest() || r.PrivateJSON() != nil || r.PrivatePart() != nil {
+		t.Errorf("%+v", r)
+	}
+	c := agreed.Check(r, planNow)
+	if text := strings.Join(c.Lines(), "\n"); !strings.Contains(text, "stand in the private part of the plan, which isn't here") || strings.Contains(text, "no site") || c.Digest != plan.Digest() {
+		t.Errorf("%s", text)
+	}
+	seen, err := agreed.Parse([]byte(public), plan.PrivateJSON())
+	if err != nil || !reflect.DeepEqual(seen, plan) {
+		t.Errorf("%v:\n%+v\n%+v", err, seen, plan)
+	}
+}
+
 // Whatever is read is written as it was.
 func TestParseResolvedFlippedBits(t *testing.T) {
 	for _, plan := range []*agreed.Plan{example(t), backedUpExample(t)} {
-		good := plan.JSON()
+		good, private := plan.JSON(), plan.PrivateJSON()
 		for i := range good {
 			bad := bytes.Clone(good)
 			bad[i] ^= 1 << (i % 8)
-			if r, err := agreed.Parse(bad); err == nil && !bytes.Equal(r.JSON(), bad) {
-				t.Errorf("byte %d (%q): read, but written another way", i, bad[i])
+			for _, private := range [][]byte{private, nil} {
+				if r, err := agreed.Parse(bad, private); err == nil && !bytes.Equal(r.JSON(), bad) {
+					t.Errorf("byte %d (%q): read, but written another way", i, bad[i])
+				}
+			}
+		}
+		for i := range private {
+			bad := bytes.Clone(private)
+			bad[i] ^= 1 << (i % 8)
+			if _, err := agreed.Parse(good, bad); err == nil {
+				t.Errorf("byte %d (%q) of the private part: read", i, bad[i])
+			}
+			sealed := []byte(resealed(t, string(good), string(bad)))
+			if r, err := agreed.Parse(sealed, bad); err == nil && (!bytes.Equal(r.JSON(), sealed) || !bytes.Equal(r.PrivateJSON(), bad)) {
+				t.Errorf("byte %d (%q) of the private part: read, but written another way", i, bad[i])
 			}
 		}
 	}
@@ -164,6 +275,7 @@ func drawResolved(t *rapid.T) *agreed.Plan {
 		Format:             agreed.ResolvedFormat,
 		Rehearsal:          rapid.Bool().Draw(t, "rehearsal"),
 		PlanSHA256:         strings.Repeat("ab", 32),
+		Salt:               strings.Repeat("cd", 32),
 		Kind:               agreed.Create,
 		Name:               text.Draw(t, "name"),
 		Version:            1,
@@ -225,7 +337,7 @@ func drawBackup(t *rapid.T, r *agreed.Plan) {
 func TestResolvedRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		r := drawResolved(t)
-		again, err := agreed.Parse(r.JSON())
+		again, err := agreed.Parse(r.JSON(), r.PrivateJSON())
 		if err != nil {
 			t.Fatalf("%v\n%s", err, r.JSON())
 		}

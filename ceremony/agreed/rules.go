@@ -248,7 +248,7 @@ func (c *ruling) persons() {
 
 // recipients checks who the recipients of backups are.
 func (c *ruling) recipients() {
-	if c.Backup == nil {
+	if c.Backup == nil || c.Unseen {
 		return
 	}
 	ids, names, texts := map[string]string{}, map[string]bool{}, map[string]string{}
@@ -472,7 +472,7 @@ func (c *ruling) earlier() {
 		if e.Version < 0 {
 			c.fault(path, "earlier ceremony %q: it cannot have made root v%d", e.Name, e.Version)
 		}
-		if err != nil || len(sum) != 32 || e.Backups == nil {
+		if err != nil || len(sum) != 32 || e.Backups == nil && !c.Unseen {
 			c.fault(path, "earlier ceremony %q: its checkpoint is no SHA-256, or its backups are no list", e.Name)
 		}
 		c.check(path, "earlier ceremony: name", e.Name, CheckName)
@@ -501,11 +501,11 @@ func (c *ruling) earlier() {
 func (r *Plan) Check() error {
 	sum, err := hex.DecodeString(r.PlanSHA256)
 	switch {
-	case err != nil || len(sum) != sha256.Size:
+	case !r.Unseen && (err != nil || len(sum) != sha256.Size):
 		return errors.New("plan_sha256 is not a SHA-256")
 	case r.Persons == nil:
 		return errors.New("persons is no list")
-	case r.Backup != nil && r.Backup.Recipients == nil:
+	case r.Backup != nil && r.Backup.Recipients == nil && !r.Unseen:
 		return errors.New("backup: recipients is no list")
 	case r.Roles == nil:
 		return errors.New("roles is no table")

@@ -16,7 +16,7 @@ func TestParseResolvedRotationIsStrict(t *testing.T) {
 	chain := chainOf(t, 3, 2, three...)
 	r := rotation(t, chain, 2, []string{"Alice", "Bruno", "Dana+", "Chen-retired"}, func(r *agreed.Plan) { r.Kind, r.Reason = agreed.Revoke, "a theft" })
 	good := string(r.JSON())
-	again, err := agreed.Parse([]byte(good))
+	again, err := agreed.Parse([]byte(good), r.PrivateJSON())
 	if err != nil || !reflect.DeepEqual(again, r) {
 		t.Fatalf("%v:\n%+v\n%+v", err, again, r)
 	}
@@ -96,7 +96,7 @@ func TestParseResolvedRotationIsStrict(t *testing.T) {
 				}
 				bad = strings.Replace(bad, pair[0], pair[1], 1)
 			}
-			if got, err := agreed.Parse([]byte(bad)); err == nil || !strings.Contains(err.Error(), c.want) || got != nil {
+			if got, err := agreed.Parse([]byte(bad), r.PrivateJSON()); err == nil || !strings.Contains(err.Error(), c.want) || got != nil {
 				t.Errorf("%v, want %q", err, c.want)
 			}
 		})
@@ -105,7 +105,7 @@ func TestParseResolvedRotationIsStrict(t *testing.T) {
 	many := rotation(t, chain, 2, []string{"Alice", "Bruno", "Dana+", "Chen-retired"})
 	many.Drops[0].Reason = agreed.Lost
 	many.Holders, many.Drops = many.Holders[1:], append(many.Drops, agreed.Drop{ID: agreed.DropID(idOf("Alice"), 8), KeyID: idOf("Alice"), Reason: agreed.Lost})
-	if _, err := agreed.Parse(many.JSON()); err == nil || !strings.Contains(err.Error(), "drop[0]: version 3 must be signed by 2 of its keys to be followed, and with these drops only 1 can still sign") {
+	if _, err := agreed.Parse(many.JSON(), many.PrivateJSON()); err == nil || !strings.Contains(err.Error(), "drop[0]: version 3 must be signed by 2 of its keys to be followed, and with these drops only 1 can still sign") {
 		t.Errorf("%v", err)
 	}
 }

@@ -67,7 +67,7 @@ type Outcome struct {
 // be no dir yet. What is not asked has its default and can be changed in the text.
 // Errors of the prompt.Room (ErrBack, ErrLeft) are returned as they are.
 func Hold(ctx context.Context, a prompt.Room, dir, kind string, now time.Time) (*Outcome, error) {
-	iv := &interview{ctx: ctx, a: a, path: dir, now: now, plan: plan.Plan{Kind: kind, Roles: map[string]plan.RolePlan{}}, known: map[string]agreed.Holder{}, taken: map[string]tuf.Key{}}
+	iv := &interview{ctx: ctx, a: a, path: dir, now: now, plan: plan.Plan{Salt: plan.NewSalt(), Kind: kind, Roles: map[string]plan.RolePlan{}}, known: map[string]agreed.Holder{}, taken: map[string]tuf.Key{}}
 	iv.out.Files = map[string][]byte{}
 	kinds := map[string]func() error{agreed.Create: iv.create, agreed.Rotate: iv.rotate, agreed.Revoke: iv.revoke}
 	if kinds[kind] == nil {
@@ -621,6 +621,7 @@ func (iv *interview) toml() []byte {
 func (iv *interview) comments() map[string]string {
 	p := &iv.plan
 	c := map[string]string{
+		"salt":            "random: keep it, as the digest comes of it",
 		"incident":        "what the notice for users says has happened",
 		"compromised":     "online roles whose keys others may have",
 		"trusted":         "the published roots that the next one follows",

@@ -447,7 +447,7 @@ func (iv *interview) noWay(taken, lost int) error {
 		return err
 	}
 	if yes {
-		iv.plan = plan.Plan{Kind: agreed.Create, Name: name, Incident: incident, Roles: map[string]plan.RolePlan{}}
+		iv.plan = plan.Plan{Salt: iv.plan.Salt, Kind: agreed.Create, Name: name, Incident: incident, Roles: map[string]plan.RolePlan{}}
 		if err := iv.ask(); err != nil {
 			return err
 		}

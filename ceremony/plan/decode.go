@@ -53,6 +53,7 @@ func (p *Plan) take(top *section) {
 	p.Reason = top.text("reason")
 	p.Trusted = top.text("trusted")
 	p.Earlier = top.texts("earlier")
+	p.Salt = top.text("salt")
 	p.Incident = record.Incident(top.text("incident"))
 	if p.Compromised = top.texts("compromised"); p.Compromised == nil && !p.absent("compromised") {
 		p.Compromised = []string{}

@@ -142,6 +142,9 @@ func ReadEarlier(dir string, now time.Time) (*Ceremony, error) {
 	if err == nil && c.State.Plan == nil {
 		err = fmt.Errorf("%s: no plan was agreed in it", dir)
 	}
+	if err == nil && c.State.Plan.Unseen {
+		err = fmt.Errorf("%s is its public edition, which doesn't say who opens which backups", dir)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("earlier ceremony: %w (hint: name its directory, by its whole path or from this plan's folder)", err)
 	}

@@ -15,6 +15,7 @@ func (p *Plan) TOML(comments map[string]string) []byte {
 	w := &writer{comments: comments}
 	w.text("kind", p.Kind)
 	w.text("name", p.Name)
+	w.text("salt", p.Salt)
 	w.text("reason", p.Reason)
 	w.text("incident", string(p.Incident))
 	w.texts("compromised", p.Compromised)

@@ -14,6 +14,7 @@ import (
 // What is written is read again as it was, every field of it.
 func TestTOML(t *testing.T) {
 	whole := &Plan{
+		Salt: strings.Repeat("5a", 32),
 		Kind: agreed.Revoke, Name: `The "Example" \ packages`, Reason: "a theft", Trusted: `C:\roots`, Earlier: []string{"a", "b"},
 		Incident: record.RoleCompromised, Compromised: []string{"snapshot", "targets"},
 		Root:       RootPlan{Threshold: 2, Expires: "365d"},

@@ -12,12 +12,13 @@ import (
 	"rootceremony/ceremony/state"
 )
 
-// examplePlan is the plan of a rehearsal without a plan of its own. Its one
-// verb is for the age recipient of the safe.
+// examplePlan is the plan of a rehearsal without a plan of its own. Its verbs
+// are for a salt and the age recipient of the safe.
 const exampleText = `# A rehearsal: five holders in three cities, three of whom sign.
 
 kind = "create"
 name = "Example packages"
+salt = "%s"
 
 [root]
 threshold = 3                   # holders who must sign
@@ -102,7 +103,7 @@ func Example() (map[string][]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("example plan: %w", err)
 	}
-	files[state.PlanFile] = fmt.Appendf(nil, exampleText, safe.Recipient())
+	files[state.PlanFile] = fmt.Appendf(nil, exampleText, NewSalt(), safe.Recipient())
 	files[SafeFile] = fmt.Appendf(nil, "# The safe of a rehearsal: of no use for anything else.\n# public key: %s\n%s\n", safe.Recipient(), safe)
 	return files, nil
 }

@@ -34,6 +34,7 @@ type Plan struct {
 	File string // as the caller named it, for messages
 	Data []byte // the bytes of plan.toml
 
+	Salt    string // of the private part, 64 hex digits; "": Resolve draws one
 	Kind    string // Create, Rotate or Revoke
 	Name    string
 	Reason  string

@@ -78,7 +78,7 @@ func changed(t testing.TB, text string, changes ...string) string {
 // safe.
 func backedUpText(t testing.TB, changes ...string) string {
 	t.Helper()
-	return changed(t, fmt.Sprintf(exampleText, safeAge), changes...)
+	return changed(t, fmt.Sprintf(exampleText, strings.Repeat("5a", 32), safeAge), changes...)
 }
 
 func TestReadPlan(t *testing.T) {
@@ -151,12 +151,12 @@ var badPlans = []struct {
 }{
 	{"unknown key", []string{"threshold = 3  ", "treshold = 3   "}, `7:1: unknown key "treshold" (hint: known here: threshold, expires, consistent_snapshot)
 6:2: threshold is missing (hint: how many holders must sign a root)`},
-	{"unknown key at the top", []string{"kind =", "colour = \"red\"\nkind ="}, `3:1: unknown key "colour" (hint: known here: kind, name, reason, trusted, earlier, incident, compromised, root, token, backup, recipient, holder, person, drop, role)`},
-	{"unknown table", []string{"[backup]", "[backups]"}, `16:2: unknown key "backups" (hint: known here: kind, name, reason, trusted, earlier, incident, compromised, root, token, backup, recipient, holder, person, drop, role)`},
+	{"unknown key at the top", []string{"kind =", "colour = \"red\"\nkind ="}, `3:1: unknown key "colour" (hint: known here: kind, name, reason, trusted, earlier, salt, incident, compromised, root, token, backup, recipient, holder, person, drop, role)`},
+	{"unknown table", []string{"[backup]", "[backups]"}, `16:2: unknown key "backups" (hint: known here: kind, name, reason, trusted, earlier, salt, incident, compromised, root, token, backup, recipient, holder, person, drop, role)`},
 	{"unknown role", []string{"[role.snapshot]", "[role.mirrors]\n[role.snapshot]"}, `57:7: unknown key "mirrors" (hint: known here: timestamp, snapshot, targets)`},
 	{"unknown key of a holder", []string{`token = "C-03"`, `token = "C-03"` + "\ncolour = 1"}, `34:1: unknown key "colour" (hint: known here: id, name, token, site, custody, keyid, spare)`},
 	{"unknown key in an inline table", []string{"[role.snapshot]\nthreshold = 1\nkeys = [\"keys/snapshot.pub\"]", "[role]\nsnapshot = {threshold = 1, keys = [\"keys/snapshot.pub\"], x = 2}"}, `58:58: unknown key "x" (hint: known here: threshold, keys)`},
-	{"unknown key with an escape", []string{"kind =", "\"\\u001b[31m\" = 1\nkind ="}, `3:1: unknown key "\x1b[31m" (hint: known here: kind, name, reason, trusted, earlier, incident, compromised, root, token, backup, recipient, holder, person, drop, role)`},
+	{"unknown key with an escape", []string{"kind =", "\"\\u001b[31m\" = 1\nkind ="}, `3:1: unknown key "\x1b[31m" (hint: known here: kind, name, reason, trusted, earlier, salt, incident, compromised, root, token, backup, recipient, holder, person, drop, role)`},
 	{"wrong case of a key", []string{"threshold = 3", "Threshold = 3"}, `7:1: wrong case: "Threshold" is written "threshold"`},
 	{"wrong case of a table", []string{"[token]", "[Token]"}, `11:2: wrong case: "Token" is written "token"`},
 	{"wrong case beside the right one", []string{"name = \"Example packages\"", "name = \"Example packages\"\nNAME = \"Other\""}, `5:1: wrong case: "NAME" is written "name"`},
@@ -277,54 +277,54 @@ var badBackups = []struct {
 	changes []string
 	want    string
 }{
-	{"more than there are", []string{"quorum = 3", "quorum = 6"}, `17:10: quorum 6 is more than the recipients of a holder's backup, 5: no holder is a recipient of their own (hint: quorum 3, 4 or 5 would do)`},
-	{"more than there are outside", []string{"quorum = 3", "quorum = 2", `["holders", "Bank safe"]`, `["Bank safe"]`, "threshold = 3", "threshold = 1"}, `17:10: quorum 2 is more than there are recipients, 1 (hint: quorum 1 would do)`},
-	{"too few for any quorum", []string{`["holders", "Bank safe"]`, `["Bank safe"]`}, `17:10: quorum 3 is more than there are recipients, 1 (hint: at least 3 recipients for each holder)`},
-	{"below the threshold", []string{"quorum = 3", "quorum = 2"}, `17:10: any 2 of Alice Costa, Bruno Ferraz, Chen Wei, Dana Okafor, Emil Novak or Bank safe could sign alone: the backup quorum (2) is below the threshold (3) (hint: quorum 3, 4 or 5 would do)`},
-	{"below the threshold, by PUKs", append([]string{"quorum = 3", "quorum = 1"}, onTokens...), `17:10: any one of Alice Costa, Bruno Ferraz, Chen Wei, Dana Okafor, Emil Novak or Bank safe could set new PINs, by the PUK backups, on the tokens of any 3 of Alice Costa, Bruno Ferraz, Chen Wei, Dana Okafor or Emil Novak, and sign: the backup quorum (1) is below the threshold (3) (hint: quorum 3, 4 or 5 would do)`},
+	{"more than there are", []string{"quorum = 3", "quorum = 6"}, `18:10: quorum 6 is more than the recipients of a holder's backup, 5: no holder is a recipient of their own (hint: quorum 3, 4 or 5 would do)`},
+	{"more than there are outside", []string{"quorum = 3", "quorum = 2", `["holders", "Bank safe"]`, `["Bank safe"]`, "threshold = 3", "threshold = 1"}, `18:10: quorum 2 is more than there are recipients, 1 (hint: quorum 1 would do)`},
+	{"too few for any quorum", []string{`["holders", "Bank safe"]`, `["Bank safe"]`}, `18:10: quorum 3 is more than there are recipients, 1 (hint: at least 3 recipients for each holder)`},
+	{"below the threshold", []string{"quorum = 3", "quorum = 2"}, `18:10: any 2 of Alice Costa, Bruno Ferraz, Chen Wei, Dana Okafor, Emil Novak or Bank safe could sign alone: the backup quorum (2) is below the threshold (3) (hint: quorum 3, 4 or 5 would do)`},
+	{"below the threshold, by PUKs", append([]string{"quorum = 3", "quorum = 1"}, onTokens...), `18:10: any one of Alice Costa, Bruno Ferraz, Chen Wei, Dana Okafor, Emil Novak or Bank safe could set new PINs, by the PUK backups, on the tokens of any 3 of Alice Costa, Bruno Ferraz, Chen Wei, Dana Okafor or Emil Novak, and sign: the backup quorum (1) is below the threshold (3) (hint: quorum 3, 4 or 5 would do)`},
 	{"too many files", []string{"quorum = 3", "quorum = 4", "[[person]]", eightHolders, `["holders", "Bank safe"]`, `["holders", "Bank safe", "Two", "Three", "Four"]`, "[[holder]]", "[[recipient]]\nname = \"Two\"\npassphrase = true\n[[recipient]]\nname = \"Three\"\npassphrase = true\n[[recipient]]\nname = \"Four\"\npassphrase = true\n[[holder]]"},
-		`17:10: quorum 4 of 11 recipients makes more than 100 files for each secret (hint: quorum 9, 10 or 11 would do, or at most 8 recipients with quorum 4)`},
+		`18:10: quorum 4 of 11 recipients makes more than 100 files for each secret (hint: quorum 9, 10 or 11 would do, or at most 8 recipients with quorum 4)`},
 	{"file names too long", []string{"quorum = 3", "quorum = 5", `token = "A-01"`, longID("a"), `token = "B-02"`, longID("b"), `token = "C-03"`, longID("c"), `token = "D-04"`, longID("d"), `token = "E-05"`, longID("e"), "site = \"Zurich\"", "site = \"Zurich\"\nid = \"" + strings.Repeat("s", 32) + `"`,
 		`["holders", "Bank safe"]`, `["holders", "Bank safe", "Two"]`, "[[holder]]", "[[recipient]]\nname = \"Two\"\npassphrase = true\nid = \"" + strings.Repeat("t", 32) + "\"\n[[holder]]", "quorum = 5", "quorum = 6",
 		"[[person]]", "[[holder]]\nname = \"Farah\"\ntoken = \"F\"\nid = \"" + strings.Repeat("f", 32) + "\"\n[[person]]", "quorum = 6", "quorum = 7"},
-		`17:10: the file name ` + strings.Join([]string{strings.Repeat("b", 32), strings.Repeat("c", 32), strings.Repeat("d", 32), strings.Repeat("e", 32), strings.Repeat("f", 32), strings.Repeat("s", 32), strings.Repeat("t", 32)}, "+") + `.token.age has 240 characters: at most 220 (hint: shorter names of recipients)`},
+		`18:10: the file name ` + strings.Join([]string{strings.Repeat("b", 32), strings.Repeat("c", 32), strings.Repeat("d", 32), strings.Repeat("e", 32), strings.Repeat("f", 32), strings.Repeat("s", 32), strings.Repeat("t", 32)}, "+") + `.token.age has 240 characters: at most 220 (hint: shorter names of recipients)`},
 	{"a key in two notations", []string{safeAge, pointAge, `["holders", "Bank safe"]`, `["holders", "Bank safe", "Two"]`, "[[holder]]", "[[recipient]]\nname = \"Two\"\nage = \"" + pointPlugin + "\"\n[[holder]]"},
-		`17:10: recipients "Bank safe" and "Two" are the same key: one person would count as two`},
+		`18:10: recipients "Bank safe" and "Two" are the same key: one person would count as two`},
 
-	{"a name that is not there", []string{`["holders", "Bank safe"]`, `["holders", "Bank safe", "Vault"]`}, `18:39: recipient "Vault" is neither "holders" nor a [[recipient]]`},
-	{"a holder by name", []string{`["holders", "Bank safe"]`, `["alice costa", "Bank safe"]`}, `18:15: recipient "alice costa" is a holder: holders are recipients all together (hint: recipients = ["holders"])`},
-	{"a holder by id", []string{`["holders", "Bank safe"]`, `["chen", "Bank safe"]`}, `18:15: recipient "chen" is a holder: holders are recipients all together (hint: recipients = ["holders"])`},
-	{"named twice", []string{`["holders", "Bank safe"]`, `["Bank safe", "holders", "bank  safe"]`}, `18:39: recipient "bank  safe" is named twice`},
-	{"holders twice", []string{`["holders", "Bank safe"]`, `["holders", "Bank safe", "holders"]`}, `18:39: recipient "holders" is named twice`},
-	{"not named", []string{`["holders", "Bank safe"]`, `["holders"]`}, `21:8: recipient "Bank safe" is not named in backup.recipients (hint: name it there, or leave it out here)`},
-	{"recipients that nothing is for", []string{"quorum = 3", "quorum = 0", `recipients = ["holders", "Bank safe"]`, ""}, `21:8: recipient "Bank safe" is not named in backup.recipients (hint: name it there, or leave it out here)
-29:11: custody "backed-up" needs backups, but the backup quorum is 0 (hint: [backup] with quorum and recipients, or custody "on-token")
-35:11: custody "backed-up" needs backups, but the backup quorum is 0 (hint: [backup] with quorum and recipients, or custody "on-token")
-41:11: custody "backed-up" needs backups, but the backup quorum is 0 (hint: [backup] with quorum and recipients, or custody "on-token")
-47:11: custody "backed-up" needs backups, but the backup quorum is 0 (hint: [backup] with quorum and recipients, or custody "on-token")
-53:11: custody "backed-up" needs backups, but the backup quorum is 0 (hint: [backup] with quorum and recipients, or custody "on-token")`},
-	{"a holder as recipient", []string{`name = "Bank safe"`, `name = "Chen  wei"`, `"Bank safe"]`, `"Alice Costa"]`}, `18:26: recipient "Alice Costa" is a holder: holders are recipients all together (hint: recipients = ["holders"])
-21:8: recipient "Chen  wei" is a holder: holders are recipients all together (hint: recipients = ["holders"])`},
-	{"a recipient with a holder's id", []string{`name = "Bank safe"`, `name = "Chen"`, `"Bank safe"]`, `"Chen"]`}, `20:3: recipient "Chen" has the same id "chen" as holder "Chen Wei": file names would not tell them apart (hint: give one of them another id)`},
-	{"two recipients with one id", twoSafes("Bank, safe", `passphrase = true`), `25:3: recipient "Bank, safe" has the same id "bank-safe" as recipient "Bank safe": file names would not tell them apart (hint: give one of them another id)`},
-	{"a recipient twice", twoSafes("BANK safe", `passphrase = true`), `18:39: recipient "BANK safe" is named twice
-26:8: recipient "BANK safe" is there twice`},
-	{"one key under two names", twoSafes("Vault", `age = "`+safeAge+`"`), `27:7: recipient "Vault" is the same as "Bank safe": one identity would count as two`},
-	{"one SSH key with two comments", append([]string{safeAge, otherSafe + " alice@laptop"}, twoSafes("Vault", `age = "`+otherSafe+`"`)...), `27:7: recipient "Vault" is the same as "Bank safe": one identity would count as two`},
-	{"a recipient called holders", []string{`name = "Bank safe"`, `name = "Holders"`, `, "Bank safe"]`, `]`}, `21:8: recipient "Holders" would mean the holders (hint: another name)`},
-	{"an id that is a path", []string{`site = "Zurich"`, `id = "../safe"`}, `22:6: id "../safe" is not 1 to 32 of a-z, 0-9 and -, beginning with a letter or digit`},
-	{"an empty id", []string{`site = "Zurich"`, `id = ""`}, `22:6: id is empty (hint: leave it out to have it made from the name)`},
-	{"a name in another script", []string{`name = "Bank safe"`, `name = "金库"`, `"Bank safe"]`, `"金库"]`}, `20:3: no id can be made from the name "金库" (hint: add id = "...", 1 to 32 of a-z, 0-9 and -)`},
-	{"a site with an escape", []string{`"Zurich"`, `"\u001bc"`}, `22:8: site "\x1bc" holds the character U+001B, which cannot be printed`},
-	{"an unknown key", []string{`site = "Zurich"`, `colour = 1`}, `22:1: unknown key "colour" (hint: known here: id, name, age, passphrase, site)`},
+	{"a name that is not there", []string{`["holders", "Bank safe"]`, `["holders", "Bank safe", "Vault"]`}, `19:39: recipient "Vault" is neither "holders" nor a [[recipient]]`},
+	{"a holder by name", []string{`["holders", "Bank safe"]`, `["alice costa", "Bank safe"]`}, `19:15: recipient "alice costa" is a holder: holders are recipients all together (hint: recipients = ["holders"])`},
+	{"a holder by id", []string{`["holders", "Bank safe"]`, `["chen", "Bank safe"]`}, `19:15: recipient "chen" is a holder: holders are recipients all together (hint: recipients = ["holders"])`},
+	{"named twice", []string{`["holders", "Bank safe"]`, `["Bank safe", "holders", "bank  safe"]`}, `19:39: recipient "bank  safe" is named twice`},
+	{"holders twice", []string{`["holders", "Bank safe"]`, `["holders", "Bank safe", "holders"]`}, `19:39: recipient "holders" is named twice`},
+	{"not named", []string{`["holders", "Bank safe"]`, `["holders"]`}, `22:8: recipient "Bank safe" is not named in backup.recipients (hint: name it there, or leave it out here)`},
+	{"recipients that nothing is for", []string{"quorum = 3", "quorum = 0", `recipients = ["holders", "Bank safe"]`, ""}, `22:8: recipient "Bank safe" is not named in backup.recipients (hint: name it there, or leave it out here)
+30:11: custody "backed-up" needs backups, but the backup quorum is 0 (hint: [backup] with quorum and recipients, or custody "on-token")
+36:11: custody "backed-up" needs backups, but the backup quorum is 0 (hint: [backup] with quorum and recipients, or custody "on-token")
+42:11: custody "backed-up" needs backups, but the backup quorum is 0 (hint: [backup] with quorum and recipients, or custody "on-token")
+48:11: custody "backed-up" needs backups, but the backup quorum is 0 (hint: [backup] with quorum and recipients, or custody "on-token")
+54:11: custody "backed-up" needs backups, but the backup quorum is 0 (hint: [backup] with quorum and recipients, or custody "on-token")`},
+	{"a holder as recipient", []string{`name = "Bank safe"`, `name = "Chen  wei"`, `"Bank safe"]`, `"Alice Costa"]`}, `19:26: recipient "Alice Costa" is a holder: holders are recipients all together (hint: recipients = ["holders"])
+22:8: recipient "Chen  wei" is a holder: holders are recipients all together (hint: recipients = ["holders"])`},
+	{"a recipient with a holder's id", []string{`name = "Bank safe"`, `name = "Chen"`, `"Bank safe"]`, `"Chen"]`}, `21:3: recipient "Chen" has the same id "chen" as holder "Chen Wei": file names would not tell them apart (hint: give one of them another id)`},
+	{"two recipients with one id", twoSafes("Bank, safe", `passphrase = true`), `26:3: recipient "Bank, safe" has the same id "bank-safe" as recipient "Bank safe": file names would not tell them apart (hint: give one of them another id)`},
+	{"a recipient twice", twoSafes("BANK safe", `passphrase = true`), `19:39: recipient "BANK safe" is named twice
+27:8: recipient "BANK safe" is there twice`},
+	{"one key under two names", twoSafes("Vault", `age = "`+safeAge+`"`), `28:7: recipient "Vault" is the same as "Bank safe": one identity would count as two`},
+	{"one SSH key with two comments", append([]string{safeAge, otherSafe + " alice@laptop"}, twoSafes("Vault", `age = "`+otherSafe+`"`)...), `28:7: recipient "Vault" is the same as "Bank safe": one identity would count as two`},
+	{"a recipient called holders", []string{`name = "Bank safe"`, `name = "Holders"`, `, "Bank safe"]`, `]`}, `22:8: recipient "Holders" would mean the holders (hint: another name)`},
+	{"an id that is a path", []string{`site = "Zurich"`, `id = "../safe"`}, `23:6: id "../safe" is not 1 to 32 of a-z, 0-9 and -, beginning with a letter or digit`},
+	{"an empty id", []string{`site = "Zurich"`, `id = ""`}, `23:6: id is empty (hint: leave it out to have it made from the name)`},
+	{"a name in another script", []string{`name = "Bank safe"`, `name = "金库"`, `"Bank safe"]`, `"金库"]`}, `21:3: no id can be made from the name "金库" (hint: add id = "...", 1 to 32 of a-z, 0-9 and -)`},
+	{"a site with an escape", []string{`"Zurich"`, `"\u001bc"`}, `23:8: site "\x1bc" holds the character U+001B, which cannot be printed`},
+	{"an unknown key", []string{`site = "Zurich"`, `colour = 1`}, `23:1: unknown key "colour" (hint: known here: id, name, age, passphrase, site)`},
 
-	{"neither", []string{"age = \"" + safeAge + "\"", ""}, `20:3: recipient "Bank safe" needs either age = "age1..." or passphrase = true`},
-	{"both", []string{`site = "Zurich"`, `passphrase = true`}, `20:3: recipient "Bank safe" needs either age = "age1..." or passphrase = true`},
-	{"cut short", []string{safeAge, safeAge[:50]}, `23:7: recipient "Bank safe" is no whole age recipient: characters are missing, added or changed (hint: copy it again, all of it)`},
-	{"an identity", []string{safeAge, "AGE-SECRET-KEY-1GFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPQ4EGAEX"}, `23:7: recipient "Bank safe" is an identity, which is secret, where the public recipient belongs; it is not shown here (hint: others may have read it with this text: make a new one, and give its recipient, the line age-keygen -y prints)`},
-	{"ssh-rsa", []string{safeAge, "ssh-rsa AAAAB3NzaC1yc2E"}, `23:7: recipient "Bank safe" is an ssh-rsa key, which is not accepted (hint: an age1 recipient, or an ssh-ed25519 key)`},
-	{"the word passphrase", []string{safeAge, "passphrase"}, `23:7: recipient "Bank safe" has the word passphrase for an age recipient (hint: passphrase = true, instead of age)`},
-	{"something else", []string{safeAge, "hunter2"}, `23:7: recipient "Bank safe" is no age recipient (hint: age1..., ssh-ed25519 AAAA..., or a passphrase)`},
+	{"neither", []string{"age = \"" + safeAge + "\"", ""}, `21:3: recipient "Bank safe" needs either age = "age1..." or passphrase = true`},
+	{"both", []string{`site = "Zurich"`, `passphrase = true`}, `21:3: recipient "Bank safe" needs either age = "age1..." or passphrase = true`},
+	{"cut short", []string{safeAge, safeAge[:50]}, `24:7: recipient "Bank safe" is no whole age recipient: characters are missing, added or changed (hint: copy it again, all of it)`},
+	{"an identity", []string{safeAge, "AGE-SECRET-KEY-1GFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPQ4EGAEX"}, `24:7: recipient "Bank safe" is an identity, which is secret, where the public recipient belongs; it is not shown here (hint: others may have read it with this text: make a new one, and give its recipient, the line age-keygen -y prints)`},
+	{"ssh-rsa", []string{safeAge, "ssh-rsa AAAAB3NzaC1yc2E"}, `24:7: recipient "Bank safe" is an ssh-rsa key, which is not accepted (hint: an age1 recipient, or an ssh-ed25519 key)`},
+	{"the word passphrase", []string{safeAge, "passphrase"}, `24:7: recipient "Bank safe" has the word passphrase for an age recipient (hint: passphrase = true, instead of age)`},
+	{"something else", []string{safeAge, "hunter2"}, `24:7: recipient "Bank safe" is no age recipient (hint: age1..., ssh-ed25519 AAAA..., or a passphrase)`},
 }
 
 // onTokens makes every custody of examplePlan on-token.
@@ -335,7 +335,7 @@ func longID(letter string) string {
 	return fmt.Sprintf("token = %q\nid = %q", letter, strings.Repeat(letter, 32))
 }
 
-// twoSafes adds a recipient in line 25.
+// twoSafes adds a recipient in line 26.
 func twoSafes(name, age string) []string {
 	return []string{`"Bank safe"]`, fmt.Sprintf(`"Bank safe", %q]`, name), "[[holder]]", fmt.Sprintf("[[recipient]]\nname = %q\n%s\n\n[[holder]]", name, age)}
 }
@@ -532,7 +532,7 @@ func TestKeyFileNotations(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if again, err := agreed.Parse(r.JSON()); err != nil || !bytes.Equal(again.JSON(), r.JSON()) {
+	if again, err := agreed.Parse(r.JSON(), r.PrivateJSON()); err != nil || !bytes.Equal(again.JSON(), r.JSON()) {
 		t.Errorf("round trip: %v", err)
 	}
 }
@@ -614,7 +614,7 @@ func FuzzParsePlan(f *testing.F) {
 		if err != nil {
 			t.Fatalf("accepted, but not resolved: %v", err)
 		}
-		if _, err := agreed.Parse(r.JSON()); err != nil {
+		if _, err := agreed.Parse(r.JSON(), r.PrivateJSON()); err != nil {
 			t.Errorf("resolved, but not read again: %v", err)
 		}
 	})

@@ -1,11 +1,13 @@
 package plan
 
 import (
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"rootceremony/ceremony/agreed"
@@ -43,16 +45,48 @@ func (p *Plan) ResolveAnySize(now time.Time) (*agreed.Plan, error) {
 	}
 	r := p.resolved()
 	r.Expires = expires
+	if r.Salt = p.Salt; r.Salt == "" {
+		r.Salt = NewSalt()
+	}
 	if r.Earlier, err = p.readEarlier(now); err != nil {
 		return nil, err
 	}
 	if err := r.Check(); err != nil {
 		return nil, fmt.Errorf("%s: %w", p.File, err)
 	}
-	if n := len(r.JSON()); n > agreed.MaxResolved {
+	if n := max(len(r.JSON()), len(r.PrivateJSON())); n > agreed.MaxResolved {
 		return nil, p.refuse("trusted", fmt.Errorf("the agreed plan would have %d bytes, over %d: it names every version of the chain and holds the newest root (hint: give a later part of the chain)", n, agreed.MaxResolved))
 	}
 	return r, nil
+}
+
+// NewSalt draws the salt of a plan's private part.
+func NewSalt() string {
+	salt := make([]byte, 32)
+	_, _ = rand.Read(salt) // which never fails
+	return hex.EncodeToString(salt)
+}
+
+// Check says what the plan would make if it were agreed now, and whether its
+// digest stays the same until it is. Errors are those of Resolve.
+func (p *Plan) Check(now time.Time) (*agreed.Checked, error) {
+	r, err := p.Resolve(now)
+	if err != nil {
+		return nil, err
+	}
+	c := agreed.Check(r, now)
+	var why, write []string
+	if p.Salt == "" {
+		why, write = append(why, "the plan has no salt"), append(write, fmt.Sprintf("the line salt = %q at the top", r.Salt))
+	}
+	if strings.HasSuffix(p.Root.Expires, "d") {
+		why, write = append(why, "expires counts from the day"), append(write, fmt.Sprintf("expires = %q", agreed.Stamp(r.Expires)))
+	}
+	if len(why) > 0 {
+		c.Changes = fmt.Sprintf("this digest changes with each %s, as %s (hint: to announce it before the day, write %s)",
+			map[bool]string{true: "reading", false: "day"}[p.Salt == ""], strings.Join(why, " and "), strings.Join(write, ", and "))
+	}
+	return c, nil
 }
 
 // resolved is the plan as it would be agreed, but for what the day decides: the

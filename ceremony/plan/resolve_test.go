@@ -3,8 +3,11 @@ package plan
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"path/filepath"
 	"reflect"
+	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -32,7 +35,7 @@ func TestResolve(t *testing.T) {
 	if want := time.Date(2027, 11, 23, 0, 0, 0, 0, time.UTC); r.Expires != want {
 		t.Errorf("expires %s, want %s", r.Expires, want)
 	}
-	again, err := agreed.Parse(r.JSON())
+	again, err := agreed.Parse(r.JSON(), r.PrivateJSON())
 	if err != nil || !reflect.DeepEqual(again, r) {
 		t.Errorf("%v:\n%+v\n%+v", err, again, r)
 	}
@@ -85,3 +88,47 @@ token = "G-07"
 name = "Hana Sato"
 token = "H-08"
 [[person]]`
+
+// The digest follows from plan.toml alone where that has a salt and a date.
+func TestDigestStays(t *testing.T) {
+	dated := []string{`"365d"`, `"2027-11-22T00:00:00Z"`}
+	unsalted := []string{`salt = "` + strings.Repeat("5a", 32) + `"`, ""}
+	for _, c := range []struct {
+		changes []string
+		stays   bool   // from one reading to the next
+		changed string // what is said
+	}{
+		{dated, true, ""},
+		{nil, true, `this digest changes with each day, as expires counts from the day (hint: to announce it before the day, write expires = "2027-11-23T00:00:00Z")`},
+		{append(dated, unsalted...), false, `this digest changes with each reading, as the plan has no salt (hint: to announce it before the day, write the line salt = "SALT" at the top)`},
+		{unsalted, false, `this digest changes with each reading, as the plan has no salt and expires counts from the day (hint: to announce it before the day, write the line salt = "SALT" at the top, and expires = "2027-11-23T00:00:00Z")`},
+	} {
+		p, err := Read(filepath.Join(planFolder(t, c.changes...), "plan.toml"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		first, err := p.Check(planNow)
+		if err != nil {
+			t.Fatal(err)
+		}
+		second, err := p.Check(planNow)
+		if err != nil || (first.Digest == second.Digest) != c.stays {
+			t.Errorf("%v: %s and %s (%v)", c.changes, first.Digest, second.Digest, err)
+		}
+		var has struct{ Salt string }
+		r, err := p.Resolve(planNow)
+		if err == nil {
+			err = json.Unmarshal(r.PrivateJSON(), &has)
+		}
+		if err != nil || agreed.CheckSalt(has.Salt) != nil || (has.Salt == strings.Repeat("5a", 32)) != c.stays {
+			t.Errorf("%v: salt %q (%v)", c.changes, has.Salt, err)
+		}
+		said := regexp.MustCompile(`salt = "[0-9a-f]{64}"`).ReplaceAllString(first.Changes, `salt = "SALT"`)
+		if said != c.changed {
+			t.Errorf("%q, want %q", said, c.changed)
+		}
+		if text := strings.Join(first.Lines(), "\n"); c.changed != "" && !strings.Contains(text, agreed.Grouped(first.Digest)+"\n  "+first.Changes+"\n") {
+			t.Errorf("%s", text)
+		}
+	}
+}

@@ -21,6 +21,9 @@ func (p *Plan) present() {
 	if p.Kind == agreed.Revoke {
 		p.missing("reason", p.Reason == "", `what has happened, as in reason = "the token A-01 was stolen"`)
 	}
+	if err := agreed.CheckSalt(p.Salt); err != nil && !p.absent("salt") {
+		p.fault("salt", "salt %v", err)
+	}
 	if err := agreed.CheckIncident(p.Kind, p.Incident); err != nil && !p.absent("incident") { // "" too
 		p.fault("incident", "%v", err)
 	}

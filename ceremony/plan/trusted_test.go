@@ -342,7 +342,7 @@ func TestChainTooLargeForTheLog(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := log.Append(state.TypePlanAgreed, "room", state.PlanAgreed{Digest: r.Digest(), Plan: r.JSON(), Anchor: state.AnchorTyped}, nil, nil); err != nil {
+		if _, err := log.Append(state.TypePlanAgreed, "room", state.PlanAgreed{Digest: r.Digest(), Plan: r.JSON(), Anchor: state.AnchorTyped}, json.RawMessage(r.PrivateJSON()), nil); err != nil {
 			t.Error(err)
 		}
 		log.Close()
@@ -479,7 +479,7 @@ func TestDraftOfRealChains(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if again, err := agreed.Parse(r.JSON()); err != nil || !reflect.DeepEqual(again, r) {
+			if again, err := agreed.Parse(r.JSON(), r.PrivateJSON()); err != nil || !reflect.DeepEqual(again, r) {
 				t.Fatalf("not the same again: %v", err)
 			}
 			root, file := drafted(t, r)
@@ -635,7 +635,7 @@ func TestOneKeyUnderTwoIDs(t *testing.T) {
 	}
 	r.Holders = r.Holders[:1]
 	r.Drops = append(r.Drops, agreed.Drop{ID: agreed.DropID(idOf("Bruno"), 8), KeyID: idOf("Bruno"), Reason: agreed.Lost})
-	if _, err := agreed.Parse(r.JSON()); err == nil || !strings.Contains(err.Error(), "drop[0]: version 1 must be signed by 2 of its keys to be followed, and with these drops only 1 can still sign") {
+	if _, err := agreed.Parse(r.JSON(), r.PrivateJSON()); err == nil || !strings.Contains(err.Error(), "drop[0]: version 1 must be signed by 2 of its keys to be followed, and with these drops only 1 can still sign") {
 		t.Errorf("%v", err)
 	}
 }

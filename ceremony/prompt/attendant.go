@@ -96,6 +96,15 @@ type Choice struct {
 	Label string // one line
 }
 
+// What is asked of each note and exception, so that the record can be published.
+const ReadersQuestion = "Who may read it?"
+
+// Readers are the answers to ReadersQuestion.
+var Readers = []Choice{
+	{Key: "public", Label: "everyone: it is published with the record"},
+	{Key: "private", Label: "only those who have the folder private/"},
+}
+
 // TokenWait is a Prompt for a token to be inserted.
 type TokenWait struct {
 	Prompt

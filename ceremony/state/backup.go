@@ -150,6 +150,9 @@ func (s *State) recipientProved(e transcript.Event) error {
 	if err := Read(e, &data); err != nil {
 		return err
 	}
+	if Unseen(e) && s.Plan.Backup != nil {
+		return nil
+	}
 	if s.Plan.Backup == nil || !slices.Contains(s.allRecipients(), data.Recipient) {
 		return fmt.Errorf("the plan has no recipient %q", data.Recipient)
 	}
@@ -193,12 +196,16 @@ func (s *State) backupStored(e transcript.Event) error {
 	if data.What != keys.BackupToken && (data.What != keys.BackupKey || data.Public == nil || h.Open.Key.Origin != keys.FromSession) {
 		return fmt.Errorf("a backup of the kind %q does not belong to it", data.What)
 	}
+	if slices.ContainsFunc(h.Stored, func(b *BackupStored) bool { return b.Intention == data.Intention && b.What == data.What }) {
+		return fmt.Errorf("a backup of the kind %q was stored for it already", data.What)
+	}
+	if Unseen(e) {
+		h.Stored = append(h.Stored, &data)
+		return nil
+	}
 	if !slices.Equal(data.Recipients, s.RecipientIDs(h)) || data.Quorum != s.Plan.Backup.Quorum ||
 		len(data.Files) != keys.Subsets(len(data.Recipients), data.Quorum) {
 		return errors.New("the recipients, the quorum or the number of files are not the plan's")
-	}
-	if slices.ContainsFunc(h.Stored, func(b *BackupStored) bool { return b.Intention == data.Intention && b.What == data.What }) {
-		return fmt.Errorf("a backup of the kind %q was stored for it already", data.What)
 	}
 	for i, id := range data.Recipients {
 		if text, err := s.RecipientText(id); err != nil || len(data.Ages) != len(data.Recipients) || data.Ages[i] != text {
@@ -279,6 +286,9 @@ func (s *State) drillDone(e transcript.Event) error {
 	var data DrillDone
 	if err := Read(e, &data); err != nil {
 		return err
+	}
+	if h := s.Holders[data.Holder]; Unseen(e) && h.Key != nil && h.Key.PUKKept {
+		return nil
 	}
 	h, b := s.backupNamed(data.File)
 	if h == nil || h.Holder.ID != data.Holder || h.Key == nil || h.Backup(b.What) != b {

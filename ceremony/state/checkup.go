@@ -53,6 +53,9 @@ func (s *State) checkupPassed(e transcript.Event) error {
 	if err := Read(e, &data); err != nil {
 		return err
 	}
+	if Unseen(e) {
+		return nil
+	}
 	all := slices.DeleteFunc(s.CheckedUp(), func(c Checked) bool { return c.Who != data.Who })
 	if len(all) == 0 {
 		return fmt.Errorf("%q is nobody who is checked up", data.Who)
@@ -72,6 +75,9 @@ func (s *State) checkupDone(e transcript.Event) error {
 	var data CheckupDone
 	if err := Read(e, &data); err != nil {
 		return err
+	}
+	if Unseen(e) {
+		return nil
 	}
 	for _, c := range s.CheckedUp() {
 		if slices.Contains(data.Missing, c.Id) == s.Passed[c.Key()] {

@@ -25,7 +25,7 @@ func (s *State) draftMade(e transcript.Event) error {
 	if err := s.AbandonedOpen(); err != nil {
 		return err
 	}
-	if s.Plan.Backup != nil && (!s.Drilled() || !s.CopiedEnough() || len(s.TooFew("")) > 0) {
+	if s.Plan.Backup != nil && !s.Plan.Unseen && (!s.Drilled() || !s.CopiedEnough() || len(s.TooFew("")) > 0) {
 		return errors.New("no backup was drilled, not all are copied, or one cannot be opened any more")
 	}
 	root, err := s.PlannedRoot(data.Expires)

@@ -84,8 +84,14 @@ type Begun struct {
 	Random string `json:"random,omitempty"`
 }
 
-// PreflightDone tells what was found on the laptop, and who waived failures.
+// PreflightDone says which checks of the laptop failed, by id.
 type PreflightDone struct {
+	Failed  []string       `json:"failed"`
+	Private PreflightFound `json:"-"`
+}
+
+// PreflightFound is what all checks of the laptop have found.
+type PreflightFound struct {
 	Findings []Finding `json:"findings"`
 }
 
@@ -94,6 +100,8 @@ type PreflightDone struct {
 type PlanAgreed struct {
 	Digest string          `json:"digest"`
 	Plan   json.RawMessage `json:"plan"`
+	// Private is private/plan.json; an enrolment elsewhere has none.
+	Private json.RawMessage `json:"-"`
 	// Anchor says how people know that the trusted chain is theirs; "" where
 	// there is none.
 	Anchor Anchor `json:"anchor,omitempty"`
@@ -169,12 +177,17 @@ type KeyIntended struct {
 // is given it. Public is the root key, in a backup of that.
 type BackupStored struct {
 	Result
-	What       string          `json:"what"` // keys.BackupKey or keys.BackupToken
-	Public     *keys.PublicKey `json:"public,omitempty"`
-	Recipients []string        `json:"recipients"` // ids; any Quorum of them open it
-	Ages       []string        `json:"ages"`       // as age writes them, in the same order
-	Quorum     int             `json:"quorum"`
-	Files      []File          `json:"files"`
+	What      string          `json:"what"` // keys.BackupKey or keys.BackupToken
+	Public    *keys.PublicKey `json:"public,omitempty"`
+	SealedFor `json:"-"`      // private
+}
+
+// SealedFor is for whom a backup is encrypted, and where it lies.
+type SealedFor struct {
+	Recipients []string `json:"recipients"` // ids; any Quorum of them open it
+	Ages       []string `json:"ages"`       // as age writes them, in the same order
+	Quorum     int      `json:"quorum"`
+	Files      []File   `json:"files"`
 }
 
 // RecipientProved: a recipient has opened a test file. Answer is the SHA-256 of
@@ -191,9 +204,14 @@ type RecipientProved struct {
 
 // DrillDone: a quorum has opened a backup, and what was in it is right.
 type DrillDone struct {
-	Holder string   `json:"holder"`
-	File   File     `json:"file"`
-	By     []string `json:"by"` // ids of recipients, the outermost first
+	Holder string     `json:"holder"`
+	Opened `json:"-"` // private
+}
+
+// Opened is which backup was opened, by whom.
+type Opened struct {
+	File File     `json:"file"`
+	By   []string `json:"by"` // ids of recipients, the outermost first
 }
 
 // ReplacementBegun: another token gets a holder's root key from its backup, to
@@ -448,8 +466,13 @@ type RetireIntended struct {
 // TokenRetired: the token was reset, and read back as new, before a witness.
 type TokenRetired struct {
 	Result
-	Witness string   `json:"witness"`
-	Backups []string `json:"backups"` // what was said to be destroyed besides
+	Witness   string     `json:"witness"`
+	Destroyed `json:"-"` // private
+}
+
+// Destroyed is what was said to be destroyed besides a token.
+type Destroyed struct {
+	Backups []string `json:"backups"`
 }
 
 // NotRetired: the token of a dropped key is not at hand, or not to be reset.
@@ -472,20 +495,30 @@ type Closed struct {
 	Sums File `json:"sums"`
 }
 
-// CarryIntended comes before the closed ceremony, or with Public what is
-// published, is written to a removable medium.
+// CarryIntended comes before the closed ceremony, or with Public its public
+// edition, is written to a removable medium.
 type CarryIntended struct {
+	Public   bool       `json:"public"`
+	OnMedium `json:"-"` // private
+}
+
+// OnMedium is which removable medium it is.
+type OnMedium struct {
 	Medium   string `json:"medium"`    // folder it is mounted in
 	MediumID string `json:"medium_id"` // as in CopiesWritten
-	Public   bool   `json:"public"`
 }
 
 // CarryDone: the medium was taken out and put back, and all of it was there.
 // List is the SHA-256 of the SHA256SUMS in the folder that was written.
 type CarryDone struct {
-	Intention int64  `json:"intention"`
-	MediumID  string `json:"medium_id"`
-	List      string `json:"list"`
+	Intention int64      `json:"intention"`
+	ReadBack  `json:"-"` // private
+}
+
+// ReadBack is what was read from a medium.
+type ReadBack struct {
+	MediumID string `json:"medium_id"`
+	List     string `json:"list"`
 }
 
 // NotCarried: the ceremony ends on fewer media. It comes right after an
@@ -505,14 +538,28 @@ type TaskFailed struct {
 	Stack string `json:"stack,omitempty"` // of a fault in the program
 }
 
-// Note is what somebody wanted to be remembered.
+// Note is what somebody wanted to be remembered: for everyone, or for those who
+// have the private part of the record.
 type Note struct {
+	Text    string   `json:"text,omitempty"`
+	Private NoteText `json:"-"`
+}
+
+// NoteText is a note that isn't public.
+type NoteText struct {
 	Text string `json:"text"`
 }
 
-// Exception is a departure from the plan or the runbook.
+// Exception is a departure from the plan or the runbook. What isn't public of it
+// is all of it, or what was said more exactly.
 type Exception struct {
-	Expected string `json:"expected"`
-	Happened string `json:"happened"`
-	Decided  string `json:"decided"`
+	Account
+	Private Account `json:"-"`
+}
+
+// Account is an exception in three sentences; the zero value is none.
+type Account struct {
+	Expected string `json:"expected,omitempty"`
+	Happened string `json:"happened,omitempty"`
+	Decided  string `json:"decided,omitempty"`
 }

@@ -38,6 +38,10 @@ func verifyHex(public keys.PublicKey, message []byte, signature string) error {
 
 const PlanFile = "plan.toml"
 
-const ResolvedFile = "plan.resolved.json"
+// The agreed plan: what is public of it, and what isn't.
+const (
+	ResolvedFile    = "plan.resolved.json"
+	PrivatePlanFile = "private/plan.json"
+)
 
 const PublishDir = "publish"

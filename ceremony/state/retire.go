@@ -51,7 +51,7 @@ func (s *State) retired(e transcript.Event) error {
 	if err := Read(e, &data); err != nil {
 		return err
 	}
-	if data.Witness == "" || data.Backups == nil {
+	if data.Witness == "" || data.Backups == nil && !Unseen(e) {
 		return errors.New("it names no witness, or no list of backups")
 	}
 	h, err := s.close(data.Result, TypeRetireIntended)

@@ -61,6 +61,7 @@ type State struct {
 	CheckpointsWaived bool // nobody could sign the sealed log
 
 	Carried    []CarryIntended // those that were read back, in order
+	Aside      []File          // what a dying process left of a line
 	NotCarried bool            // the ceremony ends on fewer media
 	Carrying   map[int64]CarryIntended
 
@@ -201,6 +202,7 @@ func (s *State) clone() *State {
 	c.Rivals = slices.Clone(s.Rivals)
 	c.Recipients, c.written, c.Carrying = maps.Clone(s.Recipients), maps.Clone(s.written), maps.Clone(s.Carrying)
 	c.Passed, c.PUKBlocked = maps.Clone(s.Passed), maps.Clone(s.PUKBlocked)
+	c.Aside = slices.Clip(s.Aside)
 	c.Drills, c.Copies, c.Checkups, c.Carried = slices.Clip(s.Drills), slices.Clip(s.Copies), slices.Clip(s.Checkups), slices.Clip(s.Carried)
 	c.Files, c.AllSignatures, c.roots, c.differed = slices.Clip(s.Files), slices.Clip(s.AllSignatures), slices.Clip(s.roots), slices.Clip(s.differed)
 	return &c
@@ -315,17 +317,23 @@ func (s *State) take(e transcript.Event) (err error) {
 	case TypeContinued:
 		return continued(e)
 	case transcript.TypeSetAside:
-		return Read(e, &transcript.SetAside{})
+		var data transcript.SetAside
+		if err := Read(e, &data); err != nil {
+			return err
+		}
+		if data.File != "" { // else it was private
+			s.Aside = append(s.Aside, File{data.File, data.SHA256})
+		}
+		return nil
 	case TypeTaskFailed:
 		return Read(e, &TaskFailed{})
 	case TypeNote:
-		return Read(e, &Note{})
+		return note(e)
 	case TypeException:
 		s.Exceptions++
-		return Read(e, &Exception{})
+		return exception(e)
 	case TypePreflight:
-		s.Preflight = &PreflightDone{}
-		return Read(e, s.Preflight)
+		return s.preflight(e)
 	case TypePlanAgreed:
 		return s.planAgreed(e)
 	}
@@ -374,13 +382,6 @@ func (s *State) mayBeAbout(custodies []string, e transcript.Event) error {
 	return nil
 }
 
-// Read decodes an event's data strictly.
-func Read(e transcript.Event, data any) error {
-	decoder := json.NewDecoder(bytes.NewReader(e.Data))
-	decoder.DisallowUnknownFields()
-	return decoder.Decode(data)
-}
-
 func (s *State) begun(e transcript.Event) error {
 	var data Begun
 	if err := Read(e, &data); err != nil {
@@ -410,6 +411,55 @@ func continued(e transcript.Event) error {
 	return nil
 }
 
+func (s *State) preflight(e transcript.Event) error {
+	var data PreflightDone
+	if err := Read(e, &data); err != nil {
+		return err
+	}
+	if !Unseen(e) && !slices.Equal(data.Failed, FailedChecks(data.Private.Findings)) {
+		return errors.New("the checks that failed are not those of its private part")
+	}
+	s.Preflight = &data
+	return nil
+}
+
+// FailedChecks are the ids of the checks that failed.
+func FailedChecks(findings []Finding) []string {
+	failed := []string{}
+	for _, f := range findings {
+		if f.Level == LevelFail {
+			failed = append(failed, f.ID)
+		}
+	}
+	return failed
+}
+
+func note(e transcript.Event) error {
+	var data Note
+	if err := Read(e, &data); err != nil {
+		return err
+	}
+	if data.Text == "" && e.Commitment == "" || e.Commitment != "" && !Unseen(e) && data.Private.Text == "" {
+		return errors.New("a note has a text, here or in its private part")
+	}
+	return nil
+}
+
+func exception(e transcript.Event) error {
+	var data Exception
+	if err := Read(e, &data); err != nil {
+		return err
+	}
+	none := data.Account == Account{}
+	if !none && !data.Account.whole() || none && e.Commitment == "" || e.Commitment != "" && !Unseen(e) && !data.Private.whole() {
+		return errors.New("an exception has three sentences, here or in its private part")
+	}
+	return nil
+}
+
+// whole reports whether nothing of it is missing.
+func (a Account) whole() bool { return a.Expected != "" && a.Happened != "" && a.Decided != "" }
+
 func (s *State) planAgreed(e transcript.Event) error {
 	var data PlanAgreed
 	if err := Read(e, &data); err != nil {
@@ -418,13 +468,20 @@ func (s *State) planAgreed(e transcript.Event) error {
 	if s.Plan != nil {
 		return errors.New("a plan was agreed already")
 	}
-	// The log holds it without white space.
-	var text bytes.Buffer
-	if err := json.Indent(&text, data.Plan, "", "  "); err != nil {
+	public, err := planText(data.Plan)
+	if err != nil {
 		return err
 	}
-	text.WriteByte('\n')
-	plan, err := agreed.Parse(text.Bytes())
+	var private []byte
+	if data.Private != nil {
+		if private, err = planText(data.Private); err != nil {
+			return err
+		}
+	}
+	if s.Begun.Enrols == "" && e.Commitment == "" {
+		return errors.New("it has no private part")
+	}
+	plan, err := agreed.Parse(public, private)
 	if err != nil {
 		return err
 	}
@@ -456,6 +513,17 @@ func (s *State) planAgreed(e transcript.Event) error {
 		return fmt.Errorf("the plan has no holder %q whose key is to be made", only)
 	}
 	return nil
+}
+
+// planText is a file of the plan as it was, which the log holds without white
+// space.
+func planText(compact json.RawMessage) ([]byte, error) {
+	var text bytes.Buffer
+	if err := json.Indent(&text, compact, "", "  "); err != nil {
+		return nil, err
+	}
+	text.WriteByte('\n')
+	return text.Bytes(), nil
 }
 
 // holder finds whose token an event is about, which mayBeAbout has let pass.

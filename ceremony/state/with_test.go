@@ -15,21 +15,26 @@ import (
 // happens. The tests of package ceremony write them anew, with -update.
 func logs(t testing.TB) map[string][]transcript.Event {
 	t.Helper()
-	names, err := filepath.Glob("testdata/*.jsonl")
+	names, err := filepath.Glob("testdata/*.private.jsonl")
 	if err != nil {
 		t.Fatal(err)
 	}
 	all := map[string][]transcript.Event{}
 	for _, name := range names {
-		text, err := os.ReadFile(name)
+		private, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		log, err := transcript.Read(text, nil)
+		name = strings.TrimSuffix(name, ".private.jsonl")
+		text, err := os.ReadFile(name + ".jsonl")
 		if err != nil {
 			t.Fatal(err)
 		}
-		all[strings.TrimSuffix(filepath.Base(name), ".jsonl")] = log.Events
+		log, err := transcript.Read(text, private)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[filepath.Base(name)] = log.Events
 	}
 	return all
 }

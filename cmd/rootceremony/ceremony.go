@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -16,6 +17,7 @@ import (
 
 	"rootceremony/ceremony"
 	"rootceremony/ceremony/agreed"
+	"rootceremony/ceremony/audit"
 	"rootceremony/ceremony/interview"
 	"rootceremony/ceremony/laptop"
 	"rootceremony/ceremony/plan"
@@ -24,6 +26,8 @@ import (
 	"rootceremony/ceremony/transcript"
 	"rootceremony/ceremony/tuf"
 	"rootceremony/keys/session"
+	"rootceremony/keys/virtual"
+	"rootceremony/keys/yubico"
 	"rootceremony/keys/yubikey"
 	"rootceremony/ui"
 	"rootceremony/ui/plain"
@@ -188,11 +192,10 @@ func checkCommand(args []string) error {
 	if err != nil {
 		return err
 	}
-	resolved, err := planned.Resolve(clock())
+	check, err := planned.Check(clock())
 	if err != nil {
 		return err
 	}
-	check := agreed.Check(resolved, clock())
 	if *asJSON {
 		return printJSON(check)
 	}
@@ -253,6 +256,72 @@ func statusCommand(args []string) error {
 		return errUnfinished
 	}
 	return err
+}
+
+// discloseCommand copies out the public edition of a ceremony.
+func discloseCommand(args []string) error {
+	flags := flag.NewFlagSet("disclose", flag.ContinueOnError)
+	rootFile := flags.String("attestation-root", "", "")
+	intermediatesFile := flags.String("attestation-intermediates", "", "")
+	operands, err := parse(flags, args, 2, 2, "one DIR and one FOLDER")
+	if err != nil {
+		return err
+	}
+	dir, folder := operands[0], operands[1]
+	desk, err := ceremony.LookAt(dir)
+	if err != nil {
+		return err
+	}
+	files, left, err := desk.Disclose(folder)
+	if err != nil {
+		return err
+	}
+	lines := []string{fmt.Sprintf("%s: the public edition of %s, %d files", folder, dir, files)}
+	for _, name := range left {
+		lines = append(lines, "left out: "+name)
+	}
+	if !desk.State().Finished() {
+		lines = append(lines, "the ceremony goes on: what comes later is not in it")
+	}
+	report, err := auditEdition(dir, folder, *rootFile, *intermediatesFile, desk.State().Begun)
+	if err != nil {
+		return err
+	}
+	lines = append(lines, fmt.Sprintf("audited there: %s, vouched for up to line %d of %d", report.Verdict(), report.Vouched, report.Lines))
+	if err := printLines(lines); err != nil || report.Verdict() != audit.Bad {
+		return err
+	}
+	i := slices.IndexFunc(report.Checks, func(c audit.Check) bool { return c.Status == audit.Failed })
+	return fmt.Errorf("the public edition is not good: %s %s: %s (hint: rootverify record says more; publish nothing before you know why)", report.Checks[i].Name, report.Checks[i].Subject, report.Checks[i].Text)
+}
+
+// auditEdition audits the public edition of a ceremony in its folder, as whoever
+// gets it does. The attestation root of virtual tokens is the rehearsal's own.
+func auditEdition(dir, folder, rootFile, intermediatesFile string, begun *state.Begun) (*audit.Report, error) {
+	o := audit.Options{Roots: yubico.Roots(), Intermediates: yubico.Intermediates(), Rehearsal: begun.Rehearsal}
+	for _, f := range []struct {
+		file string
+		to   *[]*x509.Certificate
+	}{{rootFile, &o.Roots}, {ownRoot(dir, begun), &o.Roots}, {intermediatesFile, &o.Intermediates}} {
+		if f.file == "" {
+			continue
+		}
+		more, err := certificates(f.file)
+		if err != nil {
+			return nil, err
+		}
+		*f.to = append(*f.to, more...)
+	}
+	return audit.Directory(folder, o), nil
+}
+
+// ownRoot is the file with the attestation root of a rehearsal's virtual tokens;
+// "": it is held on others.
+func ownRoot(dir string, begun *state.Begun) string {
+	if !begun.Rehearsal || begun.Tokens != virtual.Kind {
+		return ""
+	}
+	return filepath.Join(dir, filepath.FromSlash(virtualRootFile))
 }
 
 // preflightCommand looks at this laptop.

@@ -99,7 +99,7 @@ left.
 		line: "prepare a holder's token elsewhere",
 		text: `Prepares the token of a holder who is elsewhere, in the folder enrolment-ID
 here, and writes a file for collect. PLAN is what the ceremony has agreed: its
-plan.resolved.json, or a plan.toml whose expiry is a date.
+plan.resolved.json, or a plan.toml that has a salt, and a date as expiry.
 `,
 		flags: `  --holder NAME
            Whose token it is: a name or an id from the plan.
@@ -163,6 +163,18 @@ The exit status is 3 until it is finished.
 `,
 		flags:   jsonFlag,
 		example: "rootceremony status ceremony",
+	},
+	{
+		name: "disclose", do: discloseCommand, takes: "DIR FOLDER",
+		line: "copy out what everyone may read",
+		text: `Copies the public edition of the ceremony in DIR into a new FOLDER: all that its
+log vouches for, and the log, without what stands in private/. It says what was
+left out, audits what it has copied, and changes nothing in DIR.
+`,
+		flags: `  --attestation-root FILE
+           In a rehearsal: trust these attestation roots (PEM) too.
+` + intermediatesFlag,
+		example: "rootceremony disclose ceremony ceremony-public",
 	},
 	{
 		name: "preflight", do: preflightCommand, takes: "[DIR]",

@@ -111,6 +111,7 @@ func TestHelpExamples(t *testing.T) {
 		"restore":   {copied, exitUnfinished, "Restore from a backup"},
 		"checkup":   {copied, exitUnfinished, "End the check-up"},
 		"status":    {copied, 0, "finished: the root is in publish/1.root.json"},
+		"disclose":  {copied, 0, "ceremony-public: the public edition of ceremony"},
 		"preflight": {copied, anyStatus, "clock says"},
 		"show":      {copied, 0, "role root: 3 of 5 must sign"},
 		"diff":      {roots, 0, "version 1 to 2"},

@@ -23,8 +23,8 @@ import (
 	"rootceremony/keys/yubikey"
 )
 
-// virtualRootFile is where the rehearsal of an enrolment on virtual tokens
-// leaves their attestation root, for collect.
+// virtualRootFile is where a rehearsal on virtual tokens leaves their attestation
+// root, for collect and for rootverify record.
 const virtualRootFile = "rehearsal/attestation-root.pem"
 
 // enrolCommand prepares a holder's token away from the ceremony.
@@ -90,7 +90,7 @@ func agreedPlan(file string) (*agreed.Plan, error) {
 		return nil, err
 	}
 	if bytes.HasPrefix(text, []byte("{")) {
-		planned, err := agreed.Parse(text)
+		planned, err := agreed.Parse(text, nil)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", file, err)
 		}
@@ -103,7 +103,14 @@ func agreedPlan(file string) (*agreed.Plan, error) {
 	if strings.HasSuffix(planned.Root.Expires, "d") {
 		return nil, fmt.Errorf("%s: root.expires is %q, which is another date on another day, so this plan's digest would not be the room's (hint: use the plan.resolved.json that the room has agreed, or a date)", file, planned.Root.Expires)
 	}
-	return planned.Resolve(clock())
+	if planned.Salt == "" {
+		return nil, fmt.Errorf("%s: there is no salt, so this plan's digest would not be the room's (hint: use the plan.resolved.json that the room has agreed; %s says which line to add to a plan that isn't agreed yet)", file, agreed.Command("check", file))
+	}
+	resolved, err := planned.Resolve(clock())
+	if err != nil {
+		return nil, err
+	}
+	return agreed.Parse(resolved.JSON(), nil) // what is private has no business in an enrolment
 }
 
 // holderNamed finds a holder by id or name.
@@ -148,10 +155,7 @@ func openEnrolment(planned *agreed.Plan, holder agreed.Holder, kind, rootFile, i
 		}
 	}
 	if kind == virtual.Kind {
-		if tokens, err = virtualTokens(dir, []agreed.Holder{holder}); err == nil {
-			err = transcript.WriteWithin(dir, virtualRootFile, certificatePEM(tokens.Roots[0]), 0o644)
-		}
-		if err != nil {
+		if tokens, err = virtualTokens(dir, []agreed.Holder{holder}); err != nil {
 			_ = desk.Close()
 			return nil, err
 		}

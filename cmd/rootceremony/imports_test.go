@@ -54,6 +54,8 @@ func forbidden(from, to string) string {
 		return "agreed and state are pure: no sessions, no secrets, no age"
 	}
 	switch {
+	case from == "rootceremony/ceremony/audit" && !slices.Contains([]string{"rootceremony/ceremony/state", "rootceremony/ceremony/agreed", "rootceremony/ceremony/tuf", "rootceremony/ceremony/transcript", "rootceremony/keys", "rootceremony/keys/plainfile"}, to):
+		return "audit takes no word of anything that it doesn't need"
 	case from == "rootceremony/ceremony/tuf" && to == "rootceremony/ceremony/transcript",
 		from == "rootceremony/ceremony/transcript" && to == "rootceremony/ceremony/tuf":
 		return "the two know nothing of each other"
@@ -74,7 +76,7 @@ func floor(name string) int {
 		return 5
 	case name == "rootceremony/ceremony":
 		return 4
-	case slices.Contains([]string{"plan", "laptop", "prompt", "signed"}, strings.TrimPrefix(name, "rootceremony/ceremony/")):
+	case slices.Contains([]string{"plan", "laptop", "prompt", "signed", "audit"}, strings.TrimPrefix(name, "rootceremony/ceremony/")):
 		return 3
 	case name == "rootceremony/ceremony/state":
 		return 2

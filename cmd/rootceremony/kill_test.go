@@ -5,8 +5,8 @@ import (
 	"crypto"
 	"crypto/sha256"
 	"crypto/x509"
-	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
@@ -86,11 +86,11 @@ func TestKilledWhatFollows(t *testing.T) {
 // revocation is a plan without Emil, whose token was stolen, and with Farah.
 func revocation(t *testing.T, first string) string {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(first, transcript.FileName))
+	public, private, err := transcript.ReadFiles(first)
 	if err != nil {
 		t.Fatal(err)
 	}
-	read, err := transcript.Read(text, nil)
+	read, err := transcript.Read(public, private)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -196,7 +196,11 @@ func checkNothingLost(t *testing.T, dir string, before []byte) []byte {
 // and the files are there.
 func checkStored(t *testing.T, dir string, log []byte) {
 	t.Helper()
-	read, err := transcript.Read(log, nil)
+	private, err := os.ReadFile(filepath.Join(dir, filepath.FromSlash(transcript.PrivateName)))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		t.Fatal(err)
+	}
+	read, err := transcript.Read(log, private)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -206,7 +210,7 @@ func checkStored(t *testing.T, dir string, log []byte) {
 		if e.Type != state.TypeBackupStored {
 			continue
 		}
-		if err := json.Unmarshal(e.Data, &stored); err != nil {
+		if err := state.Read(e, &stored); err != nil {
 			t.Fatal(err)
 		}
 		for _, f := range stored.Files {
@@ -267,12 +271,12 @@ func checkPublished(t *testing.T, dir string) {
 // each has signed.
 func checkEnded(t *testing.T, dir string) (*state.State, map[string]int) {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(dir, transcript.FileName))
+	public, private, err := transcript.ReadFiles(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	read, err := transcript.Read(text, nil)
-	if err != nil || read.Tail != nil {
+	read, err := transcript.Read(public, private)
+	if err != nil || read.Tail != nil || read.PrivateTail != nil {
 		t.Fatalf("log: %v, and what was read: %+v", err, read)
 	}
 	now, err := state.Fold(read.Events)

@@ -151,7 +151,7 @@ func TestPreflightOfRehearsals(t *testing.T) {
 			t.Fatalf("%s: %v\n%s", kind, err, out)
 		}
 		var about []string
-		for _, f := range desk.State().Preflight.Findings {
+		for _, f := range desk.State().Preflight.Private.Findings {
 			if f.ID == "pcscd" || f.ID == "readers" || f.ID == "programs" {
 				about = append(about, f.ID+" "+string(f.Level))
 			}

@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"rootceremony/ceremony"
 	"rootceremony/ceremony/agreed"
@@ -29,6 +30,7 @@ import (
 // TestProposedCommands, or another test.
 var proposals = map[string]string{
 	`ceremony.Command(called.name, "--help")`:                                          "TestCommandHelp",
+	`ceremony.Command("check", file)`:                                                  "an enrolment by a plan without a salt",
 	`Command("check", file)`:                                                           "TestInterviewTooLarge",
 	`Command("check", iv.planFile())`:                                                  "after a plan",
 	`Command("run", iv.path)`:                                                          "after a plan",
@@ -170,7 +172,8 @@ func TestProposedCommands(t *testing.T) {
 	if out, status := typed(t, base, "rootceremony rehearse --plain begun", ""); status != exitUnfinished {
 		t.Fatal(out)
 	}
-	for _, copied := range [][2]string{{filepath.Dir(onTokenPlanFile(t)), real}, {filepath.Join(first, "publish"), at("chain alone/trusted")}, {chainFolder(t), at("revoked")}, {chainFolder(t), at("lost")}, {chainFolder(t), at("too many")}, {first, at("blocked")}} {
+	unsalted := onTokenPlanFile(t, `"365d"`, strconv.Quote(agreed.Stamp(clock().AddDate(1, 0, 0).Truncate(time.Hour))), `salt = "`+strings.Repeat("5a", 32)+`"`, "")
+	for _, copied := range [][2]string{{filepath.Dir(onTokenPlanFile(t)), real}, {filepath.Join(first, "publish"), at("chain alone/trusted")}, {chainFolder(t), at("revoked")}, {chainFolder(t), at("lost")}, {chainFolder(t), at("too many")}, {filepath.Dir(unsalted), at("dated")}, {first, at("blocked")}} {
 		if err := os.CopyFS(copied[1], os.DirFS(copied[0])); err != nil {
 			t.Fatal(err)
 		}
@@ -226,6 +229,8 @@ func TestProposedCommands(t *testing.T) {
 		{"a plan without a key id", "check " + quoted("revoked/no-id.toml"), "", []proposal{{"show FILE", map[string]string{"FILE": quoted("revoked/trusted/1.root.json")}, 0, "key"}}},
 		{"an enrolment that is taken for a ceremony", "rehearse enrolment-farah", "", []proposal{
 			{"enrol PLAN --holder farah", map[string]string{"PLAN": quoted("after/plan.resolved.json")}, exitUnfinished, "Check the laptop"}}},
+		{"an enrolment by a plan without a salt", "enrol --holder alice " + quoted("dated/plan.toml"), "", []proposal{
+			{"check " + quoted("dated/plan.toml"), nil, 0, "write the line salt = "}}},
 		{"an enrolment of a key that stays", "enrol --holder alice " + quoted("after/plan.resolved.json"), "", []proposal{
 			{"sign --rehearsal DIR FILE", map[string]string{"DIR": quoted("after"), "FILE": agreed.Command(drafts[0])[len("rootceremony "):]}, exitUnfinished, "Review root v2"}}},
 		{"no home", "rehearse", "", []proposal{{"rehearse DIR", map[string]string{"DIR": quoted("fresh")}, exitUnfinished, "Check the laptop"}}},

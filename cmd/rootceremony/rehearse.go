@@ -425,6 +425,9 @@ func virtualTokens(dir string, holders []agreed.Holder) (prompt.Tokens, error) {
 		return prompt.Tokens{}, err
 	}
 	tokens := prompt.Tokens{Roots: []*x509.Certificate{drawer.AttestationRoot()}, PIN: drawer.PIN}
+	if err := transcript.WriteWithin(dir, virtualRootFile, certificatePEM(tokens.Roots[0]), 0o644); err != nil {
+		return prompt.Tokens{}, err
+	}
 	serials := map[string]uint32{}
 	for _, h := range holders {
 		if h.Token == "" {

@@ -132,7 +132,7 @@ func variables(t *testing.T, dir string) (found []state.Finding) {
 	if err != nil || desk.State().Preflight == nil {
 		t.Fatal("no check of the laptop: ", err)
 	}
-	for _, f := range desk.State().Preflight.Findings {
+	for _, f := range desk.State().Preflight.Private.Findings {
 		if f.ID == "variables" {
 			found = append(found, f)
 		}

@@ -200,12 +200,12 @@ func (p *planDesk) check(ctx context.Context, a prompt.Room) error {
 	if err != nil {
 		return err
 	}
-	resolved, err := planned.Resolve(clock())
+	checked, err := planned.Check(clock())
 	if err != nil {
 		return err
 	}
 	p.checked = true
-	return a.Tell(ctx, prompt.Message{Title: "What the plan makes", Lines: agreed.Check(resolved, clock()).Lines()})
+	return a.Tell(ctx, prompt.Message{Title: "What the plan makes", Lines: checked.Lines()})
 }
 
 // statusLines say how far a ceremony is.

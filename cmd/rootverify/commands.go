@@ -46,18 +46,51 @@ digest and its words at the end with those on the other machine.
 `,
 		flags: `  --previous FILE
           The root in force, with its signatures: show what changes, and whether
-          the version follows. Without it the draft is shown as a first root,
-          and from version 2 on the exit status is 3.
+          the version follows. A folder is a chain, which is verified, and its
+          newest root is the one in force. Without it the draft is shown as a
+          first root, and from version 2 on the exit status is 3.
   --trusted-sha256 HEX
-          The SHA-256 of that file (what sha256sum says), known from elsewhere
-          than the draft. Without it nobody has vouched for that file on this
-          machine, and the exit status is 3.
+          The SHA-256 of that file (what sha256sum says), or of any in that
+          folder, known from elsewhere than the draft. Without it nobody has
+          vouched for it on this machine, and the exit status is 3.
+  --record DIR
+          The ceremony directory that the draft comes from: audit it, and show
+          whose keys the draft has, on which tokens.
+  --attestation-root FILE
+          As for record.
+  --attestation-intermediates FILE
+          As for record.
   --at TIME
           Count days from TIME, as 2027-01-31T00:00:00Z, instead of from now.
   --rehearsal
           Accept a root that was made in a rehearsal.
 `,
 		example: "rootverify draft --previous 4.root.json --trusted-sha256 93a0...7b new.json",
+	},
+	{
+		name: "record", do: record, takes: "DIR",
+		line: "a whole ceremony directory, as someone who was not there",
+		text: `Verifies the record of a ceremony from the bytes up: its log, the holders'
+checkpoints, tokens, keys, backups, drafts, signatures, what was published, and
+every file. A folder cannot vouch for itself, so give it what was announced.
+Without its private/ it is the public edition, and what that lacks is not seen.
+`,
+		flags: `  --plan-digest HEX
+          The digest of the agreed plan, as it was announced before the day.
+  --checkpoint FILE
+          The signed checkpoint of the log, as it was announced after the day.
+  --trusted-sha256 HEX
+          The SHA-256 of the first root file that the ceremony follows on.
+  --attestation-root FILE
+          Certificates (PEM) that the tokens' attestations must lead to, instead
+          of Yubico's. It may be given several times.
+  --attestation-intermediates FILE
+          Certificates (PEM) between those and the tokens, beside Yubico's.
+  --rehearsal
+          Accept the record of a rehearsal.
+  --json  Print the result as JSON.
+`,
+		example: "rootverify record --plan-digest 5f2c...e1 ceremony",
 	},
 }
 
@@ -68,7 +101,7 @@ func commandNamed(name string) (command, error) {
 			return c, nil
 		}
 	}
-	return command{}, usageError{fmt.Errorf("there is no command %q\nhint: chain or draft; rootverify --help explains them", name)}
+	return command{}, usageError{fmt.Errorf("there is no command %q\nhint: chain, draft or record; rootverify --help explains them", name)}
 }
 
 // help is what a command says about itself.
@@ -85,8 +118,9 @@ func helpList() string {
 	}
 	list.WriteString(`  help [COMMAND]     this list, or what a command does, with its flags
 
-Exit status: 0 good, 1 not good, 2 usage, 3 a draft that was compared with a
-root that nobody has vouched for or, from version 2 on, with none.
+Exit status: 0 good, 1 not good, 2 usage, 3 a record that is not finished, or a
+draft that was compared with a root that nobody has vouched for or, from version
+2 on, with none.
 `)
 	return list.String()
 }

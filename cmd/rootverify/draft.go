@@ -7,19 +7,26 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"os"
+	"slices"
+	"strings"
 	"time"
 
+	"rootceremony/ceremony/audit"
 	"rootceremony/ceremony/tuf"
 )
 
 func draft(args []string, out *bufio.Writer) error {
 	at := time.Now()
+	var r recordFlags
 	flags := flag.NewFlagSet("draft", flag.ContinueOnError)
 	flags.Func("at", "", timeFlag(&at))
 	previous := flags.String("previous", "", "")
 	trusted := ""
 	flags.Func("trusted-sha256", "", sumFlag(&trusted))
-	rehearsal := flags.Bool("rehearsal", false, "")
+	flags.BoolVar(&r.o.Rehearsal, "rehearsal", false, "")
+	recordDir := flags.String("record", "", "")
+	r.add(flags)
 	names, err := operands(flags, args)
 	switch {
 	case err != nil:
@@ -28,18 +35,44 @@ func draft(args []string, out *bufio.Writer) error {
 		return usageError{fmt.Errorf("draft needs one file, not %d\nhint: rootverify draft --help", len(names))}
 	case trusted != "" && *previous == "":
 		return usageError{errors.New("--trusted-sha256 goes with --previous, and is of the file that that names\nhint: rootverify draft --help")}
+	case *recordDir == "" && len(r.roots)+len(r.intermediates) > 0:
+		return usageError{errors.New("--attestation-root and --attestation-intermediates go with --record\nhint: rootverify draft --help")}
 	}
-	file, _, err := load(names[0], *rehearsal)
+	file, _, err := load(names[0], r.o.Rehearsal)
 	if err != nil {
 		return err
 	}
 	var before *inForce
 	if *previous != "" {
-		if before, err = loadPrevious(*previous, trusted, *rehearsal); err != nil {
+		if before, err = loadPrevious(*previous, trusted, r.o.Rehearsal); err != nil {
 			return err
 		}
 	}
-	return showDraft(out, names[0], file, before, at)
+	var people *audit.Report
+	if *recordDir != "" {
+		if people, err = auditedRecord(*recordDir, &r, file); err != nil {
+			return err
+		}
+	}
+	return showDraft(out, names[0], file, before, people, at)
+}
+
+// auditedRecord is the record that a draft is of, so far as it goes: it says whose
+// its keys are.
+func auditedRecord(dir string, r *recordFlags, draft *tuf.File) (*audit.Report, error) {
+	o, err := r.options()
+	if err != nil {
+		return nil, err
+	}
+	report := audit.Directory(dir, o)
+	digest := draft.Digest()
+	switch err := judged(dir, report); {
+	case report.Verdict() == audit.Bad:
+		return nil, err
+	case report.Draft != hex.EncodeToString(digest[:]):
+		return nil, fmt.Errorf("%s: it is the record of another draft, or has none\nhint: a copy of the ceremony directory as it is now, with the draft in it", dir)
+	}
+	return report, nil
 }
 
 // inForce is the root that a draft is compared with.
@@ -47,12 +80,16 @@ type inForce struct {
 	name    string
 	file    *tuf.File
 	sum     [32]byte // SHA-256 of the file
-	vouched bool     // it is the one whose SHA-256 was given
+	vouched bool     // it is the one whose SHA-256 was given, or follows on that
 }
 
-// loadPrevious reads the root that a draft is compared with. It is one at all only
-// with its own threshold of signatures; whose it is, they do not say.
+// loadPrevious reads the root that a draft is compared with: a file, or the newest
+// of a folder, whose chain is verified. It is one at all only with its own
+// threshold of signatures; whose it is, they do not say.
 func loadPrevious(name, trusted string, rehearsal bool) (*inForce, error) {
+	if info, err := os.Stat(name); err == nil && info.IsDir() {
+		return newestOf(name, trusted, rehearsal)
+	}
 	file, sum, err := load(name, rehearsal)
 	if err != nil {
 		return nil, err
@@ -64,6 +101,38 @@ func loadPrevious(name, trusted string, rehearsal bool) (*inForce, error) {
 		return &inForce{name, file, sum, false}, nil
 	}
 	return &inForce{name, file, sum, true}, anchored(name, hex.EncodeToString(sum[:]), trusted, file)
+}
+
+// newestOf verifies the chain in a folder, and returns the newest root. The trusted
+// SHA-256 is that of any of its files.
+func newestOf(dir, trusted string, rehearsal bool) (*inForce, error) {
+	files, err := tuf.RootFiles(dir)
+	if err != nil {
+		return nil, err
+	}
+	newest := &inForce{}
+	var chain tuf.Chain
+	for _, f := range files {
+		text, err := read(f.Name)
+		if err != nil {
+			return nil, err
+		}
+		step, err := chain.Add(text)
+		switch {
+		case err == nil && step.Version != f.Version:
+			err = fmt.Errorf("the name says version %d, the content version %d", f.Version, step.Version)
+		case err == nil && step.Rehearsal && !rehearsal:
+			err = errRehearsal
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", f.Name, err)
+		}
+		newest = &inForce{f.Name, chain.Last(), sha256.Sum256(text), newest.vouched || step.SHA256 == trusted}
+	}
+	if trusted != "" && !newest.vouched {
+		return nil, fmt.Errorf("%s: none of its files has the trusted SHA-256 %s\nhint: it is that of a root file of this chain, such as the first or the one in force", dir, trusted)
+	}
+	return newest, nil
 }
 
 // load reads a root, and returns the SHA-256 of its file too.
@@ -83,15 +152,22 @@ func load(name string, rehearsal bool) (*tuf.File, [32]byte, error) {
 }
 
 // An unvouchedError says that a draft was compared with a root that may be
-// anybody's, or with none though one comes before it: exit code 3.
+// anybody's, or with none though one comes before it; or that nobody vouches yet
+// for the end of a record: exit code 3.
 type unvouchedError struct{ error }
 
 // showDraft writes what the draft says and changes, then its digest. The error
 // says why nobody should sign it, or that nobody has vouched for the root before,
 // or named it.
-func showDraft(out *bufio.Writer, name string, file *tuf.File, before *inForce, at time.Time) error {
+func showDraft(out *bufio.Writer, name string, file *tuf.File, before *inForce, people *audit.Report, at time.Time) error {
+	names := map[string]string{}
+	if people != nil {
+		for _, k := range people.Keys {
+			names[k.KeyID] = k.Name
+		}
+	}
 	fmt.Fprintln(out, "What it says:")
-	lines := tuf.Show(file, at, nil)
+	lines := tuf.Show(file, at, names)
 	for _, line := range lines {
 		fmt.Fprintf(out, "  %s\n", line)
 	}
@@ -107,7 +183,8 @@ func showDraft(out *bufio.Writer, name string, file *tuf.File, before *inForce, 
 		} else {
 			fmt.Fprintln(out, "What it changes, compared with a root that nobody has vouched for on this machine:")
 		}
-		for _, change := range tuf.Diff(root, file.Root, at, nil) {
+		fmt.Fprintf(out, "  %s\n", tuf.Clean(comeAndGo(root, file.Root, names)))
+		for _, change := range tuf.Diff(root, file.Root, at, names) {
 			fmt.Fprintf(out, "  %s\n", change)
 		}
 		if !before.vouched {
@@ -120,6 +197,9 @@ func showDraft(out *bufio.Writer, name string, file *tuf.File, before *inForce, 
 		if file.Root.Version != root.Version+1 {
 			problem = fmt.Errorf("version %d cannot follow version %d", file.Root.Version, root.Version)
 		}
+	}
+	if people != nil {
+		showKeys(func(format string, args ...any) { fmt.Fprintln(out, tuf.Clean(fmt.Sprintf(format, args...))) }, people)
 	}
 	if err := file.Root.Check(old...); err != nil {
 		fmt.Fprintf(out, "Not as rootceremony writes roots: %s\n", tuf.Clean(err.Error()))
@@ -151,6 +231,43 @@ func showDraft(out *bufio.Writer, name string, file *tuf.File, before *inForce, 
 		return unvouchedError{fmt.Errorf("%s: compared with %s, and nobody has vouched for that on this machine\nhint: give --trusted-sha256 the SHA-256 of that file, known from elsewhere than this draft; or compare its words, above, with those that were announced", name, before.name)}
 	}
 	return nil
+}
+
+// comeAndGo says in one line whose root keys come, go and stay.
+func comeAndGo(old, new *tuf.Root, names map[string]string) string {
+	has := func(root *tuf.Root) map[string]string {
+		keys := map[string]string{} // ids, by the value of the key
+		for _, id := range root.Roles[tuf.RoleRoot].KeyIDs {
+			key, _ := root.Key(id) // Parse has refused ids without a key
+			keys[key.Value()] = id
+		}
+		return keys
+	}
+	was, is := has(old), has(new)
+	list := func(of, without map[string]string) string {
+		var who []string
+		for value, id := range of {
+			if _, both := without[value]; !both {
+				name := names[id]
+				if name == "" {
+					name = fmt.Sprintf("key %.8s", id)
+				}
+				who = append(who, name)
+			}
+		}
+		slices.Sort(who)
+		if len(who) == 0 {
+			return "none"
+		}
+		return strings.Join(who, ", ")
+	}
+	stay := 0
+	for value := range is {
+		if _, both := was[value]; both {
+			stay++
+		}
+	}
+	return fmt.Sprintf("root keys that come: %s; that go: %s; %d stay", list(is, was), list(was, is), stay)
 }
 
 // twin returns an error where the root role holds one key under two ids: some

@@ -58,7 +58,7 @@ var helpWords = []string{"help", "-h", "-help", "--help"}
 
 func execute(args []string, out *bufio.Writer) error {
 	if len(args) == 0 {
-		return usageError{errors.New("which command?\nhint: chain or draft; rootverify --help explains them")}
+		return usageError{errors.New("which command?\nhint: chain, draft or record; rootverify --help explains them")}
 	}
 	if slices.Contains(helpWords, args[0]) {
 		return help(args[1:], out)

@@ -80,23 +80,32 @@ func (f *Front) record(ctx context.Context, exception bool) error {
 			}
 			return nil
 		})
-		if errors.Is(err, prompt.ErrBack) {
-			return f.write("\n" + paragraph("Nothing was recorded."))
-		}
 		if err != nil {
-			return err
+			return f.notRecorded(err)
 		}
 		answers = append(answers, answer)
 		title = ""
 	}
-	var err error
+	who, err := f.Choose(ctx, prompt.Prompt{Question: prompt.ReadersQuestion}, prompt.Readers)
+	if err != nil {
+		return f.notRecorded(err)
+	}
+	private := who == "private"
 	if exception {
-		err = f.opts.Notebook.Exception(answers[0], answers[1], answers[2])
+		err = f.opts.Notebook.Exception(answers[0], answers[1], answers[2], private)
 	} else {
-		err = f.opts.Notebook.Note(answers[0])
+		err = f.opts.Notebook.Note(answers[0], private)
 	}
 	if err != nil {
 		return f.write("\n" + paragraph("It was not recorded: "+err.Error()))
 	}
 	return f.write("\n" + paragraph("It is recorded."))
+}
+
+// notRecorded ends a note that was not written to its end.
+func (f *Front) notRecorded(err error) error {
+	if errors.Is(err, prompt.ErrBack) {
+		return f.write("\n" + paragraph("Nothing was recorded."))
+	}
+	return err
 }

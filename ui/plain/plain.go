@@ -31,11 +31,11 @@ import (
 // terminal's, as some go to the next line when the last column is filled.
 const width = 79
 
-// Notebook takes what people want to have in the record, and says where the
-// ceremony stands.
+// Notebook takes what people want to have in the record, for everyone or in its
+// private part, and says where the ceremony stands.
 type Notebook interface {
-	Note(text string) error
-	Exception(expected, happened, decided string) error
+	Note(text string, private bool) error
+	Exception(expected, happened, decided string, private bool) error
 	Status() []string // lines
 }
 

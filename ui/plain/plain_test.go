@@ -29,13 +29,13 @@ type book struct {
 	err     error
 }
 
-func (b *book) Note(text string) error {
-	b.entries = append(b.entries, "note: "+text)
+func (b *book) Note(text string, private bool) error {
+	b.entries = append(b.entries, map[bool]string{true: "private "}[private]+"note: "+text)
 	return b.err
 }
 
-func (b *book) Exception(expected, happened, decided string) error {
-	b.entries = append(b.entries, fmt.Sprintf("exception: %s; %s; %s", expected, happened, decided))
+func (b *book) Exception(expected, happened, decided string, private bool) error {
+	b.entries = append(b.entries, map[bool]string{true: "private "}[private]+fmt.Sprintf("exception: %s; %s; %s", expected, happened, decided))
 	return b.err
 }
 
@@ -272,13 +272,14 @@ func TestCommands(t *testing.T) {
 	for _, p := range prompts {
 		t.Run(p.name, func(t *testing.T) {
 			b := new(book)
-			commands := ":note\n\n" + otp + "\nseal 17 was opened\n:exception\nfive holders\n:help\nfour came\nEmil signs later\n:note\n:back\n:status\n:help\n"
+			commands := ":note\n\n" + otp + "\nseal 17 was opened\npublic\n:exception\nfive holders\n:help\nfour came\nEmil signs later\nnobody\nprivate\n" +
+				":note\n:back\n:note\nnever mind\n:back\n:status\n:help\n"
 			f, out := script(t, commands+p.right+"\n", Options{Notebook: b, Rehearsal: true})
 			got, err := p.ask(t.Context(), f)
 			if (got != p.want || err != nil) && p.name != "token" {
 				t.Errorf("returned %q, %v, want %q\n%s", got, err, p.want, out)
 			}
-			want := []string{"note: seal 17 was opened", "exception: five holders; four came; Emil signs later"}
+			want := []string{"note: seal 17 was opened", "private exception: five holders; four came; Emil signs later"}
 			if !slices.Equal(b.entries, want) {
 				t.Errorf("recorded %q", b.entries)
 			}
@@ -292,7 +293,7 @@ func TestCommands(t *testing.T) {
 
 func TestNotebookErrors(t *testing.T) {
 	b := &book{err: errors.New("the disk is full")}
-	f, out := script(t, ":note\nseal 17\nyes\n", Options{Notebook: b})
+	f, out := script(t, ":note\nseal 17\npublic\nyes\n", Options{Notebook: b})
 	if yes, err := f.Confirm(t.Context(), question); !yes || err != nil {
 		t.Errorf("%t, %v", yes, err)
 	}
@@ -338,7 +339,7 @@ func TestGolden(t *testing.T) {
 		golden(t, "message", out.String())
 	})
 	t.Run("commands", func(t *testing.T) {
-		f, out := script(t, ":help\n:status\n:note\nseal 17\n:exception\nfive\nfour\ngo on\n"+otp+"\n", Options{Rehearsal: true, Notebook: new(book)})
+		f, out := script(t, ":help\n:status\n:note\nseal 17\npublic\n:exception\nfive\nfour\ngo on\nprivate\n"+otp+"\n", Options{Rehearsal: true, Notebook: new(book)})
 		if _, err := f.Confirm(t.Context(), question); err != prompt.ErrLeft {
 			t.Fatal(err)
 		}

@@ -1,0 +1,17 @@
+package audit_test
+
+import (
+	"testing"
+
+	"rootceremony/ceremony/audit"
+)
+
+// BenchmarkAudit audits a finished ceremony of five holders with 100 backups.
+func BenchmarkAudit(b *testing.B) {
+	r := good(b, "backups")
+	for b.Loop() {
+		if report := r.audit(); report.Verdict() != audit.Good {
+			b.Fatal(texts(failed(report)))
+		}
+	}
+}

@@ -1,0 +1,141 @@
+package state
+
+import (
+	"encoding/json"
+	"maps"
+	"os"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"rootceremony/ceremony/transcript"
+)
+
+// private are the types of events that have a private part.
+var private = map[string]any{
+	TypePreflight: PreflightDone{}, TypePlanAgreed: PlanAgreed{}, TypeRecipientProved: RecipientProved{}, TypeBackupStored: BackupStored{},
+	TypeDrillDone: DrillDone{}, TypeCopiesWritten: CopiesWritten{}, TypeCopiesRead: CopiesRead{}, TypeCarryIntended: CarryIntended{},
+	TypeCarried: CarryDone{}, TypeCheckupPassed: CheckupPassed{}, TypeCheckupDone: CheckupDone{}, TypeRetired: TokenRetired{},
+	TypeTaskFailed: TaskFailed{}, TypeNote: Note{}, TypeException: Exception{},
+}
+
+// members are the names in JSON of what a struct holds.
+func members(of reflect.Type) []string {
+	for of.Kind() == reflect.Pointer {
+		of = of.Elem()
+	}
+	var names []string
+	if of.Kind() != reflect.Struct {
+		return nil
+	}
+	for i := range of.NumField() {
+		f := of.Field(i)
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		switch {
+		case name == "-":
+		case f.Anonymous:
+			names = append(names, members(f.Type)...)
+		default:
+			names = append(names, name)
+		}
+	}
+	return slices.Sorted(slices.Values(names))
+}
+
+// The table in the documents says what is public of each type, and what isn't.
+func TestPrivateMembersAreDocumented(t *testing.T) {
+	text, err := os.ReadFile("../../docs/formats.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(text), "### Public and private members")
+	table, _, _ = strings.Cut(table, "### ")
+	rows := map[string][2][]string{}
+	words := func(cell string) []string {
+		var all []string
+		for _, m := range regexp.MustCompile("`([a-z_0-9]+)`").FindAllStringSubmatch(cell, -1) {
+			all = append(all, m[1])
+		}
+		return slices.Sorted(slices.Values(all))
+	}
+	for line := range strings.Lines(table) {
+		if cells := strings.Split(line, "|"); len(cells) == 5 && strings.Contains(cells[1], "`") {
+			rows[strings.Trim(cells[1], " `")] = [2][]string{words(cells[2]), words(cells[3])}
+		}
+	}
+	if got, want := slices.Sorted(maps.Keys(rows)), slices.Sorted(maps.Keys(private)); !slices.Equal(got, want) {
+		t.Errorf("rows for %q, want %q", got, want)
+	}
+	for kind, data := range private {
+		pointer := reflect.New(reflect.TypeOf(data)).Interface()
+		open, hidden, _ := parts(pointer)
+		for i, part := range []any{open, hidden} {
+			want := members(reflect.TypeOf(part))
+			switch {
+			case kind == TypePreflight && i == 1:
+				want = append(want, "advice", "id", "level", "text") // of each
+			case kind == TypePlanAgreed && i == 1:
+				continue // as the section on the plan has it
+			case kind == TypeException && i == 1:
+				want = nil // the same ones
+			}
+			slices.Sort(want)
+			if got := rows[kind][i]; !slices.Equal(got, want) {
+				t.Errorf("%s: %q, want %q", kind, got, want)
+			}
+		}
+	}
+}
+
+// What is private comes back where it was seen, and is never missed where it was
+// not; an event without the part that it must have is none.
+func TestReadParts(t *testing.T) {
+	event := func(data any) transcript.Event {
+		t.Helper()
+		e := transcript.Event{}
+		open, hidden := Parts(data)
+		var err error
+		if e.Data, err = json.Marshal(open); err != nil {
+			t.Fatal(err)
+		}
+		if hidden != nil {
+			e.Commitment = strings.Repeat("0", 64)
+			if e.Private, err = json.Marshal(hidden); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return e
+	}
+	stored := BackupStored{What: "key", SealedFor: SealedFor{Recipients: []string{"a", "b"}, Ages: []string{"x", "y"}, Quorum: 2, Files: []File{{"n", "s"}}}}
+	passed := CheckupPassed{Who: "bank-safe", Answer: "ab"}
+	for _, data := range []any{stored, passed, Note{Text: "seal 17"}, Note{Private: NoteText{"seal 18"}}, Exception{Private: Account{"a", "b", "c"}}, Settled{Found: "nothing"}} {
+		e := event(data)
+		again := reflect.New(reflect.TypeOf(data))
+		if err := Read(e, again.Interface()); err != nil || !reflect.DeepEqual(again.Elem().Interface(), data) {
+			t.Errorf("%+v: %v, %+v", data, err, again.Elem())
+		}
+		if strings.Contains(string(e.Data), "bank-safe") || strings.Contains(string(e.Data), "18") {
+			t.Errorf("public: %s", e.Data)
+		}
+		e.Private = nil
+		if err := Read(e, again.Interface()); err != nil || Unseen(e) != (e.Commitment != "") {
+			t.Errorf("%+v, unseen: %v", data, err)
+		}
+	}
+	for name, c := range map[string]struct {
+		e    transcript.Event
+		into any
+		want string
+	}{
+		"none":           {transcript.Event{Data: json.RawMessage(`{}`)}, &CheckupPassed{}, "it has no private part"},
+		"in public":      {transcript.Event{Data: json.RawMessage(`{"who":"alice"}`), Commitment: "00"}, &CheckupPassed{}, "unknown field"},
+		"one too many":   {transcript.Event{Data: json.RawMessage(`{}`), Commitment: "00", Private: json.RawMessage(`{}`)}, &NotCarried{}, "events of its type have none"},
+		"unknown member": {transcript.Event{Data: json.RawMessage(`{}`), Commitment: "00", Private: json.RawMessage(`{"site":"Lisbon"}`)}, &CheckupPassed{}, "unknown field"},
+	} {
+		if err := Read(c.e, c.into); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", name, err, c.want)
+		}
+	}
+}
