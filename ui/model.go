@@ -315,9 +315,11 @@ func (m *model) runTask(r *room, t prompt.Task) tea.Cmd {
 	a := *m.attendant
 	a.list = func() list { return listOf(r.Room) }
 	return tea.Batch(m.tick(beat, beatMsg{}), func() tea.Msg {
-		m.tasks.begin()
-		defer m.tasks.end()
 		defer cancel()
+		if !m.tasks.begin() {
+			return nil
+		}
+		defer m.tasks.end()
 		r.readers.Lock()
 		defer r.readers.Unlock()
 		err := attempt(ctx, r.Desk, t.ID, &a)

@@ -83,8 +83,7 @@ func newStage(t tb, o Options) *stage {
 // close ends the tasks that run.
 func (s *stage) close() {
 	s.m.cancel()
-	done := make(chan struct{})
-	go func() { s.m.tasks.running.Wait(); close(done) }()
+	done := s.m.tasks.ended()
 	for {
 		select {
 		case <-s.msgs:

@@ -96,12 +96,35 @@ func Usable(in, out *os.File) error {
 
 // tasks counts the goroutines of tasks that run.
 type tasks struct {
+	shell bool // there is one to which ^Z can go back
+
+	mu      sync.Mutex
 	running sync.WaitGroup
-	shell   bool // there is one to which ^Z can go back
+	over    bool // none begins any more
 }
 
-func (t *tasks) begin() { t.running.Add(1) }
-func (t *tasks) end()   { t.running.Done() }
+// begin reports whether a task may begin; then end is called at its end.
+func (t *tasks) begin() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.over {
+		t.running.Add(1)
+	}
+	return !t.over
+}
+
+func (t *tasks) end() { t.running.Done() }
+
+// ended lets no task begin any more, and is closed when those that run have
+// ended.
+func (t *tasks) ended() <-chan struct{} {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.over = true
+	done := make(chan struct{})
+	go func() { t.running.Wait(); close(done) }()
+	return done
+}
 
 // endGrace is how long the program waits for a task that was cancelled.
 const endGrace = 5 * time.Second
@@ -135,8 +158,12 @@ func Run(o Options) (*Room, error) {
 	_, err = p.Run()
 	close(ended)
 	m.cancel()
-	if !m.tasks.wait(endGrace) && err == nil {
-		err = errors.New("the task did not end; what was recorded is safe")
+	select {
+	case <-m.tasks.ended():
+	case <-time.After(endGrace):
+		if err == nil {
+			err = errors.New("the task did not end; what was recorded is safe")
+		}
 	}
 	_ = g.Close()
 	return m.outcome(o, err)
@@ -159,18 +186,6 @@ func newModel(o Options, g *gate.Gate, e env) *model {
 		m.start = &start{}
 	}
 	return m
-}
-
-// wait waits for tasks that run to end.
-func (t *tasks) wait(atMost time.Duration) bool {
-	done := make(chan struct{})
-	go func() { t.running.Wait(); close(done) }()
-	select {
-	case <-done:
-		return true
-	case <-time.After(atMost):
-		return false
-	}
 }
 
 // outcome is what Run returns after the program has ended.

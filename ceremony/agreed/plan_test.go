@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -134,6 +135,17 @@ func TestParseResolvedBackupIsStrict(t *testing.T) {
 	}
 }
 
+// worked is the processors' time that this process has used: what else runs on
+// the machine does not count.
+func worked(t testing.TB) time.Duration {
+	t.Helper()
+	var used syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
+}
+
 // A hostile list of recipients ends soon.
 func TestManyRecipientsEnd(t *testing.T) {
 	r := backedUpExample(t)
@@ -142,11 +154,11 @@ func TestManyRecipientsEnd(t *testing.T) {
 	}
 	for _, quorum := range []int{3, 2500, 5000, 5005} {
 		r.Backup.Quorum = quorum
-		start := time.Now()
+		start := worked(t)
 		if _, err := agreed.Parse(r.JSON(), r.PrivateJSON()); err == nil {
 			t.Errorf("quorum %d was taken", quorum)
 		}
-		if took := time.Since(start); took > 5*time.Second {
+		if took := worked(t) - start; took > 5*time.Second {
 			t.Errorf("quorum %d took %v", quorum, took)
 		}
 	}

@@ -423,6 +423,17 @@ func TestManyFaultsAreCounted(t *testing.T) {
 	}
 }
 
+// worked is the processors' time that this process has used: what else runs on
+// the machine does not count.
+func worked(t testing.TB) time.Duration {
+	t.Helper()
+	var used syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
+}
+
 func TestHostilePlansEnd(t *testing.T) {
 	const n = maxPlan/2 - 10
 	for name, text := range map[string]string{
@@ -433,13 +444,13 @@ func TestHostilePlansEnd(t *testing.T) {
 		"many keys":     func() string { return strings.Repeat("[[holder]]\nx=1\n", n/9) }(),
 		"one long key":  strings.Repeat("a", n) + " = 1",
 	} {
-		start := time.Now()
+		start := worked(t)
 		_, err := ParsePlan([]byte(text), "p")
 		if pe := new(Error); !errors.As(err, &pe) {
 			t.Errorf("%s: %v", name, err)
 		}
 		// Far more than it takes, far less than when every part was noted.
-		if took := time.Since(start); took > 5*time.Second {
+		if took := worked(t) - start; took > 5*time.Second {
 			t.Errorf("%s took %v", name, took)
 		}
 	}
