@@ -3,6 +3,7 @@ package tuf
 import (
 	"cmp"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -36,9 +37,7 @@ func RootFiles(dir string) ([]RootFile, error) {
 		if err != nil || n < 1 || n > maxVersion || strconv.FormatInt(n, 10) != match[1] {
 			return nil, fmt.Errorf("%s: %s is not how a version is written", path, match[1])
 		}
-		if info, err := os.Stat(path); err != nil {
-			return nil, err
-		} else if !info.Mode().IsRegular() {
+		if entry.Type()&^fs.ModeSymlink != 0 {
 			return nil, fmt.Errorf("%s: not a plain file", path)
 		}
 		files = append(files, RootFile{path, n})

@@ -243,13 +243,24 @@ func (c *Chain) Walk(files iter.Seq[[]byte]) iter.Seq2[Step, error] {
 			}
 			return yield(l.step, l.err) && l.err == nil
 		}
+		most := min(2*runtime.GOMAXPROCS(0), 8)
+		work := make(chan func(), most+1) // for goroutines whose stacks have grown once
+		defer close(work)
+		for range most + 1 {
+			go func() {
+				for do := range work {
+					do()
+				}
+			}()
+		}
 		before := &link{file: c.last, parsed: make(chan struct{})}
 		close(before.parsed)
 		for data := range files {
 			l := &link{parsed: make(chan struct{}), done: make(chan struct{})}
-			go l.work(data, before)
+			last := before
+			work <- func() { l.work(data, last) }
 			ahead, before = append(ahead, l), l
-			if len(ahead) > min(2*runtime.GOMAXPROCS(0), 8) && !finish() {
+			if len(ahead) > most && !finish() {
 				return
 			}
 		}

@@ -46,12 +46,16 @@ func chain(args []string, out *bufio.Writer) error {
 	}
 
 	v := verdict{At: at.UTC().Truncate(time.Second), Versions: []tuf.Step{}}
+	var shown time.Time
 	err = v.walk(names, anchor, *rehearsal, func(step tuf.Step, good bool) {
 		if *asJSON {
 			v.Versions = append(v.Versions, step)
 		} else {
 			fmt.Fprintln(out, stepText(step, good))
-			out.Flush() // show how far it came
+			if time.Since(shown) > 50*time.Millisecond { // how far it came
+				out.Flush()
+				shown = time.Now()
+			}
 		}
 	})
 	v.Good = err == nil

@@ -10,6 +10,7 @@
 package plainfile
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"io/fs"
@@ -66,11 +67,12 @@ func Contents(file *os.File, most int64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	data, err := io.ReadAll(io.LimitReader(file, most+1))
-	if err == nil && int64(len(data)) > most { // it has grown, or does not know its size
+	data := bytes.NewBuffer(make([]byte, 0, info.Size()+bytes.MinRead))
+	_, err = data.ReadFrom(io.LimitReader(file, most+1))
+	if err == nil && int64(data.Len()) > most { // it has grown, or does not know its size
 		return nil, tooLarge(file.Name(), most)
 	}
-	return data, err
+	return data.Bytes(), err
 }
 
 func check(name string, info fs.FileInfo, most int64) error {
