@@ -89,6 +89,74 @@ func TestPrivateMembersAreDocumented(t *testing.T) {
 	}
 }
 
+// The data of types without a private part.
+var open = map[string]any{
+	TypeBegun: Begun{}, TypeContinued: Begun{}, transcript.TypeSetAside: transcript.SetAside{},
+	TypeWipeIntended: WipeIntended{}, TypeWiped: Result{}, TypePrepareIntended: PrepareIntended{}, TypePrepared: Prepared{},
+	TypeKeyIntended: KeyIntended{}, TypeKeyMade: KeyMade{}, TypeKeyProved: KeyProved{}, TypeUnblockIntended: UnblockIntended{}, TypeUnblocked: Result{},
+	TypeSettled: Settled{}, TypeStartedOver: StartedOver{}, TypeCollected: Collected{}, TypeConfirmed: Confirmed{}, TypeHandedOver: HandedOver{},
+	TypeReplacementBegun: ReplacementBegun{}, TypeReplacementGiven: ReplacementGivenUp{}, TypeSpareUsed: SpareUsed{},
+	TypeDraftMade: DraftMade{}, TypeDraftReviewed: DraftReviewed{}, TypeDraftDiffers: DraftDiffers{}, TypeDraftAbandoned: DraftAbandoned{}, TypeDraftResumed: DraftResumed{},
+	TypeTokenShown: TokenShown{}, TypeSignatureIntended: SignatureIntended{}, TypeSignatureMade: SignatureMade{}, TypeSigCollected: SignatureCollected{}, TypeSigRival: SignatureRival{},
+	TypeCheckpointSigned: CheckpointSigned{}, TypeCheckpointsWaived: CheckpointsWaived{}, TypeRootPublished: RootPublished{},
+	TypeRetireIntended: RetireIntended{}, TypeNotRetired: NotRetired{}, TypeSealed: Sealed{}, TypeClosed: Closed{}, TypeNotCarried: NotCarried{},
+}
+
+// The document says of every type what its data has, in order, what may be left
+// out, and what each member is.
+func TestMembersAreDocumented(t *testing.T) {
+	text, err := os.ReadFile("../../docs/formats.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(text), "\n### Members\n")
+	section, _, _ = strings.Cut(section, "\n### ")
+	rows, glossary, _ := strings.Cut(section, "What each member is")
+	var written func(reflect.Type) []string
+	written = func(of reflect.Type) (all []string) {
+		for i := range of.NumField() {
+			f := of.Field(i)
+			name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
+			switch {
+			case f.Anonymous && name == "":
+				all = append(all, written(f.Type)...)
+			case name == "-":
+			case options != "":
+				all = append(all, "`"+name+"`?")
+			default:
+				all = append(all, "`"+name+"`")
+			}
+		}
+		return all
+	}
+	for kind, data := range open {
+		row := "| `" + kind + "` | " + strings.Join(written(reflect.TypeOf(data)), ", ")
+		if !strings.Contains(rows, strings.TrimRight(row, " ")+" ") {
+			t.Errorf("no row %s", row)
+		}
+	}
+	for kind := range Rules {
+		if open[kind] == nil && private[kind] == nil {
+			t.Errorf("no data of %s is held to the document", kind)
+		}
+	}
+	known := strings.Join(regexp.MustCompile(`(?m)^\| [^|]*`).FindAllString(glossary, -1), "")
+	for _, data := range slices.Concat(slices.Collect(maps.Values(open)), slices.Collect(maps.Values(private))) {
+		pointer := reflect.New(reflect.TypeOf(data)).Interface()
+		public, hidden, _ := parts(pointer)
+		for _, part := range []any{public, hidden} {
+			if part == nil {
+				continue
+			}
+			for _, name := range members(reflect.TypeOf(part)) {
+				if !strings.Contains(known, "`"+name+"`") {
+					t.Errorf("it does not say what %q is", name)
+				}
+			}
+		}
+	}
+}
+
 // What is private comes back where it was seen, and is never missed where it was
 // not; an event without the part that it must have is none.
 func TestReadParts(t *testing.T) {
