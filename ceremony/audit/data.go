@@ -2,6 +2,7 @@ package audit
 
 import (
 	"bytes"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 
@@ -23,6 +24,12 @@ func decode[T any](e transcript.Event) (data T, err error) {
 	return data, nil
 }
 
+// form holds the data of an event to its form, and to nothing else.
+func form[T any](_ *walk, e transcript.Event) error {
+	_, err := decode[T](e)
+	return err
+}
+
 // written is data as the log has it; nil for what has no form in JSON.
 func written(data any) []byte {
 	var text bytes.Buffer
@@ -32,4 +39,14 @@ func written(data any) []byte {
 		return nil
 	}
 	return bytes.TrimSuffix(text.Bytes(), []byte("\n"))
+}
+
+// inDigits are the bytes that hex digits stand for, which are lower-case, so that
+// they stand in one way.
+func inDigits(s string) ([]byte, error) {
+	raw, err := hex.DecodeString(s)
+	if err == nil && hex.EncodeToString(raw) != s {
+		err = errors.New("its hex digits are not lower-case")
+	}
+	return raw, err
 }

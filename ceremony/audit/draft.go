@@ -2,7 +2,6 @@ package audit
 
 import (
 	"bytes"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -265,7 +264,7 @@ func (w *walk) take(line int64, d *draft, h *holder, keyID, inHex string, file s
 	if d.signers[keyID] != h {
 		return fmt.Errorf("%s is no signer with the key %.8s", h.Name, keyID)
 	}
-	raw, err := hex.DecodeString(inHex)
+	raw, err := inDigits(inHex)
 	if err != nil {
 		return fmt.Errorf("signature: %w", err)
 	}
@@ -332,7 +331,7 @@ func (w *walk) signatureRival(e transcript.Event) error {
 		w.rivals, i = append(w.rivals, &rival{said.Digest, f}), len(w.rivals)
 	}
 	r := w.rivals[i]
-	raw, err := hex.DecodeString(said.Signature)
+	raw, err := inDigits(said.Signature)
 	if err != nil {
 		return fmt.Errorf("signature: %w", err)
 	}

@@ -1,7 +1,6 @@
 package audit
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -252,12 +251,23 @@ func (w *walk) planned(name string) bool {
 	if w.plan == nil || w.files.sum[state.PlanFile] != w.plan.PlanSHA256 {
 		return w.plan == nil && text != nil // whatever people lay beside a plan that is not agreed yet
 	}
-	if bytes.Contains(text, []byte(`"`+name+"/")) {
-		return true
+	quoted := func(line, name string) bool {
+		return strings.Contains(line, `"`+name+`"`) || strings.Contains(line, `'`+name+`'`)
 	}
-	for ; name != "."; name = path.Dir(name) {
-		if bytes.Contains(text, []byte(`"`+name+`"`)) || bytes.Contains(text, []byte(`'`+name+`'`)) {
+	for line := range strings.Lines(string(text)) {
+		if path.Ext(name) != "" && quoted(line, name) { // a key file; a folder of others is the trusted chain's
 			return true
+		}
+		if member, _, _ := strings.Cut(strings.TrimSpace(line), "="); strings.TrimSpace(member) != "trusted" {
+			continue
+		}
+		if strings.Contains(line, `"`+name+"/") || strings.Contains(line, `'`+name+"/") {
+			return true
+		}
+		for folder := name; folder != "."; folder = path.Dir(folder) {
+			if quoted(line, folder) {
+				return true
+			}
 		}
 	}
 	return false

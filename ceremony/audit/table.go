@@ -10,7 +10,7 @@ import (
 
 // rule is what a kind of event means for an audit.
 type rule struct {
-	// take holds the event to the model, and the model to the event; nil: it
+	// take holds the event to the model, and the model to the event. With form it
 	// proves nothing, and nothing that is proved depends on it.
 	take func(*walk, transcript.Event) error
 	// about are the custodies of the holders that its data may name by the member
@@ -48,10 +48,10 @@ func init() { // a variable that its own functions read
 		state.TypeBegun:         {take: (*walk).begins},
 		state.TypeContinued:     {take: (*walk).continued, last: true},
 		transcript.TypeSetAside: {take: (*walk).setAside, last: true},
-		state.TypePreflight:     {},
+		state.TypePreflight:     {take: form[state.PreflightDone]},
 		state.TypePlanAgreed:    {take: (*walk).planAgreed},
-		state.TypeTaskFailed:    {last: true},
-		state.TypeNote:          {},
+		state.TypeTaskFailed:    {take: form[state.TaskFailed], last: true},
+		state.TypeNote:          {take: form[state.Note]},
 		state.TypeException:     {take: (*walk).exception},
 
 		state.TypeWipeIntended:    {take: (*walk).wipeIntended, about: newKeys, when: afterwards},
@@ -75,10 +75,10 @@ func init() { // a variable that its own functions read
 		state.TypeReplacementGiven: {take: (*walk).replacementGivenUp, about: newKeys, when: afterwards},
 		state.TypeSpareUsed:        {take: (*walk).spareUsed, about: newKeys, when: afterwards},
 		state.TypeDrillDone:        {take: (*walk).drillDone, about: newKeys, when: agreedOn},
-		state.TypeCopiesWritten:    {when: afterwards},
-		state.TypeCopiesRead:       {when: afterwards},
-		state.TypeCheckupPassed:    {when: afterwards},
-		state.TypeCheckupDone:      {when: afterwards},
+		state.TypeCopiesWritten:    {take: form[state.CopiesWritten], when: afterwards},
+		state.TypeCopiesRead:       {take: form[state.CopiesRead], when: afterwards},
+		state.TypeCheckupPassed:    {take: form[state.CheckupPassed], when: afterwards},
+		state.TypeCheckupDone:      {take: form[state.CheckupDone], when: afterwards},
 
 		state.TypeDraftMade:         {take: (*walk).draftMade, when: agreedOn},
 		state.TypeDraftReviewed:     {take: (*walk).draftReviewed, when: agreedOn},
@@ -91,7 +91,7 @@ func init() { // a variable that its own functions read
 		state.TypeSigCollected:      {take: (*walk).signatureCollected, about: allKeys, when: agreedOn},
 		state.TypeSigRival:          {take: (*walk).signatureRival, about: append([]string{""}, allKeys...), when: afterwards},
 		state.TypeCheckpointSigned:  {take: (*walk).checkpointSigned, about: allKeys, when: afterwards, last: true},
-		state.TypeCheckpointsWaived: {when: agreedOn},
+		state.TypeCheckpointsWaived: {take: form[state.CheckpointsWaived], when: agreedOn},
 
 		state.TypeRootPublished:  {take: (*walk).rootPublished, when: agreedOn},
 		state.TypeRetireIntended: {take: (*walk).retireIntended, about: droppedKeys, when: agreedOn},
@@ -99,8 +99,8 @@ func init() { // a variable that its own functions read
 		state.TypeNotRetired:     {take: (*walk).notRetired, about: droppedKeys, when: agreedOn},
 		state.TypeSealed:         {take: (*walk).sealed, when: agreedOn},
 		state.TypeClosed:         {take: (*walk).closed, when: agreedOn, last: true},
-		state.TypeCarryIntended:  {when: afterwards, last: true},
-		state.TypeCarried:        {when: afterwards, last: true},
-		state.TypeNotCarried:     {when: afterwards, last: true},
+		state.TypeCarryIntended:  {take: form[state.CarryIntended], when: afterwards, last: true},
+		state.TypeCarried:        {take: form[state.CarryDone], when: afterwards, last: true},
+		state.TypeNotCarried:     {take: form[state.NotCarried], when: afterwards, last: true},
 	}
 }

@@ -3,7 +3,6 @@ package audit
 import (
 	"bytes"
 	"crypto/x509"
-	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
@@ -485,7 +484,7 @@ func (w *walk) keyProved(e transcript.Event) error {
 // possession verifies a proof that the root key is on the token, and with which
 // other keys.
 func (w *walk) possession(line int64, holder string, t *token, d state.KeyProved) error {
-	if nonce, err := hex.DecodeString(d.Nonce); err != nil || len(nonce) != 32 || w.nonces[d.Nonce] {
+	if nonce, err := inDigits(d.Nonce); err != nil || len(nonce) != 32 || w.nonces[d.Nonce] {
 		return errors.New("the proof of possession has no number of its own")
 	}
 	w.nonces[d.Nonce] = true
@@ -493,7 +492,7 @@ func (w *walk) possession(line int64, holder string, t *token, d state.KeyProved
 	if err != nil {
 		return err
 	}
-	signature, err := hex.DecodeString(d.Signature)
+	signature, err := inDigits(d.Signature)
 	if err != nil {
 		return fmt.Errorf("signature: %w", err)
 	}

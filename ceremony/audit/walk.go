@@ -167,9 +167,6 @@ func (w *walk) line(e transcript.Event) error {
 			return err
 		}
 	}
-	if rule.take == nil {
-		return nil
-	}
 	return rule.take(w, e)
 }
 
