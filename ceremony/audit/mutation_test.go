@@ -48,17 +48,17 @@ func bystander(name string) bool {
 // it is refused, unless it took away only what stands behind that.
 func TestMutations(t *testing.T) {
 	from := source(t)
-	kinds := map[string]int{}
+	changes := map[string]int{}
 	earlier := 0
 	for n := range *mutations {
-		of := []string{"create", "backups", "rotate", "elsewhere"}[from.IntN(4)]
+		of := kinds()[from.IntN(len(records))]
 		r, note := good(t, of).copied(t), good(t, of).closing(t)
 		lines, closing := good(t, of).audit().Lines, good(t, of).audit().Vouched
 		what, files := r.mutate(t, from)
 		if what == "" {
 			continue
 		}
-		kinds[strings.Fields(what)[0]]++
+		changes[strings.Fields(what)[0]]++
 		report, announced := r.audit(), r.heldTo(note)
 		found := texts(failed(report))
 		cut := files[0] == transcript.FileName && bytes.HasPrefix(good(t, of).read(t, transcript.FileName), r.read(t, transcript.FileName))
@@ -79,7 +79,7 @@ func TestMutations(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	t.Logf("%v, of which %d are a valid earlier state", kinds, earlier)
+	t.Logf("%v, of which %d are a valid earlier state", changes, earlier)
 }
 
 // mutate changes one thing, and says what, and in which files.
@@ -126,7 +126,7 @@ func (r *record) mutate(t *testing.T, from *rand.Rand) (string, []string) {
 		r.write(t, name, theirs)
 		return fmt.Sprintf("swapped %s and %s", name, other), []string{name, other}
 	case 6:
-		of := good(t, []string{"create", "backups", "rotate", "elsewhere"}[from.IntN(4)])
+		of := good(t, kinds()[from.IntN(len(records))])
 		theirs, err := os.ReadFile(of.at(name))
 		if err != nil || bytes.Equal(text, theirs) {
 			return "", nil
@@ -208,7 +208,7 @@ func (r *record) untilPowerFails(t *testing.T, n int) (ended bool) {
 func TestWrongEvents(t *testing.T) {
 	from := source(t)
 	for n := range *mutations {
-		of := []string{"create", "backups", "rotate", "elsewhere"}[from.IntN(4)]
+		of := kinds()[from.IntN(len(records))]
 		before := good(t, of).audit()
 		r := good(t, of).copied(t)
 		at := 1 + from.Int64N(before.Lines)

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -179,7 +180,8 @@ func init() { // as one is made of another
 	records = map[string]func() (*record, error){
 		"create":  sync.OnceValues(func() (*record, error) { return held(onToken()) }),
 		"backups": sync.OnceValues(func() (*record, error) { return held("") }),
-		"rotate":  sync.OnceValues(rotated),
+		"rotate":  sync.OnceValues(func() (*record, error) { return followed("rotate", "retired") }),
+		"revoke":  sync.OnceValues(func() (*record, error) { return followed("revoke", "stolen") }),
 		"elsewhere": sync.OnceValues(func() (*record, error) {
 			r, err := begin(onToken())
 			if err != nil {
@@ -231,8 +233,9 @@ func (r *record) enrolElsewhere(desk *ceremony.Desk, holder string) error {
 	return err
 }
 
-// rotated is a rotation on the ceremony without backups: Emil leaves, Farah comes.
-func rotated() (*record, error) {
+// followed is a ceremony after the one without backups: Emil leaves for a reason,
+// Farah comes.
+func followed(kind, reason string) (*record, error) {
 	first, err := records["create"]()
 	if err != nil {
 		return nil, err
@@ -245,14 +248,18 @@ func rotated() (*record, error) {
 	if err != nil {
 		return nil, err
 	}
-	text := "kind = \"rotate\"\nname = \"Example packages\"\ntrusted = \"trusted\"\n[root]\nexpires = \"365d\"\n"
+	text := fmt.Sprintf("kind = %q\nname = \"Example packages\"\ntrusted = \"trusted\"\n", kind)
+	if kind == "revoke" {
+		text += "reason = \"a token was taken\"\n"
+	}
+	text += "[root]\nexpires = \"365d\"\n"
 	for _, h := range now.Plan.Holders {
 		key, err := tuf.NewKey(now.Holders[h.ID].Key.Public)
 		if err != nil {
 			return nil, err
 		}
 		if h.ID == "emil" {
-			text += fmt.Sprintf("[[drop]]\nkeyid = %q\nreason = \"retired\"\nname = %q\ntoken = %q\n", key.ID, h.Name, h.Token)
+			text += fmt.Sprintf("[[drop]]\nkeyid = %q\nreason = %q\nname = %q\ntoken = %q\n", key.ID, reason, h.Name, h.Token)
 		} else {
 			text += fmt.Sprintf("[[holder]]\nname = %q\ntoken = %q\nkeyid = %q\n", h.Name, h.Token, key.ID)
 		}
@@ -287,6 +294,9 @@ func rotated() (*record, error) {
 	defer desk.Close()
 	return r, r.hold(desk, "", nil)
 }
+
+// kinds are the names of the good records.
+func kinds() []string { return slices.Sorted(maps.Keys(records)) }
 
 // good is a record that was made once; nobody changes it.
 func good(t testing.TB, name string) *record {
