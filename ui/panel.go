@@ -76,6 +76,15 @@ func body(m prompt.Message, columns int) []line {
 			lines = append(lines, set(plain, s))
 		}
 	}
+	for _, w := range m.Write {
+		gap()
+		for _, s := range wrap("Write on "+w.Where+":", columns) {
+			lines = append(lines, set(plain, s))
+		}
+		for _, s := range show.Rows(w.Words, 4) {
+			lines = append(lines, set(strong, "  "+s))
+		}
+	}
 	if len(m.Commands) > 0 {
 		gap()
 		lines = append(lines, set(plain, "Type next:"), nil)

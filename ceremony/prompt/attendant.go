@@ -64,6 +64,9 @@ type Message struct {
 	Facts []Fact   // a small table
 	Text  []string // paragraphs; front ends wrap them
 	Lines []string // set as they are, such as a difference; scrolled if long
+	// Write is what people write down, on a card or on paper, and read from there
+	// on another day.
+	Write []Written
 	// Commands are what people type next, in a shell and in this order; front
 	// ends set them last, under a line that says so.
 	Commands []string
@@ -71,6 +74,13 @@ type Message struct {
 
 // Fact is a row of the table in a Message.
 type Fact struct{ Label, Value string }
+
+// Written is what people write down.
+type Written struct {
+	ID    string // of the place, for Prompt.From: "card alice 2"
+	Where string // "the card of Alice Costa, line 2"
+	Words string // eight, as keys.Carried has them
+}
 
 // Prompt is one question to people.
 type Prompt struct {
@@ -88,6 +98,9 @@ type Prompt struct {
 	Again error
 	// Scripted is what a Script without an answer says to Ask; "": nothing.
 	Scripted string
+	// From is where the answer to Ask stands, which this screen does not show: the
+	// ID of something Written. A Script knows it from there or not at all.
+	From string
 }
 
 // Choice is one of the answers of Choose.

@@ -20,9 +20,18 @@ type Script struct {
 	Answers map[string]string
 	// Say is given every message and every prompt, in order. It may be nil.
 	Say func(Message)
+	// Cards is what the people of a script have written down, by the ID of the
+	// place. It is made where it is missing.
+	Cards map[string]string
 }
 
 func (s *Script) say(m Message) {
+	for _, w := range m.Write {
+		if s.Cards == nil {
+			s.Cards = map[string]string{}
+		}
+		s.Cards[w.ID] = w.Words
+	}
 	if s.Say != nil {
 		s.Say(m)
 	}
@@ -86,6 +95,11 @@ func (s *Script) Ask(ctx context.Context, p Prompt, check func(string) error) (s
 	answer, ok, err := s.prompted(ctx, p)
 	if err != nil {
 		return "", err
+	}
+	if !ok && p.From != "" {
+		if answer, ok = s.Cards[p.From]; !ok {
+			return "", fmt.Errorf("nobody has written down here what the prompt %q asks for (hint: lay it down with --answers)", p.ID)
+		}
 	}
 	if !ok && p.Scripted != "" {
 		answer, ok = p.Scripted, true

@@ -35,6 +35,12 @@ func (f *Front) block(m prompt.Message) string {
 			b.WriteString(line + "\n")
 		}
 	}
+	for _, w := range m.Write {
+		b.WriteString("\n" + paragraph("Write on "+w.Where+":"))
+		for _, row := range show.Rows(w.Words, 4) {
+			b.WriteString("  " + row + "\n")
+		}
+	}
 	if len(m.Commands) > 0 {
 		b.WriteString("\nType next:\n\n")
 		for _, command := range m.Commands { // in one line each, to be copied

@@ -127,3 +127,21 @@ func fitting(s string, width int) int {
 	}
 	return len(s)
 }
+
+// Rows cleans words and sets them in rows of n, in columns.
+func Rows(words string, n int) []string {
+	all := strings.Fields(Clean(words))
+	longest := 0
+	for _, w := range all {
+		longest = max(longest, Width(w))
+	}
+	var rows []string
+	for at := 0; at < len(all); at += n {
+		row := ""
+		for _, w := range all[at:min(at+n, len(all))] {
+			row += w + strings.Repeat(" ", longest-Width(w)+2)
+		}
+		rows = append(rows, strings.TrimRight(row, " "))
+	}
+	return rows
+}
