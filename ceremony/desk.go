@@ -53,6 +53,7 @@ type Desk struct {
 	done       bool                  // that it did
 	checkpoint transcript.Checkpoint // of LookAt, which has no log
 	damaged    []string              // backup files that are gone or changed, by name
+	saw        sync.Map              // how this run knows that keys are a holder's: state.CallHow by state.Holder.Card
 
 	mu    sync.Mutex // of the log
 	log   *transcript.Log
@@ -316,6 +317,7 @@ func (d *Desk) recorded(kind, by string, data any) (transcript.Event, error) {
 	})
 	if err == nil {
 		d.state.Store(next)
+		d.sees(data)
 	}
 	return event, err
 }

@@ -50,7 +50,7 @@ func (d *Desk) Tasks() []prompt.Task {
 		tasks = append(tasks, prompt.Task{ID: "restore", Group: prompt.GroupBackups, Title: "Restore from one", State: prompt.Ready, Optional: true, Aside: true,
 			Reason: "token lost or broken, PIN forgotten", Do: d.restore})
 	}
-	tasks = append(tasks, d.reviewTask())
+	tasks = append(append(tasks, d.rollCallTasks(state.CallReview)...), d.reviewTask())
 	for _, h := range s.Signers() {
 		tasks = append(tasks, d.signTask(h))
 	}
@@ -128,6 +128,7 @@ func (d *Desk) backupTasks() []prompt.Task {
 	for _, r := range s.Plan.Backup.Recipients {
 		tasks = append(tasks, d.recipientTask(r))
 	}
+	tasks = append(tasks, d.rollCallTasks(state.CallBackups)...)
 	for _, h := range s.Plan.Holders {
 		if h.Custody != agreed.Existing {
 			tasks = append(tasks, d.keyTask(s.Holders[h.ID]))
@@ -158,6 +159,8 @@ func (d *Desk) keyTask(h *state.Holder) prompt.Task {
 		t.Block("waits for " + tuf.Listed(missing, "and") + " to show that they open backups")
 	case h.Prepared == nil:
 		t.Block("waits for the token")
+	case h.Key == nil && d.callWaits(state.CallBackups) != "":
+		t.Block(d.callWaits(state.CallBackups))
 	case h.Open != nil:
 		t.Reason = "was interrupted"
 	case h.Key != nil:
@@ -177,6 +180,9 @@ func (d *Desk) reviewTask() prompt.Task {
 	}
 	if err := cmp.Or(s.AbandonedOpen(), s.AnotherDraft()); err != nil {
 		t.Block("waits: " + err.Error())
+	}
+	if waits := d.callWaits(state.CallReview); t.State == prompt.Ready && waits != "" {
+		t.Block(waits)
 	}
 	if lost := s.TooFew(""); len(lost) > 0 {
 		t.Block("too few are left to open the backups of " + tuf.Listed(lost, "and") + ": take the task Start a holder over for them")

@@ -3,8 +3,12 @@ package keys
 import (
 	"crypto/pbkdf2"
 	"crypto/sha256"
+	"errors"
+	"fmt"
+	"slices"
 	"strings"
 	"sync"
+	"unicode"
 )
 
 // Words that people carry over time, on a card or on paper, stand for a value
@@ -50,4 +54,41 @@ func Carried(kind CarriedKind, value []byte) string {
 	words := strings.Join(Words(slow), " ")
 	carried.Store(key, words)
 	return words
+}
+
+// ReadCarried returns eight typed words as Carried has them: upper and lower case,
+// spaces and hyphens do not count. An error names the word that isn't one of the
+// list at its place, or says how many words there are.
+func ReadCarried(typed string) (string, error) {
+	fields := strings.FieldsFunc(typed, func(r rune) bool { return unicode.IsSpace(r) || r == '-' || r == ',' })
+	if found := carriedIn(strings.Join(fields, ""), 0); found != nil {
+		return strings.Join(found, " "), nil
+	}
+	if len(fields) != carriedWords {
+		return "", fmt.Errorf("that is %d words, and there are %d", len(fields), carriedWords)
+	}
+	for i, field := range fields {
+		if !slices.ContainsFunc(wordLists()[i%2], func(w string) bool { return strings.EqualFold(w, field) }) {
+			return "", fmt.Errorf("%q isn't a word of the list that can stand at place %d", field, i+1)
+		}
+	}
+	return "", errors.New("they aren't eight words of the list")
+}
+
+// carriedIn finds the words from the i-th on that a text without spaces is made of.
+func carriedIn(text string, i int) []string {
+	if i == carriedWords && text == "" {
+		return []string{}
+	}
+	if i == carriedWords {
+		return nil
+	}
+	for _, word := range wordLists()[i%2] {
+		if len(text) >= len(word) && strings.EqualFold(text[:len(word)], word) {
+			if rest := carriedIn(text[len(word):], i+1); rest != nil {
+				return append([]string{word}, rest...)
+			}
+		}
+	}
+	return nil
 }

@@ -78,10 +78,10 @@ func body(m prompt.Message, columns int) []line {
 	}
 	for _, w := range m.Write {
 		gap()
-		for _, s := range wrap("Write on "+w.Where+":", columns) {
+		for _, s := range wrap(w.Heading(), columns) {
 			lines = append(lines, set(plain, s))
 		}
-		for _, s := range show.Rows(w.Words, 4) {
+		for _, s := range show.Rows(w.Words(), columns-2) {
 			lines = append(lines, set(strong, "  "+s))
 		}
 	}

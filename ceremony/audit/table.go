@@ -80,6 +80,7 @@ func init() { // a variable that its own functions read
 		state.TypeCheckupPassed:    {when: afterwards},
 		state.TypeCheckupDone:      {when: afterwards},
 
+		state.TypeRollCall:          {take: (*walk).rollCall, when: agreedOn},
 		state.TypeDraftMade:         {take: (*walk).draftMade, when: agreedOn},
 		state.TypeDraftReviewed:     {take: (*walk).draftReviewed, when: agreedOn},
 		state.TypeDraftDiffers:      {take: (*walk).draftDiffers, when: agreedOn},

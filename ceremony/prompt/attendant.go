@@ -75,11 +75,23 @@ type Message struct {
 // Fact is a row of the table in a Message.
 type Fact struct{ Label, Value string }
 
-// Written is what people write down.
+// Written is what people write down: eight words of a value.
 type Written struct {
-	ID    string // of the place, for Prompt.From: "card alice 2"
+	ID    string // of the place, for Prompt.From: "card alice 2"; "": it stands there, and is only shown
 	Where string // "the card of Alice Costa, line 2"
-	Words string // eight, as keys.Carried has them
+	Kind  keys.CarriedKind
+	Value []byte
+}
+
+// Words are computed where somebody wants them: it takes a fifth of a second.
+func (w Written) Words() string { return keys.Carried(w.Kind, w.Value) }
+
+// Heading is what stands above the words.
+func (w Written) Heading() string {
+	if w.ID == "" {
+		return w.Where + ":"
+	}
+	return "Write on " + w.Where + ":"
 }
 
 // Prompt is one question to people.
@@ -99,7 +111,8 @@ type Prompt struct {
 	// Scripted is what a Script without an answer says to Ask; "": nothing.
 	Scripted string
 	// From is where the answer to Ask stands, which this screen does not show: the
-	// ID of something Written. A Script knows it from there or not at all.
+	// ID of something Written. A Script knows it from there or not at all. Confirm
+	// asks with it whether something is written there.
 	From string
 }
 

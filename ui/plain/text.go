@@ -36,8 +36,8 @@ func (f *Front) block(m prompt.Message) string {
 		}
 	}
 	for _, w := range m.Write {
-		b.WriteString("\n" + paragraph("Write on "+w.Where+":"))
-		for _, row := range show.Rows(w.Words, 4) {
+		b.WriteString("\n" + paragraph(w.Heading()))
+		for _, row := range show.Rows(w.Words(), width-2) {
 			b.WriteString("  " + row + "\n")
 		}
 	}
