@@ -160,7 +160,7 @@ func rotationLog(t *testing.T) wholeLog {
 		answers[id] = answer
 	}
 	a := &prompt.Script{Answers: answers}
-	for _, id := range []string{"resume " + digest[:8], "review", "sign " + dana, "sign farah", "publish", "retire " + chen, "retire " + dana} {
+	for _, id := range []string{"resume " + digest[:8], "rollcall review", "review", "sign " + dana, "sign farah", "publish", "retire " + chen, "retire " + dana} {
 		if err := desk.Run(t.Context(), id, a); err != nil {
 			t.Fatalf("%s: %v", id, err)
 		}
@@ -178,6 +178,9 @@ func elsewhereLogs(t *testing.T) (ceremonys, enrolment wholeLog) {
 	s, desk := opened(t)
 	emil := goAway(t, s, desk, "emil")
 	if _, err := desk.Collect(emil.enrolled()); err != nil {
+		t.Fatal(err)
+	}
+	if err := desk.Run(t.Context(), "enrol emil", &prompt.Script{Cards: emil.cards}); err != nil {
 		t.Fatal(err)
 	}
 	runTo(t, desk, "sign alice")

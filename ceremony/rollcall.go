@@ -200,10 +200,14 @@ func (v visit) answerCall(ctx context.Context, what state.CallFor) (state.CallHo
 	line := cardLine(v.d.State(), h, root)
 	message := prompt.Message{Title: h.Holder.Name + ": are these the keys that were made?", Facts: []prompt.Fact{{Label: "Serial", Value: agreed.SerialText(h.Serial) + stickerIn(h)}}}
 	for {
-		answer, err := v.a.Choose(ctx, prompt.Prompt{ID: "rollcall.how " + v.holder, Message: message, Question: "How is it known?"}, []prompt.Choice{
+		choices := []prompt.Choice{
 			{Key: string(state.CallToken), Label: "The token is here: it is read, without a PIN"},
 			{Key: string(state.CallWords), Label: "The words of the card are typed, by the holder or from the telephone"},
-			{Key: string(state.CallNobody), Label: "Not at all: the holder is not here, and can't be called"}})
+			{Key: string(state.CallNobody), Label: "Not at all: the holder is not here, and can't be called"}}
+		if h.Collected != nil { // whose token is elsewhere
+			choices[0], choices[1] = choices[1], choices[0]
+		}
+		answer, err := v.a.Choose(ctx, prompt.Prompt{ID: "rollcall.how " + v.holder, Message: message, Question: "How is it known?"}, choices)
 		if err != nil {
 			return "", err
 		}

@@ -309,9 +309,11 @@ func (d *Desk) Status() []string {
 		lines = append(lines, "next: "+next.ID)
 	case s.HandedOver != nil:
 		lines = append(lines, "finished: what the ceremony collects is "+s.HandedOver.File.Name)
-		for _, fact := range DigestFacts(ofFile, s.HandedOver.File.SHA256) {
+		for _, fact := range digitFacts(ofFile, s.HandedOver.File.SHA256) {
 			lines = append(lines, "  "+fact.Label+": "+fact.Value)
 		}
+		card := cardLine(s, s.Holders[s.Begun.Enrols], true)
+		lines = append(lines, card.Where+": "+card.Words())
 	case ok:
 		lines = append(lines, "next: "+next.ID)
 	}
