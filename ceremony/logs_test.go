@@ -192,6 +192,9 @@ func elsewhereLogs(t *testing.T) (ceremonys, enrolment wholeLog) {
 func doubtsLog(t *testing.T) wholeLog {
 	t.Helper()
 	s, desk := opened(t)
+	runTo(t, desk, "enrol chen")
+	s.paper = true
+	desk = s.again(t, desk)
 	runTo(t, desk, "review")
 	differs(t, desk)
 	if err := runAll(desk, &prompt.Script{Answers: map[string]string{"review.second": "yes", "carry.how 1": "none", "carry.why": "a test"}}); err != nil {

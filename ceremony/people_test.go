@@ -2,6 +2,7 @@ package ceremony_test
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"os"
 	"slices"
@@ -273,5 +274,149 @@ func TestCardSaysSigned(t *testing.T) {
 	older := before.again(t, desk)
 	if err := older.Run(t.Context(), "sign alice", p); err == nil || !strings.Contains(err.Error(), "says that v1 was signed") {
 		t.Errorf("signed again in an older copy: %v", err)
+	}
+}
+
+// leaves has people write down what they see when they leave, and start again.
+func (s *stage) leaves(t testing.TB, desk *ceremony.Desk, p *prompt.Script) *ceremony.Desk {
+	t.Helper()
+	s.paper = true
+	written := desk.Paper()
+	if len(written) != 2 || written[0].ID != "paper" {
+		t.Fatalf("for the paper: %+v", written)
+	}
+	if p.Cards == nil {
+		p.Cards = map[string]prompt.Written{}
+	}
+	p.Cards["paper"] = written[0]
+	return s.again(t, desk)
+}
+
+// startOf is the newest start.compared of a log: the lines that the paper knew, and
+// those that there were.
+func startOf(t *testing.T, dir string) (paper, before int64) {
+	t.Helper()
+	paper = -1
+	for _, e := range events(t, dir) {
+		switch e.Type {
+		case state.TypeContinued:
+			before = e.Seq - 1
+		case state.TypeStartCompared:
+			var data state.StartCompared
+			if err := state.Read(e, &data); err != nil {
+				t.Fatal(err)
+			}
+			paper = data.Paper
+		}
+	}
+	return paper, before
+}
+
+// At each start the paper says which log it is, and before a token has signed it
+// which plan. Nothing goes before that.
+func TestStartWithThePaper(t *testing.T) {
+	s, desk := opened(t)
+	p := newCarriers(nil)
+	until(t, desk, p, "enrol alice")
+	for _, at := range []string{"enrol alice", "enrol bruno", "review", "sign bruno"} {
+		until(t, desk, p, at)
+		desk = s.leaves(t, desk, &p.Script)
+		for _, task := range desk.Tasks() {
+			if task.State == prompt.Ready != (task.ID == "start") {
+				t.Errorf("%s is %s %s", task.ID, task.State, task.Reason)
+			}
+		}
+		before := p.typed
+		if err := desk.Run(t.Context(), "start", p); err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("start before %s: %d keys", at, p.typed-before)
+		if paper, lines := startOf(t, s.dir); paper != lines {
+			t.Errorf("the paper had %d lines, and there were %d", paper, lines)
+		}
+	}
+	if p.asked["start.plan"] != 1 || p.asked["start.words"] != 4 || p.asked["start.lines"] != 0 {
+		t.Errorf("asked: %v", p.asked)
+	}
+	if err := runAll(desk, p); err != nil {
+		t.Fatal(err)
+	}
+	if desk.Paper() != nil {
+		t.Error("a closed ceremony has a paper")
+	}
+}
+
+// What was recorded after the paper was written is shown, and its lines are counted;
+// a paper that knows more than the log, or another log, is refused.
+func TestPaperOfAnotherState(t *testing.T) {
+	s, desk := opened(t)
+	p := &prompt.Script{}
+	until(t, desk, p, "enrol bruno")
+	desk = s.leaves(t, desk, p)
+	older := p.Cards["paper"]
+	if err := desk.Run(t.Context(), "start", p); err != nil {
+		t.Fatal(err)
+	}
+	until(t, desk, p, "enrol chen")
+	desk = s.again(t, desk) // killed: nothing was written down
+	said := map[string]bool{}
+	p.Say = func(m prompt.Message) { said[m.Title] = true }
+	if err := desk.Run(t.Context(), "start", p); err != nil {
+		t.Fatal(err)
+	}
+	paper, before := startOf(t, s.dir)
+	if title := fmt.Sprintf("%d lines were recorded after what the paper says", before-paper); paper >= before || !said[title] {
+		t.Errorf("the paper had %d of %d lines; said %v", paper, before, said)
+	}
+	then := &stage{t: t, dir: t.TempDir(), drawer: s.drawer, shared: s.tokens()}
+	if err := os.CopyFS(then.dir, os.DirFS(s.dir)); err != nil {
+		t.Fatal(err)
+	}
+	until(t, desk, p, "enrol dana")
+	desk = s.leaves(t, desk, p)
+	rolledBack := then.leaves(t, desk, &prompt.Script{})
+	if err := rolledBack.Run(t.Context(), "start", p); err == nil || !strings.Contains(err.Error(), "of no state that this log was left in") {
+		t.Errorf("an older copy: %v", err)
+	}
+	for _, task := range rolledBack.Tasks() {
+		if task.State == prompt.Ready && task.ID != "start" {
+			t.Errorf("%s goes on", task.ID)
+		}
+	}
+	p.Cards["paper"] = older
+	if err := rolledBack.Run(t.Context(), "start", &prompt.Script{Cards: p.Cards, Answers: map[string]string{"start.lines": "1"}}); err == nil {
+		t.Error("a wrong number of lines was taken")
+	}
+	if err := rolledBack.Run(t.Context(), "start", p); err != nil {
+		t.Errorf("a paper of an earlier time: %v", err)
+	}
+}
+
+// Without paper the tokens say it, also before a holder signs what was reviewed.
+func TestStartWithoutPaper(t *testing.T) {
+	s, desk := opened(t)
+	runTo(t, desk, "enrol alice")
+	s.paper = true
+	desk = s.again(t, desk)
+	if err := desk.Run(t.Context(), "start", &prompt.Script{Answers: map[string]string{"start.digest": "00000000"}}); err == nil {
+		t.Error("another plan")
+	}
+	runTo(t, desk, "sign alice")
+	desk = s.again(t, desk)
+	p := newCarriers(nil)
+	if err := desk.Run(t.Context(), "start", p); err != nil {
+		t.Fatal(err)
+	}
+	if err := desk.Run(t.Context(), "sign alice", p); err == nil || !strings.Contains(err.Error(), "waits for the roll call") {
+		t.Errorf("signed: %v", err)
+	}
+	if err := desk.Run(t.Context(), "rollcall review", &prompt.Script{Answers: map[string]string{"rollcall.how alice": "words"}}); err == nil || !strings.Contains(err.Error(), "not one of the choices") {
+		t.Errorf("by the card: %v", err)
+	}
+	if err := runAll(desk, p); err != nil {
+		t.Fatal(err)
+	}
+	if p.asked["rollcall.how emil"] != 1 || p.asked["sign.card alice"] != 1 {
+		t.Errorf("asked: %v", p.asked)
 	}
 }

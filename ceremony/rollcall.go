@@ -106,7 +106,7 @@ func (d *Desk) callWaits(what state.CallFor) string {
 func (d *Desk) rollCallTasks(what state.CallFor) []prompt.Task {
 	s := d.State()
 	t := prompt.Task{ID: "rollcall " + string(what), Title: "Roll call", State: prompt.Done, Do: func(ctx context.Context, a prompt.Room) error { return d.rollCall(ctx, a, what) }}
-	now := s.Reviewed == nil && !slices.ContainsFunc(s.Plan.Holders, func(h agreed.Holder) bool { return !s.Holders[h.ID].Counts() })
+	now := (s.Reviewed == nil || d.noPaper.Load()) && s.Published == nil && !slices.ContainsFunc(s.Plan.Holders, func(h agreed.Holder) bool { return !s.Holders[h.ID].Counts() })
 	if what == state.CallBackups {
 		t.Group = prompt.GroupKeys
 		now = s.Draft == nil && len(s.RecipientsMissing()) == 0 && slices.ContainsFunc(s.Plan.Holders, func(h agreed.Holder) bool { return s.Holders[h.ID].Proved == nil && !s.Holders[h.ID].OfTrusted() })
@@ -196,7 +196,7 @@ func (v visit) differs() error {
 
 // answerCall asks one holder.
 func (v visit) answerCall(ctx context.Context, what state.CallFor) (state.CallHow, error) {
-	h, root := v.now(), what == state.CallReview
+	d, h, root := v.d, v.now(), what == state.CallReview
 	line := cardLine(v.d.State(), h, root)
 	message := prompt.Message{Title: h.Holder.Name + ": are these the keys that were made?", Facts: []prompt.Fact{{Label: "Serial", Value: agreed.SerialText(h.Serial) + stickerIn(h)}}}
 	for {
@@ -204,8 +204,11 @@ func (v visit) answerCall(ctx context.Context, what state.CallFor) (state.CallHo
 			{Key: string(state.CallToken), Label: "The token is here: it is read, without a PIN"},
 			{Key: string(state.CallWords), Label: "The words of the card are typed, by the holder or from the telephone"},
 			{Key: string(state.CallNobody), Label: "Not at all: the holder is not here, and can't be called"}}
-		if h.Collected != nil { // whose token is elsewhere
+		switch {
+		case h.Collected != nil: // whose token is elsewhere
 			choices[0], choices[1] = choices[1], choices[0]
+		case d.noPaper.Load() && len(message.Text) == 0: // a card may be as old as the log
+			choices = slices.Delete(choices, 1, 2)
 		}
 		answer, err := v.a.Choose(ctx, prompt.Prompt{ID: "rollcall.how " + v.holder, Message: message, Question: "How is it known?"}, choices)
 		if err != nil {

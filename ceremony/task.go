@@ -67,7 +67,7 @@ func (d *Desk) Tasks() []prompt.Task {
 	for _, drop := range s.Plan.Drops {
 		tasks = append(tasks, d.retireTask(s.Holders[drop.ID]))
 	}
-	return append(tasks, d.sealTask(), d.checkpointsTask(), d.sumsTask(), d.carryTask())
+	return d.startTask(append(tasks, d.sealTask(), d.checkpointsTask(), d.sumsTask(), d.carryTask()))
 }
 
 // Next is the task to take now: the first that is ready and needed, before it
@@ -208,6 +208,9 @@ func (d *Desk) signTask(h *state.Holder) prompt.Task {
 		if err := cmp.Or(s.MaySign(h), s.AbandonedOpen()); err != nil {
 			t.Block(agreed.OneLine(err.Error()))
 		}
+	}
+	if waits := d.callWaits(state.CallReview); d.noPaper.Load() && t.State == prompt.Ready && waits != "" {
+		t.Block(waits)
 	}
 	if h.Holder.Custody == agreed.Dropped && t.State == prompt.Ready {
 		t.Reason, t.Aside = "counts for the old root only", t.Optional

@@ -123,3 +123,11 @@ func (w *walk) tellCalls(line int64) {
 		}
 	}
 }
+
+func (w *walk) startCompared(e transcript.Event) error {
+	d, err := decode[state.StartCompared](e)
+	if err == nil && (d.Paper < 0 || d.Paper >= e.Seq) {
+		err = fmt.Errorf("the log never had %d lines before", d.Paper)
+	}
+	return err
+}

@@ -54,6 +54,8 @@ func init() { // a variable that its own functions read
 		state.TypeNote:          {},
 		state.TypeException:     {take: (*walk).exception},
 
+		state.TypeStartCompared: {take: (*walk).startCompared, when: agreedOn},
+
 		state.TypeWipeIntended:    {take: (*walk).wipeIntended, about: newKeys, when: afterwards},
 		state.TypeWiped:           {take: (*walk).wiped, about: newKeys, when: afterwards},
 		state.TypePrepareIntended: {take: (*walk).prepareIntended, about: newKeys, when: afterwards},

@@ -15,6 +15,7 @@ import (
 const (
 	TypeBegun             = "ceremony.begun"
 	TypeContinued         = "ceremony.continued"
+	TypeStartCompared     = "start.compared"
 	TypePreflight         = "preflight.done"
 	TypePlanAgreed        = "plan.agreed"
 	TypeWipeIntended      = "wipe.intended"
@@ -83,6 +84,12 @@ type Begun struct {
 	// Random are 32 random bytes in hex, in the first event alone: so no two logs
 	// have one origin, and nothing was known of this one before.
 	Random string `json:"random,omitempty"`
+}
+
+// StartCompared: after a start people have compared the log with their paper. Paper
+// is the number of lines that the log had by that; 0: there was no paper.
+type StartCompared struct {
+	Paper int64 `json:"paper"`
 }
 
 // PreflightDone says which checks of the laptop failed, by id.

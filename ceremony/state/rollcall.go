@@ -160,3 +160,14 @@ func CallText(how CallHow) string {
 	}
 	return "CONFIRMED BY NOBODY"
 }
+
+func startCompared(_ *State, e transcript.Event) error {
+	var data StartCompared
+	if err := Read(e, &data); err != nil {
+		return err
+	}
+	if data.Paper < 0 || data.Paper >= e.Seq {
+		return fmt.Errorf("the log never had %d lines before", data.Paper)
+	}
+	return nil
+}

@@ -253,6 +253,7 @@ var (
 
 // Rules are those of all types of events that follow on an agreed plan.
 var Rules = map[string]Rule{
+	TypeStartCompared:     {startCompared, nil},
 	TypeWipeIntended:      {(*State).wipeIntended, newKeys},
 	TypeWiped:             {(*State).wiped, newKeys},
 	TypePrepareIntended:   {(*State).prepareIntended, newKeys},
