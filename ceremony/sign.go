@@ -66,7 +66,7 @@ func (d *Desk) review(ctx context.Context, a prompt.Room) error {
 		lines = append(lines, "  "+line)
 	}
 	title := fmt.Sprintf("Review root v%d", s.Draft.Version)
-	if err := a.Tell(ctx, prompt.Message{Title: title, Lines: append(lines, d.holderLines()...), Write: append(d.holderWords(), d.planWords("The plan's words, as on the paper"))}); err != nil {
+	if err := a.Tell(ctx, prompt.Message{Title: title, Lines: append(lines, d.holderLines()...), Write: append(d.holderWords(), d.PlanWords()...)}); err != nil {
 		return err
 	}
 	answer, err := AskSecond(ctx, a, s.Differs(), prompt.Prompt{ID: "review.second", Message: prompt.Message{Title: title,

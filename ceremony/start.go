@@ -24,15 +24,24 @@ const (
 )
 
 // Paper is what people write down when they leave: the words of the log as it stands,
-// and beside them the plan's. There is none of what needs no going on.
+// and beside them the plan's. There is none of what needs no going on, nor of a log
+// that was not compared with the paper of the last time.
 func (d *Desk) Paper() []prompt.Written {
-	s := d.State()
-	if d.log == nil || d.only != nil || s.Plan == nil || s.Begun.Enrols != "" || s.Closed != nil {
+	plan := d.PlanWords()
+	if plan == nil || d.State().Closed != nil {
 		return nil
 	}
-	return []prompt.Written{
-		{ID: paperLog, Where: "the paper, with the date", Kind: keys.CarriedLog, Value: transcript.Text(s.LogOrigin, d.Checkpoint())},
-		d.planWords("The plan's words, which stand on the paper already")}
+	return append([]prompt.Written{{ID: paperLog, Where: "the paper, with the date", Kind: keys.CarriedLog, Value: transcript.Text(d.State().LogOrigin, d.Checkpoint())}}, plan...)
+}
+
+// PlanWords are the words of the agreed plan, to be compared at any time. There are
+// none before the log was compared with the paper.
+func (d *Desk) PlanWords() []prompt.Written {
+	s := d.State()
+	if d.log == nil || d.only != nil || s.Plan == nil || s.Begun.Enrols != "" || d.before.Load() != 0 {
+		return nil
+	}
+	return []prompt.Written{d.planWords("The plan's words, as on the paper")}
 }
 
 // planWords are the words of the agreed plan, where they are only shown.
