@@ -25,9 +25,8 @@ type call struct {
 	how  state.CallHow
 }
 
-// due are those whose keys a roll call is about, and what it asks of each. Whether
-// backups are sealed for the holders is private: without that those that named are.
-func (w *walk) due(what state.CallFor, named func(string) bool) (holders []*holder, about []carded) {
+// due are those whose keys a roll call is about, and what it asks of each.
+func (w *walk) due(what state.CallFor) (holders []*holder, about []carded) {
 	for _, h := range w.signers {
 		t := h.own.token
 		if h.Custody == agreed.Dropped || t == nil {
@@ -35,11 +34,7 @@ func (w *walk) due(what state.CallFor, named func(string) bool) (holders []*hold
 		}
 		c := carded{holder: h.ID, serial: t.serial, authentication: t.authentication, age: t.age}
 		switch {
-		case what == state.CallBackups && w.plan.Unseen && w.plan.Backup != nil:
-			if _, before := w.calls[c]; !before && !named(h.ID) {
-				continue
-			}
-		case what == state.CallBackups && (w.plan.Backup == nil || !w.plan.Backup.Holders), what == state.CallReview && (h.kept() || t.key == nil):
+		case what == state.CallBackups && w.plan.Backup == nil, what == state.CallReview && (h.kept() || t.key == nil):
 			continue
 		case what == state.CallReview:
 			c.root = t.key.public
@@ -57,9 +52,7 @@ func (w *walk) rollCall(e transcript.Event) error {
 	case d.For != state.CallBackups && d.For != state.CallReview || w.Enrols != "":
 		return fmt.Errorf("there is no roll call for %.80q here", d.For)
 	}
-	holders, about := w.due(d.For, func(id string) bool {
-		return slices.ContainsFunc(d.Holders, func(c state.Called) bool { return c.Holder == id })
-	})
+	holders, about := w.due(d.For)
 	if len(holders) == 0 || !slices.EqualFunc(holders, d.Holders, func(h *holder, c state.Called) bool { return h.ID == c.Holder }) {
 		return errors.New("it does not name those whose keys it is about, in the plan's order")
 	}
@@ -78,13 +71,11 @@ func (w *walk) rollCall(e transcript.Event) error {
 	return nil
 }
 
-func nobodyElse(string) bool { return false }
-
 // confirmedIn holds what comes after a roll call to it, and returns the ids of those
 // whose keys nobody has confirmed.
 func (w *walk) confirmedIn(what state.CallFor) ([]string, error) {
 	var nobody, names []string
-	holders, about := w.due(what, nobodyElse)
+	holders, about := w.due(what)
 	for i, h := range holders {
 		switch c, there := w.calls[about[i]]; {
 		case !there:
@@ -108,7 +99,7 @@ func (w *walk) confirmedIn(what state.CallFor) ([]string, error) {
 // tellCalls says how the keys in a draft were confirmed.
 func (w *walk) tellCalls(line int64) {
 	by := map[state.CallHow][]string{}
-	holders, about := w.due(state.CallReview, nobodyElse)
+	holders, about := w.due(state.CallReview)
 	for i, h := range holders {
 		how := w.calls[about[i]].how
 		by[how] = append(by[how], h.Name)

@@ -28,27 +28,19 @@ func (h *Holder) Card(root bool) []byte {
 	return []byte(text.String())
 }
 
-// CallDue are those whose keys a roll call is about: before backups are sealed, the
-// tokens that they are sealed for; at the review, those with a new root key.
+// CallDue are those whose keys a roll call is about: before backups are sealed, all
+// whose tokens the log has, as it isn't public for which of them they are sealed; at
+// the review, those with a new root key.
 func (s *State) CallDue(what CallFor) []*Holder {
 	var due []*Holder
 	for _, one := range s.Plan.Holders {
 		h := s.Holders[one.ID]
-		if h.calledCard(what) == nil || what == CallReview && h.OfTrusted() || what == CallBackups && !s.sealedFor(h) {
+		if h.calledCard(what) == nil || what == CallReview && h.OfTrusted() || what == CallBackups && s.Plan.Backup == nil {
 			continue
 		}
 		due = append(due, h)
 	}
 	return due
-}
-
-// sealedFor reports whether backups are sealed for holders' tokens. Without the
-// private part of the plan those are known that were in a roll call.
-func (s *State) sealedFor(h *Holder) bool {
-	if s.Plan.Unseen {
-		return s.Called(CallBackups, h) != ""
-	}
-	return s.Plan.Backup != nil && s.Plan.Backup.Holders
 }
 
 // calledCard is what a roll call confirms of a holder.
@@ -108,13 +100,6 @@ func (s *State) rollCallHeld(e transcript.Event) error {
 	}
 	if data.For != CallBackups && data.For != CallReview || s.Begun.Enrols != "" {
 		return fmt.Errorf("there is no roll call for %q here", data.For)
-	}
-	if s.Plan.Unseen && data.For == CallBackups {
-		for _, c := range data.Holders {
-			if h := s.Holders[c.Holder]; h != nil && h.Prepared != nil && s.Called(CallBackups, h) == "" {
-				s.calls[string(h.calledCard(CallBackups))] = CallNobody
-			}
-		}
 	}
 	due := s.CallDue(data.For)
 	if len(due) == 0 || !slices.EqualFunc(due, data.Holders, func(h *Holder, c Called) bool { return h.Holder.ID == c.Holder }) {
