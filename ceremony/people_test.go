@@ -13,6 +13,7 @@ import (
 	"rootceremony/ceremony/prompt"
 	"rootceremony/ceremony/state"
 	"rootceremony/keys"
+	"rootceremony/keys/virtual"
 )
 
 // carriers keep their cards from one sitting to the next, and count what they are asked.
@@ -418,5 +419,48 @@ func TestStartWithoutPaper(t *testing.T) {
 	}
 	if p.asked["rollcall.how emil"] != 1 || p.asked["sign.card alice"] != 1 {
 		t.Errorf("asked: %v", p.asked)
+	}
+}
+
+// Somebody else's genuine token has taken a holder's place in the log while nobody
+// looked: neither the holder's card nor the holder's token agrees with it.
+func TestRollCallFindsAnotherToken(t *testing.T) {
+	s, desk := opened(t)
+	if _, err := s.drawer.Add("X-99", virtual.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	p := &prompt.Script{}
+	until(t, desk, p, "enrol bruno")
+	other := &stage{t: t, dir: t.TempDir(), drawer: s.drawer, shared: s.tokens()}
+	if err := os.CopyFS(other.dir, os.DirFS(s.dir)); err != nil {
+		t.Fatal(err)
+	}
+	until(t, desk, p, "review")
+	theirs, err := other.open(clock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = theirs.Close() })
+	tokens := desk.Tokens()
+	tokens.Plug = func(stickers ...string) error { other.plugged = stickers; return nil }
+	tokens.Start = other.start
+	theirs.UseTokens(tokens)
+	if err := theirs.Run(t.Context(), "enrol bruno", &prompt.Script{Answers: map[string]string{"holder.token bruno": "X-99"}}); err != nil {
+		t.Fatal(err)
+	}
+	theirs = other.again(t, theirs)
+	runTo(t, theirs, "rollcall review")
+	theirs = other.again(t, theirs)
+	if theirs.State().Holders["bruno"].Serial == desk.State().Holders["bruno"].Serial {
+		t.Fatal("it is Bruno's own token")
+	}
+	for way, want := range map[string]string{"words": "what Bruno Ferraz has kept says other keys", "token": "is nobody's in this ceremony, and that of Bruno Ferraz is"} {
+		err := theirs.Run(t.Context(), "rollcall review", &prompt.Script{Answers: map[string]string{"rollcall.how bruno": way}, Cards: p.Cards})
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("by %s: %v", way, err)
+		}
+	}
+	if review := taskOf(t, theirs, "review"); review.State != prompt.Blocked {
+		t.Errorf("the review is %s", review.State)
 	}
 }
