@@ -123,6 +123,7 @@ func TestAnotherDraft(t *testing.T) {
 	there, desk := g.duplicate()
 	g.collect(t, desk, "alice", chen)
 	g.abandon(t, desk, "")
+	runTasks(t, desk, g.script, "rollcall review")
 	err := desk.Run(t.Context(), "review", g.script)
 	if err == nil || !strings.Contains(err.Error(), "made as if it had never been abandoned (hint: take that one up again; a holder who starts over makes it another one") {
 		t.Errorf("the same draft again: %v", err)

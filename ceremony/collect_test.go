@@ -58,11 +58,13 @@ func newGathering(t testing.TB) *gathering {
 	there, away := g.duplicate()
 	g.copy = there
 	for _, id := range g.signers {
+		forgetCards(g.script)
 		if err := away.Run(t.Context(), "sign "+id, g.script); err != nil {
 			t.Fatal(err)
 		}
 		g.files[id] = assembled(t, away, id)
 	}
+	forgetCards(g.script)
 	g.files["all"] = assembled(t, away, g.signers...)
 	if err := away.Close(); err != nil {
 		t.Fatal(err)
@@ -359,6 +361,7 @@ func TestSignaturesOfTwoCopies(t *testing.T) {
 		two, there := g.duplicate()
 		for desk, ids := range map[*ceremony.Desk][]string{here: g.signers[:2], there: g.signers[2:]} {
 			for _, id := range ids {
+				forgetCards(g.script)
 				if err := desk.Run(t.Context(), "sign "+id, g.script); err != nil {
 					t.Fatal(err)
 				}

@@ -89,6 +89,7 @@ type stage struct {
 	die     string   // where the next sessions' child ends, of mortal
 	env     []string // more for the sessions' children
 	memory  string   // what this laptop remembers of what was signed; "": nothing
+	paper   bool     // a start compares it; else it is taken as read
 	shared  string   // the folder of an earlier ceremony's tokens, which are used on
 }
 
@@ -130,6 +131,9 @@ func (s *stage) open(clock func() time.Time, stickers ...string) (*ceremony.Desk
 	desk, err := ceremony.OpenDesk(s.dir, ceremony.Settings{Program: "test", Clock: clock, Rehearsal: !s.real, Memory: s.memory})
 	if err != nil {
 		return nil, err
+	}
+	if !s.paper {
+		desk.Compared()
 	}
 	for _, sticker := range stickers {
 		if _, err := s.drawer.Add(sticker, virtual.Options{}); err != nil {

@@ -53,6 +53,9 @@ type Desk struct {
 	done       bool                  // that it did
 	checkpoint transcript.Checkpoint // of LookAt, which has no log
 	damaged    []string              // backup files that are gone or changed, by name
+	before     atomic.Int64          // lines that this start has found, and that are still to be compared with the paper
+	noPaper    atomic.Bool           // there was none
+	saw        sync.Map              // how this run knows that keys are a holder's: state.CallHow by state.Holder.Card
 
 	mu    sync.Mutex // of the log
 	log   *transcript.Log
@@ -177,6 +180,9 @@ func (d *Desk) begin(set Settings) error {
 	}
 	if now.Closed != nil || now.HandedOver != nil {
 		return nil
+	}
+	if now.Plan != nil && set.Enrols == "" {
+		d.before.Store(int64(len(d.log.Events())))
 	}
 	return d.record(state.TypeContinued, "room", start)
 }
@@ -316,6 +322,7 @@ func (d *Desk) recorded(kind, by string, data any) (transcript.Event, error) {
 	})
 	if err == nil {
 		d.state.Store(next)
+		d.sees(data)
 	}
 	return event, err
 }

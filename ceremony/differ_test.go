@@ -124,7 +124,7 @@ func TestOtherWordsAndSignaturesFromElsewhere(t *testing.T) {
 		}
 	}
 	resume := fmt.Sprintf("resume %.8s", desk.State().Draft.Digest)
-	run("abandon", resume)
+	run("abandon", resume, "rollcall review")
 	differs(t, desk)
 	run("abandon", resume)
 	if collected := g.collect(t, desk, g.signers...); collected.Alarm != "" {

@@ -303,6 +303,13 @@ func (w *world) make(n *node, i int) error {
 	digest := fmt.Sprintf("%x", sha256.Sum256(canonical))
 	again := slices.ContainsFunc(n.tries, func(t try) bool { return t.digest == digest })
 	wanted := !w.open(n) && !again
+	call := state.RollCall{For: state.CallReview}
+	for _, h := range n.state.CallDue(state.CallReview) {
+		call.Holders = append(call.Holders, state.Called{Holder: h.Holder.ID, How: state.CallToken})
+	}
+	if len(call.Holders) > 0 {
+		w.must(n, state.TypeRollCall, call)
+	}
 	err = n.apply(state.TypeDraftMade, state.DraftMade{Version: root.Version, Digest: digest, Expires: w.plan.Expires, Bytes: len(canonical), File: ceremony.DraftAsFile(n.state, root)})
 	w.check(n, "make", wanted, err)
 	if err != nil {

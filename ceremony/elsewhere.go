@@ -27,7 +27,7 @@ import (
 // holder's key in 9a vouches for all before it, and the evidence that the log
 // names. The ceremony that collects it replays the log, checks every
 // attestation and the proof of possession itself, and has the holder read the
-// words of the file's digest over another channel before the key counts.
+// words of the card over another channel before the key counts.
 
 // enrolmentFormat is the first member of an enrolment file.
 const enrolmentFormat = "rootceremony enrolment 1"
@@ -79,9 +79,9 @@ func (d *Desk) handOver(ctx context.Context, a prompt.Room) error {
 		return err
 	}
 	return a.Tell(ctx, prompt.Message{Title: "The enrolment file is written",
-		Facts: append([]prompt.Fact{{Label: "File", Value: filepath.Join(d.dir, file.Name)}}, DigestFacts(ofFile, agreed.DigestOf(file.Text))...),
-		Text: []string{"Send the file to the ceremony; there is nothing secret in it. The room will call you and ask for two of its words: " +
-			"say them to a voice you know, and to nobody else. " + agreed.Command("status", d.dir) + " shows them again."}})
+		Facts: append([]prompt.Fact{{Label: "File", Value: filepath.Join(d.dir, file.Name)}}, digitFacts(ofFile, agreed.DigestOf(file.Text))...),
+		Text: []string{"Send the file to the ceremony; there is nothing secret in it. The room will call you and ask for the eight words of your card: " +
+			"say them to a voice you know, and to nobody else. " + agreed.Command("status", d.dir) + " shows them again."}, Write: d.visit(a, d.State().Begun.Enrols).card()})
 }
 
 // enrolmentFile puts the file together. It ends with the line in which the
@@ -365,8 +365,8 @@ func remarks(events []transcript.Event) []string {
 	return said
 }
 
-// confirm has the holder who enrolled elsewhere read two words of the
-// enrolment file's digest, which show that it is theirs.
+// confirm has the holder who enrolled elsewhere read the eight words of the card,
+// which show that the enrolment is theirs.
 func (v visit) confirm(ctx context.Context) error {
 	h := v.now()
 	digest := h.Collected.File.SHA256
@@ -374,7 +374,7 @@ func (v visit) confirm(ctx context.Context) error {
 	facts := []prompt.Fact{{Label: "File", Value: h.Collected.File.Name}, {Label: "Serial", Value: agreed.SerialText(h.Serial) + "   (sticker " + h.Holder.Token + ")"}}
 	how, err := v.a.Choose(ctx, prompt.Prompt{ID: "confirm.how " + v.holder, Final: true, Message: prompt.Message{Title: title, Facts: facts,
 		Text: []string{"The key was made elsewhere. The file is whole and its token genuine, but anybody could have sent one. Call " + h.Holder.Name +
-			" on a number that you know, and recognise the voice. The words of the file stand on the screen on which it was made."}},
+			" on a number that you know, and recognise the voice. The words of the enrolment stand on the holder's card."}},
 		Question: "Can " + h.Holder.Name + " read the words to you?"},
 		[]prompt.Choice{{Key: "words", Label: "Yes"}, {Key: "without", Label: "No: go on without them, as an exception"}})
 	if err != nil {
@@ -382,20 +382,20 @@ func (v visit) confirm(ctx context.Context) error {
 	}
 	on := h.Act(h.Serial)
 	if how == "without" {
-		if err := v.d.Exception(h.Holder.Name+" reads the words of the enrolment file", "they could not be asked", "the file was taken without", false); err != nil {
+		if err := v.d.Exception(h.Holder.Name+" reads the words of the card", "they could not be asked", "the file was taken without", false); err != nil {
 			return err
 		}
 		return v.d.record(state.TypeConfirmed, "room", state.Confirmed{Act: on, SHA256: digest, Words: false})
 	}
-	which, words, err := twoWords(digest)
+	line := cardLine(v.d.State(), h, true)
+	same, err := askCarried(ctx, v.a, prompt.Prompt{ID: "confirm.words " + v.holder, From: line.ID, Message: prompt.Message{Title: title, Facts: facts,
+		Text: []string{"Let " + h.Holder.Name + " read them; nobody else knows them."}},
+		Question: "Type the eight words that stand on " + line.Where + ":"}, line)
 	if err != nil {
 		return err
 	}
-	err = v.a.Type(ctx, prompt.Prompt{ID: "confirm.words " + v.holder, Final: true, Message: prompt.Message{Title: title, Facts: facts,
-		Text: []string{"Let " + h.Holder.Name + " read them; do not read them out yourself. If they are others, leave this task: somebody else has sent the file, and Start a holder over gives it up."}},
-		Question: "Type " + which + ":"}, words)
-	if err != nil {
-		return err
+	if !same {
+		return fmt.Errorf("the card of %s has other words than this enrolment: it isn't confirmed (hint: somebody else may have sent the file: Start a holder over gives it up)", h.Holder.Name)
 	}
 	return v.d.record(state.TypeConfirmed, "room", state.Confirmed{Act: on, SHA256: digest, Words: true})
 }

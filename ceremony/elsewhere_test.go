@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -25,6 +26,7 @@ type away struct {
 	*stage
 	holder string
 	plan   *agreed.Plan
+	cards  map[string]prompt.Written
 }
 
 // goAway brings the ceremony of s to its agreed plan, and gives the holder a
@@ -34,7 +36,7 @@ func goAway(t testing.TB, s *stage, desk *ceremony.Desk, holder string) *away {
 	if desk.State().Plan == nil {
 		runTo(t, desk, "enrol alice")
 	}
-	a := &away{&stage{t: t, dir: filepath.Join(t.TempDir(), "enrolment")}, holder, desk.State().Plan}
+	a := &away{stage: &stage{t: t, dir: filepath.Join(t.TempDir(), "enrolment")}, holder: holder, plan: desk.State().Plan}
 	if err := transcript.MakeFolder(a.dir); err != nil {
 		t.Fatal(err)
 	}
@@ -77,9 +79,11 @@ func (a *away) enrolled() []byte {
 		a.t.Fatal(err)
 	}
 	defer desk.Close()
-	if err := runAll(desk, &prompt.Script{}); err != nil {
+	script := &prompt.Script{Cards: a.cards}
+	if err := runAll(desk, script); err != nil {
 		a.t.Fatal(err)
 	}
+	a.cards = script.Cards
 	return a.file()
 }
 
@@ -110,11 +114,11 @@ func TestEnrolledElsewhere(t *testing.T) {
 	// Dana reads the words; Emil cannot be reached.
 	asked := map[string]bool{}
 	say := func(m prompt.Message) { asked[m.Title] = true }
-	if err := runAll(desk, &prompt.Script{Answers: map[string]string{"confirm.how emil": "without"}, Say: say}); err == nil || !strings.Contains(err.Error(), "sign") {
+	if err := runAll(desk, &prompt.Script{Answers: map[string]string{"confirm.how emil": "without", "rollcall.how emil": "nobody"}, Say: say, Cards: dana.cards}); err == nil || !strings.Contains(err.Error(), "sign") {
 		t.Fatalf("the holders who are away have signed: %v", err)
 	}
 	now := desk.State()
-	if now.Draft == nil || len(now.Root.Keys) != 5+3 || !now.Holders["dana"].Confirmed.Words || now.Holders["emil"].Confirmed.Words {
+	if now.Draft == nil || len(now.Root.Keys) != 5+3 || !now.Holders["dana"].Confirmed.Words || now.Holders["emil"].Confirmed.Words || !slices.Equal(now.Draft.Unconfirmed, []string{"emil"}) {
 		t.Fatalf("drafted: %+v", now.Draft)
 	}
 	if !asked["Dana Okafor: is it really theirs?"] {
@@ -141,7 +145,11 @@ func TestSomebodyElsesEnrolment(t *testing.T) {
 	if err := desk.Run(t.Context(), "enrol emil", &prompt.Script{Answers: map[string]string{"confirm.words emil": "aardvark adroitness"}}); err == nil {
 		t.Fatal("confirmed by wrong words")
 	}
-	if _, err := desk.Collect(second.enrolled()); err == nil || !strings.Contains(err.Error(), "Start a holder over") {
+	other := second.enrolled()
+	if err := desk.Run(t.Context(), "enrol emil", &prompt.Script{Cards: second.cards}); err == nil || !strings.Contains(err.Error(), "other words") {
+		t.Fatalf("confirmed by the words of another enrolment: %v", err)
+	}
+	if _, err := desk.Collect(other); err == nil || !strings.Contains(err.Error(), "Start a holder over") {
 		t.Fatalf("a second one in its place: %v", err)
 	}
 	if err := desk.Run(t.Context(), "restart", &prompt.Script{Answers: map[string]string{"restart.who": "emil", "restart.why": "the words were others"}}); err != nil {
@@ -150,7 +158,7 @@ func TestSomebodyElsesEnrolment(t *testing.T) {
 	if _, err := desk.Collect(second.file()); err != nil {
 		t.Fatal(err)
 	}
-	if err := desk.Run(t.Context(), "enrol emil", &prompt.Script{}); err != nil {
+	if err := desk.Run(t.Context(), "enrol emil", &prompt.Script{Cards: second.cards}); err != nil {
 		t.Fatal(err)
 	}
 	if key := desk.State().RootKeys()["emil"]; key != desk.State().Holders["emil"].Collected.Key.Public || key.Hex == "" {
@@ -414,7 +422,7 @@ func TestEvidenceStaysInItsFolder(t *testing.T) {
 func TestEvidenceOfAnothersToken(t *testing.T) {
 	s, desk := opened(t)
 	runTo(t, desk, "enrol alice")
-	a := &away{&stage{t: t, dir: filepath.Join(t.TempDir(), "enrolment")}, "emil", desk.State().Plan}
+	a := &away{stage: &stage{t: t, dir: filepath.Join(t.TempDir(), "enrolment")}, holder: "emil", plan: desk.State().Plan}
 	a.drawer = s.drawer
 	tokens := filepath.FromSlash(ceremony.TokensDir)
 	if err := os.MkdirAll(filepath.Dir(filepath.Join(a.dir, tokens)), 0o700); err != nil {

@@ -54,7 +54,7 @@ func (v visit) enrol(ctx context.Context) error {
 	if v.d.State().Plan.Backup != nil {
 		text = "The token is prepared, and opens backups of the others. Its root key is made once all recipients are known; keep it at hand."
 	}
-	return v.a.Tell(ctx, prompt.Message{Title: v.now().Holder.Name + ": enrolled", Text: []string{text}})
+	return v.a.Tell(ctx, prompt.Message{Title: v.now().Holder.Name + ": enrolled", Text: []string{text}, Write: v.card()})
 }
 
 // enrolOn does with the token in the reader what is not yet done.

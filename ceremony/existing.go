@@ -110,7 +110,7 @@ func (v visit) meet(ctx context.Context) error {
 	if h.Prepared == nil || h.Prepared.Age == (keys.PublicKey{}) {
 		return fmt.Errorf("token %s of %s has no key in 82 that it can attest: it cannot open backups (hint: a plan whose backups are for other recipients than the holders, or a new key for %s)", agreed.SerialText(info.Serial), h.Holder.Name, h.Holder.Name)
 	}
-	return v.withPIN(ctx, info.PINTries, func(v visit) error {
+	err = v.withPIN(ctx, info.PINTries, func(v visit) error {
 		if v.d.State().Recipients[v.holder] == nil {
 			if err := v.proveToken(ctx); err != nil {
 				return err
@@ -118,4 +118,8 @@ func (v visit) meet(ctx context.Context) error {
 		}
 		return v.signCheckpoint(ctx)
 	})
+	if err != nil {
+		return err
+	}
+	return v.a.Tell(ctx, prompt.Message{Title: h.Holder.Name + ": the token opens backups", Text: []string{"Those of the new keys are sealed for it too."}, Write: v.card()})
 }

@@ -62,3 +62,6 @@ func FailingDesk(s *state.State, log *transcript.Log) *Desk {
 
 // Record is what tasks do.
 func (d *Desk) Record(kind, by string, data any) error { return d.record(kind, by, data) }
+
+// Compared has the desk go on as if people had typed what their paper says.
+func (d *Desk) Compared() { d.before.Store(0) }

@@ -160,7 +160,7 @@ func rotationLog(t *testing.T) wholeLog {
 		answers[id] = answer
 	}
 	a := &prompt.Script{Answers: answers}
-	for _, id := range []string{"resume " + digest[:8], "review", "sign " + dana, "sign farah", "publish", "retire " + chen, "retire " + dana} {
+	for _, id := range []string{"resume " + digest[:8], "rollcall review", "review", "sign " + dana, "sign farah", "publish", "retire " + chen, "retire " + dana} {
 		if err := desk.Run(t.Context(), id, a); err != nil {
 			t.Fatalf("%s: %v", id, err)
 		}
@@ -180,6 +180,9 @@ func elsewhereLogs(t *testing.T) (ceremonys, enrolment wholeLog) {
 	if _, err := desk.Collect(emil.enrolled()); err != nil {
 		t.Fatal(err)
 	}
+	if err := desk.Run(t.Context(), "enrol emil", &prompt.Script{Cards: emil.cards}); err != nil {
+		t.Fatal(err)
+	}
 	runTo(t, desk, "sign alice")
 	return wholeLogOf(t, s.dir), wholeLogOf(t, emil.dir)
 }
@@ -189,6 +192,9 @@ func elsewhereLogs(t *testing.T) (ceremonys, enrolment wholeLog) {
 func doubtsLog(t *testing.T) wholeLog {
 	t.Helper()
 	s, desk := opened(t)
+	runTo(t, desk, "enrol chen")
+	s.paper = true
+	desk = s.again(t, desk)
 	runTo(t, desk, "review")
 	differs(t, desk)
 	if err := runAll(desk, &prompt.Script{Answers: map[string]string{"review.second": "yes", "carry.how 1": "none", "carry.why": "a test"}}); err != nil {

@@ -40,6 +40,11 @@ func (v visit) makeKey(ctx context.Context) error {
 		}
 		defer wipeAll(order.Passphrases)
 		attempt = newAttempt()
+		if v.kind == state.OwnToken {
+			if err := v.d.called(state.CallBackups); err != nil {
+				return err
+			}
+		}
 	}
 	if order.From == keys.FromSession {
 		entropy, err := v.entropy(ctx)
@@ -174,7 +179,7 @@ func (v visit) key(ctx context.Context) error {
 			return err
 		}
 	}
-	return v.withPIN(ctx, info.PINTries, func(v visit) error {
+	err = v.withPIN(ctx, info.PINTries, func(v visit) error {
 		if v.now().Key == nil {
 			if err := v.makeKey(ctx); err != nil {
 				return err
@@ -187,6 +192,11 @@ func (v visit) key(ctx context.Context) error {
 		}
 		return v.signCheckpoint(ctx)
 	})
+	if err != nil {
+		return err
+	}
+	return v.a.Tell(ctx, prompt.Message{Title: h.Holder.Name + ": the root key is made", Write: v.card(),
+		Text: []string{"The token has its key, and has proved it. Put it back into its bag."}})
 }
 
 // keyOfLocked makes the root key on a token that was cut off after it had its

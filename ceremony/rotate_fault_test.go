@@ -57,6 +57,7 @@ func newSweep(t *testing.T, plan func([]member) string, next func(*sweep, *stage
 // begin copies directory and tokens.
 func (w *sweep) begin() *stage {
 	w.t.Helper()
+	w.script.Cards = nil // it is another day's
 	s := &stage{t: w.t, dir: filepath.Join(w.t.TempDir(), "d"), shared: filepath.Join(w.t.TempDir(), "tokens")}
 	for to, from := range map[string]string{s.dir: w.dir, s.shared: w.tokens} {
 		if err := os.CopyFS(to, os.DirFS(from)); err != nil {

@@ -22,6 +22,9 @@ const RehearsalLife = 24 * time.Hour
 
 // review fixes the draft, shows it, and has the room say that it is right.
 func (d *Desk) review(ctx context.Context, a prompt.Room) error {
+	if err := d.called(state.CallReview); err != nil {
+		return err
+	}
 	if d.State().Draft == nil {
 		if err := d.makeDraft(); err != nil {
 			return err
@@ -63,7 +66,7 @@ func (d *Desk) review(ctx context.Context, a prompt.Room) error {
 		lines = append(lines, "  "+line)
 	}
 	title := fmt.Sprintf("Review root v%d", s.Draft.Version)
-	if err := a.Tell(ctx, prompt.Message{Title: title, Lines: lines}); err != nil {
+	if err := a.Tell(ctx, prompt.Message{Title: title, Lines: append(lines, d.holderLines()...), Write: append(d.holderWords(), d.PlanWords()...)}); err != nil {
 		return err
 	}
 	answer, err := AskSecond(ctx, a, s.Differs(), prompt.Prompt{ID: "review.second", Message: prompt.Message{Title: title,
@@ -187,7 +190,7 @@ func (d *Desk) makeDraft() error {
 	if err != nil {
 		return err
 	}
-	return d.record(state.TypeDraftMade, "room", state.DraftMade{Version: root.Version, Digest: agreed.DigestOf(canonical), Expires: expires, Bytes: len(canonical), File: file.File()})
+	return d.record(state.TypeDraftMade, "room", state.DraftMade{Version: root.Version, Digest: agreed.DigestOf(canonical), Expires: expires, Bytes: len(canonical), File: file.File(), Unconfirmed: d.State().Unconfirmed(state.CallReview)})
 }
 
 // unexpired refuses a draft that no client would accept any more.
@@ -229,6 +232,9 @@ func (v visit) sign(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := v.unsignedCard(ctx); err != nil {
+		return err
+	}
 	if err := v.typedWords(ctx); err != nil {
 		return err
 	}
@@ -241,8 +247,21 @@ func (v visit) sign(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return v.a.Tell(ctx, prompt.Message{Title: h.Holder.Name + ": signed", Facts: CountFacts(v.d.State()),
+	return v.a.Tell(ctx, prompt.Message{Title: h.Holder.Name + ": signed", Facts: CountFacts(v.d.State()), Write: []prompt.Written{signedCard(h, v.d.State().Draft)},
 		Text: []string{"The signature is verified and recorded. Put the token back into its bag."}})
+}
+
+// unsignedCard asks whether the holder's card says that this version was signed:
+// the log, which may have been cut, does not.
+func (v visit) unsignedCard(ctx context.Context) error {
+	h, draft := v.now(), v.d.State().Draft
+	signed, err := v.a.Confirm(ctx, prompt.Prompt{ID: "sign.card " + v.holder, From: signedCard(h, draft).ID, Message: prompt.Message{Title: fmt.Sprintf("%s: sign root v%d", h.Holder.Name, draft.Version),
+		Text: []string{"Look at your card. Nobody signs a version twice, and what this laptop doesn't know of may have been signed elsewhere, or taken out of its log."}},
+		Question: fmt.Sprintf(`Does it have a line "signed v%d"?`, draft.Version)})
+	if err == nil && signed {
+		err = fmt.Errorf("the card of %s says that v%d was signed, and this log doesn't know of it: nothing is signed (hint: find the newer copy of this directory, or collect what was signed; if the words on the card are those of this draft, collect that signature)", h.Holder.Name, draft.Version)
+	}
+	return err
 }
 
 func (v visit) fitsSigning(info keys.Info) error {

@@ -50,7 +50,7 @@ func (d *Desk) Tasks() []prompt.Task {
 		tasks = append(tasks, prompt.Task{ID: "restore", Group: prompt.GroupBackups, Title: "Restore from one", State: prompt.Ready, Optional: true, Aside: true,
 			Reason: "token lost or broken, PIN forgotten", Do: d.restore})
 	}
-	tasks = append(tasks, d.reviewTask())
+	tasks = append(append(tasks, d.rollCallTasks(state.CallReview)...), d.reviewTask())
 	for _, h := range s.Signers() {
 		tasks = append(tasks, d.signTask(h))
 	}
@@ -67,7 +67,7 @@ func (d *Desk) Tasks() []prompt.Task {
 	for _, drop := range s.Plan.Drops {
 		tasks = append(tasks, d.retireTask(s.Holders[drop.ID]))
 	}
-	return append(tasks, d.sealTask(), d.checkpointsTask(), d.sumsTask(), d.carryTask())
+	return d.startTask(append(tasks, d.sealTask(), d.checkpointsTask(), d.sumsTask(), d.carryTask()))
 }
 
 // Next is the task to take now: the first that is ready and needed, before it
@@ -128,6 +128,7 @@ func (d *Desk) backupTasks() []prompt.Task {
 	for _, r := range s.Plan.Backup.Recipients {
 		tasks = append(tasks, d.recipientTask(r))
 	}
+	tasks = append(tasks, d.rollCallTasks(state.CallBackups)...)
 	for _, h := range s.Plan.Holders {
 		if h.Custody != agreed.Existing {
 			tasks = append(tasks, d.keyTask(s.Holders[h.ID]))
@@ -158,6 +159,8 @@ func (d *Desk) keyTask(h *state.Holder) prompt.Task {
 		t.Block("waits for " + tuf.Listed(missing, "and") + " to show that they open backups")
 	case h.Prepared == nil:
 		t.Block("waits for the token")
+	case h.Key == nil && d.callWaits(state.CallBackups) != "":
+		t.Block(d.callWaits(state.CallBackups))
 	case h.Open != nil:
 		t.Reason = "was interrupted"
 	case h.Key != nil:
@@ -177,6 +180,9 @@ func (d *Desk) reviewTask() prompt.Task {
 	}
 	if err := cmp.Or(s.AbandonedOpen(), s.AnotherDraft()); err != nil {
 		t.Block("waits: " + err.Error())
+	}
+	if waits := d.callWaits(state.CallReview); t.State == prompt.Ready && waits != "" {
+		t.Block(waits)
 	}
 	if lost := s.TooFew(""); len(lost) > 0 {
 		t.Block("too few are left to open the backups of " + tuf.Listed(lost, "and") + ": take the task Start a holder over for them")
@@ -202,6 +208,9 @@ func (d *Desk) signTask(h *state.Holder) prompt.Task {
 		if err := cmp.Or(s.MaySign(h), s.AbandonedOpen()); err != nil {
 			t.Block(agreed.OneLine(err.Error()))
 		}
+	}
+	if waits := d.callWaits(state.CallReview); d.noPaper.Load() && t.State == prompt.Ready && waits != "" {
+		t.Block(waits)
 	}
 	if h.Holder.Custody == agreed.Dropped && t.State == prompt.Ready {
 		t.Reason, t.Aside = "counts for the old root only", t.Optional
@@ -303,9 +312,11 @@ func (d *Desk) Status() []string {
 		lines = append(lines, "next: "+next.ID)
 	case s.HandedOver != nil:
 		lines = append(lines, "finished: what the ceremony collects is "+s.HandedOver.File.Name)
-		for _, fact := range DigestFacts(ofFile, s.HandedOver.File.SHA256) {
+		for _, fact := range digitFacts(ofFile, s.HandedOver.File.SHA256) {
 			lines = append(lines, "  "+fact.Label+": "+fact.Value)
 		}
+		card := cardLine(s, s.Holders[s.Begun.Enrols], true)
+		lines = append(lines, card.Where+": "+card.Words())
 	case ok:
 		lines = append(lines, "next: "+next.ID)
 	}

@@ -79,6 +79,7 @@ func (a *attendant) ask(ctx context.Context, q question) (answer, error) {
 		return answer{}, err
 	}
 	q.answers = make(chan answer, 1)
+	ready(q.prompt.Message)
 	a.send(tasksMsg(a.list()))
 	a.send(askMsg{&q})
 	for {
@@ -95,6 +96,13 @@ func (a *attendant) ask(ctx context.Context, q question) (answer, error) {
 		case <-look:
 			_, _ = a.see(ctx, a.watched)
 		}
+	}
+}
+
+// ready computes the words that people write down, which is too slow for drawing.
+func ready(m prompt.Message) {
+	for _, w := range m.Write {
+		w.Words()
 	}
 }
 
@@ -131,6 +139,7 @@ func (a *attendant) Tell(ctx context.Context, m prompt.Message) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	ready(m)
 	a.send(tasksMsg(a.list()))
 	a.send(tellMsg{m})
 	return nil

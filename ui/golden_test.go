@@ -111,6 +111,23 @@ func TestPromptFrames(t *testing.T) {
 			return "a touch", a.WaitForTouch(ctx, prompt.Prompt{ID: "p", Message: prompt.Message{Title: "Alice Costa: touch the token",
 				Facts: []prompt.Fact{{Label: "To", Value: "sign root v1"}}}, Question: "Alice Costa, touch the token A-01 now."}, false)
 		}, []string{"\n", "\x1b"}},
+		{"card", func(ctx context.Context, a prompt.Room) (string, error) {
+			err := a.Tell(ctx, prompt.Message{Title: "Alice Costa: the root key is made", Text: []string{"The token has its key, and has proved it. Put it back into its bag."},
+				Write: []prompt.Written{{ID: "card alice 2", Where: "the card of Alice Costa, line 2", Kind: keys.CarriedEnrolment, Value: []byte("a token")}}})
+			if err != nil {
+				return "", err
+			}
+			yes, err := a.Confirm(ctx, prompt.Prompt{ID: "c", Message: prompt.Message{Title: "Bruno Ferraz: sign root v1", Text: []string{"Look at your card."},
+				Write: []prompt.Written{{Where: "The plan's words, as on the paper", Kind: keys.CarriedPlan, Value: []byte("belowground")}}}, Question: `Does it have a line "signed v1"?`})
+			return fmt.Sprint(yes), err
+		}, []string{"\x1b[B", "\n"}},
+		{"carried", func(ctx context.Context, a prompt.Room) (string, error) {
+			return a.Ask(ctx, prompt.Prompt{ID: "a", Final: true, From: "card alice 2", Message: prompt.Message{Title: "Alice Costa: are these the keys that were made?", Facts: token[1:]},
+				Question: "Type the eight words that stand on the card of Alice Costa, line 2:"}, func(typed string) error {
+				_, err := keys.ReadCarried(typed)
+				return err
+			})
+		}, []string{"rematch retrospect", "\n", "\x15rematch retrospect ringbolt revolver tiger sympathy tissue Saturn", "\n", "\x7f\x7f\x7f\x7f\x7f\x7fSaturday", "\n"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := newStage(t, inRoom(newDesk(asks(c.ask))))

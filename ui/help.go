@@ -8,7 +8,18 @@ import (
 )
 
 // help is a page about the screen below it.
-type help struct{ offset int }
+type help struct {
+	offset int
+	words  []prompt.Written
+}
+
+func newHelp(r *room) *help {
+	h := &help{}
+	if r != nil && r.Words != nil {
+		h.words = r.Words()
+	}
+	return h
+}
 
 func (h *help) mode() mode { return menu }
 
@@ -44,6 +55,9 @@ func (h *help) view(m *model, columns, rows int) []line {
 	lines := body(prompt.Message{Title: page.Title, Text: page.Text}, columns)
 	lines = append(lines, nil)
 	lines = append(lines, body(prompt.Message{Facts: page.Facts}, columns)...)
+	if len(h.words) > 0 {
+		lines = append(append(lines, nil), body(prompt.Message{Write: h.words}, columns)...)
+	}
 	h.offset = min(h.offset, max(len(lines)-rows, 0))
 	return lines[h.offset:min(len(lines), h.offset+rows)]
 }

@@ -242,7 +242,7 @@ func (m *model) key(k tea.KeyMsg) tea.Cmd {
 	case m.over != nil:
 		return m.over.key(m, k)
 	case key.Matches(k, keymap.Help) && (m.mode != letters || k.Type != tea.KeyRunes):
-		m.open(&help{})
+		m.open(newHelp(m.room))
 		return nil
 	case m.room != nil:
 		return m.room.key(m, k)

@@ -76,6 +76,15 @@ func body(m prompt.Message, columns int) []line {
 			lines = append(lines, set(plain, s))
 		}
 	}
+	for _, w := range m.Write {
+		gap()
+		for _, s := range wrap(w.Heading(), columns) {
+			lines = append(lines, set(plain, s))
+		}
+		for _, s := range show.Rows(w.Words(), columns-2) {
+			lines = append(lines, set(strong, "  "+s))
+		}
+	}
 	if len(m.Commands) > 0 {
 		gap()
 		lines = append(lines, set(plain, "Type next:"), nil)

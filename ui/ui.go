@@ -38,8 +38,9 @@ type Room struct {
 	prompt.Desk
 	Notebook  Notebook // nil: nothing is recorded here, and no notes are offered
 	Tokens    prompt.Tokens
-	Rehearsal bool         // every frame says so
-	Close     func() error // nil: there is nothing to close
+	Rehearsal bool                    // every frame says so
+	Close     func() error            // nil: there is nothing to close
+	Words     func() []prompt.Written // shown under help; nil: none
 	// Then opens the room that this one leads to, once nothing that is needed is
 	// left; nil, or what it returns is nil: there is none.
 	Then func() func() (*Room, error)

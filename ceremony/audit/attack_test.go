@@ -454,3 +454,70 @@ func TestAnchors(t *testing.T) {
 		}
 	}
 }
+
+// Keys that nobody has been asked about, or that are too many people's, are in no
+// draft, and nothing is sealed before the call.
+func TestRollCall(t *testing.T) {
+	hows := func(e *event, how state.CallHow, ids ...string) {
+		var all []state.Called
+		if err := json.Unmarshal(e.data["holders"], &all); err != nil {
+			t.Fatal(err)
+		}
+		for i, c := range all {
+			if slices.Contains(ids, c.Holder) {
+				all[i].How = how
+			}
+		}
+		e.set("holders", all)
+	}
+	call := func(what state.CallFor, e *event) bool {
+		return e.Type == state.TypeRollCall && e.text("for") == string(what)
+	}
+	for name, c := range map[string]struct {
+		record string
+		change func(*forger, *event) bool
+		want   string
+	}{
+		"none before the review":  {"create", func(f *forger, e *event) bool { return !call(state.CallReview, e) }, "no roll call before it has confirmed the keys of Alice Costa"},
+		"none before the sealing": {"backups", func(f *forger, e *event) bool { return !call(state.CallBackups, e) }, "no roll call before it has confirmed the keys of Alice Costa"},
+		"three by nobody": {"create", func(f *forger, e *event) bool {
+			if call(state.CallReview, e) {
+				hows(e, state.CallNobody, "alice", "chen", "dana")
+			}
+			return true
+		}, "nobody has confirmed the keys of Alice Costa, Chen Wei and Dana Okafor, which are too many"},
+		"two by nobody, and the draft is silent": {"create", func(f *forger, e *event) bool {
+			if call(state.CallReview, e) {
+				hows(e, state.CallNobody, "alice", "chen")
+			}
+			return true
+		}, `nobody has confirmed the keys of ["alice" "chen"], and it names []`},
+		"one differs": {"backups", func(f *forger, e *event) bool {
+			if call(state.CallBackups, e) {
+				hows(e, state.CallDiffers, "bruno")
+			}
+			return true
+		}, "the card or the token of Bruno Ferraz said other keys"},
+		"another way": {"create", func(f *forger, e *event) bool {
+			if call(state.CallReview, e) {
+				hows(e, "hearsay", "bruno")
+			}
+			return true
+		}, `nobody is confirmed by "hearsay"`},
+		"in this sitting, after another start": {"create", func(f *forger, e *event) bool {
+			if call(state.CallReview, e) {
+				f.append(state.TypeContinued, "room", state.Begun{Format: state.FormatVersion, Program: "test", Rehearsal: true})
+			}
+			return true
+		}, "was not enrolled since the newest start of the program"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := good(t, c.record).copied(t)
+			r.forge(t, c.change)
+			r.refused(t, c.want)
+			if r.folds(t) == nil {
+				t.Error("the fold takes it")
+			}
+		})
+	}
+}

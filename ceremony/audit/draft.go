@@ -111,6 +111,14 @@ func (w *walk) draftMade(e transcript.Event) error {
 	if slices.ContainsFunc(w.drafts, func(o *draft) bool { return o.digest == d.digest }) {
 		return errors.New("it is an abandoned draft, made again as if it had never been abandoned")
 	}
+	nobody, err := w.confirmedIn(state.CallReview)
+	switch {
+	case err != nil:
+		return err
+	case !slices.Equal(nobody, said.Unconfirmed):
+		return fmt.Errorf("nobody has confirmed the keys of %q, and it names %q", nobody, said.Unconfirmed)
+	}
+	w.tellCalls(e.Seq)
 	w.drafts, w.live = append(w.drafts, d), d
 	text, err := tuf.Assemble(d.root, nil, w.plan.Previous()...)
 	if err != nil {

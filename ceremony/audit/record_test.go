@@ -218,8 +218,11 @@ func (r *record) enrolElsewhere(desk *ceremony.Desk, holder string) error {
 		return err
 	}
 	defer there.Close()
-	if err := away.hold(there, "", nil); err != nil {
-		return err
+	script := &prompt.Script{}
+	for task, ok := there.Next(); ok; task, ok = there.Next() {
+		if err := there.Run(context.Background(), task.ID, script); err != nil {
+			return fmt.Errorf("%s: %w", task.ID, err)
+		}
 	}
 	text, err := os.ReadFile(filepath.Join(away.dir, holder+".enrolment.json"))
 	if err != nil {
@@ -229,8 +232,10 @@ func (r *record) enrolElsewhere(desk *ceremony.Desk, holder string) error {
 	tokens := desk.Tokens()
 	tokens.Roots = r.roots
 	desk.UseTokens(tokens)
-	_, err = desk.Collect(text)
-	return err
+	if _, err = desk.Collect(text); err != nil {
+		return err
+	}
+	return desk.Run(context.Background(), "enrol "+holder, &prompt.Script{Cards: script.Cards})
 }
 
 // followed is a ceremony after the one without backups: Emil leaves for a reason,

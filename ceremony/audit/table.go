@@ -54,6 +54,8 @@ func init() { // a variable that its own functions read
 		state.TypeNote:          {take: form[state.Note]},
 		state.TypeException:     {take: (*walk).exception},
 
+		state.TypeStartCompared: {take: (*walk).startCompared, when: agreedOn},
+
 		state.TypeWipeIntended:    {take: (*walk).wipeIntended, about: newKeys, when: afterwards},
 		state.TypeWiped:           {take: (*walk).wiped, about: newKeys, when: afterwards},
 		state.TypePrepareIntended: {take: (*walk).prepareIntended, about: newKeys, when: afterwards},
@@ -80,6 +82,7 @@ func init() { // a variable that its own functions read
 		state.TypeCheckupPassed:    {take: form[state.CheckupPassed], when: afterwards},
 		state.TypeCheckupDone:      {take: form[state.CheckupDone], when: afterwards},
 
+		state.TypeRollCall:          {take: (*walk).rollCall, when: agreedOn},
 		state.TypeDraftMade:         {take: (*walk).draftMade, when: agreedOn},
 		state.TypeDraftReviewed:     {take: (*walk).draftReviewed, when: agreedOn},
 		state.TypeDraftDiffers:      {take: (*walk).draftDiffers, when: agreedOn},

@@ -397,7 +397,10 @@ func (w *walk) keyIntended(e transcript.Event) error {
 	case (d.Attempt != "") != (w.plan.Backup != nil) || d.Attempt != "" && !agreed.AttemptForm.MatchString(d.Attempt):
 		return errors.New("its backups have no folder of their own, or it has one without backups")
 	}
-	return nil
+	if d.Attempt != "" && !d.Replacement {
+		_, err = w.confirmedIn(state.CallBackups)
+	}
+	return err
 }
 
 func (w *walk) keyMade(e transcript.Event) error {

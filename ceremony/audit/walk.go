@@ -35,6 +35,8 @@ type walk struct {
 	shown     map[string]bool // ids of recipients who have shown that they open backups
 	drafts    []*draft        // in the order in which they were made
 	live      *draft
+	startedAt int64 // line of the newest start of the program
+	calls     map[carded]call
 	rivals    []*rival
 	before    string // type of the line before
 	last      int64  // the newest line that may not follow after the last checkpoint
@@ -125,6 +127,7 @@ func (h *holder) tokens() []*token {
 // all takes every line.
 func (w *walk) all() {
 	w.names, w.owners, w.nonces, w.shown = map[string]named{}, map[keys.PublicKey]uint32{}, map[string]bool{}, map[string]bool{}
+	w.calls = map[carded]call{}
 	for _, e := range w.log.Events {
 		if err := w.line(e); err != nil {
 			w.add(Failed, e.Type, fmt.Sprintf("line %d", e.Seq), "%v", err)
@@ -212,6 +215,7 @@ func (w *walk) begins(e transcript.Event) error {
 	case !digits64.MatchString(d.Random):
 		return errors.New("it has no 32 random bytes")
 	}
+	w.startedAt = e.Seq
 	w.started, w.Rehearsal, w.Enrols = &d, d.Rehearsal, d.Enrols
 	switch {
 	case d.Rehearsal && !w.o.Rehearsal:
@@ -249,6 +253,7 @@ func (w *walk) continued(e transcript.Event) error {
 	case d.Rehearsal != w.started.Rehearsal || d.Enrols != w.started.Enrols || d.Tokens != w.started.Tokens || d.Format != w.started.Format:
 		return errors.New("it goes on as something else than it had begun as: a rehearsal stays one, and a real ceremony too")
 	}
+	w.startedAt = e.Seq
 	return nil
 }
 

@@ -64,6 +64,9 @@ type Message struct {
 	Facts []Fact   // a small table
 	Text  []string // paragraphs; front ends wrap them
 	Lines []string // set as they are, such as a difference; scrolled if long
+	// Write is what people write down, on a card or on paper, and read from there
+	// on another day.
+	Write []Written
 	// Commands are what people type next, in a shell and in this order; front
 	// ends set them last, under a line that says so.
 	Commands []string
@@ -71,6 +74,25 @@ type Message struct {
 
 // Fact is a row of the table in a Message.
 type Fact struct{ Label, Value string }
+
+// Written is what people write down: eight words of a value.
+type Written struct {
+	ID    string // of the place, for Prompt.From: "card alice 2"; "": it stands there, and is only shown
+	Where string // "the card of Alice Costa, line 2"
+	Kind  keys.CarriedKind
+	Value []byte
+}
+
+// Words are computed where somebody wants them: it takes a fifth of a second.
+func (w Written) Words() string { return keys.Carried(w.Kind, w.Value) }
+
+// Heading is what stands above the words.
+func (w Written) Heading() string {
+	if w.ID == "" {
+		return w.Where + ":"
+	}
+	return "Write on " + w.Where + ":"
+}
 
 // Prompt is one question to people.
 type Prompt struct {
@@ -88,6 +110,10 @@ type Prompt struct {
 	Again error
 	// Scripted is what a Script without an answer says to Ask; "": nothing.
 	Scripted string
+	// From is where the answer to Ask stands, which this screen does not show: the
+	// ID of something Written. A Script knows it from there or not at all. Confirm
+	// asks with it whether something is written there.
+	From string
 }
 
 // Choice is one of the answers of Choose.

@@ -20,9 +20,18 @@ type Script struct {
 	Answers map[string]string
 	// Say is given every message and every prompt, in order. It may be nil.
 	Say func(Message)
+	// Cards is what the people of a script have written down, by the ID of the
+	// place. It is made where it is missing.
+	Cards map[string]Written
 }
 
 func (s *Script) say(m Message) {
+	for _, w := range m.Write {
+		if s.Cards == nil {
+			s.Cards = map[string]Written{}
+		}
+		s.Cards[w.ID] = w
+	}
 	if s.Say != nil {
 		s.Say(m)
 	}
@@ -45,9 +54,13 @@ func (s *Script) Tell(ctx context.Context, m Message) error {
 	return ctx.Err()
 }
 
-// Confirm says yes.
+// Confirm says yes, and of what may be written somewhere what is true.
 func (s *Script) Confirm(ctx context.Context, p Prompt) (bool, error) {
 	answer, ok, err := s.prompted(ctx, p)
+	if err == nil && !ok && p.From != "" {
+		_, there := s.Cards[p.From]
+		return there, nil
+	}
 	if err != nil || !ok {
 		return err == nil, err
 	}
@@ -86,6 +99,13 @@ func (s *Script) Ask(ctx context.Context, p Prompt, check func(string) error) (s
 	answer, ok, err := s.prompted(ctx, p)
 	if err != nil {
 		return "", err
+	}
+	if !ok && p.From != "" {
+		written, there := s.Cards[p.From]
+		if !there {
+			return "", fmt.Errorf("nobody has written down here what the prompt %q asks for (hint: lay it down with --answers)", p.ID)
+		}
+		answer, ok = written.Words(), true
 	}
 	if !ok && p.Scripted != "" {
 		answer, ok = p.Scripted, true

@@ -28,6 +28,12 @@ func (s *State) draftMade(e transcript.Event) error {
 	if s.Plan.Backup != nil && !s.Plan.Unseen && (!s.Drilled() || !s.CopiedEnough() || len(s.TooFew("")) > 0) {
 		return errors.New("no backup was drilled, not all are copied, or one cannot be opened any more")
 	}
+	if err := s.CallMissing(CallReview); err != nil {
+		return err
+	}
+	if nobody := s.Unconfirmed(CallReview); !slices.Equal(nobody, data.Unconfirmed) {
+		return fmt.Errorf("nobody has confirmed the keys of %q, and it names %q", nobody, data.Unconfirmed)
+	}
 	root, err := s.PlannedRoot(data.Expires)
 	if err != nil {
 		return err

@@ -15,6 +15,7 @@ import (
 const (
 	TypeBegun             = "ceremony.begun"
 	TypeContinued         = "ceremony.continued"
+	TypeStartCompared     = "start.compared"
 	TypePreflight         = "preflight.done"
 	TypePlanAgreed        = "plan.agreed"
 	TypeWipeIntended      = "wipe.intended"
@@ -38,6 +39,7 @@ const (
 	TypeDrillDone         = "drill.done"
 	TypeCopiesWritten     = "copies.written"
 	TypeCopiesRead        = "copies.read"
+	TypeRollCall          = "rollcall.held"
 	TypeDraftMade         = "draft.made"
 	TypeDraftReviewed     = "draft.reviewed"
 	TypeDraftDiffers      = "draft.differs"
@@ -82,6 +84,12 @@ type Begun struct {
 	// Random are 32 random bytes in hex, in the first event alone: so no two logs
 	// have one origin, and nothing was known of this one before.
 	Random string `json:"random,omitempty"`
+}
+
+// StartCompared: after a start people have compared the log with their paper. Paper
+// is the number of lines that the log had by that; 0: there was no paper.
+type StartCompared struct {
+	Paper int64 `json:"paper"`
 }
 
 // PreflightDone says which checks of the laptop failed, by id.
@@ -322,8 +330,8 @@ type Collected struct {
 	Proved     KeyProved             `json:"proved"`
 }
 
-// Confirmed: the holder has read the words of the enrolment file to the room,
-// or the room goes on without, which is an exception of its own.
+// Confirmed: the holder has read the words of the card to the room, or the room
+// goes on without, which is an exception of its own.
 type Confirmed struct {
 	Act
 	SHA256 string `json:"sha256"` // the enrolment file's
@@ -340,13 +348,50 @@ const (
 	SettledLocked  SettledKind = "locked"  // it has PUK and management key, which are backed up, and no root key
 )
 
-// DraftMade fixes the bytes that are signed. Digest is their SHA-256.
+// RollCall: holders were asked whether the keys that the log has are theirs. It
+// names all whose keys it is about, in the plan's order.
+type RollCall struct {
+	For     CallFor  `json:"for"`
+	Holders []Called `json:"holders"`
+}
+
+// Called is how one holder was confirmed.
+type Called struct {
+	Holder string  `json:"holder"` // id
+	How    CallHow `json:"how"`
+}
+
+// CallFor is what a roll call comes before.
+type CallFor string
+
+// Before the first backup is sealed 9a and 82 are compared, at the review 9c too.
+const (
+	CallBackups CallFor = "backups"
+	CallReview  CallFor = "review"
+)
+
+// CallHow is how a holder's keys were confirmed.
+type CallHow string
+
+// The ways to confirm them, and what else can come of asking.
+const (
+	CallSitting CallHow = "sitting" // this run of the program has seen them made
+	CallToken   CallHow = "token"   // the token in the reader has them
+	CallWords   CallHow = "words"   // the card's words were typed
+	CallNobody  CallHow = "nobody"  // the holder could not be asked
+	CallDiffers CallHow = "differs" // token or card say others
+)
+
+// DraftMade fixes the bytes that are signed. Digest is their SHA-256. Unconfirmed
+// are the ids of holders whose keys nobody has confirmed in the roll call.
 type DraftMade struct {
 	Version int64     `json:"version"`
 	Digest  string    `json:"digest"`
 	Expires time.Time `json:"expires"`
 	Bytes   int       `json:"bytes"`
 	File    File      `json:"file"`
+
+	Unconfirmed []string `json:"unconfirmed,omitempty"`
 }
 
 // DraftReviewed: the room has read the draft. SecondMachine reports whether a

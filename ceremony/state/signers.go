@@ -92,6 +92,7 @@ func (s *State) tokenShown(e transcript.Event) error {
 		return err
 	}
 	s.Files = append(s.Files, data.Evidence...)
+	h.sitting = true
 	was := h.Prepared
 	h.Serial, h.Prepared = data.Serial, nil
 	if data.Authentication != nil {

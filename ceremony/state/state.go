@@ -70,6 +70,9 @@ type State struct {
 	roots         []string          // roots[n] is the root hash of the log's first n lines
 	Previous      string            // type of the newest event
 	differed      []string          // digests of drafts of which a second machine showed other words
+
+	calls     map[string]CallHow    // what came of the newest roll call, by the card it was about
+	RollCalls map[CallFor]*RollCall // the newest ones
 }
 
 // TokenKind is one of the tokens that a holder may have.
@@ -109,6 +112,8 @@ type Holder struct {
 	stickers    []string // of those
 	Spare       *Holder  // a second token with the root key
 	ForSpare    bool     // a Replacement that is to be a Spare
+
+	sitting bool // its keys were made, or shown, since the newest start of the program
 }
 
 // Token is one of the tokens of the holder with that id; nil where there is none.
@@ -202,6 +207,7 @@ func (s *State) clone() *State {
 	c.Rivals = slices.Clone(s.Rivals)
 	c.Recipients, c.written, c.Carrying = maps.Clone(s.Recipients), maps.Clone(s.written), maps.Clone(s.Carrying)
 	c.Passed, c.PUKBlocked = maps.Clone(s.Passed), maps.Clone(s.PUKBlocked)
+	c.calls, c.RollCalls = maps.Clone(s.calls), maps.Clone(s.RollCalls)
 	c.Aside = slices.Clip(s.Aside)
 	c.Drills, c.Copies, c.Checkups, c.Carried = slices.Clip(s.Drills), slices.Clip(s.Copies), slices.Clip(s.Checkups), slices.Clip(s.Carried)
 	c.Files, c.AllSignatures, c.roots, c.differed = slices.Clip(s.Files), slices.Clip(s.AllSignatures), slices.Clip(s.roots), slices.Clip(s.differed)
@@ -247,6 +253,7 @@ var (
 
 // Rules are those of all types of events that follow on an agreed plan.
 var Rules = map[string]Rule{
+	TypeStartCompared:     {startCompared, nil},
 	TypeWipeIntended:      {(*State).wipeIntended, newKeys},
 	TypeWiped:             {(*State).wiped, newKeys},
 	TypePrepareIntended:   {(*State).prepareIntended, newKeys},
@@ -271,6 +278,7 @@ var Rules = map[string]Rule{
 	TypeCollected:         {(*State).collected, newKeys},
 	TypeConfirmed:         {(*State).confirmed, newKeys},
 	TypeHandedOver:        {(*State).handedOver, nil},
+	TypeRollCall:          {(*State).rollCallHeld, nil},
 	TypeDraftMade:         {(*State).draftMade, nil},
 	TypeDraftReviewed:     {(*State).draftReviewed, nil},
 	TypeDraftDiffers:      {(*State).draftDiffers, nil},
@@ -315,7 +323,7 @@ func (s *State) take(e transcript.Event) (err error) {
 	case TypeBegun:
 		return s.begun(e)
 	case TypeContinued:
-		return continued(e)
+		return s.continued(e)
 	case transcript.TypeSetAside:
 		var data transcript.SetAside
 		if err := Read(e, &data); err != nil {
@@ -400,13 +408,20 @@ func (s *State) begun(e transcript.Event) error {
 	return nil
 }
 
-func continued(e transcript.Event) error {
+func (s *State) continued(e transcript.Event) error {
 	var data Begun
 	if err := Read(e, &data); err != nil {
 		return err
 	}
 	if data.Random != "" {
 		return errors.New("random bytes belong to the first event alone")
+	}
+	for _, h := range s.Holders {
+		for _, token := range []*Holder{h, h.Replacement, h.Spare} {
+			if token != nil {
+				token.sitting = false
+			}
+		}
 	}
 	return nil
 }
@@ -500,6 +515,7 @@ func (s *State) planAgreed(e transcript.Event) error {
 	s.Plan, s.Digest = plan, data.Digest
 	s.Holders, s.Recipients, s.written = map[string]*Holder{}, map[string]*RecipientProved{}, map[string]*CopiesWritten{}
 	s.Passed, s.PUKBlocked = map[string]bool{}, map[string]bool{}
+	s.calls, s.RollCalls = map[string]CallHow{}, map[CallFor]*RollCall{}
 	for _, h := range plan.Holders {
 		s.Holders[h.ID] = &Holder{Holder: h}
 	}

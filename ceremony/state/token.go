@@ -63,7 +63,7 @@ func (s *State) prepared(e transcript.Event) error {
 		return err
 	}
 	s.Files = append(s.Files, data.Evidence...)
-	h.Prepared = &data
+	h.Prepared, h.sitting = &data, true
 	return nil
 }
 
@@ -87,6 +87,11 @@ func (s *State) keyIntended(e transcript.Event) error {
 	}
 	if missing := s.RecipientsMissing(); len(missing) > 0 {
 		return fmt.Errorf("%s did not show before that they open backups", tuf.Listed(missing, "and"))
+	}
+	if data.Attempt != "" && h.Kind == OwnToken {
+		if err := s.CallMissing(CallBackups); err != nil {
+			return err
+		}
 	}
 	h.Open.Key = &data
 	return nil

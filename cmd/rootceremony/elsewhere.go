@@ -256,7 +256,7 @@ func collectFile(desk *ceremony.Desk, file string) error {
 	if taken.Root != nil {
 		return rootCollected(file, taken.Root)
 	}
-	lines := []string{fmt.Sprintf("%s: collected: %s, token %s; two words of it are still to be confirmed in the task of %s", file, taken.Holder.Name, keys.SerialText(taken.Serial), taken.Holder.Name)}
+	lines := []string{fmt.Sprintf("%s: collected: %s, token %s; the words of the card are still to be confirmed in the task of %s", file, taken.Holder.Name, keys.SerialText(taken.Serial), taken.Holder.Name)}
 	if taken.Already {
 		lines[0] = fmt.Sprintf("%s: was collected before: %s, token %s", file, taken.Holder.Name, keys.SerialText(taken.Serial))
 	}

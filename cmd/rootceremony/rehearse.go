@@ -35,6 +35,7 @@ import (
 	"rootceremony/keys/yubico"
 	"rootceremony/keys/yubikey"
 	"rootceremony/ui/plain"
+	"rootceremony/ui/show"
 )
 
 func clock() time.Time { return time.Now() }
@@ -598,7 +599,7 @@ func nextBut(desk *ceremony.Desk, without map[string]bool) (prompt.Task, bool) {
 
 // runPlain holds the ceremony line by line.
 func runPlain(desk *ceremony.Desk, rehearsal bool) error {
-	front, err := plain.New(os.Stdin, os.Stdout, plain.Options{Rehearsal: rehearsal, Notebook: desk})
+	front, err := plain.New(os.Stdin, os.Stdout, plain.Options{Rehearsal: rehearsal, Notebook: desk, Words: desk.PlanWords})
 	if err != nil {
 		return err
 	}
@@ -627,10 +628,21 @@ func leftDesk(desk *ceremony.Desk) error {
 		command = "the same command, in the same folder,"
 	}
 	fmt.Fprintf(os.Stderr, "rootceremony: left early; nothing is lost (hint: %s goes on)\n", command)
+	sayPaper(desk)
 	if err := sayStandIns(desk); err != nil {
 		return err
 	}
 	return errUnfinished
+}
+
+// sayPaper shows what people write down before they go, once nothing more is recorded.
+func sayPaper(desk *ceremony.Desk) {
+	for _, w := range desk.Paper() {
+		fmt.Fprintln(os.Stderr, w.Heading())
+		for _, row := range show.Rows(w.Words(), 76) {
+			fmt.Fprintln(os.Stderr, "  "+row)
+		}
+	}
 }
 
 // ended says where the root is, or what is missing.
@@ -644,6 +656,7 @@ func ended(desk *ceremony.Desk) error {
 		return nil
 	}
 	if now.Closed == nil {
+		sayPaper(desk)
 		return errUnfinished
 	}
 	fmt.Fprintln(os.Stderr, "rootceremony: published", filepath.Join(desk.Dir(), now.Published.File.Name))

@@ -41,7 +41,11 @@ func (f *Front) command(ctx context.Context, word string) error {
 		if f.opts.Interview || f.opts.NoRecord {
 			words[len(words)-1].Value = "leave; answers are not kept (Ctrl-C does the same)"
 		}
-		return f.write("\n" + paragraph("At every question you can type one of these words instead of an answer:") + table(words))
+		text := "\n" + paragraph("At every question you can type one of these words instead of an answer:") + table(words)
+		if f.opts.Words != nil {
+			text += written(f.opts.Words())
+		}
+		return f.write(text)
 	case ":back":
 		if f.opts.Interview {
 			return f.write("\n" + paragraph("There is no list of tasks to go back to (hint: :quit leaves)."))

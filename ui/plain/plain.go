@@ -41,10 +41,11 @@ type Notebook interface {
 
 // Options are what a Front is told about the ceremony.
 type Options struct {
-	Rehearsal bool     // every block says so
-	Interview bool     // questions alone: no list of tasks, and no record
-	NoRecord  bool     // tasks, and no record: the next start begins again
-	Notebook  Notebook // nil where nothing is recorded
+	Rehearsal bool                    // every block says so
+	Interview bool                    // questions alone: no list of tasks, and no record
+	NoRecord  bool                    // tasks, and no record: the next start begins again
+	Words     func() []prompt.Written // shown by :help; nil: none
+	Notebook  Notebook                // nil where nothing is recorded
 }
 
 // Front is the plain front end. It implements prompt.Room; its methods

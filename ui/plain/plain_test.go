@@ -331,6 +331,7 @@ func TestGolden(t *testing.T) {
 				{Label: "SHA-256", Value: strings.Repeat("0123456789abcdef", 8)},
 			},
 			Text:  []string{"one\x07 two\nthree", strings.Repeat("word ", 20)},
+			Write: []prompt.Written{{ID: "card alice 2", Where: "the card of Alice Costa, line 2", Kind: keys.CarriedEnrolment, Value: []byte("a token")}},
 			Lines: []string{"- keys: 3", "+ keys:     5 \x1b[31mred", "", "  " + strings.Repeat("x", 70)},
 		})
 		if err != nil {

@@ -35,6 +35,7 @@ func (f *Front) block(m prompt.Message) string {
 			b.WriteString(line + "\n")
 		}
 	}
+	b.WriteString(written(m.Write))
 	if len(m.Commands) > 0 {
 		b.WriteString("\nType next:\n\n")
 		for _, command := range m.Commands { // in one line each, to be copied
@@ -68,6 +69,18 @@ func paragraph(text string) string {
 		b.WriteString(joined(show.Wrap(line, width)))
 	}
 	return b.String()
+}
+
+// written sets words that people write down, or compare.
+func written(all []prompt.Written) string {
+	text := ""
+	for _, w := range all {
+		text += "\n" + paragraph(w.Heading())
+		for _, row := range show.Rows(w.Words(), width-2) {
+			text += "  " + row + "\n"
+		}
+	}
+	return text
 }
 
 // table sets labels and values in two columns.

@@ -127,3 +127,26 @@ func fitting(s string, width int) int {
 	}
 	return len(s)
 }
+
+// Rows cleans words and sets them in columns, as many in a row as there is room
+// for: four, two or one.
+func Rows(words string, room int) []string {
+	all := strings.Fields(Clean(words))
+	longest := 0
+	for _, w := range all {
+		longest = max(longest, Width(w))
+	}
+	n := 4
+	for n > 1 && n*(longest+2)-2 > room {
+		n /= 2
+	}
+	var rows []string
+	for at := 0; at < len(all); at += n {
+		row := ""
+		for _, w := range all[at:min(at+n, len(all))] {
+			row += w + strings.Repeat(" ", longest-Width(w)+2)
+		}
+		rows = append(rows, strings.TrimRight(row, " "))
+	}
+	return rows
+}
