@@ -217,6 +217,24 @@ func TestScriptsAnswerNoRollCall(t *testing.T) {
 	}
 }
 
+// A token whose firmware doesn't say which keys it holds leaves it to the card.
+func TestRollCallOfOldFirmware(t *testing.T) {
+	s, desk := opened(t)
+	p := &prompt.Script{}
+	until(t, desk, p, "review")
+	desk = s.again(t, desk)
+	s.becomesOld(desk.State().Holders["alice"].Serial)
+	if err := desk.Run(t.Context(), "rollcall review", &prompt.Script{}); err == nil || !strings.Contains(err.Error(), "nobody has written down") {
+		t.Errorf("without a card: %v", err)
+	}
+	if err := desk.Run(t.Context(), "rollcall review", p); err != nil {
+		t.Fatal(err)
+	}
+	if calls := callsOf(t, s.dir)[state.CallReview]; len(calls) != 1 || hows(calls[0]) != "words token token token token" {
+		t.Errorf("%+v", calls)
+	}
+}
+
 // Holders who cannot be asked must be too few to make a root, whatever is recorded
 // as an exception; and the draft says who they are.
 func TestConfirmedByNobody(t *testing.T) {
@@ -332,6 +350,9 @@ func TestStartWithThePaper(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Logf("start before %s: %d keys", at, p.typed-before)
+		if most := map[bool]int{false: 100, true: 200}[at == "enrol alice"]; p.typed-before > most {
+			t.Errorf("%d keys to start", p.typed-before)
+		}
 		if paper, lines := startOf(t, s.dir); paper != lines {
 			t.Errorf("the paper had %d lines, and there were %d", paper, lines)
 		}

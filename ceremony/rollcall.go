@@ -40,10 +40,10 @@ func (v visit) card() []prompt.Written {
 	return []prompt.Written{line}
 }
 
-// signedCard is the line of the holder's card about a version that was signed.
-func signedCard(h *state.Holder, draft *state.DraftMade) prompt.Written {
-	return prompt.Written{ID: fmt.Sprintf("card %s v%d", h.Holder.ID, draft.Version), Where: fmt.Sprintf(`the card of %s, beside "signed v%d"`, h.Holder.Name, draft.Version),
-		Kind: keys.CarriedDraft, Value: []byte(draft.Digest)}
+// SignedCard is the line on a signer's card about a version that was signed.
+func SignedCard(who, card string, version int64, digest string) prompt.Written {
+	return prompt.Written{ID: fmt.Sprintf("card %s v%d", who, version), Where: fmt.Sprintf(`%s, beside "signed v%d"`, card, version),
+		Kind: keys.CarriedDraft, Value: []byte(digest)}
 }
 
 // sees remembers what this run of the program has seen of a token's keys.
@@ -199,15 +199,18 @@ func (v visit) answerCall(ctx context.Context, what state.CallFor) (state.CallHo
 	d, h, root := v.d, v.now(), what == state.CallReview
 	line := cardLine(v.d.State(), h, root)
 	message := prompt.Message{Title: h.Holder.Name + ": are these the keys that were made?", Facts: []prompt.Fact{{Label: "Serial", Value: agreed.SerialText(h.Serial) + stickerIn(h)}}}
+	unread := false
 	for {
 		choices := []prompt.Choice{
 			{Key: string(state.CallToken), Label: "The token is here: it is read, without a PIN"},
 			{Key: string(state.CallWords), Label: "The words of the card are typed, by the holder or from the telephone"},
 			{Key: string(state.CallNobody), Label: "Not at all: the holder is not here, and can't be called"}}
 		switch {
+		case unread:
+			choices = choices[1:]
 		case h.Collected != nil: // whose token is elsewhere
 			choices[0], choices[1] = choices[1], choices[0]
-		case d.noPaper.Load() && len(message.Text) == 0: // a card may be as old as the log
+		case d.noPaper.Load(): // a card may be as old as the log
 			choices = slices.Delete(choices, 1, 2)
 		}
 		answer, err := v.a.Choose(ctx, prompt.Prompt{ID: "rollcall.how " + v.holder, Message: message, Question: "How is it known?"}, choices)
@@ -233,6 +236,7 @@ func (v visit) answerCall(ctx context.Context, what state.CallFor) (state.CallHo
 		}
 		info := there[0]
 		if info.Firmware.Less(keys.Firmware{Major: 5, Minor: 3}) {
+			unread = true
 			message.Text = []string{fmt.Sprintf("The token has firmware %s, which doesn't say without a PIN which keys it holds: the card does.", info.Firmware)}
 			continue
 		}

@@ -232,7 +232,9 @@ func (v visit) sign(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := v.unsignedCard(ctx); err != nil {
+	draft := v.d.State().Draft
+	line := SignedCard(v.holder, "the card of "+h.Holder.Name, draft.Version, draft.Digest)
+	if err := AskCard(ctx, v.a, prompt.Prompt{ID: "sign.card " + v.holder, Message: prompt.Message{Title: fmt.Sprintf("%s: sign root v%d", h.Holder.Name, draft.Version)}}, line, draft.Version); err != nil {
 		return err
 	}
 	if err := v.typedWords(ctx); err != nil {
@@ -247,19 +249,19 @@ func (v visit) sign(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return v.a.Tell(ctx, prompt.Message{Title: h.Holder.Name + ": signed", Facts: CountFacts(v.d.State()), Write: []prompt.Written{signedCard(h, v.d.State().Draft)},
+	return v.a.Tell(ctx, prompt.Message{Title: h.Holder.Name + ": signed", Facts: CountFacts(v.d.State()), Write: []prompt.Written{line},
 		Text: []string{"The signature is verified and recorded. Put the token back into its bag."}})
 }
 
-// unsignedCard asks whether the holder's card says that this version was signed:
-// the log, which may have been cut, does not.
-func (v visit) unsignedCard(ctx context.Context) error {
-	h, draft := v.now(), v.d.State().Draft
-	signed, err := v.a.Confirm(ctx, prompt.Prompt{ID: "sign.card " + v.holder, From: signedCard(h, draft).ID, Message: prompt.Message{Title: fmt.Sprintf("%s: sign root v%d", h.Holder.Name, draft.Version),
-		Text: []string{"Look at your card. Nobody signs a version twice, and what this laptop doesn't know of may have been signed elsewhere, or taken out of its log."}},
-		Question: fmt.Sprintf(`Does it have a line "signed v%d"?`, draft.Version)})
+// AskCard asks whether a signer's card has that line: a log may have been cut, and
+// other places know nothing of it. It has none yet, or nothing is signed.
+func AskCard(ctx context.Context, a prompt.Room, p prompt.Prompt, line prompt.Written, version int64) error {
+	p.From = line.ID
+	p.Text = []string{"Look at your card. Nobody signs a version twice, and what this laptop doesn't know of may have been signed elsewhere, or taken out of its log."}
+	p.Question = fmt.Sprintf(`Does it have a line "signed v%d"?`, version)
+	signed, err := a.Confirm(ctx, p)
 	if err == nil && signed {
-		err = fmt.Errorf("the card of %s says that v%d was signed, and this log doesn't know of it: nothing is signed (hint: find the newer copy of this directory, or collect what was signed; if the words on the card are those of this draft, collect that signature)", h.Holder.Name, draft.Version)
+		err = fmt.Errorf("the card says that v%d was signed, and nothing here knows of it: nothing is signed (hint: find the newer copy of the ceremony's directory, or what was signed elsewhere; if the words on the card are those of this draft, that signature can be collected)", version)
 	}
 	return err
 }

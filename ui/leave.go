@@ -36,6 +36,9 @@ func (l *leave) key(m *model, k tea.KeyMsg) tea.Cmd {
 func (l *leave) view(m *model, columns, rows int) []line {
 	title := "Leave the ceremony?"
 	text := "Nothing is lost: what was recorded stays recorded, and the next start goes on from there. The question that is open is asked again then."
+	if m.room.Words != nil && len(m.room.Words()) > 0 {
+		text += " Then the words are shown that you write on the paper."
+	}
 	switch {
 	case l.task:
 		title = "Leave this task?"

@@ -345,7 +345,7 @@ func (c *Countersigning) sign(ctx context.Context, a prompt.Room) error {
 		return err
 	}
 	if signedBy(c.draft, k.public) {
-		return c.ended(ctx, a, c.set.File, "The signature of this key is in it already, and is good.")
+		return c.ended(ctx, a, k, c.set.File, "The signature of this key is in it already, and is good.")
 	}
 	file := c.fileFor(k)
 	there, err := c.isThere(file, k)
@@ -353,10 +353,13 @@ func (c *Countersigning) sign(ctx context.Context, a prompt.Room) error {
 		return err
 	}
 	if there {
-		return c.ended(ctx, a, file, "The signature of this key is there already, and is good.")
+		return c.ended(ctx, a, k, file, "The signature of this key is there already, and is good.")
 	}
 	act := c.act(k)
 	if err := signed.MayAct(c.set.Memory, act); err != nil {
+		return err
+	}
+	if err := ceremony.AskCard(ctx, a, prompt.Prompt{ID: "sign.card", Message: prompt.Message{Title: "Sign " + c.named()}}, c.card(k), c.draft.Root.Version); err != nil {
 		return err
 	}
 	if err := c.typedWords(ctx, a, k); err != nil {
@@ -373,7 +376,7 @@ func (c *Countersigning) sign(ctx context.Context, a prompt.Room) error {
 	case err != nil:
 		return fmt.Errorf("token %s: %w", agreed.SerialText(k.token.Serial), err)
 	}
-	return c.ended(ctx, a, file, "The signature is verified and written.")
+	return c.ended(ctx, a, k, file, "The signature is verified and written.")
 }
 
 // signOn remembers what is about to be signed, has the token sign it, verifies
@@ -403,9 +406,14 @@ func (c *Countersigning) signOn(ctx context.Context, a prompt.Room, s *session.S
 	return transcript.WriteNew(c.fileFor(k), text, 0o644)
 }
 
-func (c *Countersigning) ended(ctx context.Context, a prompt.Room, file, text string) error {
+// card is the line on the signer's card.
+func (c *Countersigning) card(k signer) prompt.Written {
+	return ceremony.SignedCard(shortID(k.id), "your card", c.draft.Root.Version, c.digest())
+}
+
+func (c *Countersigning) ended(ctx context.Context, a prompt.Room, k signer, file, text string) error {
 	c.written = file
-	return a.Tell(ctx, prompt.Message{Title: "Signed: " + c.named(), Facts: []prompt.Fact{{Label: "File", Value: file}},
+	return a.Tell(ctx, prompt.Message{Title: "Signed: " + c.named(), Facts: []prompt.Fact{{Label: "File", Value: file}}, Write: []prompt.Written{c.card(k)},
 		Text: []string{text + " Send the file back; there is nothing secret in it. " + agreed.Command("collect", "DIR", file) + " takes it into the ceremony. Put the token back into its bag."}})
 }
 
