@@ -23,6 +23,9 @@ const RehearsalLife = 24 * time.Hour
 // review fixes the draft, shows it, and has the room say that it is right.
 func (d *Desk) review(ctx context.Context, a prompt.Room) error {
 	if d.State().Draft == nil {
+		if err := d.provedKeys(); err != nil {
+			return err
+		}
 		if err := d.makeDraft(); err != nil {
 			return err
 		}

@@ -63,7 +63,7 @@ func (s *State) prepared(e transcript.Event) error {
 		return err
 	}
 	s.Files = append(s.Files, data.Evidence...)
-	h.Prepared = &data
+	h.Prepared, h.preparedAt, h.madeAt = &data, e.Seq, e.Seq
 	return nil
 }
 
@@ -108,7 +108,7 @@ func (s *State) keyMade(e transcript.Event) error {
 		return err
 	}
 	s.Files = append(s.Files, data.Evidence...)
-	h.Key, h.Locked = &data, false
+	h.Key, h.Locked, h.madeAt = &data, false, e.Seq
 	return nil
 }
 
@@ -143,7 +143,7 @@ func (s *State) keyProved(e transcript.Event) error {
 		return err
 	}
 	s.Files = append(s.Files, data.Evidence...)
-	h.Proved = &data
+	h.Proved, h.madeAt = &data, e.Seq
 	if h.Kind != OwnToken {
 		s.takePlace(h)
 	}
@@ -229,6 +229,10 @@ func (s *State) startedOver(e transcript.Event) error {
 func (h *Holder) Counts() bool {
 	return h.OfTrusted() || h.Proved != nil && (h.Collected == nil || h.Confirmed != nil)
 }
+
+// Vouched reports whether the holder has signed the log with all in it that made and
+// proved the keys of the token, and sealed them. A crash may come before that.
+func (h *Holder) Vouched() bool { return h.madeAt == 0 || h.HasSigned(h.madeAt) }
 
 // RootKeys are the new root keys that are proved, and confirmed where they were
 // made elsewhere, by holder's id.
