@@ -367,7 +367,7 @@ func restoresFrom(t *testing.T, s *stage, desk *ceremony.Desk, kind string) {
 		tokens.Identities = filepath.Join(s.dir, filepath.FromSlash(ceremony.IdentitiesDir))
 		open := func(what func(*ceremony.Desk) error) *ceremony.Desk {
 			t.Helper()
-			again, err := ceremony.OpenDesk(dir, ceremony.Settings{Program: "test", Clock: clock, Rehearsal: true})
+			again, err := ceremony.OpenDesk(dir, ceremony.Settings{Program: "test", Clock: clock, Rehearsal: true, Roots: tokens.Roots})
 			if err != nil {
 				t.Fatal(err)
 			}

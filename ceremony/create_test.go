@@ -128,7 +128,8 @@ func newStageOf(t testing.TB, planned string) *stage {
 
 // open opens the desk; the tokens named are added to the drawer.
 func (s *stage) open(clock func() time.Time, stickers ...string) (*ceremony.Desk, error) {
-	desk, err := ceremony.OpenDesk(s.dir, ceremony.Settings{Program: "test", Clock: clock, Rehearsal: !s.real, Memory: s.memory})
+	desk, err := ceremony.OpenDesk(s.dir, ceremony.Settings{Program: "test", Clock: clock, Rehearsal: !s.real, Memory: s.memory,
+		Roots: []*x509.Certificate{s.drawer.AttestationRoot()}})
 	if err != nil {
 		return nil, err
 	}

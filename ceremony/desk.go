@@ -12,6 +12,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"crypto/x509"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -19,11 +20,13 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"rootceremony/ceremony/agreed"
+	"rootceremony/ceremony/audit"
 	"rootceremony/ceremony/plan"
 	"rootceremony/ceremony/prompt"
 	"rootceremony/ceremony/state"
@@ -57,9 +60,10 @@ type Desk struct {
 	noPaper    atomic.Bool           // there was none
 	saw        sync.Map              // how this run knows that keys are a holder's: state.CallHow by state.Holder.Card
 
-	mu    sync.Mutex // of the log
-	log   *transcript.Log
-	state atomic.Pointer[state.State] // what the log says; a new one for each event
+	mu      sync.Mutex // of the log
+	audited *audit.Report
+	log     *transcript.Log
+	state   atomic.Pointer[state.State] // what the log says; a new one for each event
 }
 
 // Settings are what a desk is opened with.
@@ -68,6 +72,9 @@ type Settings struct {
 	Clock     func() time.Time
 	Rehearsal bool
 	Tokens    string // session.Backend kind
+	// Roots and Intermediates are the certificates that the attestations in the
+	// directory must lead to, until UseTokens.
+	Roots, Intermediates []*x509.Certificate
 	// Memory is the file that remembers what was signed on this laptop, as in
 	// remote.CountersignSettings; "": a desk that signs no root, or remembers nothing
 	// beyond its log.
@@ -94,7 +101,8 @@ func OpenDesk(dir string, set Settings) (*Desk, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", dir, err)
 	}
-	d := &Desk{dir: dir, program: set.Program, memory: set.Memory, clock: set.Clock, log: log, enrols: set.Plan}
+	d := &Desk{dir: dir, program: set.Program, memory: set.Memory, clock: set.Clock, log: log, enrols: set.Plan,
+		tokens: prompt.Tokens{Roots: set.Roots, Intermediates: set.Intermediates}}
 	opened := false
 	defer func() {
 		if !opened {
@@ -131,6 +139,9 @@ func checkFolder(dir string, mayBeEmpty bool) error {
 
 func (d *Desk) begin(set Settings) error {
 	now, err := state.Fold(d.log.Events())
+	if err != nil && !strings.Contains(err.Error(), "(hint: ") {
+		err = fmt.Errorf("%w (hint: the log was changed, or is of another version of this program: go on with another copy of the directory, such as one on a medium)", err)
+	}
 	if err != nil {
 		return err
 	}
@@ -156,6 +167,11 @@ func (d *Desk) begin(set Settings) error {
 	}
 	if err := d.checkPlanUnchanged(); err != nil {
 		return err
+	}
+	if now.Begun != nil {
+		if _, err := d.proved(); err != nil {
+			return err
+		}
 	}
 	if err := transcript.RemoveUnfinished(d.dir); err != nil {
 		return err

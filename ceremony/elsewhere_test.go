@@ -52,7 +52,8 @@ func goAway(t testing.TB, s *stage, desk *ceremony.Desk, holder string) *away {
 }
 
 func (a *away) open() (*ceremony.Desk, error) {
-	desk, err := ceremony.OpenDesk(a.dir, ceremony.Settings{Program: "test", Clock: clock, Rehearsal: true, Enrols: a.holder, Plan: a.plan})
+	desk, err := ceremony.OpenDesk(a.dir, ceremony.Settings{Program: "test", Clock: clock, Rehearsal: true, Enrols: a.holder, Plan: a.plan,
+		Roots: []*x509.Certificate{a.drawer.AttestationRoot()}})
 	if err != nil {
 		return nil, err
 	}

@@ -24,6 +24,9 @@ func (d *Desk) publish(ctx context.Context, a prompt.Room) error {
 	if err := d.unexpired(); err != nil {
 		return err
 	}
+	if _, err := d.proved(); err != nil {
+		return err
+	}
 	text, err := tuf.Assemble(s.Root, s.Signatures(), s.Plan.Previous()...)
 	if err != nil {
 		return err

@@ -26,6 +26,9 @@ func (d *Desk) review(ctx context.Context, a prompt.Room) error {
 		return err
 	}
 	if d.State().Draft == nil {
+		if err := d.provedKeys(); err != nil {
+			return err
+		}
 		if err := d.makeDraft(); err != nil {
 			return err
 		}

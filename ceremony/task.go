@@ -113,6 +113,8 @@ func (d *Desk) enrolTask(h *state.Holder) prompt.Task {
 		t.Reason = "was interrupted"
 	case h.Partial:
 		t.Reason = "the token must be wiped"
+	case h.Proved != nil:
+		t.Reason = "key; the log is not signed yet"
 	case h.Key != nil:
 		t.Reason = "key, not yet proved"
 	case h.Prepared != nil:
@@ -147,9 +149,9 @@ func (d *Desk) backupTasks() []prompt.Task {
 
 func (d *Desk) keyTask(h *state.Holder) prompt.Task {
 	id := h.Holder.ID
-	t := prompt.Task{ID: "key " + id, Group: prompt.GroupKeys, Title: h.Holder.Name, State: DoneIf(h.Proved != nil)}
+	t := prompt.Task{ID: "key " + id, Group: prompt.GroupKeys, Title: h.Holder.Name, State: DoneIf(h.Proved != nil && h.Vouched())}
 	t.Do = func(ctx context.Context, a prompt.Room) error { return d.visit(a, id).key(ctx) }
-	missing := d.State().RecipientsMissing()
+	missing, unsigned := d.State().RecipientsMissing(), d.State().RecipientsUnsigned()
 	switch {
 	case t.State == prompt.Done && h.Key.Imported:
 		t.Reason = "key, backup"
@@ -157,12 +159,16 @@ func (d *Desk) keyTask(h *state.Holder) prompt.Task {
 		t.Reason = "key"
 	case len(missing) > 0:
 		t.Block("waits for " + tuf.Listed(missing, "and") + " to show that they open backups")
+	case len(unsigned) > 0:
+		t.Block("waits for " + tuf.Listed(unsigned, "and") + " to sign the log")
 	case h.Prepared == nil:
 		t.Block("waits for the token")
 	case h.Key == nil && d.callWaits(state.CallBackups) != "":
 		t.Block(d.callWaits(state.CallBackups))
 	case h.Open != nil:
 		t.Reason = "was interrupted"
+	case h.Proved != nil:
+		t.Reason = "key; the log is not signed yet"
 	case h.Key != nil:
 		t.Reason = "key, not yet proved"
 	}
@@ -172,7 +178,7 @@ func (d *Desk) keyTask(h *state.Holder) prompt.Task {
 func (d *Desk) reviewTask() prompt.Task {
 	s := d.State()
 	t := prompt.Task{ID: "review", Title: fmt.Sprintf("Review root v%d", s.Plan.Version), State: DoneIf(s.Reviewed != nil), Do: d.review}
-	if missing := s.Names(func(h *state.Holder) bool { return !h.Counts() }); len(missing) > 0 {
+	if missing := s.Names(func(h *state.Holder) bool { return !h.Counts() || !h.Vouched() }); len(missing) > 0 {
 		t.Block("waits for the keys of " + tuf.Listed(missing, "and"))
 	}
 	if s.Plan.Backup != nil && (!s.Drilled() || !s.CopiedEnough()) {

@@ -29,6 +29,7 @@ package audit
 import (
 	"crypto/x509"
 	"fmt"
+	"slices"
 	"time"
 
 	"rootceremony/ceremony/state"
@@ -103,6 +104,7 @@ type Key struct {
 	Root           keys.PublicKey `json:"root"`                    // 9c
 	Authentication keys.PublicKey `json:"authentication,omitzero"` // 9a
 	Age            keys.PublicKey `json:"age,omitzero"`            // 82
+	Opens          Status         `json:"opens,omitempty"`         // ok: backups may be sealed for the key in 82
 	Status         Status         `json:"status"`                  // ok: it counts
 	Text           string         `json:"text"`                    // why
 }
@@ -125,6 +127,7 @@ type Report struct {
 	PlanDigest string `json:"plan_digest"`
 	Origin     string `json:"origin"` // of the log's checkpoints
 	Lines      int64  `json:"lines"`  // of the log
+	Root       string `json:"root"`   // its root hash
 	Vouched    int64  `json:"vouched"`
 	Sealed     bool   `json:"sealed"`
 	Closed     bool   `json:"closed"`
@@ -164,6 +167,23 @@ func (r *Report) Verdict() Verdict {
 	}
 	return verdict
 }
+
+// Findings are the checks that failed of what a ceremony goes on with. Others can be
+// opened for a backup file that was damaged; a file that the log doesn't name is used
+// for nothing; and another root with all its signatures, which somebody brought, is
+// what a ceremony must be able to say.
+func (r *Report) Findings() []Check {
+	return slices.DeleteFunc(slices.Clone(r.Checks), func(c Check) bool {
+		return c.Status != Failed || c.Name == backupFile || c.Name == unknownFile || c.Name == otherRoots
+	})
+}
+
+// Names of checks.
+const (
+	backupFile  = "backup file"
+	unknownFile = "unknown file"
+	otherRoots  = "other roots"
+)
 
 // Directory audits a ceremony directory, or one of an enrolment made elsewhere.
 func Directory(dir string, o Options) *Report {

@@ -15,3 +15,17 @@ func BenchmarkAudit(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkStart opens the desk of that ceremony, with the audit.
+func BenchmarkStart(b *testing.B) {
+	r := good(b, "backups").copied(b)
+	for b.Loop() {
+		desk, err := r.open(clock, "", nil)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := desk.Close(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

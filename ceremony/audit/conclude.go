@@ -6,6 +6,7 @@ import (
 
 	"rootceremony/ceremony/agreed"
 	"rootceremony/ceremony/tuf"
+	"rootceremony/keys"
 )
 
 // conclude says what the log, as a whole, comes to.
@@ -41,7 +42,7 @@ func (w *walk) conclude() {
 		}
 	}
 	if err := w.otherRoots(false); err != nil {
-		w.add(Failed, "other roots", fmt.Sprintf("version %d", w.Version), "%v", err)
+		w.add(Failed, otherRoots, fmt.Sprintf("version %d", w.Version), "%v", err)
 	}
 	if p := w.published; p != nil {
 		w.add(OK, "published root", fmt.Sprintf("root v%d", p.draft.version), "the draft with %d signatures; SHA-256 of the file: %s (line %d)", len(p.keyIDs), agreed.Grouped(w.Published), p.line)
@@ -75,6 +76,12 @@ func (w *walk) key(h *holder) {
 	t := h.own.token
 	if w.live != nil && w.live.tokens[h.ID] != nil {
 		t = w.live.tokens[h.ID]
+	}
+	if now := h.own.token; now != nil && now.age != (keys.PublicKey{}) && now.unproved == nil {
+		k.Opens = Open
+		if now.covers(now.line, 0) {
+			k.Opens = OK
+		}
 	}
 	if t != nil {
 		k.Sticker, k.Serial, k.Firmware, k.Authentication, k.Age = t.sticker, t.serial, t.firmware, t.authentication, t.age
@@ -128,7 +135,11 @@ func (w *walk) counts(h *holder, t *token) (Status, string) {
 		text = "made outside of the token, sealed in backups, and put on it; proved, and vouched for by its holder"
 	}
 	for _, b := range h.backups {
+		if w.live != nil && b.line > w.live.line {
+			unvouched = Open // as above
+		}
 		switch {
+		case b.what == keys.BackupToken && b.at.token != t: // of a token that is not the one in question
 		case b.wrong != nil:
 			return Failed, fmt.Sprintf("it does not count: the backup of line %d: %v", b.line, b.wrong)
 		case !slices.ContainsFunc(h.tokens(), func(o *token) bool { return o.covers(b.line, 0) }):

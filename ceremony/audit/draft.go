@@ -508,11 +508,18 @@ func (w *walk) closed(e transcript.Event) error {
 		return errors.New("it is not sealed")
 	}
 	w.Closed = true
-	var list []byte
+	return w.wrote(e.Seq, said.Sums, sumsFile, w.sums())
+}
+
+// sumsFile is written before the event that closes the ceremony.
+const sumsFile = "publish/" + state.SumsFile
+
+// sums is what it says.
+func (w *walk) sums() (list []byte) {
 	for _, f := range w.published.files {
 		list = fmt.Appendf(list, "%s  %s\n", f.SHA256, strings.TrimPrefix(f.Name, "publish/"))
 	}
-	return w.wrote(e.Seq, said.Sums, "publish/"+state.SumsFile, list)
+	return list
 }
 
 // called are the names of holders, as a sentence lists them.

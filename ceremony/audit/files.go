@@ -193,11 +193,11 @@ func (w *walk) checkFiles() {
 		if n := len(others[g]); n > 1 {
 			subject = fmt.Sprintf("%s and %d more in that folder", subject, n-1)
 		}
-		w.add(g.status, "file", subject, "%s", g.text)
+		w.add(g.status, unknownFile, subject, "%s", g.text)
 	}
 	for _, name := range sortedKeys(w.files.folders) {
 		if top, _, _ := strings.Cut(name, "/"); name != "." && name != keysDir && !knownFolders[top] && !w.planned(name) {
-			w.add(Failed, "file", name+"/", "a folder that the log knows nothing of")
+			w.add(Failed, unknownFile, name+"/", "a folder that the log knows nothing of")
 		}
 	}
 }
@@ -213,7 +213,7 @@ var (
 // kindOf tells a backup, of which others can be opened, from what proves something.
 func kindOf(name string) string {
 	if strings.HasPrefix(name, agreed.BackupsDir+"/") {
-		return "backup file"
+		return backupFile
 	}
 	return "file"
 }
@@ -239,7 +239,7 @@ func (w *walk) unnamed(name string) (Status, string) {
 		return OK, "a process that ended in the middle has left it; the next start removes it"
 	case w.planned(name), path.Dir(name) == keysDir:
 		return OK, "people laid it beside the plan: the agreed one has in it what counts"
-	case interrupted.MatchString(name):
+	case interrupted.MatchString(name), name == sumsFile && w.sealedAt != 0 && w.files.sum[name] == sumOf(w.sums()):
 		return OK, "the log does not name it: a step that was interrupted has left it"
 	}
 	return Failed, "the log knows nothing of it"

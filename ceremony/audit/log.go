@@ -25,7 +25,7 @@ func (w *walk) read(public []byte) bool {
 	case contents.Tail != nil:
 		w.add(Open, "log", transcript.FileName, "it ends in the middle of a line, which the next start sets aside (%d bytes after line %d)", len(contents.Tail), len(contents.Events))
 	}
-	w.log, w.Origin, w.Lines = contents, contents.Origin(), int64(len(contents.Events))
+	w.log, w.Origin, w.Lines, w.Root = contents, contents.Origin(), int64(len(contents.Events)), contents.Checkpoint().Root
 	w.add(OK, "log", transcript.FileName, "%d lines, and each fits all before it", w.Lines)
 	w.readPrivate(public)
 	return true

@@ -107,7 +107,7 @@ var stickers = []string{"A-01", "B-02", "C-03", "D-04", "E-05", "F-06"}
 
 // open opens the desk, for one holder's enrolment where that is named.
 func (r *record) open(clock func() time.Time, enrols string, planned *agreed.Plan) (*ceremony.Desk, error) {
-	desk, err := ceremony.OpenDesk(r.dir, ceremony.Settings{Program: "test", Clock: clock, Rehearsal: true, Enrols: enrols, Plan: planned})
+	desk, err := ceremony.OpenDesk(r.dir, ceremony.Settings{Program: "test", Clock: clock, Rehearsal: true, Enrols: enrols, Plan: planned, Roots: r.roots})
 	if err != nil {
 		return nil, err
 	}

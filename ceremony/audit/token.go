@@ -357,6 +357,9 @@ func (w *walk) tokenShown(e transcript.Event) error {
 		t := w.newToken(e.Seq, h, h.own, *d.Authentication, d.Age, d.Evidence)
 		if was != nil && was.authentication == t.authentication && was.serial == t.serial {
 			t.vouched = was.vouched
+			if was.age == t.age {
+				t.line = was.line
+			}
 		}
 		if t.unproved == nil && t.firmware != d.Firmware {
 			t.unproved = fmt.Errorf("the token attests firmware %s, and not %s", t.firmware, d.Firmware)

@@ -107,6 +107,15 @@ func (s *State) RecipientsMissing() []string {
 	return missing
 }
 
+// RecipientsUnsigned are the holders that backups are to be sealed for who have not
+// signed the log with the key in 82 in it, by name.
+func (s *State) RecipientsUnsigned() []string {
+	if !s.Plan.Backup.Holders {
+		return nil
+	}
+	return s.Names(func(h *Holder) bool { return !h.HasSigned(h.preparedAt) })
+}
+
 // stored is the newest backup of that kind.
 func (h *Holder) StoredBackup(what string) *BackupStored {
 	for _, b := range slices.Backward(h.Stored) {
@@ -200,7 +209,7 @@ func (s *State) backupStored(e transcript.Event) error {
 		return fmt.Errorf("a backup of the kind %q was stored for it already", data.What)
 	}
 	if Unseen(e) {
-		h.Stored = append(h.Stored, &data)
+		h.Stored, h.madeAt = append(h.Stored, &data), e.Seq
 		return nil
 	}
 	if !slices.Equal(data.Recipients, s.RecipientIDs(h)) || data.Quorum != s.Plan.Backup.Quorum ||
@@ -230,7 +239,7 @@ func (s *State) backupStored(e transcript.Event) error {
 		}
 	}
 	s.Files = append(s.Files, data.Files...)
-	h.Stored = append(h.Stored, &data)
+	h.Stored, h.madeAt = append(h.Stored, &data), e.Seq
 	return nil
 }
 

@@ -54,6 +54,7 @@ func (s *State) takePlace(h *Holder) {
 	own.Former, own.stickers = append(own.Former, own.Serial), append(own.stickers, own.Holder.Token)
 	own.Holder, own.Serial, own.Prepared, own.Key, own.Proved = h.Holder, h.Serial, h.Prepared, h.Key, h.Proved
 	own.Stored, own.sitting = append(own.Stored, h.Stored...), h.sitting
+	own.preparedAt, own.madeAt = h.preparedAt, h.madeAt
 	own.Open, own.Replacement = nil, nil
 	if h.Kind == SpareToken {
 		own.Spare = nil

@@ -103,6 +103,7 @@ func (s *State) tokenShown(e transcript.Event) error {
 	}
 	if h.Prepared == nil || was == nil || was.Age != h.Prepared.Age {
 		delete(s.Recipients, h.Holder.ID)
+		h.preparedAt = e.Seq
 	}
 	return nil
 }
@@ -120,9 +121,9 @@ func (s *State) Enrols(h agreed.Holder) bool {
 // is prepared, and opens them; without, its root key is proved.
 func (s *State) Enrolled(h *Holder) bool {
 	if b := s.Plan.Backup; b != nil {
-		return h.Prepared != nil && h.Checkpoint != nil && (!b.Holders || s.Recipients[h.Holder.ID] != nil)
+		return h.Prepared != nil && h.HasSigned(h.preparedAt) && (!b.Holders || s.Recipients[h.Holder.ID] != nil)
 	}
-	return h.Counts() && (h.Checkpoint != nil || h.Collected != nil)
+	return h.Counts() && h.Vouched()
 }
 
 // CannotHelp reports whether a signer's signature is not waited for: the roots for

@@ -102,6 +102,8 @@ type Holder struct {
 	Retired    *TokenRetired // the token of a dropped key
 	NotRetired *NotRetired
 	Checkpoint *CheckpointSigned // the newest one the holder has signed
+	preparedAt int64             // number of the event that made, or showed, the keys in 9a and 82
+	madeAt     int64             // of the newest one that made or proved a key of the token, or sealed it; 0: none here
 	Open       *Intention
 
 	// Replacement is the token that takes the place of this one, with the same

@@ -63,7 +63,7 @@ func (s *State) prepared(e transcript.Event) error {
 		return err
 	}
 	s.Files = append(s.Files, data.Evidence...)
-	h.Prepared, h.sitting = &data, true
+	h.Prepared, h.preparedAt, h.madeAt, h.sitting = &data, e.Seq, e.Seq, true
 	return nil
 }
 
@@ -113,7 +113,7 @@ func (s *State) keyMade(e transcript.Event) error {
 		return err
 	}
 	s.Files = append(s.Files, data.Evidence...)
-	h.Key, h.Locked = &data, false
+	h.Key, h.Locked, h.madeAt = &data, false, e.Seq
 	return nil
 }
 
@@ -148,7 +148,7 @@ func (s *State) keyProved(e transcript.Event) error {
 		return err
 	}
 	s.Files = append(s.Files, data.Evidence...)
-	h.Proved = &data
+	h.Proved, h.madeAt = &data, e.Seq
 	if h.Kind != OwnToken {
 		s.takePlace(h)
 	}
@@ -234,6 +234,10 @@ func (s *State) startedOver(e transcript.Event) error {
 func (h *Holder) Counts() bool {
 	return h.OfTrusted() || h.Proved != nil && (h.Collected == nil || h.Confirmed != nil)
 }
+
+// Vouched reports whether the holder has signed the log with all in it that made and
+// proved the keys of the token, and sealed them. A crash may come before that.
+func (h *Holder) Vouched() bool { return h.madeAt == 0 || h.HasSigned(h.madeAt) }
 
 // RootKeys are the new root keys that are proved, and confirmed where they were
 // made elsewhere, by holder's id.

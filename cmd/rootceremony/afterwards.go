@@ -95,7 +95,8 @@ func openBegun(dir, rootFile, intermediatesFile string) (*ceremony.Desk, error) 
 			return nil, err
 		}
 	}
-	desk, err := ceremony.OpenDesk(dir, ceremony.Settings{Program: "rootceremony " + version, Clock: clock, Rehearsal: begun.Rehearsal, Tokens: begun.Tokens})
+	desk, err := ceremony.OpenDesk(dir, ceremony.Settings{Program: "rootceremony " + version, Clock: clock, Rehearsal: begun.Rehearsal, Tokens: begun.Tokens,
+		Roots: tokens.Roots, Intermediates: tokens.Intermediates})
 	if err != nil {
 		return nil, err
 	}

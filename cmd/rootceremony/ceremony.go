@@ -85,7 +85,8 @@ func openReal(dir, intermediates string) (*ceremony.Desk, error) {
 	if err != nil {
 		return nil, err
 	}
-	desk, err := ceremony.OpenDesk(dir, ceremony.Settings{Program: "rootceremony " + version, Clock: clock, Tokens: yubikey.Kind, Memory: memory})
+	desk, err := ceremony.OpenDesk(dir, ceremony.Settings{Program: "rootceremony " + version, Clock: clock, Tokens: yubikey.Kind, Memory: memory,
+		Roots: tokens.Roots, Intermediates: tokens.Intermediates})
 	if err != nil {
 		return nil, err
 	}

@@ -145,7 +145,8 @@ func openEnrolment(planned *agreed.Plan, holder agreed.Holder, kind, rootFile, i
 		return nil, err
 	}
 	desk, err := ceremony.OpenDesk(dir, ceremony.Settings{Program: "rootceremony " + version, Clock: clock,
-		Rehearsal: planned.Rehearsal, Tokens: kind, Enrols: holder.ID, Plan: planned})
+		Rehearsal: planned.Rehearsal, Tokens: kind, Enrols: holder.ID, Plan: planned,
+		Roots: tokens.Roots, Intermediates: tokens.Intermediates})
 	if err != nil {
 		return nil, err
 	}
@@ -233,7 +234,8 @@ func openCollector(dir, rootFile, intermediatesFile string) (*ceremony.Desk, err
 		}
 		*more.to = append(slices.Clone(*more.to), read...)
 	}
-	desk, err := ceremony.OpenDesk(dir, ceremony.Settings{Program: "rootceremony " + version, Clock: clock, Rehearsal: begun.Rehearsal, Tokens: begun.Tokens})
+	desk, err := ceremony.OpenDesk(dir, ceremony.Settings{Program: "rootceremony " + version, Clock: clock, Rehearsal: begun.Rehearsal, Tokens: begun.Tokens,
+		Roots: tokens.Roots, Intermediates: tokens.Intermediates})
 	if err != nil {
 		return nil, err
 	}

@@ -211,8 +211,12 @@ func openRehearsal(dir string, from beginning, identities string, real *prompt.T
 	if err := transcript.MakeFolder(dir); err != nil {
 		return nil, err
 	}
-	desk, err := ceremony.OpenDesk(dir, ceremony.Settings{Program: "rootceremony " + version, Clock: clock, Rehearsal: true, Tokens: kind,
-		Memory: filepath.Join(dir, filepath.FromSlash(ceremony.MemoryFile))})
+	set := ceremony.Settings{Program: "rootceremony " + version, Clock: clock, Rehearsal: true, Tokens: kind,
+		Memory: filepath.Join(dir, filepath.FromSlash(ceremony.MemoryFile))}
+	if real != nil {
+		set.Roots, set.Intermediates = real.Roots, real.Intermediates
+	}
+	desk, err := ceremony.OpenDesk(dir, set)
 	if err != nil {
 		return nil, err
 	}

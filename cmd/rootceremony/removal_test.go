@@ -49,11 +49,11 @@ func (p *patient) WaitForToken(ctx context.Context, w prompt.TokenWait) (info ke
 // ceremonyOf opens a rehearsal in dir on real tokens.
 func ceremonyOf(t *testing.T, service *pcsctest.Service, dir, root string) *ceremony.Desk {
 	t.Helper()
-	desk, err := ceremony.OpenDesk(dir, ceremony.Settings{Program: "test", Clock: clock, Rehearsal: true, Tokens: yubikey.Kind})
+	roots, err := certificates(root)
 	if err != nil {
 		t.Fatal(err)
 	}
-	roots, err := certificates(root)
+	desk, err := ceremony.OpenDesk(dir, ceremony.Settings{Program: "test", Clock: clock, Rehearsal: true, Tokens: yubikey.Kind, Roots: roots})
 	if err != nil {
 		t.Fatal(err)
 	}
