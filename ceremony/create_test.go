@@ -24,6 +24,7 @@ import (
 	"rootceremony/ceremony/state"
 	"rootceremony/ceremony/transcript"
 	"rootceremony/keys"
+	"rootceremony/keys/backup"
 	"rootceremony/keys/session"
 	"rootceremony/keys/virtual"
 )
@@ -49,6 +50,7 @@ func runTests(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
+	backup.WorkFactor = 4 // as in mortal
 	mortal = filepath.Join(dir, "mortal")
 	if out, err := buildMortal().CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "%s%v\n", out, err)
