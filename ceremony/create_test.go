@@ -24,6 +24,7 @@ import (
 	"rootceremony/ceremony/state"
 	"rootceremony/ceremony/transcript"
 	"rootceremony/keys"
+	"rootceremony/keys/backup"
 	"rootceremony/keys/session"
 	"rootceremony/keys/virtual"
 )
@@ -49,6 +50,7 @@ func runTests(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
+	backup.WorkFactor = 4 // as in mortal
 	mortal = filepath.Join(dir, "mortal")
 	if out, err := buildMortal().CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "%s%v\n", out, err)
@@ -214,75 +216,77 @@ func runTo(t testing.TB, desk *ceremony.Desk, id string) {
 	}
 }
 
-// power is a clock that fails at the n-th event: whatever was done before it,
-// the event is not recorded.
-type powerFailure struct{}
-
-func failingAt(n int) func() time.Time {
-	return func() time.Time {
-		if n--; n < 0 {
-			panic(powerFailure{})
-		}
+// powerFailures holds a ceremony under the clock that it gives, and returns what
+// a failure of the power before each event leaves on the disk and the tokens:
+// whatever was done before it, the event is not recorded. The last is s itself.
+func (s *stage) powerFailures(hold func(clock func() time.Time)) (left []*stage) {
+	s.t.Helper()
+	hold(func() time.Time {
+		left = append(left, s.copied())
 		return noon
-	}
+	})
+	return append(left, s)
 }
 
-// untilPowerFails runs the ceremony and reports whether it got to its end.
-func (s *stage) untilPowerFails(n int) (ended bool) {
-	var desk *ceremony.Desk
-	defer func() {
-		if desk != nil {
-			_ = desk.Close()
-		}
-		if p := recover(); p != nil && p != (powerFailure{}) {
-			panic(p)
-		}
-	}()
-	desk, err := s.open(failingAt(n), allStickers...)
-	if err != nil {
-		s.t.Fatal(err)
+// copied is the same stage in other folders.
+func (s *stage) copied() *stage {
+	t := s.t
+	t.Helper()
+	again := *s
+	again.dir = t.TempDir()
+	folders := map[string]string{again.dir: s.dir}
+	if s.shared != "" {
+		again.shared = t.TempDir()
+		folders[again.shared] = s.shared
 	}
-	if err := runAll(desk, &prompt.Script{}); err != nil {
-		s.t.Fatal(err)
+	for to, from := range folders {
+		if err := os.CopyFS(to, os.DirFS(from)); err != nil {
+			t.Fatal(err)
+		}
 	}
-	return true
+	var err error
+	if again.drawer, err = virtual.OpenDrawer(again.tokens()); err != nil {
+		t.Fatal(err)
+	}
+	return &again
 }
 
 // The power fails before each event in turn: after the act, but before its
 // result is recorded. The next start always brings the ceremony to its end,
 // and what was recorded is still there.
 func TestPowerFailsBeforeEveryEvent(t *testing.T) {
-	whole, desk := opened(t)
-	if err := runAll(desk, &prompt.Script{}); err != nil {
-		t.Fatal(err)
-	}
-	desk.Close()
-	lines := len(events(t, whole.dir))
-	calls := 0
-	for n := 1; ; n++ {
-		if calls++; calls > 500 {
-			t.Fatal("the ceremony has no end")
-		}
-		s := newStage(t)
-		if s.untilPowerFails(n) {
-			break
-		}
-		before := logOf(t, s.dir)
-		desk, err := s.open(clock, allStickers...)
+	whole := newStage(t)
+	left := whole.powerFailures(func(clock func() time.Time) {
+		desk, err := whole.open(clock, allStickers...)
 		if err != nil {
-			t.Fatalf("after event %d: %v", n, err)
+			t.Fatal(err)
 		}
+		defer desk.Close()
 		if err := runAll(desk, &prompt.Script{}); err != nil {
-			t.Fatalf("after event %d: %v", n, err)
+			t.Fatal(err)
 		}
-		desk.Close()
-		if !bytes.HasPrefix(logOf(t, s.dir), before) {
-			t.Fatalf("after event %d: something recorded is gone", n)
-		}
-		checkSigned(t, s.dir, 5)
+	})
+	if lines := len(events(t, whole.dir)); len(left) <= lines {
+		t.Errorf("%d failures for a log of %d lines", len(left)-1, lines)
 	}
-	if calls < lines {
-		t.Errorf("%d failures for a log of %d lines", calls, lines)
+	for n, s := range left {
+		t.Run(fmt.Sprint("before event ", n+1), func(t *testing.T) {
+			t.Parallel()
+			s.t = t
+			before := logOf(t, s.dir)
+			desk, err := s.open(clock, allStickers...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := runAll(desk, &prompt.Script{}); err != nil {
+				t.Fatal(err)
+			}
+			desk.Close()
+			if !bytes.HasPrefix(logOf(t, s.dir), before) {
+				t.Fatal("something recorded is gone")
+			}
+			checkSigned(t, s.dir, 5)
+		})
 	}
 }
 

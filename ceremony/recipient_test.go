@@ -110,7 +110,7 @@ func TestNewPINSaysWhatIsTrue(t *testing.T) {
 // the PIN of who came before is not asked for a second time. Whoever goes leaves
 // nothing behind.
 func TestSlipsAreAskedAgain(t *testing.T) {
-	plan, identities, files := safesPlan(t, 3, 2, `recipients = [`, `recipients = ["holders", "Words", `,
+	plan, identities, files := safesPlan(t, 4, 2, `recipients = [`, `recipients = ["holders", "Words", `,
 		"[[holder]]\nname = \"Alice", "[[recipient]]\nname = \"Words\"\npassphrase = true\n\n[[holder]]\nname = \"Alice")
 	files["safe-2"] = locked(t, files["safe-2"])
 	s, desk := newStageOf(t, keep(plan, 2)).withSafes(identities, files).opened()
@@ -125,7 +125,7 @@ func TestSlipsAreAskedAgain(t *testing.T) {
 	paths := &asking{typing: slip, answers: map[string][]string{"identity safe-1": {filepath.Join(s.dir, state.PlanFile), other, s.identityFile("safe-1")}}}
 	runTasks(t, desk, paths, "recipient words", "recipient safe-1", "recipient safe-2", "key alice", "key bruno")
 	slip.asked = nil
-	slip.Answers = by("bruno", "words", "safe-2")
+	slip.Answers = by("bruno", "words", "safe-1", "safe-2")
 	runTasks(t, desk, paths, "drill")
 	for id, times := range map[string]int{"holder.pin bruno": 1, "open.passphrase words": 2, "identity.passphrase safe-2": 2} {
 		n := 0

@@ -119,84 +119,56 @@ func TestPowerFailsWhileAKeyIsRestored(t *testing.T) {
 	runTo(t, desk, "review")
 	public := desk.State().Holders["alice"].Key.Public
 	desk.Close()
-	for n := 1; ; n++ {
-		s := before.copied(t)
-		ended := s.powerFails(t, n)
-		desk, err := s.open(clock)
+	restore := func(t *testing.T, s *stage, desk *ceremony.Desk) {
+		t.Helper()
+		s.useFresh(desk)
+		answers := quorum(map[string]string{"restore.whose": "alice", "restore.what": "key"}, "dana", "bank-safe", "bruno")
+		if err := desk.Run(t.Context(), "restore", &prompt.Script{Answers: answers}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	left := before.powerFailures(func(clock func() time.Time) {
+		desk, err := before.open(clock)
 		if err != nil {
 			t.Fatal(err)
 		}
-		s.useFresh(desk)
-		for range 3 {
-			if alice := desk.State().Holders["alice"]; len(alice.Former) == 0 {
-				answers := quorum(map[string]string{"restore.whose": "alice", "restore.what": "key"}, "dana", "bank-safe", "bruno")
-				if err := desk.Run(t.Context(), "restore", &prompt.Script{Answers: answers}); err != nil {
-					t.Fatalf("event %d: %v", n, err)
+		defer desk.Close()
+		restore(t, before, desk)
+	})
+	if len(left) < 9 {
+		t.Errorf("only %d events", len(left)-1)
+	}
+	for n, s := range left {
+		t.Run(fmt.Sprint("before event ", n+1), func(t *testing.T) {
+			t.Parallel()
+			s.t = t
+			desk, err := s.open(clock)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer desk.Close()
+			for range 3 {
+				if len(desk.State().Holders["alice"].Former) == 0 {
+					restore(t, s, desk)
 				}
 			}
-		}
-		alice := desk.State().Holders["alice"]
-		if len(alice.Former) != 1 || alice.Key.Public != public || alice.Replacement != nil {
-			t.Fatalf("event %d: %+v", n, alice)
-		}
-		session := s.session(t, alice.Holder.Token)
-		if info, err := session.Info(); err != nil || info.PINTries != 5 || info.PUKDefault || info.ManagementDefault {
-			t.Errorf("event %d: %+v, %v", n, info, err)
-		}
-		session.Close()
-		desk.Close()
-		if ended {
-			if n < 8 {
-				t.Errorf("only %d events", n)
+			alice := desk.State().Holders["alice"]
+			if len(alice.Former) != 1 || alice.Key.Public != public || alice.Replacement != nil {
+				t.Fatalf("%+v", alice)
 			}
-			return
-		}
+			session := s.session(t, alice.Holder.Token)
+			defer session.Close()
+			if info, err := session.Info(); err != nil || info.PINTries != 5 || info.PUKDefault || info.ManagementDefault {
+				t.Errorf("%+v, %v", info, err)
+			}
+		})
 	}
-}
-
-// copied is the same stage in another folder.
-func (s *stage) copied(t *testing.T) *stage {
-	t.Helper()
-	again := &stage{t: t, dir: t.TempDir()}
-	if err := os.CopyFS(again.dir, os.DirFS(s.dir)); err != nil {
-		t.Fatal(err)
-	}
-	var err error
-	if again.drawer, err = virtual.OpenDrawer(again.tokens()); err != nil {
-		t.Fatal(err)
-	}
-	return again
 }
 
 func (s *stage) useFresh(desk *ceremony.Desk) {
 	tokens := desk.Tokens()
 	tokens.Stickers = append(slices.Clone(allStickers), "FRESH-1", "FRESH-2")
 	desk.UseTokens(tokens)
-}
-
-// powerFails restores Alice's key until the clock is asked for the n-th time.
-func (s *stage) powerFails(t testing.TB, n int) (ended bool) {
-	type dead struct{}
-	defer func() {
-		if p := recover(); p != nil && p != any(dead{}) {
-			panic(p)
-		}
-	}()
-	left := n + 1 // the first event is that it goes on
-	var desk *ceremony.Desk
-	desk, err := s.open(func() time.Time {
-		if left--; left < 0 {
-			panic(dead{})
-		}
-		return noon
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = desk.Close() }()
-	s.useFresh(desk)
-	answers := quorum(map[string]string{"restore.whose": "alice", "restore.what": "key"}, "dana", "bank-safe", "bruno")
-	return desk.Run(t.Context(), "restore", &prompt.Script{Answers: answers}) == nil
 }
 
 // A forgotten PIN: the quorum opens the PUK, and the holder has a new PIN.

@@ -52,13 +52,15 @@ func attemptFolder(t *testing.T, dir, holder string) string {
 // alone, with all their files; those of the keys that stay are said to stay; and
 // it is said before a token is reset how many are left then who open them.
 func TestRetireNamesTheBackupsOfOneKey(t *testing.T) {
+	whole, desk := withBackups(t)
+	if err := runAll(desk, &prompt.Script{}); err != nil {
+		t.Fatal(err)
+	}
+	desk.Close()
+	holders := desk.State().Plan.Holders
 	for i := range allStickers {
-		first, desk := withBackups(t)
-		if err := runAll(desk, &prompt.Script{}); err != nil {
-			t.Fatal(err)
-		}
-		people, holders := members(t, desk), desk.State().Plan.Holders
-		desk.Close()
+		first := whole.copied()
+		people := members(t, desk)
 		drop := []int{i, (i + 1) % len(people)}
 		for n, k := range drop {
 			people[k].drop = agreed.Retired
@@ -66,7 +68,7 @@ func TestRetireNamesTheBackupsOfOneKey(t *testing.T) {
 				people[k].name = "" // a plan need not know whose it was
 			}
 		}
-		_, desk = first.follow(strings.Replace(following(agreed.Rotate, "", people...), "trusted =", fmt.Sprintf("earlier = [%q]\ntrusted =", first.dir), 1))
+		_, desk := first.follow(strings.Replace(following(agreed.Rotate, "", people...), "trusted =", fmt.Sprintf("earlier = [%q]\ntrusted =", first.dir), 1))
 		runTo(t, desk, "publish")
 		runTasks(t, desk, &prompt.Script{}, "publish")
 		var stay []string

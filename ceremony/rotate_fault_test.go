@@ -5,8 +5,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -20,12 +18,9 @@ import (
 	"rootceremony/keys/virtual"
 )
 
-// sweep is a ceremony that follows on another, which is begun anew for each
-// power failure, with tokens as the first one left them.
+// sweep is a ceremony that follows on another, with its tokens.
 type sweep struct {
-	t      *testing.T
-	dir    string // before its first event
-	tokens string
+	*stage
 	script *prompt.Script
 	next   func(*stage, *ceremony.Desk) (bool, error) // what goes before the next task, if anything
 }
@@ -36,7 +31,7 @@ func newSweep(t *testing.T, plan func([]member) string, next func(*sweep, *stage
 	if err := runAll(desk, &prompt.Script{}); err != nil {
 		t.Fatal(err)
 	}
-	w := &sweep{t: t, dir: t.TempDir(), tokens: first.tokens(), script: &prompt.Script{Answers: map[string]string{}}}
+	w := &sweep{stage: &stage{t: t, dir: t.TempDir(), drawer: first.drawer, shared: first.tokens()}, script: &prompt.Script{Answers: map[string]string{}}}
 	people := members(t, desk)
 	text := plan(people)
 	for _, m := range people {
@@ -54,106 +49,68 @@ func newSweep(t *testing.T, plan func([]member) string, next func(*sweep, *stage
 	return w
 }
 
-// begin copies directory and tokens.
-func (w *sweep) begin() *stage {
-	w.t.Helper()
-	w.script.Cards = nil // it is another day's
-	s := &stage{t: w.t, dir: filepath.Join(w.t.TempDir(), "d"), shared: filepath.Join(w.t.TempDir(), "tokens")}
-	for to, from := range map[string]string{s.dir: w.dir, s.shared: w.tokens} {
-		if err := os.CopyFS(to, os.DirFS(from)); err != nil {
-			w.t.Fatal(err)
-		}
-	}
-	var err error
-	if s.drawer, err = virtual.OpenDrawer(s.shared); err != nil {
-		w.t.Fatal(err)
-	}
-	return s
-}
-
 // hold goes on with it to its end, wherever it stands.
-func (w *sweep) hold(s *stage, clock func() time.Time) (ended bool, err error) {
+func (w *sweep) hold(s *stage, clock func() time.Time) {
+	t := s.t
+	t.Helper()
 	desk, err := s.open(clock)
-	defer func() {
-		if desk != nil {
-			_ = desk.Close()
-		}
-		if p := recover(); p != nil && p != (powerFailure{}) {
-			panic(p)
-		}
-	}()
 	if err != nil {
-		return false, err
+		t.Fatal(err)
 	}
+	defer desk.Close()
 	tokens := desk.Tokens()
 	tokens.Stickers = append([]string{"F-06"}, allStickers...)
 	desk.UseTokens(tokens)
+	script := *w.script
+	script.Cards = nil // those of the day before were not kept
 	for {
 		did, err := w.next(s, desk)
 		if err != nil {
-			return false, err
+			t.Fatal(err)
 		}
 		if did {
 			continue
 		}
 		task, ok := desk.Next()
 		if !ok {
-			return true, nil
+			return
 		}
-		if err := desk.Run(context.Background(), task.ID, w.script); err != nil {
-			return false, fmt.Errorf("%s: %w", task.ID, err)
+		if err := desk.Run(context.Background(), task.ID, &script); err != nil {
+			t.Fatalf("%s: %v", task.ID, err)
 		}
 	}
 }
 
 // run fails at every event in turn, and once more after it.
-func (w *sweep) run(check func(*stage, *state.State)) {
-	t := w.t
+func (w *sweep) run(t *testing.T, check func(*stage, *state.State)) {
 	t.Helper()
-	step := 1
-	if testing.Short() {
-		step = 9
+	left := w.powerFailures(func(clock func() time.Time) { w.hold(w.stage, clock) })
+	if lines := bytes.Count(logOf(t, w.dir), []byte("\n")); lines < 30 {
+		t.Errorf("a log of %d lines shows little", lines)
 	}
-	calls := 0
-	for n := 1; ; n += step {
-		if calls++; calls > 500 {
-			t.Fatal("the ceremony has no end")
+	for n, s := range left {
+		if testing.Short() && n%9 > 0 {
+			continue
 		}
-		s := w.begin()
-		ended, err := w.hold(s, failingAt(n))
-		if err != nil {
-			t.Fatalf("before event %d: %v", n, err)
-		}
-		before := logOf(t, s.dir)
-		if again, err := w.hold(s, clock); err != nil || !again {
-			t.Fatalf("after event %d: %v", n, err)
-		}
-		log := logOf(t, s.dir)
-		if !bytes.HasPrefix(log, before) {
-			t.Fatalf("after event %d: something recorded is gone", n)
-		}
-		now, err := state.Fold(events(t, s.dir))
-		if err != nil || !now.Finished() || len(published(t, s.dir)) != 2 {
-			t.Fatalf("after event %d: %v, finished: %v", n, err, now != nil && now.Finished())
-		}
-		for _, h := range now.Holders {
-			if h.Open != nil {
-				t.Errorf("after event %d: what was intended for %s has no result: %+v", n, h.Holder.Name, h.Open)
+		t.Run(fmt.Sprint("before event ", n+1), func(t *testing.T) {
+			t.Parallel()
+			s.t = t
+			before := logOf(t, s.dir)
+			w.hold(s, clock)
+			if !bytes.HasPrefix(logOf(t, s.dir), before) {
+				t.Fatal("something recorded is gone")
 			}
-		}
-		check(s, now)
-		os.RemoveAll(filepath.Dir(s.dir))
-		os.RemoveAll(filepath.Dir(s.shared))
-		if ended {
-			if lines := bytes.Count(log, []byte("\n")); lines < 30 {
-				t.Errorf("a log of %d lines shows little", lines)
+			now, err := state.Fold(events(t, s.dir))
+			if err != nil || !now.Finished() || len(published(t, s.dir)) != 2 {
+				t.Fatalf("%v, finished: %v", err, now != nil && now.Finished())
 			}
-			t.Logf("%d power failures", calls-1)
-			return
-		}
-		if t.Failed() {
-			t.Fatalf("after event %d", n)
-		}
+			for _, h := range now.Holders {
+				if h.Open != nil {
+					t.Errorf("what was intended for %s has no result: %+v", h.Holder.Name, h.Open)
+				}
+			}
+			check(s, now)
+		})
 	}
 }
 
@@ -191,20 +148,20 @@ func TestPowerFailsInARotation(t *testing.T) {
 		}
 		return false, nil
 	})
-	w.run(func(s *stage, now *state.State) {
+	w.run(t, func(s *stage, now *state.State) {
 		chen := now.Plan.Drops[0].ID
 		if len(now.Abandoned) != 1 || now.Holders["alice"].Signature.Digest != now.Abandoned[0].Draft.Digest || now.Holders[chen].Signature.Digest != now.Draft.Digest {
-			t.Errorf("abandoned: %+v", now.Abandoned)
+			s.t.Errorf("abandoned: %+v", now.Abandoned)
 		}
 		made := map[string]int{}
-		for _, e := range events(t, s.dir) {
+		for _, e := range events(s.t, s.dir) {
 			if e.Type == state.TypeSignatureMade || e.Type == state.TypeSigCollected {
 				made[e.By]++
 			}
 		}
 		for id, n := range made {
 			if n != 1 {
-				t.Errorf("%s has signed %d times", id, n)
+				s.t.Errorf("%s has signed %d times", id, n)
 			}
 		}
 	})
@@ -217,12 +174,12 @@ func TestPowerFailsInARevocation(t *testing.T) {
 		people = append(people, member{name: "Farah Aziz", token: "F-06"})
 		return following(agreed.Revoke, "", people...)
 	}, func(w *sweep, s *stage, desk *ceremony.Desk) (bool, error) { return false, nil })
-	w.run(func(s *stage, now *state.State) {
+	w.run(t, func(s *stage, now *state.State) {
 		if now.Plan.Kind != agreed.Revoke || len(now.Abandoned) != 0 || len(now.Signatures()) != 5 {
-			t.Errorf("%s, %d signatures", now.Plan.Kind, len(now.Signatures()))
+			s.t.Errorf("%s, %d signatures", now.Plan.Kind, len(now.Signatures()))
 		}
-		if key := now.Plan.Drops[0].KeyID; strings.Contains(string(published(t, s.dir)[1]), key) {
-			t.Errorf("the stolen key is in the new root")
+		if key := now.Plan.Drops[0].KeyID; strings.Contains(string(published(s.t, s.dir)[1]), key) {
+			s.t.Errorf("the stolen key is in the new root")
 		}
 	})
 }

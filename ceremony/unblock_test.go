@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"rootceremony/ceremony"
 	"rootceremony/ceremony/agreed"
@@ -437,57 +438,50 @@ func TestLeavingTheWayOut(t *testing.T) {
 // The power fails before each event: afterwards the PIN is the new one, and
 // set once.
 func TestPowerFailsWhileThePINIsSet(t *testing.T) {
-	for _, factory := range []bool{true, false} {
-		for n, ended := 1, false; !ended; n++ {
-			if n > 20 {
-				t.Fatal("the task has no end")
-			}
-			var s *stage
+	for name, factory := range map[string]bool{"PUK of the factory": true, "PUK kept": false} {
+		t.Run(name, func(t *testing.T) {
+			var whole *stage
 			var desk *ceremony.Desk
 			task := keyAlice
 			if factory {
 				task = "enrol alice"
-				s, desk = opened(t)
+				whole, desk = opened(t)
 				beforeRootKey(t, desk)
 			} else {
-				s, desk = withPUKKept(t)
+				whole, desk = withPUKKept(t)
 			}
 			desk.Close()
-			s.block("A-01")
-			puk := s.puk("A-01")
-			if ended = s.goOn(task, n, puk); !ended && !s.goOn(task, 1000, puk) {
-				t.Fatalf("after event %d: not done", n)
+			whole.block("A-01")
+			puk := whole.puk("A-01")
+			left := whole.powerFailures(func(clock func() time.Time) { whole.goOn(clock, task, puk) })
+			for n, s := range left {
+				t.Run(fmt.Sprint("before event ", n+1), func(t *testing.T) {
+					t.Parallel()
+					s.t = t
+					s.goOn(clock, task, puk)
+					s.checkUnblocked(newPIN)
+				})
 			}
-			s.checkUnblocked(newPIN)
-		}
+		})
 	}
 }
 
-// goOn takes a task of Alice's until the power fails at event n, and tells
-// whether it came to its end.
-func (s *stage) goOn(task string, n int, puk string) (ended bool) {
-	s.t.Helper()
-	var desk *ceremony.Desk
-	defer func() {
-		if desk != nil {
-			_ = desk.Close()
-		}
-		if p := recover(); p != nil && p != (powerFailure{}) {
-			panic(p)
-		}
-	}()
-	desk, err := s.open(failingAt(n), allStickers...)
+// goOn takes a task of Alice's to its end.
+func (s *stage) goOn(clock func() time.Time, task, puk string) {
+	t := s.t
+	t.Helper()
+	desk, err := s.open(clock, allStickers...)
 	if err != nil {
-		s.t.Fatal(err)
+		t.Fatal(err)
 	}
+	defer desk.Close()
 	if slices.ContainsFunc(desk.Tasks(), func(t prompt.Task) bool { return t.ID == task && t.State == prompt.Done }) {
-		return true // all but the answer was done
+		return // all but the answer was done
 	}
 	a := &typing{Script: prompt.Script{Answers: typesNewPIN}, secrets: map[string][]string{"holder.puk alice": {puk}}}
-	if err := desk.Run(s.t.Context(), task, a); err != nil {
-		s.t.Fatalf("event %d: %v", n, err)
+	if err := desk.Run(t.Context(), task, a); err != nil {
+		t.Fatal(err)
 	}
-	return true
 }
 
 // After the seal a holder with a new PIN still signs the log.

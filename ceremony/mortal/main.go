@@ -21,6 +21,7 @@ import (
 const dieAt = "CEREMONY_TEST_DIE"
 
 func main() {
+	backup.WorkFactor = 4
 	if err := session.Serve(os.Stdin, os.Stdout, openMortal, backup.InSession()); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)

@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -29,9 +30,9 @@ import (
 // TestKilledAtRandomMoments kills an automatic rehearsal, children included,
 // at random moments, and starts it again until it ends.
 func TestKilledAtRandomMoments(t *testing.T) {
-	trials := 200
+	trials := 60
 	if testing.Short() {
-		trials = 20
+		trials = 6
 	}
 	started := time.Now()
 	whole := t.TempDir()
@@ -39,12 +40,13 @@ func TestKilledAtRandomMoments(t *testing.T) {
 		t.Fatalf("%s%v", out, err)
 	}
 	length := time.Since(started)
+	kills := enoughKills(t, 3*trials)
 	for i := range trials {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
 			t.Parallel()
 			random := rand.New(rand.NewPCG(uint64(started.UnixNano()), uint64(i)))
 			dir := filepath.Join(t.TempDir(), "d")
-			killUntilDone(t, random, length, dir, func() *exec.Cmd { return rehearse(dir) }, checkStored)
+			killUntilDone(t, random, length, kills, dir, func() *exec.Cmd { return rehearse(dir) }, checkStored)
 			checkPublished(t, dir)
 		})
 	}
@@ -53,15 +55,16 @@ func TestKilledAtRandomMoments(t *testing.T) {
 // TestKilledWhatFollows kills a rotation and a revocation that follow on a
 // rehearsal, in the same way.
 func TestKilledWhatFollows(t *testing.T) {
-	trials := 30
+	trials := 9
 	if testing.Short() {
-		trials = 4
+		trials = 2
 	}
 	first := filepath.Join(t.TempDir(), "first")
 	if out, err := rehearse(first).CombinedOutput(); err != nil {
 		t.Fatalf("%s%v", out, err)
 	}
 	revoke := revocation(t, first)
+	kills := enoughKills(t, 2*3*trials)
 	for name, plan := range map[string][]string{agreed.Rotate: nil, agreed.Revoke: {"--plan", revoke}} {
 		follow := func(dir string) *exec.Cmd {
 			return ownGroup(append(append([]string{"rehearse", "--auto", "--after", first}, plan...), dir)...)
@@ -76,7 +79,7 @@ func TestKilledWhatFollows(t *testing.T) {
 				t.Parallel()
 				random := rand.New(rand.NewPCG(uint64(started.UnixNano()), uint64(i)))
 				dir := filepath.Join(t.TempDir(), "d")
-				killUntilDone(t, random, length, dir, func() *exec.Cmd { return follow(dir) }, func(*testing.T, string, []byte) {})
+				killUntilDone(t, random, length, kills, dir, func() *exec.Cmd { return follow(dir) }, func(*testing.T, string, []byte) {})
 				checkFollowed(t, dir, name)
 			})
 		}
@@ -148,9 +151,22 @@ func ownGroup(args ...string) *exec.Cmd {
 	return command
 }
 
-// killUntilDone kills the first run for sure, and later ones half of the time,
-// and checks the directory and its log after each.
-func killUntilDone(t *testing.T, random *rand.Rand, length time.Duration, dir string, start func() *exec.Cmd, check func(t *testing.T, dir string, log []byte)) {
+// enoughKills counts kills, and holds in the end that there were that many.
+func enoughKills(t *testing.T, want int) *atomic.Int64 {
+	kills := new(atomic.Int64)
+	t.Cleanup(func() {
+		t.Logf("killed %d times", kills.Load())
+		if kills.Load() < int64(want) && !t.Failed() {
+			t.Errorf("that is less than %d", want)
+		}
+	})
+	return kills
+}
+
+// killUntilDone kills the first five runs, each after at most half of the time
+// that a whole one takes, so that a ceremony is killed from its beginning to its
+// end, and checks the directory and its log after each.
+func killUntilDone(t *testing.T, random *rand.Rand, length time.Duration, kills *atomic.Int64, dir string, start func() *exec.Cmd, check func(t *testing.T, dir string, log []byte)) {
 	var recorded []byte
 	for run := 0; ; run++ {
 		command := start()
@@ -159,8 +175,8 @@ func killUntilDone(t *testing.T, random *rand.Rand, length time.Duration, dir st
 		if err := command.Start(); err != nil {
 			t.Fatal(err)
 		}
-		if run == 0 || random.IntN(2) == 0 && run < 20 {
-			after := time.Duration(random.Int64N(int64(length)))
+		if run < 5 {
+			after := time.Duration(random.Int64N(int64(length / 2)))
 			timer := time.AfterFunc(after, func() { _ = syscall.Kill(-command.Process.Pid, syscall.SIGKILL) })
 			defer timer.Stop()
 		}
@@ -168,6 +184,7 @@ func killUntilDone(t *testing.T, random *rand.Rand, length time.Duration, dir st
 		recorded = checkNothingLost(t, dir, recorded)
 		check(t, dir, recorded)
 		if status, ok := err.(*exec.ExitError); ok && status.Sys().(syscall.WaitStatus).Signaled() {
+			kills.Add(1)
 			continue
 		}
 		if err != nil {

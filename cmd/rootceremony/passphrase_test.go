@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -119,4 +120,21 @@ func TestPassphraseInPlain(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	checkPublished(t, auto)
+	hashed := 0
+	err := filepath.WalkDir(auto, func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || filepath.Ext(name) != ".age" {
+			return err
+		}
+		text, err := os.ReadFile(name)
+		if header, _, _ := bytes.Cut(text, []byte("\n---")); bytes.Contains(header, []byte("-> scrypt ")) {
+			hashed++
+			if !bytes.Contains(header, []byte(" 18\n")) {
+				t.Errorf("%s: the passphrase has not age's own work factor", name)
+			}
+		}
+		return err
+	})
+	if err != nil || hashed == 0 {
+		t.Errorf("%d files have a passphrase outermost, %v", hashed, err)
+	}
 }

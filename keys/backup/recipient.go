@@ -148,6 +148,10 @@ var silent = &plugin.ClientUI{
 	},
 }
 
+// WorkFactor is how much work, as a power of two, one guess at a passphrase takes:
+// age's own, about a second. Tests of other things lower it, and nothing else may.
+var WorkFactor = 18
+
 // wraps returns what age encrypts to.
 func (r *Recipient) wraps() (age.Recipient, error) {
 	if err := r.ready(); err != nil {
@@ -167,7 +171,12 @@ func (r *Recipient) wraps() (age.Recipient, error) {
 	case keys.RecipientPlugin:
 		to, err = plugin.NewRecipient(r.Text, silent)
 	case keys.RecipientPassphrase:
-		return age.NewScryptRecipient(string(r.passphrase.Bytes()))
+		words, err := age.NewScryptRecipient(string(r.passphrase.Bytes()))
+		if err != nil {
+			return nil, err
+		}
+		words.SetWorkFactor(WorkFactor)
+		return words, nil
 	}
 	if err != nil {
 		// keys.ParseRecipient has let through what age doesn't read. age's own

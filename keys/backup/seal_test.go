@@ -64,6 +64,9 @@ func TestKinds(t *testing.T) {
 					if _, err := Layer(layers[0]).decrypt(f.Data, nil); !errors.As(err, &wrong) || wrong.Kind != allKinds[i] {
 						t.Errorf("%s: the outermost layer (%v) is not %s", f.Name, err, allKinds[i])
 					}
+					if header, _, _ := bytes.Cut(f.Data, []byte("\n---")); allKinds[i] == keys.RecipientPassphrase && !bytes.Contains(header, []byte(" 18\n")) {
+						t.Errorf("%s: the passphrase has not age's own work factor", f.Name)
+					}
 				}
 				if _, err := openFile(f, func(string) age.Identity { return other.identity }); !errors.Is(err, age.ErrIncorrectIdentity) {
 					t.Errorf("%s with another token: %v", f.Name, err)

@@ -29,6 +29,9 @@ func Clean(s string) string {
 // overrides of bidirectional text, zero-width ones, tags) and code points for
 // private use.
 func Hidden(r rune) bool {
+	if ' ' <= r && r <= '~' {
+		return false // most of what is shown, without the tables
+	}
 	return unicode.In(r, unicode.Cc, unicode.Cf, unicode.Co, unicode.Cs, unicode.Zl, unicode.Zp)
 }
 
@@ -57,6 +60,8 @@ func Width(s string) int {
 	n := 0
 	for _, r := range s {
 		switch {
+		case ' ' <= r && r <= '~':
+			n++
 		case unicode.In(r, unicode.Mn, unicode.Me) || Hidden(r):
 		case unicode.Is(wide, r):
 			n += 2
