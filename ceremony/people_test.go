@@ -396,7 +396,8 @@ func TestPaperOfAnotherState(t *testing.T) {
 	}
 	until(t, desk, p, "enrol dana")
 	desk = s.leaves(t, desk, p)
-	rolledBack := then.leaves(t, desk, &prompt.Script{})
+	then.paper = true
+	rolledBack := then.again(t, desk)
 	if err := rolledBack.Run(t.Context(), "start", p); err == nil || !strings.Contains(err.Error(), "of no state that this log was left in") {
 		t.Errorf("an older copy: %v", err)
 	}

@@ -70,6 +70,17 @@ var answers = []struct {
 	{"type publish", "publish", nil, "yes", "not what is asked for"},
 	{"type seal", "seal", nil, "", "Not accepted"},
 	{"Who signs the log?", "alice", nil, "nobody", "Not accepted"},
+	{"Does it have a line \"signed v", "no", nil, "perhaps", "yes or no"},
+	{"Is the paper here", "yes", nil, "", ""},
+	{"eight words that stand last on the paper", "", written("the paper, with the date"), "", ""},
+	{"eight words of the plan", "", written("the paper, beside the name of the plan"), "", ""},
+	{"type how many they are", "", regexp.MustCompile(`(\d+) lines were recorded after`), "", ""},
+	{"How is it known?", "token", nil, "", ""},
+}
+
+// written finds the eight words that were to be written down there.
+func written(where string) *regexp.Regexp {
+	return regexp.MustCompile("Write on " + where + ":" + strings.Repeat(`\s+([A-Za-z]+)`, 8))
 }
 
 func openRoom(t *testing.T) *room {

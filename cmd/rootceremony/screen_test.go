@@ -240,6 +240,7 @@ var lists = map[string]string{
 	"Who is number":                      "",
 	"What now?":                          "A medium is plugged in",
 	"Is it back?":                        "Yes: it was out",
+	"How is it known?":                   "The token is here",
 }
 
 // fromList goes up in a list to the right answer, and takes it.
@@ -272,6 +273,12 @@ func (r *people) answer(t testing.TB, text string) (keys string, needed bool) {
 	}
 	if keys, is := fromList(text); is {
 		return keys, false
+	}
+	if asked("Does it have a line") || asked("Is the paper here") { // there is none
+		if asked("► No") {
+			return "\r", false
+		}
+		return "\x1b[B", false
 	}
 	field := readPrompt.MatchString(text)
 	switch {
