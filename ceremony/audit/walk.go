@@ -124,6 +124,12 @@ func (h *holder) tokens() []*token {
 	return append([]*token{h.own.token}, h.former...)
 }
 
+// covers reports whether one of the holder's tokens has signed the log with that line
+// in it, as token.covers has it.
+func (h *holder) covers(line, before int64) bool {
+	return slices.ContainsFunc(h.tokens(), func(t *token) bool { return t.covers(line, before) })
+}
+
 // all takes every line.
 func (w *walk) all() {
 	w.names, w.owners, w.nonces, w.shown = map[string]named{}, map[keys.PublicKey]uint32{}, map[string]bool{}, map[string]bool{}
