@@ -49,7 +49,7 @@ func TestCollectSignatures(t *testing.T) {
 	r := signing(t, other, "--rehearsal", apart)
 	r.start()
 	r.says([2]string{"Next: Review root v1", ""}, [2]string{"first 32 hex digits", digest[:32]}, [2]string{"To go on, type: ", "Nothing but my ears vouches for this root"}, [2]string{"Have you read it", "yes"},
-		[2]string{"Next: Sign root v1", ""}, [2]string{"Insert your token", "A-01"}, [2]string{"To sign, type words", "words"}, [2]string{"The PIN of your token", autoPIN("alice")}, [2]string{"Touch the token now", ""})
+		[2]string{"Next: Sign root v1", ""}, [2]string{"Insert your token", "A-01"}, [2]string{"Does it have a line", "no"}, [2]string{"To sign, type words", "words"}, [2]string{"The PIN of your token", autoPIN("alice")}, [2]string{"Touch the token now", ""})
 	if _, err := r.prompt(); err == nil {
 		t.Fatalf("more is asked:\n%s", &r.all)
 	}

@@ -87,7 +87,7 @@ func TestSignARehearsalElsewhere(t *testing.T) {
 	// It can be left at each question, and by the end of the input; nothing is
 	// signed then.
 	steps := [][2]string{{"Next: Review root v1", ""}, {"first 32 hex digits", digest[:32]}, {"To go on, type: ", "Nothing but my ears vouches for this root"}, {"Have you read it", "yes"},
-		{"Next: Sign root v1", ""}, {"Insert your token", "A-01"}, {"To sign, type words", "words"}, {"The PIN of your token", "the PIN"}, {"Touch the token now", ""}}
+		{"Next: Sign root v1", ""}, {"Insert your token", "A-01"}, {"Does it have a line", "no"}, {"To sign, type words", "words"}, {"The PIN of your token", "the PIN"}, {"Touch the token now", ""}}
 	for n := range steps {
 		r.start()
 		r.says(steps[:n]...)
@@ -120,8 +120,8 @@ func TestSignARehearsalElsewhere(t *testing.T) {
 	r.start()
 	r.says(steps[0], [2]string{"first 32 hex digits", "yes"}, [2]string{"first 32 hex digits", digest[:8]}, [2]string{"first 32 hex digits", strings.Repeat("0", 32)},
 		steps[0], steps[1], [2]string{"To go on, type: ", "yes"}, steps[2], [2]string{"Have you read it", "y"}, steps[3], steps[4],
-		[2]string{"Insert your token", "Z-99"}, [2]string{"Insert your token", "FRESH-1"}, steps[5], [2]string{"To sign, type words", "yes"}, steps[6],
-		[2]string{"The PIN of your token", "1"}, [2]string{"The PIN of your token", "000000"}, steps[7], steps[8])
+		[2]string{"Insert your token", "Z-99"}, [2]string{"Insert your token", "FRESH-1"}, steps[5], steps[6], [2]string{"To sign, type words", "yes"}, steps[7],
+		[2]string{"The PIN of your token", "1"}, [2]string{"The PIN of your token", "000000"}, steps[8], steps[9])
 	if _, err := r.prompt(); err == nil {
 		t.Fatalf("more is asked:\n%s", &r.all)
 	}
@@ -276,7 +276,7 @@ func TestSignOverPCSC(t *testing.T) {
 		t.Fatalf("without a token: %q, %v", question, err)
 	}
 	token.Replug(t)
-	r.says([2]string{"Insert your token", ""}, [2]string{"To sign, type words", "words"}, [2]string{"The PIN of your token", session.DefaultPIN})
+	r.says([2]string{"Insert your token", ""}, [2]string{"Does it have a line", "no"}, [2]string{"To sign, type words", "words"}, [2]string{"The PIN of your token", session.DefaultPIN})
 	if _, err := r.prompt(); err == nil {
 		t.Fatalf("more is asked:\n%s", &r.all)
 	}
