@@ -62,7 +62,7 @@ func (w *walk) ageOf(id string, line int64) (string, error) {
 			return "", fmt.Errorf("%s has no token that opens backups", h.Name)
 		case t.unproved != nil:
 			return "", fmt.Errorf("nothing proves that the key in 82 of %s is on a token: %w", subject(h, t), t.unproved)
-		case line != 0 && !t.covers(t.line, line):
+		case line != 0 && !h.covers(t.line, line):
 			return "", fmt.Errorf("%s had not signed the log before with the line in it that made the key in 82 (line %d)", h.Name, t.line)
 		}
 		return keys.TokenRecipient(t.age)

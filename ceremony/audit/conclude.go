@@ -79,7 +79,7 @@ func (w *walk) key(h *holder) {
 	}
 	if now := h.own.token; now != nil && now.age != (keys.PublicKey{}) && now.unproved == nil {
 		k.Opens = Open
-		if now.covers(now.line, 0) {
+		if h.covers(now.line, 0) {
 			k.Opens = OK
 		}
 	}
@@ -142,7 +142,7 @@ func (w *walk) counts(h *holder, t *token) (Status, string) {
 		case b.what == keys.BackupToken && b.at.token != t: // of a token that is not the one in question
 		case b.wrong != nil:
 			return Failed, fmt.Sprintf("it does not count: the backup of line %d: %v", b.line, b.wrong)
-		case !slices.ContainsFunc(h.tokens(), func(o *token) bool { return o.covers(b.line, 0) }):
+		case !h.covers(b.line, 0):
 			return unvouched, fmt.Sprintf("it does not count: %s has not signed the log with the backup of line %d in it", h.Name, b.line)
 		}
 	}
@@ -168,7 +168,7 @@ func (w *walk) signatures(d *draft) {
 		case len(s.holder.tokens()) == 0:
 			vouched = append(vouched, s.keyID)
 			text += "; the token has no key that signs the log"
-		case slices.ContainsFunc(s.holder.tokens(), func(t *token) bool { return t.covers(max(s.line, s.reviewed), 0) }):
+		case s.holder.covers(max(s.line, s.reviewed), 0):
 			vouched = append(vouched, s.keyID)
 			text += "; its signer has signed the log with it, and with the review before it"
 		default:

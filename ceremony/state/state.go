@@ -407,8 +407,8 @@ func continued(e transcript.Event) error {
 	if err := Read(e, &data); err != nil {
 		return err
 	}
-	if data.Random != "" {
-		return errors.New("random bytes belong to the first event alone")
+	if data.Random != "" || e.Commitment != "" {
+		return errors.New("random bytes, and a private part, belong to the first event alone")
 	}
 	return nil
 }
