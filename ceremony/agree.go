@@ -27,6 +27,7 @@ func (d *Desk) preflight(ctx context.Context, a prompt.Room) error {
 			start = nil
 		}
 		findings := laptop.Preflight(ctx, d.dir, d.clock(), d.State().Begun.Rehearsal, start)
+		findings = append(findings, laptop.Itself(d.logs)...)
 		if err := a.Tell(ctx, prompt.Message{Title: "Check the laptop", Facts: findingFacts(findings)}); err != nil {
 			return err
 		}

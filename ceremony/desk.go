@@ -27,8 +27,10 @@ import (
 
 	"rootceremony/ceremony/agreed"
 	"rootceremony/ceremony/audit"
+	"rootceremony/ceremony/laptop"
 	"rootceremony/ceremony/plan"
 	"rootceremony/ceremony/prompt"
+	"rootceremony/ceremony/seen"
 	"rootceremony/ceremony/state"
 	"rootceremony/ceremony/transcript"
 )
@@ -49,6 +51,7 @@ type Desk struct {
 	dir        string
 	program    string // name and version, for the log
 	memory     string // Settings.Memory
+	logs       string // the file that remembers how far logs have come; "": none does
 	clock      func() time.Time
 	tokens     prompt.Tokens
 	enrols     *agreed.Plan          // the plan of an enrolment
@@ -77,7 +80,7 @@ type Settings struct {
 	Roots, Intermediates []*x509.Certificate
 	// Memory is the file that remembers what was signed on this laptop, as in
 	// remote.CountersignSettings; "": a desk that signs no root, or remembers nothing
-	// beyond its log.
+	// beyond its log. Beside it lies the one that remembers how far logs have come.
 	Memory string
 	// Enrols makes the desk one holder's enrolment for a ceremony that is held
 	// elsewhere: the holder's id, and the plan that the ceremony has agreed.
@@ -103,6 +106,9 @@ func OpenDesk(dir string, set Settings) (*Desk, error) {
 	}
 	d := &Desk{dir: dir, program: set.Program, memory: set.Memory, clock: set.Clock, log: log, enrols: set.Plan,
 		tokens: prompt.Tokens{Roots: set.Roots, Intermediates: set.Intermediates}}
+	if set.Memory != "" {
+		d.logs = filepath.Join(filepath.Dir(set.Memory), seen.FileName)
+	}
 	opened := false
 	defer func() {
 		if !opened {
@@ -165,6 +171,9 @@ func (d *Desk) begin(set Settings) error {
 	if err := d.checkClock(); err != nil {
 		return err
 	}
+	if err := d.checkNewest(); err != nil {
+		return err
+	}
 	if err := d.checkPlanUnchanged(); err != nil {
 		return err
 	}
@@ -179,8 +188,19 @@ func (d *Desk) begin(set Settings) error {
 	if err := d.mend(); err != nil {
 		return err
 	}
-	start := state.Begun{Format: state.FormatVersion, Program: set.Program, Rehearsal: set.Rehearsal, Tokens: set.Tokens, Enrols: set.Enrols}
+	program, err := laptop.Program()
+	if err != nil {
+		return err
+	}
+	start := state.Begun{Format: state.FormatVersion, Program: set.Program, SHA256: program, Rehearsal: set.Rehearsal, Tokens: set.Tokens, Enrols: set.Enrols}
 	if now.Begun == nil {
+		if d.logs != "" {
+			lines, err := seen.Lines(d.logs)
+			if err != nil {
+				return err
+			}
+			start.Private = state.Remembers{Memory: d.logs, Lines: lines}
+		}
 		random := make([]byte, 32)
 		_, _ = rand.Read(random) // never fails
 		start.Random = hex.EncodeToString(random)
@@ -215,6 +235,26 @@ func (d *Desk) checkClock() error {
 		return fmt.Errorf("this computer's clock says %s, and line %d of the log was written at %s (hint: set the clock, and compare it with another one; nothing was changed)", agreed.Stamp(now), len(events), agreed.Stamp(last))
 	}
 	return nil
+}
+
+// checkNewest refuses a log that isn't the newest that this laptop has written, as
+// far as it remembers.
+func (d *Desk) checkNewest() error {
+	there := d.log.Checkpoint()
+	if d.logs == "" || there.Size == 0 {
+		return nil
+	}
+	err := seen.Newest(d.logs, d.log.Origin(), there.Size, func(size int64) string { return d.log.CheckpointAt(size).Root })
+	if err != nil {
+		return err
+	}
+	return seen.Remember(d.logs, d.head())
+}
+
+// head is what is remembered of the log as it stands.
+func (d *Desk) head() seen.Head {
+	there := d.log.Checkpoint()
+	return seen.Head{Origin: d.log.Origin(), Size: there.Size, Root: there.Root, Time: d.clock().UTC().Truncate(time.Second)}
 }
 
 // checkPlanUnchanged compares plan.toml and plan.resolved.json to what was
@@ -339,6 +379,9 @@ func (d *Desk) recorded(kind, by string, data any) (transcript.Event, error) {
 	if err == nil {
 		d.state.Store(next)
 		d.sees(data)
+		if d.logs != "" {
+			_ = seen.Remember(d.logs, d.head()) // the log has it, and where this fails the next start says so
+		}
 	}
 	return event, err
 }

@@ -15,6 +15,7 @@ import (
 
 	"rootceremony/ceremony"
 	"rootceremony/ceremony/agreed"
+	"rootceremony/ceremony/laptop"
 	"rootceremony/ceremony/prompt"
 	"rootceremony/ceremony/remote"
 	"rootceremony/ceremony/state"
@@ -416,6 +417,11 @@ func TestEveryDigestIsOfWhatItSays(t *testing.T) {
 		failed(err)
 	}
 
+	program, err := laptop.Program()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.learn(program, "file of the program")
 	for _, dir := range append(slices.Clone(dirs), g.dir, far.dir) {
 		d.folder(dir)
 	}

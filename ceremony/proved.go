@@ -71,7 +71,7 @@ func (v visit) provedRecipients() error {
 	}
 	for _, id := range v.d.State().RecipientIDs(v.now()) {
 		if k, holder := opens[id]; holder && k.Opens != audit.OK {
-			return fmt.Errorf("nothing is sealed for %s, who has not signed the log with the key in 82 of token %s in it (hint: take the task of %s, with the token)",
+			return fmt.Errorf("nothing is sealed for %s, who has not signed the log with the key in 82 of token %s in it (hint: %s signs it in the task of that token, or in a check-up)",
 				k.Name, agreed.SerialText(k.Serial), k.Name)
 		}
 	}

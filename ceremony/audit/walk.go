@@ -109,6 +109,12 @@ func (t *token) covers(line, before int64) bool {
 	})
 }
 
+// covers is that of any of the holder's tokens: a spare one, that has taken the place
+// of the first, was vouched for with that.
+func (h *holder) covers(line, before int64) bool {
+	return slices.ContainsFunc(h.tokens(), func(t *token) bool { return t.covers(line, before) })
+}
+
 // proves reports whether the token has proved that root key, and signed the log with
 // that in it.
 func (t *token) proves(public keys.PublicKey) bool {
@@ -122,12 +128,6 @@ func (h *holder) tokens() []*token {
 		return h.former
 	}
 	return append([]*token{h.own.token}, h.former...)
-}
-
-// covers reports whether one of the holder's tokens has signed the log with that line
-// in it, as token.covers has it.
-func (h *holder) covers(line, before int64) bool {
-	return slices.ContainsFunc(h.tokens(), func(t *token) bool { return t.covers(line, before) })
 }
 
 // all takes every line.
@@ -254,8 +254,8 @@ func (w *walk) continued(e transcript.Event) error {
 	switch {
 	case err != nil:
 		return err
-	case d.Random != "":
-		return errors.New("it has random bytes, as the first line alone has")
+	case d.Random != "" || e.Commitment != "":
+		return errors.New("it has random bytes, or a private part, as the first line alone has")
 	case d.Rehearsal != w.started.Rehearsal || d.Enrols != w.started.Enrols || d.Tokens != w.started.Tokens || d.Format != w.started.Format:
 		return errors.New("it goes on as something else than it had begun as: a rehearsal stays one, and a real ceremony too")
 	}

@@ -75,7 +75,8 @@ const FormatVersion = 2
 // Begun is the data of the first event, and of each later start.
 type Begun struct {
 	Format    int    `json:"format"`
-	Program   string `json:"program"` // name and version
+	Program   string `json:"program"`                  // name and version
+	SHA256    string `json:"program_sha256,omitempty"` // of the file that runs
 	Rehearsal bool   `json:"rehearsal"`
 	Tokens    string `json:"tokens"` // session.Backend kind: "virtual" or "pcsc"
 	// Enrols is set where this is no ceremony, but one holder's enrolment for
@@ -84,6 +85,14 @@ type Begun struct {
 	// Random are 32 random bytes in hex, in the first event alone: so no two logs
 	// have one origin, and nothing was known of this one before.
 	Random string `json:"random,omitempty"`
+	// Private is in the first event alone, where the laptop has a memory of logs.
+	Private Remembers `json:"-"`
+}
+
+// Remembers says what a laptop remembered of logs when this one was begun.
+type Remembers struct {
+	Memory string `json:"memory"` // the file, by its path
+	Lines  int    `json:"lines"`  // that it had
 }
 
 // StartCompared: after a start people have compared the log with their paper. Paper

@@ -21,6 +21,8 @@ func parts(data any) (public, private any, optional bool) {
 		return &struct{}{}, data, false
 	case *PreflightDone:
 		return d, &d.Private, false
+	case *Begun:
+		return d, &d.Private, true
 	case *PlanAgreed:
 		return d, &d.Private, true
 	case *BackupStored:

@@ -15,7 +15,7 @@ import (
 
 // private are the types of events that have a private part.
 var private = map[string]any{
-	TypePreflight: PreflightDone{}, TypePlanAgreed: PlanAgreed{}, TypeRecipientProved: RecipientProved{}, TypeBackupStored: BackupStored{},
+	TypeBegun: Begun{}, TypePreflight: PreflightDone{}, TypePlanAgreed: PlanAgreed{}, TypeRecipientProved: RecipientProved{}, TypeBackupStored: BackupStored{},
 	TypeDrillDone: DrillDone{}, TypeCopiesWritten: CopiesWritten{}, TypeCopiesRead: CopiesRead{}, TypeCarryIntended: CarryIntended{},
 	TypeCarried: CarryDone{}, TypeCheckupPassed: CheckupPassed{}, TypeCheckupDone: CheckupDone{}, TypeRetired: TokenRetired{},
 	TypeTaskFailed: TaskFailed{}, TypeNote: Note{}, TypeException: Exception{},
@@ -91,7 +91,7 @@ func TestPrivateMembersAreDocumented(t *testing.T) {
 
 // The data of types without a private part.
 var open = map[string]any{
-	TypeBegun: Begun{}, TypeContinued: Begun{}, transcript.TypeSetAside: transcript.SetAside{},
+	TypeContinued: Begun{}, transcript.TypeSetAside: transcript.SetAside{},
 	TypeWipeIntended: WipeIntended{}, TypeWiped: Result{}, TypePrepareIntended: PrepareIntended{}, TypePrepared: Prepared{},
 	TypeKeyIntended: KeyIntended{}, TypeKeyMade: KeyMade{}, TypeKeyProved: KeyProved{}, TypeUnblockIntended: UnblockIntended{}, TypeUnblocked: Result{},
 	TypeSettled: Settled{}, TypeStartedOver: StartedOver{}, TypeCollected: Collected{}, TypeConfirmed: Confirmed{}, TypeHandedOver: HandedOver{},

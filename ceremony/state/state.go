@@ -415,8 +415,8 @@ func (s *State) continued(e transcript.Event) error {
 	if err := Read(e, &data); err != nil {
 		return err
 	}
-	if data.Random != "" {
-		return errors.New("random bytes belong to the first event alone")
+	if data.Random != "" || e.Commitment != "" {
+		return errors.New("random bytes, and a private part, belong to the first event alone")
 	}
 	for _, h := range s.Holders {
 		for _, token := range []*Holder{h, h.Replacement, h.Spare} {

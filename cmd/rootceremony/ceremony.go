@@ -22,6 +22,7 @@ import (
 	"rootceremony/ceremony/laptop"
 	"rootceremony/ceremony/plan"
 	"rootceremony/ceremony/prompt"
+	"rootceremony/ceremony/seen"
 	"rootceremony/ceremony/state"
 	"rootceremony/ceremony/transcript"
 	"rootceremony/ceremony/tuf"
@@ -343,6 +344,11 @@ func preflightCommand(args []string) error {
 		start = func(context.Context) (*session.Session, error) { return nil, noTokens }
 	}
 	findings := laptop.Preflight(context.Background(), dir, clock(), false, start)
+	logs := ""
+	if memory, err := memoryFile(); err == nil {
+		logs = filepath.Join(filepath.Dir(memory), seen.FileName)
+	}
+	findings = append(findings, laptop.Itself(logs)...)
 	if *asJSON {
 		err = printJSON(findings)
 	} else {

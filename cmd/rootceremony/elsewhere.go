@@ -234,7 +234,13 @@ func openCollector(dir, rootFile, intermediatesFile string) (*ceremony.Desk, err
 		}
 		*more.to = append(slices.Clone(*more.to), read...)
 	}
-	desk, err := ceremony.OpenDesk(dir, ceremony.Settings{Program: "rootceremony " + version, Clock: clock, Rehearsal: begun.Rehearsal, Tokens: begun.Tokens,
+	memory := filepath.Join(dir, filepath.FromSlash(ceremony.MemoryFile))
+	if !begun.Rehearsal {
+		if memory, err = memoryFile(); err != nil {
+			return nil, err
+		}
+	}
+	desk, err := ceremony.OpenDesk(dir, ceremony.Settings{Program: "rootceremony " + version, Clock: clock, Rehearsal: begun.Rehearsal, Tokens: begun.Tokens, Memory: memory,
 		Roots: tokens.Roots, Intermediates: tokens.Intermediates})
 	if err != nil {
 		return nil, err
