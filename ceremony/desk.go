@@ -177,6 +177,9 @@ func (d *Desk) begin(set Settings) error {
 	if err := d.checkPlanUnchanged(); err != nil {
 		return err
 	}
+	if err := d.changed(); err != nil {
+		return err
+	}
 	if now.Begun != nil {
 		if _, err := d.proved(); err != nil {
 			return err

@@ -350,19 +350,33 @@ func (d *Desk) fromLog() ([]state.Written, error) {
 	return files, nil
 }
 
+// changed finds a file that holds something else than the log says, backups aside.
+func (d *Desk) changed() error {
+	files, err := d.fromLog()
+	if err != nil {
+		return err
+	}
+	was := slices.Clone(d.State().Files)
+	for _, file := range files {
+		was = append(was, file.File())
+	}
+	for _, f := range was {
+		text, err := transcript.ReadFile(d.path(f.Name))
+		if err == nil && agreed.DigestOf(text) != f.SHA256 && !strings.HasPrefix(f.Name, agreed.BackupsDir+"/") {
+			return changedError(f.Name, agreed.DigestOf(text), f.SHA256)
+		}
+	}
+	return nil
+}
+
 // mend writes the files that the log tells of and an earlier process did not
-// live to write, and compares the others. Where a file holds something else,
-// or one is gone that cannot be made again, that is an error.
+// live to write. Where one is gone that cannot be made again, that is an error.
 func (d *Desk) mend() error {
 	files, err := d.fromLog()
 	if err != nil {
 		return err
 	}
 	for _, file := range files {
-		there, err := transcript.ReadFile(d.path(file.Name))
-		if err == nil && !bytes.Equal(there, file.Text) {
-			return changedError(file.Name, agreed.DigestOf(there), agreed.DigestOf(file.Text))
-		}
 		if err := d.write(file); err != nil {
 			return err
 		}

@@ -168,18 +168,20 @@ func (r *Report) Verdict() Verdict {
 	return verdict
 }
 
-// Findings are the checks that failed of what a ceremony goes on with. Others can be
-// opened for a backup file that was damaged; a file that the log doesn't name is used
-// for nothing; and another root with all its signatures, which somebody brought, is
-// what a ceremony must be able to say.
+// Findings are the checks that failed of what a ceremony goes on with. Files are left
+// to the desk: it writes again what follows from the log, others can be opened for a
+// backup that was damaged, and one that the log doesn't name is used for nothing.
+// Another root with all its signatures, which somebody brought, is what a ceremony
+// must be able to say.
 func (r *Report) Findings() []Check {
 	return slices.DeleteFunc(slices.Clone(r.Checks), func(c Check) bool {
-		return c.Status != Failed || c.Name == backupFile || c.Name == unknownFile || c.Name == otherRoots
+		return c.Status != Failed || slices.Contains([]string{file, backupFile, unknownFile, otherRoots}, c.Name)
 	})
 }
 
 // Names of checks.
 const (
+	file        = "file"
 	backupFile  = "backup file"
 	unknownFile = "unknown file"
 	otherRoots  = "other roots"
@@ -207,7 +209,7 @@ func Directory(dir string, o Options) *Report {
 // directory audits what was read.
 func (w *walk) directory() {
 	for _, f := range w.files.refused {
-		w.add(Failed, "file", f.Subject, "%s", f.Text)
+		w.add(Failed, file, f.Subject, "%s", f.Text)
 	}
 	public, there := w.files.text[transcript.FileName]
 	if !there {

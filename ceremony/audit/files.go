@@ -156,7 +156,7 @@ func (w *walk) checkFiles() {
 		case strings.HasPrefix(name, transcript.PrivateDir+"/") && !private:
 			unseen++
 		case want.follows && !w.Closed:
-			w.add(Open, "file", name, "it is not written yet, and the next start writes it (line %d)", want.line)
+			w.add(Open, file, name, "it is not written yet, and the next start writes it (line %d)", want.line)
 		default:
 			w.add(Failed, kindOf(name), name, "it is missing, though line %d names it", want.line)
 		}
@@ -215,7 +215,7 @@ func kindOf(name string) string {
 	if strings.HasPrefix(name, agreed.BackupsDir+"/") {
 		return backupFile
 	}
-	return "file"
+	return file
 }
 
 var knownFolders = map[string]bool{"evidence": true, transcript.PrivateDir: true, agreed.TrustedDir: true, "metadata": true, "publish": true, rehearsalDir: true}

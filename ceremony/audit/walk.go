@@ -348,13 +348,14 @@ func planText(compact json.RawMessage) ([]byte, error) {
 func (w *walk) asWritten() {
 	sum, there := w.files.sum[state.PlanFile]
 	switch {
+	case w.Enrols != "": // which takes it from its ceremony
 	case there && w.plan.Unseen:
 		w.add(NotSeen, "plan", state.PlanFile, "whether it is the one that was agreed, only the private part of that says")
-	case !there && w.Enrols == "":
+	case !there:
 		w.add(NotSeen, "plan", state.PlanFile, "the plan as people wrote it is not here; the agreed one decides")
-	case there && sum != w.plan.PlanSHA256:
+	case sum != w.plan.PlanSHA256:
 		w.add(Failed, "plan", state.PlanFile, "it was changed after it was agreed: its SHA-256 is %s, and was %s", sum, w.plan.PlanSHA256)
-	case there:
+	default:
 		w.add(OK, "plan", state.PlanFile, "it is the one that was agreed")
 	}
 }
