@@ -38,6 +38,9 @@ func TestEnrolAndCollect(t *testing.T) {
 	r.start()
 	r.until("Insert the token A-01")
 	r.answer(":quit\r")
+	if question, err := r.prompt(); err == nil { // to read what is to be written down
+		t.Fatalf("still asked after leaving: %q", question)
+	}
 	r.end()
 
 	service := pcsctest.Start(t, 1)
