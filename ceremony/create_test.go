@@ -88,11 +88,12 @@ type stage struct {
 	plugged []string // stickers
 	real    bool     // not a rehearsal, though on virtual tokens
 	safes   map[string]age.Identity
-	die     string   // where the next sessions' child ends, of mortal
-	env     []string // more for the sessions' children
-	memory  string   // what this laptop remembers of what was signed; "": nothing
-	paper   bool     // a start compares it; else it is taken as read
-	shared  string   // the folder of an earlier ceremony's tokens, which are used on
+	die     string            // where the next sessions' child ends, of mortal
+	env     []string          // more for the sessions' children
+	memory  string            // what this laptop remembers of what was signed; "": nothing
+	paper   bool              // a start compares it; else it is taken as read
+	shared  string            // the folder of an earlier ceremony's tokens, which are used on
+	serials map[string]uint32 // by sticker, of tokens that were plugged in: the drawer reads them all to find one
 }
 
 // newStage has a plan without backups. edit changes it.
@@ -170,12 +171,18 @@ func (s *stage) opened() (*stage, *ceremony.Desk) {
 
 func (s *stage) start(ctx context.Context) (*session.Session, error) {
 	backend := session.Backend{Kind: virtual.Kind, Dir: s.tokens()}
+	if s.serials == nil {
+		s.serials = map[string]uint32{}
+	}
 	for _, sticker := range s.plugged {
-		serial, err := s.drawer.Serial(sticker)
-		if err != nil {
-			return nil, err
+		if s.serials[sticker] == 0 {
+			serial, err := s.drawer.Serial(sticker)
+			if err != nil {
+				return nil, err
+			}
+			s.serials[sticker] = serial
 		}
-		backend.Plugged = append(backend.Plugged, serial)
+		backend.Plugged = append(backend.Plugged, s.serials[sticker])
 	}
 	program := session.Program{Path: mortal, Env: s.env}
 	if s.die != "" {
@@ -233,7 +240,7 @@ func (s *stage) copied() *stage {
 	t := s.t
 	t.Helper()
 	again := *s
-	again.dir = t.TempDir()
+	again.dir, again.serials = t.TempDir(), nil
 	folders := map[string]string{again.dir: s.dir}
 	if s.shared != "" {
 		again.shared = t.TempDir()
