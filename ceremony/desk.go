@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"rootceremony/ceremony/agreed"
+	"rootceremony/ceremony/audit"
 	"rootceremony/ceremony/plan"
 	"rootceremony/ceremony/prompt"
 	"rootceremony/ceremony/state"
@@ -249,12 +250,15 @@ func LookAt(dir string) (*Desk, error) {
 	return d, nil
 }
 
-// UseTokens gives the desk its readers. Nothing but a rehearsal shows PINs.
-func (d *Desk) UseTokens(t prompt.Tokens) {
+// UseTokens gives the desk its readers, and with them the attestation roots, to
+// which it holds what is in the directory: an error says what has no proof. Nothing
+// but a rehearsal shows PINs.
+func (d *Desk) UseTokens(t prompt.Tokens) error {
 	if !d.State().Begun.Rehearsal {
 		t.PIN = nil
 	}
 	d.tokens = t
+	return d.proved(audit.Options{})
 }
 
 // Tokens are the readers that the desk was given.

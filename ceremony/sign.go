@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"rootceremony/ceremony/agreed"
+	"rootceremony/ceremony/audit"
 	"rootceremony/ceremony/prompt"
 	"rootceremony/ceremony/state"
 	"rootceremony/ceremony/tuf"
@@ -23,6 +24,9 @@ const RehearsalLife = 24 * time.Hour
 // review fixes the draft, shows it, and has the room say that it is right.
 func (d *Desk) review(ctx context.Context, a prompt.Room) error {
 	if d.State().Draft == nil {
+		if err := d.proved(audit.Options{Drafting: true}); err != nil {
+			return err
+		}
 		if err := d.makeDraft(); err != nil {
 			return err
 		}

@@ -49,6 +49,12 @@ type Options struct {
 	TrustedSHA256 string // of the file of the first root of the trusted chain, likewise
 	Checkpoint    []byte // a signed checkpoint of the log, as it was announced; nil: not given
 
+	// Sealing is the id of a holder for whom a secret is about to be sealed: each of
+	// its recipients must be proved by now. Drafting: a draft is about to be made, and
+	// each of its keys must count.
+	Sealing  string
+	Drafting bool
+
 	fold func([]transcript.Event) error // of tests; nil: state.Fold
 }
 
@@ -69,6 +75,14 @@ type Check struct {
 	Subject string `json:"subject"` // which one: a holder, a token, a file, a line of the log
 	Status  Status `json:"status"`
 	Text    string `json:"text"` // what was found: a sentence without its full stop
+}
+
+// String is the check in a line.
+func (c Check) String() string {
+	if c.Subject == "" {
+		return c.Name + ": " + c.Text
+	}
+	return c.Name + ": " + c.Subject + ": " + c.Text
 }
 
 // Exception is a departure from the plan or the runbook that the log has. One

@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -20,6 +21,7 @@ func (w *walk) conclude() {
 			w.key(h)
 		}
 	}
+	w.sealing()
 	if w.Enrols != "" {
 		w.tail()
 		return
@@ -95,6 +97,9 @@ func (w *walk) key(h *holder) {
 		}
 	}
 	w.Keys = append(w.Keys, k)
+	if w.o.Drafting && k.Status == Open {
+		k.Status = Failed
+	}
 	w.add(k.Status, "root key", h.Name, "%s", k.Text)
 }
 
@@ -136,6 +141,24 @@ func (w *walk) counts(h *holder, t *token) (Status, string) {
 		}
 	}
 	return OK, text
+}
+
+// sealing holds the recipients of a secret that is about to be sealed to what is
+// proved of them by now.
+func (w *walk) sealing() {
+	h := w.holders[w.o.Sealing]
+	if h == nil || w.plan.Backup == nil {
+		return
+	}
+	for _, id := range w.recipientsOf(h) {
+		_, err := w.ageOf(id, w.Lines+1)
+		if err == nil && !w.shown[id] {
+			err = errors.New("they did not show that they open backups")
+		}
+		if err != nil {
+			w.add(Failed, "recipient", id, "nothing can be sealed for them: %v", err)
+		}
+	}
 }
 
 // signatures says of each signature over the live draft whether it counts, and of

@@ -29,6 +29,7 @@ const (
 // The folders that only some editions of a directory have.
 const (
 	rehearsalDir = "rehearsal"
+	keysDir      = "keys" // of online roles, for the plan
 	rootFile     = rehearsalDir + "/attestation-root.pem"
 )
 
@@ -196,7 +197,7 @@ func (w *walk) checkFiles() {
 		w.add(g.status, "file", subject, "%s", g.text)
 	}
 	for _, name := range sortedKeys(w.files.folders) {
-		if top, _, _ := strings.Cut(name, "/"); name != "." && !knownFolders[top] && !w.planned(name) {
+		if top, _, _ := strings.Cut(name, "/"); name != "." && name != keysDir && !knownFolders[top] && !w.planned(name) {
 			w.add(Failed, "file", name+"/", "a folder that the log knows nothing of")
 		}
 	}
@@ -213,10 +214,17 @@ var (
 // kindOf tells a backup, of which others can be opened, from what proves something.
 func kindOf(name string) string {
 	if strings.HasPrefix(name, agreed.BackupsDir+"/") {
-		return "backup file"
+		return BackupFile
 	}
 	return "file"
 }
+
+// BackupFile is the name of the check of a file that has a sealed secret; Unknown
+// the text of that of a file that nothing tells of.
+const (
+	BackupFile = "backup file"
+	Unknown    = "the log knows nothing of it"
+)
 
 var knownFolders = map[string]bool{"evidence": true, transcript.PrivateDir: true, agreed.TrustedDir: true, "metadata": true, "publish": true, rehearsalDir: true}
 
@@ -237,12 +245,12 @@ func (w *walk) unnamed(name string) (Status, string) {
 		return OK, "the list that a copy on a medium carries: the log does not vouch for it"
 	case strings.HasPrefix(base, ".unfinished-"):
 		return OK, "a process that ended in the middle has left it; the next start removes it"
-	case w.planned(name):
-		return OK, "the plan, as people wrote it, was made from it"
+	case w.planned(name), path.Dir(name) == keysDir:
+		return OK, "people laid it beside the plan: the agreed one has in it what counts"
 	case interrupted.MatchString(name):
 		return OK, "the log does not name it: a step that was interrupted has left it"
 	}
-	return Failed, "the log knows nothing of it"
+	return Failed, Unknown
 }
 
 // planned reports whether plan.toml, as it was agreed, names a file, or a folder

@@ -105,6 +105,5 @@ func openBegun(dir, rootFile, intermediatesFile string) (*ceremony.Desk, error) 
 			return nil, err
 		}
 	}
-	desk.UseTokens(tokens)
-	return desk, nil
+	return withTokens(desk, tokens)
 }

@@ -92,7 +92,16 @@ func openReal(dir, intermediates string) (*ceremony.Desk, error) {
 	if err := safeNow(desk); err != nil {
 		return nil, err
 	}
-	desk.UseTokens(tokens)
+	return withTokens(desk, tokens)
+}
+
+// withTokens gives a desk its readers, or closes it where its directory has what
+// nothing proves.
+func withTokens(desk *ceremony.Desk, tokens prompt.Tokens) (*ceremony.Desk, error) {
+	if err := desk.UseTokens(tokens); err != nil {
+		_ = desk.Close()
+		return nil, fmt.Errorf("%s: %w", desk.Dir(), err)
+	}
 	return desk, nil
 }
 

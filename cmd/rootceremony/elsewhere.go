@@ -160,9 +160,8 @@ func openEnrolment(planned *agreed.Plan, holder agreed.Holder, kind, rootFile, i
 			return nil, err
 		}
 	}
-	desk.UseTokens(tokens)
 	fmt.Fprintln(os.Stderr, "rootceremony: the enrolment is kept in", dir)
-	return desk, nil
+	return withTokens(desk, tokens)
 }
 
 func certificatePEM(c *x509.Certificate) []byte {
@@ -237,8 +236,7 @@ func openCollector(dir, rootFile, intermediatesFile string) (*ceremony.Desk, err
 	if err != nil {
 		return nil, err
 	}
-	desk.UseTokens(tokens)
-	return desk, nil
+	return withTokens(desk, tokens)
 }
 
 func collectFile(desk *ceremony.Desk, file string) error {

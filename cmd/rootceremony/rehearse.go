@@ -227,8 +227,7 @@ func openRehearsal(dir string, from beginning, identities string, real *prompt.T
 		return nil, err
 	}
 	real.Identities = identities
-	desk.UseTokens(*real)
-	return desk, nil
+	return withTokens(desk, *real)
 }
 
 // tokensThere tells why an automatic rehearsal would end where the keys of the
