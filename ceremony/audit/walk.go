@@ -40,6 +40,7 @@ type walk struct {
 	last      int64  // the newest line that may not follow after the last checkpoint
 	published *publishing
 	sealedAt  int64
+	alarms    []*alarm
 }
 
 // holder is one whose key is in the new root or in the trusted one.
