@@ -63,6 +63,7 @@ func (d *Desk) handOverTask() prompt.Task {
 	if h.Proved == nil || h.Checkpoint == nil {
 		t.Block("waits for the key of " + h.Holder.Name)
 	}
+	blockAlarmed(&t, s.Alarmed())
 	return t
 }
 

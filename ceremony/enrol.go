@@ -195,12 +195,18 @@ func (v visit) waitForToken(ctx context.Context, id string, fits func(keys.Info)
 	now := v.now()
 	h := now.Holder
 	var found []keys.Info
+	var doubt *doubt
+	var known []uint32 // of tokens that are not theirs, as they said
 	look := func(ctx context.Context) (keys.Info, error) {
 		there, err := v.d.tokens.List(ctx)
 		if err != nil {
 			return keys.Info{}, err
 		}
-		found = v.ofHolder(prompt.Usable(there))
+		usable := prompt.Usable(there)
+		found = v.ofHolder(usable)
+		if doubt = v.doubtful(usable, found, known); doubt != nil {
+			return doubt.info, nil
+		}
 		switch {
 		case len(found) == 0 && len(there) > 0:
 			return keys.Info{}, unusable(there[0], h)
@@ -215,11 +221,25 @@ func (v visit) waitForToken(ctx context.Context, id string, fits func(keys.Info)
 	if v.d.tokens.Plug != nil {
 		plug = func(sticker string) error { return v.d.tokens.Plug(append([]string{sticker}, beside...)...) }
 	}
-	_, err := v.a.WaitForToken(ctx, prompt.TokenWait{
-		Prompt: prompt.Prompt{ID: id, Message: prompt.Message{Title: h.Name + ": insert the token",
-			Text: []string{whichText(now)}}, Question: "Insert " + tokenNamed(now) + "."},
-		Sticker: h.Token, Look: look, Plug: plug, Stickers: v.d.tokens.Stickers})
-	return found, err
+	for {
+		_, err := v.a.WaitForToken(ctx, prompt.TokenWait{
+			Prompt: prompt.Prompt{ID: id, Message: prompt.Message{Title: h.Name + ": insert the token",
+				Text: []string{whichText(now)}}, Question: "Insert " + tokenNamed(now) + "."},
+			Sticker: h.Token, Look: look, Plug: plug, Stickers: v.d.tokens.Stickers})
+		if err != nil {
+			return found, err
+		}
+		if doubt == nil {
+			return found, v.agrees(ctx, found)
+		}
+		if doubt.of != nil {
+			return found, v.d.alarm(*doubt)
+		}
+		if err := v.isTheirs(ctx, doubt.info); err != nil {
+			return found, err
+		}
+		known = append(known, doubt.info.Serial)
+	}
 }
 
 // mark says by what a token is known: its sticker, or where nobody knows that
@@ -348,7 +368,10 @@ func (v visit) noticeReset(ctx context.Context, info keys.Info) error {
 	if err != nil {
 		return err
 	}
-	return v.record(state.TypeStartedOver, state.StartedOver{Act: h.Act(info.Serial), Why: "the token was reset outside of this ceremony"})
+	if err := v.record(state.TypeStartedOver, state.StartedOver{Act: h.Act(info.Serial), Why: "the token was reset outside of this ceremony"}); err != nil {
+		return err
+	}
+	return v.d.endAlarms()
 }
 
 // startOver gives up what a holder's token has got so far: it is lost, broken,
@@ -385,7 +408,10 @@ func (d *Desk) startOver(ctx context.Context, a prompt.Room) error {
 	if err != nil {
 		return err
 	}
-	return d.record(state.TypeStartedOver, id, state.StartedOver{Act: h.Act(h.Serial), Why: why})
+	if err := d.record(state.TypeStartedOver, id, state.StartedOver{Act: h.Act(h.Serial), Why: why}); err != nil {
+		return err
+	}
+	return d.endAlarms()
 }
 
 // takePrepared takes a token as it is that was prepared before the ceremony: it

@@ -23,7 +23,7 @@ import (
 func wholeLogs(t *testing.T) map[string]wholeLog {
 	t.Helper()
 	if madeLogs == nil {
-		logs := map[string]wholeLog{"backups": backupsLog(t), "rotation": rotationLog(t), "doubts": doubtsLog(t)}
+		logs := map[string]wholeLog{"backups": backupsLog(t), "rotation": rotationLog(t), "doubts": doubtsLog(t), "alarms": alarmsLog(t)}
 		logs["elsewhere"], logs["enrolment"] = elsewhereLogs(t)
 		seen := map[string]bool{}
 		for _, log := range logs {

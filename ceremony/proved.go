@@ -2,7 +2,6 @@ package ceremony
 
 import (
 	"fmt"
-	"strings"
 
 	"rootceremony/ceremony/agreed"
 	"rootceremony/ceremony/audit"
@@ -20,12 +19,7 @@ func (d *Desk) proved() (*audit.Report, error) {
 		return r, nil
 	}
 	r := audit.Directory(d.dir, audit.Options{Roots: d.tokens.Roots, Intermediates: d.tokens.Intermediates, Rehearsal: d.State().Begun.Rehearsal})
-	words := []string{"record", d.dir}
-	if d.State().Begun.Rehearsal {
-		words = []string{"record", "--rehearsal", d.dir}
-	}
-	hint := fmt.Sprintf("(hint: do not go on with this directory: go on with another copy of it, such as one on a medium; %s says more)",
-		strings.Replace(agreed.Command(words...), "rootceremony", "rootverify", 1))
+	const hint = "(hint: do not go on with this directory: go on with another copy of it, such as one on a medium; rootverify record says more)"
 	if found := r.Findings(); len(found) > 0 {
 		more := ""
 		if len(found) > 1 {

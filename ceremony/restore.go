@@ -192,7 +192,10 @@ func (v visit) goOnOrGiveUp(ctx context.Context) error {
 	if err != nil || answer == "yes" {
 		return err
 	}
-	return v.record(state.TypeReplacementGiven, state.ReplacementGivenUp{Act: fresh.Act(fresh.Serial), Why: "given up"})
+	if err := v.record(state.TypeReplacementGiven, state.ReplacementGivenUp{Act: fresh.Act(fresh.Serial), Why: "given up"}); err != nil {
+		return err
+	}
+	return v.d.endAlarms()
 }
 
 // losesOpener says whose backups lose an opener when a holder's token is

@@ -1,6 +1,7 @@
 package ceremony
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -22,7 +23,7 @@ func (v visit) makeKey(ctx context.Context) error {
 	attempt := ""
 	text := "PUK and management key become random numbers that nobody keeps. Then the token makes the root key in 9c; it never leaves the token."
 	if b := s.Plan.Backup; b != nil {
-		if err := v.provedRecipients(); err != nil {
+		if err := cmp.Or(s.AlarmAtSealing(), v.provedRecipients()); err != nil {
 			return err
 		}
 		text = fmt.Sprintf("PUK and management key become random numbers. They are sealed so that any %d of %d recipients open them together, and only then set. ", b.Quorum, len(s.RecipientIDs(h)))

@@ -31,6 +31,9 @@ func (d *Desk) Tasks() []prompt.Task {
 	if s.Plan == nil {
 		return tasks
 	}
+	for _, alarm := range s.OpenAlarms() {
+		tasks = append(tasks, d.alarmTask(alarm))
+	}
 	for _, h := range s.Plan.Holders {
 		if only := s.Begun.Enrols; (only == "" || only == h.ID) && s.Enrols(h) {
 			tasks = append(tasks, d.enrolTask(s.Holders[h.ID]))
@@ -60,7 +63,9 @@ func (d *Desk) Tasks() []prompt.Task {
 	}
 	for _, ab := range s.Abandoned {
 		if s.Resumable(ab) == nil {
-			tasks = append(tasks, d.resumeTask(ab))
+			t := d.resumeTask(ab)
+			blockAlarmed(&t, s.Alarmed())
+			tasks = append(tasks, t)
 		}
 	}
 	tasks = append(tasks, d.publishTask())
@@ -172,7 +177,15 @@ func (d *Desk) keyTask(h *state.Holder) prompt.Task {
 	case h.Key != nil:
 		t.Reason = "key, not yet proved"
 	}
+	blockAlarmed(&t, d.State().AlarmAtSealing())
 	return t
+}
+
+// blockAlarmed has a task wait for the end of an alarm.
+func blockAlarmed(t *prompt.Task, alarm error) {
+	if alarm != nil {
+		t.Block("waits: " + agreed.OneLine(alarm.Error()))
+	}
 }
 
 func (d *Desk) reviewTask() prompt.Task {
@@ -193,6 +206,7 @@ func (d *Desk) reviewTask() prompt.Task {
 	if lost := s.TooFew(""); len(lost) > 0 {
 		t.Block("too few are left to open the backups of " + tuf.Listed(lost, "and") + ": take the task Start a holder over for them")
 	}
+	blockAlarmed(&t, s.Alarmed())
 	if t.State == prompt.Ready && s.Differs() {
 		t.Reason = "a second machine showed other words"
 	}
@@ -218,6 +232,7 @@ func (d *Desk) signTask(h *state.Holder) prompt.Task {
 	if waits := d.callWaits(state.CallReview); d.noPaper.Load() && t.State == prompt.Ready && waits != "" {
 		t.Block(waits)
 	}
+	blockAlarmed(&t, s.Alarmed())
 	if h.Holder.Custody == agreed.Dropped && t.State == prompt.Ready {
 		t.Reason, t.Aside = "counts for the old root only", t.Optional
 	}
@@ -237,6 +252,7 @@ func (d *Desk) publishTask() prompt.Task {
 	} else if err := s.AbandonedOpen(); err != nil {
 		t.Block(agreed.OneLine(err.Error()))
 	}
+	blockAlarmed(&t, s.Alarmed())
 	return t
 }
 
@@ -301,6 +317,13 @@ func (d *Desk) Status() []string {
 	for _, ab := range s.Abandoned {
 		lines = append(lines, fmt.Sprintf("abandoned: draft %.8s, %d signatures: %s", ab.Draft.Digest, len(ab.Signed), ab.Why))
 	}
+	for _, a := range s.Alarms {
+		line := "alarm: " + s.AlarmText(a)
+		if a.Ended != 0 {
+			line += fmt.Sprintf(": ended (line %d)", a.Ended)
+		}
+		lines = append(lines, line)
+	}
 	for _, name := range d.damaged {
 		lines = append(lines, "damaged: "+name+" is gone, or was changed after it was sealed: put it back from one of the copies")
 	}
@@ -327,6 +350,15 @@ func (d *Desk) Status() []string {
 		lines = append(lines, "next: "+next.ID)
 	}
 	return lines
+}
+
+// Alarm is a line about the alarm that is open; "": none is.
+func (d *Desk) Alarm() string {
+	open := d.State().OpenAlarms()
+	if len(open) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("ALARM: token %s, %s, is not as in the log (line %d)", agreed.SerialText(open[0].Serial), d.State().Holders[open[0].Holder].Holder.Name, open[0].Line)
 }
 
 // Header is one line that says which ceremony this is.

@@ -33,7 +33,7 @@ func (m *model) View() string {
 		middle = m.inset(m.start.view(m, m.width-4, height-2))
 	}
 	rule := line{{repeat(m.glyphs.rule, m.width), dim}}
-	lines := []line{m.header(), rule}
+	lines := append(m.header(), rule)
 	for i := range height {
 		l := line(nil)
 		if i < len(middle) {
@@ -61,11 +61,12 @@ func (m *model) inset(lines []line) []line {
 	return lines
 }
 
-// header says which ceremony this is, what is in the reader and where we are.
-func (m *model) header() line {
+// header says which ceremony this is, what is in the reader and where we are, and
+// in a second line that there is an alarm.
+func (m *model) header() []line {
 	left := line{{" ROOT CEREMONY ", strong}}
 	if m.room == nil {
-		return left
+		return []line{left}
 	}
 	r := m.room
 	if r.Rehearsal {
@@ -84,11 +85,15 @@ func (m *model) header() line {
 		right += fmt.Sprintf("task %d of %d ", at+1, len(tasks))
 	}
 	left = append(left, span{"  " + show.Clean(r.list.header), plain}).fit(max(m.width-width(right)-1, 0))
-	return append(left, span{" " + right, dim})
+	lines := []line{append(left, span{" " + right, dim})}
+	if r.list.alarm != "" {
+		lines = append(lines, line{{" " + show.Clean(r.list.alarm), warn}})
+	}
+	return lines
 }
 
 // rows is how many there are between the rules.
-func (m *model) rows() int { return m.height - 3 - max(len(m.flashed()), 1) }
+func (m *model) rows() int { return m.height - 2 - len(m.header()) - max(len(m.flashed()), 1) }
 
 // flashed is what the last key has done, in lines; nil: nothing is to be said.
 func (m *model) flashed() []string {

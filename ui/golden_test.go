@@ -151,6 +151,24 @@ func TestPromptFrames(t *testing.T) {
 	}
 }
 
+// A second line of the header says that there is an alarm, at the list and in a task.
+func TestAlarmFrames(t *testing.T) {
+	confirmed := asks(func(ctx context.Context, a prompt.Room) (string, error) {
+		yes, err := a.Confirm(ctx, prompt.Prompt{ID: "c", Message: prompt.Message{Title: "Alice Costa: is this the right token?", Facts: token},
+			Question: "Does the token in the reader carry the sticker A-01?"})
+		return fmt.Sprint(yes), err
+	})
+	d := newDesk(confirmed)
+	d.alarm = "ALARM: token 20 456 123, Alice Costa, is not as in the log (line 41)"
+	s := newStage(t, inRoom(d))
+	defer s.close()
+	s.ready()
+	s.golden(t, "alarm-list")
+	s.press("\n")
+	s.ready()
+	s.golden(t, "alarm-task")
+}
+
 // TestScreenFrames shows the screens around the prompts.
 func TestScreenFrames(t *testing.T) {
 	confirmed := asks(func(ctx context.Context, a prompt.Room) (string, error) {

@@ -15,6 +15,7 @@ import (
 // list is how far a ceremony is, as its desk says.
 type list struct {
 	header string
+	alarm  string // a second line of it; "": none
 	tasks  []prompt.Task
 	next   string // id of the task to take now; "": nothing that is needed is left
 	needed bool   // next is not optional
@@ -23,7 +24,7 @@ type list struct {
 
 // listOf asks the desk. Only the goroutine that runs tasks may, while one runs.
 func listOf(r *Room) list {
-	l := list{header: r.Header(), tasks: r.Tasks()}
+	l := list{header: r.Header(), alarm: r.Alarm(), tasks: r.Tasks()}
 	if next, ok := r.Next(); ok {
 		l.next, l.needed = next.ID, !next.Optional
 	}

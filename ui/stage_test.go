@@ -279,6 +279,7 @@ func (s *stage) golden(t *testing.T, name string) {
 type desk struct {
 	mu     sync.Mutex
 	header string
+	alarm  string
 	tasks  []prompt.Task
 	do     map[string]func(context.Context, prompt.Room) error
 	notes  []string
@@ -319,6 +320,8 @@ func (d *desk) Run(ctx context.Context, id string, a prompt.Room) error {
 }
 
 func (d *desk) Header() string { return d.header }
+
+func (d *desk) Alarm() string { return d.alarm }
 
 func (d *desk) Note(text string, private bool) error {
 	d.mu.Lock()

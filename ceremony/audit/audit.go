@@ -82,6 +82,15 @@ type Exception struct {
 	Decided  string    `json:"decided"`
 }
 
+// Alarm is a token that came and wasn't as the log has it.
+type Alarm struct {
+	Line   int64     `json:"line"`
+	Time   time.Time `json:"time"`
+	Holder string    `json:"holder"` // name
+	Text   string    `json:"text"`
+	Ended  int64     `json:"ended"` // the line that says so; 0: it is open
+}
+
 // Voucher is a holder whose token has signed the log.
 type Voucher struct {
 	Holder  string `json:"holder"` // name
@@ -136,6 +145,7 @@ type Report struct {
 
 	Checks     []Check     `json:"checks"`
 	Exceptions []Exception `json:"exceptions"`
+	Alarms     []Alarm     `json:"alarms"`
 	Vouchers   []Voucher   `json:"vouchers"`
 	Keys       []Key       `json:"keys"`
 	Anchors    []Anchor    `json:"anchors"`
@@ -189,7 +199,7 @@ const (
 
 // Directory audits a ceremony directory, or one of an enrolment made elsewhere.
 func Directory(dir string, o Options) *Report {
-	r := &Report{Checks: []Check{}, Exceptions: []Exception{}, Vouchers: []Voucher{}, Keys: []Key{}, Anchors: []Anchor{}}
+	r := &Report{Checks: []Check{}, Exceptions: []Exception{}, Alarms: []Alarm{}, Vouchers: []Voucher{}, Keys: []Key{}, Anchors: []Anchor{}}
 	w := &walk{Report: r, o: o}
 	defer func() {
 		if p := recover(); p != nil {

@@ -20,6 +20,7 @@ type backup struct {
 	what   string // keys.BackupKey or keys.BackupToken
 	public keys.PublicKey
 	files  []state.File // nil: not seen
+	ages   []string     // for which it is sealed, likewise
 	wrong  error        // why it doesn't count
 }
 
@@ -133,7 +134,7 @@ func (w *walk) backupStored(e transcript.Event) error {
 		w.add(NotSeen, "backup", subjectOf(h, p), "the %s: for whom it is sealed, and its files (line %d)", contentOf[d.What], e.Seq)
 		return nil
 	}
-	b.files = d.Files
+	b.files, b.ages = d.Files, d.Ages
 	if err := w.sealedFor(e.Seq, h, d, agreed.BackupFolder(d.Holder, open.key.Attempt)); err != nil {
 		b.wrong = err
 		return fmt.Errorf("the backup of %s: %w", h.Name, err)

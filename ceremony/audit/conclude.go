@@ -21,6 +21,9 @@ func (w *walk) conclude() {
 			w.key(h)
 		}
 	}
+	for _, a := range w.alarms {
+		w.concludeAlarm(a)
+	}
 	if w.Enrols != "" {
 		w.tail()
 		return

@@ -81,6 +81,8 @@ func (w *walk) draftMade(e transcript.Event) error {
 		return fmt.Errorf("the draft of line %d is not given up", w.live.line)
 	case w.Enrols != "":
 		return errors.New("an enrolment makes no draft")
+	case w.alarmed() != nil:
+		return w.alarmed()
 	case w.Rehearsal && said.Expires.After(e.Time.Add(24*time.Hour)):
 		return errors.New("a rehearsal's root lives longer than a day")
 	}
@@ -195,6 +197,8 @@ func (w *walk) draftResumed(e transcript.Event) error {
 		return err
 	case d == nil || w.live != nil || w.published != nil:
 		return errors.New("that is not an abandoned draft, or another one is live")
+	case w.alarmed() != nil:
+		return w.alarmed()
 	}
 	for _, other := range w.drafts {
 		if other != d && len(other.signed)+len(other.maybe) > 0 {
@@ -229,6 +233,8 @@ func (w *walk) signatureIntended(e transcript.Event) error {
 		return errors.New("that is not the live draft, or it was not reviewed before")
 	case w.sealedAt != 0:
 		return errors.New("the ceremony is sealed")
+	case w.alarmed() != nil:
+		return w.alarmed()
 	}
 	_, p, err := w.intend(e, said.Act)
 	if err == nil {
@@ -428,6 +434,8 @@ func (w *walk) rootPublished(e transcript.Event) error {
 		return err
 	case w.published != nil || d == nil || said.Digest != d.digest || said.Version != d.version:
 		return errors.New("a root was published already, or it is not the draft")
+	case w.alarmed() != nil:
+		return w.alarmed()
 	}
 	for _, report := range w.reports(d.root, said.KeyIDs) {
 		if !report.Good() {

@@ -201,6 +201,9 @@ func (w *walk) handedOver(e transcript.Event) error {
 	if h == nil || h.own.token == nil || h.own.token.key == nil || h.own.token.key.proved == 0 {
 		return errors.New("this is not an enrolment, or its key is not proved")
 	}
+	if err := w.alarmed(); err != nil {
+		return err
+	}
 	w.Closed = true
 	return w.name(e.Seq, d.File.Name, d.File.SHA256, false)
 }

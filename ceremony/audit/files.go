@@ -27,9 +27,8 @@ const (
 
 // The folders that only some editions of a directory have.
 const (
-	rehearsalDir = "rehearsal"
-	keysDir      = "keys" // of online roles, for the plan
-	rootFile     = rehearsalDir + "/attestation-root.pem"
+	rehearsalDir = "rehearsal" // of which its attestation roots are read, *.pem
+	keysDir      = "keys"      // of online roles, for the plan
 )
 
 // tree is all that lies in a directory, by name in it, with slashes.
@@ -42,7 +41,7 @@ type tree struct {
 }
 
 // readTree reads a directory. What lies in a rehearsal's own folder, but for its
-// attestation root, is none of the record's.
+// attestation roots, is none of the record's.
 func readTree(dir string) (*tree, error) {
 	info, err := os.Stat(dir)
 	if err == nil && !info.IsDir() {
@@ -65,7 +64,7 @@ func readTree(dir string) (*tree, error) {
 		case entry.IsDir():
 			t.folders[name] = true
 			return nil
-		case strings.HasPrefix(name, rehearsalDir+"/") && name != rootFile:
+		case strings.HasPrefix(name, rehearsalDir+"/") && (path.Dir(name) != rehearsalDir || path.Ext(name) != ".pem"):
 			return nil
 		case !entry.Type().IsRegular():
 			t.refuse(name, "it is a link, a pipe or a device, and was not opened: a ceremony directory holds plain files and folders only")

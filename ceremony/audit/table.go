@@ -73,6 +73,9 @@ func init() { // a variable that its own functions read
 		state.TypeConfirmed:       {take: (*walk).confirmed, about: newKeys, when: agreedOn},
 		state.TypeHandedOver:      {take: (*walk).handedOver, when: agreedOn},
 
+		state.TypeAlarmRaised: {take: (*walk).alarmRaised, about: allKeys, when: afterwards},
+		state.TypeAlarmEnded:  {take: (*walk).alarmEnded, about: allKeys, when: afterwards},
+
 		state.TypeReplacementBegun: {take: (*walk).replacementBegun, about: newKeys, when: afterwards},
 		state.TypeReplacementGiven: {take: (*walk).replacementGivenUp, about: newKeys, when: afterwards},
 		state.TypeSpareUsed:        {take: (*walk).spareUsed, about: newKeys, when: afterwards},

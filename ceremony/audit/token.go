@@ -166,6 +166,7 @@ func (w *walk) startedOver(e transcript.Event) error {
 	case w.live != nil && !d.Replacement:
 		return errors.New("a draft has the holders' keys already")
 	}
+	w.alarmsGiven(h, p)
 	h.giveUp(p)
 	if p == h.own {
 		h.former, h.gone = nil, append(h.gone, h.former...)
@@ -390,6 +391,11 @@ func (w *walk) keyIntended(e transcript.Event) error {
 		origin = keys.FromSession
 	}
 	policy := w.plan.Token
+	if d.Attempt != "" && slices.ContainsFunc(w.alarms, func(a *alarm) bool { return !a.given }) {
+		if err := w.alarmed(); err != nil {
+			return err
+		}
+	}
 	switch {
 	case p.token == nil || p.token.key != nil:
 		return fmt.Errorf("the token of %s is not prepared, or has its root key already", h.Name)
@@ -591,6 +597,7 @@ func (w *walk) replacementGivenUp(e transcript.Event) error {
 		h.former = append(h.former, p.token)
 		p.token = nil
 	}
+	w.alarmsGiven(h, p)
 	h.giveUp(p)
 	h.replacement = nil
 	return nil

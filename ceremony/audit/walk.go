@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path"
 	"regexp"
 	"slices"
+	"strings"
 
 	"rootceremony/ceremony/agreed"
 	"rootceremony/ceremony/state"
@@ -42,6 +44,7 @@ type walk struct {
 	last      int64  // the newest line that may not follow after the last checkpoint
 	published *publishing
 	sealedAt  int64
+	alarms    []*alarm
 }
 
 // holder is one whose key is in the new root or in the trusted one.
@@ -233,20 +236,29 @@ func (w *walk) begins(e transcript.Event) error {
 	return nil
 }
 
-// rehearsalRoot takes the attestation root of a rehearsal's virtual tokens from
-// its folder.
+// rehearsalRoot takes the attestation roots of a rehearsal's virtual tokens from
+// its folder, with those of enrolments that were made elsewhere, and their
+// intermediate certificates.
 func (w *walk) rehearsalRoot() {
-	text, there := w.files.text[rootFile]
-	if !w.Rehearsal || !w.o.Rehearsal || !there {
+	if !w.Rehearsal || !w.o.Rehearsal {
 		return
 	}
-	root, err := certificate(text)
-	if err != nil {
-		w.add(Failed, "attestation root", rootFile, "%v", err)
-		return
+	for _, name := range sortedKeys(w.files.text) {
+		if path.Dir(name) != rehearsalDir {
+			continue
+		}
+		root, err := certificate(w.files.text[name])
+		if err != nil {
+			w.add(Failed, "attestation root", name, "%v", err)
+			continue
+		}
+		if strings.HasPrefix(path.Base(name), "attestation-intermediate") {
+			w.o.Intermediates = append(slices.Clip(w.o.Intermediates), root)
+			continue
+		}
+		w.o.Roots = append(slices.Clip(w.o.Roots), root)
+		w.add(OK, "attestation root", name, "virtual tokens are held to what lies in the rehearsal's own folder, which proves nothing")
 	}
-	w.o.Roots = append(slices.Clip(w.o.Roots), root)
-	w.add(OK, "attestation root", rootFile, "virtual tokens are held to what lies in the rehearsal's own folder, which proves nothing")
 }
 
 func (w *walk) continued(e transcript.Event) error {

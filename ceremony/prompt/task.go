@@ -60,6 +60,7 @@ type Desk interface {
 	// Run does a task with the people in the room.
 	Run(ctx context.Context, id string, a Room) error
 	Header() string // one line: "Example packages, create root v1"
+	Alarm() string  // a second line of the header; "": there is no alarm
 }
 
 // NobodyElse ends a list of holders; no holder's id is a dot.

@@ -1,6 +1,7 @@
 package state
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -22,7 +23,7 @@ func (s *State) draftMade(e transcript.Event) error {
 	if s.Begun.Enrols != "" {
 		return errors.New("an enrolment makes no draft")
 	}
-	if err := s.AbandonedOpen(); err != nil {
+	if err := cmp.Or(s.AbandonedOpen(), s.Alarmed()); err != nil {
 		return err
 	}
 	if s.Plan.Backup != nil && !s.Plan.Unseen && (!s.Drilled() || !s.CopiedEnough() || len(s.TooFew("")) > 0) {
@@ -222,7 +223,7 @@ func (s *State) draftResumed(e transcript.Event) error {
 	if ab == nil || data.Why == "" {
 		return errors.New("that is no abandoned draft, or it does not say why")
 	}
-	if err := s.Resumable(ab); err != nil {
+	if err := cmp.Or(s.Resumable(ab), s.Alarmed()); err != nil {
 		return err
 	}
 	s.Abandoned = slices.DeleteFunc(slices.Clone(s.Abandoned), func(other *Abandoned) bool { return other == ab })

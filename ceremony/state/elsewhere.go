@@ -83,6 +83,9 @@ func (s *State) handedOver(e transcript.Event) error {
 	if h == nil || h.Proved == nil || s.HandedOver != nil {
 		return errors.New("this is no enrolment, or its key is not proved, or it was handed over already")
 	}
+	if err := s.Alarmed(); err != nil {
+		return err
+	}
 	s.HandedOver = &data
 	s.Files = append(s.Files, data.File)
 	return nil

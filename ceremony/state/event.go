@@ -62,6 +62,8 @@ const (
 	TypeCarried           = "carry.done"
 	TypeNotCarried        = "carry.without"
 	TypeHandedOver        = "enrolment.handed-over"
+	TypeAlarmRaised       = "alarm.raised"
+	TypeAlarmEnded        = "alarm.ended"
 	TypeCheckupPassed     = "checkup.passed"
 	TypeCheckupDone       = "checkup.done"
 	TypeTaskFailed        = "task.failed"
@@ -583,6 +585,23 @@ type NotCarried struct{}
 // ceremony collects.
 type HandedOver struct {
 	File File `json:"file"`
+}
+
+// AlarmRaised: a token came that is not as the log has it. Serial is the token's.
+// It is the log's, and another key is in one of its slots; or it isn't the log's,
+// and the holder says that it is the token that was enrolled.
+type AlarmRaised struct {
+	Act
+	Keys []keys.SlotKey `json:"keys"` // that it holds
+}
+
+// AlarmEnded: the token that the log has came, and agrees; or the holder was
+// started over, and nothing is sealed any more for what the log had.
+type AlarmEnded struct {
+	Act
+	Alarm int64 `json:"alarm"` // number of the line
+	// Keys are those of the token that agrees; none: the holder was started over.
+	Keys []keys.SlotKey `json:"keys"`
 }
 
 // TaskFailed keeps what a task could not do.

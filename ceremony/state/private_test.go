@@ -97,7 +97,7 @@ var open = map[string]any{
 	TypeSettled: Settled{}, TypeStartedOver: StartedOver{}, TypeCollected: Collected{}, TypeConfirmed: Confirmed{}, TypeHandedOver: HandedOver{},
 	TypeReplacementBegun: ReplacementBegun{}, TypeReplacementGiven: ReplacementGivenUp{}, TypeSpareUsed: SpareUsed{},
 	TypeDraftMade: DraftMade{}, TypeDraftReviewed: DraftReviewed{}, TypeDraftDiffers: DraftDiffers{}, TypeDraftAbandoned: DraftAbandoned{}, TypeDraftResumed: DraftResumed{},
-	TypeStartCompared: StartCompared{}, TypeRollCall: RollCall{}, TypeTokenShown: TokenShown{}, TypeSignatureIntended: SignatureIntended{}, TypeSignatureMade: SignatureMade{}, TypeSigCollected: SignatureCollected{}, TypeSigRival: SignatureRival{},
+	TypeStartCompared: StartCompared{}, TypeRollCall: RollCall{}, TypeAlarmRaised: AlarmRaised{}, TypeAlarmEnded: AlarmEnded{}, TypeTokenShown: TokenShown{}, TypeSignatureIntended: SignatureIntended{}, TypeSignatureMade: SignatureMade{}, TypeSigCollected: SignatureCollected{}, TypeSigRival: SignatureRival{},
 	TypeCheckpointSigned: CheckpointSigned{}, TypeCheckpointsWaived: CheckpointsWaived{}, TypeRootPublished: RootPublished{},
 	TypeRetireIntended: RetireIntended{}, TypeNotRetired: NotRetired{}, TypeSealed: Sealed{}, TypeClosed: Closed{}, TypeNotCarried: NotCarried{},
 }

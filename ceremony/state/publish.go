@@ -1,6 +1,7 @@
 package state
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"regexp"
@@ -26,7 +27,7 @@ func (s *State) rootPublished(e transcript.Event) error {
 			return fmt.Errorf("for version %d %d of %d signatures are too few", report.Version, report.Have, report.Need)
 		}
 	}
-	if err := s.AbandonedOpen(); err != nil {
+	if err := cmp.Or(s.AbandonedOpen(), s.Alarmed()); err != nil {
 		return err
 	}
 	text, err := tuf.Assemble(s.Root, signed, s.Plan.Previous()...)

@@ -74,6 +74,7 @@ func (s *State) replacementGivenUp(e transcript.Event) error {
 		h.Former = append(h.Former, data.Serial)
 	}
 	h.stickers = append(h.stickers, h.Replacement.Holder.Token)
+	s.givenUp(h.Replacement)
 	h.Replacement = nil
 	return nil
 }

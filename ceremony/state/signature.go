@@ -1,6 +1,7 @@
 package state
 
 import (
+	"cmp"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -19,7 +20,7 @@ func (s *State) signatureIntended(e transcript.Event) error {
 	if s.Reviewed == nil || s.Draft.Digest != data.Digest {
 		return errors.New("that is not the reviewed draft")
 	}
-	if err := s.AbandonedOpen(); err != nil {
+	if err := cmp.Or(s.AbandonedOpen(), s.Alarmed()); err != nil {
 		return err
 	}
 	h, err := s.intend(e, data.Act, data.Digest)

@@ -48,7 +48,8 @@ type State struct {
 	Closed     *Closed
 	HandedOver *HandedOver // of an enrolment
 	Exceptions int
-	Files      []File // all that the log vouches for, in its order
+	Files      []File  // all that the log vouches for, in its order
+	Alarms     []Alarm // all there ever were, in the log's order
 
 	Recipients map[string]*RecipientProved // by id
 	Drills     []*DrillDone
@@ -210,7 +211,7 @@ func (s *State) clone() *State {
 	c.Recipients, c.written, c.Carrying = maps.Clone(s.Recipients), maps.Clone(s.written), maps.Clone(s.Carrying)
 	c.Passed, c.PUKBlocked = maps.Clone(s.Passed), maps.Clone(s.PUKBlocked)
 	c.calls, c.RollCalls = maps.Clone(s.calls), maps.Clone(s.RollCalls)
-	c.Aside = slices.Clip(s.Aside)
+	c.Aside, c.Alarms = slices.Clip(s.Aside), slices.Clone(s.Alarms)
 	c.Drills, c.Copies, c.Checkups, c.Carried = slices.Clip(s.Drills), slices.Clip(s.Copies), slices.Clip(s.Checkups), slices.Clip(s.Carried)
 	c.Files, c.AllSignatures, c.roots, c.differed = slices.Clip(s.Files), slices.Clip(s.AllSignatures), slices.Clip(s.roots), slices.Clip(s.differed)
 	return &c
@@ -281,6 +282,8 @@ var Rules = map[string]Rule{
 	TypeConfirmed:         {(*State).confirmed, newKeys},
 	TypeHandedOver:        {(*State).handedOver, nil},
 	TypeRollCall:          {(*State).rollCallHeld, nil},
+	TypeAlarmRaised:       {(*State).alarmRaised, everyKey},
+	TypeAlarmEnded:        {(*State).alarmEnded, everyKey},
 	TypeDraftMade:         {(*State).draftMade, nil},
 	TypeDraftReviewed:     {(*State).draftReviewed, nil},
 	TypeDraftDiffers:      {(*State).draftDiffers, nil},
@@ -642,5 +645,6 @@ var afterTheDay = map[string]bool{
 	TypeUnblockIntended: true, TypeUnblocked: true, TypeCopiesWritten: true, TypeCopiesRead: true,
 	TypeCheckupPassed: true, TypeCheckupDone: true,
 	TypeCarryIntended: true, TypeCarried: true, TypeNotCarried: true,
+	TypeAlarmRaised: true, TypeAlarmEnded: true,
 	TypeSigRival: true, // proof that there is, or may be, a second root
 }

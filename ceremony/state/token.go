@@ -88,6 +88,11 @@ func (s *State) keyIntended(e transcript.Event) error {
 	if missing := s.RecipientsMissing(); len(missing) > 0 {
 		return fmt.Errorf("%s did not show before that they open backups", tuf.Listed(missing, "and"))
 	}
+	if data.Attempt != "" {
+		if err := s.AlarmAtSealing(); err != nil {
+			return err
+		}
+	}
 	if data.Attempt != "" && h.Kind == OwnToken {
 		if err := s.CallMissing(CallBackups); err != nil {
 			return err
@@ -223,6 +228,7 @@ func (s *State) startedOver(e transcript.Event) error {
 	if h.Serial == 0 || h.OfTrusted() {
 		return fmt.Errorf("%s has no token yet, or their key stays as it is", h.Holder.Name)
 	}
+	s.givenUp(h)
 	*h = Holder{Kind: h.Kind, Holder: h.Holder, ForSpare: h.ForSpare, Signature: h.Signature} // which is of an abandoned draft
 	if h.Kind == OwnToken {
 		delete(s.Recipients, h.Holder.ID)

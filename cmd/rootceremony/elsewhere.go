@@ -222,9 +222,9 @@ func openCollector(dir, rootFile, intermediatesFile string) (*ceremony.Desk, err
 		tokens.Roots = yubico.Roots()
 	}
 	for _, more := range []struct {
-		file string
-		to   *[]*x509.Certificate
-	}{{rootFile, &tokens.Roots}, {intermediatesFile, &tokens.Intermediates}} {
+		file, name string
+		to         *[]*x509.Certificate
+	}{{rootFile, "attestation-root", &tokens.Roots}, {intermediatesFile, "attestation-intermediate", &tokens.Intermediates}} {
 		if more.file == "" {
 			continue
 		}
@@ -233,6 +233,16 @@ func openCollector(dir, rootFile, intermediatesFile string) (*ceremony.Desk, err
 			return nil, err
 		}
 		*more.to = append(slices.Clone(*more.to), read...)
+		if !begun.Rehearsal {
+			continue
+		}
+		for _, certificate := range read { // to which later starts hold what is collected now
+			text := certificatePEM(certificate)
+			file := filepath.Join(dir, "rehearsal", fmt.Sprintf("%s.%.8s.pem", more.name, agreed.DigestOf(text)))
+			if err := transcript.WriteNew(file, text, 0o644); err != nil {
+				return nil, err
+			}
+		}
 	}
 	memory := filepath.Join(dir, filepath.FromSlash(ceremony.MemoryFile))
 	if !begun.Rehearsal {

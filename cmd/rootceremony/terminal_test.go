@@ -145,7 +145,7 @@ func TestTerminalCloses(t *testing.T) {
 		t.Errorf("exit status %d", status)
 	}
 	s = onTerminal(t, nil, "rehearse", dir)
-	s.until("Next: Holders: Alice Costa")
+	s.until("Next: Compare with the paper")
 }
 
 // TestStopAndGoOn goes back to the shell, and comes back, while a PIN is being

@@ -157,6 +157,9 @@ func (p *planDesk) then() func() (*ui.Room, error) {
 	return func() (*ui.Room, error) { return realRoom(p.dir) }
 }
 
+// Alarm returns "": a plan has no tokens.
+func (p *planDesk) Alarm() string { return "" }
+
 func (p *planDesk) Header() string {
 	if p.kind == agreed.Revoke {
 		return "emergency: a plan in " + p.dir

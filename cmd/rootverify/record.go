@@ -139,7 +139,7 @@ func checkText(c audit.Check) string {
 	return c.Name + ", " + c.Subject + ": " + c.Text
 }
 
-// showRecord writes a report: exceptions first, then a line for each thing that was
+// showRecord writes a report: exceptions and alarms first, then a line for each thing that was
 // checked, the keys, the anchors, and the verdict.
 func showRecord(out *bufio.Writer, r *audit.Report) {
 	say := func(format string, args ...any) { fmt.Fprintln(out, tuf.Clean(fmt.Sprintf(format, args...))) }
@@ -153,6 +153,16 @@ func showRecord(out *bufio.Writer, r *audit.Report) {
 			continue
 		}
 		say("  line %d, %s: expected: %s; happened: %s; decided: %s", x.Line, x.Time.Format("2006-01-02 15:04 UTC"), x.Expected, x.Happened, x.Decided)
+	}
+	if len(r.Alarms) > 0 { // of which most records have none
+		say("Alarms: %d", len(r.Alarms))
+	}
+	for _, a := range r.Alarms {
+		ended := "it has not ended"
+		if a.Ended != 0 {
+			ended = fmt.Sprintf("ended in line %d", a.Ended)
+		}
+		say("  line %d, %s, %s: %s; %s", a.Line, a.Time.Format("2006-01-02 15:04 UTC"), a.Holder, a.Text, ended)
 	}
 	say("Checked:")
 	marks := map[audit.Status]string{audit.OK: "ok", audit.Failed: "FAILED", audit.Open: "open", audit.NotSeen: "not seen"}

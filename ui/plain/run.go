@@ -54,6 +54,9 @@ func (f *Front) chooseTask(ctx context.Context, desk prompt.Desk) (string, error
 	tasks := desk.Tasks()
 	next, ready := desk.Next()
 	m := prompt.Message{Title: desk.Header(), Lines: taskLines(tasks, next.ID)}
+	if alarm := desk.Alarm(); alarm != "" {
+		m.Lines = append([]string{alarm, ""}, m.Lines...)
+	}
 	if !ready {
 		said := "No task can be done now; the list says what each one waits for."
 		if !slices.ContainsFunc(tasks, func(t prompt.Task) bool { return t.State == prompt.Blocked }) {

@@ -15,6 +15,8 @@ import (
 type desk struct {
 	done []string
 	fail error // what the next run returns, once
+
+	alarm string
 }
 
 var titles = map[string]string{"laptop": "Check the laptop", "plan": "Agree the plan", "publish": "Publish root v1", "extra": "Add a late signature"}
@@ -50,6 +52,8 @@ func (d *desk) Next() (prompt.Task, bool) {
 }
 
 func (d *desk) Header() string { return "Example packages, create, root v1" }
+
+func (d *desk) Alarm() string { return d.alarm }
 
 func (d *desk) Run(ctx context.Context, id string, a prompt.Room) error {
 	if err := d.fail; err != nil {
@@ -126,6 +130,16 @@ func TestRunGolden(t *testing.T) {
 		t.Error(err)
 	}
 	golden(t, "tasks", out.String())
+}
+
+// The list of tasks says that there is an alarm, before all else.
+func TestRunAlarmed(t *testing.T) {
+	f, out := script(t, ":quit\n", Options{})
+	d := &desk{alarm: "ALARM: token 20 456 123, Alice Costa, is not as in the log (line 41)"}
+	if err := f.Run(t.Context(), d); !errors.Is(err, prompt.ErrLeft) {
+		t.Error(err)
+	}
+	golden(t, "alarm", out.String())
 }
 
 // blocked is a desk where everything waits for people elsewhere.
