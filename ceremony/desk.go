@@ -181,6 +181,9 @@ func (d *Desk) begin(set Settings) error {
 		return err
 	}
 	if now.Begun != nil {
+		if err := d.checkChanged(); err != nil {
+			return err
+		}
 		if _, err := d.proved(); err != nil {
 			return err
 		}
@@ -340,6 +343,13 @@ func (d *Desk) Checkpoint() transcript.Checkpoint {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.log.Checkpoint()
+}
+
+// checkpointAt is the checkpoint of the log's first lines.
+func (d *Desk) checkpointAt(size int64) transcript.Checkpoint {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.log.CheckpointAt(size)
 }
 
 // Close leaves the ceremony; another process may go on with it.

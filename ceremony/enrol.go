@@ -717,11 +717,16 @@ func verified(h *state.Holder, public keys.PublicKey, message, signature []byte)
 
 // signCheckpoint has the holder's key in 9a sign the log as it stands.
 func (v visit) signCheckpoint(ctx context.Context) error {
+	return v.signsLog(ctx, v.d.Checkpoint().Size)
+}
+
+// signsLog has it sign the first lines of the log.
+func (v visit) signsLog(ctx context.Context, size int64) error {
 	h := v.now()
 	if h.Prepared == nil && h.OfTrusted() {
 		return nil // an old token, which has no such key
 	}
-	key, origin, checkpoint := h.Prepared.Authentication, v.d.State().LogOrigin, v.d.Checkpoint()
+	key, origin, checkpoint := h.Prepared.Authentication, v.d.State().LogOrigin, v.d.checkpointAt(size)
 	text := transcript.Text(origin, checkpoint)
 	made, err := v.s.Sign(ctx, keys.SlotAuthentication, v.pin, text, nil)
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"rootceremony/ceremony"
+	"rootceremony/ceremony/agreed"
 	"rootceremony/ceremony/prompt"
 	"rootceremony/ceremony/transcript"
 	"rootceremony/keys"
@@ -23,7 +24,7 @@ import (
 func wholeLogs(t *testing.T) map[string]wholeLog {
 	t.Helper()
 	if madeLogs == nil {
-		logs := map[string]wholeLog{"backups": backupsLog(t), "rotation": rotationLog(t), "doubts": doubtsLog(t), "alarms": alarmsLog(t)}
+		logs := map[string]wholeLog{"backups": backupsLog(t), "rotation": rotationLog(t), "doubts": doubtsLog(t), "alarms": alarmsLog(t), "renewal": renewalLog(t)}
 		logs["elsewhere"], logs["enrolment"] = elsewhereLogs(t)
 		seen := map[string]bool{}
 		for _, log := range logs {
@@ -154,7 +155,7 @@ func rotationLog(t *testing.T) wholeLog {
 	g.abandon(t, desk, "bruno")
 	g.collect(t, desk, "bruno")
 	digest := desk.State().Abandoned[0].Draft.Digest
-	answers := map[string]string{"resume.why": "a test", "checkpoints.who": "none",
+	answers := map[string]string{"resume.why": "a test",
 		"retire.where " + chen: "here", "retire.where " + dana: "elsewhere"}
 	for id, answer := range g.script.Answers {
 		answers[id] = answer
@@ -199,6 +200,50 @@ func doubtsLog(t *testing.T) wholeLog {
 	differs(t, desk)
 	if err := runAll(desk, &prompt.Script{Answers: map[string]string{"review.second": "yes", "carry.how 1": "none", "carry.why": "a test"}}); err != nil {
 		t.Fatal(err)
+	}
+	return wholeLogOf(t, s.dir)
+}
+
+// alarmLog is a ceremony in which a holder says of a token that nobody knows that it
+// is theirs, and which goes on once the right one has come.
+func alarmLog(t *testing.T) wholeLog {
+	t.Helper()
+	s, desk := opened(t)
+	claim(t, s, desk)
+	if err := desk.Run(t.Context(), "alarm emil", &prompt.Script{Answers: map[string]string{"alarm.how emil": "agrees"}}); err != nil {
+		t.Fatal(err)
+	}
+	runTo(t, desk, "sign alice")
+	return wholeLogOf(t, s.dir)
+}
+
+// renewalLog is a renewal that is signed elsewhere alone: no token comes that could
+// sign the log.
+func renewalLog(t *testing.T) wholeLog {
+	t.Helper()
+	first, desk := opened(t)
+	if err := runAll(desk, &prompt.Script{}); err != nil {
+		t.Fatal(err)
+	}
+	planned := following(agreed.Rotate, "", members(t, desk)...)
+	other, elsewhere := first.follow(planned)
+	if err := runAll(elsewhere, &prompt.Script{}); err != nil {
+		t.Fatal(err)
+	}
+	signed, err := os.ReadFile(filepath.Join(other.dir, "publish", "2.root.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, renewal := first.follow(planned)
+	runTo(t, renewal, "sign alice")
+	if _, err := renewal.Collect(signed); err != nil {
+		t.Fatal(err)
+	}
+	a := &prompt.Script{Answers: map[string]string{"checkpoints.who": "none"}}
+	for _, id := range []string{"publish", "seal", "checkpoints", "sums"} {
+		if err := renewal.Run(t.Context(), id, a); err != nil {
+			t.Fatalf("%s: %v", id, err)
+		}
 	}
 	return wholeLogOf(t, s.dir)
 }

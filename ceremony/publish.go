@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -181,6 +182,9 @@ func (d *Desk) seal(ctx context.Context, a prompt.Room) error {
 
 // checkpoints has one or more holders sign the sealed log with their keys in 9a.
 func (d *Desk) checkpoints(ctx context.Context, a prompt.Room) error {
+	if _, err := os.Lstat(d.path(state.CheckpointFile)); err == nil {
+		return fmt.Errorf("%s is written already, with those who have signed (hint: take the task Write SHA256SUMS)", state.CheckpointFile)
+	}
 	for {
 		var choices []prompt.Choice
 		likely, others := d.State().CheckpointSigners()
@@ -189,14 +193,14 @@ func (d *Desk) checkpoints(ctx context.Context, a prompt.Room) error {
 		}
 		if d.State().SealSigned() {
 			choices = append(choices, prompt.Choice{Key: prompt.NobodyElse, Label: "Nobody else"})
-		} else if d.State().Plan.Trusted != nil {
+		} else if d.State().NobodyCloses() {
 			choices = append(choices, prompt.Choice{Key: "none", Label: "Nobody here can: go on without, as an exception"})
 		}
 		for _, h := range others {
 			choices = append(choices, prompt.Choice{Key: h.Holder.ID, Label: fmt.Sprintf("%s, with the token that holds the key %.8s", h.Holder.Name, h.KeyID())})
 		}
 		who, err := a.Choose(ctx, prompt.Prompt{ID: "checkpoints.who", Message: prompt.Message{Title: "Sign the log",
-			Text: []string{"Whoever signs the log now vouches that it is the record of this day: nobody can change it later without being found out. One holder is enough, more are better."}},
+			Text: []string{"Everyone who is here signs the log now, up to the seal, all of them the same text. They vouch that it is the record of this day: nobody can change it later without being found out. One is enough to close; who signed the root and not the log is named in the record."}},
 			Question: "Who signs the log?"}, choices)
 		if err != nil {
 			return err
@@ -227,7 +231,7 @@ func (v visit) checkpointBy(ctx context.Context) error {
 	if h := v.now(); h.Prepared == nil {
 		return fmt.Errorf("token %s of %s has no key that signs the log (hint: somebody else may, or go on without, as an exception)", agreed.SerialText(info.Serial), h.Holder.Name)
 	}
-	return v.withPIN(ctx, info.PINTries, func(v visit) error { return v.signCheckpoint(ctx) })
+	return v.withPIN(ctx, info.PINTries, func(v visit) error { return v.signsLog(ctx, v.d.State().SealedAt) })
 }
 
 // sums writes SHA256SUMS over what is published, as the last file. It lists
@@ -247,10 +251,18 @@ func (d *Desk) sums(ctx context.Context, a prompt.Room) error {
 		return err
 	}
 	sums := d.State().Sums()
+	closed := state.Closed{Sums: sums.File()}
+	if note := d.State().ClosingNote(); note != nil {
+		if err := d.write(*note); err != nil {
+			return err
+		}
+		file := note.File()
+		closed.Checkpoint = &file
+	}
 	if err := d.write(sums); err != nil {
 		return err
 	}
-	if err := d.record(state.TypeClosed, "room", state.Closed{Sums: sums.File()}); err != nil {
+	if err := d.record(state.TypeClosed, "room", closed); err != nil {
 		return err
 	}
 	checkpoint := d.Checkpoint()
@@ -259,6 +271,12 @@ func (d *Desk) sums(ctx context.Context, a prompt.Room) error {
 		{Label: "Log", Value: fmt.Sprintf("%d lines", checkpoint.Size)},
 		{Label: "Checkpoint", Value: agreed.Grouped(checkpoint.Root)},
 		{Label: "Root", Value: d.State().Published.File.Name}}, publishedDigests(d.State(), d.State().Published.File)...)
+	if closed.Checkpoint != nil {
+		facts = append(facts, prompt.Fact{Label: "Announce", Value: closed.Checkpoint.Name + ", the signed checkpoint of the seal"})
+	}
+	if names := d.State().NotClosing(); len(names) > 0 {
+		facts = append(facts, prompt.Fact{Label: "Not signed", Value: tuf.Listed(names, "and") + " signed the root, and not the log"})
+	}
 	return a.Tell(ctx, prompt.Message{Title: "The ceremony is closed", Facts: append(facts, notice...),
 		Text: []string{"Announce the SHA-256 of the file with these words: with them people can tell whether the root they have is this one.",
 			"Write the checkpoint of the log down on paper, and publish it: with it an outsider can tell whether the record is the one of this day."}})
@@ -345,6 +363,9 @@ func (d *Desk) fromLog() ([]state.Written, error) {
 		files = append(files, root)
 	}
 	if s.Closed != nil {
+		if note := s.ClosingNote(); note != nil {
+			files = append(files, *note)
+		}
 		files = append(files, s.Sums())
 	}
 	return files, nil
@@ -382,6 +403,29 @@ func (d *Desk) mend() error {
 		}
 	}
 	return d.CheckFiles()
+}
+
+// checkChanged refuses a file that follows from the log, or that the log vouches for,
+// and holds something else. It writes nothing. Backup files are not among them.
+func (d *Desk) checkChanged() error {
+	files, err := d.fromLog()
+	if err != nil {
+		return err
+	}
+	all := slices.Clone(d.State().Files)
+	for _, file := range files {
+		all = append(all, file.File())
+	}
+	for _, f := range all {
+		if strings.HasPrefix(f.Name, agreed.BackupsDir+"/") {
+			continue
+		}
+		text, err := transcript.ReadFile(d.path(f.Name))
+		if err == nil && agreed.DigestOf(text) != f.SHA256 {
+			return changedError(f.Name, agreed.DigestOf(text), f.SHA256)
+		}
+	}
+	return nil
 }
 
 func changedError(name, is, was string) error {

@@ -271,14 +271,15 @@ func AskCard(ctx context.Context, a prompt.Room, p prompt.Prompt, line prompt.Wr
 
 func (v visit) fitsSigning(info keys.Info) error {
 	h := v.now()
-	if owner := v.d.State().HolderOf(info.Serial); owner != nil && owner.Holder.ID != v.holder && h.Holder.Token != "" {
+	_, err := rootSlot(h, info)
+	owner := v.d.State().HolderOf(info.Serial)
+	if others := owner != nil && owner.Holder.ID != v.holder && h.Holder.Token != ""; others && (!h.OfTrusted() || err != nil) {
 		return fmt.Errorf("token %s is %s's (hint: insert %s's token, sticker %s)", agreed.SerialText(info.Serial), owner.Holder.Name, h.Holder.Name, h.Holder.Token)
 	}
 	if !h.OfTrusted() && info.Serial != h.Serial {
 		return fmt.Errorf("%s's token has the serial number %s, this one %s (hint: insert the token with the sticker %s)",
 			h.Holder.Name, agreed.SerialText(h.Serial), agreed.SerialText(info.Serial), h.Holder.Token)
 	}
-	_, err := rootSlot(h, info)
 	return err
 }
 

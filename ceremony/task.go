@@ -275,7 +275,12 @@ func (d *Desk) sealTask() prompt.Task {
 
 func (d *Desk) checkpointsTask() prompt.Task {
 	s := d.State()
-	t := prompt.Task{ID: "checkpoints", Group: prompt.GroupEnd, Title: "Sign the log", State: DoneIf(s.Closed != nil || s.SealSigned()), Do: d.checkpoints}
+	likely, others := s.CheckpointSigners()
+	done := s.SealSigned() && (s.CheckpointsWaived || len(likely)+len(others) == 0)
+	t := prompt.Task{ID: "checkpoints", Group: prompt.GroupEnd, Title: "Sign the log", State: DoneIf(s.Closed != nil || done), Do: d.checkpoints}
+	if t.State == prompt.Ready && s.SealSigned() {
+		t.Reason, t.Optional, t.Aside = "others may sign it too", true, true
+	}
 	if s.Sealed == nil {
 		t.Block("waits for the seal")
 	}

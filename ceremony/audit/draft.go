@@ -516,7 +516,46 @@ func (w *walk) closed(e transcript.Event) error {
 		return errors.New("it is not sealed")
 	}
 	w.Closed = true
+	note := w.closingNote()
+	switch {
+	case (said.Checkpoint == nil) != (note == nil):
+		return errors.New("it names a signed checkpoint of the seal and there is none, or the other way round")
+	case note != nil:
+		if err := w.wrote(e.Seq, *said.Checkpoint, checkpointFile, note); err != nil {
+			return err
+		}
+	}
 	return w.wrote(e.Seq, said.Sums, sumsFile, w.sums())
+}
+
+// checkpointFile is the checkpoint of the seal with all its signatures; it too is
+// written before the event that closes the ceremony.
+const checkpointFile = "publish/checkpoint"
+
+// closingNote is what it says; nil: nobody has signed it.
+func (w *walk) closingNote() []byte {
+	var lines []string
+	for _, h := range w.signers {
+		if signature := w.closing[h.ID]; signature != "" {
+			lines = append(lines, transcript.SignatureLine(w.Origin, signature))
+		}
+	}
+	if lines == nil {
+		return nil
+	}
+	return transcript.Note(transcript.Text(w.Origin, w.log.CheckpointAt(w.sealedAt)), lines...)
+}
+
+// waived: nobody could sign the sealed log.
+func (w *walk) waived(e transcript.Event) error {
+	if _, err := decode[state.CheckpointsWaived](e); err != nil {
+		return err
+	}
+	able := slices.ContainsFunc(w.signers, func(h *holder) bool { return h.own.token != nil && h.own.token.authentication != (keys.PublicKey{}) })
+	if able || w.sealedAt == 0 || w.before != state.TypeException {
+		return errors.New("it is not sealed, or a holder has a key that signs the log, or no exception says that nobody could")
+	}
+	return nil
 }
 
 // sumsFile is written before the event that closes the ceremony.
@@ -526,6 +565,9 @@ const sumsFile = "publish/" + state.SumsFile
 func (w *walk) sums() (list []byte) {
 	for _, f := range w.published.files {
 		list = fmt.Appendf(list, "%s  %s\n", f.SHA256, strings.TrimPrefix(f.Name, "publish/"))
+	}
+	if note := w.closingNote(); note != nil {
+		list = fmt.Appendf(list, "%s  %s\n", sumOf(note), strings.TrimPrefix(checkpointFile, "publish/"))
 	}
 	return list
 }

@@ -238,7 +238,8 @@ func (w *walk) unnamed(name string) (Status, string) {
 		return OK, "a process that ended in the middle has left it; the next start removes it"
 	case w.planned(name), path.Dir(name) == keysDir:
 		return OK, "people laid it beside the plan: the agreed one has in it what counts"
-	case interrupted.MatchString(name), name == sumsFile && w.sealedAt != 0 && w.files.sum[name] == sumOf(w.sums()):
+	case interrupted.MatchString(name), name == sumsFile && w.sealedAt != 0 && w.files.sum[name] == sumOf(w.sums()),
+		name == checkpointFile && w.sealedAt != 0 && w.files.sum[name] == sumOf(w.closingNote()):
 		return OK, "the log does not name it: a step that was interrupted has left it"
 	}
 	return Failed, "the log knows nothing of it"

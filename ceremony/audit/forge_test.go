@@ -441,8 +441,14 @@ func (r *record) again(f *forger, e *event) []state.Written {
 	case state.TypeClosed:
 		delete(e.data, "digest")
 		delete(e.data, "key_ids")
-		e.set("sums", now.Sums().File())
-		return []state.Written{now.Sums()}
+		files := []state.Written{now.Sums()}
+		e.set("sums", files[0].File())
+		delete(e.data, "checkpoint")
+		if note := now.ClosingNote(); note != nil {
+			e.set("checkpoint", note.File())
+			files = append(files, *note)
+		}
+		return files
 	case state.TypeSealed:
 		delete(e.data, "fuller")
 		return nil

@@ -91,6 +91,9 @@ func (w *walk) checkpointSigned(e transcript.Event) error {
 		return fmt.Errorf("the checkpoint is not signed by the key in 9a of %s: %w", subject(h, p.token), err)
 	}
 	p.token.vouched = append(p.token.vouched, vouching{e.Seq, d.Checkpoint.Size})
+	if w.sealedAt != 0 && !w.Closed && d.Checkpoint.Size == w.sealedAt && w.closing[d.Holder] == "" {
+		w.closing[d.Holder] = d.Signature
+	}
 	return nil
 }
 

@@ -97,7 +97,7 @@ func init() { // a variable that its own functions read
 		state.TypeSigCollected:      {take: (*walk).signatureCollected, about: allKeys, when: agreedOn},
 		state.TypeSigRival:          {take: (*walk).signatureRival, about: append([]string{""}, allKeys...), when: afterwards},
 		state.TypeCheckpointSigned:  {take: (*walk).checkpointSigned, about: allKeys, when: afterwards, last: true},
-		state.TypeCheckpointsWaived: {take: form[state.CheckpointsWaived], when: agreedOn},
+		state.TypeCheckpointsWaived: {take: (*walk).waived, when: agreedOn},
 
 		state.TypeRootPublished:  {take: (*walk).rootPublished, when: agreedOn},
 		state.TypeRetireIntended: {take: (*walk).retireIntended, about: droppedKeys, when: agreedOn},

@@ -45,6 +45,7 @@ type walk struct {
 	published *publishing
 	sealedAt  int64
 	alarms    []*alarm
+	closing   map[string]string // signatures under the checkpoint of the seal, by holder
 }
 
 // holder is one whose key is in the new root or in the trusted one.
@@ -137,6 +138,7 @@ func (h *holder) tokens() []*token {
 func (w *walk) all() {
 	w.names, w.owners, w.nonces, w.shown = map[string]named{}, map[keys.PublicKey]uint32{}, map[string]bool{}, map[string]bool{}
 	w.calls = map[carded]call{}
+	w.closing = map[string]string{}
 	for _, e := range w.log.Events {
 		if err := w.line(e); err != nil {
 			w.add(Failed, e.Type, fmt.Sprintf("line %d", e.Seq), "%v", err)

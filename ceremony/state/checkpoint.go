@@ -31,7 +31,12 @@ func (s *State) checkpointSigned(e transcript.Event) error {
 	if _, _, err := transcript.OpenNote(signed, s.LogOrigin, h.Prepared.Authentication); err != nil {
 		return err
 	}
-	h.Checkpoint = &data
+	if h.Checkpoint == nil || data.Checkpoint.Size >= h.Checkpoint.Checkpoint.Size {
+		h.Checkpoint = &data
+	}
+	if s.Sealed != nil && s.Closed == nil && data.Checkpoint.Size == s.SealedAt && !s.closes(h) {
+		s.closing = append(slices.Clip(s.closing), data)
+	}
 	return nil
 }
 
@@ -39,8 +44,8 @@ func (s *State) checkpointsWaived(e transcript.Event) error {
 	if err := Read(e, &CheckpointsWaived{}); err != nil {
 		return err
 	}
-	if s.Sealed == nil || s.Plan.Trusted == nil || s.Previous != TypeException {
-		return errors.New("it is not sealed, or no exception was recorded just before")
+	if s.Sealed == nil || !s.NobodyCloses() || s.Previous != TypeException {
+		return errors.New("it is not sealed, or a holder has a key that signs the log, or no exception was recorded just before")
 	}
 	s.CheckpointsWaived = true
 	return nil
@@ -53,7 +58,7 @@ func (s *State) CheckpointSigners() (likely, others []*Holder) {
 	var perhaps []*Holder
 	for _, h := range s.Signers() {
 		switch {
-		case h.HasSigned(s.sealedAt):
+		case s.closes(h):
 		case h.Prepared != nil:
 			likely = append(likely, h)
 		case h.Holder.Custody != agreed.Existing:
@@ -68,7 +73,50 @@ func (s *State) CheckpointSigners() (likely, others []*Holder) {
 
 // SealSigned reports whether a holder has signed the log with the seal in it.
 func (s *State) SealSigned() bool {
-	return s.Sealed != nil && (s.CheckpointsWaived || slices.ContainsFunc(s.Signers(), func(h *Holder) bool { return h.HasSigned(s.sealedAt) }))
+	return s.Sealed != nil && (s.CheckpointsWaived || len(s.closing) > 0)
+}
+
+// closes reports whether the holder has signed the checkpoint of the seal.
+func (s *State) closes(h *Holder) bool {
+	return slices.ContainsFunc(s.closing, func(c CheckpointSigned) bool { return c.Holder == h.Holder.ID })
+}
+
+// NobodyCloses reports whether no signer has a key in 9a, as far as is known. Only then
+// a ceremony closes without a signed checkpoint.
+func (s *State) NobodyCloses() bool {
+	return s.Plan.Trusted != nil && !slices.ContainsFunc(s.Signers(), func(h *Holder) bool { return h.Prepared != nil })
+}
+
+// NotClosing are those who have signed the root, and not the checkpoint of the seal,
+// by name.
+func (s *State) NotClosing() []string {
+	var names []string
+	for _, h := range s.Signers() {
+		if s.Draft != nil && s.HasSigned(h, s.Draft.Digest) && !s.closes(h) {
+			names = append(names, h.Holder.Name)
+		}
+	}
+	return names
+}
+
+// CheckpointFile is where the checkpoint of the seal is published.
+const CheckpointFile = PublishDir + "/checkpoint"
+
+// ClosingNote is that checkpoint with a line of each who has signed it, in the order
+// of the plan; nil: nobody has.
+func (s *State) ClosingNote() *Written {
+	if len(s.closing) == 0 {
+		return nil
+	}
+	var lines []string
+	for _, h := range s.Signers() {
+		for _, c := range s.closing {
+			if c.Holder == h.Holder.ID {
+				lines = append(lines, transcript.SignatureLine(s.LogOrigin, c.Signature))
+			}
+		}
+	}
+	return &Written{CheckpointFile, transcript.Note(transcript.Text(s.LogOrigin, s.closing[0].Checkpoint), lines...)}
 }
 
 // HasSigned reports whether the holder has signed the log with that event in it.

@@ -548,7 +548,8 @@ type Sealed struct {
 // Closed is the last event of a ceremony, but for what it is carried to, and what
 // becomes of backups and tokens later.
 type Closed struct {
-	Sums File `json:"sums"`
+	Sums       File  `json:"sums"`
+	Checkpoint *File `json:"checkpoint,omitempty"` // of the seal, signed; nil where nobody can
 }
 
 // CarryIntended comes before the closed ceremony, or with Public its public

@@ -61,7 +61,7 @@ func (s *State) sealed(e transcript.Event) error {
 	if err != nil {
 		return err
 	}
-	s.Sealed, s.sealedAt = &data, e.Seq
+	s.Sealed, s.SealedAt = &data, e.Seq
 	if data.Fuller == nil {
 		return nil
 	}
@@ -79,6 +79,15 @@ func (s *State) closed(e transcript.Event) error {
 	}
 	if s.Sealed == nil {
 		return errors.New("it is not sealed")
+	}
+	note := s.ClosingNote()
+	if (data.Checkpoint == nil) != (note == nil) {
+		return errors.New("it names a signed checkpoint of the seal and there is none, or the other way round")
+	}
+	if note != nil {
+		if err := s.wrote(*data.Checkpoint, *note); err != nil {
+			return err
+		}
 	}
 	s.Closed = &data
 	return s.wrote(data.Sums, s.Sums())
@@ -118,6 +127,9 @@ func (s *State) PublishedFiles() []File {
 	files = append(files, s.Published.Kit...)
 	if s.Sealed.Fuller != nil {
 		files = append(files, *s.Sealed.Fuller)
+	}
+	if note := s.ClosingNote(); note != nil {
+		files = append(files, note.File())
 	}
 	return files
 }

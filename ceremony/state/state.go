@@ -44,7 +44,8 @@ type State struct {
 	Reviewed   *DraftReviewed
 	Published  *RootPublished
 	Sealed     *Sealed
-	sealedAt   int64 // number of the event
+	SealedAt   int64              // number of the event
+	closing    []CheckpointSigned // of the log with the seal as its last line, one for each who has signed that
 	Closed     *Closed
 	HandedOver *HandedOver // of an enrolment
 	Exceptions int
