@@ -237,3 +237,34 @@ func TestDeskLogReplaced(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// Wherever a ceremony was cut off, before whatever event, nothing that it leaves is a
+// finding.
+func TestNothingFoundInUnfinished(t *testing.T) {
+	for name := range records {
+		r := good(t, name).copied(t)
+		all, err := events(r.dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		public, private := r.read(t, transcript.FileName), r.read(t, transcript.PrivateName)
+		lines, hidden := bytes.SplitAfter(public, []byte("\n")), bytes.SplitAfter(private, []byte("\n"))
+		parts := 0
+		for n, e := range all {
+			if e.Commitment != "" {
+				parts++
+			}
+			ends := []int{parts}
+			if n+1 < len(all) && all[n+1].Commitment != "" {
+				ends = append(ends, parts+1) // the private line of the next event may be there already
+			}
+			for _, end := range ends {
+				r.write(t, transcript.FileName, bytes.Join(lines[:n+1], nil))
+				r.write(t, transcript.PrivateName, bytes.Join(hidden[:end], nil))
+				if found := audit.Directory(r.dir, r.options()).Findings(); len(found) > 0 {
+					t.Errorf("%s, cut off after line %d (%s): %s", name, n+1, e.Type, texts(found))
+				}
+			}
+		}
+	}
+}
