@@ -204,19 +204,6 @@ func doubtsLog(t *testing.T) wholeLog {
 	return wholeLogOf(t, s.dir)
 }
 
-// alarmLog is a ceremony in which a holder says of a token that nobody knows that it
-// is theirs, and which goes on once the right one has come.
-func alarmLog(t *testing.T) wholeLog {
-	t.Helper()
-	s, desk := opened(t)
-	claim(t, s, desk)
-	if err := desk.Run(t.Context(), "alarm emil", &prompt.Script{Answers: map[string]string{"alarm.how emil": "agrees"}}); err != nil {
-		t.Fatal(err)
-	}
-	runTo(t, desk, "sign alice")
-	return wholeLogOf(t, s.dir)
-}
-
 // renewalLog is a renewal that is signed elsewhere alone: no token comes that could
 // sign the log.
 func renewalLog(t *testing.T) wholeLog {
