@@ -101,7 +101,11 @@ func (d *Desk) alarmTask(a state.Alarm) prompt.Task {
 	s := d.State()
 	t := prompt.Task{ID: "alarm " + a.Holder, Title: "Alarm: compare the token of " + s.Holders[a.Holder].Holder.Name, State: prompt.Ready, Reason: s.AlarmText(a)}
 	if a.Given {
-		t.Block("waits: " + s.StartedOverFor(a).Error())
+		if err := s.StartedOverFor(a); err != nil {
+			t.Block("waits: " + err.Error())
+		}
+		t.Do = func(context.Context, prompt.Room) error { return d.endAlarms() } // which a crash came before
+		return t
 	}
 	t.Do = func(ctx context.Context, room prompt.Room) error {
 		v := d.visit(room, a.Holder)

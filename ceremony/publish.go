@@ -382,8 +382,11 @@ func (d *Desk) changed() error {
 		was = append(was, file.File())
 	}
 	for _, f := range was {
+		if strings.HasPrefix(f.Name, agreed.BackupsDir+"/") {
+			continue
+		}
 		text, err := transcript.ReadFile(d.path(f.Name))
-		if err == nil && agreed.DigestOf(text) != f.SHA256 && !strings.HasPrefix(f.Name, agreed.BackupsDir+"/") {
+		if err == nil && agreed.DigestOf(text) != f.SHA256 {
 			return changedError(f.Name, agreed.DigestOf(text), f.SHA256)
 		}
 	}
@@ -391,10 +394,14 @@ func (d *Desk) changed() error {
 }
 
 // mend writes the files that the log tells of and an earlier process did not
-// live to write. Where one is gone that cannot be made again, that is an error.
+// live to write. Where one was changed, or is gone and cannot be made again, that is an
+// error.
 func (d *Desk) mend() error {
 	files, err := d.fromLog()
 	if err != nil {
+		return err
+	}
+	if err := d.changed(); err != nil {
 		return err
 	}
 	for _, file := range files {

@@ -106,7 +106,7 @@ func (d *Desk) callWaits(what state.CallFor) string {
 func (d *Desk) rollCallTasks(what state.CallFor) []prompt.Task {
 	s := d.State()
 	t := prompt.Task{ID: "rollcall " + string(what), Title: "Roll call", State: prompt.Done, Do: func(ctx context.Context, a prompt.Room) error { return d.rollCall(ctx, a, what) }}
-	now := (s.Reviewed == nil || d.noPaper.Load()) && s.Published == nil && !slices.ContainsFunc(s.Plan.Holders, func(h agreed.Holder) bool { return !s.Holders[h.ID].Counts() })
+	now := (s.Reviewed == nil && s.Published == nil || d.noPaper.Load() && s.Sealed == nil) && !slices.ContainsFunc(s.Plan.Holders, func(h agreed.Holder) bool { return !s.Holders[h.ID].Counts() })
 	if what == state.CallBackups {
 		t.Group = prompt.GroupKeys
 		now = s.Draft == nil && len(s.RecipientsMissing()) == 0 && slices.ContainsFunc(s.Plan.Holders, func(h agreed.Holder) bool { return s.Holders[h.ID].Proved == nil && !s.Holders[h.ID].OfTrusted() })

@@ -274,7 +274,11 @@ func (v visit) fitsSigning(info keys.Info) error {
 	_, err := rootSlot(h, info)
 	owner := v.d.State().HolderOf(info.Serial)
 	if others := owner != nil && owner.Holder.ID != v.holder && h.Holder.Token != ""; others && (!h.OfTrusted() || err != nil) {
-		return fmt.Errorf("token %s is %s's (hint: insert %s's token, sticker %s)", agreed.SerialText(info.Serial), owner.Holder.Name, h.Holder.Name, h.Holder.Token)
+		lacks := ""
+		if h.OfTrusted() {
+			lacks = fmt.Sprintf(", and does not hold the key %.8s of %s", h.Holder.KeyID, h.Holder.Name)
+		}
+		return fmt.Errorf("token %s is %s's%s (hint: insert %s's token, sticker %s)", agreed.SerialText(info.Serial), owner.Holder.Name, lacks, h.Holder.Name, h.Holder.Token)
 	}
 	if !h.OfTrusted() && info.Serial != h.Serial {
 		return fmt.Errorf("%s's token has the serial number %s, this one %s (hint: insert the token with the sticker %s)",

@@ -76,9 +76,9 @@ func floor(name string) int {
 		return 5
 	case name == "rootceremony/ceremony":
 		return 4
-	case slices.Contains([]string{"plan", "laptop", "prompt", "signed", "seen", "audit"}, strings.TrimPrefix(name, "rootceremony/ceremony/")):
+	case slices.Contains([]string{"plan", "laptop", "prompt", "signed", "audit"}, strings.TrimPrefix(name, "rootceremony/ceremony/")):
 		return 3
-	case name == "rootceremony/ceremony/state":
+	case name == "rootceremony/ceremony/state", name == "rootceremony/ceremony/seen":
 		return 2
 	case name == "rootceremony/ceremony/agreed":
 		return 1
