@@ -93,6 +93,9 @@ func (k *keyboard) arm(seq int, m mode) tea.Cmd {
 		if err == nil && m != nothing {
 			err = k.Flush()
 		}
+		if errors.Is(err, io.EOF) {
+			return hangupMsg{}
+		}
 		if k.Dropped() {
 			k.send(droppedMsg{})
 		}

@@ -56,3 +56,27 @@ func TestArmForwardsCtrlC(t *testing.T) {
 		})
 	}
 }
+
+// A terminal that is taken away just before a prompt opens ends the program as one
+// that is taken away later does.
+func TestPromptOnALostTerminal(t *testing.T) {
+	for _, m := range []mode{menu, letters, secrets} {
+		master, terminal, err := pty.Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer terminal.Close()
+		g, err := gate.New(terminal)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer g.Close()
+		if err := master.Close(); err != nil {
+			t.Fatal(err)
+		}
+		k := &keyboard{Gate: g, send: func(m tea.Msg) { t.Errorf("sends %#v", m) }}
+		if msg := k.arm(1, m)(); msg != (hangupMsg{}) {
+			t.Errorf("mode %d: %#v", m, msg)
+		}
+	}
+}

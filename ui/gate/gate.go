@@ -261,7 +261,8 @@ func (g *Gate) waiting() bool {
 }
 
 // Flush throws away what was typed on a terminal and not read yet. Of a Ctrl-C
-// among it Left knows, of all else Dropped.
+// among it Left knows, of all else Dropped. It returns io.EOF where the terminal is
+// lost.
 func (g *Gate) Flush() error {
 	if !g.tty {
 		return nil
@@ -281,7 +282,11 @@ func (g *Gate) Flush() error {
 		g.early = g.early || leaves < n
 		g.mu.Unlock()
 	}
-	return unix.IoctlSetInt(int(g.Fd()), unix.TCFLSH, unix.TCIFLUSH)
+	err := unix.IoctlSetInt(int(g.Fd()), unix.TCFLSH, unix.TCIFLUSH)
+	if errors.Is(err, unix.EIO) {
+		return io.EOF // the terminal is lost
+	}
+	return err
 }
 
 // Take returns what was typed at the secret prompt, once Read has given its

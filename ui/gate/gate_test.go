@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"errors"
 	"io"
 	"os"
 	"strings"
@@ -64,6 +65,28 @@ func rawTerminal(t *testing.T) (keyboard, terminal *os.File) {
 		t.Fatal(err)
 	}
 	return keyboard, terminal
+}
+
+// A terminal that is taken away is the end of the input, also when a prompt opens.
+func TestTerminalLost(t *testing.T) {
+	keyboard, terminal := rawTerminal(t)
+	g, err := New(terminal)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer g.Close()
+	if err := g.OpenSecret(); err != nil {
+		t.Fatal(err)
+	}
+	if err := keyboard.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := g.OpenSecret(); !errors.Is(err, io.EOF) {
+		t.Errorf("a secret prompt: %v", err)
+	}
+	if n, err := g.Read(make([]byte, 1)); n != 0 || err != io.EOF {
+		t.Errorf("read: %d, %v", n, err)
+	}
 }
 
 // read types keys and a Ctrl-C behind them, and returns what passes of the
