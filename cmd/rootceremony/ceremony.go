@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/x509"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -197,7 +196,7 @@ func checkCommand(args []string) error {
 		return err
 	}
 	if *asJSON {
-		return printJSON(check)
+		return tuf.WriteJSON(os.Stdout, check)
 	}
 	return printLines(check.Lines())
 }
@@ -248,7 +247,7 @@ func statusCommand(args []string) error {
 		status.Published = now.Published.File.Name
 	}
 	if *asJSON {
-		err = printJSON(status)
+		err = tuf.WriteJSON(os.Stdout, status)
 	} else {
 		err = printLines(desk.Status())
 	}
@@ -343,7 +342,7 @@ func preflightCommand(args []string) error {
 	}
 	findings := laptop.Preflight(context.Background(), dir, clock(), false, start)
 	if *asJSON {
-		err = printJSON(findings)
+		err = tuf.WriteJSON(os.Stdout, findings)
 	} else {
 		err = printLines(ceremony.FindingLines(findings))
 	}
@@ -360,13 +359,6 @@ func preflightCommand(args []string) error {
 		return fmt.Errorf("%d checks failed (hint: mend what they name, and look again)", failures)
 	}
 	return err
-}
-
-func printJSON(v any) error {
-	encoder := json.NewEncoder(os.Stdout)
-	encoder.SetEscapeHTML(false)
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(v)
 }
 
 // printLines prints text that may come from files.
