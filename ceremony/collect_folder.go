@@ -70,6 +70,7 @@ func (d *Desk) collectDraftFolder(folder string) ([]CollectedPart, error) {
 		return nil, err
 	}
 	var draft *tuf.File
+	var parts []CollectedPart
 	var names []string
 	var texts [][]byte
 	for _, entry := range entries {
@@ -82,24 +83,26 @@ func (d *Desk) collectDraftFolder(folder string) ([]CollectedPart, error) {
 		if err == nil && unsigned {
 			draft, err = tuf.Parse(text)
 		}
-		if err != nil {
-			return []CollectedPart{{File: name, Err: err}}, nil
+		if err != nil { // the others count all the same
+			parts = append(parts, CollectedPart{File: name, Err: err})
+			continue
 		}
 		if !unsigned {
 			names, texts = append(names, name), append(texts, text)
 		}
 	}
 	switch {
+	case len(names) == 0 && len(parts) > 0:
+		return parts, nil
 	case len(names) == 0:
 		return []CollectedPart{{File: folder, Skipped: "skipped: there is no signature in it"}}, nil
 	case draft == nil:
-		return []CollectedPart{{File: folder, Skipped: "skipped: the draft is not in it, so that nobody can say what was signed"}}, nil
+		return append(parts, CollectedPart{File: folder, Skipped: "skipped: the draft is not in it, so that nobody can say what was signed"}), nil
 	}
 	digest := agreed.DigestOf(draft.Signed)
 	if s := d.State(); (s.Draft == nil || s.Draft.Digest != digest) && s.AbandonedDraft(digest) == nil {
-		return []CollectedPart{d.collectOtherDraft(folder, draft, texts)}, nil
+		return append(parts, d.collectOtherDraft(folder, draft, texts)), nil
 	}
-	var parts []CollectedPart
 	for i, name := range names {
 		part := CollectedPart{File: name}
 		if part.Root, part.Err = d.collectSignatureFile(texts[i]); part.Err != nil {

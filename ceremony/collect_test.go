@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -457,6 +458,15 @@ func TestFoldersThatAreCollected(t *testing.T) {
 	}
 	taken, err = desk.CollectFolder(copied.dir)
 	if err != nil || len(taken.Parts) != 2 || !strings.Contains(taken.Parts[0].Skipped, "the draft is not in it") {
+		t.Errorf("%v: %+v", err, taken)
+	}
+	// One file that cannot be read does not stop the others.
+	drafts, _ := filepath.Glob(filepath.Join(away.Dir(), "metadata", "*"))
+	if err := syscall.Mkfifo(filepath.Join(drafts[0], "a.hostile.sig.json"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	taken, err = desk.CollectFolder(away.Dir())
+	if err != nil || len(taken.Parts) != 2 || taken.Parts[0].Err == nil || !strings.Contains(taken.Parts[0].Err.Error(), "a pipe") || taken.Parts[1].Root == nil {
 		t.Errorf("%v: %+v", err, taken)
 	}
 	// The file of a signature over something else.

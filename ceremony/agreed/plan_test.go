@@ -280,7 +280,7 @@ func TestParseResolvedFlippedBits(t *testing.T) {
 }
 
 func drawResolved(t *rapid.T) *agreed.Plan {
-	text := rapid.StringMatching(`[A-Za-z<>&"\\éА陈][A-Za-z <>&"\\é]{0,20}[A-Za-z]`)
+	text := rapid.StringMatching(`[A-Za-z<>&"\\é陈][A-Za-z <>&"\\é]{0,20}[A-Za-z]|[Б<>&"\\][а-я <>&"\\]{0,20}[а-я]`)
 	n := rapid.IntRange(1, 7).Draw(t, "holders")
 	algorithm := rapid.SampledFrom([]keys.Algorithm{keys.Ed25519, keys.P256}).Draw(t, "algorithm")
 	r := &agreed.Plan{

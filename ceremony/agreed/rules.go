@@ -57,6 +57,7 @@ func (r *Plan) Rules(said Said) []Fault {
 	c.root()
 	c.persons()
 	c.recipients()
+	c.lookalikes()
 	c.roles()
 	c.trustedKeys()
 	c.dropIDs()
@@ -91,7 +92,9 @@ func (c *ruling) what() {
 		c.fault("kind", "kind %q is none of %s, %s, %s", c.Kind, Create, Rotate, Revoke)
 	}
 	c.check("name", "name", c.Name, CheckName)
-	c.check("reason", "reason", c.Reason, checkOptional)
+	if c.Reason != "" {
+		c.check("reason", "reason", c.Reason, func(s string) error { return CheckShown(s, maxName) })
+	}
 	if c.Kind == Revoke && c.Reason == "" {
 		c.fault("reason", "reason is missing")
 	}
@@ -568,9 +571,9 @@ const (
 	MaxID      = 32
 )
 
-// CheckName refuses names that cannot be shown as they are: the error follows
-// the word for what it is a name of.
-func CheckName(s string) error { return CheckShown(s, maxName) }
+// CheckName refuses names that cannot be shown as they are, or whose letters
+// others could be taken for: the error follows the word for what it is a name of.
+func CheckName(s string) error { return cmp.Or(CheckShown(s, maxName), checkScripts(s)) }
 
 // CheckSticker refuses stickers that not every keyboard can type, or that are
 // commands in plain mode.
@@ -602,7 +605,7 @@ func CheckShown(s string, most int) error {
 		return fmt.Errorf("has %d characters: at most %d", n, most)
 	}
 	for _, r := range s {
-		if !unicode.IsPrint(r) {
+		if !unicode.IsPrint(r) || invisible(r) {
 			return fmt.Errorf("%q holds the character %U, which cannot be printed", s, r)
 		}
 	}
@@ -620,6 +623,9 @@ var idForm = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,31}$`)
 func CheckID(s string) error {
 	if !idForm.MatchString(s) {
 		return fmt.Errorf("%q is not 1 to %d of a-z, 0-9 and -, beginning with a letter or digit", s, MaxID)
+	}
+	if s == "room" {
+		return errors.New("\"room\" is what the record calls everybody together")
 	}
 	return nil
 }

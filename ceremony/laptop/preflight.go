@@ -243,13 +243,25 @@ func (l laptop) findClock() state.Finding {
 	return state.Finding{ID: id, Level: state.LevelOK, Text: "the clock says " + says + "; offline nothing corrects it, so compare it", Advice: ""}
 }
 
-// strangers are variables, by how their names begin, with which PINs come into
-// other hands, and how. The first that fits counts.
-var strangers = []struct{ begins, how string }{
-	{"LD_", "with it the system's loader can put other code into this program, which then sees every PIN"},
-	{socketVariable, "it names another socket than pcscd's, and what listens there would get every PIN"},
-	{"PCSCLITE_", "it changes what the smart-card library does, through which every PIN passes"},
-	{"LIBPCSCLITE_", "it has another smart-card library loaded, which would get every PIN"},
+// strangers are variables, by how their names begin, with which PINs or what is in
+// memory come into other hands, and how. The first that fits counts.
+var strangers = []struct {
+	begins string
+	level  state.Level
+	how    string
+}{
+	{"LD_", state.LevelFail, "with it the system's loader can put other code into this program, which then sees every PIN"},
+	{socketVariable, state.LevelFail, "it names another socket than pcscd's, and what listens there would get every PIN"},
+	{"PCSCLITE_", state.LevelFail, "it changes what the smart-card library does, through which every PIN passes"},
+	{"LIBPCSCLITE_", state.LevelFail, "it has another smart-card library loaded, which would get every PIN"},
+	{"GOTRACEBACK", state.LevelFail, "with it a crash prints more of what is in memory, or leaves it in a file"},
+	{"GODEBUG", state.LevelFail, "it changes how this program works inside, what it takes for random or for a good certificate among it"},
+	{"GOCOVERDIR", state.LevelFail, "it has files written outside of the ceremony's directory"},
+	{"AGEDEBUG", state.LevelFail, "with it age's plugins show what passes between them and this program"},
+	{"GCONV_PATH", state.LevelFail, "with it the system's libraries can load other code into this program"},
+	{"MALLOC_TRACE", state.LevelFail, "it has the system's library keep a trace of memory in a file"},
+	{"SSLKEYLOGFILE", state.LevelWarn, "somebody collects secrets with it, though this program opens no connection"},
+	{"XDG_STATE_HOME", state.LevelWarn, "it moves this laptop's memory of what was signed, and another folder knows of nothing that was signed before"},
 }
 
 // findVariables looks for them, and does not say what they are set to: findings
@@ -261,13 +273,13 @@ func (l laptop) findVariables() []state.Finding {
 		name, _, _ := strings.Cut(entry, "=")
 		for _, s := range strangers {
 			if strings.HasPrefix(name, s.begins) {
-				all = append(all, state.Finding{ID: id, Level: state.LevelFail, Text: name + " is set: " + s.how, Advice: "find out who set it, unset " + name + ", and start again"})
+				all = append(all, state.Finding{ID: id, Level: s.level, Text: name + " is set: " + s.how, Advice: "find out who set it, unset " + name + ", and start again"})
 				break
 			}
 		}
 	}
 	if all == nil {
-		all = []state.Finding{{ID: id, Level: state.LevelOK, Text: "nothing in the environment leads PINs elsewhere", Advice: ""}}
+		all = []state.Finding{{ID: id, Level: state.LevelOK, Text: "nothing in the environment leads PINs or memory elsewhere", Advice: ""}}
 	}
 	return all
 }

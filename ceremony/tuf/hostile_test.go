@@ -1,6 +1,7 @@
 package tuf
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"syscall"
@@ -129,5 +130,22 @@ func TestRefusalsAreShort(t *testing.T) {
 	}
 	if _, err := ParseKeyFile([]byte(pemOf(long, nil))); err == nil || len(err.Error()) > 700 {
 		t.Errorf("%.300v", err)
+	}
+}
+
+// JSON for people to read has no character in it that a terminal would not show, and
+// is the same value.
+func TestWriteJSON(t *testing.T) {
+	hostile := "a\x1b[31m\x7f\u0085\u200b\u202e\u2028\u2066\ufeff\ufffd\U000e0041\U0010ffff é陈 <&>"
+	var text strings.Builder
+	if err := WriteJSON(&text, map[string]any{hostile: []string{hostile}}); err != nil {
+		t.Fatal(err)
+	}
+	if written := strings.ReplaceAll(text.String(), "\n", ""); Clean(written) != written || !strings.Contains(written, "é陈 <&>") {
+		t.Errorf("%q", text.String())
+	}
+	var back map[string][]string
+	if err := json.Unmarshal([]byte(text.String()), &back); err != nil || len(back[hostile]) != 1 || back[hostile][0] != hostile {
+		t.Errorf("%v: %q", err, back)
 	}
 }

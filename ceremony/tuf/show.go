@@ -1,25 +1,58 @@
 package tuf
 
 import (
+	"bytes"
 	"crypto/sha256"
+	"encoding/json"
 	"fmt"
+	"io"
 	"maps"
 	"math"
 	"slices"
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf16"
 )
 
 // Clean makes text that came from a file or a person fit for a terminal:
 // control and format characters, and whatever else does not print, become "?".
 func Clean(s string) string {
 	return strings.Map(func(r rune) rune {
-		if r == ' ' || unicode.IsGraphic(r) && !unicode.IsSpace(r) && r != unicode.ReplacementChar {
+		if shown(r) {
 			return r
 		}
 		return '?'
 	}, s)
+}
+
+// shown reports whether a character shows on a terminal as what it is.
+func shown(r rune) bool {
+	return r == ' ' || unicode.IsGraphic(r) && !unicode.IsSpace(r) && r != unicode.ReplacementChar
+}
+
+// WriteJSON writes a value as indented JSON that is fit for a terminal too:
+// characters in its strings that Clean would take out are escaped.
+func WriteJSON(w io.Writer, v any) error {
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	if err := encoder.Encode(v); err != nil {
+		return err
+	}
+	var escaped strings.Builder
+	for _, r := range text.String() {
+		if r == '\n' || shown(r) {
+			escaped.WriteRune(r)
+			continue
+		}
+		for _, unit := range utf16.Encode([]rune{r}) {
+			fmt.Fprintf(&escaped, `\u%04x`, unit)
+		}
+	}
+	_, err := io.WriteString(w, escaped.String())
+	return err
 }
 
 // Listed joins names as people say them: "Alice, Bruno and Chen", with that word.

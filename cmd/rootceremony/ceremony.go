@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/x509"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -199,7 +198,7 @@ func checkCommand(args []string) error {
 		return err
 	}
 	if *asJSON {
-		return printJSON(check)
+		return tuf.WriteJSON(os.Stdout, check)
 	}
 	return printLines(check.Lines())
 }
@@ -250,7 +249,7 @@ func statusCommand(args []string) error {
 		status.Published = now.Published.File.Name
 	}
 	if *asJSON {
-		err = printJSON(status)
+		err = tuf.WriteJSON(os.Stdout, status)
 	} else {
 		err = printLines(desk.Status())
 	}
@@ -350,7 +349,7 @@ func preflightCommand(args []string) error {
 	}
 	findings = append(findings, laptop.Itself(logs)...)
 	if *asJSON {
-		err = printJSON(findings)
+		err = tuf.WriteJSON(os.Stdout, findings)
 	} else {
 		err = printLines(ceremony.FindingLines(findings))
 	}
@@ -367,13 +366,6 @@ func preflightCommand(args []string) error {
 		return fmt.Errorf("%d checks failed (hint: mend what they name, and look again)", failures)
 	}
 	return err
-}
-
-func printJSON(v any) error {
-	encoder := json.NewEncoder(os.Stdout)
-	encoder.SetEscapeHTML(false)
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(v)
 }
 
 // printLines prints text that may come from files.

@@ -261,7 +261,7 @@ func printPlainJSON(v any) error {
 			plain = fmt.Appendf(plain, `\u%04x`, u)
 		}
 	}
-	return printJSON(json.RawMessage(plain))
+	return tuf.WriteJSON(os.Stdout, json.RawMessage(plain))
 }
 
 func rawFields(fields []tuf.Field) map[string]json.RawMessage {

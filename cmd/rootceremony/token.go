@@ -14,6 +14,7 @@ import (
 	"rootceremony/ceremony/agreed"
 	"rootceremony/ceremony/laptop"
 	"rootceremony/ceremony/prompt"
+	"rootceremony/ceremony/tuf"
 	"rootceremony/keys"
 	"rootceremony/keys/session"
 	"rootceremony/ui/plain"
@@ -110,7 +111,7 @@ func theToken(there []keys.Info, serial uint32) (keys.Info, error) {
 
 func tokenList(there []keys.Info, asJSON bool) error {
 	if asJSON {
-		return printJSON(append([]keys.Info{}, there...))
+		return tuf.WriteJSON(os.Stdout, append([]keys.Info{}, there...))
 	}
 	if len(there) == 0 {
 		fmt.Fprintln(os.Stderr, "rootceremony: no token is in a reader")
@@ -139,7 +140,7 @@ func fresh(i keys.Info) string {
 // tokenInfo says what the token says about itself.
 func tokenInfo(_ context.Context, t tokenAtHand) error {
 	if t.asJSON {
-		return printJSON(t.info)
+		return tuf.WriteJSON(os.Stdout, t.info)
 	}
 	return printLines(infoLines(t.info))
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -63,9 +62,7 @@ func chain(args []string, out *bufio.Writer) error {
 		if err != nil {
 			v.Problem = tuf.Clean(strings.Split(err.Error(), "\n")[0])
 		}
-		encoder := json.NewEncoder(out)
-		encoder.SetIndent("", "  ")
-		if jsonErr := encoder.Encode(v); err == nil {
+		if jsonErr := tuf.WriteJSON(out, v); err == nil {
 			err = jsonErr
 		}
 		return err

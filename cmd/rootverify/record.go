@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"crypto/x509"
-	"encoding/json"
 	"flag"
 	"fmt"
 	"strings"
@@ -93,9 +92,7 @@ func record(args []string, out *bufio.Writer) error {
 	}
 	report := audit.Directory(names[0], o)
 	if *asJSON {
-		encoder := json.NewEncoder(out)
-		encoder.SetIndent("", "  ")
-		err = encoder.Encode(struct {
+		err = tuf.WriteJSON(out, struct {
 			Verdict audit.Verdict `json:"verdict"`
 			*audit.Report
 		}{report.Verdict(), report})
