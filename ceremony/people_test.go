@@ -1,7 +1,11 @@
 package ceremony_test
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
 	"fmt"
 	"maps"
 	"os"
@@ -214,6 +218,35 @@ func TestScriptsAnswerNoRollCall(t *testing.T) {
 				t.Fatal(err)
 			}
 		})
+	}
+}
+
+// Whoever makes keys until their card's digest begins like the real one's has words
+// that people would take for theirs, if those were of the digest alone: three of them
+// cost some ten million keys. The card's words are not, and the log is refused.
+func TestGroundKeys(t *testing.T) {
+	s, desk := opened(t)
+	runTo(t, desk, "review")
+	real := desk.State().Holders["alice"].Card(true)
+	at := bytes.LastIndex(real, []byte(" ")) + 1 // of the root key
+	want, forged := sha256.Sum256(real), slices.Clone(real)
+	for n := uint64(0); ; n++ {
+		hex.Encode(forged[at:], binary.LittleEndian.AppendUint64(nil, n))
+		if is := sha256.Sum256(forged); [3]byte(is[:]) == [3]byte(want[:]) {
+			break
+		}
+	}
+	is := sha256.Sum256(forged)
+	if bytes.Equal(forged, real) || !slices.Equal(keys.Words(is[:3]), keys.Words(want[:3])) {
+		t.Fatalf("%q is not ground", forged)
+	}
+	desk = s.again(t, desk)
+	a := &prompt.Script{Answers: map[string]string{"rollcall.how alice": "words", "rollcall.words alice": keys.Carried(keys.CarriedEnrolment, forged)}}
+	if err := runAll(desk, a); err == nil || !strings.Contains(err.Error(), "says other keys than this laptop") {
+		t.Errorf("%v", err)
+	}
+	if calls := callsOf(t, s.dir)[state.CallReview]; len(calls) != 1 || hows(calls[0]) != "differs nobody nobody nobody nobody" || desk.State().Draft != nil {
+		t.Errorf("%+v", calls)
 	}
 }
 
