@@ -154,7 +154,7 @@ func (d *Desk) onPaper(ctx context.Context, a prompt.Room, title string, events 
 			return size, nil
 		}
 	}
-	return 0, errors.New("the words on the paper are those of no state that this log was left in: do not go on here (hint: another copy of the directory is newer, or this one was changed: look for the one that the paper was written for; a ceremony whose newest copy is lost is held anew, and its plan names this directory under earlier)")
+	return 0, errors.New("the words on the paper are those of no state that this log was left in: do not go on here (hint: another copy of the directory is newer, or this one was changed: look for the one that the paper was written for; where the newest copy is lost, hold another ceremony, whose plan names this directory under earlier)")
 }
 
 // withoutPaper has holders show their tokens instead, and while no token has signed
