@@ -177,9 +177,6 @@ func (d *Desk) begin(set Settings) error {
 	if err := d.checkPlanUnchanged(); err != nil {
 		return err
 	}
-	if err := d.changed(); err != nil {
-		return err
-	}
 	if now.Begun != nil {
 		if err := d.checkChanged(); err != nil {
 			return err

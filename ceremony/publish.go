@@ -371,28 +371,6 @@ func (d *Desk) fromLog() ([]state.Written, error) {
 	return files, nil
 }
 
-// changed finds a file that holds something else than the log says, backups aside.
-func (d *Desk) changed() error {
-	files, err := d.fromLog()
-	if err != nil {
-		return err
-	}
-	was := slices.Clone(d.State().Files)
-	for _, file := range files {
-		was = append(was, file.File())
-	}
-	for _, f := range was {
-		if strings.HasPrefix(f.Name, agreed.BackupsDir+"/") {
-			continue
-		}
-		text, err := transcript.ReadFile(d.path(f.Name))
-		if err == nil && agreed.DigestOf(text) != f.SHA256 {
-			return changedError(f.Name, agreed.DigestOf(text), f.SHA256)
-		}
-	}
-	return nil
-}
-
 // mend writes the files that the log tells of and an earlier process did not
 // live to write. Where one was changed, or is gone and cannot be made again, that is an
 // error.
@@ -401,7 +379,7 @@ func (d *Desk) mend() error {
 	if err != nil {
 		return err
 	}
-	if err := d.changed(); err != nil {
+	if err := d.checkChanged(); err != nil {
 		return err
 	}
 	for _, file := range files {
