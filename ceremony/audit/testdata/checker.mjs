@@ -183,10 +183,10 @@ const rules = {
     need(quiet(r) && r.holders.get(r.begun.enrols).proved && take(r, d.file), 'the key is not proved')
   },
   'rollcall.held'(r, l, d) {
-    const all = about(r, d.for), since = t => (d.for === 'review' ? t.made : t.at) > r.start
-    r.calls.set(d.for, d.holders.map((c, i) => ({ ...c, keys: all[i]?.keys })))
+    const all = about(r, d.for), since = t => t.at > r.start && (d.for !== 'review' || t.made > r.start)
     need(same(d.holders.map(c => c.holder), all.map(a => a.id)), 'not everybody whom it is about, in order')
     need(d.holders.every((c, i) => c.how !== 'sitting' || since(all[i].t)), 'a key was made in another sitting')
+    r.calls.set(d.for, d.holders.map((c, i) => ({ ...c, keys: all[i].keys })))
   },
   'alarm.raised'(r, l, d, p, h, t) {
     const other = k => keysOf(t).some(([slot, mine]) => k.slot === slot && mine && !same(k.public, mine) &&
@@ -334,7 +334,8 @@ function finish(r) { // what the lines come to
   const it = r.drafts.get(r.live), end = Math.max(0, ...r.checkpoints.map(c => c.size))
   const sigs = [...it?.sigs.values() ?? []].filter(s => counts(r, it, s) && (!s.serial || covers(r, s.serial, s.seq)))
   if (!it || !complete(r, it.signed, sigs.map(s => s.keyid))) lacking(r.sealed, 'too few signatures, vouched for')
-  for (const o of r.drafts.values()) if (o !== it && complete(r, o.signed, [...o.sigs.keys()])) lacking(1, 'two roots')
+  const rival = o => o !== it && complete(r, o.signed, [...o.sigs.keys()])
+  if ([...r.drafts.values()].some(rival)) lacking(true, 'another draft is complete too')
   if (!r.sealed || !r.closed || end < r.sealed.seq) lacking(false, 'not sealed and closed, or nobody vouches for it')
   const late = l => EVENTS.get(l.type)?.late || l.type === 'exception' && r.lines[l.seq]?.type === 'carry.without'
   const bare = r.lines.slice(end).find(l => !late(l))
