@@ -56,7 +56,7 @@ const FORMS = new Map([[hex(64), `tree sum salt sha256 private random digest non
   [object('Major Minor Patch'), 'firmware'], [list(object('name role')), 'persons'],
   [v => /^(backups|review)$/.test(v), 'for'],
   [v => /^(sitting|token|words|nobody|differs)$/.test(v), 'how'],
-  [list(object('slot public policy generated')), 'keys'],
+  [list(v => same(Object.keys(v), ['slot', 'public', 'policy', 'generated'])), 'keys held'],
   [list(v => object(v.how ? 'holder how' : 'id name token? custody keyid? spare?')(v)), 'holders'],
   [list(object('id keyid reason name? token?')), 'drops'],
 ].flatMap(([form, names]) => names.split(/\s+/).map(name => [name, form])))
