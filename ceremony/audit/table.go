@@ -54,7 +54,7 @@ func init() { // a variable that its own functions read
 		state.TypeNote:          {take: form[state.Note]},
 		state.TypeException:     {take: (*walk).exception},
 
-		state.TypeStartCompared: {take: (*walk).startCompared, when: agreedOn},
+		state.TypeStartCompared: {take: (*walk).startCompared, when: agreedOn, last: true},
 
 		state.TypeWipeIntended:    {take: (*walk).wipeIntended, about: newKeys, when: afterwards},
 		state.TypeWiped:           {take: (*walk).wiped, about: newKeys, when: afterwards},

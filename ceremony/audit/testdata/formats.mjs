@@ -99,12 +99,12 @@ NKD plan: signature.intended * version digest key_id; signature.made * intention
   signature.collected holder version digest key_id signature source file
 - plan: recipient.proved | recipient age answer test? absent?;
   draft.made version digest expires bytes file unconfirmed?;
-  start.compared paper; rollcall.held for holders;
+  rollcall.held for holders;
   draft.reviewed digest second_machine; draft.differs digest; draft.abandoned digest why maybe;
   draft.resumed digest why;
   enrolment.handed-over file; root.published version digest file key_ids kit; checkpoints.waived;
   ceremony.sealed digest key_ids fuller?
-- plan+: ceremony.closed sums checkpoint?
+- plan+: start.compared paper; ceremony.closed sums checkpoint?
 - after: copies.written | medium medium_id? files list; copies.read | medium medium_id list;
   checkup.passed | who serial? answer? puk_blocked?; checkup.done | missing puk_blocked? next
 - after+: carry.intended public | medium medium_id; carry.done intention | medium_id list; carry.without`
