@@ -140,9 +140,12 @@ func TestRandomBytesOfTheFirstLine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := desk.Note("gone on", false); err != nil {
+		t.Fatal(err)
+	}
 	desk.Close()
 	all := events(t, s.dir)
-	if len(all) != 2 || all[1].Type != state.TypeContinued {
+	if len(all) != 3 || all[1].Type != state.TypeContinued {
 		t.Fatalf("%+v", all)
 	}
 	var begun state.Begun
@@ -191,7 +194,7 @@ func TestCopiesOfThePrivatePart(t *testing.T) {
 	s, desk := beforeCopies(t)
 	runTo(t, desk, "copies")
 	desk.Close()
-	log, err := transcript.Create(s.dir, clock)
+	log, err := transcript.Create(s.dir, clock, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -337,8 +337,8 @@ func TestSignaturesThatAreRefused(t *testing.T) {
 			t.Errorf("%s: %+v, want %q", name, one, c.want)
 		}
 	}
-	if got := len(events(t, desk.Dir())); got != lines {
-		t.Errorf("%d events were recorded", got-lines)
+	if got := events(t, desk.Dir()); len(got) != lines || got[lines-1].Type == state.TypeContinued {
+		t.Errorf("%d events were recorded, the last is %s", len(got)-lines, got[len(got)-1].Type)
 	}
 	// What is good in a file is taken, whatever else is in it.
 	mixed := bytes.Replace(g.files["all"], []byte(signature), []byte(byStranger), 1)

@@ -63,10 +63,11 @@ type Desk struct {
 	noPaper    atomic.Bool           // there was none
 	saw        sync.Map              // how this run knows that keys are a holder's: state.CallHow by state.Holder.Card
 
-	mu      sync.Mutex // of the log
-	audited *audit.Report
-	log     *transcript.Log
-	state   atomic.Pointer[state.State] // what the log says; a new one for each event
+	mu        sync.Mutex // of the log
+	audited   *audit.Report
+	log       *transcript.Log
+	continued *state.Begun                // what the next event is to follow, where this start is not in the log yet
+	state     atomic.Pointer[state.State] // what the log says; a new one for each event
 }
 
 // Settings are what a desk is opened with.
@@ -100,25 +101,23 @@ func OpenDesk(dir string, set Settings) (*Desk, error) {
 	if err := checkFolder(dir, set.Rehearsal || set.Enrols != ""); err != nil {
 		return nil, err
 	}
-	log, err := transcript.Create(dir, set.Clock)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", dir, err)
-	}
-	d := &Desk{dir: dir, program: set.Program, memory: set.Memory, clock: set.Clock, log: log, enrols: set.Plan,
+	d := &Desk{dir: dir, program: set.Program, memory: set.Memory, clock: set.Clock, enrols: set.Plan,
 		tokens: prompt.Tokens{Roots: set.Roots, Intermediates: set.Intermediates}}
 	if set.Memory != "" {
 		d.logs = filepath.Join(filepath.Dir(set.Memory), seen.FileName)
 	}
-	opened := false
-	defer func() {
-		if !opened {
-			_ = log.Close()
-		}
-	}()
-	if err := d.begin(set); err != nil {
+	read := 0 // lines
+	log, err := transcript.Create(dir, set.Clock, func(log *transcript.Log) error {
+		d.log, read = log, len(log.Events())
+		return d.mayOpen(set)
+	})
+	if err != nil {
 		return nil, fmt.Errorf("%s: %w", dir, err)
 	}
-	opened = true
+	if err := d.begin(set, log.Events()[read:]); err != nil {
+		_ = log.Close()
+		return nil, fmt.Errorf("%s: %w", dir, err)
+	}
 	return d, nil
 }
 
@@ -143,7 +142,9 @@ func checkFolder(dir string, mayBeEmpty bool) error {
 	return nil
 }
 
-func (d *Desk) begin(set Settings) error {
+// mayOpen reads the log, and refuses what this desk isn't for, or what isn't the
+// ceremony as it was left. It changes nothing.
+func (d *Desk) mayOpen(set Settings) error {
 	now, err := state.Fold(d.log.Events())
 	if err != nil && !strings.Contains(err.Error(), "(hint: ") {
 		err = fmt.Errorf("%w (hint: the log was changed, or is of another version of this program: go on with another copy of the directory, such as one on a medium)", err)
@@ -152,21 +153,10 @@ func (d *Desk) begin(set Settings) error {
 		return err
 	}
 	d.state.Store(now)
-	if now.Begun != nil && now.Begun.Enrols != set.Enrols {
-		if set.Enrols == "" {
-			return fmt.Errorf("this is the enrolment of %s, made for another directory (hint: %s goes on with it, %s takes what it writes into the ceremony)",
-				now.Begun.Enrols, agreed.Command("enrol", "PLAN", "--holder", now.Begun.Enrols), agreed.Command("collect", "DIR", "FILE"))
+	if now.Begun != nil {
+		if err := isFor(now.Begun, set, d.dir); err != nil {
+			return err
 		}
-		return fmt.Errorf("this is not an enrolment of %s (hint: name another directory)", set.Enrols)
-	}
-	if now.Begun != nil && now.Begun.Rehearsal != set.Rehearsal {
-		if set.Rehearsal {
-			return fmt.Errorf("this is a real ceremony, not a rehearsal (hint: %s goes on with it)", agreed.Command("run", d.dir))
-		}
-		return fmt.Errorf("this is a rehearsal (hint: %s goes on with it)", agreed.Command("rehearse", d.dir))
-	}
-	if now.Begun != nil && now.Begun.Tokens != set.Tokens {
-		return fmt.Errorf("this is held on tokens of the kind %q, not %q (hint: leave --tokens away to go on with it)", now.Begun.Tokens, set.Tokens)
 	}
 	if err := d.checkClock(); err != nil {
 		return err
@@ -174,8 +164,44 @@ func (d *Desk) begin(set Settings) error {
 	if err := d.checkNewest(); err != nil {
 		return err
 	}
-	if err := d.checkPlanUnchanged(); err != nil {
-		return err
+	return d.checkPlanUnchanged()
+}
+
+// isFor refuses a ceremony of another kind than what the desk is opened for.
+func isFor(begun *state.Begun, set Settings, dir string) error {
+	switch {
+	case begun.Enrols != set.Enrols && set.Enrols == "":
+		return fmt.Errorf("this is the enrolment of %s, made for another directory (hint: %s goes on with it, %s takes what it writes into the ceremony)",
+			begun.Enrols, agreed.Command("enrol", "PLAN", "--holder", begun.Enrols), agreed.Command("collect", "DIR", "FILE"))
+	case begun.Enrols != set.Enrols:
+		return fmt.Errorf("this is not an enrolment of %s (hint: name another directory)", set.Enrols)
+	case begun.Rehearsal && !set.Rehearsal:
+		return fmt.Errorf("this is a rehearsal (hint: %s goes on with it)", agreed.Command("rehearse", dir))
+	case !begun.Rehearsal && set.Rehearsal:
+		return fmt.Errorf("this is a real ceremony, not a rehearsal (hint: %s goes on with it)", agreed.Command("run", dir))
+	case begun.Tokens != set.Tokens:
+		return fmt.Errorf("this is held on tokens of the kind %q, not %q (hint: omit --tokens to go on with it)", begun.Tokens, set.Tokens)
+	}
+	return nil
+}
+
+// begin begins the ceremony, or has the first event that follows say that it was gone
+// on with: a start after which nothing is recorded leaves the log as it was. repaired
+// are the events of the log's own repair.
+func (d *Desk) begin(set Settings, repaired []transcript.Event) error {
+	now := d.State()
+	for _, e := range repaired {
+		next, err := now.With(e)
+		if err != nil {
+			return err
+		}
+		now = next
+		d.state.Store(now)
+	}
+	if d.logs != "" && len(d.log.Events()) > 0 {
+		if err := seen.Remember(d.logs, d.head()); err != nil {
+			return err
+		}
 	}
 	if now.Begun != nil {
 		if err := d.checkChanged(); err != nil {
@@ -197,33 +223,38 @@ func (d *Desk) begin(set Settings) error {
 	}
 	start := state.Begun{Format: state.FormatVersion, Program: set.Program, SHA256: program, Rehearsal: set.Rehearsal, Tokens: set.Tokens, Enrols: set.Enrols}
 	if now.Begun == nil {
-		if d.logs != "" {
-			lines, err := seen.Lines(d.logs)
-			if err != nil {
-				return err
-			}
-			start.Private = state.Remembers{Memory: d.logs, Lines: lines}
-		}
-		random := make([]byte, 32)
-		_, _ = rand.Read(random) // never fails
-		start.Random = hex.EncodeToString(random)
-		if err := d.record(state.TypeBegun, "room", start); err != nil {
-			return err
-		}
-		for _, aside := range d.log.Pending() {
-			if err := d.record(transcript.TypeSetAside, "room", aside); err != nil {
-				return err
-			}
-		}
-		return nil
+		return d.beginNew(start)
 	}
 	if now.Closed != nil || now.HandedOver != nil {
 		return nil
 	}
+	d.continued = &start
 	if now.Plan != nil && set.Enrols == "" {
 		d.before.Store(int64(len(d.log.Events())))
 	}
-	return d.record(state.TypeContinued, "room", start)
+	return nil
+}
+
+func (d *Desk) beginNew(start state.Begun) error {
+	if d.logs != "" {
+		lines, err := seen.Lines(d.logs)
+		if err != nil {
+			return err
+		}
+		start.Private = state.Remembers{Memory: d.logs, Lines: lines}
+	}
+	random := make([]byte, 32)
+	_, _ = rand.Read(random) // never fails
+	start.Random = hex.EncodeToString(random)
+	if err := d.record(state.TypeBegun, "room", start); err != nil {
+		return err
+	}
+	for _, aside := range d.log.Pending() {
+		if err := d.record(transcript.TypeSetAside, "room", aside); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // checkClock refuses a clock that says less than the log: the times of the day
@@ -247,11 +278,7 @@ func (d *Desk) checkNewest() error {
 	if d.logs == "" || there.Size == 0 {
 		return nil
 	}
-	err := seen.Newest(d.logs, d.log.Origin(), there.Size, func(size int64) string { return d.log.CheckpointAt(size).Root })
-	if err != nil {
-		return err
-	}
-	return seen.Remember(d.logs, d.head())
+	return seen.Newest(d.logs, d.log.Origin(), there.Size, func(size int64) string { return d.log.CheckpointAt(size).Root })
 }
 
 // head is what is remembered of the log as it stands.
@@ -380,6 +407,17 @@ func (d *Desk) recorded(kind, by string, data any) (transcript.Event, error) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.continued != nil {
+		if _, err := d.append(state.TypeContinued, "room", *d.continued); err != nil {
+			return transcript.Event{}, err
+		}
+		d.continued = nil
+	}
+	return d.append(kind, by, data)
+}
+
+// append writes one event, of which the log is held.
+func (d *Desk) append(kind, by string, data any) (transcript.Event, error) {
 	var next *state.State
 	public, private := state.Parts(data)
 	event, err := d.log.Append(kind, by, public, private, func(e transcript.Event) (err error) {

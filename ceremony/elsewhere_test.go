@@ -275,7 +275,7 @@ func forged(t testing.TB, log, old, new string) string {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	again, err := transcript.Create(dir, clock)
+	again, err := transcript.Create(dir, clock, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -297,7 +297,7 @@ func forged(t testing.TB, log, old, new string) string {
 func setAside(t testing.TB) string {
 	t.Helper()
 	dir := t.TempDir()
-	log, err := transcript.Create(dir, clock)
+	log, err := transcript.Create(dir, clock, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -520,7 +520,7 @@ func mended(t testing.TB, file []byte) []byte {
 		return nil
 	}
 	dir := t.TempDir()
-	log, err := transcript.Create(dir, clock)
+	log, err := transcript.Create(dir, clock, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -264,7 +264,7 @@ func full(t *testing.T, dir string, log wholeLog) *transcript.Log {
 			t.Fatal(err)
 		}
 	}
-	l, err := transcript.Create(dir, clock)
+	l, err := transcript.Create(dir, clock, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

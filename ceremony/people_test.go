@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
-	"fmt"
 	"maps"
 	"os"
 	"slices"
@@ -420,7 +419,7 @@ func TestPaperOfAnotherState(t *testing.T) {
 		t.Fatal(err)
 	}
 	paper, before := startOf(t, s.dir)
-	if title := fmt.Sprintf("%d lines were recorded after what the paper says", before-paper); paper >= before || !said[title] {
+	if paper >= before || !said["Recorded after what the paper says"] {
 		t.Errorf("the paper had %d of %d lines; said %v", paper, before, said)
 	}
 	then := &stage{t: t, dir: t.TempDir(), drawer: s.drawer, shared: s.tokens()}
@@ -431,7 +430,7 @@ func TestPaperOfAnotherState(t *testing.T) {
 	desk = s.leaves(t, desk, p)
 	then.paper = true
 	rolledBack := then.again(t, desk)
-	if err := rolledBack.Run(t.Context(), "start", p); err == nil || !strings.Contains(err.Error(), "of no state that this log was left in") {
+	if err := rolledBack.Run(t.Context(), "start", p); err == nil || !strings.Contains(err.Error(), "of no state of this log") {
 		t.Errorf("an older copy: %v", err)
 	}
 	for _, task := range rolledBack.Tasks() {
@@ -439,12 +438,45 @@ func TestPaperOfAnotherState(t *testing.T) {
 			t.Errorf("%s goes on", task.ID)
 		}
 	}
-	p.Cards["paper"] = older
-	if err := rolledBack.Run(t.Context(), "start", &prompt.Script{Cards: p.Cards, Answers: map[string]string{"start.lines": "1"}}); err == nil {
+
+	// Without the paper it stays so, over another start too.
+	for range 2 {
+		if err := rolledBack.Run(t.Context(), "start", &prompt.Script{Answers: map[string]string{"start.paper": "no"}}); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.HasPrefix(rolledBack.Alarm(), "ALARM: the paper") || !slices.Contains(rolledBack.Status(), rolledBack.Alarm()) {
+			t.Errorf("%q in %q", rolledBack.Alarm(), rolledBack.Status())
+		}
+		if err := rolledBack.State().AlarmAtSealing(); err == nil {
+			t.Error("secrets may be sealed")
+		}
+		if review := taskOf(t, rolledBack, "review"); review.State != prompt.Blocked {
+			t.Errorf("the review is %s", review.State)
+		}
+		rolledBack = then.again(t, rolledBack)
+	}
+	if rolledBack.State().Exceptions != 3 {
+		t.Errorf("%d exceptions", rolledBack.State().Exceptions)
+	}
+
+	if err := rolledBack.Run(t.Context(), "start", &prompt.Script{Cards: map[string]prompt.Written{"paper": older}, Answers: map[string]string{"start.lines": "1"}}); err == nil {
 		t.Error("a wrong number of lines was taken")
 	}
-	if err := rolledBack.Run(t.Context(), "start", p); err != nil {
+	lines := len(events(t, then.dir))
+	mistyped := &prompt.Script{Cards: map[string]prompt.Written{"paper": p.Cards["paper"]}, Answers: map[string]string{"start.differs": "no"}}
+	mistyped.Say = func(m prompt.Message) {
+		if len(m.Lines) == 1 && m.Lines[0] == p.Cards["paper"].Words() {
+			mistyped.Cards["paper"] = older
+		}
+	}
+	if err := rolledBack.Run(t.Context(), "start", mistyped); err != nil {
 		t.Errorf("a paper of an earlier time: %v", err)
+	}
+	if all := events(t, then.dir); len(all) != lines+1 {
+		t.Errorf("mistyped words were recorded: %+v", all[lines:])
+	}
+	if rolledBack.Alarm() != "" || rolledBack.State().Alarmed() != nil {
+		t.Errorf("the right words do not end it: %q", rolledBack.Alarm())
 	}
 }
 

@@ -93,7 +93,7 @@ func TestKeyWithAnotherPolicy(t *testing.T) {
 	beforeRootKey(t, desk)
 	serial := desk.State().Holders["alice"].Serial
 	desk.Close()
-	log, err := transcript.Create(s.dir, clock)
+	log, err := transcript.Create(s.dir, clock, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

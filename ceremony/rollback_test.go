@@ -82,7 +82,7 @@ func TestRollback(t *testing.T) {
 }
 
 // The first line says what the laptop remembered, in its private part, and each start
-// which program runs.
+// which program runs, once something is recorded.
 func TestBegunSaysProgramAndMemory(t *testing.T) {
 	s := newStage(t)
 	s.memory = filepath.Join(t.TempDir(), "signed.jsonl")
@@ -121,9 +121,12 @@ func TestBegunSaysProgramAndMemory(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer again.Close()
+	before := len(events(t, s.dir))
+	if err := again.Note("gone on", false); err != nil {
+		t.Fatal(err)
+	}
 	all := events(t, s.dir)
-	last := all[len(all)-1]
-	if last.Type != state.TypeContinued || last.Commitment != "" || !bytes.Contains(last.Data, []byte(sum)) {
+	if last := all[len(all)-2]; len(all) != before+2 || last.Type != state.TypeContinued || last.Commitment != "" || !bytes.Contains(last.Data, []byte(sum)) {
 		t.Errorf("%+v", last)
 	}
 }

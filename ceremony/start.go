@@ -13,8 +13,8 @@ import (
 	"rootceremony/keys"
 )
 
-// Between two starts of the program whoever has the directory can put an older one in
-// its place, or another one. So people write down on paper what the log is when they
+// Between two starts of the program anyone who has the directory can put an older one
+// in its place, or another one. So people write down on paper what the log is when they
 // leave it, and say at the next start what stands there.
 
 // The places on the paper.
@@ -60,80 +60,97 @@ func (d *Desk) startTask(others []prompt.Task) []prompt.Task {
 	return append([]prompt.Task{{ID: "start", Title: "Compare with the paper", State: prompt.Ready, Do: d.start}}, others...)
 }
 
+const paperTitle = "Compare with the paper"
+
 // start has people say what their paper says of the log as it was left.
 func (d *Desk) start(ctx context.Context, a prompt.Room) error {
-	title, before := "Compare with the paper", d.before.Load()
-	there, err := a.Confirm(ctx, prompt.Prompt{ID: "start.paper", From: paperLog, Message: prompt.Message{Title: title,
+	there, err := a.Confirm(ctx, prompt.Prompt{ID: "start.paper", From: paperLog, Message: prompt.Message{Title: paperTitle,
 		Text: []string{"Since the program was left, somebody may have put an older copy of this directory here, or changed it. The paper says what its log was."}},
 		Question: "Is the paper here, with the words that were written down last?"})
 	if err != nil {
 		return err
 	}
 	d.mu.Lock() // notes may come meanwhile
-	events := d.log.Events()[:before]
+	events := d.log.Events()[:d.before.Load()]
 	d.mu.Unlock()
 	vouched := slices.ContainsFunc(events, func(e transcript.Event) bool { return e.Type == state.TypeCheckpointSigned })
-	if !there {
-		err = d.withoutPaper(ctx, a, title, vouched)
-		if err != nil {
-			return err
-		}
-		d.noPaper.Store(true)
-		if err := d.record(state.TypeStartCompared, "room", state.StartCompared{}); err != nil {
-			return err
-		}
-		d.before.Store(0)
-		return nil
+	compared := state.StartCompared{}
+	if there {
+		compared.Paper, err = d.comparePaper(ctx, a, events, vouched)
+	} else {
+		err = d.withoutPaper(ctx, a, vouched)
 	}
-	size, err := d.onPaper(ctx, a, title, events)
 	if err != nil {
 		return err
 	}
-	if since := before - size; since > 0 {
-		var lines []string
-		for _, e := range events[size:] {
-			lines = append(lines, fmt.Sprintf("line %d, %s: %s, by %s", e.Seq, agreed.Stamp(e.Time), e.Type, e.By))
-		}
-		err := a.Type(ctx, prompt.Prompt{ID: "start.lines", Final: true, Message: prompt.Message{Title: fmt.Sprintf("%d lines were recorded after what the paper says", since), Lines: lines,
-			Text: []string{"That is so where the program ended without showing new words. If somebody here knows nothing of one of these lines, leave the task, and find out."}},
-			Question: "If you know of all of them, type how many they are:"}, fmt.Sprint(since))
-		if err != nil {
-			return err
-		}
-	}
-	if !vouched { // nothing but the paper does, for the plan either
-		plan := prompt.Written{ID: paperPlan, Kind: keys.CarriedPlan, Value: []byte(d.State().Digest)}
-		same, err := askCarried(ctx, a, prompt.Prompt{ID: "start.plan", From: paperPlan, Message: prompt.Message{Title: title, Text: []string{"No token has signed the log yet."}},
-			Question: "Type the eight words of the plan, which stand on the paper too:"}, plan)
-		if err != nil {
-			return err
-		}
-		if !same {
-			return errors.New("the plan in this directory isn't the one on the paper: do not go on (hint: find the copy of the directory that has it, or hold the ceremony in a new one)")
-		}
-	}
-	if err := d.record(state.TypeStartCompared, "room", state.StartCompared{Paper: size}); err != nil {
+	d.noPaper.Store(!there)
+	if err := d.record(state.TypeStartCompared, "room", compared); err != nil {
 		return err
 	}
 	d.before.Store(0)
 	return nil
 }
 
-// onPaper finds the state of the log that the paper's words stand for: one that
-// somebody can have left, the newest first.
-func (d *Desk) onPaper(ctx context.Context, a prompt.Room, title string, events []transcript.Event) (int64, error) {
-	var typed string
-	_, err := a.Ask(ctx, prompt.Prompt{ID: "start.words", From: paperLog, Final: true, Message: prompt.Message{Title: title},
-		Question: "Type the eight words that stand last on the paper:"}, func(line string) (err error) {
-		typed, err = keys.ReadCarried(line)
-		return err
-	})
+// comparePaper returns how many lines the log had by the paper.
+func (d *Desk) comparePaper(ctx context.Context, a prompt.Room, events []transcript.Event, vouched bool) (int64, error) {
+	size, err := d.onPaper(ctx, a, events)
 	if err != nil {
 		return 0, err
 	}
+	if since := events[size:]; len(since) > 0 {
+		if err := d.recordedSince(ctx, a, since); err != nil {
+			return 0, err
+		}
+	}
+	if vouched {
+		return size, nil
+	}
+	// Nothing but the paper vouches for the plan either.
+	same, err := askCarried(ctx, a, prompt.Prompt{ID: "start.plan", From: paperPlan, Message: prompt.Message{Title: paperTitle, Text: []string{"No token has signed the log yet."}},
+		Question: "Type the eight words of the plan, which stand on the paper too:"}, d.planWords(""))
+	if err == nil && !same {
+		err = errors.New("the plan in this directory isn't the one on the paper: do not go on (hint: find the copy of the directory that has it, or hold the ceremony in a new one)")
+	}
+	return size, err
+}
+
+// onPaper finds the state of the log that the paper's words stand for, the newest
+// first. Words of no state are an alarm, once people have looked at the paper again.
+func (d *Desk) onPaper(ctx context.Context, a prompt.Room, events []transcript.Event) (int64, error) {
+	for {
+		var typed string
+		_, err := a.Ask(ctx, prompt.Prompt{ID: "start.words", From: paperLog, Final: true, Message: prompt.Message{Title: paperTitle},
+			Question: "Type the eight words that stand last on the paper:"}, func(line string) (err error) {
+			typed, err = keys.ReadCarried(line)
+			return err
+		})
+		if err != nil {
+			return 0, err
+		}
+		size, err := d.findState(ctx, a, events, typed)
+		if err != nil || size > 0 {
+			return size, err
+		}
+		so, err := a.Confirm(ctx, prompt.Prompt{ID: "start.differs", Final: true, Message: prompt.Message{Title: paperTitle, Lines: []string{typed},
+			Text: []string{"These are the words of no state that this log was left in. Look at the paper again, word by word."}},
+			Question: "Are exactly these the words that stand last on the paper?"})
+		if err != nil {
+			return 0, err
+		}
+		if so {
+			err := d.record(state.TypeStartCompared, "room", state.StartCompared{Differs: true})
+			return 0, errors.Join(err, d.State().Alarmed())
+		}
+	}
+}
+
+// findState looks for the words among the states that somebody can have left the log
+// in. 0: there is none.
+func (d *Desk) findState(ctx context.Context, a prompt.Room, events []transcript.Event, words string) (int64, error) {
 	sizes := []int64{int64(len(events))}
 	for _, e := range slices.Backward(events) {
-		if e.Type == state.TypeContinued {
+		// A line that was torn can be the one that says that the program went on.
+		if e.Type == state.TypeContinued || e.Type == transcript.TypeSetAside {
 			sizes = append(sizes, e.Seq-1)
 		}
 	}
@@ -142,7 +159,7 @@ func (d *Desk) onPaper(ctx context.Context, a prompt.Room, title string, events 
 			return 0, err
 		}
 		if i%20 == 1 {
-			err := a.Tell(ctx, prompt.Message{Title: title, Text: []string{fmt.Sprintf("These aren't the words of the newest state. %d earlier ones are compared, a fifth of a second each.", len(sizes)-i)}})
+			err := a.Tell(ctx, prompt.Message{Title: paperTitle, Text: []string{"These aren't the words of the newest state. Older states left to compare, a fifth of a second each: " + fmt.Sprint(len(sizes)-i)}})
 			if err != nil {
 				return 0, err
 			}
@@ -150,21 +167,32 @@ func (d *Desk) onPaper(ctx context.Context, a prompt.Room, title string, events 
 		d.mu.Lock()
 		text := transcript.Text(d.State().LogOrigin, d.log.CheckpointAt(size))
 		d.mu.Unlock()
-		if keys.Carried(keys.CarriedLog, text) == typed {
+		if keys.Carried(keys.CarriedLog, text) == words {
 			return size, nil
 		}
 	}
-	return 0, errors.New("the words on the paper are those of no state that this log was left in: do not go on here (hint: another copy of the directory is newer, or this one was changed: look for the one that the paper was written for; where the newest copy is lost, hold another ceremony, whose plan names this directory under earlier)")
+	return 0, nil
+}
+
+// recordedSince has people confirm what was recorded after the paper was written.
+func (d *Desk) recordedSince(ctx context.Context, a prompt.Room, since []transcript.Event) error {
+	var lines []string
+	for _, e := range since {
+		lines = append(lines, fmt.Sprintf("%d, %s: %s", e.Seq, agreed.Stamp(e.Time), d.State().Happened(e)))
+	}
+	return a.Type(ctx, prompt.Prompt{ID: "start.lines", Final: true, Message: prompt.Message{Title: "Recorded after what the paper says", Lines: lines,
+		Text: []string{"That is so where the program ended without showing new words. If nobody here knows of one of these lines, leave the task, and find out."}},
+		Question: "If you know of all of them, type how many they are:"}, fmt.Sprint(len(since)))
 }
 
 // withoutPaper has holders show their tokens instead, and while no token has signed
 // the log the plan agreed again.
-func (d *Desk) withoutPaper(ctx context.Context, a prompt.Room, title string, vouched bool) error {
+func (d *Desk) withoutPaper(ctx context.Context, a prompt.Room, vouched bool) error {
 	if vouched {
-		return a.Tell(ctx, prompt.Message{Title: title, Text: []string{"Without the paper every holder with a new key shows the token before anything goes on with it, and whoever signs looks at the card."}})
+		return a.Tell(ctx, prompt.Message{Title: paperTitle, Text: []string{"Without the paper each holder with a new key shows their token before anything else is done, and looks at their card before signing. The record says that there was no paper."}})
 	}
 	digest := d.State().Digest
-	return a.Type(ctx, prompt.Prompt{ID: "start.digest", Final: true, Message: prompt.Message{Title: title, Facts: []prompt.Fact{{Label: "Digest", Value: agreed.Grouped(digest)}},
+	return a.Type(ctx, prompt.Prompt{ID: "start.digest", Final: true, Message: prompt.Message{Title: paperTitle, Facts: []prompt.Fact{{Label: "Digest", Value: agreed.Grouped(digest)}},
 		Text: []string{"No token has signed the log yet, so nothing says that this is the plan that was agreed. Compare its digest again with the one that was announced."}},
 		Question: "If it is the same, type the first 8 characters of the digest:"}, digest[:8])
 }

@@ -329,6 +329,9 @@ func (d *Desk) Status() []string {
 		}
 		lines = append(lines, line)
 	}
+	if len(s.OpenAlarms()) == 0 && d.Alarm() != "" {
+		lines = append(lines, d.Alarm())
+	}
 	for _, name := range d.damaged {
 		lines = append(lines, "damaged: "+name+" is gone, or was changed after it was sealed: put it back from one of the copies")
 	}
@@ -357,13 +360,24 @@ func (d *Desk) Status() []string {
 	return lines
 }
 
-// Alarm is a line about the alarm that is open; "": none is.
+// Alarm is a line about an alarm that is open; "": none is.
 func (d *Desk) Alarm() string {
-	open := d.State().OpenAlarms()
-	if len(open) == 0 {
+	s := d.State()
+	if s.Plan == nil {
 		return ""
 	}
-	return fmt.Sprintf("ALARM: token %s, %s, is not as in the log (line %d)", agreed.SerialText(open[0].Serial), d.State().Holders[open[0].Holder].Holder.Name, open[0].Line)
+	if open := s.OpenAlarms(); len(open) > 0 {
+		return fmt.Sprintf("ALARM: token %s, %s, is not as in the log (line %d)", agreed.SerialText(open[0].Serial), s.Holders[open[0].Holder].Holder.Name, open[0].Line)
+	}
+	if s.PaperDiffers != 0 {
+		return fmt.Sprintf("ALARM: the paper has words of no state of this log (line %d)", s.PaperDiffers)
+	}
+	for _, what := range []state.CallFor{state.CallBackups, state.CallReview} {
+		if names := s.CallDiffers(what); len(names) > 0 {
+			return "ALARM: card or token says other keys than the log: " + tuf.Listed(names, "and")
+		}
+	}
+	return ""
 }
 
 // Header is one line that says which ceremony this is.

@@ -120,5 +120,8 @@ func (w *walk) startCompared(e transcript.Event) error {
 	if err == nil && (d.Paper < 0 || d.Paper >= e.Seq) {
 		err = fmt.Errorf("the log never had %d lines before", d.Paper)
 	}
+	if err == nil && d.Differs && d.Paper != 0 {
+		err = errors.New("the paper says another log, and this one's state too")
+	}
 	return err
 }

@@ -338,7 +338,7 @@ func TestChainTooLargeForTheLog(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		log, err := transcript.Create(t.TempDir(), func() time.Time { return planNow })
+		log, err := transcript.Create(t.TempDir(), func() time.Time { return planNow }, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

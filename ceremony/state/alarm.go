@@ -1,6 +1,7 @@
 package state
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -176,14 +177,24 @@ func (s *State) OpenAlarms() []Alarm {
 	return slices.DeleteFunc(slices.Clone(s.Alarms), func(a Alarm) bool { return a.Ended != 0 })
 }
 
-// Alarmed is an error while an alarm is open: no draft is made, nothing is signed or
-// published.
+// Alarmed is an error while an alarm is open, or the paper or what a holder has kept
+// differs: no draft is made, nothing is signed or published.
 func (s *State) Alarmed() error {
 	for _, a := range s.OpenAlarms() {
 		return fmt.Errorf("there is an alarm: %s (hint: it ends once the token that was enrolled is in the reader and agrees, or once %s is started over, with the live draft abandoned and all keys made again that were sealed for that token)",
 			s.AlarmText(a), s.Holders[a.Holder].Holder.Name)
 	}
-	return nil
+	if s.Plan == nil {
+		return nil
+	}
+	return cmp.Or(s.paperAlarm(), s.callAlarm(CallBackups), s.callAlarm(CallReview))
+}
+
+func (s *State) paperAlarm() error {
+	if s.PaperDiffers == 0 {
+		return nil
+	}
+	return fmt.Errorf("there is an alarm: the words on the paper are those of no state of this log (line %d) (hint: it ends once words are typed that are, after the next start; another copy of this directory may be the one that the paper was written for; where that is lost, hold another ceremony, whose plan names this directory under earlier)", s.PaperDiffers)
 }
 
 // AlarmAtSealing is Alarmed for a secret that is about to be sealed: a holder who
@@ -192,7 +203,7 @@ func (s *State) AlarmAtSealing() error {
 	if slices.ContainsFunc(s.OpenAlarms(), func(a Alarm) bool { return !a.Given }) {
 		return s.Alarmed()
 	}
-	return nil
+	return s.paperAlarm()
 }
 
 // AlarmText says in half a sentence what an alarm is about.

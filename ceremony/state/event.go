@@ -98,9 +98,11 @@ type Remembers struct {
 }
 
 // StartCompared: after a start people have compared the log with their paper. Paper
-// is the number of lines that the log had by that; 0: there was no paper.
+// is the number of lines that the log had by that; 0: there was no paper, or with
+// Differs one whose words are those of no state of this log.
 type StartCompared struct {
-	Paper int64 `json:"paper"`
+	Paper   int64 `json:"paper"`
+	Differs bool  `json:"differs,omitempty"`
 }
 
 // PreflightDone says which checks of the laptop failed, by id.

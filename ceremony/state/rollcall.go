@@ -64,25 +64,43 @@ func (s *State) Unconfirmed(what CallFor) []string {
 // CallMissing tells why nothing is sealed, or no draft is made: the roll call was
 // not held, somebody's keys are others, or too few are confirmed.
 func (s *State) CallMissing(what CallFor) error {
-	var missing, differ []string
+	if err := s.callAlarm(what); err != nil {
+		return err
+	}
+	var missing []string
 	for _, h := range s.CallDue(what) {
-		switch s.Called(what, h) {
-		case "":
+		if s.Called(what, h) == "" {
 			missing = append(missing, h.Holder.Name)
-		case CallDiffers:
-			differ = append(differ, h.Holder.Name)
 		}
 	}
-	switch {
-	case len(differ) > 0:
-		return fmt.Errorf("the card or the token of %s says other keys than the log has (hint: find out why; the way on is that it agrees after all in another roll call, or Start a holder over)", tuf.Listed(differ, "and"))
-	case len(missing) > 0:
+	if len(missing) > 0 {
 		return fmt.Errorf("the roll call has not confirmed the keys of %s (hint: take the task Roll call)", tuf.Listed(missing, "and"))
 	}
 	if nobody := s.Unconfirmed(what); len(nobody) > 0 && len(nobody) >= s.callLimit(what) {
 		return fmt.Errorf("nobody has confirmed the keys of %s: with %d keys that may be somebody else's there is no root (hint: take the task Roll call again when they can be asked; nothing waives it)", tuf.Listed(s.CalledBy(nobody), "and"), len(nobody))
 	}
 	return nil
+}
+
+// CallDiffers are the names of those whose card or token said other keys than the
+// log has, in the newest roll call that was about them.
+func (s *State) CallDiffers(what CallFor) []string {
+	var names []string
+	for _, h := range s.CallDue(what) {
+		if s.Called(what, h) == CallDiffers {
+			names = append(names, h.Holder.Name)
+		}
+	}
+	return names
+}
+
+// callAlarm is an error while somebody's card or token says other keys.
+func (s *State) callAlarm(what CallFor) error {
+	names := s.CallDiffers(what)
+	if len(names) == 0 {
+		return nil
+	}
+	return fmt.Errorf("the card or the token of %s says other keys than the log has (hint: find out why; the way on is that it agrees after all in another roll call, or Start a holder over)", tuf.Listed(names, "and"))
 }
 
 // callLimit is how many keys of somebody else would be too many.
@@ -146,13 +164,24 @@ func CallText(how CallHow) string {
 	return "CONFIRMED BY NOBODY"
 }
 
-func startCompared(_ *State, e transcript.Event) error {
+// startCompared keeps in mind that the paper differed, until one fits.
+func (s *State) startCompared(e transcript.Event) error {
 	var data StartCompared
 	if err := Read(e, &data); err != nil {
 		return err
 	}
-	if data.Paper < 0 || data.Paper >= e.Seq {
+	switch {
+	case data.Paper < 0 || data.Paper >= e.Seq:
 		return fmt.Errorf("the log never had %d lines before", data.Paper)
+	case data.Differs && data.Paper != 0:
+		return errors.New("the paper says another log, and this one's state too")
+	case data.Differs && s.PaperDiffers == 0:
+		s.PaperDiffers = e.Seq
+	case data.Paper > 0:
+		s.PaperDiffers = 0
+	}
+	if data.Paper == 0 {
+		s.Exceptions++
 	}
 	return nil
 }

@@ -75,6 +75,10 @@ type State struct {
 
 	calls     map[string]CallHow    // what came of the newest roll call, by the card it was about
 	RollCalls map[CallFor]*RollCall // the newest ones
+
+	// PaperDiffers is the number of the event since which the words of people's
+	// paper are those of no state of this log; 0: they are, or nobody looked.
+	PaperDiffers int64
 }
 
 // TokenKind is one of the tokens that a holder may have.
@@ -257,7 +261,7 @@ var (
 
 // Rules are those of all types of events that follow on an agreed plan.
 var Rules = map[string]Rule{
-	TypeStartCompared:     {startCompared, nil},
+	TypeStartCompared:     {(*State).startCompared, nil},
 	TypeWipeIntended:      {(*State).wipeIntended, newKeys},
 	TypeWiped:             {(*State).wiped, newKeys},
 	TypePrepareIntended:   {(*State).prepareIntended, newKeys},

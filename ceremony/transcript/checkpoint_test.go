@@ -118,7 +118,7 @@ func TestTree(t *testing.T) {
 			}
 		}
 	}
-	l, err := Create(made.laid(t), clock)
+	l, err := Create(made.laid(t), clock, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

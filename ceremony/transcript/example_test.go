@@ -20,7 +20,7 @@ func Example() {
 	defer os.RemoveAll(dir)
 	clock := func() time.Time { return time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC) }
 
-	written, err := transcript.Create(dir, clock)
+	written, err := transcript.Create(dir, clock, nil)
 	if err != nil {
 		log.Fatal(err)
 	}

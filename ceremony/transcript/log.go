@@ -36,6 +36,7 @@ type half struct {
 	name string   // in the ceremony directory
 	file *os.File // nil: it is not there yet
 	size int64    // of its whole lines
+	open bool     // the last of them has no line feed yet
 	tail []byte   // what stands behind them; nil once it was set aside
 }
 
@@ -57,14 +58,23 @@ var ErrInUse = errors.New("another rootceremony works in this directory (hint: f
 var ErrNone = errors.New("no ceremony was begun in this directory")
 
 // Create opens the log of the ceremony in dir, and makes it where it is
-// missing. Times come from clock.
-func Create(dir string, clock func() time.Time) (*Log, error) {
+// missing. Times come from clock. check is asked, where there is one, once the log
+// was read and before anything is changed in it, such as a torn end that is set
+// aside; it may not append, and its error is returned.
+func Create(dir string, clock func() time.Time, check func(*Log) error) (*Log, error) {
 	file, err := openOwn(filepath.Join(dir, FileName), os.O_RDWR|os.O_CREATE, maxLog)
 	if err != nil {
 		return nil, writeError(err)
 	}
 	l := &Log{dir: dir, public: half{name: FileName, file: file}, private: half{name: PrivateName}, clock: clock}
-	if err := l.load(); err != nil {
+	err = l.load()
+	if err == nil && check != nil {
+		err = check(l)
+	}
+	if err == nil {
+		err = l.repair()
+	}
+	if err != nil {
 		_ = l.Close()
 		return nil, err
 	}
@@ -115,6 +125,7 @@ func ReadFiles(dir string) (public, private []byte, err error) {
 	}
 }
 
+// load reads both files, and changes none.
 func (l *Log) load() error {
 	if err := unix.Flock(int(l.public.file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		if errors.Is(err, unix.EWOULDBLOCK) {
@@ -148,24 +159,26 @@ func (l *Log) load() error {
 	l.contents = *contents
 	l.public.size, l.public.tail = int64(len(public)-len(contents.Tail)), contents.Tail
 	l.private.size, l.private.tail = int64(len(private)-len(contents.PrivateTail)), contents.PrivateTail
+	l.public.open = l.public.size > 0 && public[l.public.size-1] != '\n'
+	l.private.open = l.private.size > 0 && private[l.private.size-1] != '\n'
+	return nil
+}
+
+// repair keeps room, gives the last whole line of each file its line feed, and sets
+// aside what comes after it.
+func (l *Log) repair() error {
 	if err := l.KeepRoom(); err != nil {
 		return err
 	}
-	if err := l.end(&l.private, private); err != nil {
-		return err
-	}
-	if err := l.end(&l.public, public); err != nil {
-		return err
+	for _, h := range l.halves() {
+		if h.open {
+			if err := l.write(h, []byte{'\n'}); err != nil {
+				return err
+			}
+			h.open = false
+		}
 	}
 	return l.setAside()
-}
-
-// end gives the last whole line of a file, which holds text, its line feed.
-func (l *Log) end(h *half, text []byte) error {
-	if h.size == 0 || text[h.size-1] == '\n' {
-		return nil
-	}
-	return l.write(h, []byte{'\n'})
 }
 
 // openPrivate opens the private file, with more flags of os.OpenFile, and returns

@@ -34,7 +34,7 @@ func appended(l *Log, number int, private bool) (Event, error) {
 func madeOf(t testing.TB, kinds string) log {
 	t.Helper()
 	dir := t.TempDir()
-	l, err := Create(dir, clock)
+	l, err := Create(dir, clock, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,7 +120,7 @@ func TestPrivateParts(t *testing.T) {
 	if events, aside := checkWhole(t, dir, kinds); len(events) != len(kinds) || len(aside) != 0 {
 		t.Errorf("%d events, %v", len(events), aside)
 	}
-	l, err := Create(dir, clock)
+	l, err := Create(dir, clock, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,7 +155,7 @@ func TestPrivateParts(t *testing.T) {
 
 // The same private part is never committed to in the same way.
 func TestSaltIsFresh(t *testing.T) {
-	l, err := Create(t.TempDir(), clock)
+	l, err := Create(t.TempDir(), clock, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -174,7 +174,7 @@ func TestSaltIsFresh(t *testing.T) {
 // belongs to the log.
 func TestPrivateIsTheLogs(t *testing.T) {
 	dir, _ := made(t, 1)
-	l, err := Create(dir, clock)
+	l, err := Create(dir, clock, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -234,7 +234,7 @@ func TestDeathAtEveryByteOfBothFiles(t *testing.T) {
 		before.public = slices.Concat(before.public, public[i])
 		// But for its line feed it is there.
 		dir := log{before.public[:len(before.public)-1], before.private}.laid(t)
-		if l, err := Create(dir, clock); err != nil || len(l.Events()) != i+1 || len(l.Pending()) != 0 {
+		if l, err := Create(dir, clock, nil); err != nil || len(l.Events()) != i+1 || len(l.Pending()) != 0 {
 			t.Fatal(err)
 		} else {
 			l.Close()
@@ -271,7 +271,7 @@ func checkDeath(t *testing.T, before, left log, kinds string) {
 				}
 			}
 		}
-		opened, err := Create(dir, clock)
+		opened, err := Create(dir, clock, nil)
 		if err != nil {
 			t.Fatalf("step %d, left %q: %v", step, left, err)
 		}
@@ -284,7 +284,7 @@ func checkDeath(t *testing.T, before, left log, kinds string) {
 			}
 			kinds = "-"
 			opened.Close()
-			if opened, err = Create(dir, clock); err != nil {
+			if opened, err = Create(dir, clock, nil); err != nil {
 				t.Fatal(err)
 			}
 			defer func() { kinds = "" }()
@@ -307,7 +307,7 @@ func checkDeath(t *testing.T, before, left log, kinds string) {
 				t.Fatalf("step %d: set aside %q, recorded %v, want %v: %v", step, there, recorded, want, err)
 			}
 		}
-		again, err := Create(dir, clock)
+		again, err := Create(dir, clock, nil)
 		if err != nil || len(again.Events()) != len(events)+len(recorded) {
 			t.Fatalf("step %d, opened again: %v", step, err)
 		}
@@ -473,7 +473,7 @@ func TestMissingPrivatePart(t *testing.T) {
 	made := madeOf(t, "-p")
 	made.private = nil
 	dir := made.laid(t)
-	_, err := Create(dir, clock)
+	_, err := Create(dir, clock, nil)
 	if err == nil || err.Error() != "private/transcript.jsonl is missing, and line 2 of transcript.jsonl names what stands in it (hint: put the folder private back from a copy of this directory)" {
 		t.Error(err)
 	}
@@ -490,7 +490,7 @@ func TestPrivateFolderThatIsALink(t *testing.T) {
 		if err := os.Symlink(filepath.Join(elsewhere, PrivateDir), filepath.Join(dir, PrivateDir)); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Create(dir, clock); err == nil || !strings.Contains(err.Error(), "not a folder, but a link") {
+		if _, err := Create(dir, clock, nil); err == nil || !strings.Contains(err.Error(), "not a folder, but a link") {
 			t.Error(err)
 		}
 	}
@@ -499,7 +499,7 @@ func TestPrivateFolderThatIsALink(t *testing.T) {
 	if err := errors.Join(os.Remove(name), os.Symlink(filepath.Join(elsewhere, PrivateName), name)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Create(dir, clock); err == nil || !strings.Contains(err.Error(), "is a link to another file") {
+	if _, err := Create(dir, clock, nil); err == nil || !strings.Contains(err.Error(), "is a link to another file") {
 		t.Error(err)
 	}
 }
@@ -561,7 +561,7 @@ func TestFailedWriteOfEitherFile(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			before := madeOf(t, kinds)
 			dir := before.laid(t)
-			l, err := Create(dir, clock)
+			l, err := Create(dir, clock, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -597,7 +597,7 @@ func TestFailedWriteOfEitherFile(t *testing.T) {
 			if c.left {
 				asides = 1
 			}
-			if l, err = Create(dir, clock); err != nil {
+			if l, err = Create(dir, clock, nil); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := appended(l, len(want)+1, true); err != nil {
@@ -613,7 +613,7 @@ func TestFailedWriteOfEitherFile(t *testing.T) {
 
 // What has a result is not begun where either file could not hold it.
 func TestRoomInBothFiles(t *testing.T) {
-	l, err := Create(madeOf(t, "p").laid(t), clock)
+	l, err := Create(madeOf(t, "p").laid(t), clock, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -640,7 +640,7 @@ func TestRoomInBothFiles(t *testing.T) {
 // written.
 func TestKilledWhileWriting(t *testing.T) {
 	if dir := os.Getenv("TRANSCRIPT_WRITES"); dir != "" {
-		l, err := Create(dir, clock)
+		l, err := Create(dir, clock, nil)
 		for err == nil {
 			if _, err = appended(l, 1, true); err == nil {
 				fmt.Println("written", len(l.Events()))
@@ -675,7 +675,7 @@ func TestKilledWhileWriting(t *testing.T) {
 			}
 		}
 		_ = writer.Wait() // killed
-		l, err := Create(dir, clock)
+		l, err := Create(dir, clock, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -693,7 +693,7 @@ func TestKilledWhileWriting(t *testing.T) {
 // A log is read while another process writes it.
 func TestReadWhileWriting(t *testing.T) {
 	dir := t.TempDir()
-	l, err := Create(dir, clock)
+	l, err := Create(dir, clock, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -733,7 +733,7 @@ func TestFormat1(t *testing.T) {
 	body := `{"seq":1,"time":"2026-11-22T10:00:00Z","type":"ceremony.begun","by":"room","data":{"format":1},"prev":"` + strings.Repeat("0", 64) + `"`
 	old := log{[]byte(body + `,"sum":"` + hash([]byte(body)) + "\"}\n"), nil}
 	dir := old.laid(t)
-	if _, err := Create(dir, clock); !errors.Is(err, ErrFormat1) {
+	if _, err := Create(dir, clock, nil); !errors.Is(err, ErrFormat1) {
 		t.Error(err)
 	}
 	if !bytes.Equal(lying(t, dir).public, old.public) {
@@ -756,7 +756,7 @@ func TestSetAsidePrivatelyTwice(t *testing.T) {
 			t.Fatal(err)
 		}
 		file.Close()
-		l, err := Create(dir, clock)
+		l, err := Create(dir, clock, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -823,7 +823,7 @@ func FuzzRead(f *testing.F) {
 func BenchmarkAppend(b *testing.B) {
 	for _, private := range []bool{false, true} {
 		b.Run(fmt.Sprintf("private=%v", private), func(b *testing.B) {
-			l, err := Create(b.TempDir(), clock)
+			l, err := Create(b.TempDir(), clock, nil)
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -839,7 +839,7 @@ func BenchmarkAppend(b *testing.B) {
 
 // Of 10,000 events, every tenth with a private part.
 func BenchmarkRead(b *testing.B) {
-	l, err := Create(b.TempDir(), clock)
+	l, err := Create(b.TempDir(), clock, nil)
 	if err != nil {
 		b.Fatal(err)
 	}

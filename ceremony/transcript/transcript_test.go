@@ -27,7 +27,7 @@ type said struct {
 func made(t *testing.T, n int) (string, []byte) {
 	t.Helper()
 	dir := t.TempDir()
-	log, err := Create(dir, clock)
+	log, err := Create(dir, clock, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +57,7 @@ func TestAppendedEventsAreReadAgain(t *testing.T) {
 	if err != nil || read.Tail != nil || len(read.Events) != 3 {
 		t.Fatalf("%+v, error %v", read, err)
 	}
-	log, err := Create(dir, clock)
+	log, err := Create(dir, clock, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,13 +82,13 @@ func TestLogCutAtEveryByte(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(dir, FileName), text[:cut], 0o600); err != nil {
 			t.Fatal(err)
 		}
-		log, err := Create(dir, clock)
+		log, err := Create(dir, clock, nil)
 		if err != nil {
 			t.Fatalf("cut at %d: %v", cut, err)
 		}
 		checkCut(t, log, text[:cut])
 		log.Close()
-		again, err := Create(dir, clock)
+		again, err := Create(dir, clock, nil)
 		if err != nil || len(again.Events()) != len(log.Events()) {
 			t.Fatalf("cut at %d: second opening: %d events then %d, error %v", cut, len(log.Events()), len(again.Events()), err)
 		}
@@ -169,7 +169,7 @@ func TestOpenOfADamagedLog(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(dir, FileName), flipped, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		log, err := Create(dir, clock)
+		log, err := Create(dir, clock, nil)
 		if at == 10 {
 			var broken *BrokenError
 			if !errors.As(err, &broken) || !bytes.Equal(contentsOf(t, dir), flipped) {
@@ -228,15 +228,15 @@ func TestForeignForms(t *testing.T) {
 
 func TestOneProcessAtATime(t *testing.T) {
 	dir, _ := made(t, 1)
-	log, err := Create(dir, clock)
+	log, err := Create(dir, clock, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Create(dir, clock); !errors.Is(err, ErrInUse) {
+	if _, err := Create(dir, clock, nil); !errors.Is(err, ErrInUse) {
 		t.Errorf("second opening: %v", err)
 	}
 	log.Close()
-	if again, err := Create(dir, clock); err != nil {
+	if again, err := Create(dir, clock, nil); err != nil {
 		t.Errorf("after closing: %v", err)
 	} else {
 		again.Close()
@@ -246,7 +246,7 @@ func TestOneProcessAtATime(t *testing.T) {
 // A write that fails leaves the log as it was, and a later one goes through.
 func TestFailedWrite(t *testing.T) {
 	dir, before := made(t, 2)
-	log, err := Create(dir, clock)
+	log, err := Create(dir, clock, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -333,7 +333,7 @@ func TestLogThatIsAllMarks(t *testing.T) {
 // A log that no reader would take any more is not written, and what has a result
 // is not begun shortly before that.
 func TestLogOfTheLargestSize(t *testing.T) {
-	log, err := Create(t.TempDir(), clock)
+	log, err := Create(t.TempDir(), clock, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
