@@ -112,7 +112,7 @@ func TestKnownTokenWithAnotherKey(t *testing.T) {
 	if raised, ended := alarmsOf(t, s); raised != 1 || ended != 1 {
 		t.Errorf("%d raised, %d ended", raised, ended)
 	}
-	a = &prompt.Script{Answers: map[string]string{"holder.prepared alice": "no"}}
+	a = &prompt.Script{Answers: map[string]string{"holder.prepared alice": "wipe"}}
 	if err := runAll(desk, a); err != nil {
 		t.Fatal(err)
 	}
@@ -195,7 +195,7 @@ func alarmsLog(t *testing.T) wholeLog {
 	runTasks(t, desk, a, "abandon", "restart")
 	a.Answers["restart.who"] = "bruno"
 	runTasks(t, desk, a, "restart")
-	if err := runAll(desk, &prompt.Script{Answers: map[string]string{"holder.prepared alice": "no"}}); err != nil {
+	if err := runAll(desk, &prompt.Script{Answers: map[string]string{"holder.prepared alice": "wipe"}}); err != nil {
 		t.Fatal(err)
 	}
 	return wholeLogOf(t, s.dir)

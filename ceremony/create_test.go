@@ -406,14 +406,14 @@ func TestTokenThatHoldsKeysIsWipedByItsSerial(t *testing.T) {
 	runTo(t, desk, "enrol alice")
 	s.plugged = []string{"A-01"}
 	used := s.useElsewhere(t, "A-01")
-	err := desk.Run(t.Context(), "enrol alice", &prompt.Script{Answers: map[string]string{"holder.prepared alice": "no", "holder.wipe alice": "12345678"}})
+	err := desk.Run(t.Context(), "enrol alice", &prompt.Script{Answers: map[string]string{"holder.prepared alice": "wipe", "holder.wipe alice": "12345678"}})
 	if err == nil || !strings.Contains(err.Error(), "not what is asked for") {
 		t.Errorf("with another serial number: %v", err)
 	}
 	if now := s.look(t); len(now.Keys) != len(used.Keys) || now.PINDefault {
 		t.Fatalf("the token was changed: %+v", now)
 	}
-	if err := desk.Run(t.Context(), "enrol alice", &prompt.Script{Answers: map[string]string{"holder.prepared alice": "no"}}); err != nil {
+	if err := desk.Run(t.Context(), "enrol alice", &prompt.Script{Answers: map[string]string{"holder.prepared alice": "wipe"}}); err != nil {
 		t.Fatal(err)
 	}
 	now := s.look(t)

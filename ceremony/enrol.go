@@ -439,12 +439,18 @@ func (v visit) takePrepared(ctx context.Context, info keys.Info) error {
 	if err != nil {
 		return err
 	}
-	known, err := v.a.Confirm(ctx, prompt.Prompt{ID: "holder.prepared " + v.holder, Message: prompt.Message{
+	answer, err := v.a.Choose(ctx, prompt.Prompt{ID: "holder.prepared " + v.holder, Final: true, Message: prompt.Message{
 		Title: h.Holder.Name + ": the token is prepared already", Facts: tokenFacts(info, h.Holder),
-		Text: []string{"It has a PIN, and the keys in 9a and 82, as rootceremony token prepare makes them, and no root key yet. Otherwise it is wiped."}},
-		Question: "Was it prepared for this ceremony, and does " + h.Holder.Name + " know its PIN?"})
-	if err != nil || !known {
+		Text: []string{"It has a PIN, and the keys in 9a and 82, as rootceremony token prepare makes them, and no root key yet."}},
+		Question: "What is to be done with it?"},
+		[]prompt.Choice{{Key: "keep", Label: "Keep it as it is: " + h.Holder.Name + " knows its PIN"},
+			{Key: "wipe", Label: "Wipe it: it was started over, or nobody knows its PIN"},
+			{Key: "stop", Label: "Stop: it was enrolled in this ceremony, and not started over"}})
+	switch {
+	case err != nil || answer == "wipe":
 		return err
+	case answer == "stop":
+		return v.lostByLog(info)
 	}
 	on := h.Act(info.Serial)
 	intention, err := v.intend(state.TypePrepareIntended, state.PrepareIntended{Act: on, Sticker: h.Holder.Token, Firmware: info.Firmware, FormFactor: info.FormFactor})
@@ -452,6 +458,16 @@ func (v visit) takePrepared(ctx context.Context, info keys.Info) error {
 		return err
 	}
 	return v.record(state.TypePrepared, state.Prepared{Result: state.Result{Act: on, Intention: intention}, Authentication: authentication.Public, Age: age.Public, Evidence: evidence})
+}
+
+// lostByLog records that a holder has enrolled a token of which the log says nothing.
+func (v visit) lostByLog(info keys.Info) error {
+	name, serial := v.now().Holder.Name, agreed.SerialText(info.Serial)
+	err := v.d.Exception(fmt.Sprintf("the log has the token that %s enrolled", name), fmt.Sprintf("%s has enrolled token %s, and the log says nothing of it", name, serial), "stop, and look for the newest copy of the directory", false)
+	if err != nil {
+		return err
+	}
+	return fmt.Errorf("the log has lost what was made on token %s: this is an older copy of the directory, or lines were taken out of it; nothing was done to the token (hint: look for the newest copy, on this laptop or on a medium; where that is lost, hold another ceremony, whose plan names this directory under earlier)", serial)
 }
 
 // preparedAlone reports whether a token is as Session.Prepare leaves one.
@@ -471,12 +487,14 @@ func (v visit) wipeIfNeeded(ctx context.Context, info keys.Info) (keys.Info, err
 		return info, nil
 	}
 	why := "it was used elsewhere (" + strings.Join(info.NotFresh(), ", ") + ")"
+	stop := "Stop here if you do not know what it holds, or if it was enrolled in this ceremony: then the log has lost that."
 	if h.Serial == info.Serial {
 		why = "an interrupted step has left it half prepared"
+		stop = "Stop here if you do not know what it holds."
 	}
 	err := v.a.Type(ctx, prompt.Prompt{ID: "holder.wipe " + v.holder, Final: true, Message: prompt.Message{
 		Title: h.Holder.Name + ": the token must be wiped", Facts: append(tokenFacts(info, h.Holder), heldFacts(info)...),
-		Text: []string{"This token cannot be used as it is: " + why + ". Wiping erases every PIV key on it for good. Stop here if you do not know what it holds."}},
+		Text: []string{"This token cannot be used as it is: " + why + ". Wiping erases every PIV key on it for good. " + stop}},
 		Question: "To wipe it, type its serial number without spaces:"}, fmt.Sprint(info.Serial))
 	if err != nil {
 		return info, err

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"rootceremony/ceremony/laptop"
+	"rootceremony/ceremony/prompt"
 	"rootceremony/ceremony/seen"
 	"rootceremony/ceremony/state"
 	"rootceremony/ceremony/transcript"
@@ -128,5 +129,36 @@ func TestBegunSaysProgramAndMemory(t *testing.T) {
 	all := events(t, s.dir)
 	if last := all[len(all)-2]; len(all) != before+2 || last.Type != state.TypeContinued || last.Commitment != "" || !bytes.Contains(last.Data, []byte(sum)) {
 		t.Errorf("%+v", last)
+	}
+}
+
+// A holder's enrolment was cut out of the log: the token that they bring is neither
+// taken nor wiped as one that the log never had.
+func TestEnrolmentThatTheLogLost(t *testing.T) {
+	s, desk := newPair(t, 2).opened()
+	runTo(t, desk, "enrol alice")
+	older := &stage{t: t, dir: t.TempDir(), drawer: s.drawer, shared: s.tokens()}
+	if err := os.CopyFS(older.dir, os.DirFS(s.dir)); err != nil {
+		t.Fatal(err)
+	}
+	runTo(t, desk, "enrol bruno")
+	tokens := desk.Tokens()
+	desk.Close()
+	desk, err := older.open(clock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer desk.Close()
+	desk.UseTokens(tokens)
+	err = desk.Run(t.Context(), "enrol alice", &prompt.Script{Answers: map[string]string{"holder.prepared alice": "stop"}})
+	if err == nil || !strings.Contains(err.Error(), "the log has lost what was made on token") {
+		t.Fatalf("%v", err)
+	}
+	if now := desk.State(); now.Exceptions != 1 || now.Holders["alice"].Prepared != nil || now.Holders["alice"].Partial {
+		t.Errorf("%d exceptions, %+v", now.Exceptions, now.Holders["alice"])
+	}
+	s.plugged = []string{"A-01"}
+	if s.look(t).Fresh() {
+		t.Error("the token was wiped")
 	}
 }
