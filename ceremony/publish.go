@@ -187,8 +187,12 @@ func (d *Desk) checkpoints(ctx context.Context, a prompt.Room) error {
 	}
 	for {
 		var choices []prompt.Choice
+		scripted := "" // all who have signed the root here
 		likely, others := d.State().CheckpointSigners()
 		for _, h := range likely {
+			if scripted == "" && h.Signature != nil && h.Signature.Intention != 0 {
+				scripted = h.Holder.ID
+			}
 			choices = append(choices, prompt.Choice{Key: h.Holder.ID, Label: h.Holder.Name + stickerHint(h)})
 		}
 		if d.State().SealSigned() {
@@ -201,7 +205,7 @@ func (d *Desk) checkpoints(ctx context.Context, a prompt.Room) error {
 		}
 		who, err := a.Choose(ctx, prompt.Prompt{ID: "checkpoints.who", Message: prompt.Message{Title: "Sign the log",
 			Text: []string{"Everyone who is here signs the log now, up to the seal, all of them the same text. They vouch that it is the record of this day: nobody can change it later without being found out. One is enough to close; who signed the root and not the log is named in the record."}},
-			Question: "Who signs the log?"}, choices)
+			Question: "Who signs the log?", Scripted: scripted}, choices)
 		if err != nil {
 			return err
 		}

@@ -38,7 +38,7 @@ func (d *Desk) Paper() []prompt.Written {
 // none before the log was compared with the paper.
 func (d *Desk) PlanWords() []prompt.Written {
 	s := d.State()
-	if d.log == nil || d.only != nil || s.Plan == nil || s.Begun.Enrols != "" || d.before.Load() != 0 {
+	if d.log == nil || s.Plan == nil || s.Begun.Enrols != "" || d.before.Load() != 0 {
 		return nil
 	}
 	return []prompt.Written{d.planWords("The plan's words, as on the paper")}

@@ -19,7 +19,7 @@ import (
 func (d *Desk) Tasks() []prompt.Task {
 	s := d.State()
 	if d.only != nil {
-		return d.only()
+		return d.startTask(d.only())
 	}
 	tasks := []prompt.Task{
 		{ID: "preflight", Title: "Check the laptop", State: DoneIf(s.Preflight != nil), Do: d.preflight},

@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"rootceremony/ceremony/agreed"
 	"rootceremony/ceremony/state"
 	"rootceremony/keys/session"
@@ -27,6 +29,7 @@ type laptop struct {
 	environ  []string // "NAME=value"
 	network  []networkInterface
 	noNet    error // why nothing is known about the network
+	random   error // of asking the kernel for random bytes without waiting
 	dumpable bool  // whether the kernel may dump this process
 	now      time.Time
 	folder   folder
@@ -56,9 +59,10 @@ type folder struct {
 func Preflight(ctx context.Context, dir string, now time.Time, rehearsal bool, start func(context.Context) (*session.Session, error)) []state.Finding {
 	dumpable, _, _ := syscall.RawSyscall(syscall.SYS_PRCTL, syscall.PR_GET_DUMPABLE, 0, 0)
 	network, err := networkInterfaces()
+	_, random := unix.Getrandom(make([]byte, 1), unix.GRND_NONBLOCK)
 	l := laptop{
 		proc: os.DirFS("/proc"), env: os.Getenv, environ: os.Environ(), network: network, noNet: err,
-		dumpable: dumpable != 0, now: now, folder: lookAt(dir),
+		random: random, dumpable: dumpable != 0, now: now, folder: lookAt(dir),
 	}
 	if start != nil {
 		l.cards = lookAtCards(ctx, rehearsal, start)
@@ -110,7 +114,7 @@ func lookAt(dir string) folder {
 func (l laptop) findings() []state.Finding {
 	var all []state.Finding
 	for _, look := range []func() state.Finding{
-		l.findNetwork, l.findRemote, l.findSwap, l.findCores, l.findTracer, l.findMemory,
+		l.findNetwork, l.findRemote, l.findSwap, l.findCores, l.findTracer, l.findMemory, l.findRandom,
 		l.findClock, l.findRecorder, l.findAPDU,
 	} {
 		all = append(all, look())
@@ -232,6 +236,19 @@ func (l laptop) findMemory() state.Finding {
 		return state.Finding{ID: id, Level: state.LevelWarn, Text: fmt.Sprintf("only %d KiB of memory can be locked", limit>>10), Advice: advice}
 	}
 	return state.Finding{ID: id, Level: state.LevelOK, Text: "enough memory can be locked", Advice: ""}
+}
+
+// findRandom asks whether the kernel's generator has been seeded: until then it makes
+// callers wait, as keys that are made early after a start can be guessed (getrandom(2)).
+func (l laptop) findRandom() state.Finding {
+	const id = "random"
+	switch {
+	case errors.Is(l.random, unix.EAGAIN):
+		return state.Finding{ID: id, Level: state.LevelFail, Text: "the kernel has not gathered enough randomness yet to make keys", Advice: "use the keyboard for a minute, and look again"}
+	case l.random != nil:
+		return unknown(id, "the kernel's random numbers", l.random)
+	}
+	return state.Finding{ID: id, Level: state.LevelOK, Text: "the kernel has gathered enough randomness to make keys", Advice: ""}
 }
 
 func (l laptop) findClock() state.Finding {

@@ -102,6 +102,8 @@ func TestPreflightFinds(t *testing.T) {
 		{"ssh", env("SSH_CONNECTION"), "fail  remote     this session comes over the network: SSH_CONNECTION is set (hint: sit at the laptop itself)"},
 		{"ssh tty", env("SSH_TTY"), "fail  remote     this session comes over the network: SSH_TTY is set (hint: sit at the laptop itself)"},
 		{"ssh and sudo", proc("10/status", "Name:\tsshd\nPPid:\t1\n"), "fail  remote     this session comes over the network: started by sshd (hint: sit at the laptop itself)"},
+		{"no randomness", func(l *laptop) { l.random = syscall.EAGAIN }, "fail  random     the kernel has not gathered enough randomness yet to make keys (hint: use the keyboard for a minute, and look again)"},
+		{"randomness unknown", func(l *laptop) { l.random = syscall.ENOSYS }, "warn  random     nothing is known about the kernel's random numbers: function not implemented (hint: look by hand)"},
 		{"swap", proc("swaps", "Filename\tType\tSize\tUsed\tPriority\n/dev/zram0   partition\t1\t0\t100\n/swap.img    file\t1\t0\t-2\n/dev/dm-1\tpartition\t1\t0\t-2\n"), "fail  swap       memory can be written to disk: swap on /swap.img, /dev/dm-1 (hint: swapoff -a)"},
 		{"zram", proc("swaps", "Filename\tType\tSize\tUsed\tPriority\n/dev/zram0   partition\t1\t0\t100\n"), ""},
 		{"swap unknown", without("swaps"), "warn  swap       nothing is known about swap: open swaps: file does not exist (hint: look by hand)"},
@@ -220,7 +222,7 @@ func TestPreflight(t *testing.T) {
 	for _, f := range Preflight(t.Context(), dir, laptopNow, true, nil) {
 		seen[f.ID] += f.Text
 	}
-	for _, id := range []string{"network", "remote", "swap", "cores", "tracer", "memory", "clock", "recorder", "apdu", "folder"} {
+	for _, id := range []string{"network", "remote", "swap", "cores", "tracer", "memory", "random", "clock", "recorder", "apdu", "folder"} {
 		if text, ok := seen[id]; !ok || strings.Contains(text, "nothing is known") {
 			t.Errorf("%s: %q", id, text)
 		}

@@ -108,7 +108,7 @@ type Prompt struct {
 	// is asked again; the text says it too. A script, which has no other
 	// answer, stops with it.
 	Again error
-	// Scripted is what a Script without an answer says to Ask; "": nothing.
+	// Scripted is what a Script without an answer says to Ask and Choose; "": nothing.
 	Scripted string
 	// From is where the answer to Ask stands, which this screen does not show: the
 	// ID of something Written. A Script knows it from there or not at all. Confirm

@@ -70,8 +70,9 @@ func (s *Script) Confirm(ctx context.Context, p Prompt) (bool, error) {
 	return answer == "yes", nil
 }
 
-// Choose goes without a second machine, and otherwise takes the choice that
-// ends the question, or else the first.
+// Choose takes the choice that the prompt has for a script. Without one it goes
+// without a second machine, and otherwise takes the choice that ends the question, or
+// else the first.
 func (s *Script) Choose(ctx context.Context, p Prompt, choices []Choice) (string, error) {
 	answer, ok, err := s.prompted(ctx, p)
 	if err != nil {
@@ -86,7 +87,7 @@ func (s *Script) Choose(ctx context.Context, p Prompt, choices []Choice) (string
 	if ok {
 		return answer, nil
 	}
-	for _, key := range []string{"no", NobodyElse} {
+	for _, key := range []string{p.Scripted, "no", NobodyElse} {
 		if there(key) {
 			return key, nil
 		}
