@@ -232,6 +232,9 @@ func TestPrivatePlanIsNeeded(t *testing.T) {
 	if text, err := os.ReadFile(file); err != nil || !bytes.Equal(text, agreedText) {
 		t.Errorf("written again: %v\n%s", err, text)
 	}
+	if err := desk.Note("gone on", false); err != nil { // from then on nothing explains a file that is missing
+		t.Fatal(err)
+	}
 	desk.Close()
 	log := logOf(t, s.dir)
 	for _, c := range []struct {
