@@ -30,7 +30,7 @@ func TestClosingNote(t *testing.T) {
 		a := &prompt.Script{Answers: map[string]string{"checkpoints.who": id}}
 		a.Say = func(m prompt.Message) {
 			if strings.Contains(m.Title, "PIN") || strings.Contains(m.Title, "insert the token") {
-				delete(a.Answers, "checkpoints.who") // then nobody else
+				a.Answers["checkpoints.who"] = prompt.NobodyElse
 			}
 		}
 		if err := desk.Run(t.Context(), "checkpoints", a); err != nil {
