@@ -551,3 +551,34 @@ func TestRollCallFindsAnotherToken(t *testing.T) {
 		t.Errorf("the review is %s", review.State)
 	}
 }
+
+// The words of a card can be looked at again while the program that has seen its keys
+// made runs, and not after another start, when they are to be typed.
+func TestWordsAreShownAgain(t *testing.T) {
+	s, desk := newPair(t, 2).opened()
+	shown := func() map[string]string {
+		all := map[string]string{}
+		for _, w := range desk.Words() {
+			all[w.Where] = w.Words()
+		}
+		return all
+	}
+	if len(shown()) != 0 {
+		t.Errorf("before there is a plan: %v", shown())
+	}
+	p := &prompt.Script{}
+	until(t, desk, p, "review")
+	all := shown()
+	for _, line := range []string{"card alice 1", "card alice 2", "card bruno 1", "card bruno 2"} {
+		if written := p.Cards[line]; all[written.Where] != written.Words() {
+			t.Errorf("%s: %q, and written down was %q", written.Where, all[written.Where], written.Words())
+		}
+	}
+	if len(all) != 5 {
+		t.Errorf("shown: %v", all)
+	}
+	desk = s.again(t, desk)
+	if all := shown(); len(all) != 1 {
+		t.Errorf("after another start: %v", all)
+	}
+}

@@ -40,6 +40,26 @@ func (v visit) card() []prompt.Written {
 	return []prompt.Written{line}
 }
 
+// Words are the plan's, and those of the cards for what this run of the program has
+// seen made, to be looked at again at any time. Of others none are shown here: people
+// type them, from the card.
+func (d *Desk) Words() []prompt.Written {
+	words, s := d.PlanWords(), d.State()
+	if s.Plan == nil {
+		return nil
+	}
+	for _, what := range []state.CallFor{state.CallBackups, state.CallReview} {
+		for _, h := range s.CallDue(what) {
+			if d.seen(what, h) == state.CallSitting {
+				line := cardLine(s, h, what == state.CallReview)
+				line.ID = ""
+				words = append(words, line)
+			}
+		}
+	}
+	return words
+}
+
 // SignedCard is the line on a signer's card about a version that was signed.
 func SignedCard(who, card string, version int64, digest string) prompt.Written {
 	return prompt.Written{ID: fmt.Sprintf("card %s v%d", who, version), Where: fmt.Sprintf(`%s, beside "signed v%d"`, card, version),

@@ -34,8 +34,8 @@ func (d *Desk) Paper() []prompt.Written {
 	return append([]prompt.Written{{ID: paperLog, Where: "the paper, with the date", Kind: keys.CarriedLog, Value: transcript.Text(d.State().LogOrigin, d.Checkpoint())}}, plan...)
 }
 
-// PlanWords are the words of the agreed plan, to be compared at any time. There are
-// none before the log was compared with the paper.
+// PlanWords are the words of the agreed plan. There are none before the log was
+// compared with the paper.
 func (d *Desk) PlanWords() []prompt.Written {
 	s := d.State()
 	if d.log == nil || s.Plan == nil || s.Begun.Enrols != "" || d.before.Load() != 0 {

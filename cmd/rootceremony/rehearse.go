@@ -603,7 +603,7 @@ func nextBut(desk *ceremony.Desk, without map[string]bool) (prompt.Task, bool) {
 
 // runPlain holds the ceremony line by line.
 func runPlain(desk *ceremony.Desk, rehearsal bool) error {
-	front, err := plain.New(os.Stdin, os.Stdout, plain.Options{Rehearsal: rehearsal, Notebook: desk, Words: desk.PlanWords})
+	front, err := plain.New(os.Stdin, os.Stdout, plain.Options{Rehearsal: rehearsal, Notebook: desk, Words: desk.Words})
 	if err != nil {
 		return err
 	}

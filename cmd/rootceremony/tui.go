@@ -68,7 +68,7 @@ func left(room *ui.Room, err error) error {
 // deskRoom is a ceremony for the terminal UI, which is remembered.
 func deskRoom(desk *ceremony.Desk, rehearsal bool) *ui.Room {
 	remember(desk.Dir())
-	return &ui.Room{Desk: desk, Notebook: desk, Tokens: desk.Tokens(), Rehearsal: rehearsal, Close: desk.Close, Words: desk.PlanWords}
+	return &ui.Room{Desk: desk, Notebook: desk, Tokens: desk.Tokens(), Rehearsal: rehearsal, Close: desk.Close, Words: desk.Words}
 }
 
 // rehearsalRoom opens a rehearsal; "" is a fresh one.
