@@ -60,6 +60,7 @@ type Desk struct {
 	checkpoint transcript.Checkpoint // of LookAt, which has no log
 	damaged    []string              // backup files that are gone or changed, by name
 	before     atomic.Int64          // lines that this start has found, and that are still to be compared with the paper
+	known      int64                 // how many of them this laptop remembers
 	noPaper    atomic.Bool           // there was none
 	saw        sync.Map              // how this run knows that keys are a holder's: state.CallHow by state.Holder.Card
 
@@ -278,7 +279,9 @@ func (d *Desk) checkNewest() error {
 	if d.logs == "" || there.Size == 0 {
 		return nil
 	}
-	return seen.Newest(d.logs, d.log.Origin(), there.Size, func(size int64) string { return d.log.CheckpointAt(size).Root })
+	known, err := seen.Newest(d.logs, d.log.Origin(), there.Size, func(size int64) string { return d.log.CheckpointAt(size).Root })
+	d.known = known
+	return err
 }
 
 // head is what is remembered of the log as it stands.

@@ -2,11 +2,13 @@ package ceremony_test
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"rootceremony/ceremony"
 	"rootceremony/ceremony/laptop"
 	"rootceremony/ceremony/prompt"
 	"rootceremony/ceremony/seen"
@@ -80,6 +82,40 @@ func TestRollback(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = again.Close()
+}
+
+// At the next start people are told of lines that another laptop has written.
+func TestLinesOfAnotherLaptop(t *testing.T) {
+	s := newStage(t)
+	here, there := filepath.Join(t.TempDir(), "signed.jsonl"), filepath.Join(t.TempDir(), "signed.jsonl")
+	s.memory = here
+	_, desk := s.opened()
+	runTo(t, desk, "enrol bruno")
+	known := len(events(t, s.dir))
+	s.paper = true
+	startSays := func(desk *ceremony.Desk) string {
+		t.Helper()
+		var said []string
+		p := &prompt.Script{Answers: map[string]string{"start.paper": "no"}, Say: func(m prompt.Message) { said = append(said, m.Text...) }}
+		if err := desk.Run(t.Context(), "start", p); err != nil {
+			t.Fatal(err)
+		}
+		return strings.Join(said, "\n")
+	}
+	s.memory = there
+	desk = s.again(t, desk)
+	if says := startSays(desk); !strings.Contains(says, "This laptop remembers nothing of this log") {
+		t.Errorf("on another laptop: %s", says)
+	}
+	s.memory = here
+	desk = s.again(t, desk)
+	if says := startSays(desk); !strings.Contains(says, fmt.Sprintf("remembers the first %d: the others were written on another one", known)) {
+		t.Errorf("back on the first: %s", says)
+	}
+	desk = s.again(t, desk)
+	if says := startSays(desk); strings.Contains(says, "This laptop remembers") || strings.Contains(says, "remembers the first") {
+		t.Errorf("on the same laptop: %s", says)
+	}
 }
 
 // The first line says what the laptop remembered, in its private part, and each start

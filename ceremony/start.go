@@ -64,8 +64,15 @@ const paperTitle = "Compare with the paper"
 
 // start has people say what their paper says of the log as it was left.
 func (d *Desk) start(ctx context.Context, a prompt.Room) error {
-	there, err := a.Confirm(ctx, prompt.Prompt{ID: "start.paper", From: paperLog, Message: prompt.Message{Title: paperTitle,
-		Text: []string{"Since the program was left, somebody may have put an older copy of this directory here, or changed it. The paper says what its log was."}},
+	text := []string{"Since the program was left, somebody may have put an older copy of this directory here, or changed it. The paper says what its log was."}
+	switch before := d.before.Load(); {
+	case d.logs == "" || d.known == before:
+	case d.known == 0:
+		text = append(text, "This laptop remembers nothing of this log: it was written on another one.")
+	default:
+		text = append(text, fmt.Sprintf("Of the %d lines of the log this laptop remembers the first %d: the others were written on another one.", before, d.known))
+	}
+	there, err := a.Confirm(ctx, prompt.Prompt{ID: "start.paper", From: paperLog, Message: prompt.Message{Title: paperTitle, Text: text},
 		Question: "Is the paper here, with the words that were written down last?"})
 	if err != nil {
 		return err

@@ -85,24 +85,24 @@ func read(file string) (heads []Head, lines int, err error) {
 
 // Newest tells why a log isn't the newest that was written on this laptop; nil where
 // nothing is known against it. at gives the root hash of its first lines, of which it
-// has size.
-func Newest(file, origin string, size int64, at func(size int64) string) error {
+// has size. known is how many of them are remembered.
+func Newest(file, origin string, size int64, at func(size int64) string) (known int64, err error) {
 	heads, _, err := read(file)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	i := slices.IndexFunc(heads, func(h Head) bool { return h.Origin == origin })
 	if i < 0 {
-		return nil
+		return 0, nil
 	}
 	was := heads[i]
 	switch hint := fmt.Sprintf("(hint: go on with the newest copy of the directory, on this laptop or on a medium; where that is lost, hold a new ceremony, with a plan that names this one under earlier; %s remembers it)", file); {
 	case size < was.Size:
-		return fmt.Errorf("the log has %d lines, and on %s this laptop wrote line %d of it: this is an older copy, or lines were taken out at its end %s", size, agreed.Stamp(was.Time), was.Size, hint)
+		return 0, fmt.Errorf("the log has %d lines, and on %s this laptop wrote line %d of it: this is an older copy, or lines were taken out at its end %s", size, agreed.Stamp(was.Time), was.Size, hint)
 	case at(was.Size) != was.Root:
-		return fmt.Errorf("the first %d lines of the log are not those that this laptop wrote until %s: their root hash is %s, and was %s %s", was.Size, agreed.Stamp(was.Time), at(was.Size), was.Root, hint)
+		return 0, fmt.Errorf("the first %d lines of the log are not those that this laptop wrote until %s: their root hash is %s, and was %s %s", was.Size, agreed.Stamp(was.Time), at(was.Size), was.Root, hint)
 	}
-	return nil
+	return was.Size, nil
 }
 
 // Remember adds how far a log has come to the file, which is made where it is missing.
@@ -169,9 +169,15 @@ func replaced(file string, head Head) error {
 		}
 		text = append(append(text, line...), '\n')
 	}
-	temporary := file + ".new"
-	if err := os.WriteFile(temporary, text, 0o600); err != nil {
+	temporary := file + ".new" // of which one may be left from a power failure
+	if err := os.Remove(temporary); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	return os.Rename(temporary, file)
+	if err := transcript.WriteNew(temporary, text, 0o600); err != nil {
+		return err
+	}
+	if err := os.Rename(temporary, file); err != nil {
+		return err
+	}
+	return transcript.SyncFolder(filepath.Dir(file))
 }

@@ -26,7 +26,7 @@ func remembered(t *testing.T, file string, heads ...Head) {
 // head.
 func newest(t *testing.T, file, origin string, size int64, says string) {
 	t.Helper()
-	err := Newest(file, origin, size, func(at int64) string { return head(origin, at).Root })
+	_, err := Newest(file, origin, size, func(at int64) string { return head(origin, at).Root })
 	if err == nil && says == "" {
 		return
 	}
@@ -43,6 +43,9 @@ func TestNewest(t *testing.T) {
 	newest(t, file, "a", 2, "wrote line 3")
 	newest(t, file, "a", 3, "")
 	newest(t, file, "a", 30, "")
+	if known, err := Newest(file, "a", 30, func(at int64) string { return head("a", at).Root }); known != 3 || err != nil {
+		t.Errorf("%d lines are remembered, %v", known, err)
+	}
 	newest(t, file, "b", 6, "wrote line 7")
 	newest(t, file, "c", 1, "")
 	forged := head("b", 7)
@@ -97,7 +100,7 @@ func TestHostileMemory(t *testing.T) {
 	if err := Remember(file, head("a", 1)); err == nil {
 		t.Error("a link is written to")
 	}
-	if err := Newest(file, "a", 1, nil); err == nil {
+	if _, err := Newest(file, "a", 1, nil); err == nil {
 		t.Error("a link is read")
 	}
 }
