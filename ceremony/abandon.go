@@ -30,7 +30,7 @@ func (d *Desk) abandon(ctx context.Context, a prompt.Room) error {
 			}
 		}
 		who, err := a.Choose(ctx, prompt.Prompt{ID: fmt.Sprintf("abandon.elsewhere %d", len(maybe)+1), Message: prompt.Message{Title: title,
-			Text: []string{"Somebody elsewhere may have the draft's file, and may have signed it already. Whoever may have cannot sign another draft of this version."}},
+			Text: []string{"Somebody elsewhere may have the draft's file, and may have signed it already. Those who may have signed it cannot sign another draft of this version."}},
 			Question: "Who may have signed it elsewhere?"}, append(choices, prompt.Choice{Key: prompt.NobodyElse, Label: "Nobody else"}))
 		if err != nil {
 			return err

@@ -99,7 +99,7 @@ func TestDraftThatSomebodyMayHaveCompleted(t *testing.T) {
 	if review.State != prompt.Blocked || !strings.Contains(review.Reason, "could still be completed with signatures that Bruno Ferraz may have made elsewhere") {
 		t.Errorf("%+v", review)
 	}
-	// It stays so when he says that he did, and when the program starts anew.
+	// It stays so when he says that he did, and when the program starts again.
 	collected := g.collect(t, desk, "bruno")
 	if !collected.Abandoned || !strings.Contains(collected.Counts, "has all its signatures: it is root v2") {
 		t.Errorf("%+v", collected)
@@ -115,7 +115,7 @@ func TestDraftThatSomebodyMayHaveCompleted(t *testing.T) {
 	}
 }
 
-// Another draft is made once a holder starts over, and whoever signed the first
+// Another draft is made once a holder starts over, and anyone who signed the first
 // one signs nothing more of this version. Nothing of an abandoned draft gets out.
 func TestAnotherDraft(t *testing.T) {
 	g := newGathering(t)
@@ -208,7 +208,7 @@ func TestAnotherDraft(t *testing.T) {
 	}
 }
 
-// Whoever signed an abandoned draft, and another one elsewhere all the same, is
+// Anyone who signed an abandoned draft, and another one elsewhere all the same, is
 // not counted for that, and remembered in case it is abandoned too.
 func TestTwoDraftsSignedByOne(t *testing.T) {
 	g := newGathering(t)

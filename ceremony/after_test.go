@@ -63,7 +63,7 @@ func TestFinished(t *testing.T) {
 	refuses(enrolment, "", "is an enrolment")
 }
 
-// Whoever comes has a name, an id and a sticker that nobody has.
+// Each person who comes has a name, an id and a sticker that nobody has.
 func TestNewcomers(t *testing.T) {
 	_, desk := opened(t, `name = "Dana Okafor"`, `name = "Farah Aziz"`)
 	for _, task := range []string{"preflight", "agree"} {

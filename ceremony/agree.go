@@ -159,7 +159,7 @@ func (d *Desk) agree(ctx context.Context, a prompt.Room) error {
 	plan := d.planWords("the paper, beside the name of the plan")
 	plan.ID = paperPlan
 	return a.Tell(ctx, prompt.Message{Title: "The plan is agreed", Write: []prompt.Written{plan},
-		Text: []string{"The paper stays with the people, and the laptop never keeps it: at each start it says that this is still the same directory."}})
+		Text: []string{"Keep the paper with you. At each start its words show that this is still the same directory."}})
 }
 
 // planFiles are the agreed plan as it lies in the directory.

@@ -98,7 +98,7 @@ func TestKnownTokenWithAnotherKey(t *testing.T) {
 		t.Errorf("%d raised, %d ended", raised, ended)
 	}
 
-	// The other way out: abandon, and start over whoever it touches.
+	// The other way out: abandon, and start over everyone it touches.
 	a := &prompt.Script{Answers: map[string]string{"abandon.why": "an alarm", "restart.who": "alice", "restart.why": "an alarm"}}
 	runTasks(t, desk, a, "abandon", "restart")
 	if task := taskOf(t, desk, "alarm alice"); task.State != prompt.Blocked || !strings.Contains(task.Reason, "what Bruno Ferraz has was sealed for the key in 82 that the log had of Alice Costa's token") {

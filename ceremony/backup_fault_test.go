@@ -167,7 +167,7 @@ func (s *stage) checkUsed(t testing.TB) {
 	}
 }
 
-// A token that was cut off goes on in other hands: whoever starts over, wipes it.
+// A token that was cut off goes on in other hands: starting over wipes it.
 func TestLockedTokenStartsOver(t *testing.T) {
 	s, desk := newAlone(t).opened()
 	runTo(t, desk, "key alice")

@@ -232,7 +232,7 @@ func (d *Desk) shouldNotSign(h *state.Holder, source string) (string, error) {
 	case reason == agreed.Lost:
 		said, expected = "SOMEBODY HAS THIS KEY: the plan says it is lost", "nobody can sign with the lost key"
 	case reason == agreed.Stolen && h.Serial == 0:
-		said, expected = "the plan says it is stolen: whoever has it may have signed this", "nobody signs with the stolen key before it is restored from its backup"
+		said, expected = "the plan says it is stolen: anyone who has it may have signed this", "nobody signs with the stolen key before it is restored from its backup"
 	default:
 		return "", nil
 	}

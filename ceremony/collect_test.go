@@ -507,7 +507,7 @@ func TestSignaturesByLostAndStolenKeys(t *testing.T) {
 	}
 	desk := g.planned(t, following(agreed.Rotate, "[root]\nexpires = \"365d\"\nthreshold = 2\n", people...))
 	there := &stage{t: t, dir: desk.Dir(), drawer: g.drawer, shared: g.tokens()}
-	for i, want := range []string{"SOMEBODY HAS THIS KEY: the plan says it is lost", "the plan says it is stolen: whoever has it may have signed this", ""} {
+	for i, want := range []string{"SOMEBODY HAS THIS KEY: the plan says it is lost", "the plan says it is stolen: anyone who has it may have signed this", ""} {
 		id := s.Plan.Drops[i].ID
 		file := there.signedElsewhere(g.script, id)
 		exceptions := desk.State().Exceptions

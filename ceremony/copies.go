@@ -75,7 +75,7 @@ func (d *Desk) copies(ctx context.Context, a prompt.Room) error {
 		c := cargo{prompts: "copies", number: len(d.State().OnMedia()) + 1, what: "the backups", goes: "the backups, and what another laptop needs to go on from here", has: d.State().OnMedia()}
 		c.ask = prompt.Message{Title: fmt.Sprintf("Copy the backups: medium %d of %d", c.number, state.MediaNeeded),
 			Facts: []prompt.Fact{{Label: "Files", Value: fmt.Sprint(len(d.State().Copied()))}},
-			Text: []string{"The backups must outlive this laptop. They are age files: whoever finds a stick can open none of them without a quorum.",
+			Text: []string{"The backups must outlive this laptop. They are age files: anyone who finds a stick can open none of them without a quorum.",
 				"Beside them goes the record of the ceremony as it is now, so that another laptop can restore from the stick: it has names and serial numbers, and no secret."}}
 		where, err := d.askMedium(ctx, a, c)
 		if err != nil {

@@ -151,7 +151,7 @@ func whileOut(medium string, do func()) *prompt.Script {
 	return a
 }
 
-// What changes while a medium is out is found. Whoever takes the same medium
+// What changes while a medium is out is found. Anyone who takes the same medium
 // again gets a whole copy beside the damaged one, of which nothing is replaced.
 func TestCopiesThatAreDamaged(t *testing.T) {
 	s, desk := beforeCopies(t)
@@ -458,7 +458,7 @@ func TestCopiesThatAreNotThere(t *testing.T) {
 }
 
 // Going on without media is an exception, and holds for the backups that there
-// are: whoever starts over has others.
+// are: anyone who starts over has others.
 func TestNoMedia(t *testing.T) {
 	_, desk := beforeCopies(t)
 	none := &prompt.Script{Answers: map[string]string{"copies.how 1": "none"}}

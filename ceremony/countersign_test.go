@@ -285,7 +285,7 @@ func (d *desktop) memory() string {
 	return string(text)
 }
 
-// The room and whoever signs elsewhere read at the review that targets has a key
+// The room and anyone who signs elsewhere read at the review that targets has a key
 // that another role has too.
 func TestReviewOfSharedKeys(t *testing.T) {
 	for shared, edit := range map[bool][]string{false: nil, true: {"keys/targets.pub", "keys/snapshot.pub"}} {

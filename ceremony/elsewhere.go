@@ -341,7 +341,7 @@ func (e *enrolment) certificate(files []state.File, slot keys.Slot) []byte {
 	return nil
 }
 
-// remarks are the exceptions, notes and failures of a log: whoever collects it
+// remarks are the exceptions, notes and failures of a log: anyone who collects it
 // reads them.
 func remarks(events []transcript.Event) []string {
 	var said []string

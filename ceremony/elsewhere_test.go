@@ -264,7 +264,7 @@ func privately(e transcript.Event) any {
 	return struct{}{}
 }
 
-// forged is a log with one line replaced, and all the hashes made anew.
+// forged is a log with one line replaced, and all the hashes made again.
 func forged(t testing.TB, log, old, new string) string {
 	t.Helper()
 	if !strings.Contains(log, old) {
@@ -391,7 +391,7 @@ func TestEnrolmentFilesThatAreRefused(t *testing.T) {
 	}
 }
 
-// Whoever has a token can have it sign any log. One that calls its evidence
+// Anyone who has a token can have it sign any log. One that calls its evidence
 // otherwise than evidence of its own token is called is refused.
 func TestEvidenceStaysInItsFolder(t *testing.T) {
 	s, desk := opened(t)

@@ -364,7 +364,7 @@ func (v visit) noticeReset(ctx context.Context, info keys.Info) error {
 		return nil
 	}
 	err := v.a.Tell(ctx, prompt.Message{Title: h.Holder.Name + ": the token was reset", Facts: tokenFacts(info, h.Holder),
-		Text: []string{"It is as new: what this ceremony had made on it is gone. It is prepared anew."}})
+		Text: []string{"It is as new: what this ceremony had made on it is gone. It is prepared again."}})
 	if err != nil {
 		return err
 	}

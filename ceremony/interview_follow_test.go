@@ -556,7 +556,7 @@ func TestKeyFilesFromAnywhere(t *testing.T) {
 		putKey(t, online, role+".pub", "new "+role)
 	}
 	at := func(role string) string { return filepath.Join(online, role+".pub") }
-	three := anew(with("quorum-lost", "plan.trusted", trusted, "revoke.which", "1,2,3"))
+	three := again(with("quorum-lost", "plan.trusted", trusted, "revoke.which", "1,2,3"))
 	for name, c := range map[string]struct {
 		kind   string
 		script map[string]string

@@ -96,10 +96,10 @@ func before(what string, pairs ...string) map[string]string {
 	return with(what, append([]string{"plan.earlier", "before"}, pairs...)...)
 }
 
-// anew is the script of a new chain of two people.
-func anew(script map[string]string) map[string]string {
+// again is the script of a new chain of two people.
+func again(script map[string]string) map[string]string {
 	for id, answer := range map[string]string{
-		"revoke.anew": "yes", "plan.holders": "2", "plan.holder.name 1": "Farah Aziz", "plan.holder.token 1": "F-06", "plan.holder.site 1": "",
+		"revoke.again": "yes", "plan.holders": "2", "plan.holder.name 1": "Farah Aziz", "plan.holder.token 1": "F-06", "plan.holder.site 1": "",
 		"plan.holder.name 2": "Gustav Holm", "plan.holder.token 2": "G-07", "plan.holder.site 2": "", "plan.threshold": "2", "plan.backup": "no",
 		"plan.expires": "", "plan.touch": "always", "plan.role.timestamp": "keys/timestamp.pub", "plan.role.snapshot": "", "plan.role.targets": "keys/targets.pub", "plan.witness": "",
 	} {
@@ -136,7 +136,7 @@ var emergencies = []emergency{
 		most:   9, incident: record.TokenStolen, drops: map[int]string{1: "stolen", 5: "stolen"}, keys: 5, want: 3},
 	{name: "two of five stolen", setup: knownBy(), script: before("token-stolen", "revoke.which", "1,2", "revoke.threshold", "keep"),
 		incident: record.TokenStolen, drops: map[int]string{1: "stolen", 2: "stolen"}, keys: 3, want: 3},
-	{name: "one stolen of all that must sign", setup: chainOf(3, 3), script: with("token-stolen", "revoke.which", "1", "revoke.anew", "no"),
+	{name: "one stolen of all that must sign", setup: chainOf(3, 3), script: with("token-stolen", "revoke.which", "1", "revoke.again", "no"),
 		noPlan: true, says: []string{"Too many keys are lost", "TUF cannot mend that", "rootceremony plan --kind revoke DIR"}},
 	{name: "PIN seen, token in hand", script: with("pin-seen", "revoke.pin", "in-hand"), noPlan: true, most: 2, says: []string{"ykman piv access change-pin", "no new root is needed"}},
 	{name: "PIN seen, token out of hand", script: with("pin-seen", "revoke.pin", "out", "revoke.which", "1"),
@@ -182,34 +182,34 @@ var emergencies = []emergency{
 		incident: record.TokenStolen, roles: map[string]string{"targets": "new targets"}, keys: 4, want: 3},
 	{name: "the targets' keys are the root's", setup: func(t *testing.T, dir string) {
 		newChain(t, dir, 2, 3, nextYear, map[string][]string{"root": wordsOf("root", 5), "timestamp": {"timestamp"}, "snapshot": {"snapshot"}, "targets": wordsOf("root", 5)})
-	}, script: with("role-compromised", "revoke.roles", "targets", "revoke.anew", "no"), noPlan: true, says: []string{"A threshold of root keys may be in the hands of others"}},
+	}, script: with("role-compromised", "revoke.roles", "targets", "revoke.again", "no"), noPlan: true, says: []string{"A threshold of root keys may be in the hands of others"}},
 	{name: "holder left in anger", setup: knownBy(), script: before("holder-left", "revoke.which", "3"),
 		incident: record.HolderLeft, drops: map[int]string{3: "compromised"}, keys: 4, want: 3,
 		says: []string{`Of the earlier ceremony "Example packages": Chen Wei, with no key in this plan, can still open`, "a holder of a root key left the project", "any 3 of Alice Costa, Bruno Ferraz, Chen Wei, Dana Okafor and Emil Novak"}},
 	{name: "holder left of 2 of 2", setup: chainOf(2, 2), script: with("holder-left", "revoke.which", "2", "revoke.threshold", "lower"),
 		incident: record.HolderLeft, drops: map[int]string{2: "compromised"}, keys: 1, want: 1, says: []string{"one person alone"}},
-	{name: "as many left as sign", setup: chainOf(2, 5), script: with("holder-left", "revoke.which", "1,2,3", "revoke.quorum", "anew", "revoke.anew", "no"), noPlan: true, says: []string{"TUF cannot undo that", "warn users today"}},
+	{name: "as many left as sign", setup: chainOf(2, 5), script: with("holder-left", "revoke.which", "1,2,3", "revoke.quorum", "again", "revoke.again", "no"), noPlan: true, says: []string{"TUF cannot undo that", "warn users today"}},
 	{name: "as many stolen as sign, without PINs", setup: chainOf(1, 3), script: with("token-stolen", "revoke.which", "1", "revoke.quorum", "race"),
 		incident: record.QuorumStolen, drops: map[int]string{1: "stolen"}, keys: 2, want: 1, says: []string{"it is a race"}},
-	{name: "as many stolen as sign, and too few others", script: with("token-stolen", "revoke.which", "1,2,3", "revoke.anew", "no"), noPlan: true, says: []string{"TUF cannot undo that"}},
+	{name: "as many stolen as sign, and too few others", script: with("token-stolen", "revoke.which", "1,2,3", "revoke.again", "no"), noPlan: true, says: []string{"TUF cannot undo that"}},
 	{name: "quorum lost, all backups open", setup: knownBy(), script: before("quorum-lost", "revoke.which", "1,2,3"),
 		noPlan: true, says: []string{"Alice Costa: the backup is opened by any 3 of Dana Okafor, Emil Novak and Bank safe.", "rootceremony restore DIR/before"}},
 	{name: "quorum lost, two backups open", setup: knownBy("private/backups/chen"), script: before("quorum-lost", "revoke.which", "1,2,3"),
 		incident: record.QuorumLost, drops: map[int]string{3: "lost"}, keys: 4, want: 3, says: []string{"First restore the keys", "rootceremony restore DIR/before"}},
-	{name: "more lost than anybody opens backups for", setup: knownBy(), script: before("quorum-lost", "revoke.which", "1,2,3,4", "revoke.anew", "no"),
+	{name: "more lost than anybody opens backups for", setup: knownBy(), script: before("quorum-lost", "revoke.which", "1,2,3,4", "revoke.again", "no"),
 		noPlan: true, says: []string{"Alice Costa: the backup wants 3 of its recipients, and only 2 can open it any more", "TUF cannot mend that"}},
-	{name: "quorum lost, no backups", script: with("quorum-lost", "revoke.which", "1,2,3", "revoke.anew", "no"),
+	{name: "quorum lost, no backups", script: with("quorum-lost", "revoke.which", "1,2,3", "revoke.again", "no"),
 		noPlan: true, says: []string{"TUF cannot mend that", "The notice is a draft", "there is no race"}},
-	{name: "quorum lost, no backups, a new chain", script: anew(with("quorum-lost", "revoke.which", "1,2,3")), most: 21,
+	{name: "quorum lost, no backups, a new chain", script: again(with("quorum-lost", "revoke.which", "1,2,3")), most: 21,
 		create: true, says: []string{"publish/trust is the re-pinning kit"}},
 	{name: "not that many are lost", script: with("quorum-lost", "revoke.which", "1"),
 		incident: record.TokenLost, drops: map[int]string{1: "lost"}, keys: 4, want: 3},
-	{name: "more lost than was said", script: with("token-lost", "revoke.which", "1,2,3", "revoke.anew", "no"),
+	{name: "more lost than was said", script: with("token-lost", "revoke.which", "1,2,3", "revoke.again", "no"),
 		noPlan: true, says: []string{"Too many keys are lost", "TUF cannot mend that"}},
-	{name: "threshold stolen", setup: knownBy(), script: before("quorum-stolen", "revoke.anew", "no"), noPlan: true, says: []string{"TUF cannot undo that"}},
-	{name: "threshold stolen, no chain at hand, a new one", setup: newOnline, script: anew(with("quorum-stolen", "plan.trusted", "nowhere\n")), most: 20,
+	{name: "threshold stolen", setup: knownBy(), script: before("quorum-stolen", "revoke.again", "no"), noPlan: true, says: []string{"TUF cannot undo that"}},
+	{name: "threshold stolen, no chain at hand, a new one", setup: newOnline, script: again(with("quorum-stolen", "plan.trusted", "nowhere\n")), most: 20,
 		create: true, says: []string{"TUF cannot undo that", "publish/trust is the re-pinning kit", "warn users today"}},
-	{name: "the only key is stolen", setup: chainOf(1, 1), script: with("token-stolen", "revoke.anew", "no"), noPlan: true, says: []string{"TUF cannot undo that"}},
+	{name: "the only key is stolen", setup: chainOf(1, 1), script: with("token-stolen", "revoke.again", "no"), noPlan: true, says: []string{"TUF cannot undo that"}},
 	{name: "root expired", setup: func(t *testing.T, dir string) {
 		newChain(t, dir, 2, 3, noon.AddDate(0, 0, -3), usualRoles(5))
 	}, script: with("root-expired"), incident: record.RootExpired, keys: 5, want: 3,
@@ -456,7 +456,7 @@ func TestKeysThatAreStillToBeMade(t *testing.T) {
 
 	dir = t.TempDir()
 	putKey(t, dir, "keys/targets.pub", "targets")
-	script = anew(with("quorum-lost"))
+	script = again(with("quorum-lost"))
 	script["plan.role.timestamp"], script["plan.role.snapshot"], script["plan.role.targets"] = "later", "", "keys/targets.pub"
 	_, come, err = interviewed(t, dir, agreed.Create, script)
 	if err != nil {
@@ -516,7 +516,7 @@ func TestStolenTokenThatMustSign(t *testing.T) {
 	if err := os.RemoveAll(filepath.Join(dir, "before/private/backups")); err != nil {
 		t.Fatal(err)
 	}
-	a, come, err := interviewed(t, dir, agreed.Revoke, before("token-stolen", "revoke.which", "1", "revoke.anew", "no"))
+	a, come, err := interviewed(t, dir, agreed.Revoke, before("token-stolen", "revoke.which", "1", "revoke.again", "no"))
 	if err != nil || come.Files[state.PlanFile] != nil || come.Files[state.NoticeFile] == nil || !strings.Contains(a.said.String(), "TUF cannot mend that") {
 		t.Errorf("%v\n%s", err, a.said.String())
 	}
@@ -599,7 +599,7 @@ func TestNoticeOfANewChain(t *testing.T) {
 	dir := t.TempDir()
 	usual(t, dir)
 	put(t, dir, "notice.md", []byte("mine"))
-	_, come, err := interviewed(t, dir, agreed.Revoke, anew(with("quorum-lost", "revoke.which", "1,2,3")))
+	_, come, err := interviewed(t, dir, agreed.Revoke, again(with("quorum-lost", "revoke.which", "1,2,3")))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -66,7 +66,7 @@ func wholeLogOf(t testing.TB, dir string) wholeLog {
 
 var madeLogs map[string]wholeLog
 
-var update = flag.Bool("update", false, "write the logs that package state is tested with anew")
+var update = flag.Bool("update", false, "write the logs that package state is tested with again")
 
 // backupsLog is a ceremony with backups, in which tokens are wiped, cut off,
 // lost, unblocked and replaced, and one with a spare.

@@ -17,7 +17,7 @@ import (
 	"rootceremony/keys"
 )
 
-// Whoever has the SHA-256 of the first root from elsewhere types as much of it as
+// Anyone who has the SHA-256 of the first root from elsewhere types as much of it as
 // is asked for, or all of it. That of what is signed is called that, and is not
 // taken; nor is too little, or another.
 func TestAnchorIsTyped(t *testing.T) {

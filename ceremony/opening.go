@@ -91,7 +91,7 @@ func (o *opening) next(layers []keys.Layer) []string {
 	return []string{"Then: " + strings.Join(names, ", then ") + "."}
 }
 
-// chooseQuorum asks who is there. Whoever cannot open it any more, as the token
+// chooseQuorum asks who is there. Anyone who cannot open it any more, as the token
 // it was sealed for is gone, is not among the choices.
 func (o *opening) chooseQuorum(ctx context.Context) error {
 	s := o.d.State()
@@ -143,7 +143,7 @@ func (v visit) canOpen(what string) error {
 	return fmt.Errorf("every file of the backup of %s is damaged or gone (hint: put them back from one of the copies)", h.Holder.Name)
 }
 
-// open opens one layer by whoever it is for.
+// open opens one layer by the recipient it is for.
 func (o *opening) open(ctx context.Context, layer keys.Layer, data []byte, then func(*session.Session, session.Opened) error) error {
 	d := o.d
 	if d.State().Holders[layer.Who] == nil {

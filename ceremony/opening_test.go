@@ -148,7 +148,7 @@ func TestDrillOfWhatWasFound(t *testing.T) {
 	if d := desk.State().Drills; len(d) != 1 || d[0].Holder != "bruno" {
 		t.Errorf("%+v", d)
 	}
-	// Whoever starts over is drilled anew.
+	// Anyone who starts over is drilled again.
 	answers := map[string]string{"restart.who": "bruno", "restart.why": "it fell into the sea"}
 	runTasks(t, desk, &prompt.Script{Answers: answers}, "restart")
 	runTasks(t, desk, &prompt.Script{}, "enrol bruno")

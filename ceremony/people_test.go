@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"fmt"
 	"maps"
 	"os"
 	"slices"
@@ -220,7 +221,7 @@ func TestScriptsAnswerNoRollCall(t *testing.T) {
 	}
 }
 
-// Whoever makes keys until their card's digest begins like the real one's has words
+// Anyone who makes keys until their card's digest begins like the real one's has words
 // that people would take for theirs, if those were of the digest alone: three of them
 // cost some ten million keys. The card's words are not, and the log is refused.
 func TestGroundKeys(t *testing.T) {
@@ -419,7 +420,7 @@ func TestPaperOfAnotherState(t *testing.T) {
 		t.Fatal(err)
 	}
 	paper, before := startOf(t, s.dir)
-	if paper >= before || !said["Recorded after what the paper says"] {
+	if paper >= before || !said[fmt.Sprintf("Recorded after what the paper says: %d", before-paper)] {
 		t.Errorf("the paper had %d of %d lines; said %v", paper, before, said)
 	}
 	then := &stage{t: t, dir: t.TempDir(), drawer: s.drawer, shared: s.tokens()}

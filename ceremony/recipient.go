@@ -116,7 +116,7 @@ func (d *Desk) provePassphrase(ctx context.Context, a prompt.Room, r agreed.Back
 		return err
 	}
 	first, err := a.AskSecret(ctx, passphrasePrompt(r, "recipient.passphrase", "choose its passphrase",
-		"Five random words or more. Whoever knows it is this recipient. It is asked for again at every key."), backup.CheckPassphrase)
+		"Five random words or more. Anyone who knows it is this recipient. It is asked for again at every key."), backup.CheckPassphrase)
 	if err != nil {
 		return err
 	}

@@ -106,8 +106,8 @@ func TestNewPINSaysWhatIsTrue(t *testing.T) {
 	}
 }
 
-// Whoever mistypes a passphrase, or takes the wrong file, is asked again at once:
-// the PIN of who came before is not asked for a second time. Whoever goes leaves
+// Anyone who mistypes a passphrase, or takes the wrong file, is asked again at once:
+// the PIN of who came before is not asked for a second time. Anyone who goes leaves
 // nothing behind.
 func TestSlipsAreAskedAgain(t *testing.T) {
 	plan, identities, files := safesPlan(t, 4, 2, `recipients = [`, `recipients = ["holders", "Words", `,
@@ -198,7 +198,7 @@ func TestCheckupOfASpare(t *testing.T) {
 	}
 	spare := desk.State().Holders["alice"].Spare.Serial
 	again := s.only(t, desk, (*ceremony.Desk).OnlyCheckup)
-	// Its PIN is blocked, and set anew by the quorum.
+	// Its PIN is blocked, and set again by the quorum.
 	s.block(desk.State().Holders["alice"].Spare.Holder.Token)
 	runTasks(t, again, &prompt.Script{Answers: quorum(map[string]string{"holder.unblock alice": "quorum"}, "dana", "bank-safe", "chen")}, "checkup alice spare")
 	now := func(id string) prompt.TaskState {

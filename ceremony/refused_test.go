@@ -112,7 +112,7 @@ func TestKeyWithAnotherPolicy(t *testing.T) {
 	}
 	defer desk.Close()
 	err = desk.Run(t.Context(), "enrol alice", &prompt.Script{})
-	for _, want := range []string{"is not as the plan has it", "touch policy: wanted always, found never", "take the task Start a holder over: the token is wiped, and its keys are made anew"} {
+	for _, want := range []string{"is not as the plan has it", "touch policy: wanted always, found never", "take the task Start a holder over: the token is wiped, and its keys are made again"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)
 		}

@@ -198,7 +198,7 @@ func TestPINIsRestored(t *testing.T) {
 	}
 }
 
-// A PIN that is blocked in the middle of a task is set anew by the quorum.
+// A PIN that is blocked in the middle of a task is set again by the quorum.
 func TestBlockedPINWithBackup(t *testing.T) {
 	s, desk := withBackups(t)
 	runTo(t, desk, "sign alice")

@@ -115,7 +115,7 @@ func (v visit) notReset(ctx context.Context, title string, drop agreed.Drop) (st
 	}
 	i := slices.IndexFunc(choices, func(c prompt.Choice) bool { return c.Key == first })
 	choices = slices.Insert(slices.Delete(slices.Clone(choices), i, i+1), 0, choices[i])
-	text := []string{"The key is no longer trusted by the new root. Whoever still trusts an older one follows it all the same: it should stop to exist."}
+	text := []string{"The key is no longer trusted by the new root. Anyone who still trusts an older one follows it all the same: it should not exist any more."}
 	if h.Open != nil {
 		text = append(text, "An earlier step with its token was interrupted.")
 	}

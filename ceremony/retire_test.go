@@ -48,7 +48,7 @@ func attemptFolder(t *testing.T, dir, holder string) string {
 	return strings.TrimPrefix(found[0], dir+"/") + "/"
 }
 
-// Whoever is dropped: the backups that are to be destroyed are those of that key
+// Anyone who is dropped: the backups that are to be destroyed are those of that key
 // alone, with all their files; those of the keys that stay are said to stay; and
 // it is said before a token is reset how many are left then who open them.
 func TestRetireNamesTheBackupsOfOneKey(t *testing.T) {

@@ -46,7 +46,7 @@ func (d *Desk) collectRival(f *tuf.File, source string) (*CollectedRoot, error) 
 	case len(ids) == 0:
 		return nil, notOurs(s, f, digest)
 	case s.Draft == nil:
-		return nil, fmt.Errorf("there is no draft yet to compare it with, and it is a root v%d that is signed by %s; the SHA-256 of what is signed in it is %s (hint: take the task Review root v%d first, and collect it again then: if it is another root than the draft, whoever signed it signs nothing here)", version, who, digest, version)
+		return nil, fmt.Errorf("there is no draft yet to compare it with, and it is a root v%d that is signed by %s; the SHA-256 of what is signed in it is %s (hint: take the task Review root v%d first, and collect it again then: if it is another root than the draft, anyone who signed it signs nothing here)", version, who, digest, version)
 	case len(f.Signed) > state.MaxRival:
 		return nil, fmt.Errorf("IT IS ANOTHER ROOT v%d, SIGNED BY %s; the SHA-256 of what is signed in it is %s: it has %d bytes, and the log takes %d of it, so this is not recorded (hint: stop, record a note, keep the file, and find out why it was signed)", version, who, digest, len(f.Signed), state.MaxRival)
 	}

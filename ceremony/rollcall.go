@@ -14,7 +14,7 @@ import (
 	"rootceremony/keys"
 )
 
-// What the directory says of a holder's keys counts for nothing by itself: whoever
+// What the directory says of a holder's keys counts for nothing by itself: anyone who
 // had it between two starts of the program can have changed it. So people compare
 // it with what they carry, the token or the card. What this run of the program has
 // seen made it knows by itself, and forgets when it ends.
@@ -185,7 +185,7 @@ func (d *Desk) callHeld(what state.CallFor) error {
 // rollCall asks those whose keys this run has not seen made, and those whom nobody
 // has confirmed.
 func (d *Desk) rollCall(ctx context.Context, a prompt.Room, what state.CallFor) error {
-	err := a.Tell(ctx, prompt.Message{Title: "Roll call", Text: []string{"This laptop was off or left since keys were made, so it can't know that what it has of them is still the same. Each holder compares it with what they have kept: the token, or the card."}})
+	err := a.Tell(ctx, prompt.Message{Title: "Roll call", Text: []string{"This laptop was off or left since keys were made, and somebody may have changed what it knows of them. Each holder compares it with what they have kept: the token, or the card."}})
 	if err != nil {
 		return err
 	}

@@ -90,7 +90,7 @@ func (d *Desk) review(ctx context.Context, a prompt.Room) error {
 		return err
 	}
 	if !right {
-		return fmt.Errorf("root v%d was not accepted; nothing is signed (hint: the agreed plan decides what it says: abandon the draft if a holder is to start over, or to hold another ceremony with another plan; whoever has signed this version, or may have, signs no other root of it)", s.Draft.Version)
+		return fmt.Errorf("root v%d was not accepted; nothing is signed (hint: the agreed plan decides what it says: abandon the draft if a holder is to start over, or to hold another ceremony with another plan; anyone who has signed this version, or may have, signs no other root of it)", s.Draft.Version)
 	}
 	if answer == wordsUnseen {
 		if err := d.withoutSecondMachine(); err != nil {
@@ -200,7 +200,7 @@ func (d *Desk) makeDraft() error {
 func (d *Desk) unexpired() error {
 	expires := d.State().Draft.Expires
 	if now := d.clock(); !now.Before(expires) {
-		return fmt.Errorf("root v%d expired on %s, and it is %s now: no client would accept it (hint: if the clock is right, hold another ceremony in another directory, in which whoever has signed this version signs no other root of it; a rehearsal's root lives a day)",
+		return fmt.Errorf("root v%d expired on %s, and it is %s now: no client would accept it (hint: if the clock is right, hold another ceremony in another directory, in which anyone who has signed this version signs no other root of it; a rehearsal's root lives a day)",
 			d.State().Draft.Version, agreed.Stamp(expires), agreed.Stamp(now))
 	}
 	return nil
@@ -260,7 +260,7 @@ func (v visit) sign(ctx context.Context) error {
 // other places know nothing of it. It has none yet, or nothing is signed.
 func AskCard(ctx context.Context, a prompt.Room, p prompt.Prompt, line prompt.Written, version int64) error {
 	p.From = line.ID
-	p.Text = []string{"Look at your card. Nobody signs a version twice, and what this laptop doesn't know of may have been signed elsewhere, or taken out of its log."}
+	p.Text = []string{"Look at your card. Nobody signs two roots of one version. This laptop may not know of one that was signed elsewhere, or that was taken out of its log."}
 	p.Question = fmt.Sprintf(`Does it have a line "signed v%d"?`, version)
 	signed, err := a.Confirm(ctx, p)
 	if err == nil && signed {
@@ -299,7 +299,7 @@ func rootSlot(h *state.Holder, info keys.Info) (keys.Slot, error) {
 		return 0, fmt.Errorf("token %s does not hold the key %.8s of %s (hint: insert the token that does%s; where the key is not on a token, sign with its own tool and collect the file)",
 			agreed.SerialText(info.Serial), h.Holder.KeyID, h.Holder.Name, stickerHint(h))
 	}
-	return 0, fmt.Errorf("token %s no longer holds %s's root key (hint: it was wiped or filled anew elsewhere; it cannot sign)",
+	return 0, fmt.Errorf("token %s no longer holds %s's root key (hint: it was wiped or filled again elsewhere; it cannot sign)",
 		agreed.SerialText(info.Serial), h.Holder.Name)
 }
 

@@ -187,7 +187,7 @@ func (d *Desk) recordedSince(ctx context.Context, a prompt.Room, since []transcr
 	for _, e := range since {
 		lines = append(lines, fmt.Sprintf("%d, %s: %s", e.Seq, agreed.Stamp(e.Time), d.State().Happened(e)))
 	}
-	return a.Type(ctx, prompt.Prompt{ID: "start.lines", Final: true, Message: prompt.Message{Title: "Recorded after what the paper says", Lines: lines,
+	return a.Type(ctx, prompt.Prompt{ID: "start.lines", Final: true, Message: prompt.Message{Title: fmt.Sprintf("Recorded after what the paper says: %d", len(since)), Lines: lines,
 		Text: []string{"That is so where the program ended without showing new words. If nobody here knows of one of these lines, leave the task, and find out."}},
 		Question: "If you know of all of them, type how many they are:"}, fmt.Sprint(len(since)))
 }

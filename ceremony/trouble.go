@@ -57,7 +57,7 @@ func unattested(serial uint32, err error) error {
 	case !attested:
 		return fmt.Errorf("token %s: %w (hint: %s)", agreed.SerialText(serial), err, way)
 	case wrong.Field == "PIN policy", wrong.Field == "touch policy":
-		way = "take the task Start a holder over: the token is wiped, and its keys are made anew"
+		way = "take the task Start a holder over: the token is wiped, and its keys are made again"
 	}
 	return fmt.Errorf("a key on token %s is not as the plan has it: %w (hint: %s)", agreed.SerialText(serial), err, way)
 }

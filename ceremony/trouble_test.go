@@ -60,7 +60,7 @@ func TestBlockedPINBeforeTheKeyIsProved(t *testing.T) {
 	checkSigned(t, s.dir, 5)
 }
 
-// A token that was reset elsewhere is noticed, and prepared anew.
+// A token that was reset elsewhere is noticed, and prepared again.
 func TestTokenResetElsewhere(t *testing.T) {
 	s, desk := opened(t)
 	leaveBeforeProof(t, desk)

@@ -69,12 +69,12 @@ func (v visit) byFactoryPUK(ctx context.Context, info keys.Info) (*secret.Buffer
 	return pin, nil
 }
 
-// byTypedPUK asks whoever has the PUK for it until the token takes it, and
+// byTypedPUK asks anyone who has the PUK for it until the token takes it, and
 // sets the new PIN that the holder chooses.
 func (v visit) byTypedPUK(ctx context.Context, info keys.Info) (pin *secret.Buffer, err error) {
 	title := v.now().Holder.Name + ": the PIN is blocked"
 	answer, err := v.a.Choose(ctx, prompt.Prompt{ID: "holder.unblock " + v.holder, Message: prompt.Message{Title: title, Facts: v.pukFacts(info.PUKTries),
-		Text: []string{"The token takes no PIN any more. Whoever has its PUK can have a new PIN set."}},
+		Text: []string{"The token takes no PIN any more. Anyone who has its PUK can have a new PIN set."}},
 		Question: "Does somebody here have the PUK of this token?"},
 		append(v.byBackup(), prompt.Choice{Key: "yes", Label: "Yes: type it"}, prompt.Choice{Key: "no", Label: "No: leave the PIN blocked"}))
 	if err != nil {

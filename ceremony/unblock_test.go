@@ -349,7 +349,7 @@ func TestBlockedPUK(t *testing.T) {
 }
 
 // Firmware that does not tell the tries of the PUK has not said that it is
-// blocked: whoever has the PUK of such a token, whose key stays, is asked for it.
+// blocked: anyone who has the PUK of such a token, whose key stays, is asked for it.
 func TestBlockedPINOfOldFirmware(t *testing.T) {
 	first, desk := opened(t)
 	if err := runAll(desk, &prompt.Script{}); err != nil {

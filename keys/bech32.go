@@ -32,7 +32,7 @@ func bech32Encode(prefix string, data []byte) string {
 
 // bech32Decode reads what bech32Encode writes, and nothing else: the checksum
 // fits, and what is left over of the last character is less than that, and
-// zero. The prefix is checked by whoever compares it.
+// zero. The prefix is checked by anyone who compares it.
 func bech32Decode(text string) (prefix string, data []byte, ok bool) {
 	one := strings.LastIndexByte(text, '1')
 	if one < 1 {

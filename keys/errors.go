@@ -17,7 +17,7 @@ var (
 	// ErrRemoved: the token was pulled out in the middle.
 	ErrRemoved = errors.New("the token was pulled out (hint: insert it again; what it was doing may have happened)")
 	// ErrManagementKey: the token did not take the management key.
-	ErrManagementKey = errors.New("the token's management key is not the expected one (hint: reset the token, and prepare it anew)")
+	ErrManagementKey = errors.New("the token's management key is not the expected one (hint: reset the token, and prepare it again)")
 	// ErrNoService: the smart-card service of the machine does not answer.
 	ErrNoService = errors.New("the smart-card service pcscd does not answer: it is not running, was started anew, or does not let this user in (hint: systemctl start pcscd, then try again)")
 	// ErrNoToken: a command came before a token was selected.
@@ -37,7 +37,7 @@ type PINError struct {
 }
 
 func (e *PINError) Error() string {
-	name, way := "PIN", "its keys are still there: whoever has the PUK, or a backup of it, can have a new PIN set"
+	name, way := "PIN", "its keys are still there: anyone who has the PUK, or a backup of it, can have a new PIN set"
 	if e.PUK {
 		name, way = "PUK", "the PIN has tries of its own, and still works while it has: keep it well, as no PUK sets another"
 	}
@@ -113,7 +113,7 @@ type NotFreshError struct {
 }
 
 func (e *NotFreshError) Error() string {
-	return fmt.Sprintf("token %s cannot be used for this as it is: %s (hint: reset it, which erases its keys, and prepare it anew)",
+	return fmt.Sprintf("token %s cannot be used for this as it is: %s (hint: reset it, which erases its keys, and prepare it again)",
 		SerialText(e.Serial), strings.Join(e.Found, ", "))
 }
 

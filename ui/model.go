@@ -251,7 +251,7 @@ func (m *model) key(k tea.KeyMsg) tea.Cmd {
 }
 
 // open puts a form or a page on top; close takes it away. The prompt below
-// waits, and is then shown anew.
+// waits, and is then shown again.
 func (m *model) open(o overlay) { m.over = o }
 
 func (m *model) close() {

@@ -19,7 +19,7 @@ import (
 	"rootceremony/ui/gate"
 )
 
-var update = flag.Bool("update", false, "write the golden frames anew")
+var update = flag.Bool("update", false, "write the golden frames again")
 
 // tb is what the stage wants of a test; rapid's have it too.
 type tb interface {

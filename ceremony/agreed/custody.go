@@ -143,7 +143,7 @@ func (r *Plan) openers() []string {
 // byBackup is the smallest group who could sign by opening backups. A quorum
 // opens every key backup there is; what is then still missing to the threshold
 // must come from tokens whose keys have no backup, with their holders' PINs or
-// with PINs set anew by the PUK backups.
+// with PINs set again by the PUK backups.
 func (r *Plan) byBackup() Group {
 	g := Group{Any: r.Backup.Quorum, Of: r.openers(), By: byKeys}
 	saved := r.everybody().saved
@@ -359,7 +359,7 @@ func (g Group) could(alone bool) string {
 	return fmt.Sprintf("%s could open the key backups and, by the PUK backups, set new PINs on the %s of %s, and sign%s", g, g.And.tokens(), g.And, g.And.own())
 }
 
-// own says whose PINs no backup sets anew.
+// own says whose PINs no backup sets again.
 func (g Group) own() string {
 	if len(g.PIN) == 0 {
 		return ""

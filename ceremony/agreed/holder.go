@@ -57,7 +57,7 @@ type Person struct {
 	Role string `json:"role"` // administrator, witness or scribe
 }
 
-// Drop is a key of the trusted root that the next one leaves out. Whoever has
+// Drop is a key of the trusted root that the next one leaves out. Anyone who has
 // it can still sign for the trusted root.
 type Drop struct {
 	ID     string `json:"id"` // "old-" and the first 8 digits of the key id, or more of them
@@ -69,7 +69,7 @@ type Drop struct {
 
 // PlainKey returns the key as new roots have it. Another notation of the same
 // key is refused rather than rewritten, as its key id would change under the
-// hands of whoever signs with it.
+// hands of anyone who signs with it.
 func PlainKey(key tuf.Key) (tuf.Key, error) {
 	if key.Public == (keys.PublicKey{}) {
 		return tuf.Key{}, fmt.Errorf("a key of type %q: new roots take ed25519, or ECDSA on P-256 or P-384", key.Type)

@@ -258,7 +258,7 @@ func Fewest(old, new Signers) int {
 	slices.Reverse(both)
 	slices.Reverse(leave)
 	// Of those who sign for the new root it is best to take who have most old
-	// keys; beyond the new threshold, whoever has more.
+	// keys; beyond the new threshold, anyone who has more.
 	least := len(both) + len(leave)
 	for n := new.Need; n <= len(both); n++ {
 		have, others := 0, 0
@@ -451,7 +451,7 @@ func (r *Plan) dropWarnings() []string {
 		}
 	}
 	if need := r.TrustedFile.Root.Roles[tuf.RoleRoot].Threshold; len(theirs) >= need {
-		warnings = append(warnings, fmt.Sprintf("whoever has %s (stolen or compromised) can sign a root after version %d alone: clients that meet that one first follow it, and no new version calls them back (hint: %s says what is left to do)",
+		warnings = append(warnings, fmt.Sprintf("anyone who has %s (stolen or compromised) can sign a root after version %d alone: clients that meet that one first follow it, and no new version calls them back (hint: %s says what is left to do)",
 			dropKeys(theirs), r.TrustedFile.Root.Version, Command("plan", "--kind", Revoke, "DIR")))
 	}
 	return warnings
@@ -475,9 +475,9 @@ func (r *Plan) staysInUse() []string {
 			case Lost:
 				text = fmt.Sprintf("%s is dropped as a root key (%s), and stays in %s, for which nobody can sign with it"+hint, d.key(), d.Reason, name, name)
 			case Stolen, Compromised:
-				can := "whoever has it signs for that role alone"
+				can := "anyone who has it signs for that role alone"
 				if role.Threshold > 1 {
-					can = fmt.Sprintf("whoever has it signs as one of the %d that must", role.Threshold)
+					can = fmt.Sprintf("anyone who has it signs as one of the %d that must", role.Threshold)
 				}
 				text = fmt.Sprintf("A %s KEY STAYS IN USE: %s is dropped as a root key, and this plan leaves it in %s: %s"+hint, strings.ToUpper(d.Reason), d.key(), name, can, name)
 			}

@@ -271,7 +271,7 @@ Bruno's old key must be restored from a backup to sign: stolen
 no token is named for Alice and Chen: signed with a tool of their own, and collected
 new keys are made by Bruno and Chen
 one version suffices`, `only just enough keys of version 2 can still sign (2, and 2 must): the loss of one more before the day leaves no way on but to restore what is stolen (hint: hold the ceremony soon)
-whoever has Bruno's old key and Chen's old key (stolen or compromised) can sign a root after version 2 alone: clients that meet that one first follow it, and no new version calls them back (hint: rootceremony plan --kind revoke DIR says what is left to do)`},
+anyone who has Bruno's old key and Chen's old key (stolen or compromised) can sign a root after version 2 alone: clients that meet that one first follow it, and no new version calls them back (hint: rootceremony plan --kind revoke DIR says what is left to do)`},
 		{"a threshold above the tokens there are", three, 2, 4, append(slices.Clone(three), "Dana+", "Emil+"), `
 old root, version 2: any 2 of Alice, Bruno or Chen
 new root, version 3: any 4 of Alice, Bruno, Chen, Dana or Emil

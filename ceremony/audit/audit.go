@@ -1,5 +1,5 @@
 // Package audit verifies a ceremony directory as someone who was not there. The
-// directory is believed by nobody: whoever can write it can write every hash in
+// directory is believed by nobody: anyone who can write it can write every hash in
 // it, so that only what is proved counts, by a key that a token attests, by a
 // holder's checkpoint of the log, by a signature, or by an anchor that comes from
 // elsewhere.

@@ -130,7 +130,7 @@ func (w *walk) enrolled(h *holder, d state.Collected) (*token, error) {
 	return t, own.says(d)
 }
 
-// isTrusted reports whether a file is one of the trusted chain, which whoever
+// isTrusted reports whether a file is one of the trusted chain, which anyone who
 // collects an enrolment has.
 func isTrusted(name string) bool {
 	return name == agreed.TrustedDir || len(name) > len(agreed.TrustedDir) && name[:len(agreed.TrustedDir)+1] == agreed.TrustedDir+"/"

@@ -177,7 +177,7 @@ func (iv *interview) askFor(made *plan.Ceremony, e agreed.Earlier) (*plan.Ceremo
 }
 
 // ableToOpen are the recipients of a backup, by id, who still have what opens
-// it. Whoever has lost a key has lost the token.
+// it. Anyone who has lost a key has lost the token.
 func (iv *interview) ableToOpen(s *state.State, b *state.BackupStored, gone []string) []string {
 	without := map[string]bool{}
 	for _, id := range gone {

@@ -21,7 +21,7 @@ import (
 const (
 	noRace      = "There is no race: fewer keys than the threshold sign nothing. Rested and rehearsed is better than tonight."
 	hurryRoles  = "Here haste matters: the service that signs stops first. Metadata signed with the new keys goes live together with the new root, not before and not after."
-	hurryQuorum = "Here haste matters: it is a race with whoever has the tokens. Warn users today; and if a root turns up that nobody of you has signed, only a new chain is left."
+	hurryQuorum = "Here haste matters: it is a race with anyone who has the tokens. Warn users today; and if a root turns up that nobody of you has signed, only a new chain is left."
 	hurryUsers  = "Until the new root is published clients refuse all updates: hurry for them. It is no hole, and no clock is to be turned back."
 )
 
@@ -220,7 +220,7 @@ func (iv *interview) restore(back []restorable) {
 // Another root is a race, and one that is won where nobody knows the PINs.
 func (iv *interview) askRace() (string, error) {
 	return iv.a.Choose(iv.ctx, prompt.Prompt{ID: "revoke.quorum", Message: prompt.Message{Title: "A threshold of keys",
-		Text: []string{fmt.Sprintf("Version %d wants %d signatures, and that many of its keys are in other hands. A token signs nothing without its PIN: if the PINs are not known, the next root shuts these keys out. If they are, whoever has them can sign a root of their own, and no client can tell.", iv.chain.Last.Root.Version, iv.oldThreshold())}},
+		Text: []string{fmt.Sprintf("Version %d wants %d signatures, and that many of its keys are in other hands. A token signs nothing without its PIN: if the PINs are not known, the next root shuts these keys out. If they are, anyone who has them can sign a root of their own, and no client can tell.", iv.chain.Last.Root.Version, iv.oldThreshold())}},
 		Question: "What is to be done?"}, []prompt.Choice{
 		{Key: chooseAnew, Label: "a new chain: their PINs may be known, or they are people who left"},
 		{Key: chooseRace, Label: "the next root without these keys, today: it is a race"},
@@ -436,11 +436,11 @@ func (iv *interview) noWay(taken, lost int) error {
 		facts.Old = record.RootFacts{Version: root.Version, Expires: root.Expires, Threshold: iv.oldThreshold(), Keys: len(iv.oldKeys())}
 		facts.Rehearsal = root.Rehearsal()
 	}
-	answer := "A threshold of keys may be in other hands. Whoever has them signs any root, as good as yours to every client: TUF cannot undo that, and nothing that this program signs can. (If tokens are gone and nobody knows their PINs, go back and say that tokens were stolen.)"
+	answer := "A threshold of keys may be in other hands. Anyone who has them signs any root, as good as yours to every client: TUF cannot undo that, and nothing that this program signs can. (If tokens are gone and nobody knows their PINs, go back and say that tokens were stolen.)"
 	if incident == record.QuorumLost {
 		answer = "Too few keys are left to sign a root that clients accept, and no backup brings enough of them back. TUF cannot mend that, and nothing that this program signs can."
 	}
-	yes, err := iv.a.Confirm(iv.ctx, prompt.Prompt{ID: "revoke.anew", Message: prompt.Message{Title: "The honest answer", Text: []string{answer,
+	yes, err := iv.a.Confirm(iv.ctx, prompt.Prompt{ID: "revoke.again", Message: prompt.Message{Title: "The honest answer", Text: []string{answer,
 		"What is left: a new chain, made in a ceremony with fresh tokens, and every client moved to it by hand. The words for users are drafted in any case."}},
 		Question: "Write the plan of the new chain now?"})
 	if err != nil {

@@ -57,7 +57,7 @@ func replaced(compromised []string) []string {
 	return all
 }
 
-// compromise notes which roles others can sign for: whoever has the key of one
+// compromise notes which roles others can sign for: anyone who has the key of one
 // has it for all that it serves. It returns the root keys among them.
 func (iv *interview) compromise(roles []string) (rootKeys []string) {
 	has := func(name string, of []string) bool {

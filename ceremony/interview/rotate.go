@@ -383,7 +383,7 @@ func (iv *interview) freeSticker(s string) error {
 	return nil
 }
 
-// stay makes whoever has a root key its holder in the next root too. What would
+// stay makes anyone who has a root key its holder in the next root too. What would
 // be there twice is told apart by the key.
 func (iv *interview) stay(id string, h agreed.Holder) {
 	free := func(of func(agreed.Holder) string, s string) bool {
@@ -443,7 +443,7 @@ func (iv *interview) otherKeys(name string) error {
 }
 
 // dropFromRoles takes the dropped root keys out of the other roles that they
-// serve: whoever has such a key has it there too.
+// serve: anyone who has such a key has it there too.
 func (iv *interview) dropFromRoles() error {
 	for _, name := range agreed.OnlineRoles {
 		if _, changed := iv.plan.Roles[name]; changed {

@@ -30,7 +30,7 @@ func (a *told) Ask(ctx context.Context, p prompt.Prompt, check func(string) erro
 	return a.answers.Ask(ctx, p, check)
 }
 
-// Enter alone never gives targets a key that is online. Whoever names that key
+// Enter alone never gives targets a key that is online. Anyone who names that key
 // is told at once what its thief can do.
 func TestInterviewOfSharedKeys(t *testing.T) {
 	dir := keyFolder(t)

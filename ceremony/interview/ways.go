@@ -40,7 +40,7 @@ const (
 	chooseRestore = "restore" // the lost keys, though the others are enough
 	chooseDrop    = "drop"    // them all the same
 	chooseRace    = "race"    // against those who have a threshold of keys
-	chooseAnew    = "anew"    // a new chain instead
+	chooseAnew    = "again"    // a new chain instead
 	chooseLook    = "look"    // for backups, before anything is written
 	chooseNone    = "none"    // there surely are no backups
 )
@@ -105,7 +105,7 @@ var ways = []way{
 	{losses, emergency.allBack, "", record.QuorumLost, restore},
 	{losses, emergency.backupsSign, "", record.QuorumLost, nextRoot},
 
-	// Whoever has taken keys can sign with them, and any root with a threshold.
+	// Anyone who has taken keys can sign with them, and any root with a threshold.
 	{thefts, emergency.quorumNamed, chooseRace, record.QuorumStolen, nextRoot},
 	{thefts, emergency.quorumNamed, chooseAnew, record.QuorumStolen, newChain},
 	{thefts, emergency.mayRace, "", record.QuorumStolen, askRace},

@@ -144,7 +144,7 @@ func TestPreflightFinds(t *testing.T) {
 		{"a dead socket", noService(&net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}),
 			"fail  pcscd      pcscd is not running: nothing listens at /run/pcscd/pcscd.comm (hint: systemctl restart pcscd.socket, or start pcscd)"},
 		{"a closed socket", noService(&net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.EACCES)}),
-			"fail  pcscd      this user may not open /run/pcscd/pcscd.comm, where pcscd listens (hint: ls -l it and its folder: join the group that may (usermod -aG GROUP USER) and log in anew)"},
+			"fail  pcscd      this user may not open /run/pcscd/pcscd.comm, where pcscd listens (hint: ls -l it and its folder: join the group that may (usermod -aG GROUP USER) and log in again)"},
 		{"an odd socket", noService(errors.New("odd")), "fail  pcscd      pcscd cannot be reached: odd (hint: systemctl restart pcscd.socket pcscd)"},
 		{"polkit", noService(nil),
 			"fail  pcscd      pcscd runs, but hangs up on this user (hint: polkit may say no: sit at the laptop itself, or have polkit allow this user org.debian.pcsc-lite.access_pcsc and org.debian.pcsc-lite.access_card; or else systemctl restart pcscd)"},

@@ -125,7 +125,7 @@ func (c *smartCards) findService() state.Finding {
 		return state.Finding{ID: id, Level: state.LevelFail, Text: "pcscd is not running: nothing listens at " + c.socket, Advice: "systemctl restart pcscd.socket, or start pcscd"}
 	case errors.Is(c.refused, fs.ErrPermission):
 		return state.Finding{ID: id, Level: state.LevelFail, Text: "this user may not open " + c.socket + ", where pcscd listens",
-			Advice: "ls -l it and its folder: join the group that may (usermod -aG GROUP USER) and log in anew"}
+			Advice: "ls -l it and its folder: join the group that may (usermod -aG GROUP USER) and log in again"}
 	}
 	return state.Finding{ID: id, Level: state.LevelFail, Text: fmt.Sprintf("pcscd cannot be reached: %v", c.refused), Advice: "systemctl restart pcscd.socket pcscd"}
 }

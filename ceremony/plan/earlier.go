@@ -161,7 +161,7 @@ func (p *Plan) sameChain(s *state.State) bool {
 }
 
 // sameVersion looks at an earlier ceremony that was to make the very version
-// that is planned now: it must have come to nothing, and whoever has signed
+// that is planned now: it must have come to nothing, and anyone who has signed
 // there does not sign here.
 func (p *Plan) sameVersion(s *state.State) ([]string, error) {
 	if !p.sameChain(s) {

@@ -23,8 +23,8 @@ func TestDroppedKeyOfAnOnlineRole(t *testing.T) {
 	for reason, want := range map[string]string{
 		agreed.Retired:     "Zoe's old key is dropped as a root key (retired), but still signs for snapshot",
 		agreed.Lost:        "Zoe's old key is dropped as a root key (lost), and stays in snapshot, for which nobody can sign with it (hint: [role.snapshot] in the plan, with the keys that are good)",
-		agreed.Stolen:      "A STOLEN KEY STAYS IN USE: Zoe's old key is dropped as a root key, and this plan leaves it in snapshot: whoever has it signs for that role alone (hint: [role.snapshot] in the plan, with the keys that are good)",
-		agreed.Compromised: "A COMPROMISED KEY STAYS IN USE: Zoe's old key is dropped as a root key, and this plan leaves it in snapshot: whoever has it signs for that role alone (hint: [role.snapshot] in the plan, with the keys that are good)",
+		agreed.Stolen:      "A STOLEN KEY STAYS IN USE: Zoe's old key is dropped as a root key, and this plan leaves it in snapshot: anyone who has it signs for that role alone (hint: [role.snapshot] in the plan, with the keys that are good)",
+		agreed.Compromised: "A COMPROMISED KEY STAYS IN USE: Zoe's old key is dropped as a root key, and this plan leaves it in snapshot: anyone who has it signs for that role alone (hint: [role.snapshot] in the plan, with the keys that are good)",
 	} {
 		p.Drops[0].Reason = reason
 		r, err := p.Resolve(planNow)

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew; read them before you commit them")
+var update = flag.Bool("update", false, "write the golden files again; read them before you commit them")
 
 func golden(t *testing.T, name string, got []byte) {
 	t.Helper()

@@ -165,7 +165,7 @@ func (i Incident) Advice() []string { return slices.Clone(texts[i].advice) }
 //
 // For targets, new keys for targets and snapshot would do for most clients; new
 // keys for timestamp make that sure, and cost nothing, as all of them are
-// signed anew anyway.
+// signed again anyway.
 func Replaced(roles []string) []string {
 	vouch := []string{tuf.RoleTargets, tuf.RoleSnapshot, tuf.RoleTimestamp} // each for the one before
 	replaced := map[string]bool{}

@@ -292,7 +292,7 @@ func (n NoticeFacts) update(d *document, project string) {
 	d.text("After that day clients without it refuse every update. Then, and wherever you do not want to wait, install that client by hand:")
 	d.apart()
 	n.install(d, 1)
-	d.text("Whoever ships a root inside an installer, an image or an app should replace it by the new one now: no client finds the way from the old root to it.")
+	d.text("Anyone who ships a root inside an installer, an image or an app should replace it by the new one now: no client finds the way from the old root to it.")
 }
 
 // byHand is what users must do where nothing that is old can be trusted to carry
@@ -337,7 +337,7 @@ func (n NoticeFacts) follow(d *document) {
 	default:
 		d.text("Usually nothing. " + walk)
 	}
-	d.text(fmt.Sprintf("Whoever ships a root inside an installer, an image or an app should replace it by root %s in their next release.", n.New.name()))
+	d.text(fmt.Sprintf("Anyone who ships a root inside an installer, an image or an app should replace it by root %s in their next release.", n.New.name()))
 	if n.Incident != "" && n.Incident != RootExpired || len(n.Dropped) > 0 {
 		d.text("Until they are updated, clients and installers that still trust an older root remain exposed to the old keys. Start those that were switched off for long, and let them update, on a network that you trust.")
 	}

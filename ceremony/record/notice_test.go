@@ -208,7 +208,7 @@ func TestNoticeClaims(t *testing.T) {
 			t.Errorf("%v: that clients drop what they have stored is said: %v", c.changed, said)
 		}
 	}
-	// Whoever can be given any software stops updates, until the root is out.
+	// Anyone who can be given any software stops updates, until the root is out.
 	n := facts(RoleCompromised)
 	n.Roles = []string{"targets", "timestamp", "snapshot"}
 	if !strings.Contains(flat(Notice(now(n))), "Stop automatic updates") || !strings.Contains(flat(Notice(n)), "switch them on again") || strings.Contains(flat(Notice(n)), "Usually nothing") {

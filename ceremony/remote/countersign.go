@@ -80,7 +80,7 @@ const firstRootPhrase = "nothing but my ears vouches for this root"
 const comparedDigits = 32
 
 // OpenCountersigning reads the root and the signer's own copy, and tells why the
-// root must not be signed whoever holds which token. Nothing is written.
+// root must not be signed, no matter who holds which token. Nothing is written.
 func OpenCountersigning(set CountersignSettings) (*Countersigning, error) {
 	text, err := plainfile.Read(set.File, tuf.MaxSize)
 	if err != nil {

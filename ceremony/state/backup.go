@@ -350,7 +350,7 @@ func (s *State) Drilled() bool {
 }
 
 // DrilledOf reports whether a backup of the holder that is still in use was
-// opened: whoever has started over since has others.
+// opened: anyone who has started over since has others.
 func (s *State) DrilledOf(h *Holder) bool {
 	return slices.ContainsFunc(s.Drills, func(done *DrillDone) bool {
 		_, b := s.backupNamed(done.File)

@@ -79,7 +79,7 @@ type Abandoned struct {
 	Signed map[string]string // its signatures in hex, by key id
 	Maybe  map[string]string // key ids of those who may have signed it elsewhere, by signer's id
 
-	signers map[string]string // ids of signers by key id: whoever starts over later has another key then
+	signers map[string]string // ids of signers by key id: anyone who starts over later has another key then
 }
 
 // AbandonedOpen tells which other root of this version there is, or which
@@ -178,7 +178,7 @@ func (s *State) draftAbandoned(e transcript.Event) error {
 // AfterAbandoning says what can still be done once the live draft is abandoned,
 // which some may have signed elsewhere.
 func (s *State) AfterAbandoning(maybe []string) []string {
-	text := []string{"What was signed stays signed, and whoever has signed it signs no other draft of this version, here or in another ceremony (whose plan names this directory under earlier)."}
+	text := []string{"What was signed stays signed, and anyone who has signed it signs no other draft of this version, here or in another ceremony (whose plan names this directory under earlier)."}
 	var left []string
 	for _, h := range s.Signers() {
 		if s.MaySign(h) == nil && !slices.Contains(maybe, h.Holder.ID) && !(h.Holder.Custody == agreed.Dropped && s.DropOf(h).Reason == agreed.Lost) {

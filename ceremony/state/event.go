@@ -357,7 +357,7 @@ type SettledKind string
 // What looking at a token can show.
 const (
 	SettledNothing SettledKind = "nothing" // the act had not begun, or left no trace
-	SettledPartial SettledKind = "partial" // the token must be wiped and prepared anew
+	SettledPartial SettledKind = "partial" // the token must be wiped and prepared again
 	SettledLocked  SettledKind = "locked"  // it has PUK and management key, which are backed up, and no root key
 )
 
@@ -446,7 +446,7 @@ type DraftAbandoned struct {
 	Maybe  []string `json:"maybe"`
 }
 
-// DraftResumed makes an abandoned draft the live one again. It is reviewed anew.
+// DraftResumed makes an abandoned draft the live one again. It is reviewed again.
 type DraftResumed struct {
 	Digest string `json:"digest"`
 	Why    string `json:"why"`

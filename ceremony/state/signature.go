@@ -230,7 +230,7 @@ func (s *State) signatureCollected(e transcript.Event) error {
 	if err := s.VerifySigned(s.Root, data.KeyID, data.Signature); err != nil {
 		return err
 	}
-	// Whoever may not sign has done so all the same: it does not count for this
+	// Anyone who may not sign has done so all the same: it does not count for this
 	// draft, and is remembered in case this one is abandoned too.
 	made := data.made()
 	if s.MaySign(h) == nil {

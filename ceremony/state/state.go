@@ -27,7 +27,7 @@ import (
 )
 
 // State is what a ceremony has come to: a pure fold over the events of its
-// log. Whoever has the log has the state. It is a value: an event makes another
+// log. Anyone who has the log has the state. It is a value: an event makes another
 // one, by With, so that what was read of one stays as it was, and is not what the
 // next one says.
 type State struct {
@@ -598,7 +598,7 @@ func (s *State) intend(e transcript.Event, on Act, digest string) (*Holder, erro
 	if err != nil {
 		return nil, err
 	}
-	if s.Sealed != nil && !on.Replacement && e.Type != TypeUnblockIntended { // whoever signs the log needs a PIN too
+	if s.Sealed != nil && !on.Replacement && e.Type != TypeUnblockIntended { // anyone who signs the log needs a PIN too
 		return nil, errors.New("the ceremony is sealed")
 	}
 	if h.Open != nil {

@@ -13,7 +13,7 @@
 //	sum   SHA-256 of this line's bytes before the text `,"sum":`, likewise
 //
 // A line ends with one line feed (0x0a). A line has at most 1 MiB, and a log
-// 64 MiB. The first line is the first event of whoever keeps the log, who puts
+// 64 MiB. The first line is the first event of anyone who keeps the log, who puts
 // 32 random bytes into it.
 //
 // The tree is that of RFC 6962: its leaves are the lines, without their line

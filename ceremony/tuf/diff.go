@@ -77,7 +77,7 @@ func (d *difference) cut(start int, what, where, format string) {
 }
 
 // replaced says loudly where no root key of the old root is one of the new root,
-// by value: then whoever made the new one need not have been among the old.
+// by value: then anyone who made the new one need not have been among the old.
 func (d *difference) replaced(old, new *Root) {
 	stays := map[string]bool{}
 	for _, id := range new.Roles[RoleRoot].KeyIDs {

@@ -114,7 +114,7 @@ func (r *Root) SetRehearsal(on bool) {
 
 // Next returns a copy to edit into the following version: the version is one
 // higher, spec_version is ours, x-rehearsal is not carried over, and everything
-// else is as it was. Set Expires anew.
+// else is as it was. Set Expires again.
 func (r *Root) Next() *Root {
 	next := *r
 	next.Version++

@@ -387,7 +387,7 @@ func TestCheckTwins(t *testing.T) {
 	}
 }
 
-// A date that was read stays as it stood until it is set anew.
+// A date that was read stays as it stood until it is set again.
 func TestDateAsReceived(t *testing.T) {
 	r := must(Parse([]byte(`{"signatures":[],"signed":` + strings.Replace(signedText(nil), "00:00:00Z", "00:00:00.50Z", 1) + `}`))).Root
 	if !strings.Contains(string(r.Canonical()), `"2027-11-22T00:00:00.50Z"`) {

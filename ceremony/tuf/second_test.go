@@ -268,7 +268,7 @@ func TestSecondOpinions(t *testing.T) {
 			t.Fatal(err)
 		}
 	default:
-		t.Errorf("the table in %s is stale; go test -update makes it anew", opinionsFile)
+		t.Errorf("the table in %s is stale; go test -update makes it again", opinionsFile)
 	}
 }
 

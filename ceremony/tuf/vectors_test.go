@@ -14,7 +14,7 @@ import (
 	"github.com/secure-systems-lab/go-securesystemslib/cjson"
 )
 
-var update = flag.Bool("update", false, "write testdata/vectors and docs/second-opinions.md anew")
+var update = flag.Bool("update", false, "write testdata/vectors and docs/second-opinions.md again")
 
 const vectorDir = "testdata/vectors"
 

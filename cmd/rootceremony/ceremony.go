@@ -296,7 +296,7 @@ func discloseCommand(args []string) error {
 	return fmt.Errorf("the public edition is not good: %s %s: %s (hint: rootverify record says more; publish nothing before you know why)", report.Checks[i].Name, report.Checks[i].Subject, report.Checks[i].Text)
 }
 
-// auditEdition audits the public edition of a ceremony in its folder, as whoever
+// auditEdition audits the public edition of a ceremony in its folder, as anyone who
 // gets it does. The attestation root of virtual tokens is the rehearsal's own.
 func auditEdition(dir, folder, rootFile, intermediatesFile string, begun *state.Begun) (*audit.Report, error) {
 	o := audit.Options{Roots: yubico.Roots(), Intermediates: yubico.Intermediates(), Rehearsal: begun.Rehearsal}

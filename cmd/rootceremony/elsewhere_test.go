@@ -65,7 +65,7 @@ func TestEnrolAndCollect(t *testing.T) {
 	}
 	again := exec.Command(card, "enrol", resolved, "--holder", "emil", "--tokens", "virtual")
 	again.Dir, again.Env = there.folder, append(os.Environ(), service.Env()...)
-	if out, err := again.CombinedOutput(); err == nil || !strings.Contains(string(out), `held on tokens of the kind "pcsc", not "virtual" (hint: leave --tokens away to go on with it)`) {
+	if out, err := again.CombinedOutput(); err == nil || !strings.Contains(string(out), `held on tokens of the kind "pcsc", not "virtual" (hint: omit --tokens to go on with it)`) {
 		t.Errorf("on other tokens: %v: %s", err, out)
 	}
 	file := filepath.Join(there.folder, "enrolment-emil", "emil.enrolment.json")

@@ -74,7 +74,7 @@ var answers = []struct {
 	{"Is the paper here", "yes", nil, "", ""},
 	{"eight words that stand last on the paper", "", written("the paper, with the date"), "", ""},
 	{"eight words of the plan", "", written("the paper, beside the name of the plan"), "", ""},
-	{"type how many they are", "", regexp.MustCompile(`(\d+) lines were recorded after`), "", ""},
+	{"type how many they are", "", regexp.MustCompile(`Recorded after what the paper says: (\d+)`), "", ""},
 	{"How is it known?", "token", nil, "", ""},
 }
 

@@ -41,7 +41,7 @@ func (p *swapping) WaitForToken(ctx context.Context, w prompt.TokenWait) (info k
 
 // Three holders, one reader: the files for the tokens of two of them are opened
 // by restore, the key of the third goes to a fresh token, and signs; then a PIN
-// is set anew by the quorum.
+// is set again by the quorum.
 func TestRestoreOverPCSC(t *testing.T) {
 	t.Parallel()
 	service := pcsctest.Start(t, 1)

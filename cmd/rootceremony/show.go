@@ -111,7 +111,7 @@ func readRoot(name string) ([]byte, *tuf.File, error) {
 }
 
 // holderKeys are holders' names by the value of their root keys. A key id is
-// no proof: whoever writes a root can put another key under it.
+// no proof: anyone who writes a root can put another key under it.
 type holderKeys map[string]string
 
 // in names the key ids of roots, where they stand for holders' keys. An id that

@@ -238,7 +238,7 @@ func read(t *testing.T, file string) string {
 	return string(text)
 }
 
-// The shortest plan, a renewal, names no token: whoever signs does so with a tool
+// The shortest plan, a renewal, names no token: anyone who signs does so with a tool
 // of their own, and nobody can sign the log.
 func TestStandInRenewal(t *testing.T) {
 	t.Parallel()

@@ -213,7 +213,7 @@ func (l Layer) headerDamage(ciphertext []byte, err error) error {
 	case start != intro && strings.HasPrefix(intro, start), start == intro && cutShort(err):
 		problem = "is cut short: it ends within its header"
 	case bytes.HasPrefix(ciphertext, []byte(armor.Header)):
-		problem = "was written anew as text (armor), and is not the file that was sealed"
+		problem = "was written again as text (armor), and is not the file that was sealed"
 	case start != intro:
 		problem = "is no age file, or its first bytes were changed"
 	}

@@ -20,7 +20,7 @@ import (
 	"rootceremony/keys/session"
 )
 
-var update = flag.Bool("update", false, "write the test vectors anew")
+var update = flag.Bool("update", false, "write the test vectors again")
 
 // passphrase of Fay, in the vectors.
 const fay = "seven quiet horses wait"

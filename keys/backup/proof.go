@@ -19,7 +19,7 @@ const testIntro = "rootceremony test file\n"
 const testRandom = 32
 
 // Challenge makes a test file: 32 random bytes, sealed to one recipient. want
-// is the answer for whoever opens it, a SHA-256 in hex; it tells
+// is the answer for anyone who opens it, a SHA-256 in hex; it tells
 // nothing about the bytes, and may be recorded and compared as a string.
 func Challenge(r *Recipient) (file []byte, want string, err error) {
 	text, err := secret.New(len(testIntro) + testRandom)

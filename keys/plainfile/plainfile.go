@@ -2,7 +2,7 @@
 // came by mail, a plan on a stick, what another program has left in a folder.
 // It never waits, and never reads more than its caller allows.
 //
-// A file is looked at before it is opened: opening a pipe waits for whoever
+// A file is looked at before it is opened: opening a pipe waits for anyone who
 // writes into it, and opening a device may do something. It is looked at again
 // once it is open, as another one may have come in its place; it is opened so
 // that even then nothing waits. What is not a plain file, or is larger than the

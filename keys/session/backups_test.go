@@ -755,7 +755,7 @@ func goOn(t *testing.T, s *session.Session, kept *safe, order session.RootKeyOrd
 	if order.From == keys.FromSession {
 		order.From = keys.FromHeld
 	}
-	_, err := s.MakeRootKey(order, func(session.Sealed) error { return errors.New("sealed anew") })
+	_, err := s.MakeRootKey(order, func(session.Sealed) error { return errors.New("sealed again") })
 	if err != nil {
 		return keys.Info{}, err
 	}

@@ -133,7 +133,7 @@ func newRootKey(algorithm keys.Algorithm, entropy []*secret.Buffer) (*rootKey, e
 // mix derives a seed from random bytes and extra entropy by HKDF-SHA-256 (RFC
 // 5869) without salt. The random bytes come first and always have the seed's
 // length; before each contribution goes its length (4 bytes, big-endian). So
-// whoever knows all contributions, or chose them, knows nothing of the seed.
+// anyone who knows all contributions, or chose them, knows nothing of the seed.
 func mix(algorithm keys.Algorithm, random *secret.Buffer, entropy []*secret.Buffer) (*secret.Buffer, error) {
 	size := random.Len()
 	for _, e := range entropy {

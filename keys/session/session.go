@@ -441,7 +441,7 @@ func (s *Session) Prepare(pin *secret.Buffer) (Prepared, error) {
 //
 // A token that has its PUK and no root key, because something was cut off then,
 // needs no reset where those were sealed: after OpenBackup of its PUK and
-// management key, MakeRootKey goes on with them, and does not seal them anew.
+// management key, MakeRootKey goes on with them, and does not seal them again.
 func (s *Session) MakeRootKey(order RootKeyOrder, store func(Sealed) error) (keys.PublicKey, error) {
 	secrets := slices.Concat(order.Passphrases, order.Entropy)
 	q := request{Do: doRootKey, Order: &order, Secrets: len(secrets), Entropy: len(order.Entropy)}

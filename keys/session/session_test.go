@@ -471,7 +471,7 @@ func TestCancelDuringTouch(t *testing.T) {
 	start(t, program(), b, serial)
 }
 
-// Cancelling ends the wait too when whoever asks for the touch has said yes.
+// Cancelling ends the wait too when anyone who asks for the touch has said yes.
 func TestCancelAfterTouch(t *testing.T) {
 	_, serial, b := drawer(t, virtual.Options{Button: virtual.ButtonDead})
 	s := start(t, program(), b, serial)

@@ -365,7 +365,7 @@ func (d *Drawer) Serial(sticker string) (uint32, error) {
 	return 0, fmt.Errorf("there is no virtual token with the sticker %q in %s", sticker, d.dir)
 }
 
-// PIN is the PIN of the token with this serial, for whoever rehearses with it.
+// PIN is the PIN of the token with this serial, for anyone who rehearses with it.
 func (d *Drawer) PIN(serial uint32) (string, error) {
 	st, err := loadToken(filepath.Join(d.dir, tokenFile(serial)))
 	if err != nil {

@@ -181,7 +181,7 @@ func (st *state) check() error {
 	return nil
 }
 
-// replace writes a file under its name at once or not at all: whoever reads it,
+// replace writes a file under its name at once or not at all: anyone who reads it,
 // also after kill -9, finds the old bytes or the new, and after a power cut it
 // holds the one or the other. The folder is not synced: that would double the
 // time a rehearsal spends here, for a rehearsal's secrets. Only the holder of

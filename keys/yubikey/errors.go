@@ -40,7 +40,7 @@ var conditions = map[uint32]condition{
 	C.SCARD_E_NO_SERVICE:         silent,
 	C.SCARD_E_SERVICE_STOPPED:    silent,
 	C.SCARD_F_COMM_ERROR:         silent,
-	C.SCARD_E_INVALID_HANDLE:     silent, // of a pcscd that was started anew
+	C.SCARD_E_INVALID_HANDLE:     silent, // of a pcscd that was started again
 	C.SCARD_E_NO_ACCESS:          silent, // polkit says no
 	C.SCARD_W_SECURITY_VIOLATION: silent, // the same
 	C.SCARD_W_UNRESPONSIVE_CARD:  foreign,

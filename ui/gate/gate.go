@@ -249,7 +249,7 @@ func (g *Gate) Dropped() bool {
 
 // waiting reports whether something was typed that nobody has read. A signal, of
 // which the runtime sends many to a busy program, interrupts also a poll that
-// does not wait: it says nothing of what was typed, and whoever read then would
+// does not wait: it says nothing of what was typed, and anyone who read then would
 // hold the gate until the next key.
 func (g *Gate) waiting() bool {
 	for {

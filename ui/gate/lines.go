@@ -115,7 +115,7 @@ func (l *Lines) catch() {
 		l.mu.Lock()
 		switch {
 		case s == unix.SIGCONT:
-			// The shell, or whoever had the terminal meanwhile, may have
+			// The shell, or anyone who had the terminal meanwhile, may have
 			// switched the echo on again.
 			if l.mode != nil {
 				_ = l.apply(l.mode)

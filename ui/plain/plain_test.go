@@ -19,7 +19,7 @@ import (
 	"rootceremony/ui/show"
 )
 
-var update = flag.Bool("update", false, "write the golden transcripts anew")
+var update = flag.Bool("update", false, "write the golden transcripts again")
 
 const otp = "cccccbcvlguhdtgecvnlivhvjlhrjkufvdhilcklltbb"
 
@@ -382,7 +382,7 @@ func golden(t *testing.T, name, got string) {
 		t.Fatal(err)
 	}
 	if got != string(want) {
-		t.Errorf("%s differs (go test -update writes it anew):\n%s", file, got)
+		t.Errorf("%s differs (go test -update writes it again):\n%s", file, got)
 	}
 }
 
