@@ -40,7 +40,7 @@ const (
 	chooseRestore = "restore" // the lost keys, though the others are enough
 	chooseDrop    = "drop"    // them all the same
 	chooseRace    = "race"    // against those who have a threshold of keys
-	chooseAnew    = "again"    // a new chain instead
+	chooseAnew    = "again"   // a new chain instead
 	chooseLook    = "look"    // for backups, before anything is written
 	chooseNone    = "none"    // there surely are no backups
 )
