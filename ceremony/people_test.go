@@ -431,7 +431,7 @@ func TestPaperOfAnotherState(t *testing.T) {
 	desk = s.leaves(t, desk, p)
 	then.paper = true
 	rolledBack := then.again(t, desk)
-	if err := rolledBack.Run(t.Context(), "start", p); err == nil || !strings.Contains(err.Error(), "of no state of this log") {
+	if err := rolledBack.Run(t.Context(), "start", p); err == nil || !strings.Contains(err.Error(), "no state of this log has the words on the paper") {
 		t.Errorf("an older copy: %v", err)
 	}
 	for _, task := range rolledBack.Tasks() {
@@ -445,7 +445,7 @@ func TestPaperOfAnotherState(t *testing.T) {
 		if err := rolledBack.Run(t.Context(), "start", &prompt.Script{Answers: map[string]string{"start.paper": "no"}}); err != nil {
 			t.Fatal(err)
 		}
-		if !strings.HasPrefix(rolledBack.Alarm(), "ALARM: the paper") || !slices.Contains(rolledBack.Status(), rolledBack.Alarm()) {
+		if !strings.HasPrefix(rolledBack.Alarm(), "ALARM: no state of this log") || !slices.Contains(rolledBack.Status(), rolledBack.Alarm()) {
 			t.Errorf("%q in %q", rolledBack.Alarm(), rolledBack.Status())
 		}
 		if err := rolledBack.State().AlarmAtSealing(); err == nil {

@@ -139,7 +139,7 @@ func (d *Desk) onPaper(ctx context.Context, a prompt.Room, events []transcript.E
 			return size, err
 		}
 		so, err := a.Confirm(ctx, prompt.Prompt{ID: "start.differs", Final: true, Message: prompt.Message{Title: paperTitle, Lines: []string{typed},
-			Text: []string{"These are the words of no state that this log was left in. Look at the paper again, word by word."}},
+			Text: []string{"This log was never left in a state that has these words. Look at the paper again, word by word."}},
 			Question: "Are exactly these the words that stand last on the paper?"})
 		if err != nil {
 			return 0, err

@@ -370,7 +370,7 @@ func (d *Desk) Alarm() string {
 		return fmt.Sprintf("ALARM: token %s, %s, is not as in the log (line %d)", agreed.SerialText(open[0].Serial), s.Holders[open[0].Holder].Holder.Name, open[0].Line)
 	}
 	if s.PaperDiffers != 0 {
-		return fmt.Sprintf("ALARM: the paper has words of no state of this log (line %d)", s.PaperDiffers)
+		return fmt.Sprintf("ALARM: no state of this log has the words on the paper (line %d)", s.PaperDiffers)
 	}
 	for _, what := range []state.CallFor{state.CallBackups, state.CallReview} {
 		if names := s.CallDiffers(what); len(names) > 0 {

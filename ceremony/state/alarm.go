@@ -194,7 +194,7 @@ func (s *State) paperAlarm() error {
 	if s.PaperDiffers == 0 {
 		return nil
 	}
-	return fmt.Errorf("there is an alarm: the words on the paper are those of no state of this log (line %d) (hint: it ends once words are typed that are, after the next start; another copy of this directory may be the one that the paper was written for; where that is lost, hold another ceremony, whose plan names this directory under earlier)", s.PaperDiffers)
+	return fmt.Errorf("there is an alarm: no state of this log has the words on the paper (line %d) (hint: look for the copy of this directory that the paper was written for; the alarm ends once words are typed here that fit; where that copy is lost, hold another ceremony, whose plan names this directory under earlier)", s.PaperDiffers)
 }
 
 // AlarmAtSealing is Alarmed for a secret that is about to be sealed: a holder who
