@@ -376,6 +376,9 @@ func restoresFrom(t *testing.T, s *stage, desk *ceremony.Desk, kind string) {
 			if err := what(again); err != nil {
 				t.Fatal(err)
 			}
+			if kind == "root-backups" { // of a ceremony that went on
+				runTasks(t, again, &prompt.Script{}, "start")
+			}
 			return again
 		}
 		again := open((*ceremony.Desk).OnlyCheckup)
