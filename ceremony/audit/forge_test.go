@@ -493,3 +493,13 @@ func (r *record) folds(t testing.TB) error {
 	}
 	return err
 }
+
+// foldsTo is folds of the lines up to one.
+func (r *record) foldsTo(t testing.TB, line int64) error {
+	t.Helper()
+	all, err := events(r.dir)
+	if err == nil {
+		_, err = state.Fold(all[:min(line, int64(len(all)))])
+	}
+	return err
+}
