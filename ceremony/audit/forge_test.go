@@ -168,7 +168,7 @@ func (r *record) forge(t testing.TB, change func(*forger, *event) bool) {
 
 // unchanged reports whether an event is as it was.
 func (e *event) unchanged(was transcript.Event) bool {
-	return e.By == was.By && bytes.Equal(e.json(), was.Data) && (was.Private == nil || bytes.Equal(e.private.json(), was.Private))
+	return e.Type == was.Type && e.By == was.By && bytes.Equal(e.json(), was.Data) && (was.Private == nil || bytes.Equal(e.private.json(), was.Private))
 }
 
 // line writes an event, and returns its number.
