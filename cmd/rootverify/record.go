@@ -162,9 +162,9 @@ func showRecord(out *bufio.Writer, r *audit.Report) {
 		say("  line %d, %s, %s: %s; %s", a.Line, a.Time.Format("2006-01-02 15:04 UTC"), a.Holder, a.Text, ended)
 	}
 	say("Checked:")
-	marks := map[audit.Status]string{audit.OK: "ok", audit.Failed: "FAILED", audit.Open: "open", audit.NotSeen: "not seen", audit.NotCounted: "not counted"}
+	marks := map[audit.Status]string{audit.OK: "ok", audit.Failed: "FAILED", audit.Open: "open", audit.NotSeen: "not seen", audit.NotCounted: "void"}
 	for _, c := range r.Checks {
-		say("  %-11s  %s", marks[c.Status], checkText(c))
+		say("  %-8s  %s", marks[c.Status], checkText(c))
 	}
 	showKeys(say, r)
 	say("Held to what came from elsewhere:")
