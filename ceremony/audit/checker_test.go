@@ -109,7 +109,7 @@ func TestSecondOpinion(t *testing.T) {
 		}
 	}
 	r := good(t, "create").copied(t)
-	r.compare(t, state.StartCompared{Differs: true}, state.StartCompared{})
+	r.compare(t, state.StartCompared{Differs: true}, state.StartCompared{}, state.StartCompared{Paper: 12})
 	if verdict, said := checker(t, r); verdict != audit.Good {
 		t.Errorf("a paper that differs: the checker says %s\n%s", verdict, said)
 	}

@@ -24,6 +24,9 @@ func (w *walk) conclude() {
 	for _, a := range w.alarms {
 		w.concludeAlarm(a)
 	}
+	for _, at := range w.papers {
+		w.add(Open, "alarm", "paper", "%s", w.Exceptions[at].Happened)
+	}
 	if w.Enrols != "" {
 		w.tail()
 		return
