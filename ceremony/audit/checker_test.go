@@ -2,6 +2,7 @@ package audit_test
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
@@ -147,6 +148,7 @@ func TestSecondOpinionOnProofs(t *testing.T) {
 		{"create", state.TypePrepared, "no attestation", func(e *event) { e.set("evidence", []state.File{}) }},
 		{"create", state.TypeKeyMade, "another key in 9c", func(e *event) { e.set("public", other) }},
 		{"create", state.TypeKeyProved, "another signature", digit("signature")},
+		{"create", state.TypeKeyProved, "another signature, in its file too", digit("signature")},
 		{"create", state.TypeKeyProved, "another nonce", digit("nonce")},
 		{"backups", state.TypeKeyMade, "another key that was imported", func(e *event) { e.set("public", other) }},
 		{"rotate", state.TypeTokenShown, "another key in 9a", func(e *event) { e.set("authentication", public(t, mallory.authentication.Public())) }},
@@ -155,7 +157,11 @@ func TestSecondOpinionOnProofs(t *testing.T) {
 		{"create", state.TypeCheckpointSigned, "another root hash", func(e *event) {
 			e.set("checkpoint", map[string]any{"size": 3, "root": strings.Repeat("0", 64)})
 		}},
-		{"create", state.TypeCheckpointSigned, "another signature", func(e *event) { e.set("signature", "AAAA"+e.text("signature")[4:]) }},
+		{"create", state.TypeCheckpointSigned, "another signature", func(e *event) {
+			signature := []byte(e.text("signature"))
+			signature[40] = map[bool]byte{true: 'B', false: 'A'}[signature[40] == 'A']
+			e.set("signature", string(signature))
+		}},
 		{"create", state.TypeRootPublished, "another file", file("file")},
 		{"revoke", state.TypeRootPublished, "too few signatures", func(e *event) { e.set("key_ids", e.list("key_ids")[:1]) }},
 		{"create", state.TypeClosed, "another list of sums", file("sums")},
@@ -168,6 +174,9 @@ func TestSecondOpinionOnProofs(t *testing.T) {
 			if e.Type == c.kind && at == 0 {
 				at = e.Seq
 				c.change(e)
+				if c.what == "another signature, in its file too" {
+					r.proveOtherwise(t, e)
+				}
 			}
 			return true
 		})
@@ -180,4 +189,29 @@ func TestSecondOpinionOnProofs(t *testing.T) {
 			t.Errorf("%s, line %d %s with %s: %s, and the checker says %s\n%s", c.of, at, c.kind, c.what, r.audit().Verdict(), verdict, said)
 		}
 	}
+}
+
+// proveOtherwise writes the file of a proof of possession again, with the signature that
+// its event has.
+func (r *record) proveOtherwise(t *testing.T, e *event) {
+	var files []state.File
+	var proof struct {
+		Message   string `json:"message"`
+		Signature string `json:"signature"`
+	}
+	if err := json.Unmarshal(e.data["evidence"], &files); err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(r.read(t, files[0].Name), &proof); err != nil {
+		t.Fatal(err)
+	}
+	proof.Signature = e.text("signature")
+	text, err := json.MarshalIndent(proof, "", "  ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text = append(text, '\n')
+	r.write(t, files[0].Name, text)
+	files[0].SHA256 = fmt.Sprintf("%x", sha256.Sum256(text))
+	e.set("evidence", files)
 }
