@@ -7,7 +7,7 @@ GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 # What smart cards need: to build for them, to run with them, and to test with
 # programs that nobody here wrote.
 PACKAGES = gcc libc6-dev pkg-config libpcsclite-dev pcscd vsmartcard-vpcd \
-	opensc yubico-piv-tool ykcs11 yubikey-manager age openssl iproute2 util-linux
+	opensc yubico-piv-tool ykcs11 yubikey-manager age openssl nodejs iproute2 util-linux
 
 .PHONY: build packages rehearse test check race fuzz vuln bench second-opinions pictures
 

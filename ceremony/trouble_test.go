@@ -283,7 +283,7 @@ func TestFolderThatIsALink(t *testing.T) {
 	if err := os.Symlink(outside, filepath.Join(s.dir, state.PublishDir)); err != nil {
 		t.Fatal(err)
 	}
-	if err := desk.Run(t.Context(), "publish", &prompt.Script{}); err == nil || !strings.Contains(err.Error(), "is not a folder") {
+	if err := desk.Run(t.Context(), "publish", &prompt.Script{}); err == nil || !strings.Contains(err.Error(), "special file, publish: it is a link") {
 		t.Errorf("%v", err)
 	}
 	if left, _ := os.ReadDir(outside); len(left) != 0 {

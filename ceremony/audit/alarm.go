@@ -173,6 +173,9 @@ func (w *walk) alarmed() error {
 			return fmt.Errorf("the alarm of line %d has not ended: %s", a.line, w.Alarms[a.at].Text)
 		}
 	}
+	if len(w.papers) > 0 {
+		return errors.New(w.Exceptions[w.papers[0]].Happened)
+	}
 	return nil
 }
 

@@ -368,8 +368,8 @@ func TestWhatIsNoRecord(t *testing.T) {
 		"an empty log": {func(r *record) error { return os.Truncate(r.at(transcript.FileName), 0) }, "it has no whole line"},
 		"a huge log":   {func(r *record) error { return os.Truncate(r.at(transcript.FileName), 300<<30) }, "more than"},
 		"a huge file":  {func(r *record) error { return os.Truncate(r.at("publish/1.root.json"), 300<<30) }, "more than"},
-		"a pipe":       {func(r *record) error { return syscall.Mkfifo(r.at("evidence/pipe"), 0o600) }, "file: evidence/pipe: it is a link, a pipe or a device"},
-		"a link":       {func(r *record) error { return os.Symlink("/etc/passwd", r.at("metadata/link")) }, "file: metadata/link: it is a link"},
+		"a pipe":       {func(r *record) error { return syscall.Mkfifo(r.at("evidence/pipe"), 0o600) }, "special file: evidence/pipe: it is a link, a pipe or a device"},
+		"a link":       {func(r *record) error { return os.Symlink("/etc/passwd", r.at("metadata/link")) }, "special file: metadata/link: it is a link"},
 		"a linked log": {func(r *record) error {
 			_ = os.Rename(r.at(transcript.FileName), r.dir+".log")
 			return os.Symlink(r.dir+".log", r.at(transcript.FileName))
@@ -377,8 +377,8 @@ func TestWhatIsNoRecord(t *testing.T) {
 		"a linked folder": {func(r *record) error {
 			_ = os.Rename(r.at("evidence"), r.dir+".ev")
 			return os.Symlink(r.dir+".ev", r.at("evidence"))
-		}, "file: evidence: it is a link"},
-		"a device":       {func(r *record) error { return os.Symlink("/dev/zero", r.at("publish/zero")) }, "file: publish/zero: it is a link"},
+		}, "special file: evidence: it is a link"},
+		"a device":       {func(r *record) error { return os.Symlink("/dev/zero", r.at("publish/zero")) }, "special file: publish/zero: it is a link"},
 		"a hostile name": {func(r *record) error { return os.WriteFile(r.at("publish/\x1b[31m\u202e.root.json"), nil, 0o600) }, "the log knows nothing of it"},
 		"a folder more":  {func(r *record) error { return os.MkdirAll(r.at("more/of/it"), 0o700) }, "file: more/: a folder that the log knows nothing of"},
 		"a newer format": {func(r *record) error {

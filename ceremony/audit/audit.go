@@ -15,6 +15,8 @@
 //   - open: it is not done, or nobody vouches for it yet; a ceremony that is not
 //     over has such, and so has one that was cut short
 //   - not seen: it is in the private part of the record, which is not here
+//   - not counted: it is good, and does not count, such as a signature over an
+//     abandoned draft
 //
 // A record is good where nothing failed, nothing is open, the ceremony is closed,
 // and a holder's checkpoint covers its seal. table.go says, in one table, what each
@@ -58,10 +60,11 @@ type Status string
 
 // What a check can end in.
 const (
-	OK      Status = "ok"
-	Failed  Status = "failed"
-	Open    Status = "open"
-	NotSeen Status = "not seen"
+	OK         Status = "ok"
+	Failed     Status = "failed"
+	Open       Status = "open"
+	NotSeen    Status = "not seen"
+	NotCounted Status = "not counted"
 )
 
 // Check is one thing that was looked at.
@@ -178,9 +181,11 @@ func (r *Report) Verdict() Verdict {
 	return verdict
 }
 
-// Findings are the checks that failed of what a ceremony goes on with. Files are left
-// to the desk: it writes again what follows from the log, others can be opened for a
-// backup that was damaged, and one that the log doesn't name is used for nothing.
+// Findings are the checks that failed of what a ceremony goes on with. Some files are
+// left to the desk: it writes again what follows from the log, others can be opened for
+// a backup that was damaged, and one that the log doesn't name is used for nothing. But
+// what is published, and the log doesn't know, shows that the log was cut short, or
+// would go out with the rest; and nothing that a ceremony writes is a link or a pipe.
 // Another root with all its signatures, which somebody brought, is what a ceremony
 // must be able to say.
 func (r *Report) Findings() []Check {
@@ -191,10 +196,12 @@ func (r *Report) Findings() []Check {
 
 // Names of checks.
 const (
-	file        = "file"
-	backupFile  = "backup file"
-	unknownFile = "unknown file"
-	otherRoots  = "other roots"
+	file          = "file"
+	backupFile    = "backup file"
+	unknownFile   = "unknown file"
+	publishedFile = "published file" // that the log doesn't know
+	specialFile   = "special file"   // a link, a pipe or a device
+	otherRoots    = "other roots"
 )
 
 // Directory audits a ceremony directory, or one of an enrolment made elsewhere.
@@ -218,9 +225,7 @@ func Directory(dir string, o Options) *Report {
 
 // directory audits what was read.
 func (w *walk) directory() {
-	for _, f := range w.files.refused {
-		w.add(Failed, file, f.Subject, "%s", f.Text)
-	}
+	defer w.refused() // once the plan says which places are people's
 	public, there := w.files.text[transcript.FileName]
 	if !there {
 		w.add(Failed, "log", transcript.FileName, "it is not here: this is not a ceremony directory, or only a part of one")
@@ -230,6 +235,9 @@ func (w *walk) directory() {
 		return
 	}
 	w.all()
+	if w.started == nil { // and that is said
+		return
+	}
 	w.conclude()
 	w.folded()
 	w.checkFiles()

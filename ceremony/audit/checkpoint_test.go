@@ -54,7 +54,7 @@ func TestAnnouncedCheckpoint(t *testing.T) {
 	r := good(t, "create")
 	note := r.closing(t)
 	report := r.heldTo(note)
-	want := fmt.Sprintf("the log is the one that was announced, up to line %d of %d; signed by Alice Costa", report.Vouched, report.Lines)
+	want := fmt.Sprintf("the log is the one that was announced, up to line %d of %d; signed by Alice Costa, Bruno Ferraz, Chen Wei, Dana Okafor and Emil Novak", report.Vouched, report.Lines)
 	if report.Verdict() != audit.Good || !report.Anchors[1].Given || report.Anchors[1].Text != want {
 		t.Fatalf("%s: %+v\n%s", report.Verdict(), report.Anchors, texts(failed(report)))
 	}

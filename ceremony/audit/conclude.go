@@ -24,6 +24,9 @@ func (w *walk) conclude() {
 	for _, a := range w.alarms {
 		w.concludeAlarm(a)
 	}
+	for _, at := range w.papers {
+		w.add(Open, "alarm", "paper", "%s", w.Exceptions[at].Happened)
+	}
 	if w.Enrols != "" {
 		w.tail()
 		return
@@ -41,8 +44,11 @@ func (w *walk) conclude() {
 	}
 	for _, d := range w.drafts {
 		if d != w.live {
-			w.add(OK, "draft", fmt.Sprintf("abandoned, %.8s", d.digest), "given up with %d signatures (line %d)", len(d.signed), d.line)
+			w.add(NotCounted, "draft", fmt.Sprintf("abandoned, %.8s", d.digest), "given up with %d signatures, which do not count (line %d)", len(d.signed), d.line)
 		}
+	}
+	for _, r := range w.rivals {
+		w.add(NotCounted, "other root", fmt.Sprintf("%.8s", r.digest), "%d signatures over another root of this version, which do not count", len(r.file.Signatures))
 	}
 	if err := w.otherRoots(false); err != nil {
 		w.add(Failed, otherRoots, fmt.Sprintf("version %d", w.Version), "%v", err)
@@ -161,9 +167,10 @@ func (w *walk) signatures(d *draft) {
 	}
 	var vouched []string
 	for _, s := range d.signed {
-		text := fmt.Sprintf("verified with the key %.8s (line %d)", s.keyID, s.line)
+		status, text := OK, fmt.Sprintf("verified with the key %.8s (line %d)", s.keyID, s.line)
 		switch {
 		case s.not != "":
+			status = NotCounted
 			text += "; it does not count: " + s.not
 		case !s.made:
 			vouched = append(vouched, s.keyID)
@@ -175,9 +182,10 @@ func (w *walk) signatures(d *draft) {
 			vouched = append(vouched, s.keyID)
 			text += "; its signer has signed the log with it, and with the review before it"
 		default:
+			status = NotCounted
 			text += "; it does not count in the record: its signer has not signed the log with it"
 		}
-		w.add(OK, "signature", s.holder.Name, "%s", text)
+		w.add(status, "signature", s.holder.Name, "%s", text)
 	}
 	for i, report := range w.reports(d.root, d.counted()) {
 		recorded := w.reports(d.root, vouched)[i]
@@ -232,7 +240,7 @@ func (w *walk) tail() {
 	case w.last > w.Vouched:
 		w.add(Open, "log", "", "vouched for up to line %d; nobody vouches for what follows, up to line %d", w.Vouched, w.Lines)
 	case w.Vouched < w.Lines:
-		w.add(OK, "log", "", "vouched for up to line %d; after it stand only checkpoints, the closing and copies to media", w.Vouched)
+		w.add(OK, "log", "", "vouched for up to line %d; after it stand only checkpoints, the closing and copies to media, and nobody vouches for how many of those there were", w.Vouched)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"path"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
 	"rootceremony/ceremony/agreed"
@@ -37,7 +38,13 @@ type tree struct {
 	text    map[string][]byte // but for backups, whose content proves nothing here
 	size    map[string]int
 	folders map[string]bool
-	refused []Check // what is no plain file or folder, or could not be read
+	refused []refused // what is no plain file or folder, or could not be read
+}
+
+// refused is what was not read.
+type refused struct {
+	name, text string
+	special    bool // a link, a pipe or a device
 }
 
 // readTree reads a directory. What lies in a rehearsal's own folder, but for its
@@ -57,7 +64,7 @@ func readTree(dir string) (*tree, error) {
 		case err != nil && name == ".":
 			return err
 		case err != nil:
-			t.refuse(name, "it cannot be read: %v", pathless(err))
+			t.refused = append(t.refused, refused{name, fmt.Sprintf("it cannot be read: %v", pathless(err)), false})
 			return nil
 		case len(t.sum)+len(t.refused) > maxFiles:
 			return fmt.Errorf("it holds more than %d files: no ceremony makes so many", maxFiles)
@@ -67,12 +74,12 @@ func readTree(dir string) (*tree, error) {
 		case strings.HasPrefix(name, rehearsalDir+"/") && (path.Dir(name) != rehearsalDir || path.Ext(name) != ".pem"):
 			return nil
 		case !entry.Type().IsRegular():
-			t.refuse(name, "it is a link, a pipe or a device, and was not opened: a ceremony directory holds plain files and folders only")
+			t.refused = append(t.refused, refused{name, "it is a link, a pipe or a device, and was not opened: a ceremony directory holds plain files and folders only", true})
 			return nil
 		}
 		text, err := plainfile.Read(filepath.Join(dir, filepath.FromSlash(name)), min(maxFile, left))
 		if err != nil {
-			t.refuse(name, "it cannot be read: %v", pathless(err))
+			t.refused = append(t.refused, refused{name, fmt.Sprintf("it cannot be read: %v", pathless(err)), false})
 			return nil
 		}
 		left -= int64(len(text))
@@ -87,10 +94,6 @@ func (t *tree) put(name string, text []byte) {
 	if !strings.HasPrefix(name, agreed.BackupsDir+"/") {
 		t.text[name] = text
 	}
-}
-
-func (t *tree) refuse(name, format string, args ...any) {
-	t.refused = append(t.refused, Check{Subject: name, Text: fmt.Sprintf(format, args...)})
 }
 
 // pathless is an error without the file's path, which its subject has.
@@ -138,6 +141,39 @@ func (w *walk) evidence(file, sum string) ([]byte, error) {
 	return text, nil
 }
 
+// refused tells of what was not read. A link may be where people lay files.
+func (w *walk) refused() {
+	for _, f := range w.files.refused {
+		top, _, _ := strings.Cut(f.name, "/")
+		people := f.name == state.PlanFile || notice.MatchString(f.name) || path.Dir(f.name) == keysDir ||
+			w.planned(f.name) && (!knownFolders[top] || top == agreed.TrustedDir)
+		if f.special && !people {
+			w.add(Failed, specialFile, f.name, "%s", f.text)
+		} else {
+			w.add(Failed, file, f.name, "%s", f.text)
+		}
+	}
+}
+
+// cutShort tells of checkpoints that lie here, signed by a token of this record, which
+// the log doesn't fit: publish/checkpoint, and copies of it. It returns their names.
+func (w *walk) cutShort() (told []string) {
+	for _, name := range sortedKeys(w.files.text) {
+		if path.Base(name) != path.Base(checkpointFile) {
+			continue
+		}
+		there, _, err := w.signedNote(w.files.text[name])
+		if err != nil { // it says nothing of this log
+			continue
+		}
+		if err := w.fits(there); err != nil {
+			w.add(Failed, publishedFile, name, "%v", err)
+			told = append(told, name)
+		}
+	}
+	return told
+}
+
 // checkFiles compares the directory with what the log names, both ways.
 func (w *walk) checkFiles() {
 	good, backups, unseen := 0, 0, 0
@@ -160,6 +196,7 @@ func (w *walk) checkFiles() {
 			w.add(Failed, kindOf(name), name, "it is missing, though line %d names it", want.line)
 		}
 	}
+	told := w.cutShort()
 	w.add(OK, "files", "", "%d files are there, as the log names them", good)
 	switch {
 	case backups > 0:
@@ -175,7 +212,7 @@ func (w *walk) checkFiles() {
 	others := map[group][]string{}
 	var order []group
 	for _, name := range sortedKeys(w.files.sum) {
-		if _, known := w.names[name]; known {
+		if _, known := w.names[name]; known || slices.Contains(told, name) {
 			continue
 		}
 		g := group{folder: path.Dir(name)}
@@ -192,7 +229,11 @@ func (w *walk) checkFiles() {
 		if n := len(others[g]); n > 1 {
 			subject = fmt.Sprintf("%s and %d more in that folder", subject, n-1)
 		}
-		w.add(g.status, unknownFile, subject, "%s", g.text)
+		kind := unknownFile
+		if g.status == Failed && (g.folder == state.PublishDir || strings.HasPrefix(g.folder, state.PublishDir+"/")) {
+			kind = publishedFile
+		}
+		w.add(g.status, kind, subject, "%s", g.text)
 	}
 	for _, name := range sortedKeys(w.files.folders) {
 		if top, _, _ := strings.Cut(name, "/"); name != "." && name != keysDir && !knownFolders[top] && !w.planned(name) {
@@ -205,8 +246,9 @@ func (w *walk) checkFiles() {
 // for users, which people go on writing, and what is written before the event that
 // names it.
 var (
-	notice      = regexp.MustCompile(`^(metadata/[0-9a-f]{8}/)?notice[0-9A-Za-z.-]*\.md$`)
-	interrupted = regexp.MustCompile(`^evidence/[1-9][0-9]{0,9}/[0-9a-z]+(\.[0-9a-z]+)+$|^private/backups/[0-9a-z-]+(/[0-9a-f]{8})?/[0-9a-z+.-]+\.age$|^(private/)?transcript\.set-aside\.[0-9a-f]{64}$`)
+	notice        = regexp.MustCompile(`^(metadata/[0-9a-f]{8}/)?notice[0-9A-Za-z.-]*\.md$`)
+	publishedRoot = regexp.MustCompile(`^publish/[1-9][0-9]*\.root\.json$`)
+	interrupted   = regexp.MustCompile(`^evidence/[1-9][0-9]{0,9}/[0-9a-z]+(\.[0-9a-z]+)+$|^private/backups/[0-9a-z-]+(/[0-9a-f]{8})?/[0-9a-z+.-]+\.age$|^(private/)?transcript\.set-aside\.[0-9a-f]{64}$`)
 )
 
 // kindOf tells a backup, of which others can be opened, from what proves something.
@@ -241,6 +283,8 @@ func (w *walk) unnamed(name string) (Status, string) {
 	case interrupted.MatchString(name), name == sumsFile && w.sealedAt != 0 && w.files.sum[name] == sumOf(w.sums()),
 		name == checkpointFile && w.sealedAt != 0 && w.files.sum[name] == sumOf(w.closingNote()):
 		return OK, "the log does not name it: a step that was interrupted has left it"
+	case publishedRoot.MatchString(name):
+		return Failed, "the log knows nothing of it: somebody has laid that root here, or lines were taken out at the end of the log"
 	}
 	return Failed, "the log knows nothing of it"
 }

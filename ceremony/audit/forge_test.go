@@ -168,7 +168,7 @@ func (r *record) forge(t testing.TB, change func(*forger, *event) bool) {
 
 // unchanged reports whether an event is as it was.
 func (e *event) unchanged(was transcript.Event) bool {
-	return e.By == was.By && bytes.Equal(e.json(), was.Data) && (was.Private == nil || bytes.Equal(e.private.json(), was.Private))
+	return e.Type == was.Type && e.By == was.By && bytes.Equal(e.json(), was.Data) && (was.Private == nil || bytes.Equal(e.private.json(), was.Private))
 }
 
 // line writes an event, and returns its number.
@@ -490,6 +490,16 @@ func (r *record) folds(t testing.TB) error {
 	all, err := events(r.dir)
 	if err == nil {
 		_, err = state.Fold(all)
+	}
+	return err
+}
+
+// foldsTo is folds of the lines up to one.
+func (r *record) foldsTo(t testing.TB, line int64) error {
+	t.Helper()
+	all, err := events(r.dir)
+	if err == nil {
+		_, err = state.Fold(all[:min(line, int64(len(all)))])
 	}
 	return err
 }

@@ -1,6 +1,8 @@
 package audit
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -15,7 +17,11 @@ import (
 // part, or with one that is not its own, the rest is audited all the same.
 func (w *walk) read(public []byte) bool {
 	contents, err := transcript.Read(public, nil)
+	format := formatOf(public)
 	switch {
+	case format != state.FormatVersion && !errors.Is(err, transcript.ErrFormat1):
+		w.add(Failed, "log", transcript.FileName, "line 1 says that it is of format %d, and this version reads format %d (hint: the version of rootverify that goes with it)", format, state.FormatVersion)
+		return false
 	case err != nil:
 		w.add(Failed, "log", transcript.FileName, "%v", err)
 		return false
@@ -29,6 +35,21 @@ func (w *walk) read(public []byte) bool {
 	w.add(OK, "log", transcript.FileName, "%d lines, and each fits all before it", w.Lines)
 	w.readPrivate(public)
 	return true
+}
+
+// formatOf is the format that the first line of a log says, which need not be a line of
+// this one otherwise; that of this program where it says none.
+func formatOf(public []byte) int {
+	line, _, _ := bytes.Cut(public, []byte("\n"))
+	var begun struct {
+		Data struct {
+			Format *int `json:"format"`
+		} `json:"data"`
+	}
+	if json.Unmarshal(line, &begun) != nil || begun.Data.Format == nil {
+		return state.FormatVersion
+	}
+	return *begun.Data.Format
 }
 
 // readPrivate gives the events their private parts, where those are here.
@@ -97,9 +118,9 @@ func (w *walk) checkpointSigned(e transcript.Event) error {
 	return nil
 }
 
-// announced holds the log to a signed checkpoint that was announced, and says who
-// has signed that.
-func (w *walk) announced(note []byte) (bool, string) {
+// signedNote opens a checkpoint of this log that is signed by a token of this record,
+// and says whose.
+func (w *walk) signedNote(note []byte) (there transcript.Checkpoint, who []string, err error) {
 	var known []keys.PublicKey
 	names := map[keys.PublicKey]string{}
 	for _, h := range w.signers {
@@ -110,21 +131,37 @@ func (w *walk) announced(note []byte) (bool, string) {
 		}
 	}
 	there, by, err := transcript.OpenNote(note, w.Origin, known...)
+	for _, key := range by {
+		if !slices.Contains(who, names[key]) {
+			who = append(who, names[key])
+		}
+	}
+	return there, who, err
+}
+
+// fits holds the log to a checkpoint of it.
+func (w *walk) fits(there transcript.Checkpoint) error {
+	switch {
+	case there.Size > w.Lines:
+		return fmt.Errorf("it was signed over %d lines, and the log has %d: lines were taken out at its end", there.Size, w.Lines)
+	case there.Size < 1 || w.log.CheckpointAt(there.Size) != there:
+		return fmt.Errorf("the first %d lines of the log are not those that were signed", there.Size)
+	}
+	return nil
+}
+
+// announced holds the log to a signed checkpoint that was announced, and says who
+// has signed that.
+func (w *walk) announced(note []byte) (bool, string) {
+	there, who, err := w.signedNote(note)
 	switch {
 	case errors.Is(err, transcript.ErrUnsigned):
 		return false, "nobody whose token is in this record has signed it"
 	case err != nil:
 		return false, err.Error()
-	case there.Size > w.Lines:
-		return false, fmt.Sprintf("it is of %d lines, and the log has %d: the record was cut short", there.Size, w.Lines)
-	case there.Size < 1 || w.log.CheckpointAt(there.Size) != there:
-		return false, fmt.Sprintf("the first %d lines of the log are not those that were signed", there.Size)
 	}
-	var who []string
-	for _, key := range by {
-		if !slices.Contains(who, names[key]) {
-			who = append(who, names[key])
-		}
+	if err := w.fits(there); err != nil {
+		return false, err.Error()
 	}
 	text := fmt.Sprintf("the log is the one that was announced, up to line %d of %d; signed by %s", there.Size, w.Lines, tuf.Listed(who, "and"))
 	if there.Size < w.last {

@@ -204,9 +204,18 @@ func (r *record) untilPowerFails(t *testing.T, n int) (ended bool) {
 }
 
 // Events that are well formed and wrong, in a log whose hashes are right, are never
-// good where a checkpoint had covered them, and never a fault of the program.
+// good where a checkpoint had covered them, and never a fault of the program, be it of
+// the audit or of the fold. What the fold takes and the audit's own model refuses is
+// listed: it should be what only evidence or another file can tell.
 func TestWrongEvents(t *testing.T) {
 	from := source(t)
+	both, taken := 0, map[string]int{}
+	defer func() {
+		t.Logf("%d were refused by both; taken by the fold alone:", both)
+		for _, reason := range slices.Sorted(maps.Keys(taken)) {
+			t.Logf("  %d %s", taken[reason], reason)
+		}
+	}()
 	for n := range *mutations {
 		of := kinds()[from.IntN(len(records))]
 		before := good(t, of).audit()
@@ -237,6 +246,15 @@ func TestWrongEvents(t *testing.T) {
 		found := texts(failed(report))
 		if strings.Contains(found, "the program has a fault") {
 			t.Errorf("%d: %s, line %d %s: %s", n, of, at, what, found)
+		}
+		if i := slices.IndexFunc(report.Checks, func(c audit.Check) bool {
+			return c.Status == audit.Failed && c.Subject == fmt.Sprintf("line %d", at)
+		}); i >= 0 {
+			if err := r.foldsTo(t, at); err == nil {
+				taken[report.Checks[i].Name+": "+report.Checks[i].Text+" ("+what+")"]++
+			} else {
+				both++
+			}
 		}
 		same := bytes.Equal(r.read(t, transcript.FileName), good(t, of).read(t, transcript.FileName))
 		if at <= before.Vouched && !same && report.Verdict() != audit.Bad {

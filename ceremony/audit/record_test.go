@@ -367,6 +367,20 @@ func (r *record) write(t testing.TB, name string, text []byte) {
 	}
 }
 
+// remove removes the files that a pattern names.
+func (r *record) remove(t testing.TB, pattern string) {
+	t.Helper()
+	names, err := filepath.Glob(r.at(pattern))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		if err := os.Remove(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // files are the names of all files of the record.
 func (r *record) files(t testing.TB) []string {
 	t.Helper()

@@ -115,13 +115,29 @@ func (w *walk) tellCalls(line int64) {
 	}
 }
 
+// startCompared: people have looked at their paper. That there was none, or that its
+// words were of no state of this log, nobody has typed as an exception, and it is one.
 func (w *walk) startCompared(e transcript.Event) error {
 	d, err := decode[state.StartCompared](e)
-	if err == nil && (d.Paper < 0 || d.Paper >= e.Seq) {
-		err = fmt.Errorf("the log never had %d lines before", d.Paper)
+	switch {
+	case err != nil:
+		return err
+	case d.Paper < 0 || d.Paper >= e.Seq || d.Differs && d.Paper != 0:
+		return fmt.Errorf("the log never had %d lines before, or the paper that says so is one that differs", d.Paper)
+	case d.Differs:
+		w.papers = append(w.papers, len(w.Exceptions))
+		w.Exceptions = append(w.Exceptions, Exception{e.Seq, e.Time, "the words on the paper are those of a state of this log",
+			fmt.Sprintf("the words of the paper differed at line %d and were never found again", e.Seq), "nothing"})
+	case d.Paper == 0:
+		w.Exceptions = append(w.Exceptions, Exception{e.Seq, e.Time, "the log is compared with the paper", "there was no paper",
+			fmt.Sprintf("went on without the paper, line %d", e.Seq)})
+	default:
+		for _, at := range w.papers {
+			x := &w.Exceptions[at]
+			x.Happened = fmt.Sprintf("the words of the paper differed at line %d until line %d", x.Line, e.Seq)
+			x.Decided = fmt.Sprintf("the words of a paper were found at line %d", e.Seq)
+		}
+		w.papers = nil
 	}
-	if err == nil && d.Differs && d.Paper != 0 {
-		err = errors.New("the paper says another log, and this one's state too")
-	}
-	return err
+	return nil
 }

@@ -391,7 +391,7 @@ func (w *walk) keyIntended(e transcript.Event) error {
 		origin = keys.FromSession
 	}
 	policy := w.plan.Token
-	if d.Attempt != "" && slices.ContainsFunc(w.alarms, func(a *alarm) bool { return !a.given }) {
+	if d.Attempt != "" && (len(w.papers) > 0 || slices.ContainsFunc(w.alarms, func(a *alarm) bool { return !a.given })) {
 		if err := w.alarmed(); err != nil {
 			return err
 		}

@@ -38,6 +38,7 @@ type walk struct {
 	drafts    []*draft        // in the order in which they were made
 	live      *draft
 	startedAt int64 // line of the newest start of the program
+	papers    []int // in Report.Exceptions: words of a paper that were not found since
 	calls     map[carded]call
 	rivals    []*rival
 	before    string // type of the line before
@@ -143,6 +144,9 @@ func (w *walk) all() {
 		if err := w.line(e); err != nil {
 			w.add(Failed, e.Type, fmt.Sprintf("line %d", e.Seq), "%v", err)
 		}
+		if w.started == nil { // of which every other line would say the same
+			return
+		}
 		withoutMedia := e.Type == state.TypeNotCarried && w.before == state.TypeException
 		if !rules[e.Type].last {
 			w.last = e.Seq
@@ -221,8 +225,6 @@ func (w *walk) begins(e transcript.Event) error {
 		return err
 	case w.started != nil:
 		return errors.New("the ceremony had begun already")
-	case d.Format != state.FormatVersion:
-		return fmt.Errorf("the log is of format %d, and this version reads %d (hint: the version that goes with it)", d.Format, state.FormatVersion)
 	case !digits64.MatchString(d.Random):
 		return errors.New("it has no 32 random bytes")
 	}

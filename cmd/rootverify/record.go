@@ -162,13 +162,15 @@ func showRecord(out *bufio.Writer, r *audit.Report) {
 		say("  line %d, %s, %s: %s; %s", a.Line, a.Time.Format("2006-01-02 15:04 UTC"), a.Holder, a.Text, ended)
 	}
 	say("Checked:")
-	marks := map[audit.Status]string{audit.OK: "ok", audit.Failed: "FAILED", audit.Open: "open", audit.NotSeen: "not seen"}
+	marks := map[audit.Status]string{audit.OK: "ok", audit.Failed: "FAILED", audit.Open: "open", audit.NotSeen: "not seen", audit.NotCounted: "void"}
 	for _, c := range r.Checks {
 		say("  %-8s  %s", marks[c.Status], checkText(c))
 	}
 	showKeys(say, r)
 	say("Held to what came from elsewhere:")
+	announced := false
 	for _, a := range r.Anchors {
+		announced = announced || a.Given && a.Name == "--checkpoint"
 		given := "given"
 		if !a.Given {
 			given = "NOT GIVEN"
@@ -178,6 +180,9 @@ func showRecord(out *bufio.Writer, r *audit.Report) {
 	switch r.Verdict() {
 	case audit.Good:
 		say("good: %s root v%d, %d lines, vouched for up to line %d", r.Kind, r.Version, r.Lines, r.Vouched)
+		if !announced {
+			say("LATER LINES MAY BE MISSING: nothing in a record says that line %d was its last; --checkpoint takes what was announced", r.Lines)
+		}
 	case audit.Unfinished:
 		say("NOT FINISHED: vouched for up to line %d of %d", r.Vouched, r.Lines)
 	default:
