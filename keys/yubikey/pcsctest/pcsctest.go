@@ -270,7 +270,9 @@ func (s *Service) Plug(t testing.TB, reader int, args ...string) *Token {
 		control: filepath.Join(s.Dir, fmt.Sprintf("token-%d.sock", n)),
 		reader:  fmt.Sprintf("%s %02d 00 00", readerName, reader),
 	}
-	line := quoted(s.program)
+	// It answers one command after the other: a second processor would only be woken
+	// for each of them.
+	line := "GOMAXPROCS=1 " + quoted(s.program)
 	for _, arg := range append([]string{"--unplugged", "--vpcd", fmt.Sprintf("127.0.0.1:%d", port(reader)), "--control", token.control}, args...) {
 		line += " " + quoted(arg)
 	}
