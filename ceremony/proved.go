@@ -2,6 +2,7 @@ package ceremony
 
 import (
 	"fmt"
+	"strings"
 
 	"rootceremony/ceremony/agreed"
 	"rootceremony/ceremony/audit"
@@ -19,7 +20,7 @@ func (d *Desk) proved() (*audit.Report, error) {
 		return r, nil
 	}
 	r := audit.Directory(d.dir, audit.Options{Roots: d.tokens.Roots, Intermediates: d.tokens.Intermediates, Rehearsal: d.State().Begun.Rehearsal})
-	const hint = "(hint: do not go on with this directory: go on with another copy of it, such as one on a medium; rootverify record says more)"
+	hint := "(hint: do not go on with this directory: go on with another copy of it, such as one on a medium; rootverify record says more)"
 	if found := r.Findings(); len(found) > 0 {
 		more := ""
 		if len(found) > 1 {
@@ -28,6 +29,9 @@ func (d *Desk) proved() (*audit.Report, error) {
 		what := found[0].Name
 		if found[0].Subject != "" {
 			what += ", " + found[0].Subject
+		}
+		if strings.Contains(found[0].Text, "device certificate") && len(d.tokens.Intermediates) == 0 {
+			hint = "(hint: if the tokens were enrolled with --attestation-intermediates, give that file at this start too; if they were not, " + strings.TrimPrefix(hint, "(hint: ")
 		}
 		return nil, fmt.Errorf("what is in this directory is not proved: %s: %s%s %s", what, found[0].Text, more, hint)
 	}

@@ -558,3 +558,17 @@ func (s *stage) edit(t *testing.T, sticker, old, new string) {
 		t.Fatal(err)
 	}
 }
+
+// A start that lacks the certificates which the tokens' ones lead to says which file
+// may be missing.
+func TestStartWithoutIntermediates(t *testing.T) {
+	s, desk := opened(t)
+	runTo(t, desk, "enrol bruno")
+	if err := desk.Close(); err != nil {
+		t.Fatal(err)
+	}
+	_, err := ceremony.OpenDesk(s.dir, ceremony.Settings{Program: "test", Clock: clock, Rehearsal: true})
+	if err == nil || !strings.Contains(err.Error(), "what is in this directory is not proved") || !strings.Contains(err.Error(), "--attestation-intermediates, give that file at this start too") {
+		t.Errorf("%v", err)
+	}
+}
