@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"rootceremony/ceremony/state"
 	"rootceremony/keys"
 	"rootceremony/keys/session"
@@ -40,6 +42,22 @@ func RehearsalEnvironment() []string {
 		return []string{socketVariable + "=" + socket}
 	}
 	return nil
+}
+
+// KeepSocket keeps a way to a socket that RehearsalEnvironment names by /proc/PID,
+// in another mount namespace: a confined process may not go through the /proc/PID of
+// one that isn't. The folder stays open, in this process, in what it executes and in
+// its children, and the variable names it there.
+func KeepSocket() error {
+	socket := os.Getenv(socketVariable)
+	if !strings.HasPrefix(socket, "/proc/") || strings.HasPrefix(socket, "/proc/self/") {
+		return nil
+	}
+	folder, err := unix.Open(path.Dir(socket), unix.O_PATH|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return nil // who connects there says so
+	}
+	return os.Setenv(socketVariable, fmt.Sprintf("/proc/self/fd/%d/%s", folder, path.Base(socket)))
 }
 
 // smartCards is what is known about pcscd and what is in its readers.
