@@ -33,6 +33,9 @@ func afterwards(name string, args []string, only func(*ceremony.Desk) error) err
 	if err != nil {
 		return err
 	}
+	if err := confined(ceremonyPlaces(operands[0], *rootFile, *intermediatesFile)); err != nil {
+		return err
+	}
 	desk, err := openFor(only, operands[0], *rootFile, *intermediatesFile)
 	if err != nil {
 		return err

@@ -17,6 +17,7 @@ import (
 	"rootceremony/ceremony"
 	"rootceremony/ceremony/agreed"
 	"rootceremony/ceremony/audit"
+	"rootceremony/ceremony/confine"
 	"rootceremony/ceremony/interview"
 	"rootceremony/ceremony/laptop"
 	"rootceremony/ceremony/plan"
@@ -41,6 +42,9 @@ func runCommand(args []string) error {
 	intermediates := flags.String("attestation-intermediates", "", "")
 	operands, err := parse(flags, args, 1, 1, "one DIR")
 	if err != nil {
+		return err
+	}
+	if err := confined(ceremonyPlaces(operands[0], *intermediates)); err != nil {
 		return err
 	}
 	desk, err := openReal(operands[0], *intermediates)
@@ -336,6 +340,13 @@ func preflightCommand(args []string) error {
 	dir := "."
 	if len(operands) == 1 {
 		dir = operands[0]
+	}
+	places := confine.Places{Read: []string{dir}}
+	if memory, err := stateFolder(); err == nil {
+		places.Read = append(places.Read, memory)
+	}
+	if err := confined(places); err != nil {
+		return err
 	}
 	tokens, noTokens := genuine("", false)
 	start := tokens.Start

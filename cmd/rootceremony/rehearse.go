@@ -23,6 +23,7 @@ import (
 
 	"rootceremony/ceremony"
 	"rootceremony/ceremony/agreed"
+	"rootceremony/ceremony/confine"
 	"rootceremony/ceremony/plan"
 	"rootceremony/ceremony/prompt"
 	"rootceremony/ceremony/rehearsal"
@@ -63,7 +64,18 @@ func rehearseCommand(args []string) error {
 			return err
 		}
 	}
-	desk, err := openRehearsal(dir, r.from, r.identities, real)
+	files, err := rehearsalFiles(dir, r.from, r.identities, real)
+	if err != nil {
+		return err
+	}
+	places, err := r.places(dir)
+	if err == nil {
+		err = confined(places)
+	}
+	if err != nil {
+		return err
+	}
+	desk, err := openRehearsal(dir, r.from, r.identities, real, files)
 	if len(r.operands) == 0 {
 		if _, err := os.Lstat(dir); err == nil { // also where it was begun alone
 			fmt.Fprintln(os.Stderr, "rootceremony: the rehearsal is kept in", dir)
@@ -131,6 +143,30 @@ func parseRehearse(args []string) (r rehearsing, err error) {
 	return r, nil
 }
 
+// places are what the rehearsal in dir needs. dir is made, where it was named: a
+// fresh one comes into the folder of this laptop's memory.
+func (r rehearsing) places(dir string) (confine.Places, error) {
+	p := confine.Places{Read: []string{r.answers, r.identities, r.root, r.intermediates, r.from.after}}
+	if len(r.operands) > 0 {
+		if err := transcript.MakeFolder(dir); err != nil {
+			return p, err
+		}
+		p.Write = []string{dir}
+	}
+	if len(r.operands) == 0 || !r.auto {
+		p = withMemory(p)
+	}
+	for _, file := range []string{filepath.Join(dir, state.PlanFile), r.from.plan, r.from.standIn} {
+		if file != "" {
+			p = withPlan(p, file)
+		}
+	}
+	if r.from.standIn != "" { // whose tokens are made in a folder of their own first
+		p.Write = append(p.Write, os.TempDir())
+	}
+	return p, nil
+}
+
 // rehearsalReaders are this machine's readers, for a rehearsal on real tokens;
 // nil for one on virtual tokens.
 func rehearsalReaders(kind, rootFile, intermediatesFile string) (*prompt.Tokens, error) {
@@ -191,27 +227,34 @@ func readersTrusting(rootFile, intermediatesFile string, rehearsal bool) (prompt
 // named, or nothing.
 type beginning struct{ plan, after, standIn string }
 
-// openRehearsal opens the rehearsal in dir, where needed with a plan, on real
-// tokens, or where that is nil with a drawer of virtual ones. identities is the
-// folder of the identities of recipients that are no tokens; "": in dir.
-func openRehearsal(dir string, from beginning, identities string, real *prompt.Tokens) (*ceremony.Desk, error) {
+// rehearsalFiles are the files that the rehearsal in dir begins with, as
+// rehearsalPlan has them. Nothing is written.
+func rehearsalFiles(dir string, from beginning, identities string, real *prompt.Tokens) (map[string][]byte, error) {
 	if identities != "" {
 		if info, err := os.Stat(identities); err != nil || !info.IsDir() {
 			return nil, fmt.Errorf("the folder of identities %s cannot be read: %w", identities, cmp.Or(err, error(unix.ENOTDIR)))
 		}
 	}
-	kind := virtual.Kind
+	return rehearsalPlan(dir, from, kindOf(real), identities != "")
+}
+
+// kindOf is the kind of these tokens; nil: virtual ones.
+func kindOf(real *prompt.Tokens) string {
 	if real != nil {
-		kind = yubikey.Kind
+		return yubikey.Kind
 	}
-	files, err := rehearsalPlan(dir, from, kind, identities != "")
-	if err != nil {
-		return nil, err
-	}
+	return virtual.Kind
+}
+
+// openRehearsal opens the rehearsal in dir, where needed with the files it begins
+// with, on real tokens, or where that is nil with a drawer of virtual ones.
+// identities is the folder of the identities of recipients that are no tokens; "":
+// in dir.
+func openRehearsal(dir string, from beginning, identities string, real *prompt.Tokens, files map[string][]byte) (*ceremony.Desk, error) {
 	if err := transcript.MakeFolder(dir); err != nil {
 		return nil, err
 	}
-	set := ceremony.Settings{Program: "rootceremony " + version, Clock: clock, Rehearsal: true, Tokens: kind,
+	set := ceremony.Settings{Program: "rootceremony " + version, Clock: clock, Rehearsal: true, Tokens: kindOf(real),
 		Memory: filepath.Join(dir, filepath.FromSlash(ceremony.MemoryFile))}
 	if real != nil {
 		set.Roots, set.Intermediates = real.Roots, real.Intermediates

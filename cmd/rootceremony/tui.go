@@ -84,7 +84,11 @@ func rehearsalRoom(dir string) (*ui.Room, error) {
 	if err != nil {
 		return nil, err
 	}
-	desk, err := openRehearsal(dir, beginning{}, "", real)
+	files, err := rehearsalFiles(dir, beginning{}, "", real)
+	if err != nil {
+		return nil, err
+	}
+	desk, err := openRehearsal(dir, beginning{}, "", real, files)
 	if err != nil {
 		return nil, err
 	}
