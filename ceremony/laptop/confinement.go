@@ -14,7 +14,7 @@ func (l laptop) findConfinement() state.Finding {
 	is := l.confined
 	if !is.Whole() {
 		return state.Finding{ID: id, Level: state.LevelWarn, Text: "this program isn't confined: it could write every file of this user, and open a connection",
-			Advice: "hold the ceremony with a command of its own, such as rootceremony run DIR"}
+			Advice: "leave, and start the program again with the command that holds this ceremony"}
 	}
 	const sockets = "every socket is refused but those within this laptop"
 	if is.ABI == 0 {

@@ -42,7 +42,10 @@ func signCommand(args []string) error {
 		return err
 	}
 	places := withSignature(confine.Places{Write: []string{*rehearsal}, Read: []string{operands[0], *trusted}}, *out)
-	if err := confined(withMemory(places)); err != nil {
+	if *rehearsal == "" {
+		places = withMemory(places)
+	}
+	if err := confined(places); err != nil {
 		return err
 	}
 	set := remote.CountersignSettings{File: operands[0], Trusted: *trusted, Out: *out, Rehearsal: *rehearsal != "", Clock: clock}
