@@ -37,6 +37,7 @@ package confine
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -69,6 +70,15 @@ type Level struct {
 // Look tries what a confined process must be refused. It changes nothing.
 func Look() Level {
 	return Level{ABI: abi(), Files: filesRefused(), Sockets: socketsRefused()}
+}
+
+// Explain adds to the error of a path that people have typed what is open to this
+// process, where that is why it was refused.
+func Explain(err error) error {
+	if !errors.Is(err, fs.ErrPermission) || !Look().Files {
+		return err
+	}
+	return fmt.Errorf("%w (hint: this program is confined to the folder of its ceremony and to media: mount the medium in a folder below %s; if it is in one that is newer than this program's start, leave, and start it again)", err, strings.Join(Media, ", "))
 }
 
 // Whole reports whether all is refused that this kernel can refuse.
