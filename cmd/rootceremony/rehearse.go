@@ -47,26 +47,14 @@ func rehearseCommand(args []string) error {
 	if err != nil {
 		return err
 	}
-	answers, err := readAnswers(r.answers)
-	if err != nil {
-		return err
-	}
-	real, err := rehearsalReaders(r.kind, r.root, r.intermediates)
-	if err != nil {
-		return err
-	}
 	dir, err := rehearsalFolder(r.operands)
 	if err != nil {
 		return err
 	}
-	if r.auto && real == nil {
-		if err := tokensThere(dir, r.from); err != nil {
+	if _, err := os.Stat(dir); err != nil { // which is not made where nothing can begin in it
+		if _, err := r.begins(dir); err != nil {
 			return err
 		}
-	}
-	files, err := rehearsalFiles(dir, r.from, r.identities, real)
-	if err != nil {
-		return err
 	}
 	places, err := r.places(dir)
 	if err == nil {
@@ -75,7 +63,11 @@ func rehearseCommand(args []string) error {
 	if err != nil {
 		return err
 	}
-	desk, err := openRehearsal(dir, r.from, r.identities, real, files)
+	with, err := r.begins(dir)
+	if err != nil {
+		return err
+	}
+	desk, err := openRehearsal(dir, r.from, r.identities, with.real, with.files)
 	if len(r.operands) == 0 {
 		if _, err := os.Lstat(dir); err == nil { // also where it was begun alone
 			fmt.Fprintln(os.Stderr, "rootceremony: the rehearsal is kept in", dir)
@@ -86,7 +78,7 @@ func rehearseCommand(args []string) error {
 	}
 	defer desk.Close()
 	if r.auto {
-		return rehearseAlone(desk, answers)
+		return rehearseAlone(desk, with.answers)
 	}
 	if err := sayStandIns(desk); err != nil {
 		return err
@@ -95,6 +87,33 @@ func rehearseCommand(args []string) error {
 		return showUI(deskRoom(desk, true))
 	}
 	return runPlain(desk, true)
+}
+
+// rehearsedWith is what a rehearsal begins with, or goes on with.
+type rehearsedWith struct {
+	answers map[string]string // of a script
+	real    *prompt.Tokens    // nil: virtual ones
+	files   map[string][]byte
+}
+
+// begins reads what the rehearsal in dir begins with. Nothing is written.
+func (r *rehearsing) begins(dir string) (w rehearsedWith, err error) {
+	if err := r.knowTokens(); err != nil {
+		return w, err
+	}
+	if w.answers, err = readAnswers(r.answers); err != nil {
+		return w, err
+	}
+	if w.real, err = rehearsalReaders(r.kind, r.root, r.intermediates); err != nil {
+		return w, err
+	}
+	if r.auto && w.real == nil {
+		if err := tokensThere(dir, r.from); err != nil {
+			return w, err
+		}
+	}
+	w.files, err = rehearsalFiles(dir, r.from, r.identities, w.real)
+	return w, err
 }
 
 // rehearsing is what rehearse was asked for.
@@ -130,17 +149,23 @@ func parseRehearse(args []string) (r rehearsing, err error) {
 	if r.from.standIn != "" && (r.from.after != "" || r.from.plan != "" || r.kind == yubikey.Kind) {
 		return r, &usageError{"rehearse --stand-in goes without --plan and --after, and on virtual tokens"}
 	}
+	return r, nil
+}
+
+// knowTokens completes the kind of the tokens: that on which the rehearsal was
+// begun.
+func (r *rehearsing) knowTokens() error {
 	if r.kind == "" && len(r.operands) == 1 {
 		r.kind = heldOn(r.operands[0])
 	}
 	r.kind = cmp.Or(r.kind, virtual.Kind)
 	if r.kind != virtual.Kind && r.kind != yubikey.Kind {
-		return r, &usageError{fmt.Sprintf("rehearse --tokens is %s or %s, not %q", virtual.Kind, yubikey.Kind, r.kind)}
+		return &usageError{fmt.Sprintf("rehearse --tokens is %s or %s, not %q", virtual.Kind, yubikey.Kind, r.kind)}
 	}
 	if r.kind == virtual.Kind && (r.root != "" || r.intermediates != "") {
-		return r, &usageError{"rehearse --attestation-root and --attestation-intermediates go with --tokens " + yubikey.Kind}
+		return &usageError{"rehearse --attestation-root and --attestation-intermediates go with --tokens " + yubikey.Kind}
 	}
-	return r, nil
+	return nil
 }
 
 // places are what the rehearsal in dir needs. dir is made, where it was named: a
