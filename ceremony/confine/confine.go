@@ -8,10 +8,10 @@
 //     files in Places.Add), below the folders in which media are mounted (Media),
 //     and on its terminal and /dev/null;
 //   - reads those, Places.Read, the names in Places.List, the system's programs and
-//     libraries, the folders of PATH, /proc, and files for time zones, terminals
-//     and names of users;
+//     libraries, the folders of PATH, /proc, the machine's limits in /sys, and files
+//     for time zones, terminals and names of users;
 //   - executes the system's programs, those in the folders of PATH, and itself:
-//     nothing that it can write;
+//     nothing that it has written;
 //   - has no sockets but Unix ones, no io_uring, which would open others past the
 //     filter, none of the calls of another architecture or of x32, no input put
 //     into its terminal (TIOCSTI, TIOCLINUX), and gains no privileges by setuid
@@ -48,7 +48,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Media are the folders below which media are mounted.
+// Media are the folders below which media are mounted. A medium that is mounted in one
+// of them itself must stay while the process lives: once it is gone, what is mounted in
+// its place is closed. So is a folder that did not exist when the process began.
 var Media = []string{"/media", "/run/media", "/mnt"}
 
 // Places are paths of files and folders that a confined process may use, beyond
@@ -227,7 +229,8 @@ func (p Places) rules() []rule {
 	give(execute, filepath.SplitList(os.Getenv("PATH"))...)
 	give(read, "/proc", "/etc/ld.so.cache", "/etc/ld.so.preload", "/etc/nsswitch.conf", "/etc/passwd", "/etc/group",
 		"/etc/localtime", "/etc/terminfo", os.Getenv("TERMINFO"), filepath.Join(os.Getenv("HOME"), ".terminfo"),
-		"/dev/zero", "/dev/random", "/dev/urandom")
+		"/dev/zero", "/dev/random", "/dev/urandom",
+		"/sys/fs/cgroup", "/sys/kernel/mm/transparent_hugepage") // which Go's runtime asks
 	give(terminal, "/dev/null", "/dev/tty")
 	for _, standard := range []string{"0", "1", "2"} {
 		if name, err := os.Readlink("/proc/self/fd/" + standard); err == nil && strings.HasPrefix(name, "/dev/") {
