@@ -44,20 +44,23 @@ func RehearsalEnvironment() []string {
 	return nil
 }
 
-// KeepSocket keeps a way to a socket that RehearsalEnvironment names by /proc/PID,
-// in another mount namespace: a confined process may not go through the /proc/PID of
-// one that isn't. The folder stays open, in this process, in what it executes and in
-// its children, and the variable names it there.
+// throughRoot is a path through the root of another process.
+var throughRoot = regexp.MustCompile(`^(/proc/[0-9]+/root)(/.+)$`)
+
+// KeepSocket keeps a way to a socket that RehearsalEnvironment names by
+// /proc/PID/root, in another mount namespace: a confined process may not go through
+// that of one that isn't. The root stays open, in this process, in what it executes
+// and in its children, and the variable names the socket from there.
 func KeepSocket() error {
-	socket := os.Getenv(socketVariable)
-	if !strings.HasPrefix(socket, "/proc/") || strings.HasPrefix(socket, "/proc/self/") {
+	parts := throughRoot.FindStringSubmatch(os.Getenv(socketVariable))
+	if parts == nil {
 		return nil
 	}
-	folder, err := unix.Open(path.Dir(socket), unix.O_PATH|unix.O_DIRECTORY, 0)
+	root, err := unix.Open(parts[1], unix.O_PATH|unix.O_DIRECTORY, 0)
 	if err != nil {
 		return nil // who connects there says so
 	}
-	return os.Setenv(socketVariable, fmt.Sprintf("/proc/self/fd/%d/%s", folder, path.Base(socket)))
+	return os.Setenv(socketVariable, fmt.Sprintf("/proc/self/fd/%d%s", root, parts[2]))
 }
 
 // smartCards is what is known about pcscd and what is in its readers.

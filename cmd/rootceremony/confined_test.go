@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"fmt"
 	"os"
 	"os/exec"
@@ -13,6 +14,7 @@ import (
 	"rootceremony/ceremony/confine"
 	"rootceremony/ceremony/laptop"
 	"rootceremony/ceremony/state"
+	"rootceremony/keys/yubikey/pcsctest"
 )
 
 // A rehearsal that is held by hand is confined, and so is the session that waits for
@@ -142,5 +144,41 @@ func TestConfinedIsNotBelieved(t *testing.T) {
 		if f.ID == "confined" && strings.Contains(f.Text, "isn't confined") {
 			t.Errorf("%+v", f)
 		}
+	}
+}
+
+// A rehearsal reaches the pcscd of another mount namespace by /proc/PID/root, through
+// which a confined process may not go.
+func TestConfinedReachesPCSC(t *testing.T) {
+	t.Parallel()
+	service := pcsctest.Start(t, 1)
+	name, err := withSmartCards()
+	if err != nil {
+		t.Fatal(err)
+	}
+	line := append(service.Within(), "sh", "-c", "echo there; read -r end")
+	inside := exec.Command(line[0], line[1:]...)
+	end, err := inside.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := inside.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := inside.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _, _ = end.Close(), inside.Wait() }()
+	if said, err := bufio.NewReader(out).ReadString('\n'); err != nil || said != "there\n" {
+		t.Fatalf("%q, %v", said, err)
+	}
+	dir := filepath.Join(t.TempDir(), "d")
+	command := exec.Command(name, "rehearse", "--plain", "--tokens", "pcsc", dir)
+	command.Env = append(os.Environ(), fmt.Sprintf("PCSCLITE_CSOCK_NAME=/proc/%d/root/run/pcscd/pcscd.comm", inside.Process.Pid))
+	command.Stdin = strings.NewReader("\n\n")
+	said, _ := command.CombinedOutput() // the input ends early
+	if command.ProcessState.ExitCode() != exitUnfinished || !strings.Contains(string(said), "pcscd lets this user in") {
+		t.Errorf("%s", said)
 	}
 }
