@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"rootceremony/ceremony/agreed"
+	"rootceremony/ceremony/confine"
 	"rootceremony/ceremony/prompt"
 	"rootceremony/ceremony/state"
 	"rootceremony/ceremony/transcript"
@@ -131,6 +132,9 @@ func (d *Desk) fitsMedium(folder string, c cargo) error {
 	}
 	if there.Mode&unix.S_IFMT != unix.S_IFDIR {
 		return fmt.Errorf("%s is no folder", folder)
+	}
+	if _, err := os.ReadDir(folder); err != nil {
+		return confine.Explain(err)
 	}
 	if err := unix.Stat(d.dir, &own); err != nil {
 		return err

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"rootceremony/ceremony/agreed"
+	"rootceremony/ceremony/confine"
 	"rootceremony/ceremony/prompt"
 	"rootceremony/ceremony/state"
 	"rootceremony/ceremony/transcript"
@@ -343,7 +344,7 @@ func readSecret(name string) (*secret.Buffer, error) {
 	}
 	file, err := plainfile.Open(name, os.O_RDONLY, math.MaxInt64)
 	if err != nil {
-		return nil, err
+		return nil, confine.Explain(err)
 	}
 	defer file.Close()
 	info, err := file.Stat()

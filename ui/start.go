@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -78,6 +79,10 @@ func (s *start) update(m *model, msg tea.Msg) tea.Cmd {
 	case recentMsg:
 		s.setRecent(msg)
 	case openedMsg:
+		if errors.Is(msg.err, ErrElsewhere) {
+			m.fault = msg.err
+			return tea.Quit
+		}
 		s.busy = false
 		if msg.err != nil {
 			s.said = msg.err.Error()

@@ -53,6 +53,10 @@ func (r *Room) close() error {
 	return r.Close()
 }
 
+// ErrElsewhere ends Run, where a job's error wraps it: another program holds what was
+// chosen.
+var ErrElsewhere = errors.New("another program holds it")
+
 // Jobs open what is chosen at the start. Folders are as people typed them.
 type Jobs struct {
 	Rehearse func(dir string) (*Room, error) // "": a fresh folder

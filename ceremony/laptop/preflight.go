@@ -1,5 +1,6 @@
 // Package laptop looks at the machine on which a ceremony is to be held: network,
-// swap, traces, environment, clock, and the smart-card service. Each thing that
+// swap, traces, environment, clock, what the program is confined to, and the
+// smart-card service. Each thing that
 // was looked at is a finding, also where it is good.
 package laptop
 
@@ -8,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
 	"os"
 	"strconv"
 	"strings"
@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"rootceremony/ceremony/agreed"
+	"rootceremony/ceremony/confine"
 	"rootceremony/ceremony/state"
 	"rootceremony/keys/session"
 )
@@ -32,6 +33,7 @@ type laptop struct {
 	random   error // of asking the kernel for random bytes without waiting
 	dumpable bool  // whether the kernel may dump this process
 	now      time.Time
+	confined confine.Level
 	folder   folder
 	cards    *smartCards // nil: not needed
 }
@@ -62,35 +64,12 @@ func Preflight(ctx context.Context, dir string, now time.Time, rehearsal bool, s
 	_, random := unix.Getrandom(make([]byte, 1), unix.GRND_NONBLOCK)
 	l := laptop{
 		proc: os.DirFS("/proc"), env: os.Getenv, environ: os.Environ(), network: network, noNet: err,
-		random: random, dumpable: dumpable != 0, now: now, folder: lookAt(dir),
+		random: random, dumpable: dumpable != 0, now: now, confined: confine.Look(), folder: lookAt(dir),
 	}
 	if start != nil {
 		l.cards = lookAtCards(ctx, rehearsal, start)
 	}
 	return l.findings()
-}
-
-func networkInterfaces() ([]networkInterface, error) {
-	var found []networkInterface
-	all, err := net.Interfaces()
-	if err != nil {
-		return nil, err
-	}
-	for _, i := range all {
-		if i.Flags&net.FlagUp == 0 || i.Flags&net.FlagLoopback != 0 {
-			continue
-		}
-		up := networkInterface{name: i.Name}
-		addresses, err := i.Addrs()
-		if err != nil {
-			return nil, err
-		}
-		for _, a := range addresses {
-			up.addresses = append(up.addresses, a.String())
-		}
-		found = append(found, up)
-	}
-	return found, nil
 }
 
 func lookAt(dir string) folder {
@@ -115,7 +94,7 @@ func (l laptop) findings() []state.Finding {
 	var all []state.Finding
 	for _, look := range []func() state.Finding{
 		l.findNetwork, l.findRemote, l.findSwap, l.findCores, l.findTracer, l.findMemory, l.findRandom,
-		l.findClock, l.findRecorder, l.findAPDU,
+		l.findClock, l.findConfinement, l.findRecorder, l.findAPDU,
 	} {
 		all = append(all, look())
 	}

@@ -13,6 +13,7 @@ import (
 	"testing/fstest"
 	"time"
 
+	"rootceremony/ceremony/confine"
 	"rootceremony/ceremony/state"
 	"rootceremony/keys"
 )
@@ -42,6 +43,7 @@ Max locked memory         8388608              8388608              bytes
 		network:  []networkInterface{{name: "eth0"}},
 		dumpable: true,
 		now:      laptopNow,
+		confined: confine.Level{ABI: 6, Files: true, Sockets: true},
 		folder:   folder{path: "/c", mode: fs.ModeDir | 0o700, kind: 0xef53, free: 1 << 30},
 		cards: &smartCards{version: "1.9.9", readers: []string{"Yubico YubiKey CCID 00 00", "Desk 00 00"}, socket: "/run/pcscd/pcscd.comm",
 			cards: []keys.Info{{Reader: "Yubico YubiKey CCID 00 00", Serial: 20456123, FormFactor: "YubiKey 5C NFC", Firmware: keys.Firmware{Major: 5, Minor: 7, Patch: 4}}}},
@@ -99,6 +101,15 @@ func TestPreflightFinds(t *testing.T) {
 		{"cable", func(l *laptop) { l.network[0].addresses = []string{"192.0.2.7/24", "fe80::1/64"} },
 			"fail  network    this laptop is on a network: eth0 (192.0.2.7/24, fe80::1/64) (hint: pull the cable, switch radio off, and look again)"},
 		{"network unknown", func(l *laptop) { l.noNet = errors.New("not permitted") }, "warn  network    nothing is known about the network: not permitted (hint: look by hand)"},
+		{"not confined", func(l *laptop) { l.confined = confine.Level{ABI: 7, Sockets: true} },
+			"warn  confined   this program isn't confined: it could write every file of this user, and open a connection (hint: leave, and start the program again with the command that holds this ceremony)"},
+		{"sockets open", func(l *laptop) { l.confined.Sockets = false },
+			"warn  confined   this program isn't confined: it could write every file of this user, and open a connection (hint: leave, and start the program again with the command that holds this ceremony)"},
+		{"no Landlock", func(l *laptop) { l.confined = confine.Level{Sockets: true} },
+			"warn  confined   this program could write every file of this user, as the kernel has no Landlock; every socket is refused but those within this laptop (hint: use a kernel with Landlock (Linux 5.13 or newer; where lsm= is given at boot, landlock is in it))"},
+		{"old Landlock", func(l *laptop) { l.confined.ABI = 2 },
+			"warn  confined   files elsewhere are refused to this program (Landlock ABI 2), and every socket is refused but those within this laptop; this kernel leaves open: files can be cut short anywhere, devices can be spoken to anywhere, other processes can be sent signals (hint: use a newer kernel)"},
+		{"middling Landlock", func(l *laptop) { l.confined.ABI = 4 }, ""},
 		{"ssh", env("SSH_CONNECTION"), "fail  remote     this session comes over the network: SSH_CONNECTION is set (hint: sit at the laptop itself)"},
 		{"ssh tty", env("SSH_TTY"), "fail  remote     this session comes over the network: SSH_TTY is set (hint: sit at the laptop itself)"},
 		{"ssh and sudo", proc("10/status", "Name:\tsshd\nPPid:\t1\n"), "fail  remote     this session comes over the network: started by sshd (hint: sit at the laptop itself)"},

@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"rootceremony/ceremony/state"
 	"rootceremony/keys"
 	"rootceremony/keys/session"
@@ -40,6 +42,25 @@ func RehearsalEnvironment() []string {
 		return []string{socketVariable + "=" + socket}
 	}
 	return nil
+}
+
+// throughRoot is a path through the root of another process.
+var throughRoot = regexp.MustCompile(`^(/proc/[0-9]+/root)(/.+)$`)
+
+// KeepSocket keeps a way to a socket that RehearsalEnvironment names by
+// /proc/PID/root, in another mount namespace: a confined process may not go through
+// that of one that isn't. The root stays open, in this process, in what it executes
+// and in its children, and the variable names the socket from there.
+func KeepSocket() error {
+	parts := throughRoot.FindStringSubmatch(os.Getenv(socketVariable))
+	if parts == nil {
+		return nil
+	}
+	root, err := unix.Open(parts[1], unix.O_PATH|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return nil // who connects there says so
+	}
+	return os.Setenv(socketVariable, fmt.Sprintf("/proc/self/fd/%d%s", root, parts[2]))
 }
 
 // smartCards is what is known about pcscd and what is in its readers.

@@ -89,9 +89,7 @@ func sinceThen(s *state.State, e agreed.Earlier) agreed.Earlier {
 func (p *Plan) earlierDirs() []string {
 	dirs := slices.Clone(p.Earlier)
 	for i, dir := range dirs {
-		if !filepath.IsAbs(dir) {
-			dirs[i] = filepath.Join(filepath.Dir(p.File), filepath.FromSlash(dir))
-		}
+		dirs[i] = p.fromHere(dir)
 	}
 	return dirs
 }

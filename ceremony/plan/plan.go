@@ -246,6 +246,30 @@ func (p *Plan) ReadKeys(read func(file string) (tuf.Key, error)) {
 	}
 }
 
+// Paths are the files and folders that the plan names: key files, the trusted
+// chain, and the directories of earlier ceremonies.
+func (p *Plan) Paths() []string {
+	all := p.earlierDirs()
+	if p.Trusted != "" {
+		all = append(all, p.fromHere(p.Trusted))
+	}
+	for _, role := range p.Roles {
+		for _, file := range role.Files {
+			all = append(all, p.fromHere(file))
+		}
+	}
+	return all
+}
+
+// fromHere is a path as it counts from the plan's folder.
+func (p *Plan) fromHere(path string) string {
+	path = filepath.FromSlash(path)
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(filepath.Dir(p.File), path)
+}
+
 // maxKeyFile is the largest key file that is read, in bytes.
 const maxKeyFile = 64 << 10
 

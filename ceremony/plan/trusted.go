@@ -102,11 +102,7 @@ func (p *Plan) ReadTrusted() {
 	if p.Trusted == "" || p.said["trusted"] {
 		return
 	}
-	path := filepath.FromSlash(p.Trusted)
-	if !filepath.IsAbs(path) {
-		path = filepath.Join(filepath.Dir(p.File), path)
-	}
-	chain, err := ReadTrusted(path)
+	chain, err := ReadTrusted(p.fromHere(p.Trusted))
 	if err != nil {
 		p.fault("trusted", "%v", errors.New(agreed.OneLine(err.Error())))
 		return

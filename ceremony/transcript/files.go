@@ -89,8 +89,10 @@ func MakeFolder(dir string) error {
 	if err := MakeFolder(filepath.Dir(dir)); err != nil {
 		return err
 	}
-	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-		return writeError(err)
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		if info, also := os.Stat(dir); also != nil || !info.IsDir() { // else another process was faster
+			return writeError(err)
+		}
 	}
 	return SyncFolder(filepath.Dir(dir))
 }

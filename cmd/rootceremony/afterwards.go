@@ -8,6 +8,7 @@ import (
 	"rootceremony/ceremony/agreed"
 	"rootceremony/ceremony/laptop"
 	"rootceremony/ceremony/prompt"
+	"rootceremony/ceremony/state"
 	"rootceremony/keys/virtual"
 	"rootceremony/keys/yubikey"
 	"rootceremony/ui"
@@ -31,6 +32,9 @@ func afterwards(name string, args []string, only func(*ceremony.Desk) error) err
 	intermediatesFile := flags.String("attestation-intermediates", "", "")
 	operands, err := parse(flags, args, 1, 1, "one DIR")
 	if err != nil {
+		return err
+	}
+	if err := confined(ceremonyPlaces(operands[0], *rootFile, *intermediatesFile)); err != nil {
 		return err
 	}
 	desk, err := openFor(only, operands[0], *rootFile, *intermediatesFile)
@@ -58,42 +62,48 @@ func openFor(only func(*ceremony.Desk) error, dir, rootFile, intermediatesFile s
 	return desk, nil
 }
 
-// restoreRoom and checkupRoom do the same for the terminal UI.
-func restoreRoom(dir string) (*ui.Room, error) { return roomFor((*ceremony.Desk).OnlyRestore, dir) }
+// restoreRoom and checkupRoom have the same done for the terminal UI, if it can be.
+func restoreRoom(dir string) (*ui.Room, error) { return roomFor("restore", dir) }
 
-func checkupRoom(dir string) (*ui.Room, error) { return roomFor((*ceremony.Desk).OnlyCheckup, dir) }
+func checkupRoom(dir string) (*ui.Room, error) { return roomFor("checkup", dir) }
 
-func roomFor(only func(*ceremony.Desk) error, dir string) (*ui.Room, error) {
-	desk, err := openFor(only, dir, "", "")
-	if err != nil {
+func roomFor(command, dir string) (*ui.Room, error) {
+	if _, _, err := lookAtBegun(dir, "", ""); err != nil {
 		return nil, err
 	}
-	return deskRoom(desk, desk.State().Begun.Rehearsal), nil
+	return nil, chosen(command, dir)
+}
+
+// lookAtBegun looks at a ceremony that was begun, and at the readers, where it is
+// held on those.
+func lookAtBegun(dir, rootFile, intermediatesFile string) (begun *state.Begun, tokens prompt.Tokens, err error) {
+	there, err := ceremony.LookAt(dir)
+	if err != nil {
+		return nil, tokens, err
+	}
+	begun = there.State().Begun
+	switch {
+	case begun == nil || there.State().Plan == nil:
+		return nil, tokens, fmt.Errorf("%s: no plan was agreed yet (hint: %s says how far it is)", dir, agreed.Command("status", dir))
+	case !begun.Rehearsal && rootFile != "":
+		return nil, tokens, &usageError{"--attestation-root goes with a rehearsal: a ceremony trusts Yubico's roots alone"}
+	}
+	if !begun.Rehearsal {
+		if err := laptop.SafeEnvironment(); err != nil {
+			return nil, tokens, err
+		}
+	}
+	if begun.Tokens == yubikey.Kind {
+		tokens, err = readersTrusting(rootFile, intermediatesFile, begun.Rehearsal)
+	}
+	return begun, tokens, err
 }
 
 // openBegun opens a ceremony that was begun, on the tokens it is held on.
 func openBegun(dir, rootFile, intermediatesFile string) (*ceremony.Desk, error) {
-	there, err := ceremony.LookAt(dir)
+	begun, tokens, err := lookAtBegun(dir, rootFile, intermediatesFile)
 	if err != nil {
 		return nil, err
-	}
-	begun := there.State().Begun
-	switch {
-	case begun == nil || there.State().Plan == nil:
-		return nil, fmt.Errorf("%s: no plan was agreed yet (hint: %s says how far it is)", dir, agreed.Command("status", dir))
-	case !begun.Rehearsal && rootFile != "":
-		return nil, &usageError{"--attestation-root goes with a rehearsal: a ceremony trusts Yubico's roots alone"}
-	}
-	if !begun.Rehearsal {
-		if err := laptop.SafeEnvironment(); err != nil {
-			return nil, err
-		}
-	}
-	var tokens prompt.Tokens
-	if begun.Tokens == yubikey.Kind {
-		if tokens, err = readersTrusting(rootFile, intermediatesFile, begun.Rehearsal); err != nil {
-			return nil, err
-		}
 	}
 	desk, err := ceremony.OpenDesk(dir, ceremony.Settings{Program: "rootceremony " + version, Clock: clock, Rehearsal: begun.Rehearsal, Tokens: begun.Tokens,
 		Roots: tokens.Roots, Intermediates: tokens.Intermediates})

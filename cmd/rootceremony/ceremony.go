@@ -17,6 +17,7 @@ import (
 	"rootceremony/ceremony"
 	"rootceremony/ceremony/agreed"
 	"rootceremony/ceremony/audit"
+	"rootceremony/ceremony/confine"
 	"rootceremony/ceremony/interview"
 	"rootceremony/ceremony/laptop"
 	"rootceremony/ceremony/plan"
@@ -43,6 +44,9 @@ func runCommand(args []string) error {
 	if err != nil {
 		return err
 	}
+	if err := confined(ceremonyPlaces(operands[0], *intermediates)); err != nil {
+		return err
+	}
 	desk, err := openReal(operands[0], *intermediates)
 	if err != nil {
 		return err
@@ -54,12 +58,14 @@ func runCommand(args []string) error {
 	return runPlain(desk, false)
 }
 
-// openReal opens the ceremony of the plan in dir, on tokens that Yubico made.
-func openReal(dir, intermediates string) (*ceremony.Desk, error) {
+// realTokens are those for the ceremony of the plan in dir, which Yubico made. The
+// error tells why it cannot be held.
+func realTokens(dir, intermediates string) (prompt.Tokens, error) {
+	var none prompt.Tokens
 	if desk, err := ceremony.LookAt(dir); err == nil && desk.State().Begun != nil && desk.State().Begun.Rehearsal {
-		return nil, fmt.Errorf("%s is a rehearsal (hint: %s goes on with it)", dir, agreed.Command("rehearse", dir))
+		return none, fmt.Errorf("%s is a rehearsal (hint: %s goes on with it)", dir, agreed.Command("rehearse", dir))
 	} else if err != nil && !errors.Is(err, transcript.ErrNone) {
-		return nil, err
+		return none, err
 	}
 	file := filepath.Join(dir, state.PlanFile)
 	planned, err := usablePlan(file)
@@ -68,7 +74,7 @@ func openReal(dir, intermediates string) (*ceremony.Desk, error) {
 			err = planned.Real()
 		}
 		if err != nil {
-			return nil, err
+			return none, err
 		}
 	}
 	tokens, err := genuine(intermediates, false)
@@ -76,8 +82,14 @@ func openReal(dir, intermediates string) (*ceremony.Desk, error) {
 		if planned != nil {
 			err = fmt.Errorf("%w; %s holds the same one on virtual tokens", err, planned.RehearseCommand())
 		}
-		return nil, fmt.Errorf("the ceremony of %s cannot be held: %w", file, err)
+		return none, fmt.Errorf("the ceremony of %s cannot be held: %w", file, err)
 	}
+	return tokens, err
+}
+
+// openReal opens the ceremony of the plan in dir, on tokens that Yubico made.
+func openReal(dir, intermediates string) (*ceremony.Desk, error) {
+	tokens, err := realTokens(dir, intermediates)
 	if err != nil {
 		return nil, err
 	}
@@ -336,6 +348,13 @@ func preflightCommand(args []string) error {
 	dir := "."
 	if len(operands) == 1 {
 		dir = operands[0]
+	}
+	places := confine.Places{Read: []string{dir}}
+	if memory, err := stateFolder(); err == nil {
+		places.Read = append(places.Read, memory)
+	}
+	if err := confined(places); err != nil {
+		return err
 	}
 	tokens, noTokens := genuine("", false)
 	start := tokens.Start

@@ -14,6 +14,7 @@ import (
 
 	"rootceremony/ceremony"
 	"rootceremony/ceremony/agreed"
+	"rootceremony/ceremony/confine"
 	"rootceremony/ceremony/plan"
 	"rootceremony/ceremony/prompt"
 	"rootceremony/ceremony/transcript"
@@ -71,7 +72,7 @@ func enrolCommand(args []string) error {
 	case *kind == "":
 		*kind = yubikey.Kind
 	}
-	desk, err := openEnrolment(planned, holder, *kind, *rootFile, *intermediatesFile)
+	desk, err := openEnrolment(planned, operands[0], holder, *kind, *rootFile, *intermediatesFile)
 	if err != nil {
 		return err
 	}
@@ -128,8 +129,9 @@ func holderNamed(planned *agreed.Plan, name string) (agreed.Holder, error) {
 // enrolmentDir is where a holder's enrolment is kept.
 func enrolmentDir(holder agreed.Holder) string { return "enrolment-" + holder.ID }
 
-// openEnrolment opens the enrolment of a holder in its folder here.
-func openEnrolment(planned *agreed.Plan, holder agreed.Holder, kind, rootFile, intermediatesFile string) (*ceremony.Desk, error) {
+// openEnrolment opens the enrolment of a holder in its folder here, of the plan
+// that was read from a file.
+func openEnrolment(planned *agreed.Plan, planFile string, holder agreed.Holder, kind, rootFile, intermediatesFile string) (*ceremony.Desk, error) {
 	if kind != virtual.Kind && kind != yubikey.Kind {
 		return nil, &usageError{fmt.Sprintf("enrol --tokens is %s or %s, not %q", virtual.Kind, yubikey.Kind, kind)}
 	}
@@ -142,6 +144,10 @@ func openEnrolment(planned *agreed.Plan, holder agreed.Holder, kind, rootFile, i
 	}
 	dir := enrolmentDir(holder)
 	if err := transcript.MakeFolder(dir); err != nil {
+		return nil, err
+	}
+	places := confine.Places{Write: []string{dir}, Read: []string{rootFile, intermediatesFile}}
+	if err := confined(withMemory(withPlan(places, planFile))); err != nil {
 		return nil, err
 	}
 	desk, err := ceremony.OpenDesk(dir, ceremony.Settings{Program: "rootceremony " + version, Clock: clock,
@@ -177,6 +183,9 @@ func collectCommand(args []string) error {
 	intermediatesFile := flags.String("attestation-intermediates", "", "")
 	operands, err := parse(flags, args, 2, -1, "DIR and one FILE or more")
 	if err != nil {
+		return err
+	}
+	if err := confined(ceremonyPlaces(operands[0], slices.Concat(operands[1:], []string{*rootFile, *intermediatesFile})...)); err != nil {
 		return err
 	}
 	desk, err := openCollector(operands[0], *rootFile, *intermediatesFile)

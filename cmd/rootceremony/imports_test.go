@@ -56,6 +56,8 @@ func forbidden(from, to string) string {
 	switch {
 	case from == "rootceremony/ceremony/audit" && !slices.Contains([]string{"rootceremony/ceremony/state", "rootceremony/ceremony/agreed", "rootceremony/ceremony/tuf", "rootceremony/ceremony/transcript", "rootceremony/keys", "rootceremony/keys/plainfile"}, to):
 		return "audit takes no word of anything that it doesn't need"
+	case from == "rootceremony/ceremony/confine":
+		return "confine stands alone on golang.org/x/sys"
 	case from == "rootceremony/ceremony/tuf" && to == "rootceremony/ceremony/transcript",
 		from == "rootceremony/ceremony/transcript" && to == "rootceremony/ceremony/tuf":
 		return "the two know nothing of each other"

@@ -23,6 +23,7 @@ import (
 
 	"rootceremony/ceremony"
 	"rootceremony/ceremony/agreed"
+	"rootceremony/ceremony/confine"
 	"rootceremony/ceremony/plan"
 	"rootceremony/ceremony/prompt"
 	"rootceremony/ceremony/rehearsal"
@@ -46,24 +47,27 @@ func rehearseCommand(args []string) error {
 	if err != nil {
 		return err
 	}
-	answers, err := readAnswers(r.answers)
-	if err != nil {
-		return err
-	}
-	real, err := rehearsalReaders(r.kind, r.root, r.intermediates)
-	if err != nil {
-		return err
-	}
 	dir, err := rehearsalFolder(r.operands)
 	if err != nil {
 		return err
 	}
-	if r.auto && real == nil {
-		if err := tokensThere(dir, r.from); err != nil {
+	if _, err := os.Stat(dir); err != nil { // which is not made where nothing can begin in it
+		if _, err := r.begins(dir); err != nil {
 			return err
 		}
 	}
-	desk, err := openRehearsal(dir, r.from, r.identities, real)
+	places, err := r.places(dir)
+	if err == nil {
+		err = confined(places)
+	}
+	if err != nil {
+		return err
+	}
+	with, err := r.begins(dir)
+	if err != nil {
+		return err
+	}
+	desk, err := openRehearsal(dir, r.from, r.identities, with.real, with.files)
 	if len(r.operands) == 0 {
 		if _, err := os.Lstat(dir); err == nil { // also where it was begun alone
 			fmt.Fprintln(os.Stderr, "rootceremony: the rehearsal is kept in", dir)
@@ -74,7 +78,7 @@ func rehearseCommand(args []string) error {
 	}
 	defer desk.Close()
 	if r.auto {
-		return rehearseAlone(desk, answers)
+		return rehearseAlone(desk, with.answers)
 	}
 	if err := sayStandIns(desk); err != nil {
 		return err
@@ -83,6 +87,33 @@ func rehearseCommand(args []string) error {
 		return showUI(deskRoom(desk, true))
 	}
 	return runPlain(desk, true)
+}
+
+// rehearsedWith is what a rehearsal begins with, or goes on with.
+type rehearsedWith struct {
+	answers map[string]string // of a script
+	real    *prompt.Tokens    // nil: virtual ones
+	files   map[string][]byte
+}
+
+// begins reads what the rehearsal in dir begins with. Nothing is written.
+func (r *rehearsing) begins(dir string) (w rehearsedWith, err error) {
+	if err := r.knowTokens(); err != nil {
+		return w, err
+	}
+	if w.answers, err = readAnswers(r.answers); err != nil {
+		return w, err
+	}
+	if w.real, err = rehearsalReaders(r.kind, r.root, r.intermediates); err != nil {
+		return w, err
+	}
+	if r.auto && w.real == nil {
+		if err := tokensThere(dir, r.from); err != nil {
+			return w, err
+		}
+	}
+	w.files, err = rehearsalFiles(dir, r.from, r.identities, w.real)
+	return w, err
 }
 
 // rehearsing is what rehearse was asked for.
@@ -118,17 +149,47 @@ func parseRehearse(args []string) (r rehearsing, err error) {
 	if r.from.standIn != "" && (r.from.after != "" || r.from.plan != "" || r.kind == yubikey.Kind) {
 		return r, &usageError{"rehearse --stand-in goes without --plan and --after, and on virtual tokens"}
 	}
+	return r, nil
+}
+
+// knowTokens completes the kind of the tokens: that on which the rehearsal was
+// begun.
+func (r *rehearsing) knowTokens() error {
 	if r.kind == "" && len(r.operands) == 1 {
 		r.kind = heldOn(r.operands[0])
 	}
 	r.kind = cmp.Or(r.kind, virtual.Kind)
 	if r.kind != virtual.Kind && r.kind != yubikey.Kind {
-		return r, &usageError{fmt.Sprintf("rehearse --tokens is %s or %s, not %q", virtual.Kind, yubikey.Kind, r.kind)}
+		return &usageError{fmt.Sprintf("rehearse --tokens is %s or %s, not %q", virtual.Kind, yubikey.Kind, r.kind)}
 	}
 	if r.kind == virtual.Kind && (r.root != "" || r.intermediates != "") {
-		return r, &usageError{"rehearse --attestation-root and --attestation-intermediates go with --tokens " + yubikey.Kind}
+		return &usageError{"rehearse --attestation-root and --attestation-intermediates go with --tokens " + yubikey.Kind}
 	}
-	return r, nil
+	return nil
+}
+
+// places are what the rehearsal in dir needs. dir is made, where it was named: a
+// fresh one comes into the folder of this laptop's memory.
+func (r rehearsing) places(dir string) (confine.Places, error) {
+	p := confine.Places{Read: []string{r.answers, r.identities, r.root, r.intermediates, r.from.after}}
+	if len(r.operands) > 0 {
+		if err := transcript.MakeFolder(dir); err != nil {
+			return p, err
+		}
+		p.Write = []string{dir}
+	}
+	if len(r.operands) == 0 || !r.auto {
+		p = withMemory(p)
+	}
+	for _, file := range []string{filepath.Join(dir, state.PlanFile), r.from.plan, r.from.standIn} {
+		if file != "" {
+			p = withPlan(p, file)
+		}
+	}
+	if r.from.standIn != "" { // whose tokens are made in a folder of their own first
+		p.Write = append(p.Write, os.TempDir())
+	}
+	return p, nil
 }
 
 // rehearsalReaders are this machine's readers, for a rehearsal on real tokens;
@@ -191,27 +252,34 @@ func readersTrusting(rootFile, intermediatesFile string, rehearsal bool) (prompt
 // named, or nothing.
 type beginning struct{ plan, after, standIn string }
 
-// openRehearsal opens the rehearsal in dir, where needed with a plan, on real
-// tokens, or where that is nil with a drawer of virtual ones. identities is the
-// folder of the identities of recipients that are no tokens; "": in dir.
-func openRehearsal(dir string, from beginning, identities string, real *prompt.Tokens) (*ceremony.Desk, error) {
+// rehearsalFiles are the files that the rehearsal in dir begins with, as
+// rehearsalPlan has them. Nothing is written.
+func rehearsalFiles(dir string, from beginning, identities string, real *prompt.Tokens) (map[string][]byte, error) {
 	if identities != "" {
 		if info, err := os.Stat(identities); err != nil || !info.IsDir() {
 			return nil, fmt.Errorf("the folder of identities %s cannot be read: %w", identities, cmp.Or(err, error(unix.ENOTDIR)))
 		}
 	}
-	kind := virtual.Kind
+	return rehearsalPlan(dir, from, kindOf(real), identities != "")
+}
+
+// kindOf is the kind of these tokens; nil: virtual ones.
+func kindOf(real *prompt.Tokens) string {
 	if real != nil {
-		kind = yubikey.Kind
+		return yubikey.Kind
 	}
-	files, err := rehearsalPlan(dir, from, kind, identities != "")
-	if err != nil {
-		return nil, err
-	}
+	return virtual.Kind
+}
+
+// openRehearsal opens the rehearsal in dir, where needed with the files it begins
+// with, on real tokens, or where that is nil with a drawer of virtual ones.
+// identities is the folder of the identities of recipients that are no tokens; "":
+// in dir.
+func openRehearsal(dir string, from beginning, identities string, real *prompt.Tokens, files map[string][]byte) (*ceremony.Desk, error) {
 	if err := transcript.MakeFolder(dir); err != nil {
 		return nil, err
 	}
-	set := ceremony.Settings{Program: "rootceremony " + version, Clock: clock, Rehearsal: true, Tokens: kind,
+	set := ceremony.Settings{Program: "rootceremony " + version, Clock: clock, Rehearsal: true, Tokens: kindOf(real),
 		Memory: filepath.Join(dir, filepath.FromSlash(ceremony.MemoryFile))}
 	if real != nil {
 		set.Roots, set.Intermediates = real.Roots, real.Intermediates

@@ -10,6 +10,7 @@ import (
 
 	"rootceremony/ceremony"
 	"rootceremony/ceremony/agreed"
+	"rootceremony/ceremony/confine"
 	"rootceremony/ceremony/laptop"
 	"rootceremony/ceremony/prompt"
 	"rootceremony/ceremony/remote"
@@ -38,6 +39,13 @@ func signCommand(args []string) error {
 	rehearsal := flags.String("rehearsal", "", "")
 	operands, err := parse(flags, args, 1, 1, "one FILE")
 	if err != nil {
+		return err
+	}
+	places := withSignature(confine.Places{Write: []string{*rehearsal}, Read: []string{operands[0], *trusted}}, *out)
+	if *rehearsal == "" {
+		places = withMemory(places)
+	}
+	if err := confined(places); err != nil {
 		return err
 	}
 	set := remote.CountersignSettings{File: operands[0], Trusted: *trusted, Out: *out, Rehearsal: *rehearsal != "", Clock: clock}

@@ -451,7 +451,7 @@ func TestStandInByHand(t *testing.T) {
 	rewrite(t, file, plain)
 	folder := t.TempDir()
 	dir := filepath.Join(folder, "ceremony")
-	desk, err := openRehearsal(dir, beginning{standIn: file}, "", nil)
+	desk, err := openedRehearsal(dir, beginning{standIn: file})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -483,7 +483,7 @@ func TestStandInByHand(t *testing.T) {
 		t.Fatalf("%s", said)
 	}
 	// What they have signed of a draft that is abandoned is told of no more.
-	if desk, err = openRehearsal(dir, beginning{}, "", nil); err != nil {
+	if desk, err = openedRehearsal(dir, beginning{}); err != nil {
 		t.Fatal(err)
 	}
 	for _, task := range []string{"start", "abandon", "review"} {
@@ -625,4 +625,13 @@ func TestAPlanIsRehearsedElsewhere(t *testing.T) {
 			}
 		}
 	}
+}
+
+// openedRehearsal opens the rehearsal in dir, in this process.
+func openedRehearsal(dir string, from beginning) (*ceremony.Desk, error) {
+	files, err := rehearsalFiles(dir, from, "", nil)
+	if err != nil {
+		return nil, err
+	}
+	return openRehearsal(dir, from, "", nil, files)
 }

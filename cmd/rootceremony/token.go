@@ -12,6 +12,7 @@ import (
 
 	"rootceremony/ceremony"
 	"rootceremony/ceremony/agreed"
+	"rootceremony/ceremony/confine"
 	"rootceremony/ceremony/laptop"
 	"rootceremony/ceremony/prompt"
 	"rootceremony/ceremony/tuf"
@@ -42,6 +43,9 @@ func tokenCommand(args []string) error {
 	}
 	if *serial > math.MaxUint32 {
 		return &usageError{fmt.Sprintf("token --serial %d: no token has such a number: it has at most 10 digits, and is printed on the token", *serial)}
+	}
+	if err := confined(confine.Places{}); err != nil {
+		return err
 	}
 	if err := laptop.SafeEnvironment(); err != nil {
 		return err

@@ -34,11 +34,26 @@ func openUI() error {
 	}
 	room, err := ui.Run(ui.Options{In: os.Stdin, Out: os.Stdout, Clock: clock, Jobs: ui.Jobs{
 		Rehearse: rehearsalRoom, Plan: planRoom, Revoke: revokeRoom, Run: realRoom, Restore: restoreRoom, Checkup: checkupRoom, Status: statusLines, Recent: recentCeremonies}})
+	if chosen := new(chosenCommand); errors.As(err, &chosen) {
+		os.Args = append(os.Args[:1:1], chosen.args...) // by which it is executed again
+		return run(chosen.args)
+	}
 	if room == nil {
 		return err
 	}
 	return left(room, err)
 }
+
+// chosenCommand is the command that holds what was chosen, in a program of its own:
+// it is confined to the folder, which this one isn't. It is an error so that the UI
+// ends.
+type chosenCommand struct{ args []string }
+
+func (c *chosenCommand) Error() string { return strings.Join(c.args, " ") }
+func (c *chosenCommand) Unwrap() error { return ui.ErrElsewhere }
+
+// chosen is a command with a folder, which may begin with a hyphen.
+func chosen(command, dir string) error { return &chosenCommand{[]string{command, "--", dir}} }
 
 // showUI holds one ceremony on the screen.
 func showUI(room *ui.Room) error {
@@ -71,7 +86,7 @@ func deskRoom(desk *ceremony.Desk, rehearsal bool) *ui.Room {
 	return &ui.Room{Desk: desk, Notebook: desk, Tokens: desk.Tokens(), Rehearsal: rehearsal, Close: desk.Close, Words: desk.Words}
 }
 
-// rehearsalRoom opens a rehearsal; "" is a fresh one.
+// rehearsalRoom has a rehearsal held, if it can be; "" is a fresh one.
 func rehearsalRoom(dir string) (*ui.Room, error) {
 	if dir == "" {
 		now, err := stateFolder()
@@ -84,20 +99,18 @@ func rehearsalRoom(dir string) (*ui.Room, error) {
 	if err != nil {
 		return nil, err
 	}
-	desk, err := openRehearsal(dir, beginning{}, "", real)
-	if err != nil {
+	if _, err := rehearsalFiles(dir, beginning{}, "", real); err != nil {
 		return nil, err
 	}
-	return deskRoom(desk, true), nil
+	return nil, chosen("rehearse", dir)
 }
 
-// realRoom opens a ceremony on real tokens.
+// realRoom has a ceremony held on real tokens, if it can be.
 func realRoom(dir string) (*ui.Room, error) {
-	desk, err := openReal(dir, "")
-	if err != nil {
+	if _, err := realTokens(dir, ""); err != nil {
 		return nil, err
 	}
-	return deskRoom(desk, false), nil
+	return nil, chosen("run", dir)
 }
 
 // planRoom is the interview for a plan in dir, as a ceremony of a few tasks.
