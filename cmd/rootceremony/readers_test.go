@@ -22,6 +22,8 @@ var otherReaders = map[string]string{
 	"ceremony/laptop/smartcards": "what the kernel says in /proc",
 	"ceremony/laptop/preflight":  "what the kernel says in /proc",
 	"ceremony/laptop/program":    "the program that runs",
+	"ceremony/laptop/network":    "what the kernel says in /proc",
+	"ceremony/confine/testdata":  "of tests alone",
 	"cmd/virtualyubikey/main":    "writes a new file",
 	"keys/virtual/state":         "writes, and locks, the state of virtual tokens",
 	"cmd/helptest/helptest":      "of tests alone",
