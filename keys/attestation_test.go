@@ -18,7 +18,7 @@ import (
 	"rootceremony/keys"
 )
 
-func readPEM(t *testing.T, name string) *x509.Certificate {
+func readPEM(t testing.TB, name string) *x509.Certificate {
 	file, err := os.ReadFile("testdata/" + name)
 	if err != nil {
 		t.Fatal(err)

@@ -104,3 +104,25 @@ func TestHostileMemory(t *testing.T) {
 		t.Error("a link is read")
 	}
 }
+
+// FuzzMemory: whatever somebody has written there, the newest line of a log counts,
+// and the file takes another one.
+func FuzzMemory(f *testing.F) {
+	f.Add([]byte("{\"origin\":\"a\",\"size\":3,\"root\":\"r\",\"time\":\"2026-11-28T09:00:00Z\"}\n"))
+	f.Add([]byte("{}\nnull\n[]\n\x00"))
+	f.Add([]byte("\n\n{\"origin\":\"a\",\"size\":-1}\n"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		file := filepath.Join(t.TempDir(), FileName)
+		if err := os.WriteFile(file, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		at := func(int64) string { return "r" }
+		_, _ = Newest(file, "a", 1, at)
+		if err := Remember(file, Head{Origin: "a", Size: 7, Root: "r"}); err != nil {
+			t.Fatal(err)
+		}
+		if known, err := Newest(file, "a", 7, at); known != 7 || err != nil {
+			t.Fatalf("%q: %d lines are known, %v", text, known, err)
+		}
+	})
+}

@@ -142,3 +142,24 @@ func FuzzChain(f *testing.F) {
 		}
 	})
 }
+
+// FuzzKeyFile: what is taken for a public key is one, by its own object too, and
+// under the id that it has there.
+func FuzzKeyFile(f *testing.F) {
+	k := make25519(1).key
+	f.Add(k.Object())
+	f.Add([]byte(k.Public.Hex))
+	f.Add([]byte("{\"keytype\":\"rsa\",\"scheme\":\"rsassa-pss-sha256\",\"keyval\":{\"public\":\"\"}}"))
+	f.Add([]byte("-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\n-----END PUBLIC KEY-----\n"))
+	f.Add([]byte("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		key, err := ParseKeyFile(data)
+		if err != nil {
+			return
+		}
+		again, err := ParseKeyFile([]byte(key.object))
+		if err != nil || again.ID != key.ID || again.Value() != key.Value() || key.Value() == "" {
+			t.Fatalf("%q: %+v, and from its object %+v, %v", data, key, again, err)
+		}
+	})
+}

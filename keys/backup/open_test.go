@@ -289,3 +289,27 @@ func TestEveryBit(t *testing.T) {
 		t.Errorf("at last: %v", err)
 	}
 }
+
+// FuzzOpenFile: no file but the one that was sealed opens to a secret.
+func FuzzOpenFile(f *testing.F) {
+	people := []person{meet(f, "Bruno", keys.RecipientX25519), meet(f, "Chen", keys.RecipientX25519)}
+	_, text := freshKey(f, keys.Ed25519)
+	files, err := seal(text, keys.BackupKey, alice, recipients(people), 2)
+	if err != nil {
+		f.Fatal(err)
+	}
+	name, sealed := files[0].Name, bytes.Clone(files[0].Data)
+	f.Add(sealed)
+	f.Add(sealed[:len(sealed)-1])
+	f.Add([]byte(intro + "\n-> X25519 AAAA\nAAAA\n--- AAAA\n"))
+	f.Add([]byte(intro))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		got, err := openFile(session.SealedFile{Name: name, Data: data}, by(people))
+		if err == nil && !bytes.Equal(data, sealed) {
+			t.Fatalf("%q opens to %d bytes", data, got.Len())
+		}
+		if err == nil {
+			got.Wipe()
+		}
+	})
+}

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"cmp"
 	"errors"
 	"slices"
 
@@ -108,10 +109,10 @@ func (w *wireError) typed() error {
 		case "not-generated":
 			err = &keys.NotGeneratedError{Slot: w.Slot}
 		default:
-			return &keys.TokenError{Text: w.Text}
+			return &keys.TokenError{Text: cmp.Or(w.Text, "the token's session failed, and didn't say how")}
 		}
 	}
-	if w.Text == err.Error() {
+	if w.Text == "" || w.Text == err.Error() {
 		return err
 	}
 	return &saidError{w.Text, err}
