@@ -84,7 +84,7 @@ func TestNothingWaitsForAFile(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(base, "plan", "after.toml"), []byte(after), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	says := []string{"not a plain file", "is a link to another file", "a link that leads out of the plan's folder", "has more than ",
+	says := []string{"it is a link, a pipe or a device", "not a plain file", "is a link to another file", "a link that leads out of the plan's folder", "has more than ",
 		"is there already with another content", "holds something else already"} // which is so
 	const root, log = "d/publish/1.root.json", "d/transcript.jsonl"
 	for _, c := range []struct{ at, command string }{

@@ -23,7 +23,7 @@ var otherReaders = map[string]string{
 	"ceremony/laptop/preflight":  "what the kernel says in /proc",
 	"ceremony/laptop/program":    "the program that runs",
 	"ceremony/laptop/network":    "what the kernel says in /proc",
-	"ceremony/confine/testdata":  "of tests alone",
+	"ceremony/confine":           "tries what is refused, and asks the kernel",
 	"cmd/virtualyubikey/main":    "writes a new file",
 	"keys/virtual/state":         "writes, and locks, the state of virtual tokens",
 	"cmd/helptest/helptest":      "of tests alone",
