@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"rootceremony/ceremony"
+	"rootceremony/ceremony/disk"
 	"rootceremony/ceremony/plan"
 	"rootceremony/ceremony/prompt"
 	"rootceremony/ceremony/state"
@@ -119,7 +120,7 @@ func newStageOf(t testing.TB, planned string) *stage {
 		files[state.PlanFile] = []byte(planned)
 	}
 	for name, text := range files {
-		if err := transcript.WriteNew(filepath.Join(s.dir, name), text, 0o600); err != nil {
+		if err := disk.WriteNew(filepath.Join(s.dir, name), text, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}

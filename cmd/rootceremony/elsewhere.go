@@ -14,6 +14,7 @@ import (
 
 	"rootceremony/ceremony"
 	"rootceremony/ceremony/agreed"
+	"rootceremony/ceremony/disk"
 	"rootceremony/ceremony/plan"
 	"rootceremony/ceremony/prompt"
 	"rootceremony/ceremony/transcript"
@@ -141,7 +142,7 @@ func openEnrolment(planned *agreed.Plan, holder agreed.Holder, kind, rootFile, i
 		}
 	}
 	dir := enrolmentDir(holder)
-	if err := transcript.MakeFolder(dir); err != nil {
+	if err := disk.MakeFolder(dir); err != nil {
 		return nil, err
 	}
 	desk, err := ceremony.OpenDesk(dir, ceremony.Settings{Program: "rootceremony " + version, Clock: clock,
@@ -239,7 +240,7 @@ func openCollector(dir, rootFile, intermediatesFile string) (*ceremony.Desk, err
 		for _, certificate := range read { // to which later starts hold what is collected now
 			text := certificatePEM(certificate)
 			file := filepath.Join(dir, "rehearsal", fmt.Sprintf("%s.%.8s.pem", more.name, agreed.DigestOf(text)))
-			if err := transcript.WriteNew(file, text, 0o644); err != nil {
+			if err := disk.WriteNew(file, text, 0o644); err != nil {
 				return nil, err
 			}
 		}

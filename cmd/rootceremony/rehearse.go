@@ -23,6 +23,7 @@ import (
 
 	"rootceremony/ceremony"
 	"rootceremony/ceremony/agreed"
+	"rootceremony/ceremony/disk"
 	"rootceremony/ceremony/plan"
 	"rootceremony/ceremony/prompt"
 	"rootceremony/ceremony/rehearsal"
@@ -208,7 +209,7 @@ func openRehearsal(dir string, from beginning, identities string, real *prompt.T
 	if err != nil {
 		return nil, err
 	}
-	if err := transcript.MakeFolder(dir); err != nil {
+	if err := disk.MakeFolder(dir); err != nil {
 		return nil, err
 	}
 	set := ceremony.Settings{Program: "rootceremony " + version, Clock: clock, Rehearsal: true, Tokens: kind,
@@ -381,7 +382,7 @@ func layOut(dir string, files map[string][]byte, example bool) error {
 		if secret {
 			mode = 0o600
 		}
-		err := transcript.WriteWithin(dir, name, text, mode)
+		err := disk.WriteWithin(dir, name, text, mode)
 		if errors.Is(err, fs.ErrExist) && example {
 			// Of the example that an interrupted start has laid out: an
 			// identity goes on being that of its recipient.
@@ -397,7 +398,7 @@ func layOut(dir string, files map[string][]byte, example bool) error {
 	if planned == nil {
 		return nil
 	}
-	return transcript.WriteWithin(dir, state.PlanFile, planned, 0o644)
+	return disk.WriteWithin(dir, state.PlanFile, planned, 0o644)
 }
 
 // withIdentityOf replaces in a plan the recipient of an identity by that of the
@@ -430,7 +431,7 @@ func virtualTokens(dir string, holders []agreed.Holder) (prompt.Tokens, error) {
 		return prompt.Tokens{}, err
 	}
 	tokens := prompt.Tokens{Roots: []*x509.Certificate{drawer.AttestationRoot()}, PIN: drawer.PIN}
-	if err := transcript.WriteWithin(dir, virtualRootFile, certificatePEM(tokens.Roots[0]), 0o644); err != nil {
+	if err := disk.WriteWithin(dir, virtualRootFile, certificatePEM(tokens.Roots[0]), 0o644); err != nil {
 		return prompt.Tokens{}, err
 	}
 	serials := map[string]uint32{}
