@@ -236,9 +236,8 @@ func (d *Desk) copyTo(ctx context.Context, a prompt.Room, c cargo, where string)
 	return d.record(state.TypeCopiesRead, "room", state.CopiesRead{Medium: c.medium, MediumID: c.id, List: said.List})
 }
 
-// writeOn writes files to a folder on a medium, and what names the medium. All
-// others are safe before the last is written. It returns all of them as they are
-// on the medium.
+// writeOn writes files to a folder on a medium, and what names the medium, each
+// once the one before is safe. It returns all of them as they are on the medium.
 func (d *Desk) writeOn(ctx context.Context, a prompt.Room, c cargo, folder string, directory []state.Written) ([]state.Written, error) {
 	files := []state.Written{{Name: MediumFile, Text: []byte(c.id + "\n")}}
 	for _, f := range directory {
@@ -248,12 +247,32 @@ func (d *Desk) writeOn(ctx context.Context, a prompt.Room, c cargo, folder strin
 		len(directory), filepath.Join(c.medium, folder), c.goes)}}); err != nil {
 		return nil, err
 	}
+	if err := removeUnfinished(c.medium); err != nil {
+		return nil, notCopied(c.what, c.medium, err)
+	}
 	for _, f := range files {
 		if err := disk.WriteNew(filepath.Join(c.medium, filepath.FromSlash(f.Name)), f.Text, 0o600); err != nil {
 			return nil, notCopied(c.what, c.medium, err)
 		}
 	}
 	return files, nil
+}
+
+// removeUnfinished removes from a medium what a copy that was cut off has left half
+// written: in the folder that it is mounted in, and in those of copies.
+func removeUnfinished(medium string) error {
+	for _, begins := range []string{disk.Unfinished, backupsFolder, closedFolder, publishFolder} {
+		there, err := fs.Glob(os.DirFS(medium), begins+"*")
+		if err != nil {
+			return err
+		}
+		for _, name := range there {
+			if err := disk.RemoveUnfinished(filepath.Join(medium, name)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // directory are the files of a ceremony directory, as the log has them, in

@@ -45,6 +45,7 @@ func runTests(m *testing.M) int {
 			_ = os.Setenv("TMPDIR", memory)
 		}
 	}
+	watchDisks()
 	dir, err := os.MkdirTemp("", "mortal-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

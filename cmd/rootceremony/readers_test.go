@@ -41,6 +41,7 @@ var otherWriters = map[string]string{
 	"keys/plainfile":           "opens what the one writer asks for",
 	"keys/virtual":             "virtual tokens, which are hardware to a ceremony",
 	"cmd/virtualyubikey/main":  "of virtual tokens",
+	"ceremony/mortal":          "of tests alone",
 	"cmd/rootceremony/standin": "a drawer of virtual tokens for one run",
 	"cmd/rootceremony/tui":     "the list of recent directories, which may be lost",
 	"keys/yubikey/pcsctest":    "of tests alone",
