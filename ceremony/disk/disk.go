@@ -24,6 +24,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -168,15 +169,27 @@ func PlainFolders(dir, name string) error {
 	return nil
 }
 
-// MakeFolder makes a folder and those above it.
+// MakeFolder makes a folder and those above it. One that is there and empty is taken
+// for one that a process, which died before it had synced the name, has made: nothing
+// is put into a folder before its name is durable.
 func MakeFolder(dir string) error {
-	if info, err := os.Stat(dir); err == nil && info.IsDir() {
+	there, err := os.Open(dir)
+	if err == nil {
+		_, err = there.Readdirnames(1)
+		_ = there.Close()
+	}
+	switch {
+	case err == nil:
 		return nil
+	case errors.Is(err, io.EOF):
+		return SyncFolder(filepath.Dir(dir))
+	case !errors.Is(err, fs.ErrNotExist):
+		return err
 	}
 	if err := MakeFolder(filepath.Dir(dir)); err != nil {
 		return err
 	}
-	err := do(&fault.Op{Kind: fault.MakeFolder, Path: dir}, func() error { return os.Mkdir(dir, 0o700) })
+	err = do(&fault.Op{Kind: fault.MakeFolder, Path: dir}, func() error { return os.Mkdir(dir, 0o700) })
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
