@@ -184,7 +184,7 @@ func mediumID(folder string) (string, error) {
 	}
 	id, ended := strings.CutSuffix(string(text), "\n")
 	if err == nil && (!ended || !state.MediumForm.MatchString(id)) {
-		err = fmt.Errorf("%s is not what names a medium: 32 hexadecimal digits (hint: a power failure can leave such a file; take another medium, or delete the file)", name)
+		err = fmt.Errorf("%s is not what names a medium: 32 hexadecimal digits (hint: take another medium, or delete the file)", name)
 	}
 	return id, err
 }
@@ -388,7 +388,7 @@ func (d *Desk) takenOut(ctx context.Context, a prompt.Room, c cargo) (bool, erro
 func notCopied(what, medium string, err error) error {
 	hint := "nothing is lost here; make room on the medium, or take another, and take this task again"
 	if errors.Is(err, fs.ErrExist) {
-		hint = "a power failure can leave such a file; take another medium, or delete the file or its folder on this one, and take this task again"
+		hint = "take another medium, or delete the file or its folder on this one, and take this task again"
 	}
 	return fmt.Errorf("not all was written to %s, of %s: %w (hint: %s)", medium, what, err, hint)
 }

@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -29,9 +30,9 @@ import (
 	"rootceremony/keys/virtual"
 )
 
-// long has every operation of every job fail and crash in every way, for hours.
-// Without it that is done at one operation of each kind from each line of the
-// programs.
+// long has every operation of every job fail and crash in every way, for hours (make
+// torture). Without it there is a crash at one operation of each kind from each line
+// of the programs, and an error at one of each kind.
 var long = os.Getenv("ROOTCEREMONY_TORTURE") != ""
 
 // job is something that people do on the day, from where start leaves it.
@@ -465,6 +466,26 @@ func (s *sitting) verdict() audit.Verdict {
 	return report.Verdict()
 }
 
+// outcome counts what comes of the tries of a job, and says so at its end.
+type outcome struct{ tried, good atomic.Int64 }
+
+func newOutcome(t *testing.T, j *job, what string) *outcome {
+	o := &outcome{}
+	t.Cleanup(func() {
+		t.Logf("%s: %s: %d tried, %d came to their end", j.name, what, o.tried.Load(), o.good.Load())
+	})
+	return o
+}
+
+func (o *outcome) of(t *testing.T) {
+	o.tried.Add(1)
+	t.Cleanup(func() {
+		if !t.Failed() {
+			o.good.Add(1)
+		}
+	})
+}
+
 // Every operation on a file is the last one before a kill, in the middle of a write
 // too, or before a failure of the power, after which the disk has nothing but what
 // was synced, or all but the last that was not. The next start always comes to the
@@ -473,7 +494,7 @@ func (s *sitting) verdict() audit.Verdict {
 func TestEveryCrash(t *testing.T) {
 	covered := map[string]bool{}
 	for _, j := range jobs() {
-		if !long && j.name != "create with backups" && j.name != "rotation" && j.name != "restore" {
+		if !long && j.name != "create with backups" && j.name != "rotation" {
 			continue // no line of the programs changes files in the others alone
 		}
 		t.Run(j.name, func(t *testing.T) {
@@ -496,10 +517,11 @@ func TestEveryCrash(t *testing.T) {
 			for _, c := range all {
 				tried[c.what]++
 			}
-			t.Logf("%d operations, %d crashes, of which %d leave another disk and are tried: %v", counts["operations"], counts["all"], len(all), tried)
+			outcome := newOutcome(t, j, fmt.Sprintf("%d operations, %d crashes; those that leave another disk are tried: %v", counts["operations"], counts["all"], tried))
 			for n, c := range all {
 				t.Run(fmt.Sprintf("%d %s before %s %s in %s", n, c.what, c.op.Kind, filepath.Base(c.op.Path), c.place), func(t *testing.T) {
 					t.Parallel()
+					outcome.of(t)
 					j.after(t, disk, c, want)
 				})
 			}
@@ -511,7 +533,7 @@ func TestEveryCrash(t *testing.T) {
 // read-only. The people take the task again, and start again where that fails too:
 // then all is as above.
 func TestEveryError(t *testing.T) {
-	covered := map[string]bool{}
+	covered := map[fault.Kind]bool{}
 	for _, j := range jobs() {
 		if !long && j.name != "create with backups" {
 			continue
@@ -520,9 +542,9 @@ func TestEveryError(t *testing.T) {
 			s := j.begin(t)
 			disk, stop := watch(t, s.root)
 			begins, tokens := disk.now(), tokenFiles(t, s.tokens())
-			var at []string
+			var at []fault.Kind
 			disk.between = func(op *fault.Op, act func() error) error {
-				at = append(at, string(op.Kind)+" in "+place())
+				at = append(at, op.Kind)
 				return disk.did(op, act)
 			}
 			if err := s.goOn(); err != nil {
@@ -531,16 +553,16 @@ func TestEveryError(t *testing.T) {
 			stop()
 			want := s.verdict()
 			errs := []error{unix.ENOSPC, unix.EIO, unix.EROFS}
-			tried := 0
+			outcome := newOutcome(t, j, fmt.Sprintf("%d operations, three errors at each", len(at)))
 			for k := range at {
 				for n, fails := range errs {
 					if !long && (covered[at[k]] || k%len(errs) != n) {
 						continue
 					}
 					covered[at[k]] = true
-					tried++
-					t.Run(fmt.Sprintf("%v at %d, %s", fails, k+1, at[k]), func(t *testing.T) {
+					t.Run(fmt.Sprintf("%v at %d, %s", fails, k, at[k]), func(t *testing.T) {
 						t.Parallel()
+						outcome.of(t)
 						j.fails(t, disk, begins, tokens, want, func(n int, op *fault.Op) error {
 							if n == k {
 								return fails
@@ -550,7 +572,6 @@ func TestEveryError(t *testing.T) {
 					})
 				}
 			}
-			t.Logf("%d operations, %d faults tried", len(at), tried)
 			// Broken off by signals, and written in pieces, nothing fails at all.
 			for what, interrupt := range map[string]func(n int, op *fault.Op) error{
 				"every operation is broken off": func(n int, op *fault.Op) error {
@@ -566,6 +587,7 @@ func TestEveryError(t *testing.T) {
 			} {
 				t.Run(what, func(t *testing.T) {
 					t.Parallel()
+					outcome.of(t)
 					if failed := j.fails(t, disk, begins, tokens, want, interrupt); failed > 0 {
 						t.Errorf("%d starts failed", failed)
 					}
