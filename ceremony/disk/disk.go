@@ -21,6 +21,7 @@ package disk
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -126,17 +127,21 @@ func rename(from, to string) error {
 	return do(&fault.Op{Kind: fault.Rename, Path: to, From: from}, func() error {
 		err := unix.Renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, to, unix.RENAME_NOREPLACE)
 		if errors.Is(err, unix.EINVAL) {
-			if _, err = os.Lstat(to); err == nil {
-				err = unix.EEXIST
-			} else if errors.Is(err, fs.ErrNotExist) {
-				err = unix.Rename(from, to)
-			}
+			err = renamePlainly(from, to)
 		}
 		if err != nil {
 			return &fs.PathError{Op: "write", Path: to, Err: err}
 		}
 		return nil
 	})
+}
+
+// renamePlainly is for a file system that knows no rename without replacing.
+func renamePlainly(from, to string) error {
+	if _, err := os.Lstat(to); !errors.Is(err, fs.ErrNotExist) {
+		return cmp.Or(err, fs.ErrExist)
+	}
+	return unix.Rename(from, to)
 }
 
 func remove(name string) error {

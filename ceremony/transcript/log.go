@@ -138,7 +138,8 @@ func (l *Log) load() error {
 		}
 		return fmt.Errorf("%s cannot be locked: %w", FileName, err)
 	}
-	if err := disk.SyncFolder(l.dir); err != nil {
+	// What is read must stay: a process that was killed may not have synced it.
+	if err := errors.Join(disk.SyncFolder(l.dir), l.public.file.Sync()); err != nil {
 		return err
 	}
 	public, err := l.public.file.Contents(maxLog)
@@ -200,7 +201,7 @@ func (l *Log) openPrivate(flag int) ([]byte, error) {
 		return nil, err
 	}
 	l.private.file = file
-	if l.failed = disk.SyncFolder(filepath.Join(l.dir, PrivateDir)); l.failed != nil {
+	if l.failed = errors.Join(disk.SyncFolder(filepath.Join(l.dir, PrivateDir)), file.Sync()); l.failed != nil {
 		return nil, l.failed
 	}
 	return file.Contents(maxLog)
