@@ -9,7 +9,7 @@ GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 PACKAGES = gcc libc6-dev pkg-config libpcsclite-dev pcscd vsmartcard-vpcd \
 	opensc yubico-piv-tool ykcs11 yubikey-manager age openssl nodejs iproute2 util-linux
 
-.PHONY: build packages rehearse test check race fuzz vuln bench second-opinions pictures
+.PHONY: build packages rehearse test check race torture fuzz vuln bench second-opinions pictures
 
 # Without pcsc-lite's headers the packages that need them are left out.
 CGO_ENABLED ?= $(shell pkg-config --exists libpcsclite 2>/dev/null && echo 1 || echo 0)
@@ -56,6 +56,11 @@ check:
 # The engine under the race detector, and nothing that counts the time.
 race: packages
 	CGO_ENABLED=1 $(GO) test -race -timeout 60m ./ceremony/... ./keys/... ./ui/...
+
+# Every operation on a file of a ceremony crashes and fails in every way, for hours:
+# test has a sample.
+torture:
+	ROOTCEREMONY_TORTURE=1 $(GO) test -run '^TestEvery(Crash|Error)$$' -v -timeout 0 ./ceremony | grep -v '^ *=== '
 
 # A minute for each fuzz target, or what FUZZTIME says. Inputs that are kept are not
 # made smaller first, which would take most of it.

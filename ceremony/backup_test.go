@@ -23,9 +23,9 @@ import (
 	"filippo.io/age"
 
 	"rootceremony/ceremony"
+	"rootceremony/ceremony/disk"
 	"rootceremony/ceremony/prompt"
 	"rootceremony/ceremony/state"
-	"rootceremony/ceremony/transcript"
 	"rootceremony/ceremony/tuf"
 	"rootceremony/keys"
 	"rootceremony/keys/backup"
@@ -99,7 +99,7 @@ func (s *stage) withSafes(identities map[string]age.Identity, files map[string]s
 	s.t.Helper()
 	s.safes = identities
 	for id, text := range files {
-		if err := transcript.WriteWithin(s.dir, ceremony.IdentitiesDir+"/"+id+".txt", []byte(text), 0o600); err != nil {
+		if err := disk.WriteWithin(s.dir, ceremony.IdentitiesDir+"/"+id+".txt", []byte(text), 0o600); err != nil {
 			s.t.Fatal(err)
 		}
 	}

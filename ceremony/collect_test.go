@@ -18,9 +18,9 @@ import (
 
 	"rootceremony/ceremony"
 	"rootceremony/ceremony/agreed"
+	"rootceremony/ceremony/disk"
 	"rootceremony/ceremony/prompt"
 	"rootceremony/ceremony/state"
-	"rootceremony/ceremony/transcript"
 	"rootceremony/ceremony/tuf"
 )
 
@@ -451,7 +451,7 @@ func TestFoldersThatAreCollected(t *testing.T) {
 	sig, _ := filepath.Glob(filepath.Join(g.copy.dir, "metadata", "*", "alice.*.sig.json"))
 	text, err := os.ReadFile(sig[0])
 	if err == nil {
-		err = transcript.WriteWithin(copied.dir, "metadata/00000000/alice.sig.json", text, 0o600)
+		err = disk.WriteWithin(copied.dir, "metadata/00000000/alice.sig.json", text, 0o600)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -585,7 +585,7 @@ func (s *stage) anew(clock func() time.Time) *ceremony.Desk {
 	for _, name := range []string{state.PlanFile, agreed.TrustedDir + "/1.root.json"} {
 		text, err := os.ReadFile(filepath.Join(s.dir, filepath.FromSlash(name)))
 		if err == nil {
-			err = transcript.WriteWithin(again.dir, name, text, 0o600)
+			err = disk.WriteWithin(again.dir, name, text, 0o600)
 		}
 		if err != nil {
 			t.Fatal(err)

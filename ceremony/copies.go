@@ -10,7 +10,6 @@ import (
 	"io/fs"
 	"math"
 	"os"
-	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -19,6 +18,7 @@ import (
 
 	"rootceremony/ceremony/agreed"
 	"rootceremony/ceremony/confine"
+	"rootceremony/ceremony/disk"
 	"rootceremony/ceremony/prompt"
 	"rootceremony/ceremony/state"
 	"rootceremony/ceremony/transcript"
@@ -108,7 +108,7 @@ func (d *Desk) askMedium(ctx context.Context, a prompt.Room, c cargo) (string, e
 	where, err := a.Ask(ctx, prompt.Prompt{ID: c.prompt("where"), Enter: suggested, Message: prompt.Message{Title: c.ask.Title}, Question: question}, func(answer string) error {
 		answer = strings.TrimSpace(answer)
 		if answer == "" && suggested != "" {
-			if err := transcript.MakeFolder(suggested); err != nil {
+			if err := disk.MakeFolder(suggested); err != nil {
 				return err
 			}
 			answer = suggested
@@ -188,7 +188,7 @@ func mediumID(folder string) (string, error) {
 	}
 	id, ended := strings.CutSuffix(string(text), "\n")
 	if err == nil && (!ended || !state.MediumForm.MatchString(id)) {
-		err = fmt.Errorf("%s is not what names a medium: 32 hexadecimal digits (hint: a power failure can leave such a file; take another medium, or delete the file)", name)
+		err = fmt.Errorf("%s is not what names a medium: 32 hexadecimal digits (hint: take another medium, or delete the file)", name)
 	}
 	return id, err
 }
@@ -240,9 +240,8 @@ func (d *Desk) copyTo(ctx context.Context, a prompt.Room, c cargo, where string)
 	return d.record(state.TypeCopiesRead, "room", state.CopiesRead{Medium: c.medium, MediumID: c.id, List: said.List})
 }
 
-// writeOn writes files to a folder on a medium, and what names the medium. All
-// others are safe before the last is written. It returns all of them as they are
-// on the medium.
+// writeOn writes files to a folder on a medium, and what names the medium, each
+// once the one before is safe. It returns all of them as they are on the medium.
 func (d *Desk) writeOn(ctx context.Context, a prompt.Room, c cargo, folder string, directory []state.Written) ([]state.Written, error) {
 	files := []state.Written{{Name: MediumFile, Text: []byte(c.id + "\n")}}
 	for _, f := range directory {
@@ -252,23 +251,32 @@ func (d *Desk) writeOn(ctx context.Context, a prompt.Room, c cargo, folder strin
 		len(directory), filepath.Join(c.medium, folder), c.goes)}}); err != nil {
 		return nil, err
 	}
-	folders := map[string]bool{} // on the medium, that have got an entry
-	for i, f := range files {
-		err := copyFile(filepath.Join(c.medium, filepath.FromSlash(f.Name)), f.Text)
-		for above := f.Name; above != "."; {
-			above = path.Dir(above)
-			folders[above] = true
-		}
-		if err == nil && i >= len(files)-2 {
-			for name := range folders {
-				err = errors.Join(err, syncFolder(filepath.Join(c.medium, filepath.FromSlash(name))))
-			}
-		}
-		if err != nil {
+	if err := removeUnfinished(c.medium); err != nil {
+		return nil, notCopied(c.what, c.medium, err)
+	}
+	for _, f := range files {
+		if err := disk.WriteNew(filepath.Join(c.medium, filepath.FromSlash(f.Name)), f.Text, 0o600); err != nil {
 			return nil, notCopied(c.what, c.medium, err)
 		}
 	}
 	return files, nil
+}
+
+// removeUnfinished removes from a medium what a copy that was cut off has left half
+// written: in the folder that it is mounted in, and in those of copies.
+func removeUnfinished(medium string) error {
+	for _, begins := range []string{disk.Unfinished, backupsFolder, closedFolder, publishFolder} {
+		there, err := fs.Glob(os.DirFS(medium), begins+"*")
+		if err != nil {
+			return err
+		}
+		for _, name := range there {
+			if err := disk.RemoveUnfinished(filepath.Join(medium, name)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // directory are the files of a ceremony directory, as the log has them, in
@@ -384,44 +392,9 @@ func (d *Desk) takenOut(ctx context.Context, a prompt.Room, c cargo) (bool, erro
 func notCopied(what, medium string, err error) error {
 	hint := "nothing is lost here; make room on the medium, or take another, and take this task again"
 	if errors.Is(err, fs.ErrExist) {
-		hint = "a power failure can leave such a file; take another medium, or delete the file or its folder on this one, and take this task again"
+		hint = "take another medium, or delete the file or its folder on this one, and take this task again"
 	}
 	return fmt.Errorf("not all was written to %s, of %s: %w (hint: %s)", medium, what, err, hint)
-}
-
-// copyFile writes a file that is not there yet, and syncs it.
-// Where these very bytes are there already, nothing is done; where others are,
-// the error wraps fs.ErrExist. A medium with FAT knows no rename that replaces
-// nothing: so the file has its name at once.
-func copyFile(name string, text []byte) error {
-	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
-		return err
-	}
-	file, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if errors.Is(err, fs.ErrExist) {
-		there, err := transcript.ReadFile(name)
-		if err == nil && !bytes.Equal(there, text) {
-			err = fmt.Errorf("%s is there already with another content, and is never replaced: %w", name, fs.ErrExist)
-		}
-		return err
-	}
-	if err != nil {
-		return err
-	}
-	_, err = file.Write(text)
-	return errors.Join(err, file.Sync(), file.Close())
-}
-
-func syncFolder(name string) error {
-	folder, err := os.Open(name)
-	if err != nil {
-		return err
-	}
-	err = folder.Sync()
-	if errors.Is(err, unix.EINVAL) { // some file systems cannot
-		err = nil
-	}
-	return errors.Join(err, folder.Close())
 }
 
 // compareCopies reads the copies and compares them with what was written. What

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"rootceremony/ceremony"
+	"rootceremony/ceremony/disk"
 	"rootceremony/ceremony/plan"
 	"rootceremony/ceremony/prompt"
 	"rootceremony/ceremony/state"
@@ -44,6 +45,7 @@ func runTests(m *testing.M) int {
 			_ = os.Setenv("TMPDIR", memory)
 		}
 	}
+	watchDisks()
 	dir, err := os.MkdirTemp("", "mortal-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -119,7 +121,7 @@ func newStageOf(t testing.TB, planned string) *stage {
 		files[state.PlanFile] = []byte(planned)
 	}
 	for name, text := range files {
-		if err := transcript.WriteNew(filepath.Join(s.dir, name), text, 0o600); err != nil {
+		if err := disk.WriteNew(filepath.Join(s.dir, name), text, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -27,6 +27,7 @@ import (
 
 	"rootceremony/ceremony/agreed"
 	"rootceremony/ceremony/audit"
+	"rootceremony/ceremony/disk"
 	"rootceremony/ceremony/laptop"
 	"rootceremony/ceremony/plan"
 	"rootceremony/ceremony/prompt"
@@ -212,7 +213,7 @@ func (d *Desk) begin(set Settings, repaired []transcript.Event) error {
 			return err
 		}
 	}
-	if err := transcript.RemoveUnfinished(d.dir); err != nil {
+	if err := disk.RemoveUnfinished(d.dir); err != nil {
 		return err
 	}
 	if err := d.mend(); err != nil {

@@ -10,8 +10,8 @@ import (
 	"slices"
 	"strings"
 
+	"rootceremony/ceremony/disk"
 	"rootceremony/ceremony/state"
-	"rootceremony/ceremony/transcript"
 )
 
 // Disclose copies the public edition of the ceremony into a new folder: what the
@@ -42,11 +42,11 @@ func (d *Desk) Disclose(folder string) (files int, left []string, err error) {
 		}
 	}
 	slices.Sort(left)
-	if err := transcript.MakeFolder(folder); err != nil {
+	if err := disk.MakeFolder(folder); err != nil {
 		return 0, nil, err
 	}
 	for _, f := range edition { // the log is the last
-		if err := transcript.WriteWithin(folder, f.Name, f.Text, 0o644); err != nil {
+		if err := disk.WriteWithin(folder, f.Name, f.Text, 0o644); err != nil {
 			return 0, nil, err
 		}
 	}

@@ -17,6 +17,7 @@ import (
 
 	"rootceremony/ceremony"
 	"rootceremony/ceremony/agreed"
+	"rootceremony/ceremony/disk"
 	"rootceremony/ceremony/plan"
 	"rootceremony/ceremony/state"
 	"rootceremony/ceremony/transcript"
@@ -187,7 +188,7 @@ func newWorld(t testing.TB, old, new, drafts int, kinds ...string) *world {
 	}
 	files[state.PlanFile] = text
 	for name, text := range files {
-		if err := transcript.WriteWithin(dir, name, []byte(text), 0o600); err != nil {
+		if err := disk.WriteWithin(dir, name, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -14,6 +14,7 @@ import (
 
 	"rootceremony/ceremony"
 	"rootceremony/ceremony/agreed"
+	"rootceremony/ceremony/disk"
 	"rootceremony/ceremony/prompt"
 	"rootceremony/ceremony/state"
 	"rootceremony/ceremony/transcript"
@@ -37,7 +38,7 @@ func goAway(t testing.TB, s *stage, desk *ceremony.Desk, holder string) *away {
 		runTo(t, desk, "enrol alice")
 	}
 	a := &away{stage: &stage{t: t, dir: filepath.Join(t.TempDir(), "enrolment")}, holder: holder, plan: desk.State().Plan}
-	if err := transcript.MakeFolder(a.dir); err != nil {
+	if err := disk.MakeFolder(a.dir); err != nil {
 		t.Fatal(err)
 	}
 	there, err := a.open()
@@ -333,7 +334,7 @@ func TestEnrolmentFilesThatAreRefused(t *testing.T) {
 	planned.plan = &another
 	planned.dir = filepath.Join(planned.dir, "2")
 	planned.drawer = nil
-	if err := transcript.MakeFolder(planned.dir); err != nil {
+	if err := disk.MakeFolder(planned.dir); err != nil {
 		t.Fatal(err)
 	}
 
@@ -432,7 +433,7 @@ func TestEvidenceOfAnothersToken(t *testing.T) {
 	if err := os.MkdirAll(filepath.Dir(filepath.Join(a.dir, tokens)), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := transcript.WriteNew(filepath.Join(a.dir, state.PlanFile), nil, 0o600); err != nil { // a folder to begin in
+	if err := disk.WriteNew(filepath.Join(a.dir, state.PlanFile), nil, 0o600); err != nil { // a folder to begin in
 		t.Fatal(err)
 	}
 	if err := os.Symlink(filepath.Join(s.dir, tokens), filepath.Join(a.dir, tokens)); err != nil {

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"rootceremony/ceremony/agreed"
+	"rootceremony/ceremony/disk"
 	"rootceremony/ceremony/prompt"
 	"rootceremony/ceremony/record"
 	"rootceremony/ceremony/state"
@@ -72,7 +73,7 @@ func (d *Desk) writeNotice() error {
 	if err != nil {
 		return err
 	}
-	err = transcript.WriteNew(d.path(d.State().NoticeFile()), record.Notice(noticeFacts(d.State()), earlier...), 0o644)
+	err = disk.WriteNew(d.path(d.State().NoticeFile()), record.Notice(noticeFacts(d.State()), earlier...), 0o644)
 	if errors.Is(err, fs.ErrExist) {
 		return nil
 	}

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"rootceremony/ceremony/agreed"
+	"rootceremony/ceremony/disk"
 	"rootceremony/ceremony/prompt"
 	"rootceremony/ceremony/record"
 	"rootceremony/ceremony/state"
@@ -450,7 +451,7 @@ func (d *Desk) write(file state.Written) error {
 	if strings.HasPrefix(file.Name, state.PublishDir+"/") {
 		mode = 0o644
 	}
-	if err := transcript.WriteWithin(d.dir, file.Name, file.Text, mode); err != nil {
+	if err := disk.WriteWithin(d.dir, file.Name, file.Text, mode); err != nil {
 		return err
 	}
 	back, err := transcript.ReadFile(filepath.Join(d.dir, filepath.FromSlash(file.Name)))

@@ -14,6 +14,7 @@ import (
 	"filippo.io/age"
 
 	"rootceremony/ceremony"
+	"rootceremony/ceremony/disk"
 	"rootceremony/ceremony/prompt"
 	"rootceremony/ceremony/state"
 	"rootceremony/ceremony/transcript"
@@ -119,7 +120,7 @@ func TestSlipsAreAskedAgain(t *testing.T) {
 		"recipient.passphrase words": {words}, "recipient.again words": {words + "s", words}, "seal.passphrase words": {words + "s", words, words},
 		"open.passphrase words": {words + "s", words}, "identity.passphrase safe-2": {"x", words, "x", words}}}
 	other := filepath.Join(t.TempDir(), "other.txt")
-	if err := transcript.WriteNew(other, []byte(stranger(t)), 0o600); err != nil {
+	if err := disk.WriteNew(other, []byte(stranger(t)), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	paths := &asking{typing: slip, answers: map[string][]string{"identity safe-1": {filepath.Join(s.dir, state.PlanFile), other, s.identityFile("safe-1")}}}

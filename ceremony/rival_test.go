@@ -14,6 +14,7 @@ import (
 
 	"rootceremony/ceremony"
 	"rootceremony/ceremony/agreed"
+	"rootceremony/ceremony/disk"
 	"rootceremony/ceremony/prompt"
 	"rootceremony/ceremony/state"
 	"rootceremony/ceremony/transcript"
@@ -44,7 +45,7 @@ func (g *gathering) planned(t testing.TB, plan string) *ceremony.Desk {
 		t.Fatal(err)
 	}
 	for name, text := range map[string][]byte{agreed.TrustedDir + "/1.root.json": trusted, state.PlanFile: []byte(plan)} {
-		if err := transcript.WriteWithin(other.dir, name, text, 0o600); err != nil {
+		if err := disk.WriteWithin(other.dir, name, text, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}

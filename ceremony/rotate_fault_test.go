@@ -11,9 +11,9 @@ import (
 
 	"rootceremony/ceremony"
 	"rootceremony/ceremony/agreed"
+	"rootceremony/ceremony/disk"
 	"rootceremony/ceremony/prompt"
 	"rootceremony/ceremony/state"
-	"rootceremony/ceremony/transcript"
 	"rootceremony/ceremony/tuf"
 	"rootceremony/keys/virtual"
 )
@@ -41,7 +41,7 @@ func newSweep(t *testing.T, plan func([]member) string, next func(*sweep, *stage
 		t.Fatal(err)
 	}
 	for name, text := range map[string][]byte{state.PlanFile: []byte(text), agreed.TrustedDir + "/1.root.json": published(t, first.dir)[0]} {
-		if err := transcript.WriteWithin(w.dir, name, text, 0o600); err != nil {
+		if err := disk.WriteWithin(w.dir, name, text, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 
 	"rootceremony/ceremony"
 	"rootceremony/ceremony/agreed"
+	"rootceremony/ceremony/disk"
 	"rootceremony/ceremony/plan"
 	"rootceremony/ceremony/prompt"
 	"rootceremony/ceremony/record"
@@ -78,13 +79,13 @@ func (s *stage) follow(planned string, stickers ...string) (*stage, *ceremony.De
 	for _, file := range published {
 		text, err := os.ReadFile(file)
 		if err == nil {
-			err = transcript.WriteNew(filepath.Join(next.dir, agreed.TrustedDir, filepath.Base(file)), text, 0o644)
+			err = disk.WriteNew(filepath.Join(next.dir, agreed.TrustedDir, filepath.Base(file)), text, 0o644)
 		}
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := transcript.WriteNew(filepath.Join(next.dir, state.PlanFile), []byte(planned), 0o600); err != nil {
+	if err := disk.WriteNew(filepath.Join(next.dir, state.PlanFile), []byte(planned), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	desk, err := next.open(clock, stickers...)
@@ -168,7 +169,7 @@ func rotatedWithBackups(t *testing.T) (*stage, *stage, *ceremony.Desk) {
 	identity := filepath.Join(ceremony.IdentitiesDir, safe.ID+".txt")
 	text, err := os.ReadFile(filepath.Join(first.dir, identity))
 	if err == nil {
-		err = transcript.WriteNew(filepath.Join(second.dir, identity), text, 0o600)
+		err = disk.WriteNew(filepath.Join(second.dir, identity), text, 0o600)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -588,7 +589,7 @@ func TestRetireWhatStaysInUse(t *testing.T) {
 	head := "[role.targets]\nthreshold = 1\nkeys = [\"keys/dana.pub\"]\n[role.snapshot]\nthreshold = 1\nkeys = [\"keys/emil.pub\"]\n"
 	second, desk := first.follow(following(agreed.Rotate, head, people...))
 	for name, slot := range map[string]keys.SlotKey{"dana": slotKey(first.slots("D-04"), keys.SlotRoot), "emil": slotKey(first.slots("E-05"), keys.SlotAuthentication)} {
-		if err := transcript.WriteNew(filepath.Join(second.dir, "keys", name+".pub"), []byte(slot.Public.Hex+"\n"), 0o600); err != nil {
+		if err := disk.WriteNew(filepath.Join(second.dir, "keys", name+".pub"), []byte(slot.Public.Hex+"\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}

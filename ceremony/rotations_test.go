@@ -24,9 +24,9 @@ import (
 
 	"rootceremony/ceremony"
 	"rootceremony/ceremony/agreed"
+	"rootceremony/ceremony/disk"
 	"rootceremony/ceremony/prompt"
 	"rootceremony/ceremony/state"
-	"rootceremony/ceremony/transcript"
 	"rootceremony/ceremony/tuf"
 )
 
@@ -155,7 +155,7 @@ func (p *project) rotate() {
 	}
 	next, desk := p.stage.follow(following(agreed.Rotate, head, people...), stickers...)
 	for name, text := range p.keys {
-		if err := transcript.WriteWithin(next.dir, name, []byte(text), 0o600); err != nil {
+		if err := disk.WriteWithin(next.dir, name, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -18,10 +18,10 @@ import (
 	"rootceremony/ceremony"
 	"rootceremony/ceremony/agreed"
 	"rootceremony/ceremony/audit"
+	"rootceremony/ceremony/disk"
 	"rootceremony/ceremony/plan"
 	"rootceremony/ceremony/prompt"
 	"rootceremony/ceremony/state"
-	"rootceremony/ceremony/transcript"
 	"rootceremony/ceremony/tuf"
 	"rootceremony/keys/backup"
 	"rootceremony/keys/session"
@@ -88,7 +88,7 @@ func begin(planned string) (*record, error) {
 		files = map[string][]byte{state.PlanFile: []byte(planned)}
 	}
 	for name, text := range files {
-		if err := transcript.WriteNew(filepath.Join(dir, name), text, 0o600); err != nil {
+		if err := disk.WriteNew(filepath.Join(dir, name), text, 0o600); err != nil {
 			return nil, err
 		}
 	}
@@ -276,7 +276,7 @@ func followed(kind, reason string) (*record, error) {
 	}
 	root, err := os.ReadFile(filepath.Join(first.dir, "publish", "1.root.json"))
 	if err == nil {
-		err = transcript.WriteNew(filepath.Join(r.dir, "trusted", "1.root.json"), root, 0o600)
+		err = disk.WriteNew(filepath.Join(r.dir, "trusted", "1.root.json"), root, 0o600)
 	}
 	if err != nil {
 		return nil, err

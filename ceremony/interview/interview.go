@@ -19,10 +19,10 @@ import (
 	"time"
 
 	"rootceremony/ceremony/agreed"
+	"rootceremony/ceremony/disk"
 	"rootceremony/ceremony/plan"
 	"rootceremony/ceremony/prompt"
 	"rootceremony/ceremony/state"
-	"rootceremony/ceremony/transcript"
 	"rootceremony/ceremony/tuf"
 	"rootceremony/keys"
 )
@@ -111,7 +111,7 @@ func (iv *interview) openFolder() error {
 // is ever replaced.
 func (i *Outcome) Write(dir string) error {
 	for _, name := range slices.Sorted(maps.Keys(i.Files)) {
-		if err := transcript.WriteNew(filepath.Join(dir, name), i.Files[name], 0o644); err != nil {
+		if err := disk.WriteNew(filepath.Join(dir, name), i.Files[name], 0o644); err != nil {
 			return err
 		}
 	}

@@ -6,6 +6,9 @@
 package main
 
 import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
 	"fmt"
 	"os"
 
@@ -20,6 +23,10 @@ import (
 // which the process ends: "before ChangePUK".
 const dieAt = "CEREMONY_TEST_DIE"
 
+// signsTo names a file that gets a line for every root that a token has signed: the
+// SHA-256 of what was signed.
+const signsTo = "CEREMONY_TEST_SIGNS"
+
 func main() {
 	backup.WorkFactor = 4
 	if err := session.Serve(os.Stdin, os.Stdout, openMortal, backup.InSession()); err != nil {
@@ -31,7 +38,7 @@ func main() {
 // openMortal is virtual.Open, but for tokens whose process ends.
 func openMortal(b session.Backend) (session.Opener, error) {
 	opener, err := virtual.Open(b)
-	if at := os.Getenv(dieAt); err == nil && at != "" {
+	if at := os.Getenv(dieAt); err == nil && (at != "" || os.Getenv(signsTo) != "") {
 		return mortals{opener, at}, nil
 	}
 	return opener, err
@@ -90,7 +97,19 @@ func (m *mortal) Import(management *secret.Buffer, s keys.Slot, algorithm keys.A
 func (m *mortal) Sign(slot keys.Slot, pin *secret.Buffer, message []byte, touch func()) (signature []byte, err error) {
 	err = m.step("Sign", func() error {
 		signature, err = m.Token.Sign(slot, pin, message, touch)
+		if witness := os.Getenv(signsTo); err == nil && witness != "" && bytes.HasPrefix(message, []byte(`{"_type":"root"`)) {
+			err = witnessed(witness, message)
+		}
 		return err
 	})
 	return signature, err
+}
+
+func witnessed(file string, message []byte) error {
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(f, "%x\n", sha256.Sum256(message))
+	return errors.Join(err, f.Close())
 }

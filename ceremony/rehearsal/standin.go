@@ -43,6 +43,7 @@ import (
 
 	"rootceremony/ceremony"
 	"rootceremony/ceremony/agreed"
+	"rootceremony/ceremony/disk"
 	"rootceremony/ceremony/plan"
 	"rootceremony/ceremony/state"
 	"rootceremony/ceremony/transcript"
@@ -543,7 +544,7 @@ func SignAsStandIns(d *ceremony.Desk) ([]StandInFile, error) {
 		if err != nil {
 			return nil, fmt.Errorf("the stand-in key of %s: %w", h.Holder.Name, err)
 		}
-		if err := transcript.WriteNew(file.File, root, 0o644); err != nil {
+		if err := disk.WriteNew(file.File, root, 0o644); err != nil {
 			return nil, err
 		}
 	}

@@ -33,9 +33,9 @@ import (
 
 	"rootceremony/ceremony"
 	"rootceremony/ceremony/agreed"
+	"rootceremony/ceremony/disk"
 	"rootceremony/ceremony/prompt"
 	"rootceremony/ceremony/signed"
-	"rootceremony/ceremony/transcript"
 	"rootceremony/ceremony/tuf"
 	"rootceremony/keys"
 	"rootceremony/keys/plainfile"
@@ -403,7 +403,7 @@ func (c *Countersigning) signOn(ctx context.Context, a prompt.Room, s *session.S
 	if err != nil {
 		return err
 	}
-	return transcript.WriteNew(c.fileFor(k), text, 0o644)
+	return disk.WriteNew(c.fileFor(k), text, 0o644)
 }
 
 // card is the line on the signer's card.

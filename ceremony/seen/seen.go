@@ -14,7 +14,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -24,7 +23,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"rootceremony/ceremony/agreed"
-	"rootceremony/ceremony/transcript"
+	"rootceremony/ceremony/disk"
 	"rootceremony/keys/plainfile"
 )
 
@@ -116,7 +115,7 @@ func Remember(file string, head Head) error {
 
 func remember(file string, head Head) error {
 	folder := filepath.Dir(file)
-	if err := transcript.MakeFolder(folder); err != nil {
+	if err := disk.MakeFolder(folder); err != nil {
 		return err
 	}
 	lock, err := os.Open(folder)
@@ -131,27 +130,22 @@ func remember(file string, head Head) error {
 	if err != nil {
 		return err
 	}
-	memory, err := plainfile.Open(file, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, maxFile)
+	memory, err := disk.Open(file, os.O_RDWR|os.O_CREATE, maxFile)
 	if err != nil {
 		return err
 	}
 	defer memory.Close()
-	end, err := memory.Seek(0, io.SeekEnd)
+	there, err := memory.Contents(maxFile)
 	if err != nil {
 		return err
 	}
-	if end > replace {
+	if len(there) > replace {
 		return replaced(file, head)
 	}
-	last := []byte{'\n'}
-	if _, err := memory.ReadAt(last, end-1); end > 0 && err != nil {
-		return err
-	}
-	if last[0] != '\n' { // it was cut off
+	if len(there) > 0 && !bytes.HasSuffix(there, []byte{'\n'}) { // it was cut off
 		line = append([]byte{'\n'}, line...)
 	}
-	_, err = memory.Write(append(line, '\n'))
-	return err
+	return memory.WriteAt(append(line, '\n'), int64(len(there)))
 }
 
 // replaced writes the file with the newest line of each log alone.
@@ -169,15 +163,5 @@ func replaced(file string, head Head) error {
 		}
 		text = append(append(text, line...), '\n')
 	}
-	temporary := file + ".new" // of which one may be left from a power failure
-	if err := os.Remove(temporary); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	if err := transcript.WriteNew(temporary, text, 0o600); err != nil {
-		return err
-	}
-	if err := os.Rename(temporary, file); err != nil {
-		return err
-	}
-	return transcript.SyncFolder(filepath.Dir(file))
+	return disk.Replace(file, text, 0o600)
 }

@@ -21,19 +21,14 @@ package signed
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"rootceremony/ceremony/agreed"
-	"rootceremony/ceremony/transcript"
-	"rootceremony/keys/plainfile"
+	"rootceremony/ceremony/disk"
 )
 
 // Remembered is a line of that file.
@@ -78,21 +73,24 @@ func (e *signedTwice) Error() string {
 // MayAct tells why an act must not be, by what the file remembers; a
 // *signedTwice where it is a rival's.
 func MayAct(file string, act Remembered) error {
-	return withMemory(file, func(memory *os.File, acts []Remembered) error { return noRival(file, acts, act) })
+	return withMemory(file, func(_ *disk.File, _ int64, acts []Remembered) error { return noRival(file, acts, act) })
 }
 
 // Remember adds an act to the file, which is made where it is missing, and
 // syncs it. A rival's is refused with a *signedTwice.
 func Remember(file string, act Remembered) error {
-	return withMemory(file, func(memory *os.File, acts []Remembered) error {
+	return withMemory(file, func(memory *disk.File, end int64, acts []Remembered) error {
 		if err := noRival(file, acts, act); err != nil && !act.NotSigned {
 			return err
 		}
 		line, err := json.Marshal(act)
 		if err == nil {
-			_, err = memory.Write(append(line, '\n'))
+			err = memory.WriteAt(append(line, '\n'), end)
 		}
-		return errors.Join(err, memory.Sync())
+		if err == nil {
+			err = memory.Sync()
+		}
+		return err
 	})
 }
 
@@ -102,7 +100,7 @@ const maxMemory = 16 << 20
 // WereDifferent reports whether the file remembers that another machine showed
 // other words of the root with that digest.
 func WereDifferent(file, digest string) (differ bool, err error) {
-	err = withMemory(file, func(_ *os.File, acts []Remembered) error {
+	err = withMemory(file, func(_ *disk.File, _ int64, acts []Remembered) error {
 		differ = slices.ContainsFunc(acts, func(act Remembered) bool { return act.Differs && act.Digest == digest })
 		return nil
 	})
@@ -116,43 +114,40 @@ func noRival(file string, acts []Remembered, act Remembered) error {
 	return nil
 }
 
-// withMemory runs do with the file, positioned at its end, and the acts that
-// count, while no other process uses it.
-func withMemory(file string, do func(*os.File, []Remembered) error) error {
-	err := transcript.MakeFolder(filepath.Dir(file))
+// withMemory runs do with the file, where it ends, and the acts that count, while no
+// other process uses it.
+func withMemory(file string, do func(memory *disk.File, end int64, acts []Remembered) error) error {
+	err := disk.MakeFolder(filepath.Dir(file))
 	if err != nil {
 		return fmt.Errorf("what is signed cannot be remembered: %w", err)
 	}
-	memory, err := plainfile.Open(file, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, maxMemory)
+	memory, err := disk.Open(file, os.O_RDWR|os.O_CREATE, maxMemory)
 	if err != nil {
 		return fmt.Errorf("what is signed cannot be remembered: %w", err)
 	}
 	defer memory.Close()
 	acts, whole, err := readMemory(memory)
 	if err == nil {
-		err = transcript.SyncFolder(filepath.Dir(file))
+		err = disk.SyncFolder(filepath.Dir(file))
 	}
 	if err == nil {
 		// A line without its end was cut off before it was synced, and so
 		// before the token was asked.
-		err = memory.Truncate(whole)
-	}
-	if err == nil {
-		_, err = memory.Seek(whole, io.SeekStart)
+		err = memory.Cut(whole)
 	}
 	if err != nil {
 		return fmt.Errorf("%s, which remembers what was signed here: %w", file, err)
 	}
-	return do(memory, acts)
+	return do(memory, whole, acts)
 }
 
 // readMemory locks the file and reads the acts that were not taken back. whole
 // is where the last whole line ends.
-func readMemory(memory *os.File) (acts []Remembered, whole int64, err error) {
-	if err := unix.Flock(int(memory.Fd()), unix.LOCK_EX); err != nil {
+func readMemory(memory *disk.File) (acts []Remembered, whole int64, err error) {
+	if err := memory.Lock(0); err != nil {
 		return nil, 0, err
 	}
-	text, err := plainfile.Contents(memory, maxMemory)
+	text, err := memory.Contents(maxMemory)
 	if err != nil {
 		return nil, 0, err
 	}

@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"rootceremony/ceremony/disk"
 	"rootceremony/keys/plainfile"
 )
 
@@ -33,11 +34,11 @@ type Log struct {
 
 // half is one of the two files of a log.
 type half struct {
-	name string   // in the ceremony directory
-	file *os.File // nil: it is not there yet
-	size int64    // of its whole lines
-	open bool     // the last of them has no line feed yet
-	tail []byte   // what stands behind them; nil once it was set aside
+	name string     // in the ceremony directory
+	file *disk.File // nil: it is not there yet
+	size int64      // of its whole lines
+	open bool       // the last of them has no line feed yet
+	tail []byte     // what stands behind them; nil once it was set aside
 }
 
 // halves are both files, in the order in which they are written and cut.
@@ -62,9 +63,9 @@ var ErrNone = errors.New("no ceremony was begun in this directory")
 // was read and before anything is changed in it, such as a torn end that is set
 // aside; it may not append, and its error is returned.
 func Create(dir string, clock func() time.Time, check func(*Log) error) (*Log, error) {
-	file, err := openOwn(filepath.Join(dir, FileName), os.O_RDWR|os.O_CREATE, maxLog)
+	file, err := openOwn(filepath.Join(dir, FileName), os.O_CREATE)
 	if err != nil {
-		return nil, writeError(err)
+		return nil, err
 	}
 	l := &Log{dir: dir, public: half{name: FileName, file: file}, private: half{name: PrivateName}, clock: clock}
 	err = l.load()
@@ -81,22 +82,26 @@ func Create(dir string, clock func() time.Time, check func(*Log) error) (*Log, e
 	return l, nil
 }
 
-// openOwn opens a plain file of the ceremony directory, with the flags of
-// os.OpenFile: no link to somewhere else.
-func openOwn(name string, flag int, most int64) (*os.File, error) {
-	file, err := plainfile.Open(name, flag|unix.O_NOFOLLOW, most)
+// openOwn opens a file of the log for writing, with more flags of os.OpenFile.
+func openOwn(name string, flag int) (*disk.File, error) {
+	file, err := disk.Open(name, os.O_RDWR|flag, maxLog)
+	return file, noLink(name, err)
+}
+
+// noLink says of a file that it is a link to somewhere else.
+func noLink(name string, err error) error {
 	if errors.Is(err, unix.ELOOP) {
-		return nil, fmt.Errorf("%s is a link to another file (hint: a ceremony directory holds plain files only)", name)
+		return fmt.Errorf("%s is a link to another file (hint: a ceremony directory holds plain files only)", name)
 	}
-	return file, err
+	return err
 }
 
 // ReadFile returns the bytes of a file of the ceremony directory, or of its
 // log: a plain file of at most 64 MiB.
 func ReadFile(name string) ([]byte, error) {
-	file, err := openOwn(name, os.O_RDONLY, maxLog)
+	file, err := plainfile.Open(name, os.O_RDONLY|unix.O_NOFOLLOW, maxLog)
 	if err != nil {
-		return nil, err
+		return nil, noLink(name, err)
 	}
 	defer file.Close()
 	return plainfile.Contents(file, maxLog)
@@ -127,16 +132,17 @@ func ReadFiles(dir string) (public, private []byte, err error) {
 
 // load reads both files, and changes none.
 func (l *Log) load() error {
-	if err := unix.Flock(int(l.public.file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	if err := l.public.file.Lock(unix.LOCK_NB); err != nil {
 		if errors.Is(err, unix.EWOULDBLOCK) {
 			return ErrInUse
 		}
 		return fmt.Errorf("%s cannot be locked: %w", FileName, err)
 	}
-	if err := SyncFolder(l.dir); err != nil {
+	// What is read must stay: a process that was killed may not have synced it.
+	if err := errors.Join(disk.SyncFolder(l.dir), l.public.file.Sync()); err != nil {
 		return err
 	}
-	public, err := plainfile.Contents(l.public.file, maxLog)
+	public, err := l.public.file.Contents(maxLog)
 	if err != nil {
 		return err
 	}
@@ -184,21 +190,21 @@ func (l *Log) repair() error {
 // openPrivate opens the private file, with more flags of os.OpenFile, and returns
 // what is in it; nil, and no file, where there is none.
 func (l *Log) openPrivate(flag int) ([]byte, error) {
-	if err := plainFolders(l.dir, l.private.name); err != nil {
+	if err := disk.PlainFolders(l.dir, l.private.name); err != nil {
 		return nil, err
 	}
-	file, err := openOwn(filepath.Join(l.dir, filepath.FromSlash(l.private.name)), os.O_RDWR|flag, maxLog)
+	file, err := openOwn(filepath.Join(l.dir, filepath.FromSlash(l.private.name)), flag)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, writeError(err)
+		return nil, err
 	}
 	l.private.file = file
-	if l.failed = SyncFolder(filepath.Join(l.dir, PrivateDir)); l.failed != nil {
+	if l.failed = errors.Join(disk.SyncFolder(filepath.Join(l.dir, PrivateDir)), file.Sync()); l.failed != nil {
 		return nil, l.failed
 	}
-	return plainfile.Contents(file, maxLog)
+	return file.Contents(maxLog)
 }
 
 // setAside takes what is not a whole line, or a private line that no line names,
@@ -209,15 +215,15 @@ func (l *Log) setAside() error {
 	for _, h := range l.halves() {
 		if len(h.tail) > 0 {
 			name := filepath.Join(l.dir, filepath.Dir(h.name), setAsidePrefix+hash(h.tail))
-			if err := WriteNew(name, h.tail, 0o600); err != nil {
+			if err := disk.WriteNew(name, h.tail, 0o600); err != nil {
 				return err
 			}
 		}
 	}
 	for _, h := range l.halves() {
 		if len(h.tail) > 0 {
-			if err := h.cut(); err != nil {
-				return writeError(err)
+			if err := h.file.Cut(h.size); err != nil {
+				return err
 			}
 			h.tail = nil
 		}
@@ -333,7 +339,7 @@ func (l *Log) Append(kind, by string, data, private any, check func(Event) error
 		// Where the line may be on the disk all the same, what it names must stay.
 		if privateLine != nil && l.failed == nil {
 			l.private.size = before
-			if cut := l.private.cut(); cut != nil {
+			if cut := l.private.file.Cut(before); cut != nil {
 				l.failed = fmt.Errorf("the log could not be written (%w), nor %s cut back (%v) (hint: leave, and start again)", err, PrivateName, cut)
 			}
 		}
@@ -396,7 +402,7 @@ func (l *Log) writePrivate(line []byte) error {
 		return l.failed
 	}
 	if l.private.file == nil {
-		if err := MakeFolder(filepath.Join(l.dir, PrivateDir)); err != nil {
+		if err := disk.MakeFolder(filepath.Join(l.dir, PrivateDir)); err != nil {
 			return err
 		}
 		if _, err := l.openPrivate(os.O_CREATE | os.O_EXCL); err != nil {
@@ -413,12 +419,11 @@ func (l *Log) write(h *half, p []byte) error {
 	if h.size+int64(len(p)) > maxLog {
 		return fmt.Errorf("%s would have more than the %d bytes that it may have", h.name, maxLog)
 	}
-	_, err := h.file.WriteAt(p, h.size)
-	if err != nil {
-		if cut := h.cut(); cut != nil {
+	if err := h.file.WriteAt(p, h.size); err != nil {
+		if cut := h.file.Cut(h.size); cut != nil {
 			l.failed = fmt.Errorf("the log could not be written (%w) nor cut back (%v) (hint: leave, and start again)", err, cut)
 		}
-		return writeError(err)
+		return err
 	}
 	if err := h.file.Sync(); err != nil {
 		// After a failed sync nobody knows what the disk holds.
@@ -429,19 +434,9 @@ func (l *Log) write(h *half, p []byte) error {
 	return nil
 }
 
-// cut takes what stands behind the size off the file, for good: what came back
-// after a power failure would be taken for part of another event.
-func (h *half) cut() error {
-	if err := h.file.Truncate(h.size); err != nil {
-		return err
-	}
-	return h.file.Sync()
-}
-
 // KeepRoom asks the file system to keep room behind the end of the log, and of its
 // private part once there is one, and fails where there is none: to be called
-// before what must be recorded afterwards. File systems that cannot keep room are
-// taken as they are.
+// before what must be recorded afterwards.
 func (l *Log) KeepRoom() error {
 	for _, h := range l.halves() {
 		if h.file == nil {
@@ -450,9 +445,8 @@ func (l *Log) KeepRoom() error {
 		if h.size+reserve > maxLog {
 			return fmt.Errorf("%s has %d bytes, and with the %d to come it would have more than the %d that it may have (hint: go on in another directory, with a plan that names this one under earlier)", h.name, h.size, reserve, maxLog)
 		}
-		err := unix.Fallocate(int(h.file.Fd()), unix.FALLOC_FL_KEEP_SIZE, h.size, reserve)
-		if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
-			return writeError(&fs.PathError{Op: "write", Path: h.file.Name(), Err: err})
+		if err := h.file.KeepRoom(h.size, reserve); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -464,15 +458,4 @@ func (l *Log) Close() error {
 		_ = l.private.file.Close() // of which every line is synced
 	}
 	return l.public.file.Close()
-}
-
-// writeError adds what to do to the errors of a disk.
-func writeError(err error) error {
-	switch {
-	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
-		return fmt.Errorf("%w (hint: make room on the disk and take the step again; nothing recorded is lost)", err)
-	case errors.Is(err, unix.EROFS), errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("%w (hint: the directory must be writable by you)", err)
-	}
-	return err
 }

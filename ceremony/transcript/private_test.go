@@ -15,6 +15,9 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"rootceremony/ceremony/disk"
+	"rootceremony/ceremony/internal/fault"
 )
 
 // log is the bytes of a log's two files.
@@ -266,7 +269,7 @@ func checkDeath(t *testing.T, before, left log, kinds string) {
 		dir := l.laid(t)
 		if step > 0 {
 			for name, tail := range aside {
-				if err := WriteNew(filepath.Join(dir, name), tail, 0o600); err != nil {
+				if err := disk.WriteNew(filepath.Join(dir, name), tail, 0o600); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -504,59 +507,49 @@ func TestPrivateFolderThatIsALink(t *testing.T) {
 	}
 }
 
-// frozen stands for a file on a disk that takes no more bytes (unix.F_SEAL_GROW),
-// or that gives none up (unix.F_SEAL_SHRINK).
-func frozen(t *testing.T, size int64, seal int) *os.File {
-	t.Helper()
-	fd, err := unix.MemfdCreate("log", unix.MFD_ALLOW_SEALING)
-	if err != nil {
-		t.Fatal(err)
+// errs are the errors of operations on one of the two files.
+type errs map[operation]error
+
+type operation struct {
+	kind fault.Kind
+	file string
+}
+
+// failing has operations fail until the test ends, or again is called.
+func failing(t *testing.T, errs errs) (again func()) {
+	between := fault.Between
+	again = func() { fault.Between = between }
+	fault.Between = func(op *fault.Op, act func() error) error {
+		name := FileName
+		if filepath.Base(filepath.Dir(op.Path)) == PrivateDir {
+			name = PrivateName
+		}
+		if err := errs[operation{op.Kind, name}]; err != nil {
+			return err
+		}
+		return act()
 	}
-	file := os.NewFile(uintptr(fd), "log")
-	t.Cleanup(func() { file.Close() })
-	if err := file.Truncate(size); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, seal); err != nil {
-		t.Fatal(err)
-	}
-	return file
+	t.Cleanup(again)
+	return again
 }
 
 // An append that fails at any step is no part of the log, and leaves no private
 // line behind, unless the public one may be on the disk.
 func TestFailedWriteOfEitherFile(t *testing.T) {
 	const kinds = "pp"
-	null := func() *os.File { // takes bytes, and cannot be synced
-		file, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return file
-	}
-	readOnly := func(l *Log) *os.File {
-		file, err := os.Open(l.public.file.Name())
-		if err != nil {
-			t.Fatal(err)
-		}
-		return file
-	}
 	for _, c := range []struct {
 		name   string
-		breaks func(*Log)
+		fails  errs
 		failed bool // nothing more is written by this process
 		left   bool // the private line is left
+		there  bool // so is the public one, and the next start has it
 	}{
-		{"no room for the private line", func(l *Log) { l.private.file = frozen(t, l.private.size, unix.F_SEAL_GROW) }, false, false},
-		{"the private line is not synced", func(l *Log) { l.private.file = null() }, true, false},
-		{"no room for the public line", func(l *Log) { l.public.file = frozen(t, l.public.size, unix.F_SEAL_GROW) }, false, false},
-		{"the public line is too much", func(l *Log) { l.public.size = maxLog - 10 }, false, false},
-		{"the public line is not synced", func(l *Log) { l.public.file = null() }, true, true},
-		{"the public line is neither written nor cut", func(l *Log) { l.public.file = readOnly(l) }, true, true},
-		{"the private line cannot be cut back", func(l *Log) {
-			l.public.file = frozen(t, l.public.size, unix.F_SEAL_GROW)
-			l.private.file = frozen(t, l.private.size, unix.F_SEAL_SHRINK)
-		}, true, false},
+		{"no room for the private line", errs{{fault.Write, PrivateName}: unix.ENOSPC}, false, false, false},
+		{"the private line is not synced", errs{{fault.Sync, PrivateName}: unix.EIO}, true, true, false},
+		{"no room for the public line", errs{{fault.Write, FileName}: unix.ENOSPC}, false, false, false},
+		{"the public line is not synced", errs{{fault.Sync, FileName}: unix.EIO}, true, true, true},
+		{"the public line is neither written nor cut", errs{{fault.Write, FileName}: unix.EIO, {fault.Cut, FileName}: unix.EROFS}, true, true, false},
+		{"the private line cannot be cut back", errs{{fault.Write, FileName}: unix.ENOSPC, {fault.Cut, PrivateName}: unix.EIO}, true, true, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			before := madeOf(t, kinds)
@@ -565,36 +558,31 @@ func TestFailedWriteOfEitherFile(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			good, goodPrivate := l.public, l.private
 			checkpoint := l.Checkpoint()
-			c.breaks(l)
+			works := failing(t, c.fails)
 			if e, err := appended(l, 3, true); err == nil {
 				t.Fatalf("%+v", e)
 			}
 			if l.Checkpoint() != checkpoint || len(l.Events()) != 2 {
 				t.Errorf("%v, %d events", l.Checkpoint(), len(l.Events()))
 			}
-			if after := lying(t, dir); !bytes.Equal(after.public, before.public) || (len(after.private) > len(before.private)) != c.left {
+			if after := lying(t, dir); (len(after.public) > len(before.public)) != c.there || (len(after.private) > len(before.private)) != c.left {
 				t.Errorf("%d and %d bytes, were %d and %d", len(after.public), len(after.private), len(before.public), len(before.private))
 			}
 			if (l.failed != nil) != c.failed {
 				t.Errorf("failed: %v", l.failed)
 			}
-			l.public.file, l.public.size = good.file, good.size
-			l.private.file = goodPrivate.file
-			if l.private.size != goodPrivate.size && !c.failed {
-				t.Errorf("private size %d, was %d", l.private.size, goodPrivate.size)
-			}
+			works()
 			_, err = appended(l, 3, true)
 			if (err != nil) != c.failed {
 				t.Errorf("afterwards: %v", err)
 			}
 			l.Close()
 			want, asides := kinds, 0
-			if !c.failed {
+			if !c.failed || c.there {
 				want += "p"
 			}
-			if c.left {
+			if c.left && !c.there {
 				asides = 1
 			}
 			if l, err = Create(dir, clock, nil); err != nil {
@@ -626,7 +614,7 @@ func TestRoomInBothFiles(t *testing.T) {
 	}
 	kept := func(h half) int64 {
 		var stat unix.Stat_t
-		if err := unix.Fstat(int(h.file.Fd()), &stat); err != nil {
+		if err := unix.Stat(filepath.Join(l.dir, h.name), &stat); err != nil {
 			t.Fatal(err)
 		}
 		return stat.Blocks * 512

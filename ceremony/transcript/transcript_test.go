@@ -5,13 +5,16 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
+
+	"rootceremony/ceremony/internal/fault"
 )
 
 // nothing is the root of a tree without leaves.
@@ -251,61 +254,17 @@ func TestFailedWrite(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer log.Close()
-	good := log.public.file
-	if log.public.file, err = os.Open(good.Name()); err != nil { // read only
+	works := failing(t, errs{{fault.Write, FileName}: unix.EIO})
+	if _, err := log.Append("note", "room", said{"lost"}, nil, nil); !errors.Is(err, unix.EIO) {
 		t.Fatal(err)
 	}
-	if _, err := log.Append("note", "room", said{"lost"}, nil, nil); err == nil {
-		t.Fatal("writing to a file that is open for reading worked")
-	}
-	log.public.file.Close()
-	log.public.file = good
-	log.failed = nil
+	works()
 	if _, err := log.Append("note", "room", said{"kept"}, nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	read, err := Read(contentsOf(t, dir), nil)
 	if err != nil || read.Tail != nil || len(read.Events) != 3 || !bytes.HasPrefix(contentsOf(t, dir), before) {
 		t.Errorf("%+v, error %v", read, err)
-	}
-}
-
-func TestWriteNewNeverReplaces(t *testing.T) {
-	name := filepath.Join(t.TempDir(), "a", "b", "file")
-	if err := WriteNew(name, []byte("one"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := WriteNew(name, []byte("one"), 0o600); err != nil {
-		t.Errorf("the same bytes again: %v", err)
-	}
-	if err := WriteNew(name, []byte("two"), 0o600); !errors.Is(err, fs.ErrExist) {
-		t.Errorf("other bytes: %v", err)
-	}
-	if text, _ := os.ReadFile(name); string(text) != "one" {
-		t.Errorf("the file now holds %q", text)
-	}
-	if left, _ := os.ReadDir(filepath.Dir(name)); len(left) != 1 {
-		t.Errorf("left %v", left)
-	}
-}
-
-func TestRemoveUnfinished(t *testing.T) {
-	dir := t.TempDir()
-	for _, name := range []string{temporaryPrefix + "x", "sub/" + temporaryPrefix + "y", "kept"} {
-		if err := MakeFolder(filepath.Dir(filepath.Join(dir, name))); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := RemoveUnfinished(dir); err != nil {
-		t.Fatal(err)
-	}
-	left, _ := filepath.Glob(filepath.Join(dir, "*"))
-	hidden, _ := filepath.Glob(filepath.Join(dir, "*/.*"))
-	if len(left) != 2 || len(hidden) != 0 {
-		t.Errorf("left %v %v", left, hidden)
 	}
 }
 
@@ -351,7 +310,7 @@ func TestLogOfTheLargestSize(t *testing.T) {
 	if _, err := log.Append("note", "room", said{}, nil, nil); err == nil || !strings.Contains(err.Error(), "more than the 67108864 bytes that it may have") {
 		t.Error(err)
 	}
-	if info, err := log.public.file.Stat(); err != nil || info.Size() > maxLog {
+	if info, err := os.Stat(filepath.Join(log.dir, FileName)); err != nil || info.Size() > maxLog {
 		t.Errorf("%d bytes, %v", info.Size(), err)
 	}
 }

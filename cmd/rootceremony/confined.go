@@ -7,10 +7,10 @@ import (
 	"path/filepath"
 
 	"rootceremony/ceremony/confine"
+	"rootceremony/ceremony/disk"
 	"rootceremony/ceremony/laptop"
 	"rootceremony/ceremony/plan"
 	"rootceremony/ceremony/state"
-	"rootceremony/ceremony/transcript"
 )
 
 // confined executes the program again, confined to these places; in the program
@@ -33,7 +33,7 @@ func ceremonyPlaces(dir string, files ...string) confine.Places {
 // withMemory adds the folder of this laptop's memory, and makes it.
 func withMemory(p confine.Places) confine.Places {
 	memory, err := stateFolder()
-	if err == nil && transcript.MakeFolder(memory) == nil { // else who needs it says so
+	if err == nil && disk.MakeFolder(memory) == nil { // else who needs it says so
 		p.Write = append(p.Write, memory)
 	}
 	return p

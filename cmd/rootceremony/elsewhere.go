@@ -15,6 +15,7 @@ import (
 	"rootceremony/ceremony"
 	"rootceremony/ceremony/agreed"
 	"rootceremony/ceremony/confine"
+	"rootceremony/ceremony/disk"
 	"rootceremony/ceremony/plan"
 	"rootceremony/ceremony/prompt"
 	"rootceremony/ceremony/transcript"
@@ -143,7 +144,7 @@ func openEnrolment(planned *agreed.Plan, planFile string, holder agreed.Holder, 
 		}
 	}
 	dir := enrolmentDir(holder)
-	if err := transcript.MakeFolder(dir); err != nil {
+	if err := disk.MakeFolder(dir); err != nil {
 		return nil, err
 	}
 	places := confine.Places{Write: []string{dir}, Read: []string{rootFile, intermediatesFile}}
@@ -248,7 +249,7 @@ func openCollector(dir, rootFile, intermediatesFile string) (*ceremony.Desk, err
 		for _, certificate := range read { // to which later starts hold what is collected now
 			text := certificatePEM(certificate)
 			file := filepath.Join(dir, "rehearsal", fmt.Sprintf("%s.%.8s.pem", more.name, agreed.DigestOf(text)))
-			if err := transcript.WriteNew(file, text, 0o644); err != nil {
+			if err := disk.WriteNew(file, text, 0o644); err != nil {
 				return nil, err
 			}
 		}

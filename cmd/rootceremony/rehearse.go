@@ -24,6 +24,7 @@ import (
 	"rootceremony/ceremony"
 	"rootceremony/ceremony/agreed"
 	"rootceremony/ceremony/confine"
+	"rootceremony/ceremony/disk"
 	"rootceremony/ceremony/plan"
 	"rootceremony/ceremony/prompt"
 	"rootceremony/ceremony/rehearsal"
@@ -173,7 +174,7 @@ func (r *rehearsing) knowTokens() error {
 func (r rehearsing) places(dir string) (confine.Places, error) {
 	p := confine.Places{Read: []string{r.answers, r.identities, r.root, r.intermediates, r.from.after}}
 	if len(r.operands) > 0 {
-		if err := transcript.MakeFolder(dir); err != nil {
+		if err := disk.MakeFolder(dir); err != nil {
 			return p, err
 		}
 		p.Write = []string{dir}
@@ -276,7 +277,7 @@ func kindOf(real *prompt.Tokens) string {
 // identities is the folder of the identities of recipients that are no tokens; "":
 // in dir.
 func openRehearsal(dir string, from beginning, identities string, real *prompt.Tokens, files map[string][]byte) (*ceremony.Desk, error) {
-	if err := transcript.MakeFolder(dir); err != nil {
+	if err := disk.MakeFolder(dir); err != nil {
 		return nil, err
 	}
 	set := ceremony.Settings{Program: "rootceremony " + version, Clock: clock, Rehearsal: true, Tokens: kindOf(real),
@@ -449,7 +450,7 @@ func layOut(dir string, files map[string][]byte, example bool) error {
 		if secret {
 			mode = 0o600
 		}
-		err := transcript.WriteWithin(dir, name, text, mode)
+		err := disk.WriteWithin(dir, name, text, mode)
 		if errors.Is(err, fs.ErrExist) && example {
 			// Of the example that an interrupted start has laid out: an
 			// identity goes on being that of its recipient.
@@ -465,7 +466,7 @@ func layOut(dir string, files map[string][]byte, example bool) error {
 	if planned == nil {
 		return nil
 	}
-	return transcript.WriteWithin(dir, state.PlanFile, planned, 0o644)
+	return disk.WriteWithin(dir, state.PlanFile, planned, 0o644)
 }
 
 // withIdentityOf replaces in a plan the recipient of an identity by that of the
@@ -498,7 +499,7 @@ func virtualTokens(dir string, holders []agreed.Holder) (prompt.Tokens, error) {
 		return prompt.Tokens{}, err
 	}
 	tokens := prompt.Tokens{Roots: []*x509.Certificate{drawer.AttestationRoot()}, PIN: drawer.PIN}
-	if err := transcript.WriteWithin(dir, virtualRootFile, certificatePEM(tokens.Roots[0]), 0o644); err != nil {
+	if err := disk.WriteWithin(dir, virtualRootFile, certificatePEM(tokens.Roots[0]), 0o644); err != nil {
 		return prompt.Tokens{}, err
 	}
 	serials := map[string]uint32{}
