@@ -70,9 +70,13 @@ func (d *Desk) ofToken(serial uint32, err error) error {
 		other   *keys.SerialError
 		inUse   *keys.InUseError
 		silent  *keys.SilentError
+		ended   *keys.EndedError
+		refused *keys.StatusError
+		answer  *keys.AnswerError
 	)
 	about := errors.Is(err, keys.ErrRemoved) || errors.Is(err, keys.ErrNotTouched) ||
-		errors.As(err, &missing) || errors.As(err, &other) || errors.As(err, &inUse) || errors.As(err, &silent)
+		errors.As(err, &missing) || errors.As(err, &other) || errors.As(err, &inUse) || errors.As(err, &silent) ||
+		errors.As(err, &ended) || errors.As(err, &refused) || errors.As(err, &answer)
 	if h == nil || !about {
 		return err
 	}

@@ -390,7 +390,11 @@ func (t *Token) Generate(management *secret.Buffer, s keys.Slot, algorithm keys.
 	if err != nil {
 		return keys.PublicKey{}, managementTyped(err, t.serial)
 	}
-	return keys.FromCrypto(public)
+	made, err := keys.FromCrypto(public)
+	if err != nil {
+		return keys.PublicKey{}, &keys.AnswerError{Serial: t.serial, Why: fmt.Sprintf("the key that it made is none: %v", err)}
+	}
+	return made, nil
 }
 
 // key describes the key in a slot.
@@ -434,6 +438,26 @@ func (t *Token) key(yk *piv.YubiKey, s keys.Slot) (keys.SlotKey, error) {
 
 // Device returns the certificate that the token's attestations lead to.
 func (t *Token) Device() ([]byte, error) {
+	device, err := t.device()
+	if err != nil {
+		return nil, err
+	}
+	yk, err := t.held()
+	if err != nil {
+		return nil, err
+	}
+	// What it says of 9a, which mostly is empty, counts only where it lacks ATTEST.
+	_, err = yk.Attest(piv.SlotAuthentication)
+	if sw := status(err); sw != 0 {
+		if refused := (&keys.StatusError{Serial: t.serial, Status: sw}); refused.Lacks() {
+			return nil, refused
+		}
+		err = nil
+	}
+	return device, typed(err, t.serial)
+}
+
+func (t *Token) device() ([]byte, error) {
 	yk, err := t.held()
 	if err != nil {
 		return nil, err
@@ -469,7 +493,7 @@ func (t *Token) Attest(s keys.Slot) (keys.Attestation, error) {
 	if err != nil {
 		return keys.Attestation{}, typed(err, t.serial)
 	}
-	device, err := t.Device()
+	device, err := t.device()
 	if err != nil {
 		return keys.Attestation{}, err
 	}
