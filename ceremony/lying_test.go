@@ -1,8 +1,6 @@
 package ceremony_test
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -103,10 +101,18 @@ func lies(task string) map[string][]string {
 func (s *stage) recorded(t *testing.T, desk *ceremony.Desk, signatures int) {
 	t.Helper()
 	h := desk.State().Holders["alice"]
+	lie := s.env[0]
 	s.env = nil
 	s.plugged = []string{"A-01"}
 	info := s.look(t)
 	holds := func(slot keys.Slot, public keys.PublicKey) {
+		if strings.HasSuffix(lie, fmt.Sprintf("Generate %v: another", slot)) {
+			// The token attests it, and so it is recorded; no more than that.
+			if h.Proved != nil && slot == keys.SlotRoot || s.count(state.TypeCheckpointSigned) > 0 {
+				t.Errorf("proved: %+v", h.Proved)
+			}
+			return
+		}
 		if k, found := info.Key(slot); !found || k.Public != public || !k.Generated {
 			t.Errorf("recorded for slot %v: %v; on the token: %v", slot, public, k)
 		}
@@ -164,15 +170,16 @@ func TestLyingToken(t *testing.T) {
 	}
 }
 
-// harmless are lies by which nothing is gained: what is asked for is done, or was.
-var harmless = []string{}
+// harmless are lies by which nothing is gained: nothing is asked of the keys, and
+// what is asked for is done.
+var harmless = []string{"Info #2: no keys", "Info #2: another key", "Info #3: no keys", "Info #3: another key"}
 
 // refused checks what people are told.
 func (s *stage) refused(t *testing.T, lie string, err error) {
 	t.Helper()
 	if err == nil {
 		if !slices.Contains(harmless, lie) {
-			t.Errorf("nobody has noticed")
+			t.Error("nobody has noticed")
 		}
 		return
 	}
@@ -190,13 +197,10 @@ func (s *stage) refused(t *testing.T, lie string, err error) {
 	if strings.Contains(said, "panic") || strings.Contains(said, "goroutine") {
 		t.Errorf("a panic: %s", said)
 	}
-	if strings.Contains(said, "hint: reset") || errors.Is(err, context.DeadlineExceeded) {
+	if strings.Contains(said, "hint: reset") {
 		t.Errorf("that makes it worse: %s", said)
 	}
 	if strings.HasSuffix(lie, " 6d00") && !strings.Contains(said, "lacks a command") {
 		t.Errorf("does not say that it lacks a command: %s", said)
-	}
-	if strings.Contains(lie, "weak") || strings.Contains(fmt.Sprintf("%T", err), "runtime") {
-		t.Errorf("%T", err)
 	}
 }

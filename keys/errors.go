@@ -113,7 +113,7 @@ type NotFreshError struct {
 }
 
 func (e *NotFreshError) Error() string {
-	return fmt.Sprintf("token %s cannot be used for this as it is: %s (hint: reset it, which erases its keys, and prepare it again)",
+	return fmt.Sprintf("token %s cannot be used for this as it is: %s (hint: use another token; where nothing on this one is needed, it can be reset, which erases its keys, and prepared again)",
 		SerialText(e.Serial), strings.Join(e.Found, ", "))
 }
 

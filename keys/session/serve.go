@@ -292,11 +292,40 @@ func (s *server) selectToken(serial uint32) error {
 	if err != nil {
 		return errors.Join(err, token.Close())
 	}
-	s.token = token
+	s.token = &selected{token, serial}
 	if touchable, ok := token.(Touchable); ok {
 		s.touch.Store(&touchable)
 	}
 	return nil
+}
+
+// selected is a token whose serial number was asked for. It stays the same.
+type selected struct {
+	Token
+	serial uint32
+}
+
+func (t *selected) Info() (keys.Info, error) {
+	i, err := t.Token.Info()
+	if err == nil && i.Serial != t.serial {
+		err = &keys.SerialError{Want: t.serial, Got: i.Serial}
+	}
+	return i, err
+}
+
+// Generate makes a key, of the kind that was asked for.
+func (t *selected) Generate(management *secret.Buffer, slot keys.Slot, algorithm keys.Algorithm, policy keys.Policy) (keys.PublicKey, error) {
+	public, err := t.Token.Generate(management, slot, algorithm, policy)
+	if err == nil {
+		_, err = public.Crypto()
+		if err == nil && public.Algorithm != algorithm {
+			err = fmt.Errorf("it is of the kind %q, and not %q", public.Algorithm, algorithm)
+		}
+		if err != nil {
+			err = &keys.AnswerError{Serial: t.serial, Why: fmt.Sprintf("the key that it made is none: %v", err)}
+		}
+	}
+	return public, err
 }
 
 // prepare is Session.Prepare. Tries come first: setting them brings PIN and
