@@ -86,7 +86,7 @@ func (d *difference) replaced(old, new *Root) {
 		}
 	}
 	ids := old.Roles[RoleRoot].KeyIDs
-	if !slices.ContainsFunc(ids, func(id string) bool { key, ok := old.Key(id); return ok && stays[key.Value()] }) {
+	if len(ids) > 0 && !slices.ContainsFunc(ids, func(id string) bool { key, ok := old.Key(id); return ok && stays[key.Value()] }) {
 		d.add("role", "ATTENTION: NO ROOT KEY OF VERSION %d STAYS: all %d are replaced", old.Version, len(ids))
 	}
 }
