@@ -40,14 +40,16 @@ var reads = []string{"os.Open", "os.OpenFile", "os.ReadFile", "io.ReadAll", "fs.
 
 // Where files are changed without ceremony/disk, and why no crash there matters.
 var otherWriters = map[string]string{
-	"ceremony/disk":            "the one writer",
-	"keys/plainfile":           "opens what the one writer asks for",
-	"keys/virtual":             "virtual tokens, which are hardware to a ceremony",
-	"cmd/virtualyubikey/main":  "of virtual tokens",
-	"ceremony/mortal":          "of tests alone",
-	"cmd/rootceremony/standin": "a drawer of virtual tokens for one run",
-	"cmd/rootceremony/tui":     "the list of recent directories, which may be lost",
-	"keys/yubikey/pcsctest":    "of tests alone",
+	"ceremony/disk":              "the one writer",
+	"keys/plainfile":             "opens what the one writer asks for",
+	"keys/virtual":               "virtual tokens, which are hardware to a ceremony",
+	"cmd/virtualyubikey/main":    "of virtual tokens",
+	"ceremony/mortal":            "of tests alone",
+	"cmd/rootceremony/standin":   "a drawer of virtual tokens for one run",
+	"cmd/rootceremony/tui":       "the list of recent directories, which may be lost",
+	"keys/yubikey/pcsctest":      "of tests alone",
+	"ceremony/confine":           "looks at what it opens, and changes nothing",
+	"ceremony/laptop/smartcards": "looks at what it opens, and changes nothing",
 }
 
 // Files are changed by ceremony/disk alone: tests let it fail and crash everywhere.
