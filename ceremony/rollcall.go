@@ -131,9 +131,9 @@ func (d *Desk) rollCallTasks(what state.CallFor) []prompt.Task {
 		t.Group = prompt.GroupKeys
 		now = s.Draft == nil && len(s.RecipientsMissing()) == 0 && slices.ContainsFunc(s.Plan.Holders, func(h agreed.Holder) bool { return s.Holders[h.ID].Proved == nil && !s.Holders[h.ID].OfTrusted() })
 	}
-	now = now || len(s.CallDiffers(what)) > 0
+	now = now || len(s.CalledAs(what, state.CallDiffers)) > 0
 	waits := d.callWaits(what)
-	unconfirmed := s.Unconfirmed(what)
+	unconfirmed := s.CalledAs(what, state.CallNobody)
 	asked := s.RollCalls[what] != nil && slices.ContainsFunc(s.RollCalls[what].Holders, func(c state.Called) bool { return c.How != state.CallSitting })
 	switch {
 	case now && waits != "":

@@ -48,34 +48,13 @@ func (d *Desk) review(ctx context.Context, a prompt.Room) error {
 	if err := d.write(draft); err != nil {
 		return err
 	}
-	command, known := "rootverify draft FILE", ""
-	if s.Begun.Rehearsal {
-		command = "rootverify draft --rehearsal FILE"
-	}
-	if s.Plan.Trusted != nil {
-		command += fmt.Sprintf(" --previous %d.root.json --trusted-sha256 HEX", s.Plan.Version-1)
-		known = fmt.Sprintf(" HEX is the SHA-256 of the file %d.root.json, known from elsewhere than this laptop: it says that what changes is compared with your own root.", s.Plan.Version-1)
-	}
-	names := s.KeyNames()
-	lines := []string{}
-	for _, warning := range s.Plan.RoleWarnings() {
-		lines = append(lines, "warning: "+warning)
-	}
-	for _, change := range tuf.Diff(s.Plan.TrustedRoot(), s.Root, d.clock(), names) {
-		lines = append(lines, change.Text)
-	}
-	lines = append(lines, "", "custody:")
-	for _, line := range s.Plan.Custody().Lines() {
-		lines = append(lines, "  "+line)
-	}
 	title := fmt.Sprintf("Review root v%d", s.Draft.Version)
-	if err := a.Tell(ctx, prompt.Message{Title: title, Lines: append(lines, d.holderLines()...), Write: append(d.holderWords(), d.PlanWords()...)}); err != nil {
+	if err := a.Tell(ctx, prompt.Message{Title: title, Lines: d.reviewLines(), Write: append(d.holderWords(), d.PlanWords()...)}); err != nil {
 		return err
 	}
 	answer, err := AskSecond(ctx, a, s.Differs(), prompt.Prompt{ID: "review.second", Message: prompt.Message{Title: title,
 		Facts: append(append(d.digestFacts(), prompt.Fact{Label: "File", Value: draft.Name}), notice...),
-		Text: []string{"Carry the file to a second machine that was set up independently, and run there: " + command + ". " +
-			"It must show the same digest and the same words." + known}},
+		Text:  []string{d.secondMachine()}},
 		Question: "Is there a second machine?"},
 		"Yes, and it shows the same words", "No: go on without one, as an exception")
 	if err != nil {
@@ -98,6 +77,38 @@ func (d *Desk) review(ctx context.Context, a prompt.Room) error {
 		}
 	}
 	return d.record(state.TypeDraftReviewed, "room", state.DraftReviewed{Digest: s.Draft.Digest, SecondMachine: answer == WordsSame})
+}
+
+// reviewLines say what the draft changes, who could sign it, and whose keys it has.
+func (d *Desk) reviewLines() []string {
+	s := d.State()
+	lines := []string{}
+	for _, warning := range s.Plan.RoleWarnings() {
+		lines = append(lines, "warning: "+warning)
+	}
+	for _, change := range tuf.Diff(s.Plan.TrustedRoot(), s.Root, d.clock(), s.KeyNames()) {
+		lines = append(lines, change.Text)
+	}
+	lines = append(lines, "", "custody:")
+	for _, line := range s.Plan.Custody().Lines() {
+		lines = append(lines, "  "+line)
+	}
+	return append(lines, d.holderLines()...)
+}
+
+// secondMachine says what is to be run on one, and what it must show.
+func (d *Desk) secondMachine() string {
+	s := d.State()
+	command, known := "rootverify draft FILE", ""
+	if s.Begun.Rehearsal {
+		command = "rootverify draft --rehearsal FILE"
+	}
+	if s.Plan.Trusted != nil {
+		command += fmt.Sprintf(" --previous %d.root.json --trusted-sha256 HEX", s.Plan.Version-1)
+		known = fmt.Sprintf(" HEX is the SHA-256 of the file %d.root.json, known from elsewhere than this laptop: it says that what changes is compared with your own root.", s.Plan.Version-1)
+	}
+	return "Carry the file to a second machine that was set up independently, and run there: " + command + ". " +
+		"It must show the same digest and the same words." + known
 }
 
 // differ records that a second machine shows other words, and says what to do. It
@@ -193,7 +204,7 @@ func (d *Desk) makeDraft() error {
 	if err != nil {
 		return err
 	}
-	return d.record(state.TypeDraftMade, "room", state.DraftMade{Version: root.Version, Digest: agreed.DigestOf(canonical), Expires: expires, Bytes: len(canonical), File: file.File(), Unconfirmed: d.State().Unconfirmed(state.CallReview)})
+	return d.record(state.TypeDraftMade, "room", state.DraftMade{Version: root.Version, Digest: agreed.DigestOf(canonical), Expires: expires, Bytes: len(canonical), File: file.File(), Unconfirmed: d.State().CalledAs(state.CallReview, state.CallNobody)})
 }
 
 // unexpired refuses a draft that no client would accept any more.

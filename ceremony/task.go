@@ -373,8 +373,8 @@ func (d *Desk) Alarm() string {
 		return fmt.Sprintf("ALARM: no state of this log has the words on the paper (line %d)", s.PaperDiffers)
 	}
 	for _, what := range []state.CallFor{state.CallBackups, state.CallReview} {
-		if names := s.CallDiffers(what); len(names) > 0 {
-			return "ALARM: card or token says other keys than the log: " + tuf.Listed(names, "and")
+		if differ := s.CalledAs(what, state.CallDiffers); len(differ) > 0 {
+			return "ALARM: card or token says other keys than the log: " + tuf.Listed(s.CalledBy(differ), "and")
 		}
 	}
 	return ""

@@ -32,7 +32,7 @@ func (s *State) draftMade(e transcript.Event) error {
 	if err := s.CallMissing(CallReview); err != nil {
 		return err
 	}
-	if nobody := s.Unconfirmed(CallReview); !slices.Equal(nobody, data.Unconfirmed) {
+	if nobody := s.CalledAs(CallReview, CallNobody); !slices.Equal(nobody, data.Unconfirmed) {
 		return fmt.Errorf("nobody has confirmed the keys of %q, and it names %q", nobody, data.Unconfirmed)
 	}
 	root, err := s.PlannedRoot(data.Expires)

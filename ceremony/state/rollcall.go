@@ -50,11 +50,12 @@ func (h *Holder) calledCard(what CallFor) []byte { return h.Card(what == CallRev
 // the keys as they are; "": there was none.
 func (s *State) Called(what CallFor, h *Holder) CallHow { return s.calls[string(h.calledCard(what))] }
 
-// Unconfirmed are the ids of those whose keys nobody has confirmed in the roll call.
-func (s *State) Unconfirmed(what CallFor) []string {
+// CalledAs are the ids of those who were confirmed so; how "": of those who were not
+// asked about the keys as they are.
+func (s *State) CalledAs(what CallFor, how CallHow) []string {
 	var ids []string
 	for _, h := range s.CallDue(what) {
-		if s.Called(what, h) == CallNobody {
+		if s.Called(what, h) == how {
 			ids = append(ids, h.Holder.ID)
 		}
 	}
@@ -67,40 +68,22 @@ func (s *State) CallMissing(what CallFor) error {
 	if err := s.callAlarm(what); err != nil {
 		return err
 	}
-	var missing []string
-	for _, h := range s.CallDue(what) {
-		if s.Called(what, h) == "" {
-			missing = append(missing, h.Holder.Name)
-		}
+	if missing := s.CalledAs(what, ""); len(missing) > 0 {
+		return fmt.Errorf("the roll call has not confirmed the keys of %s (hint: take the task Roll call)", tuf.Listed(s.CalledBy(missing), "and"))
 	}
-	if len(missing) > 0 {
-		return fmt.Errorf("the roll call has not confirmed the keys of %s (hint: take the task Roll call)", tuf.Listed(missing, "and"))
-	}
-	if nobody := s.Unconfirmed(what); len(nobody) > 0 && len(nobody) >= s.callLimit(what) {
+	if nobody := s.CalledAs(what, CallNobody); len(nobody) > 0 && len(nobody) >= s.callLimit(what) {
 		return fmt.Errorf("nobody has confirmed the keys of %s: with %d keys that may be somebody else's there is no root (hint: take the task Roll call again when they can be asked; nothing waives it)", tuf.Listed(s.CalledBy(nobody), "and"), len(nobody))
 	}
 	return nil
 }
 
-// CallDiffers are the names of those whose card or token said other keys than the
-// log has, in the newest roll call that was about them.
-func (s *State) CallDiffers(what CallFor) []string {
-	var names []string
-	for _, h := range s.CallDue(what) {
-		if s.Called(what, h) == CallDiffers {
-			names = append(names, h.Holder.Name)
-		}
-	}
-	return names
-}
-
 // callAlarm is an error while somebody's card or token says other keys.
 func (s *State) callAlarm(what CallFor) error {
-	names := s.CallDiffers(what)
-	if len(names) == 0 {
+	differ := s.CalledAs(what, CallDiffers)
+	if len(differ) == 0 {
 		return nil
 	}
-	return fmt.Errorf("the card or the token of %s says other keys than the log has (hint: find out why; the way on is that it agrees after all in another roll call, or Start a holder over)", tuf.Listed(names, "and"))
+	return fmt.Errorf("the card or the token of %s says other keys than the log has (hint: find out why; the way on is that it agrees after all in another roll call, or Start a holder over)", tuf.Listed(s.CalledBy(differ), "and"))
 }
 
 // callLimit is how many keys of somebody else would be too many.

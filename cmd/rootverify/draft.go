@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -171,32 +172,13 @@ func showDraft(out *bufio.Writer, name string, file *tuf.File, before *inForce, 
 	for _, line := range lines {
 		fmt.Fprintf(out, "  %s\n", line)
 	}
-	var problem error
 	var old []*tuf.Root
-	if before == nil && file.Root.Version > 1 {
+	switch {
+	case before != nil:
+		showChanges(out, file, before, names, at)
+		old = append(old, before.file.Root)
+	case file.Root.Version > 1:
 		fmt.Fprintf(out, "ATTENTION: NOTHING WAS COMPARED: what version %d changes is not known without version %d (--previous)\n", file.Root.Version, file.Root.Version-1)
-	}
-	if before != nil {
-		root := before.file.Root
-		if before.vouched {
-			fmt.Fprintln(out, "What it changes:")
-		} else {
-			fmt.Fprintln(out, "What it changes, compared with a root that nobody has vouched for on this machine:")
-		}
-		fmt.Fprintf(out, "  %s\n", tuf.Clean(comeAndGo(root, file.Root, names)))
-		for _, change := range tuf.Diff(root, file.Root, at, names) {
-			fmt.Fprintf(out, "  %s\n", change)
-		}
-		if !before.vouched {
-			fmt.Fprintf(out, "SHA-256 of the file %s, which nobody has vouched for on this machine:\n", tuf.Clean(before.name))
-			printDigest(out, before.sum[:])
-		}
-		old = append(old, root)
-		fmt.Fprintf(out, "Signatures for version %d: %s\n", root.Version, file.Report(root).Text(nil))
-		problem = wrong(file, root)
-		if file.Root.Version != root.Version+1 {
-			problem = fmt.Errorf("version %d cannot follow version %d", file.Root.Version, root.Version)
-		}
 	}
 	if people != nil {
 		showKeys(func(format string, args ...any) { fmt.Fprintln(out, tuf.Clean(fmt.Sprintf(format, args...))) }, people)
@@ -204,20 +186,7 @@ func showDraft(out *bufio.Writer, name string, file *tuf.File, before *inForce, 
 	if err := file.Root.Check(old...); err != nil {
 		fmt.Fprintf(out, "Not as rootceremony writes roots: %s\n", tuf.Clean(err.Error()))
 	}
-	if problem == nil {
-		problem = wrong(file, file.Root)
-	}
-	if problem == nil {
-		problem = twin(file.Root)
-	}
-	if !file.Root.Expires.After(at) {
-		expired := errors.New("it has expired already")
-		if problem != nil {
-			expired = fmt.Errorf("%w; %w", problem, expired)
-		}
-		problem = expired
-	}
-	if problem != nil {
+	if problem := whyNot(file, before, at); problem != nil {
 		fmt.Fprintln(out, "DO NOT SIGN THIS")
 		return fmt.Errorf("%s: %w", name, problem)
 	}
@@ -231,6 +200,46 @@ func showDraft(out *bufio.Writer, name string, file *tuf.File, before *inForce, 
 		return unvouchedError{fmt.Errorf("%s: compared with %s, and nobody has vouched for that on this machine\nhint: give --trusted-sha256 the SHA-256 of that file, known from elsewhere than this draft; or compare its words, above, with those that were announced", name, before.name)}
 	}
 	return nil
+}
+
+// showChanges writes what the draft changes of the root in force.
+func showChanges(out *bufio.Writer, file *tuf.File, before *inForce, names map[string]string, at time.Time) {
+	root := before.file.Root
+	if before.vouched {
+		fmt.Fprintln(out, "What it changes:")
+	} else {
+		fmt.Fprintln(out, "What it changes, compared with a root that nobody has vouched for on this machine:")
+	}
+	fmt.Fprintf(out, "  %s\n", tuf.Clean(comeAndGo(root, file.Root, names)))
+	for _, change := range tuf.Diff(root, file.Root, at, names) {
+		fmt.Fprintf(out, "  %s\n", change)
+	}
+	if !before.vouched {
+		fmt.Fprintf(out, "SHA-256 of the file %s, which nobody has vouched for on this machine:\n", tuf.Clean(before.name))
+		printDigest(out, before.sum[:])
+	}
+	fmt.Fprintf(out, "Signatures for version %d: %s\n", root.Version, file.Report(root).Text(nil))
+}
+
+// whyNot is why nobody should sign the draft; nil: nothing says so.
+func whyNot(file *tuf.File, before *inForce, at time.Time) error {
+	var problem error
+	if before != nil {
+		root := before.file.Root
+		problem = wrong(file, root)
+		if file.Root.Version != root.Version+1 {
+			problem = fmt.Errorf("version %d cannot follow version %d", file.Root.Version, root.Version)
+		}
+	}
+	problem = cmp.Or(problem, wrong(file, file.Root), twin(file.Root))
+	if file.Root.Expires.After(at) {
+		return problem
+	}
+	expired := errors.New("it has expired already")
+	if problem != nil {
+		expired = fmt.Errorf("%w; %w", problem, expired)
+	}
+	return expired
 }
 
 // comeAndGo says in one line whose root keys come, go and stay.
