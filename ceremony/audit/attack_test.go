@@ -396,6 +396,21 @@ func TestWhatIsNoRecord(t *testing.T) {
 		before := names(t, r.dir)
 		t.Log(name)
 		r.refused(t, c.want)
+		about := map[string][]string{}
+		for _, c := range failed(audit.Directory(r.dir, r.options())) {
+			about[c.Subject] = append(about[c.Subject], c.Text)
+		}
+		for subject, said := range about {
+			there := func(text string) bool {
+				return strings.Contains(text, "cannot be read") || strings.Contains(text, "was not opened")
+			}
+			gone := func(text string) bool {
+				return strings.Contains(text, "is missing") || strings.Contains(text, "is not here")
+			}
+			if slices.ContainsFunc(said, there) && slices.ContainsFunc(said, gone) {
+				t.Errorf("%s: %s is there, and isn't: %q", name, subject, said)
+			}
+		}
 		if after := names(t, r.dir); !slices.Equal(before, after) {
 			t.Errorf("%s: there was %q, and there is %q", name, before, after)
 		}

@@ -227,6 +227,9 @@ func Directory(dir string, o Options) *Report {
 func (w *walk) directory() {
 	defer w.refused() // once the plan says which places are people's
 	public, there := w.files.text[transcript.FileName]
+	if !there && w.files.isRefused(transcript.FileName) {
+		return // which says why
+	}
 	if !there {
 		w.add(Failed, "log", transcript.FileName, "it is not here: this is not a ceremony directory, or only a part of one")
 		return

@@ -89,6 +89,11 @@ func readTree(dir string) (*tree, error) {
 	return t, err
 }
 
+// isRefused reports whether something is there by that name that was not read.
+func (t *tree) isRefused(name string) bool {
+	return slices.ContainsFunc(t.refused, func(r refused) bool { return r.name == name })
+}
+
 func (t *tree) put(name string, text []byte) {
 	t.sum[name], t.size[name] = sumOf(text), len(text)
 	if !strings.HasPrefix(name, agreed.BackupsDir+"/") {
@@ -190,6 +195,7 @@ func (w *walk) checkFiles() {
 			good++
 		case strings.HasPrefix(name, transcript.PrivateDir+"/") && !private:
 			unseen++
+		case w.files.isRefused(name): // which says why
 		case want.follows && !w.Closed:
 			w.add(Open, file, name, "it is not written yet, and the next start writes it (line %d)", want.line)
 		default:

@@ -82,8 +82,13 @@ func FuzzTokenFile(f *testing.F) {
 		if decode(data, "magic", &got) != nil {
 			return
 		}
-		if again, err := encode("magic", got); err != nil || !bytes.HasPrefix(data, []byte("magic\n")) || len(again) == 0 {
-			t.Fatalf("%q is taken for %+v", data, got)
+		again, err := encode("magic", got)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var same held
+		if err := decode(again, "magic", &same); err != nil || same != got || !bytes.HasPrefix(data, []byte("magic\n")) {
+			t.Fatalf("%q is taken for %+v, and that, written, for %+v, %v", data, got, same, err)
 		}
 	})
 }
