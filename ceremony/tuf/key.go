@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"crypto/rsa"
 	"crypto/sha256"
+	"crypto/sha512"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/hex"
@@ -13,6 +14,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"filippo.io/mldsa"
 
 	"rootceremony/keys"
 )
@@ -25,19 +28,27 @@ type Key struct {
 	// were read, the name under which they stood in the root.
 	ID string
 	// Public is the key itself, where it is one that a token can hold. It is
-	// the zero value for RSA.
+	// the zero value for others.
 	Public keys.PublicKey
 	Type   string // keytype
 	Scheme string
-	rsa    string // an RSA key as DER SubjectPublicKeyInfo, in hex
-	size   int    // bytes of an RSA key's modulus
+	// Unverifiable says why nothing can be verified with the key here: its kind
+	// isn't known, or it can't be read. Its signatures count for nothing. It is
+	// "" for all other keys.
+	Unverifiable string
+	// Exposed: the key object holds the private half too, so that everyone who
+	// has the root can sign with it.
+	Exposed bool
+
+	other  string // where Public is zero: the SubjectPublicKeyInfo in hex, or what stands for the key
+	size   int    // bytes of a signature by such a key
 	object string // the key object as it stood in the source
 }
 
 // Value names the key itself, whatever its id and its notation: equal exactly
 // for equal keys.
 func (k Key) Value() string {
-	return k.Public.Hex + k.rsa // one of them is empty; each kind has lengths of its own
+	return k.Public.Hex + k.other // one of them is empty; each kind has lengths of its own
 }
 
 // Object is the key object in JSON, as received.
@@ -90,6 +101,8 @@ func (k *Key) UnmarshalJSON(data []byte) error {
 	return err
 }
 
+// parseKeyObject reads a key object that stands by itself. Only keys that are
+// whole and public get into roots from there.
 func parseKeyObject(data []byte) (Key, error) {
 	d, perr := scan(string(data))
 	if perr != nil {
@@ -97,8 +110,13 @@ func parseKeyObject(data []byte) (Key, error) {
 	}
 	r := reader{document: d}
 	key, err := r.key(0, "")
-	if err != nil {
+	switch {
+	case err != nil:
 		return Key{}, err
+	case key.Exposed:
+		return Key{}, ErrPrivate
+	case key.Unverifiable != "":
+		return Key{}, errors.New(key.Unverifiable)
 	}
 	id := r.keyID(0)
 	key.ID = string(id[:])
@@ -129,9 +147,6 @@ func NewKey(public keys.PublicKey) (Key, error) {
 
 // asWritten reports whether the key is one that NewKey makes.
 func (k Key) asWritten() bool {
-	if k.rsa != "" {
-		return false
-	}
 	key, err := NewKey(k.Public)
 	return err == nil && key.ID == k.ID && canonicalText(key.object) == canonicalText(k.object)
 }
@@ -258,22 +273,38 @@ func (r *reader) key(i int, id string) (Key, error) {
 	if err := r.want(keyval, object, "keyval"); err != nil {
 		return Key{}, err
 	}
+	key.Type, key.Scheme = r.str(keytype), r.str(scheme)
+	known, err := r.knownKind(key, keytype, scheme)
+	if err != nil {
+		return Key{}, err
+	}
 	at, end = r.inside(keyval)
 	for ; at < end; at = r.after(at + 1) {
 		switch name := r.str(at); name {
 		case "public":
 			public = at + 1
 		case "private":
-			if r.nodes[at+1].kind != text || r.text0(at+1) != "" {
-				return Key{}, r.refuse(at, "the key object holds a private key; only public keys belong in root metadata")
+			if err := r.want(at+1, text, "private"); err != nil {
+				return Key{}, err
 			}
-			r.find(at, "key %s has the old, empty field private", subject(short(id)))
+			if key.Exposed = r.str(at+1) != ""; key.Exposed {
+				r.alarm(at, "ALARM: THE PRIVATE HALF of key %s stands beside it: everyone who has this file can sign with it, so it counts as compromised", subject(short(id)))
+			} else {
+				r.find(at, "key %s has the old, empty field private", subject(short(id)))
+			}
 		default:
 			if err := r.unknown(at, "public", "private"); err != nil {
 				return Key{}, err
 			}
-			r.find(at, "the keyval of key %s has the unknown field %s", subject(short(id)), printable(name))
+			if known {
+				r.find(at, "the keyval of key %s has the unknown field %s", subject(short(id)), printable(name))
+			}
 		}
+	}
+	if !known {
+		r.unverifiable(&key, keyval, fmt.Sprintf("the kind %s with scheme %s isn't known here", printable(key.Type), printable(key.Scheme)))
+		r.find(keytype, "key %s can't be verified here and counts for nothing: %s", subject(short(id)), key.Unverifiable)
+		return key, nil
 	}
 	if err := r.present(keyval, "keyval", []string{"public"}, public); err != nil {
 		return Key{}, err
@@ -281,11 +312,45 @@ func (r *reader) key(i int, id string) (Key, error) {
 	if err := r.want(public, text, "the public key"); err != nil {
 		return Key{}, err
 	}
-	key.Type, key.Scheme = r.str(keytype), r.str(scheme)
 	if err := r.keyValue(&key, keytype, public); err != nil {
 		return Key{}, err
 	}
 	return key, nil
+}
+
+// keyKinds are the kinds of keys that are known here, by keytype and scheme.
+var keyKinds = [][2]string{
+	{"ed25519", "ed25519"},
+	{"ecdsa", "ecdsa-sha2-nistp256"}, {"ecdsa", "ecdsa-sha2-nistp384"},
+	{"ecdsa-sha2-nistp256", "ecdsa-sha2-nistp256"}, {"ecdsa-sha2-nistp384", "ecdsa-sha2-nistp384"},
+	{"rsa", "rsassa-pss-sha256"},
+	{"ml-dsa", "ml-dsa-44/1"}, {"ml-dsa", "ml-dsa-65/1"}, {"ml-dsa", "ml-dsa-87/1"},
+}
+
+// knownKind reports whether the kind of a key is known here. A name that is a
+// known one in another case is refused: some programs take it for the known one.
+func (r *reader) knownKind(key Key, keytype, scheme int) (bool, error) {
+	for _, kind := range keyKinds {
+		if key.Type == kind[0] && key.Scheme == kind[1] {
+			return true, nil
+		}
+	}
+	for _, kind := range keyKinds {
+		if key.Type != kind[0] && strings.EqualFold(key.Type, kind[0]) {
+			return false, r.refuse(keytype, "the keytype %q must be written %q", key.Type, kind[0])
+		}
+		if key.Scheme != kind[1] && strings.EqualFold(key.Scheme, kind[1]) {
+			return false, r.refuse(scheme, "the scheme %q must be written %q", key.Scheme, kind[1])
+		}
+	}
+	return false, nil
+}
+
+// unverifiable makes a key one that counts for nothing. What tells it from others
+// is its keyval as it stands.
+func (r *reader) unverifiable(key *Key, keyval int, why string) {
+	key.Unverifiable = why
+	key.other = fmt.Sprintf("%q %q %s", key.Type, key.Scheme, r.canonical(nil, keyval))
 }
 
 // keyValue fills in the key itself, by its type and scheme.
@@ -334,11 +399,45 @@ func (r *reader) keyValue(key *Key, keytype, public int) error {
 		if der, err = x509.MarshalPKIXPublicKey(k); err != nil {
 			return r.refuse(public, "not a readable RSA public key: %v", err)
 		}
-		key.rsa, key.size = hex.EncodeToString(der), k.Size()
+		key.other, key.size = hex.EncodeToString(der), k.Size()
 		r.find(keytype, "key %s is RSA, which is not a key for our tokens", subject(short(key.ID)))
 		return nil
 	}
-	return r.refuse(keytype, "a key with keytype %q and scheme %q is of no kind that is known here", key.Type, key.Scheme)
+	r.mldsaValue(key, keytype, public, value)
+	return nil
+}
+
+// mldsaValue reads an ML-DSA key (TAP 21: PEM of a SubjectPublicKeyInfo, RFC 9881).
+// One that can't be read counts for nothing: no client counts it either, and none
+// fails over it.
+func (r *reader) mldsaValue(key *Key, keytype, public int, value string) {
+	p := mldsaKinds[key.Scheme]
+	der, err := spki(value)
+	if err == nil && (len(der) != len(p.spki)+p.parameters.PublicKeySize() || string(der[:len(p.spki)]) != p.spki) {
+		err = fmt.Errorf("the PEM text holds no public key of %v", p.parameters)
+	}
+	if err == nil {
+		_, err = mldsa.NewPublicKey(p.parameters, der[len(p.spki):])
+	}
+	if err != nil {
+		key.Unverifiable = fmt.Sprintf("it isn't a readable ML-DSA key: %v", err)
+		key.other = fmt.Sprintf("%q %q", key.Scheme, value)
+		r.find(public, "key %s can't be verified here and counts for nothing: %s", subject(short(key.ID)), key.Unverifiable)
+		return
+	}
+	key.other, key.size = hex.EncodeToString(der), p.parameters.SignatureSize()
+	r.find(keytype, "key %s is ML-DSA (TAP 21), which is not a key for our tokens", subject(short(key.ID)))
+}
+
+// mldsaKinds are the parameter sets of ML-DSA by scheme, with the DER that comes
+// before the key in a SubjectPublicKeyInfo (RFC 9881, section 4).
+var mldsaKinds = map[string]struct {
+	parameters mldsa.Parameters
+	spki       string
+}{
+	"ml-dsa-44/1": {mldsa.MLDSA44(), "\x30\x82\x05\x32\x30\x0b\x06\x09\x60\x86\x48\x01\x65\x03\x04\x03\x11\x03\x82\x05\x21\x00"},
+	"ml-dsa-65/1": {mldsa.MLDSA65(), "\x30\x82\x07\xb2\x30\x0b\x06\x09\x60\x86\x48\x01\x65\x03\x04\x03\x12\x03\x82\x07\xa1\x00"},
+	"ml-dsa-87/1": {mldsa.MLDSA87(), "\x30\x82\x0a\x32\x30\x0b\x06\x09\x60\x86\x48\x01\x65\x03\x04\x03\x13\x03\x82\x0a\x21\x00"},
 }
 
 // The DER that comes before the point in a SubjectPublicKeyInfo (RFC 5480).
@@ -469,15 +568,29 @@ func between(least, most int) string {
 // Verify checks a signature over message, by the scheme that the key object
 // names.
 func (k Key) Verify(message, signature []byte) error {
-	if k.rsa == "" {
-		if k.Public.Algorithm == keys.Ed25519 && len(signature) != 64 {
-			return fmt.Errorf("an ed25519 signature has 64 bytes, not %d", len(signature))
-		}
+	switch {
+	case k.Unverifiable != "":
+		return errors.New(k.Unverifiable)
+	case k.Public.Algorithm == keys.Ed25519 && len(signature) != 64:
+		return fmt.Errorf("an ed25519 signature has 64 bytes, not %d", len(signature))
+	case k.other == "":
 		return k.Public.Verify(message, signature)
 	}
-	der, err := hex.DecodeString(k.rsa)
+	der, err := hex.DecodeString(k.other)
 	if err != nil {
 		return err
+	}
+	if p, ok := mldsaKinds[k.Scheme]; ok {
+		public, err := mldsa.NewPublicKey(p.parameters, der[len(p.spki):])
+		if err != nil {
+			return err
+		}
+		// TAP 21, version 1: what is signed is a prefix and the SHA-512.
+		digest := sha512.Sum512(message)
+		if mldsa.Verify(public, append([]byte("tuf\x01"), digest[:]...), signature, nil) != nil {
+			return keys.ErrSignature
+		}
+		return nil
 	}
 	parsed, err := x509.ParsePKIXPublicKey(der)
 	if err != nil {

@@ -48,6 +48,9 @@ func TestRealChains(t *testing.T) {
 		"sigstore":       {15, time.Date(2026, 11, 20, 13, 0, 0, 0, time.UTC), false},
 		"joomla-updates": {16, time.Date(2026, 11, 20, 13, 0, 0, 0, time.UTC), false},
 		"datadog-config": {1, time.Date(2026, 11, 20, 13, 0, 0, 0, time.UTC), true},
+		"thomsonreuters": {1, time.Date(2026, 11, 20, 13, 0, 0, 0, time.UTC), false},
+		"pqc-test":       {1, time.Date(2026, 11, 20, 13, 0, 0, 0, time.UTC), false},
+		"multi-key-test": {1, time.Date(2026, 11, 20, 13, 0, 0, 0, time.UTC), true},
 	} {
 		t.Run(folder, func(t *testing.T) {
 			files := realFiles(t, folder, "*.root.json")
@@ -226,6 +229,14 @@ func TestRealFindings(t *testing.T) {
 			"spec_version is 1.0;":                    {1},
 			"keytype":                                 nil,
 		},
+		"pqc-test": {
+			"is ML-DSA (TAP 21)": {1},
+			"can't be verified":  nil,
+		},
+		"multi-key-test": {
+			"key abcd can't be verified here and counts for nothing: the kind sigstore-oidc": {1},
+			"the key id abcd is not the SHA-256":                                             {1},
+		},
 	} {
 		t.Run(folder, func(t *testing.T) {
 			found := map[string][]int{}
@@ -246,7 +257,7 @@ func TestRealFindings(t *testing.T) {
 					if role.Threshold != 2 || len(role.KeyIDs) != 2 || f.Root.Expires.Year() != 1970 {
 						t.Errorf("datadog: %d of %d, %v", role.Threshold, len(role.KeyIDs), f.Root.Expires)
 					}
-				default:
+				case "sigstore":
 					if role.Threshold != 3 || len(role.KeyIDs) != 5 {
 						t.Errorf("sigstore %d: %d of %d", i+1, role.Threshold, len(role.KeyIDs))
 					}

@@ -131,9 +131,10 @@ func (r *Root) Next() *Root {
 
 // Signature is one entry of "signatures".
 type Signature struct {
-	KeyID string
-	Sig   []byte  // empty: a placeholder, as some tools write
-	Extra []Field // unknown fields, as received
+	KeyID     string
+	Sig       []byte  // empty: a placeholder, as some tools write, or malformed
+	Malformed string  // why it can't be a signature, or ""
+	Extra     []Field // unknown fields, as received
 }
 
 // Finding is something in a file that is readable but not as we would write
@@ -142,6 +143,8 @@ type Finding struct {
 	Line   int    `json:"line"`
 	Column int    `json:"column"`
 	Text   string `json:"text"`
+	// Unfit: a verdict may pass over it, and nobody should sign a file with it.
+	Unfit  bool `json:"unfit,omitempty"`
 	about  subject
 	offset int32
 }
@@ -215,6 +218,23 @@ func Parse(data []byte) (*File, error) {
 // refuse makes the error for the value at node i.
 func (r *reader) refuse(i int, format string, args ...any) error {
 	return refuse(r.src, int(r.nodes[i].start), format, args...)
+}
+
+// Fit reports whether somebody may sign this file: it holds nothing that only a
+// verdict may pass over. The error is that of the first such finding.
+func (f *File) Fit() error {
+	for _, found := range f.Findings {
+		if found.Unfit {
+			return fmt.Errorf("%v; nobody should sign such a file", found)
+		}
+	}
+	return nil
+}
+
+// alarm is find for what only a verdict may pass over.
+func (r *reader) alarm(i int, format string, args ...any) {
+	r.find(i, format, args...)
+	r.findings[len(r.findings)-1].Unfit = true
 }
 
 func (r *reader) find(i int, format string, args ...any) {
@@ -605,8 +625,11 @@ func (r *reader) role(root *Root, name string, i int, used []bool) (role Role, e
 	if t < 1 {
 		return role, r.refuse(threshold, "the threshold of the role %q must be 1 or more", name)
 	}
-	if t > int64(distinct) || t > math.MaxInt32 {
+	switch few := t > int64(distinct); {
+	case t > math.MaxInt32, few && name == RoleRoot:
 		return role, r.refuse(threshold, "the threshold of the role %q is %d, but it has only %d different keys", name, t, distinct)
+	case few: // conformance tests and clients take it, and nothing of that role
+		r.alarm(threshold, "nobody can sign for the role %s: its threshold is %d, but it has only %d different keys", subject(printable(name)), t, distinct)
 	}
 	role.Threshold = int(t)
 	return role, nil
@@ -653,18 +676,29 @@ func (r *reader) signatures(i int, root *Root) ([]Signature, error) {
 		if ids.add(s.KeyID, 0) >= 0 {
 			return nil, r.refuse(keyid, "signatures list the key id %q twice", s.KeyID)
 		}
-		var err error
-		if s.Sig, err = hex.DecodeString(r.str(sig)); err != nil {
-			return nil, r.refuse(sig, "a signature must be an even number of hex digits, and nothing else")
-		}
-		if len(s.Sig) == 0 {
-			r.find(sig, "the signature of %s is an empty placeholder", subject(short(s.KeyID)))
-		} else if k := r.ids.get(s.KeyID); k >= 0 {
-			if least, most := root.Keys[k].signatureSize(); len(s.Sig) < least || len(s.Sig) > most {
-				return nil, r.refuse(sig, "the signature of %s has %d bytes; one of its kind has %s", short(s.KeyID), len(s.Sig), between(least, most))
-			}
-		}
+		r.signature(&s, sig, root)
 		list = append(list, s)
 	}
 	return list, nil
+}
+
+// signature reads what is said to be a signature. One that can't be any is passed
+// over, as clients do: who serves a file must not be able to make it unreadable.
+func (r *reader) signature(s *Signature, sig int, root *Root) {
+	var err error
+	if s.Sig, err = hex.DecodeString(r.str(sig)); err != nil {
+		s.Sig, s.Malformed = nil, "it isn't an even number of hex digits and nothing else"
+	}
+	if k := r.ids.get(s.KeyID); k >= 0 && len(s.Sig) > 0 && root.Keys[k].Unverifiable == "" {
+		if least, most := root.Keys[k].signatureSize(); len(s.Sig) < least || len(s.Sig) > most {
+			s.Malformed = fmt.Sprintf("it has %d bytes; one of its kind has %s", len(s.Sig), between(least, most))
+			s.Sig = nil
+		}
+	}
+	switch {
+	case s.Malformed != "":
+		r.alarm(sig, "what stands as the signature of %s can't be one and doesn't count: %s", subject(short(s.KeyID)), s.Malformed)
+	case len(s.Sig) == 0:
+		r.find(sig, "the signature of %s is an empty placeholder", subject(short(s.KeyID)))
+	}
 }

@@ -109,8 +109,16 @@ func who(id string, names map[string]string) string {
 // keyText names a key whole: "Alice Costa, ed25519, key id ab12...".
 func keyText(k Key, names map[string]string) string {
 	algorithm := string(k.Public.Algorithm)
-	if algorithm == "" {
+	switch {
+	case k.Unverifiable != "":
+		algorithm = printable(k.Type) + ", can't be verified here"
+	case k.Type == "ml-dsa":
+		algorithm, _, _ = strings.Cut(k.Scheme, "/")
+	case algorithm == "":
 		algorithm = printable(k.Type)
+	}
+	if k.Exposed {
+		algorithm += ", PRIVATE HALF PUBLISHED"
 	}
 	s := fmt.Sprintf("%s (%s, key id %s)", short(k.ID), algorithm, printable(k.ID))
 	if name := names[k.ID]; name != "" {

@@ -16,10 +16,11 @@ type State string
 
 // The states of a key in a Report.
 const (
-	StateGood     State = "good"     // its signature counts
-	StateMissing  State = "missing"  // no signature, or an empty placeholder
-	StateWrong    State = "wrong"    // the signature does not fit
-	StateRepeated State = "repeated" // it fits, but this key was counted under another id
+	StateGood         State = "good"         // its signature counts
+	StateMissing      State = "missing"      // no signature, or an empty placeholder
+	StateWrong        State = "wrong"        // the signature does not fit, or can't be one
+	StateRepeated     State = "repeated"     // it fits, but this key was counted under another id
+	StateUnverifiable State = "unverifiable" // a key of a kind that can't be verified here
 )
 
 // KeyResult is what became of one key id of a role.
@@ -59,6 +60,9 @@ func (r Report) Text(names map[string]string) string {
 	if wrong := r.in(StateWrong, names); len(wrong) > 0 {
 		parts = append(parts, "wrong signature by "+join(wrong, "and"))
 	}
+	if unverifiable := r.in(StateUnverifiable, names); len(unverifiable) > 0 {
+		parts = append(parts, "not counted, as it can't be verified here: "+join(unverifiable, "and"))
+	}
 	if repeated := r.in(StateRepeated, names); len(repeated) > 0 {
 		parts = append(parts, "counted once only: "+join(repeated, "and"))
 	}
@@ -97,7 +101,9 @@ func Tally(by *Root, signed []string) Report {
 		result := KeyResult{KeyID: id, State: StateMissing, Reason: "no signature"}
 		if key, there := by.Key(id); there && slices.Contains(signed, id) {
 			result = KeyResult{KeyID: id, State: StateGood}
-			if counted[key.Value()] {
+			if key.Unverifiable != "" {
+				result.State, result.Reason = StateUnverifiable, key.Unverifiable
+			} else if counted[key.Value()] {
 				result.State, result.Reason = StateRepeated, "counted under another id"
 			} else {
 				report.Have++
@@ -139,8 +145,12 @@ func (f *File) report(by *Root, memory []verified) Report {
 		switch {
 		case k < 0:
 			result.Reason = "no key with this id is in the root"
+		case by.Keys[k].Unverifiable != "":
+			result.State, result.Reason = StateUnverifiable, by.Keys[k].Unverifiable
 		case i < 0:
 			result.Reason = "no signature"
+		case f.Signatures[i].Malformed != "":
+			result.State, result.Reason = StateWrong, f.Signatures[i].Malformed
 		case len(f.Signatures[i].Sig) == 0:
 			result.Reason = "an empty placeholder instead of a signature"
 		default:

@@ -129,7 +129,7 @@ func (r *Root) Check(previous ...*Root) error {
 	if !bytes.Equal(f.Signed, r.Canonical()) {
 		return errors.New("this root would not be read as it was written")
 	}
-	return nil
+	return f.Fit()
 }
 
 func (r *Root) checkHead(previous []*Root) error {
@@ -222,6 +222,15 @@ func (r *Root) checkRoles(previous []*Root) error {
 			if slices.Contains(role.KeyIDs[:i], id) {
 				return fmt.Errorf("the role %s lists the key %s twice", name, short(id))
 			}
+		}
+		unverifiable := 0
+		for _, id := range role.KeyIDs {
+			if k, _ := r.Key(id); name == RoleRoot && k.Unverifiable != "" {
+				unverifiable++
+			}
+		}
+		if able := len(role.KeyIDs) - unverifiable; unverifiable > 0 && role.Threshold > able {
+			return fmt.Errorf("the threshold of the role root is %d, but only the signatures of %d of its keys can be verified here", role.Threshold, able)
 		}
 		if role.Threshold < 1 || role.Threshold > len(role.KeyIDs) {
 			return fmt.Errorf("the threshold of the role %s is %d; with %d keys it can be 1 to %d", name, role.Threshold, len(role.KeyIDs), len(role.KeyIDs))
