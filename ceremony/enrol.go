@@ -246,7 +246,7 @@ func (v visit) waitForToken(ctx context.Context, id string, fits func(keys.Info)
 // the key on it.
 func mark(h *state.Holder) string {
 	if h.Holder.Token == "" {
-		return fmt.Sprintf("key %.8s", h.KeyID())
+		return fmt.Sprintf("key %.8s", h.Holder.KeyID)
 	}
 	return "sticker " + h.Holder.Token
 }
@@ -260,7 +260,7 @@ func tokenNamed(h *state.Holder) string {
 
 func whichText(h *state.Holder) string {
 	if h.Holder.Token == "" {
-		return fmt.Sprintf("It is known by its key, %.8s of the trusted root. Where the key is on no token, leave this task: its owner signs elsewhere, and the file is collected.", h.KeyID())
+		return fmt.Sprintf("It is known by its key, %.8s of the trusted root. Where the key is on no token, leave this task: its owner signs elsewhere, and the file is collected.", h.Holder.KeyID)
 	}
 	return "The sticker on it says " + h.Holder.Token + "."
 }

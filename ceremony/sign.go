@@ -86,6 +86,9 @@ func (d *Desk) reviewLines() []string {
 	for _, warning := range s.Plan.RoleWarnings() {
 		lines = append(lines, "warning: "+warning)
 	}
+	for _, refusal := range tuf.Refusals(s.Root, s.Plan.TrustedRoot()) {
+		lines = append(lines, "note: "+refusal.String())
+	}
 	for _, change := range tuf.Diff(s.Plan.TrustedRoot(), s.Root, d.clock(), s.KeyNames()) {
 		lines = append(lines, change.Text)
 	}
@@ -400,7 +403,7 @@ func (v visit) signDraft(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	intention, err := v.intend(state.TypeSignatureIntended, state.SignatureIntended{Act: on, Version: draft.Version, Digest: draft.Digest, KeyID: h.KeyID()})
+	intention, err := v.intend(state.TypeSignatureIntended, state.SignatureIntended{Act: on, Version: draft.Version, Digest: draft.Digest, KeyID: s.KeyID(h)})
 	if err != nil {
 		return errors.Join(err, forget())
 	}
@@ -416,11 +419,11 @@ func (v visit) signDraft(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	file, err := state.SignatureFile(draft.Digest, v.holder, h.KeyID(), signature)
+	file, err := state.SignatureFile(draft.Digest, v.holder, s.KeyID(h), signature)
 	if err != nil {
 		return err
 	}
-	err = v.record(state.TypeSignatureMade, state.SignatureMade{Result: state.Result{Act: on, Intention: intention}, Version: draft.Version, Digest: draft.Digest, KeyID: h.KeyID(), Signature: signature, File: file.File()})
+	err = v.record(state.TypeSignatureMade, state.SignatureMade{Result: state.Result{Act: on, Intention: intention}, Version: draft.Version, Digest: draft.Digest, KeyID: s.KeyID(h), Signature: signature, File: file.File()})
 	if err != nil {
 		return err
 	}

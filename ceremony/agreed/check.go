@@ -22,6 +22,8 @@ type Checked struct {
 	Rotation *Rotation   `json:"rotation,omitempty"` // nil for Create
 	Custody  Custody     `json:"custody"`
 	Budget   Budget      `json:"budget"`
+	Refusals []string    `json:"refusals"`        // which clients are known to refuse the root, and for what
+	Stops    []string    `json:"stops,omitempty"` // where on the trusted chain clients are known to stop; not in the agreed plan
 	Warnings []string    `json:"warnings"`
 
 	now time.Time
@@ -44,7 +46,7 @@ const (
 func Check(r *Plan, now time.Time) *Checked {
 	c := &Checked{
 		Plan: r.public(), Private: r.PrivatePart(), Digest: r.Digest(), Expires: Stamp(r.Expires), Days: int(r.Expires.Sub(now.Truncate(time.Second)) / (24 * time.Hour)),
-		Rotation: r.Rotation(), Custody: r.Custody(), Budget: r.Budget(), Warnings: []string{}, now: now,
+		Rotation: r.Rotation(), Custody: r.Custody(), Budget: r.Budget(), Refusals: r.Refusals(), Warnings: []string{}, now: now,
 	}
 	for _, name := range OnlineRoles {
 		role := RoleCheck{Role: name, Threshold: r.RoleIn(name).Threshold}
@@ -79,7 +81,44 @@ func Check(r *Plan, now time.Time) *Checked {
 // are dropped as root keys and stay in another role, and keys that targets
 // shares.
 func (r *Plan) RoleWarnings() []string {
-	return append(r.staysInUse(), SharedWarnings(r.outline())...)
+	return append(r.staysInUse(), SharedWarnings(r.Outline())...)
+}
+
+// Refusals says which clients are known to refuse the root, or what a role of it
+// signs, and for what.
+func (r *Plan) Refusals() []string {
+	lines := []string{}
+	for _, refusal := range tuf.Refusals(r.Outline(), r.TrustedRoot()) {
+		lines = append(lines, refusal.String())
+	}
+	return lines
+}
+
+// quantumLines say, where root keys are post-quantum, whether the others alone
+// suffice: as long as they do, whoever breaks those makes roots.
+func (r *Plan) quantumLines() []string {
+	root := r.Outline()
+	role := root.Roles[tuf.RoleRoot]
+	quantum := 0
+	for _, id := range role.KeyIDs {
+		if key, _ := root.Key(id); key.Type == "ml-dsa" && key.Unverifiable == "" {
+			quantum++
+		}
+	}
+	classical := len(role.KeyIDs) - quantum
+	if quantum == 0 {
+		return nil
+	}
+	lines := []string{fmt.Sprintf("of %d root keys %d are post-quantum (ML-DSA), and %d of all must sign", len(role.KeyIDs), quantum, role.Threshold)}
+	if classical >= role.Threshold {
+		lines = append(lines, fmt.Sprintf("the %d %s alone suffice: with a threshold of %d nobody who breaks only those could make a root", classical, plural("other", classical), classical+1))
+	} else {
+		lines = append(lines, "the others alone don't suffice: whoever breaks only those makes no root")
+	}
+	if role.Threshold > classical {
+		lines = append(lines, fmt.Sprintf("clients that do not know ML-DSA stop at version %d: they count at most %d of the %d signatures that it needs", r.Version, classical, role.Threshold))
+	}
+	return lines
 }
 
 // SharedWarnings says of the keys that sign for targets and for timestamp or
@@ -245,6 +284,9 @@ func (c *Checked) Lines() []string {
 		lines = append(append(lines, indented(c.Rotation.Notes)...), c.Rotation.Lines()...)
 	}
 	lines = append(lines, section("online roles:", c.roleLines())...)
+	lines = append(lines, section("clients known to refuse the root, or a part of it:", c.Refusals)...)
+	lines = append(lines, section("clients known to stop on the chain so far:", c.Stops)...)
+	lines = append(lines, section("post-quantum keys:", r.quantumLines())...)
 	lines = append(lines, "", "digest: "+Grouped(c.Digest))
 	if c.Changes != "" {
 		lines = append(lines, "  "+c.Changes)

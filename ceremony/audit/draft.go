@@ -95,7 +95,7 @@ func (w *walk) draftMade(e transcript.Event) error {
 			if t == nil || t.key == nil || t.key.proved == 0 || h.elsewhere != nil && !h.elsewhere.confirmed {
 				return fmt.Errorf("the root key of %s is not proved, or not confirmed", h.Name)
 			}
-			key, err := tuf.NewKey(t.key.public)
+			key, err := w.plan.TrustedRoot().Notation().NewKey(t.key.public)
 			if err != nil {
 				return fmt.Errorf("the root key of %s: %w", h.Name, err)
 			}

@@ -75,6 +75,11 @@ func (p *Plan) Check(now time.Time) (*agreed.Checked, error) {
 		return nil, err
 	}
 	c := agreed.Check(r, now)
+	if p.Chain != nil {
+		if c.Stops, err = p.Chain.stops(r.Outline()); err != nil {
+			return nil, err
+		}
+	}
 	var why, write []string
 	if p.Salt == "" {
 		why, write = append(why, "the plan has no salt"), append(write, fmt.Sprintf("the line salt = %q at the top", r.Salt))

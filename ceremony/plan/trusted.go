@@ -87,6 +87,19 @@ func (p *Plan) Real() error {
 	return err
 }
 
+// stops are the versions at which clients are known to stop before the next one.
+func (c *TrustedChain) stops(next *tuf.Root) ([]string, error) {
+	var roots []*tuf.Root
+	for _, text := range c.Files {
+		file, err := tuf.Parse(text)
+		if err != nil {
+			return nil, err
+		}
+		roots = append(roots, file.Root)
+	}
+	return tuf.Stops(roots, next), nil
+}
+
 // agreed is the chain as it stands in an agreed plan.
 func (c *TrustedChain) agreed() *agreed.Trusted {
 	t := &agreed.Trusted{Root: string(c.Files[len(c.Files)-1])}

@@ -25,7 +25,6 @@ import (
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/sha512"
-	"crypto/x509"
 	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
@@ -40,6 +39,8 @@ import (
 	"time"
 
 	"filippo.io/age"
+	"filippo.io/mldsa"
+	"filippo.io/mldsa/x509"
 
 	"rootceremony/ceremony"
 	"rootceremony/ceremony/agreed"
@@ -335,6 +336,9 @@ func sameKind(key tuf.Key) (crypto.Signer, error) {
 	case keys.P384:
 		return ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
 	}
+	if key.Unverifiable != "" {
+		return nil, errors.New(key.Unverifiable)
+	}
 	der, err := hex.DecodeString(key.Value())
 	if err != nil {
 		return nil, err
@@ -343,11 +347,13 @@ func sameKind(key tuf.Key) (crypto.Signer, error) {
 	if err != nil {
 		return nil, err
 	}
-	public, ok := parsed.(*rsa.PublicKey)
-	if !ok {
-		return nil, fmt.Errorf("a key of type %T", parsed)
+	switch public := parsed.(type) {
+	case *mldsa.PublicKey:
+		return mldsa.GenerateKey(public.Parameters())
+	case *rsa.PublicKey:
+		return rsa.GenerateKey(rand.Reader, public.N.BitLen())
 	}
-	return rsa.GenerateKey(rand.Reader, public.N.BitLen())
+	return nil, fmt.Errorf("a key of type %T", parsed)
 }
 
 // inPlaceOf is a key object with another public key in the same notation, and
@@ -482,6 +488,8 @@ func (made *standIns) sign(text []byte, expires time.Time) ([]byte, error) {
 // signWith signs as the schemes of root metadata want it.
 func signWith(private crypto.Signer, message []byte) ([]byte, error) {
 	switch key := private.(type) {
+	case *mldsa.PrivateKey:
+		return key.Sign(nil, tuf.MLDSAMessage(message), nil)
 	case *rsa.PrivateKey:
 		digest := sha256.Sum256(message)
 		return rsa.SignPSS(rand.Reader, key, crypto.SHA256, digest[:], &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash})
@@ -540,7 +548,7 @@ func SignAsStandIns(d *ceremony.Desk) ([]StandInFile, error) {
 		if err != nil {
 			return nil, err
 		}
-		root, err := tuf.Assemble(s.Root, []tuf.Signature{{KeyID: h.KeyID(), Sig: signature}}, s.Plan.Previous()...)
+		root, err := tuf.Assemble(s.Root, []tuf.Signature{{KeyID: s.KeyID(h), Sig: signature}}, s.Plan.Previous()...)
 		if err != nil {
 			return nil, fmt.Errorf("the stand-in key of %s: %w", h.Holder.Name, err)
 		}

@@ -120,6 +120,9 @@ func (c *Countersigning) old() *tuf.Root {
 
 // sound tells why nobody should sign the draft, whatever it says.
 func (c *Countersigning) sound() error {
+	if err := c.draft.Fit(); err != nil {
+		return fmt.Errorf("%w (hint: tell those who made it)", err)
+	}
 	root := c.draft.Root
 	before := c.old()
 	counted := []*tuf.Root{root}
@@ -320,6 +323,9 @@ func (c *Countersigning) lines() []string {
 	}
 	for _, note := range tuf.Notes(c.draft.Findings) {
 		lines = append(lines, "note: "+note)
+	}
+	for _, refusal := range tuf.Refusals(c.draft.Root, c.old()) {
+		lines = append(lines, "note: "+refusal.String())
 	}
 	return append(lines, c.otherwise()...)
 }

@@ -81,7 +81,7 @@ func (s *State) signerKeys() map[string]*Holder {
 		}
 	}
 	for _, h := range s.Signers() {
-		add(h, h.KeyID(), s.Plan.Previous()...)
+		add(h, s.KeyID(h), s.Plan.Previous()...)
 		if h.Key == nil || h.OfTrusted() {
 			continue
 		}

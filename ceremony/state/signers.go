@@ -34,14 +34,14 @@ func (h *Holder) OfTrusted() bool {
 }
 
 // KeyID is the id under which the root key signs; "" while there is none.
-func (h *Holder) KeyID() string {
+func (s *State) KeyID(h *Holder) string {
 	if h.OfTrusted() {
 		return h.Holder.KeyID
 	}
 	if h.Key == nil {
 		return ""
 	}
-	key, err := tuf.NewKey(h.Key.Public)
+	key, err := s.Plan.TrustedRoot().Notation().NewKey(h.Key.Public)
 	if err != nil {
 		return ""
 	}
@@ -68,7 +68,7 @@ func (s *State) Signers() []*Holder {
 func (s *State) SignerNames() map[string]string {
 	names := map[string]string{}
 	for _, h := range s.Signers() {
-		names[h.KeyID()] = h.Holder.Name
+		names[s.KeyID(h)] = h.Holder.Name
 	}
 	return names
 }
@@ -141,7 +141,7 @@ func (s *State) CannotHelp(h *Holder) bool {
 // too few yet.
 func (s *State) Needed(h *Holder) bool {
 	for _, report := range s.Counts() {
-		counts := slices.ContainsFunc(report.Keys, func(k tuf.KeyResult) bool { return k.KeyID == h.KeyID() })
+		counts := slices.ContainsFunc(report.Keys, func(k tuf.KeyResult) bool { return k.KeyID == s.KeyID(h) })
 		if counts && !report.Good() {
 			return true
 		}

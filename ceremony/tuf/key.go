@@ -43,6 +43,8 @@ type Key struct {
 	other  string // where Public is zero: the SubjectPublicKeyInfo in hex, or what stands for the key
 	size   int    // bytes of a signature by such a key
 	object string // the key object as it stood in the source
+
+	notation Notation
 }
 
 // Value names the key itself, whatever its id and its notation: equal exactly
@@ -123,9 +125,36 @@ func parseKeyObject(data []byte) (Key, error) {
 	return key, nil
 }
 
-// NewKey returns the key as we write it: ed25519 in hex, ECDSA as PEM, and
-// nothing in the key object but keytype, scheme and keyval.
-func NewKey(public keys.PublicKey) (Key, error) {
+// Notation is what the key objects of a chain hold beside the key: the value of
+// keyid_hash_algorithms in JSON, which old tools write there, or "". A client that
+// computes every key id with it refuses the whole root over one key without it.
+type Notation string
+
+// Notation is how new keys are written in the root that follows: with the
+// keyid_hash_algorithms that all keys of this one have. That of a nil root is "".
+func (r *Root) Notation() Notation {
+	if r == nil {
+		return ""
+	}
+	var n Notation
+	for i, k := range r.Keys {
+		if i == 0 {
+			n = k.notation
+		}
+		if k.notation != n {
+			return ""
+		}
+	}
+	return n
+}
+
+// NewKey returns the key as we write it where a chain has no notation of its own:
+// ed25519 in hex, ECDSA as PEM, and nothing in the key object but keytype, scheme
+// and keyval.
+func NewKey(public keys.PublicKey) (Key, error) { return Notation("").NewKey(public) }
+
+// NewKey returns the key as we write it in roots of such a chain.
+func (n Notation) NewKey(public keys.PublicKey) (Key, error) {
 	if _, err := public.Crypto(); err != nil {
 		return Key{}, err
 	}
@@ -142,12 +171,16 @@ func NewKey(public keys.PublicKey) (Key, error) {
 			scheme = "ecdsa-sha2-nistp384"
 		}
 	}
-	return parseKeyObject(fmt.Appendf(nil, `{"keytype":"%s","keyval":{"public":"%s"},"scheme":"%s"}`, keytype, value, scheme))
+	member := ""
+	if n != "" {
+		member = `"keyid_hash_algorithms":` + string(n) + ","
+	}
+	return parseKeyObject(fmt.Appendf(nil, `{%s"keytype":"%s","keyval":{"public":"%s"},"scheme":"%s"}`, member, keytype, value, scheme))
 }
 
-// asWritten reports whether the key is one that NewKey makes.
-func (k Key) asWritten() bool {
-	key, err := NewKey(k.Public)
+// asWritten reports whether the key is one that NewKey makes in this notation.
+func (k Key) asWritten(n Notation) bool {
+	key, err := n.NewKey(k.Public)
 	return err == nil && key.ID == k.ID && canonicalText(key.object) == canonicalText(k.object)
 }
 
@@ -253,6 +286,7 @@ func (r *reader) key(i int, id string) (Key, error) {
 		case "keyval":
 			keyval = at + 1
 		case "keyid_hash_algorithms":
+			key.notation = Notation(r.canonical(nil, at+1))
 			r.find(at, "key %s has the old field keyid_hash_algorithms", subject(short(id)))
 		default:
 			if err := r.unknown(at, "keytype", "scheme", "keyval"); err != nil {
@@ -288,7 +322,7 @@ func (r *reader) key(i int, id string) (Key, error) {
 				return Key{}, err
 			}
 			if key.Exposed = r.str(at+1) != ""; key.Exposed {
-				r.alarm(at, "ALARM: THE PRIVATE HALF of key %s stands beside it: everyone who has this file can sign with it, so it counts as compromised", subject(short(id)))
+				r.find(at, "ALARM: THE PRIVATE HALF of key %s stands beside it: everyone who has this file can sign with it, so it counts as compromised", subject(short(id)))
 			} else {
 				r.find(at, "key %s has the old, empty field private", subject(short(id)))
 			}
@@ -585,9 +619,7 @@ func (k Key) Verify(message, signature []byte) error {
 		if err != nil {
 			return err
 		}
-		// TAP 21, version 1: what is signed is a prefix and the SHA-512.
-		digest := sha512.Sum512(message)
-		if mldsa.Verify(public, append([]byte("tuf\x01"), digest[:]...), signature, nil) != nil {
+		if mldsa.Verify(public, MLDSAMessage(message), signature, nil) != nil {
 			return keys.ErrSignature
 		}
 		return nil
@@ -601,4 +633,11 @@ func (k Key) Verify(message, signature []byte) error {
 		return keys.ErrSignature
 	}
 	return nil
+}
+
+// MLDSAMessage is what an ML-DSA key signs of a canonical root, with an empty
+// context: a prefix and the SHA-512 (TAP 21, version 1).
+func MLDSAMessage(canonical []byte) []byte {
+	digest := sha512.Sum512(canonical)
+	return append([]byte("tuf\x01"), digest[:]...)
 }

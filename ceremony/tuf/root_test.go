@@ -468,7 +468,7 @@ func TestRoundTrip(t *testing.T) {
 }
 
 func TestRSA(t *testing.T) {
-	if (Key{other: "x"}).asWritten() {
+	if (Key{other: "x"}).asWritten("") {
 		t.Error("an RSA key is not one we write")
 	}
 	if (Key{other: "x"}).Value() == (Key{Public: keys.PublicKey{}}).Value() {

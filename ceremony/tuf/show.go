@@ -151,6 +151,21 @@ func when(t, at time.Time) string {
 	return fmt.Sprintf("in %d %s", number, unit)
 }
 
+// soon is how long before its end people must hear of it: the next ceremony takes
+// weeks to arrange.
+const soon = 14 * 24 * time.Hour
+
+// Soon says that a root which is good ends within days, with the hours that are
+// left; "" where it doesn't, or has ended. Roots of a rehearsal live for a day: who
+// calls leaves them out.
+func Soon(expires, at time.Time) string {
+	left := expires.Sub(at)
+	if left <= 0 || left > soon {
+		return ""
+	}
+	return fmt.Sprintf("ENDS SOON: in %d hours, %s; clients refuse everything from then on (hint: sign and publish the next version before)", int(left.Hours()), when(expires, at))
+}
+
 // Digest is the SHA-256 of canonical bytes: what people compare before they sign.
 func (f *File) Digest() [32]byte { return sha256.Sum256(f.Signed) }
 
@@ -166,6 +181,9 @@ func Show(f *File, at time.Time, names map[string]string) []string {
 		fmt.Sprintf("root version %d", r.Version),
 		fmt.Sprintf("%s %s, %s", expires, date(r.Expires), when(r.Expires, at)),
 		fmt.Sprintf("consistent_snapshot %s, spec_version %s", r.consistency(), printable(r.SpecVersion)),
+	}
+	if soon := Soon(r.Expires, at); soon != "" && !r.Rehearsal() {
+		lines = append(lines, soon)
 	}
 	if r.Rehearsal() {
 		lines = append(lines, "REHEARSAL: not for production")
@@ -202,6 +220,9 @@ func Show(f *File, at time.Time, names map[string]string) []string {
 	lines = appendMore(append(lines, strangers...), "", more, "signatures by other keys")
 	for _, note := range Notes(f.Findings) {
 		lines = append(lines, "note: "+note)
+	}
+	for _, refusal := range Refusals(r, nil) {
+		lines = append(lines, "note: "+refusal.String())
 	}
 	return lines
 }

@@ -186,14 +186,22 @@ func (r *Root) checkKeys(previous []*Root) error {
 			used[id] = true
 		}
 	}
+	var last *Root
+	for _, p := range previous {
+		if last == nil || p.Version > last.Version {
+			last = p
+		}
+	}
 	ids, values := map[string]bool{}, map[string]string{}
 	for _, k := range r.Keys {
 		other, twice := values[k.Value()]
 		switch {
 		case ids[k.ID]:
 			return fmt.Errorf("the key id %s stands twice in keys", printable(k.ID))
-		case !k.asWritten() && !carriesKey(previous, k):
-			return fmt.Errorf("key %s is not as we write keys: id = SHA-256 of a key object with keytype, scheme and keyval only", short(k.ID))
+		case !k.asWritten(last.Notation()) && !carriesKey(previous, k):
+			return fmt.Errorf("key %s is not as we write keys: id = SHA-256 of a key object with keytype, scheme and keyval, and with keyid_hash_algorithms only where all keys of the root before have it", short(k.ID))
+		case k.Exposed && !carriesKey(previous, k):
+			return fmt.Errorf("the key object %s holds its private half", short(k.ID))
 		case twice:
 			return fmt.Errorf("the keys %s and %s are one and the same key", short(other), short(k.ID))
 		case !used[k.ID]:

@@ -207,6 +207,7 @@ type shown struct {
 	Signatures         tuf.Report                 `json:"signatures"`      // for its own root role
 	SignedBy           []string                   `json:"signed_by"`       // key ids of all signatures, checked or not
 	Findings           []tuf.Finding              `json:"findings"`
+	Refusals           []tuf.Refusal              `json:"refusals"` // by clients that are known to refuse it
 }
 
 type shownKey struct {
@@ -228,7 +229,7 @@ func newShown(name string, text []byte, file *tuf.File, names map[string]string)
 		Version: r.Version, Expires: r.Expires, Expired: !r.Expires.After(clock()),
 		SpecVersion: r.SpecVersion, ConsistentSnapshot: r.ConsistentSnapshot, Rehearsal: r.Rehearsal(),
 		Keys: []shownKey{}, Roles: map[string]shownRole{}, Fields: rawFields(r.Extra), Unsigned: rawFields(file.Extra),
-		Signatures: file.Report(r), SignedBy: []string{}, Findings: append([]tuf.Finding{}, file.Findings...),
+		Signatures: file.Report(r), SignedBy: []string{}, Findings: append([]tuf.Finding{}, file.Findings...), Refusals: append([]tuf.Refusal{}, tuf.Refusals(r, nil)...),
 	}
 	for _, k := range r.Keys {
 		s.Keys = append(s.Keys, shownKey{k.ID, names[k.ID], k.Object()})

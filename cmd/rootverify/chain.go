@@ -24,8 +24,11 @@ type verdict struct {
 	anchored bool       // there is a --trusted-sha256
 	SHA256   string     `json:"sha256"` // of the first root file
 	Versions []tuf.Step `json:"versions"`
+	// Refusals are by clients that are known to refuse the newest root, though it is good.
+	Refusals []tuf.Refusal `json:"refusals,omitempty"`
 
 	first, last int64 // versions
+	newest      *tuf.File
 }
 
 func chain(args []string, out *bufio.Writer) error {
@@ -118,6 +121,10 @@ func (v *verdict) walk(names []string, anchor string, rehearsal bool, show func(
 	if unreadable != nil {
 		return unreadable
 	}
+	v.newest = c.Last()
+	if v.newest != nil {
+		v.Refusals = tuf.Refusals(v.newest.Root, nil)
+	}
 	return c.End(v.At)
 }
 
@@ -202,6 +209,12 @@ func (v *verdict) print(out *bufio.Writer, err error) {
 	}
 	if err == nil {
 		fmt.Fprintf(out, "good at %s: version %d, by the chain from version %d on\n", v.At.Format("2006-01-02 15:04:05 UTC"), v.last, v.first)
+		for _, refusal := range v.Refusals {
+			fmt.Fprintf(out, "note: %s\n", refusal)
+		}
+		if soon := tuf.Soon(v.newest.Root.Expires, v.At); soon != "" && !v.newest.Root.Rehearsal() {
+			fmt.Fprintln(out, soon)
+		}
 	} else {
 		fmt.Fprintln(out, "NOT GOOD")
 	}

@@ -231,7 +231,7 @@ func whyNot(file *tuf.File, before *inForce, at time.Time) error {
 			problem = fmt.Errorf("version %d cannot follow version %d", file.Root.Version, root.Version)
 		}
 	}
-	problem = cmp.Or(problem, wrong(file, file.Root), twin(file.Root))
+	problem = cmp.Or(problem, file.Fit(), wrong(file, file.Root), twin(file.Root))
 	if file.Root.Expires.After(at) {
 		return problem
 	}
