@@ -166,7 +166,7 @@ func (r *Plan) ofOneKey(role string) bool {
 // firstOf says what goes with the first keys of an algorithm in a chain.
 func (r *Plan) firstOf(algorithm keys.Algorithm) string {
 	root := r.TrustedRoot()
-	if root == nil || slices.ContainsFunc(root.Keys, func(k tuf.Key) bool { return k.Public.Algorithm == algorithm }) {
+	if root == nil || r.Token.Algorithm == algorithm || slices.ContainsFunc(root.Keys, func(k tuf.Key) bool { return k.Public.Algorithm == algorithm }) {
 		return ""
 	}
 	refused := ""

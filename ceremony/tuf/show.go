@@ -163,7 +163,7 @@ func Soon(expires, at time.Time) string {
 	if left <= 0 || left > soon {
 		return ""
 	}
-	return fmt.Sprintf("ENDS SOON: in %d hours, %s; clients refuse everything from then on (hint: sign and publish the next version before)", int(left.Hours()), when(expires, at))
+	return fmt.Sprintf("ENDS SOON, %s (%d hours): from then on clients refuse everything (hint: sign and publish the next version before)", when(expires, at), int(left.Hours()))
 }
 
 // Digest is the SHA-256 of canonical bytes: what people compare before they sign.
