@@ -88,6 +88,9 @@ func (r *Plan) RoleWarnings() []string {
 // signs, and for what.
 func (r *Plan) Refusals() []string {
 	lines := []string{}
+	if r.Trusted == nil {
+		lines = append(lines, "php-tuf and Joomla's fork of it refuse every new chain: no key has keyid_hash_algorithms, with which they compute key ids")
+	}
 	for _, refusal := range tuf.Refusals(r.Outline(), r.TrustedRoot()) {
 		lines = append(lines, refusal.String())
 	}

@@ -441,9 +441,6 @@ online roles:
   snapshot: 1 of 1, key ids begin %.8s
   targets: 1 of 1, key ids begin %.8s
 
-clients known to refuse the root, or a part of it:
-  php-tuf and Joomla's fork of it refuse it: keys without keyid_hash_algorithms, with which they compute key ids (03b8a97f, 2370e7f6, 45dc830e and 3 more)
-
 digest: %s
 
 custody:

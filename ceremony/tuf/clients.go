@@ -35,8 +35,8 @@ type trait struct {
 var traits = []trait{
 	{text: "key ids that are not the SHA-256 of their key object", clients: "tough and php-tuf refuse it",
 		key: func(k Key, _ *Root) bool { return !k.hashed() }},
-	{text: "keys without keyid_hash_algorithms, with which they compute key ids", clients: "php-tuf and Joomla's fork of it refuse it",
-		key: func(k Key, _ *Root) bool { return k.notation == "" }},
+	{text: "keys without keyid_hash_algorithms, which all keys before have, and with which they compute key ids", clients: "php-tuf and Joomla's fork of it refuse it",
+		key: func(k Key, before *Root) bool { return before.Notation() != "" && k.notation == "" }},
 	{text: "consistent_snapshot is absent", clients: "go-tuf 2, tuf-js and tough refuse it",
 		has: func(root, _ *Root) bool { return root.inconsistent }},
 	{text: "a role beside the four", clients: "python-tuf and tough refuse it",
