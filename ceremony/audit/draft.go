@@ -335,7 +335,7 @@ func (w *walk) signatureRival(e transcript.Event) error {
 	}
 	i := slices.IndexFunc(w.rivals, func(r *rival) bool { return r.digest == said.Digest })
 	if i < 0 {
-		f, err := tuf.Parse([]byte(`{"signatures":[],"signed":` + said.Signed + `}`))
+		f, err := tuf.ParseCanonical([]byte(said.Signed))
 		switch {
 		case err != nil:
 			return fmt.Errorf("its signed part: %w", err)

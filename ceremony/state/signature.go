@@ -254,3 +254,28 @@ func SignatureFile(digest, holder, keyID, signature string) (Written, error) {
 	}{keyID, signature}, "", "  ")
 	return Written{fmt.Sprintf("%s/%s.%.8s.sig.json", DraftFolder(digest), holder, keyID), append(text, '\n')}, err
 }
+
+// Instead says what a wrong signature fits in place of a draft's canonical form: the
+// draft's file as it was written here, or as it came in f; "" where it fits nothing
+// that programs sign by mistake.
+func (s *State) Instead(f *tuf.File, root *tuf.Root, sig tuf.Signature) string {
+	key, there := root.Key(sig.KeyID)
+	if old := s.Plan.TrustedRoot(); !there && old != nil {
+		key, there = old.Key(sig.KeyID)
+	}
+	if !there {
+		return ""
+	}
+	if instead := f.Instead(key, sig.Sig); instead != "" {
+		return instead
+	}
+	text, err := tuf.Assemble(root, nil, s.Plan.Previous()...)
+	if err != nil {
+		return ""
+	}
+	written, err := tuf.Parse(text)
+	if err != nil {
+		return ""
+	}
+	return written.Instead(key, sig.Sig)
+}

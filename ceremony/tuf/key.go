@@ -191,7 +191,7 @@ var ErrPrivate = errors.New("this is a private key; only public keys belong in a
 // ed25519 key as 64 hex digits, or a TUF key object. Everything else is
 // refused with a sentence that names what it is; private keys with ErrPrivate.
 func ParseKeyFile(data []byte) (Key, error) {
-	s := strings.TrimSpace(string(data))
+	s := strings.TrimSpace(strings.TrimPrefix(string(data), "\ufeff")) // which some editors put there
 	switch {
 	case len(data) > MaxSize:
 		return Key{}, fmt.Errorf("%d bytes are too many for a public key", len(data))
@@ -199,6 +199,10 @@ func ParseKeyFile(data []byte) (Key, error) {
 		return Key{}, errors.New("the file is empty")
 	case strings.HasPrefix(s, "-----BEGIN "):
 		return parsePEMFile(s)
+	case strings.Contains(s, "\n-----BEGIN "):
+		return Key{}, errors.New("text stands before the PEM\nhint: delete the lines before BEGIN")
+	case strings.HasPrefix(s, "0x"), strings.HasPrefix(s, "0X"):
+		return Key{}, errors.New("hex digits with 0x before them\nhint: take 0x away")
 	case strings.HasPrefix(s, "{"):
 		if d, err := scan(s); err == nil {
 			for _, n := range d.names(0) {

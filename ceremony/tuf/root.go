@@ -27,7 +27,9 @@
 package tuf
 
 import (
+	"bytes"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -187,6 +189,7 @@ type File struct {
 	Signatures []Signature
 	Extra      []Field // unknown fields beside "signed" and "signatures"
 	Findings   []Finding
+	received   string // "signed" as it stood in the file
 }
 
 // reader turns a document into a File.
@@ -213,6 +216,25 @@ func Parse(data []byte) (*File, error) {
 	}
 	f.Findings = r.placed()
 	return f, nil
+}
+
+// ParseCanonical reads the canonical form of "signed" alone, as a file without
+// signatures. It isn't JSON: line feeds stand in its strings as they are. Places in
+// errors are those of the JSON that it becomes.
+func ParseCanonical(signed []byte) (*File, error) {
+	text := []byte(`{"signatures":[],"signed":`)
+	for _, c := range signed {
+		if c < 0x20 { // which canonical JSON has in strings only
+			text = fmt.Appendf(text, `\u%04x`, c)
+		} else {
+			text = append(text, c)
+		}
+	}
+	f, err := Parse(append(text, '}'))
+	if err == nil && !bytes.Equal(f.Signed, signed) {
+		err = errors.New("it is not in canonical form")
+	}
+	return f, err
 }
 
 // refuse makes the error for the value at node i.
@@ -319,6 +341,9 @@ func (r *reader) file() (*File, error) {
 			f.Extra = append(f.Extra, Field{name, r.raw(at + 1)})
 		}
 	}
+	if bare := slices.ContainsFunc(f.Extra, func(f Field) bool { return f.Name == "_type" }); bare && signed < 0 {
+		return nil, r.refuse(0, "this is the signed part alone: in root metadata it stands in \"signed\", with \"signatures\" beside it")
+	}
 	if err := r.present(0, "root metadata", fileNames, signed, signatures); err != nil {
 		return nil, err
 	}
@@ -330,7 +355,7 @@ func (r *reader) file() (*File, error) {
 		return nil, err
 	}
 	n := r.nodes[signed]
-	f.Signed = r.canonical(make([]byte, 0, n.end-n.start), signed)
+	f.Signed, f.received = r.canonical(make([]byte, 0, n.end-n.start), signed), r.raw(signed)
 	if r.foreign > 0 {
 		r.findings = append(r.findings, Finding{Text: "here is a character beyond ASCII", offset: r.foreign})
 	}

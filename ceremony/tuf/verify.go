@@ -133,6 +133,7 @@ func (f *File) report(by *Root, memory []verified) Report {
 	role := by.Roles[RoleRoot]
 	report := Report{Version: by.Version, Role: RoleRoot, Need: role.Threshold, Keys: make([]KeyResult, 0, len(role.KeyIDs))}
 	var signatures, keys, counted seen
+	wrong := 0
 	for i := range f.Signatures {
 		signatures.add(f.Signatures[i].KeyID, i)
 	}
@@ -160,6 +161,11 @@ func (f *File) report(by *Root, memory []verified) Report {
 			}
 			if err := memory[i].err; err != nil {
 				result.State, result.Reason = StateWrong, err.Error()
+				if wrong++; wrong <= longList { // of more nobody reads why
+					if instead := f.Instead(by.Keys[k], f.Signatures[i].Sig); instead != "" {
+						result.Reason = fmt.Sprintf("it fits %s, and not the canonical form of what is signed", instead)
+					}
+				}
 			} else if first := counted.add(value, n); first >= 0 {
 				result.State, result.Reason = StateRepeated, "the same key as "+short(role.KeyIDs[first])
 			} else {

@@ -26,6 +26,10 @@ func (r *Root) Canonical() []byte {
 	return d.canonical(make([]byte, 0, len(s)), 0)
 }
 
+// JSON is "signed" as JSON: its canonical form has characters as they are that JSON
+// escapes, the line feeds of PEM among them.
+func (r *Root) JSON() []byte { return []byte(r.json()) }
+
 // json writes "signed" as JSON.
 func (r *Root) json() string {
 	b := make([]byte, 0, 1024+len(r.Keys)*400)

@@ -188,6 +188,16 @@ func stepText(step tuf.Step, good bool) string {
 	if step.Rehearsal {
 		s += "; REHEARSAL"
 	}
+	for _, report := range []*tuf.Report{step.Old, &step.New} {
+		if report == nil {
+			continue
+		}
+		for _, key := range report.Keys {
+			if key.State == tuf.StateWrong {
+				s += fmt.Sprintf("\n  note: the signature by %.8s is wrong for version %d: %s", tuf.Clean(key.KeyID), report.Version, key.Reason)
+			}
+		}
+	}
 	for _, note := range tuf.Notes(step.Findings) {
 		s += "\n  note: " + note
 	}
