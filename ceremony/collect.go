@@ -184,7 +184,9 @@ func kindOf(data []byte) (string, error) {
 	}
 	has := func(name string) bool { return slices.Contains(names, name) }
 	if err == nil && token == json.Delim('[') {
-		return signatureKind, nil
+		if first, err := decoder.Token(); err == nil && first == json.Delim('{') {
+			return signatureKind, nil
+		}
 	}
 	switch {
 	case has("_type") && !has("signed"):
