@@ -109,7 +109,7 @@ func (v visit) enrolToken(ctx context.Context) (keys.Info, error) {
 		return info, nil
 	}
 	same, err := v.a.Confirm(ctx, prompt.Prompt{ID: "holder.sticker " + h.ID, Message: prompt.Message{
-		Title: h.Name + ": is this the right token?", Facts: tokenFacts(info, h)},
+		Title: h.Name + ": is this the right token?", Facts: append(tokenFacts(info, h), HoleFacts(keys.Advisories(info.Firmware, v.d.State().Plan.Token.Algorithm))...)},
 		Question: fmt.Sprintf("Does the token in the reader carry the sticker %s?", h.Token)})
 	if err != nil {
 		return info, err

@@ -249,6 +249,11 @@ func (v visit) sign(ctx context.Context) error {
 			return err
 		}
 	}
+	if holes := keys.Advisories(info.Firmware, h.Key.Public.Algorithm); len(holes) > 0 && !h.OfTrusted() { // of those it was told as they were shown
+		if err := v.a.Tell(ctx, prompt.Message{Title: h.Holder.Name + ": the token", Facts: tokenFacts(info, h.Holder)}); err != nil {
+			return err
+		}
+	}
 	draft := v.d.State().Draft
 	line := SignedCard(v.holder, "the card of "+h.Holder.Name, draft.Version, draft.Digest)
 	if err := AskCard(ctx, v.a, prompt.Prompt{ID: "sign.card " + v.holder, Message: prompt.Message{Title: fmt.Sprintf("%s: sign root v%d", h.Holder.Name, draft.Version)}}, line, draft.Version); err != nil {

@@ -69,12 +69,30 @@ func Check(r *Plan, now time.Time) *Checked {
 			c.Warnings = append(c.Warnings, fmt.Sprintf("the witness %s is also a holder", p.Name))
 		}
 	}
+	c.Warnings = append(c.Warnings, r.tokenWarnings()...)
 	if c.Rotation != nil {
 		c.Warnings = append(c.Warnings, c.Rotation.warnings...)
 	}
 	c.Warnings = append(c.Warnings, r.RoleWarnings()...)
 	c.Warnings = append(append(c.Warnings, r.backupWarnings()...), r.EarlierWarnings()...)
 	return c
+}
+
+// tokenWarnings says what is published about keys of the plan's algorithm on the
+// oldest tokens that it takes.
+func (r *Plan) tokenWarnings() []string {
+	if !slices.ContainsFunc(r.Holders, func(h Holder) bool { return h.Custody != Existing }) {
+		return nil
+	}
+	oldest, err := ParseFirmware(r.Token.MinFirmware)
+	if err != nil {
+		return nil // the rules say so
+	}
+	var warnings []string
+	for _, a := range keys.Advisories(oldest, r.Token.Algorithm) {
+		warnings = append(warnings, fmt.Sprintf("tokens with firmware %s are taken, and %v (hint: min_firmware = %q, with tokens of 5.7 or newer)", r.Token.MinFirmware, a, Firmware[keys.Ed25519]))
+	}
+	return warnings
 }
 
 // RoleWarnings says what is unwise about whose keys the roles have: keys that

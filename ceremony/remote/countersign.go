@@ -372,7 +372,7 @@ func (c *Countersigning) sign(ctx context.Context, a prompt.Room) error {
 		return err
 	}
 	blocked, err := c.set.Tokens.WithPIN(ctx, a, k.token.Serial, k.token.PINTries, prompt.Prompt{ID: "sign.pin", Message: prompt.Message{Title: "Type your PIN",
-		Facts: []prompt.Fact{{Label: "Serial", Value: agreed.SerialText(k.token.Serial)}}, Text: []string{"The PIN is yours alone: let nobody see it."}}, Question: "The PIN of your token:"},
+		Facts: append([]prompt.Fact{{Label: "Serial", Value: agreed.SerialText(k.token.Serial)}}, ceremony.HoleFacts(keys.Advisories(k.token.Firmware, k.public.Algorithm))...), Text: []string{"The PIN is yours alone: let nobody see it."}}, Question: "The PIN of your token:"},
 		func(s *session.Session, pin *secret.Buffer) error { return c.signOn(ctx, a, s, k, pin, act) })
 	switch {
 	case blocked:

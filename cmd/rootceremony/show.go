@@ -12,8 +12,10 @@ import (
 	"unicode/utf16"
 
 	"rootceremony/ceremony"
+	"rootceremony/ceremony/agreed"
 	"rootceremony/ceremony/transcript"
 	"rootceremony/ceremony/tuf"
+	"rootceremony/keys"
 )
 
 // showCommand says what root files say.
@@ -158,14 +160,17 @@ func holderNames(record string, files ...string) (names holderKeys, from []strin
 			continue
 		}
 		for _, h := range desk.State().Holders {
-			if h.Key == nil {
+			key, there := desk.State().RootKey(h)
+			if !there {
 				continue
 			}
-			key, err := tuf.NewKey(h.Key.Public)
-			if err != nil {
-				return nil, nil, fmt.Errorf("%s: the key of %s: %w", dir, h.Holder.Name, err)
-			}
 			names[key.Value()] = h.Holder.Name
+			if h.Firmware == (keys.Firmware{}) {
+				continue
+			}
+			for _, a := range keys.Advisories(h.Firmware, key.Public.Algorithm) {
+				from = append(from, fmt.Sprintf("note: the token of %s has firmware %s: %v (hint: a new key on a newer token: %s)", h.Holder.Name, h.Firmware, a, agreed.Command("plan", "--kind", agreed.Rotate, "DIR")))
+			}
 		}
 		from = append(from, "names are those of the record in "+dir)
 	}

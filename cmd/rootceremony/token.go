@@ -176,6 +176,9 @@ func infoLines(i keys.Info) []string {
 	if len(i.Keys) == 0 {
 		lines = append(lines, "no keys")
 	}
+	for _, a := range i.Advisories() {
+		lines = append(lines, "known hole "+a.String())
+	}
 	return lines
 }
 
@@ -205,6 +208,11 @@ func tokenCheck(_ context.Context, t tokenAtHand) error {
 	_, err := fmt.Printf("token %s works: it made a key (%s), signed %d bytes with it, and is as new again\n", keys.SerialText(t.info.Serial), algorithm, trialBytes)
 	if err == nil && algorithm == keys.P256 {
 		_, err = fmt.Printf("its firmware %s knows no ed25519, and cannot be updated: its plan must say algorithm = \"ecdsa-p256\" and min_firmware = \"%[1]s\"\n", t.info.Firmware)
+	}
+	for _, a := range keys.Advisories(t.info.Firmware, algorithm) {
+		if err == nil {
+			_, err = fmt.Printf("known hole %s\n", a)
+		}
 	}
 	return err
 }
