@@ -271,3 +271,28 @@ func TestRealFindings(t *testing.T) {
 		})
 	}
 }
+
+// Roots with keys that cannot be verified here, as people had them refused: the
+// rest of the root is judged.
+func TestUnknownKinds(t *testing.T) {
+	for name, want := range map[string]string{
+		"unk-oidc": "key abcd can't be verified here and counts for nothing: the kind sigstore-oidc with scheme Fulcio isn't known here",
+		"unk-ts":   "key 7e6b9aff can't be verified here and counts for nothing: it isn't a readable ML-DSA key",
+		"unk-root": "key 7e6b9aff can't be verified here and counts for nothing: it isn't a readable ML-DSA key",
+	} {
+		var c Chain
+		step, err := c.Add(must(os.ReadFile("testdata/field/" + name + ".root.json")))
+		if err != nil || step.New.Have != 2 || step.New.Need != 2 {
+			t.Errorf("%s: %+v, %v", name, step.New, err)
+		}
+		if got := strings.Join(Notes(step.Findings), "\n"); !strings.Contains(got, want) {
+			t.Errorf("%s: %s", name, got)
+		}
+		if all := strings.Join(Show(c.Last(), expiry, nil), "\n"); !strings.Contains(all, "can't be verified here, key id") {
+			t.Errorf("%s: %s", name, all)
+		}
+		if strings.Contains(step.New.Text(nil), "7e6b9aff") != (name == "unk-root") {
+			t.Errorf("%s: %s", name, step.New.Text(nil))
+		}
+	}
+}
