@@ -12,7 +12,10 @@
 // appear twice or differ in case only, numbers that are not integers below
 // 2^53, text that is not Unicode, null, anything too deep or too long, and
 // whatever follows the end. What old roots of real projects hold beyond the
-// profile below is read, kept byte for byte, and reported as a Finding.
+// profile below is read, kept byte for byte, and reported as a Finding. So are
+// keys that cannot be verified here, signatures that cannot be any, and online
+// roles for which nobody can sign: they count for nothing, and who signs refuses
+// the last two (File.Fit).
 //
 // A threshold counts public keys by their value, never by their id.
 //
@@ -21,8 +24,9 @@
 //
 // Writing keeps to the profile that all client implementations accept
 // (Root.Check): ASCII; whole seconds in UTC; exactly the four roles; key ids
-// that are the SHA-256 of the canonical key object; no key twice and none
-// unused; unknown fields only directly in "signed"; one signature per key id;
+// that are the SHA-256 of the canonical key object, in which stand keytype, scheme
+// and keyval, and keyid_hash_algorithms where all keys of the chain have it; no key
+// twice and none unused; unknown fields only directly in "signed"; one signature per key id;
 // members sorted, two spaces a level, a newline at the end.
 package tuf
 
