@@ -436,7 +436,7 @@ func (c *ruling) accounts(root *tuf.Root) {
 	}
 	for i, d := range c.Drops {
 		claim(Element("drop", i)+".keyid", d.KeyID, "dropped")
-		if exposed(d.KeyID) && d.Reason != Compromised {
+		if exposed(d.KeyID) && d.Reason != Compromised && d.Reason != Stolen {
 			c.fault(Element("drop", i)+".reason", "the private half of the key %.8s stands in version %d itself, so that everybody can sign with it (hint: reason = %q)", d.KeyID, root.Version, Compromised)
 		}
 	}

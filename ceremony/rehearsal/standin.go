@@ -376,15 +376,15 @@ func inPlaceOf(key tuf.Key, public crypto.PublicKey) (tuf.Key, error) {
 		return tuf.Key{}, err
 	}
 	keyval["public"] = mustJSON(value)
-	object["keyval"] = mustJSON(keyval)
-	var hashed, other tuf.Key
-	if err := hashed.UnmarshalJSON(key.Object()); err != nil {
-		return tuf.Key{}, err
+	if key.Exposed {
+		delete(keyval, "private") // of the other key
 	}
+	object["keyval"] = mustJSON(keyval)
+	var other tuf.Key
 	if err := other.UnmarshalJSON(mustJSON(object)); err != nil {
 		return tuf.Key{}, err
 	}
-	if hashed.ID != key.ID {
+	if !key.Hashed() {
 		other.ID = key.ID
 	}
 	return other, nil

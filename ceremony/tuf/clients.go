@@ -34,7 +34,7 @@ type trait struct {
 
 var traits = []trait{
 	{text: "key ids that are not the SHA-256 of their key object", clients: "tough and php-tuf refuse it",
-		key: func(k Key, _ *Root) bool { return !k.hashed() }},
+		key: func(k Key, _ *Root) bool { return !k.Hashed() }},
 	{text: "keys without keyid_hash_algorithms, which all keys before have, and with which they compute key ids", clients: "php-tuf and Joomla's fork of it refuse it",
 		key: func(k Key, before *Root) bool { return before.Notation() != "" && k.notation == "" }},
 	{text: "consistent_snapshot is absent", clients: "go-tuf 2, tuf-js and tough refuse it",
@@ -145,8 +145,8 @@ func named(ids []string) string {
 	return Listed(ids, "and")
 }
 
-// hashed reports whether the key's id is the SHA-256 of its object.
-func (k Key) hashed() bool {
+// Hashed reports whether the key's id is the SHA-256 of its object.
+func (k Key) Hashed() bool {
 	read, err := scan(k.object)
 	if err != nil {
 		return false

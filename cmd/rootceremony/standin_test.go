@@ -268,6 +268,18 @@ func TestStandInNewChains(t *testing.T) {
 	}
 }
 
+// A chain whose root holds its own private keys is led to its end: the root key is
+// dropped as compromised, and what stays so is called that in every version.
+func TestStandInExposedKeys(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "d")
+	said := rehearsed(t, "--stand-in", "../../ceremony/plan/testdata/cases/private-key-in-trusted-root/plan.toml", dir)
+	out, err := exec.Command(program("rootverify"), "chain", "--rehearsal", filepath.Join(dir, "publish")).CombinedOutput()
+	if err != nil || strings.Count(string(out), "ALARM: THE PRIVATE HALF of key 3cf2a48f stands beside it") != 2 || strings.Contains(string(out), "THE PRIVATE HALF of key d1e0cc8e") {
+		t.Errorf("%v\n%s\n%s", err, said, out)
+	}
+}
+
 func read(t *testing.T, file string) string {
 	t.Helper()
 	text, err := os.ReadFile(file)
