@@ -171,10 +171,10 @@ func TestPreflightFinds(t *testing.T) {
 		}, "warn  readers    readers: 2, usable tokens in them: 0 (Yubico YubiKey CCID 00 00: empty; Desk 00 00: this is no YubiKey)"},
 		{"a token of no use", func(l *laptop) {
 			l.cards.cards = []keys.Info{{Reader: "Desk 00 00", Serial: 20456123, FormFactor: "YubiKey 4", Firmware: keys.Firmware{Major: 4, Minor: 3, Patch: 5}}}
-		}, "warn  readers    readers: 2, usable tokens in them: 0 (Yubico YubiKey CCID 00 00: empty; Desk 00 00: it has firmware 4.3.5, which is too old and cannot be updated) (hint: use a token with firmware 5.7.0 or newer)"},
+		}, "warn  readers    readers: 2, usable tokens in them: 0 (Yubico YubiKey CCID 00 00: empty; Desk 00 00: it has firmware 4.3.5, which is too old for a new key and cannot be updated: it only signs, with an ECDSA key that the trusted root has already) (hint: use a token with firmware 5.7.0 or newer)"},
 		{"another edition", func(l *laptop) {
 			l.cards.cards[0].Edition = "Bio"
-		}, "warn  readers    readers: 2, usable tokens in them: 0 (Yubico YubiKey CCID 00 00: it is a YubiKey of the Bio edition, which is not supported; Desk 00 00: empty) (hint: use a YubiKey 5 of the standard edition)"},
+		}, "warn  readers    readers: 2, usable tokens in them: 0 (Yubico YubiKey CCID 00 00: it is a YubiKey of the Bio edition, which gets no new key here: its keys can ask for a finger in place of the PIN, and nothing here was tried on a real one; Desk 00 00: empty) (hint: use a YubiKey 5 of the standard edition)"},
 		{"scdaemon", func(l *laptop) {
 			proc("40/cmdline", "/usr/lib/gnupg/scdaemon\x00--multi-server\x00")(l)
 			proc("41/cmdline", "scdaemon\x00")(l)

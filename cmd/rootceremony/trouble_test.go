@@ -279,7 +279,7 @@ func TestTokenCommandRefuses(t *testing.T) {
 		service           *pcsctest.Service
 		args, input, want string
 	}{
-		{service, "prepare --serial 1", "", "token 1 is a YubiKey of the FIPS edition, which is not supported (hint: use a YubiKey 5 of the standard edition)"},
+		{service, "prepare --serial 1", "", "token 1 is a YubiKey of the FIPS edition, which gets no new key here: its rules for PINs and management keys are others, and nothing here was tried on a real one (hint: use a YubiKey 5 of the standard edition)"},
 		{service, "info --serial 4294967301", "", "token --serial 4294967301: no token has such a number"}, // 5, but for 2^32
 		{service, "check --serial 1", "", "token 1 is a YubiKey of the FIPS edition"},
 		{service, "prepare --serial 2", "", "token 2 is a YubiKey of the Bio edition"},
@@ -300,7 +300,7 @@ func TestTokenCommandRefuses(t *testing.T) {
 		{old, "info --serial 7000001", "", "PIN: 3 tries left; its firmware does not tell more of PIN, PUK and management key no keys"},
 		{old, "info --serial 7000001", "", "token 7 000 001 has firmware 5.2.7, which is too old"},
 		{old, "info --serial 7000002", "", "serial 7 000 002, firmware 4.3.5 PIN: 3 tries left"},
-		{old, "info --serial 7000002", "", "token 7 000 002 has firmware 4.3.5, which is too old and cannot be updated (hint: use a token with firmware 5.7.0 or newer)"},
+		{old, "info --serial 7000002", "", "token 7 000 002 has firmware 4.3.5, which is too old for a new key and cannot be updated: it only signs, with an ECDSA key that the trusted root has already (hint: use a token with firmware 5.7.0 or newer)"},
 		{old, "info --serial 7000003", "", "serial 7 000 003, firmware 3.4.9 PIN: 3 tries left"},
 		{old, "check --serial 7000002", "", "token 7 000 002 has firmware 4.3.5, which is too old"},
 		{old, "prepare --serial 7000003", "", "token 7 000 003 has firmware 3.4.9, which is too old"},
