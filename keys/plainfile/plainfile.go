@@ -73,12 +73,12 @@ func Contents(file *os.File, most int64) ([]byte, error) {
 		return nil, err
 	}
 	data := make([]byte, info.Size()+1)
-	n, err := io.ReadFull(file, data)
+	n, err := io.ReadAtLeast(file, data, int(max(1, info.Size())))
 	if err == io.EOF || err == io.ErrUnexpectedEOF {
-		return data[:n], nil
+		err = nil // it is shorter by now
 	}
-	if err != nil {
-		return nil, err
+	if err != nil || n < len(data) {
+		return data[:n], err
 	}
 	// It has grown, or does not know its size.
 	more, err := io.ReadAll(io.LimitReader(file, most+1-int64(n)))
