@@ -38,6 +38,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 )
@@ -204,16 +205,21 @@ type reader struct {
 	ids      seen // the numbers of the keys in Root.Keys
 }
 
+// spare are readers that are done with: the next root of a chain has about as many
+// nodes.
+var spare = sync.Pool{New: func() any { return &reader{document: &document{}} }}
+
 // Parse reads a root metadata file. Errors are *ParseError.
 func Parse(data []byte) (*File, error) {
 	if len(data) > MaxSize {
 		return nil, refuse("", 0, "the file is longer than %d bytes; root metadata is not", MaxSize)
 	}
-	d, perr := scan(string(data))
-	if perr != nil {
-		return nil, perr
+	r := spare.Get().(*reader)
+	defer spare.Put(r)
+	r.findings, r.ids = nil, seen{}
+	if err := r.scan(string(data)); err != nil {
+		return nil, err
 	}
-	r := &reader{document: d}
 	f, err := r.file()
 	if err != nil {
 		return nil, err

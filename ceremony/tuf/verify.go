@@ -2,6 +2,7 @@ package tuf
 
 import (
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"iter"
@@ -50,12 +51,14 @@ func (r Report) Text(names map[string]string) string {
 		s = fmt.Sprintf("%d (%d needed)", r.Have, r.Need)
 	}
 	var parts []string
-	if missing := r.in(StateMissing, names); len(missing) > 0 && !r.Good() {
-		word := "or"
+	if !r.Good() {
+		missing, word := r.in(StateMissing, names), "or"
 		if len(missing) <= r.Need-r.Have {
 			word = "and"
 		}
-		parts = append(parts, "missing "+join(missing, word))
+		if len(missing) > 0 {
+			parts = append(parts, "missing "+join(missing, word))
+		}
 	}
 	if wrong := r.in(StateWrong, names); len(wrong) > 0 {
 		parts = append(parts, "wrong signature by "+join(wrong, "and"))
@@ -214,9 +217,10 @@ func (c *Chain) Add(data []byte) (Step, error) {
 // newStep counts the signatures of a file for the root before it, if there is
 // one, and for itself.
 func newStep(data []byte, f, before *File) Step {
+	sum := sha256.Sum256(data)
 	step := Step{
 		Version:   f.Root.Version,
-		SHA256:    fmt.Sprintf("%x", sha256.Sum256(data)),
+		SHA256:    hex.EncodeToString(sum[:]),
 		Expires:   f.Root.Expires,
 		Rehearsal: f.Root.Rehearsal(),
 		Findings:  f.Findings,

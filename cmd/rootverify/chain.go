@@ -53,7 +53,7 @@ func chain(args []string, out *bufio.Writer) error {
 		if *asJSON {
 			v.Versions = append(v.Versions, step)
 		} else {
-			fmt.Fprintln(out, stepText(step, good))
+			writeStep(out, step, good)
 			if time.Since(shown) > 50*time.Millisecond { // how far it came
 				out.Flush()
 				shown = time.Now()
@@ -173,20 +173,20 @@ func list(names []string) ([]tuf.RootFile, error) {
 	return files, nil
 }
 
-// stepText is one line about one version, and one for each kind of finding.
-func stepText(step tuf.Step, good bool) string {
-	s := fmt.Sprintf("version %d: ", step.Version)
+// writeStep writes one line about one version, and one for each kind of finding.
+func writeStep(out *bufio.Writer, step tuf.Step, good bool) {
+	fmt.Fprintf(out, "version %d: ", step.Version)
 	if !good {
-		s += "NOT ACCEPTED: "
+		out.WriteString("NOT ACCEPTED: ")
 	}
 	if step.Old != nil {
-		s += fmt.Sprintf("signed for version %d by %s, and ", step.Old.Version, step.Old.Text(nil))
+		fmt.Fprintf(out, "signed for version %d by %s, and ", step.Old.Version, step.Old.Text(nil))
 	} else {
-		s += "signed "
+		out.WriteString("signed ")
 	}
-	s += fmt.Sprintf("for itself by %s; expires %s", step.New.Text(nil), step.Expires.Format("2006-01-02 15:04 UTC"))
+	fmt.Fprintf(out, "for itself by %s; expires %s", step.New.Text(nil), step.Expires.Format("2006-01-02 15:04 UTC"))
 	if step.Rehearsal {
-		s += "; REHEARSAL"
+		out.WriteString("; REHEARSAL")
 	}
 	for _, report := range []*tuf.Report{step.Old, &step.New} {
 		if report == nil {
@@ -199,9 +199,9 @@ func stepText(step tuf.Step, good bool) string {
 		}
 	}
 	for _, note := range tuf.Notes(step.Findings) {
-		s += "\n  note: " + note
+		out.WriteString("\n  note: " + note)
 	}
-	return s
+	out.WriteString("\n")
 }
 
 // print writes the end of the text: what was taken on trust, and the verdict.
