@@ -194,7 +194,7 @@ func writeStep(out *bufio.Writer, step tuf.Step, good bool) {
 		}
 		for _, key := range report.Keys {
 			if key.State == tuf.StateWrong {
-				s += fmt.Sprintf("\n  note: the signature by %.8s is wrong for version %d: %s", tuf.Clean(key.KeyID), report.Version, key.Reason)
+				fmt.Fprintf(out, "\n  note: the signature by %.8s is wrong for version %d: %s", tuf.Clean(key.KeyID), report.Version, key.Reason)
 			}
 		}
 	}
