@@ -62,7 +62,7 @@ func unattested(serial uint32, err error) error {
 	return fmt.Errorf("a key on token %s is not as the plan has it: %w (hint: %s)", agreed.SerialText(serial), err, way)
 }
 
-// ofToken names the holder and the sticker in an error about a token.
+// ofToken names the holder and the sticker, or where nobody has it the serial, in an error about a token.
 func (d *Desk) ofToken(serial uint32, err error) error {
 	h := d.State().HolderOf(serial)
 	var (
@@ -70,11 +70,23 @@ func (d *Desk) ofToken(serial uint32, err error) error {
 		other   *keys.SerialError
 		inUse   *keys.InUseError
 		silent  *keys.SilentError
+		ended   *keys.EndedError
+		refused *keys.StatusError
+		answer  *keys.AnswerError
+		pin     *keys.PINError
 	)
 	about := errors.Is(err, keys.ErrRemoved) || errors.Is(err, keys.ErrNotTouched) ||
-		errors.As(err, &missing) || errors.As(err, &other) || errors.As(err, &inUse) || errors.As(err, &silent)
-	if h == nil || !about {
+		errors.As(err, &missing) || errors.As(err, &other) || errors.As(err, &inUse) || errors.As(err, &silent) ||
+		errors.As(err, &ended) || errors.As(err, &refused) || errors.As(err, &answer)
+	about = about || errors.As(err, &pin) || errors.Is(err, keys.ErrManagementKey)
+	if !about {
 		return err
+	}
+	if h == nil || h.Holder.Token == "" {
+		if strings.Contains(err.Error(), agreed.SerialText(serial)) {
+			return err
+		}
+		return fmt.Errorf("token %s: %w", agreed.SerialText(serial), err)
 	}
 	return fmt.Errorf("%s, sticker %s: %w", h.Holder.Name, h.Holder.Token, err)
 }

@@ -2,7 +2,7 @@
 // ceremony's tests begin, thousands of them. It is no bigger than that takes,
 // as most of such a process's time is its start: the test program, with all
 // that it links, would need three times as long. It ends at a command of the
-// token where it is told to.
+// token, or lies at one, where it is told to.
 package main
 
 import (
@@ -27,6 +27,9 @@ const dieAt = "CEREMONY_TEST_DIE"
 // SHA-256 of what was signed.
 const signsTo = "CEREMONY_TEST_SIGNS"
 
+// lieAt has a lie of virtual.NewLiar, which all tokens tell.
+const lieAt = "CEREMONY_TEST_LIE"
+
 func main() {
 	backup.WorkFactor = 4
 	if err := session.Serve(os.Stdin, os.Stdout, openMortal, backup.InSession()); err != nil {
@@ -41,7 +44,23 @@ func openMortal(b session.Backend) (session.Opener, error) {
 	if at := os.Getenv(dieAt); err == nil && (at != "" || os.Getenv(signsTo) != "") {
 		return mortals{opener, at}, nil
 	}
+	if lie := os.Getenv(lieAt); err == nil && lie != "" {
+		return liars{opener, lie}, nil
+	}
 	return opener, err
+}
+
+type liars struct {
+	session.Opener
+	lie string
+}
+
+func (l liars) Open(serial uint32) (session.Token, error) {
+	token, err := l.Opener.Open(serial)
+	if err != nil {
+		return nil, err
+	}
+	return virtual.NewLiar(token.(*virtual.Token), l.lie)
 }
 
 type mortals struct {

@@ -229,7 +229,7 @@ func importRootKey(t Token, management *secret.Buffer, key *rootKey, policy keys
 		return fmt.Errorf("read back the key in slot %v: %w", keys.SlotRoot, err)
 	}
 	if found, _ := info.Key(keys.SlotRoot); found != (keys.SlotKey{Slot: keys.SlotRoot, Public: key.public, Policy: policy, Generated: false}) {
-		return &keys.TokenError{Text: fmt.Sprintf("slot %v of token %d does not hold the key that was imported, or not with its policies (hint: reset the token, and use another)", keys.SlotRoot, info.Serial)}
+		return &keys.TokenError{Text: fmt.Sprintf("slot %v of token %d does not hold the key that was imported, or not with its policies (hint: leave it as it is, and use another token)", keys.SlotRoot, info.Serial)}
 	}
 	return nil
 }
@@ -374,5 +374,5 @@ func (s *server) unblockHeld(pin *secret.Buffer) error {
 	if info.Serial != s.access.serial {
 		return &keys.SerialError{Want: s.access.serial, Got: info.Serial}
 	}
-	return s.token.Unblock(s.access.puk, pin)
+	return newPIN(s.token.Unblock(s.access.puk, pin))
 }

@@ -22,7 +22,8 @@ func TestErrorsOverWire(t *testing.T) {
 		&keys.NoKeyError{Slot: keys.SlotRoot}, &keys.SlotTakenError{Slot: keys.SlotAge},
 		&keys.NotFreshError{Serial: 9, Found: []string{"slot 9c holds a key"}},
 		&keys.TooLongError{Bytes: 3063, Limit: 3062}, &keys.NotGeneratedError{Slot: keys.SlotRoot},
-		&keys.TokenError{Text: "anything else"},
+		&keys.PINRefusedError{Serial: 5}, &keys.StatusError{Serial: 5, Status: 0x6d00}, &keys.StatusError{Serial: 5, Status: 0x6f00},
+		&keys.AnswerError{Serial: 5, Why: "3 bytes"}, &keys.TokenError{Text: "anything else"},
 	} {
 		t.Run(err.Error(), func(t *testing.T) {
 			if got := session.OverWire(err); !reflect.DeepEqual(got, err) {

@@ -70,6 +70,7 @@ type Session struct {
 	ended  chan struct{} // closed when the child is gone and waited for
 	stderr firstBytes
 	quiet  time.Duration // Program.Silence
+	serial uint32        // of the token that was selected; 0: none
 
 	mu      sync.Mutex
 	killed  error // why this side ended the child; nil: it did not
@@ -192,7 +193,7 @@ func (s *Session) gone(doing string) error {
 	if line := s.stderr.line(); line != "" {
 		why += ": " + line
 	}
-	return &keys.EndedError{Doing: doing, Why: why}
+	return &keys.EndedError{Serial: s.serial, Doing: doing, Why: why}
 }
 
 // reactions are what the caller does before the answer is there; nil for what
@@ -233,7 +234,8 @@ func (s *Session) call(ctx context.Context, q request, on reactions, secrets ...
 	if q.Do == doBackup || q.Order != nil && q.Order.Seal != nil {
 		h.limit *= sealing
 	}
-	h.silent = time.AfterFunc(h.limit, func() { s.kill(&keys.SilentError{Doing: q.Do, After: h.limit}) })
+	silent := &keys.SilentError{Serial: s.serial, Doing: q.Do, After: h.limit}
+	h.silent = time.AfterFunc(h.limit, func() { s.kill(silent) })
 	defer h.silent.Stop()
 	err = writeFrame(s.in, frameRequest, body)
 	for _, given := range secrets {
@@ -393,6 +395,7 @@ func (s *Session) List() ([]keys.Info, error) {
 // Select opens the token with this serial for the methods below. It closes the
 // one that was open. Errors are *NotFoundError, *SerialError, *InUseError.
 func (s *Session) Select(serial uint32) error {
+	s.serial = serial
 	_, err := s.call(s.ctx, request{Do: doSelect, Serial: serial}, reactions{})
 	return err
 }
