@@ -106,6 +106,9 @@ func (v visit) byTypedPUK(ctx context.Context, info keys.Info) (pin *secret.Buff
 		if !errors.As(err, &wrong) || !wrong.PUK {
 			return pin, err
 		}
+		if tries != keys.TriesUnknown && wrong.TriesLeft >= tries {
+			return pin, v.d.ofToken(info.Serial, &keys.CountError{Serial: info.Serial, PUK: true, Before: tries, After: wrong.TriesLeft})
+		}
 		tries = wrong.TriesLeft
 		text = []string{"The PUK was wrong. The new PIN is not set yet; it is kept for the right PUK."}
 	}

@@ -93,6 +93,23 @@ func (e *InUseError) Error() string {
 	return fmt.Sprintf("token %s is in use by another program, still waits for a touch, or is slow and still at work (hint: touch it if it blinks, or close that program; if neither helps, pull it out and insert it again; then try again)", SerialText(e.Serial))
 }
 
+// CountError says that as many tries of a PIN or a PUK are left after a wrong one as
+// before it, or more: a YubiKey counts each.
+type CountError struct {
+	Serial        uint32
+	PUK           bool // not the PIN
+	Before, After int  // tries left
+}
+
+func (e *CountError) Error() string {
+	name := "PIN"
+	if e.PUK {
+		name = "PUK"
+	}
+	return fmt.Sprintf("token %s had %d tries of its %s left, and after a wrong one it says %d: it isn't a YubiKey, or doesn't work as one, unless it was used elsewhere meanwhile (hint: if it was, try again; if not, type nothing secret into it, and use another token)",
+		SerialText(e.Serial), e.Before, name, e.After)
+}
+
 // NoKeyError says that a slot holds no key.
 type NoKeyError struct{ Slot Slot }
 
@@ -192,7 +209,7 @@ type SilentError struct {
 }
 
 func (e *SilentError) Error() string {
-	return fmt.Sprintf("%s is too slow, or hangs: it has not answered for %v while it was asked to %s (hint: pull it out, insert it again, and try again; what it was doing may have happened)", named(e.Serial), e.After, e.Doing)
+	return fmt.Sprintf("%s has not answered for %v while it was asked to %s: it is slow, or hangs (hint: pull it out, insert it again, and try again; what it was doing may have happened)", named(e.Serial), e.After, e.Doing)
 }
 
 // named is a token in a sentence, where perhaps none was selected.

@@ -107,7 +107,7 @@ func inTrouble(t *testing.T) *troubled {
 	t.Helper()
 	r := &troubled{room: openRoom(t), service: pcsctest.Start(t, 2)}
 	root := filepath.Join(r.service.Dir, "root.pem")
-	r.token = r.service.Plug(t, 0, "--serial", fmt.Sprint(holdersSerial), "--attestation-root", root, "--state", filepath.Join(r.service.Dir, "a.token"))
+	r.token = r.service.Plug(t, 0, "--serial", fmt.Sprint(holdersSerial), "--attestation-root", root, "--state", filepath.Join(r.service.Dir, "a.token"), "--touch-wait", "10m")
 	r.other = r.service.Plug(t, 1, "--serial", "1234567", "--attestation-root", root, "--state", filepath.Join(r.service.Dir, "b.token"))
 	program, err := withSmartCards()
 	if err != nil {
@@ -173,7 +173,7 @@ func TestTroubleOverPCSC(t *testing.T) {
 	r.start()
 	r.until("Insert the token A-01")
 	r.answer("\r")
-	r.told("another program uses it, or it still waits for a touch (hint: touch it if it blinks")
+	r.told("another program uses it, it still waits for a touch, or it is slow and still at work (hint: touch it if it blinks")
 	r.token.Do(t, "touch")
 
 	// Another token is in its place.

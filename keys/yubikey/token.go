@@ -214,7 +214,7 @@ func (t *Token) find() error {
 		}
 	}
 	if slowReader != "" {
-		return &keys.TokenError{Text: fmt.Sprintf("token %s may be the one in reader %q, which is too slow, or hangs: it has not answered for %v (hint: pull it out and insert it again; if it is slow again, use another token)", keys.SerialText(t.serial), slowReader, patience)}
+		return &keys.TokenError{Text: fmt.Sprintf("token %s may be the one in reader %q, which has not answered for %v: it is slow, or hangs (hint: pull it out and insert it again; if it is slow again, use another token)", keys.SerialText(t.serial), slowReader, patience)}
 	}
 	if busyReader != "" {
 		return &busyError{fmt.Sprintf("token %d may be the one in reader %q, which another program uses, or which still waits for a touch, or is slow and still at work (hint: touch it if it blinks, or close that program; if neither helps, pull it out and insert it again; then try again)", t.serial, busyReader),
