@@ -47,7 +47,7 @@ func (e *PINError) Error() string {
 	case 1:
 		return fmt.Sprintf("the %s is wrong: 1 try left (hint: one more wrong %s blocks it)", name, name)
 	}
-	return fmt.Sprintf("the %s is wrong: %d tries left", name, e.TriesLeft)
+	return fmt.Sprintf("the %s is wrong: %d tries left (hint: try again; a token that refuses the right one again is not to be used)", name, e.TriesLeft)
 }
 
 // PINFormatError says that a PIN or PUK cannot be one. No try was used.
@@ -154,7 +154,7 @@ func (e *NotGeneratedError) Error() string {
 type PINRefusedError struct{ Serial uint32 }
 
 func (e *PINRefusedError) Error() string {
-	return fmt.Sprintf("token %s does not take this PIN, and has rules of its own for them (hint: choose another: with 8 digits, and none of them often)", SerialText(e.Serial))
+	return fmt.Sprintf("token %s does not take this PIN, and has rules of its own for them (hint: choose another: 8 digits, few of them alike, and not in sequence)", SerialText(e.Serial))
 }
 
 // StatusError says that a token refused a command with a status word (ISO
@@ -179,12 +179,12 @@ func (e *StatusError) Error() string {
 // AnswerError says that a token did not refuse a command, and gave an answer
 // that cannot be one.
 type AnswerError struct {
-	Serial uint32
+	Serial uint32 // 0: no token was selected
 	Why    string // "a serial number of 3 bytes"
 }
 
 func (e *AnswerError) Error() string {
-	return fmt.Sprintf("token %s did not answer as it should: %s (hint: try again; if it answers so again, leave it as it is, and use another token)", SerialText(e.Serial), e.Why)
+	return fmt.Sprintf("%s did not answer as it should: %s (hint: try again; if it answers so again, leave it as it is, and use another token)", named(e.Serial), e.Why)
 }
 
 // EndedError says that the child process of a session ended in the middle of

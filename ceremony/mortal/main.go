@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"syscall"
 
 	"rootceremony/keys"
 	"rootceremony/keys/backup"
@@ -27,8 +28,12 @@ const dieAt = "CEREMONY_TEST_DIE"
 // SHA-256 of what was signed.
 const signsTo = "CEREMONY_TEST_SIGNS"
 
-// lieAt has a lie of virtual.NewLiar, which all tokens tell.
+// lieAt has a lie of virtual.Liars, which all tokens tell.
 const lieAt = "CEREMONY_TEST_LIE"
+
+// maxSeconds is how many seconds of the processor a session has whose tokens lie,
+// before it is killed.
+const maxSeconds = 10
 
 func main() {
 	backup.WorkFactor = 4
@@ -45,22 +50,11 @@ func openMortal(b session.Backend) (session.Opener, error) {
 		return mortals{opener, at}, nil
 	}
 	if lie := os.Getenv(lieAt); err == nil && lie != "" {
-		return liars{opener, lie}, nil
+		// Whatever tokens say, a session needs no more processor time than this.
+		err := syscall.Setrlimit(syscall.RLIMIT_CPU, &syscall.Rlimit{Cur: maxSeconds, Max: maxSeconds})
+		return virtual.Liars(opener, lie), err
 	}
 	return opener, err
-}
-
-type liars struct {
-	session.Opener
-	lie string
-}
-
-func (l liars) Open(serial uint32) (session.Token, error) {
-	token, err := l.Opener.Open(serial)
-	if err != nil {
-		return nil, err
-	}
-	return virtual.NewLiar(token.(*virtual.Token), l.lie)
 }
 
 type mortals struct {

@@ -49,7 +49,7 @@ func TestErrorTexts(t *testing.T) {
 		err  error
 		want string
 	}{
-		{&keys.PINError{TriesLeft: 4}, "the PIN is wrong: 4 tries left"},
+		{&keys.PINError{TriesLeft: 4}, "the PIN is wrong: 4 tries left (hint: try again; a token that refuses the right one again is not to be used)"},
 		{&keys.PINError{TriesLeft: 1}, "the PIN is wrong: 1 try left (hint: one more wrong PIN blocks it)"},
 		{&keys.NotFoundError{Serial: 7, Found: []uint32{8, 9}}, "token 7 is not in a reader, only 8, 9 (hint: insert token 7)"},
 		{&keys.SerialError{Want: 1, Got: 2}, "this is token 2, and token 1 was expected (hint: insert token 1)"},

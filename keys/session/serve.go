@@ -1,6 +1,7 @@
 package session
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -82,7 +83,7 @@ type server struct {
 
 	// Of the working goroutine alone:
 	opener Opener
-	token  Token
+	token  *selected
 	key    *rootKey   // nil: none was made here, and no backup of one opened
 	access *tokenKeys // nil: no backup of them was opened
 }
@@ -162,8 +163,15 @@ func (s *server) serve() {
 		if failed != nil {
 			a = answer{Error: toWire(failed)}
 		}
+		var body []byte
+		if body, err = json.Marshal(a); err == nil && len(body) > int(maxBody[frameAnswer]) {
+			body, err = json.Marshal(answer{Error: toWire(s.tooLong(j.Do, len(body)))})
+		}
 		s.busy.Store(false)
-		if err = writeJSON(s.w, frameAnswer, a); err != nil {
+		if err == nil {
+			err = writeFrame(s.w, frameAnswer, body)
+		}
+		if err != nil {
 			break
 		}
 	}
@@ -173,6 +181,15 @@ func (s *server) serve() {
 		err = errors.Join(err, s.token.Close())
 	}
 	s.done <- err
+}
+
+// tooLong is said in place of an answer that has no room in a frame.
+func (s *server) tooLong(doing string, size int) error {
+	long := &keys.AnswerError{Why: fmt.Sprintf("what it says fills %d bytes, more than %d", size, maxBody[frameAnswer])}
+	if s.token != nil {
+		long.Serial = s.token.serial
+	}
+	return fmt.Errorf("%s: %w", doing, long)
 }
 
 // do does what a request asks for: of the readers here, of a token in use.

@@ -49,8 +49,8 @@ var Environment = []string{"PATH=/usr/local/bin:/usr/bin:/bin"}
 // silence is far longer than any command of a token takes, or a look at ten.
 const silence = 20 * time.Second
 
-// sealing is how many times as long a child may be silent while it seals or
-// opens: a passphrase takes it a second, and a plugin may ask somebody.
+// sealing is how many times as long a child may be silent while it seals, or opens
+// without a token: a passphrase takes it a second, and a plugin may ask somebody.
 const sealing = 15
 
 // Session is a child process that speaks to tokens, and the only way in which
@@ -207,8 +207,17 @@ type reactions struct {
 type heard struct {
 	files []SealedFile // since the last event
 
+	doing  string
+	sealed string        // what it seals last; "": nothing
 	limit  time.Duration // how long it may say nothing
 	silent *time.Timer   // ends the child after that
+}
+
+// limited ends the child once it has said nothing for so long.
+func (s *Session) limited(h *heard, limit time.Duration) {
+	h.limit = limit
+	silent := &keys.SilentError{Serial: s.serial, Doing: h.doing, After: limit}
+	h.silent = time.AfterFunc(limit, func() { s.kill(silent) })
 }
 
 // call sends a request, with its secrets, and returns the answer.
@@ -230,13 +239,17 @@ func (s *Session) call(ctx context.Context, q request, on reactions, secrets ...
 	}
 	stop := context.AfterFunc(ctx, func() { s.kill(context.Cause(ctx)) })
 	defer stop()
-	h := heard{limit: s.quiet}
-	if q.Do == doBackup || q.Order != nil && q.Order.Seal != nil {
-		h.limit *= sealing
+	h, limit := heard{doing: q.Do}, s.quiet
+	switch {
+	case q.Order != nil && q.Order.Seal != nil && q.Order.From == keys.FromSession:
+		h.sealed, limit = keys.BackupKey, limit*sealing
+	case q.Order != nil && q.Order.Seal != nil:
+		h.sealed, limit = keys.BackupToken, limit*sealing
+	case q.Do == doBackup && !q.WithToken:
+		limit *= sealing
 	}
-	silent := &keys.SilentError{Serial: s.serial, Doing: q.Do, After: h.limit}
-	h.silent = time.AfterFunc(h.limit, func() { s.kill(silent) })
-	defer h.silent.Stop()
+	s.limited(&h, limit)
+	defer func() { h.silent.Stop() }()
 	err = writeFrame(s.in, frameRequest, body)
 	for _, given := range secrets {
 		if err == nil {
@@ -308,7 +321,11 @@ func (s *Session) react(ctx context.Context, f frame, h *heard, on reactions) (n
 			s.end(err)
 			return frame{}, false
 		}
-		h.silent.Reset(h.limit)
+		if sealed.What == h.sealed { // from here on it speaks to the token
+			s.limited(h, s.quiet)
+		} else {
+			h.silent.Reset(h.limit)
+		}
 		// A child that is gone cannot be written to; the next frame tells.
 		_ = writeFrame(s.in, frameStored, nil)
 		next, more = <-s.frames

@@ -10,11 +10,12 @@ import (
 
 	"rootceremony/keys"
 	"rootceremony/keys/secret"
+	"rootceremony/keys/session"
 )
 
-// Liar is a Token that lies at one command, for tests of what believes it. What
+// liar is a Token that lies at one command, for tests of what believes it. What
 // it is told to do is done all the same, but for commands that it refuses.
-type Liar struct {
+type liar struct {
 	*Token
 	at, how string
 	nth     int // at the n-th call; 0: at each
@@ -22,13 +23,10 @@ type Liar struct {
 	said    map[keys.Slot]crypto.PublicKey // the keys that it says it has made
 }
 
-// NewLiar reads a lie: the command with its slot, perhaps which one of those
-// (from 1), and how: "Attest 9c: another serial", "Info #2: another serial",
-// "ChangePIN: 6985", which is a status word in place of what was asked for, or
-// "Generate 9a: key 0100...", an ed25519 key in hex.
-func NewLiar(t *Token, lie string) (*Liar, error) {
+// newLiar reads a lie, as Liars has it.
+func newLiar(t *Token, lie string) (*liar, error) {
 	at, how, ok := strings.Cut(lie, ": ")
-	l := &Liar{Token: t, how: how, said: map[keys.Slot]crypto.PublicKey{}}
+	l := &liar{Token: t, how: how, said: map[keys.Slot]crypto.PublicKey{}}
 	name, nth, counted := strings.Cut(at, " #")
 	if counted {
 		if _, err := fmt.Sscan(nth, &l.nth); err != nil {
@@ -43,12 +41,15 @@ func NewLiar(t *Token, lie string) (*Liar, error) {
 
 // lies reports whether this is the command to lie at, and the status word where
 // that is the lie.
-func (l *Liar) lies(at string) (lies bool, refusal error) {
+func (l *liar) lies(at string) (lies bool, refusal error) {
 	if l.at != at {
 		return false, nil
 	}
 	if l.calls++; l.nth != 0 && l.calls != l.nth {
 		return false, nil
+	}
+	if l.how == "hang" {
+		select {}
 	}
 	var sw statusWord
 	if raw, err := hex.DecodeString(l.how); err == nil && len(raw) == 2 {
@@ -59,7 +60,7 @@ func (l *Liar) lies(at string) (lies bool, refusal error) {
 }
 
 // wrong is an answer in bytes that is none.
-func (l *Liar) wrong(right []byte) []byte {
+func (l *liar) wrong(right []byte) []byte {
 	switch l.how {
 	case "empty":
 		return nil
@@ -85,16 +86,21 @@ func (l *Liar) wrong(right []byte) []byte {
 func anotherKey() ed25519.PrivateKey { return ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)) }
 
 // Info lies about what the token is.
-func (l *Liar) Info() (keys.Info, error) {
+func (l *liar) Info() (keys.Info, error) {
 	lies, refusal := l.lies("Info")
 	if refusal != nil {
 		return keys.Info{}, l.refused(refusal)
 	}
 	i, err := l.Token.Info()
-	if !lies || err != nil {
-		return i, err
+	if lies && err == nil {
+		err = misdescribe(&i, l.how)
 	}
-	switch l.how {
+	return i, err
+}
+
+// misdescribe makes of what a token is what it isn't.
+func misdescribe(i *keys.Info, how string) (err error) {
+	switch how {
 	case "another serial":
 		i.Serial++
 	case "no keys":
@@ -103,20 +109,66 @@ func (l *Liar) Info() (keys.Info, error) {
 		i.Keys = append(i.Keys, i.Keys...)
 	case "another key":
 		for n := range i.Keys {
-			i.Keys[n].Public, err = keys.FromCrypto(anotherKey().Public())
+			if i.Keys[n].Public, err = keys.FromCrypto(anotherKey().Public()); err != nil {
+				return err
+			}
 		}
 	case "nothing":
-		i = keys.Info{}
+		*i = keys.Info{}
 	case "old firmware":
 		i.Firmware = keys.Firmware{Major: 1}
 	case "gigantic":
 		i.FormFactor = strings.Repeat("x", 2<<20)
 	}
-	return i, err
+	return nil
+}
+
+// Liars are readers whose tokens lie: at a command with its slot, perhaps at one of
+// those alone (from 1), and how: "Attest 9c: another serial", "Info #2: another
+// serial", "ChangePIN: 6985", which is a status word in place of what was asked for,
+// "Generate 9a: key 0100...", an ed25519 key in hex, or "Sign 9c: hang", which never
+// answers. "List: another serial" is a lie of what is in the readers.
+func Liars(o session.Opener, lie string) session.Opener { return liars{o, lie} }
+
+type liars struct {
+	session.Opener
+	lie string
+}
+
+func (l liars) Open(serial uint32) (session.Token, error) {
+	token, err := l.Opener.Open(serial)
+	if err != nil {
+		return nil, err
+	}
+	return newLiar(token.(*Token), l.lie)
+}
+
+func (l liars) List() ([]keys.Info, error) {
+	found, err := l.Opener.List()
+	how, lies := strings.CutPrefix(l.lie, "List: ")
+	switch {
+	case err != nil || !lies:
+	case how == "no token":
+		found = nil
+	case how == "each twice":
+		found = append(found, found...)
+	case how == "a thousand":
+		for len(found) < 1000 {
+			found = append(found, found[0])
+			found[len(found)-1].Serial += uint32(len(found))
+		}
+	default:
+		for n := range found {
+			if err = misdescribe(&found[n], how); err != nil {
+				break
+			}
+		}
+	}
+	return found, err
 }
 
 // Reset lies that it has reset the token.
-func (l *Liar) Reset() error {
+func (l *liar) Reset() error {
 	lies, refusal := l.lies("Reset")
 	if lies {
 		return l.refused(refusal) // or nothing was done
@@ -125,7 +177,7 @@ func (l *Liar) Reset() error {
 }
 
 // SetTries lies that it has set them.
-func (l *Liar) SetTries(management, pin *secret.Buffer, pinTries, pukTries int) error {
+func (l *liar) SetTries(management, pin *secret.Buffer, pinTries, pukTries int) error {
 	lies, refusal := l.lies("SetTries")
 	if lies {
 		return l.managementError(refusal)
@@ -134,7 +186,7 @@ func (l *Liar) SetTries(management, pin *secret.Buffer, pinTries, pukTries int) 
 }
 
 // VerifyPIN lies that the PIN is right.
-func (l *Liar) VerifyPIN(pin *secret.Buffer) error {
+func (l *liar) VerifyPIN(pin *secret.Buffer) error {
 	lies, refusal := l.lies("VerifyPIN")
 	if lies {
 		return l.pinError(refusal, false)
@@ -143,7 +195,7 @@ func (l *Liar) VerifyPIN(pin *secret.Buffer) error {
 }
 
 // ChangePIN lies that the PIN is changed.
-func (l *Liar) ChangePIN(old, new *secret.Buffer) error {
+func (l *liar) ChangePIN(old, new *secret.Buffer) error {
 	lies, refusal := l.lies("ChangePIN")
 	if lies {
 		return l.pinError(refusal, false)
@@ -152,7 +204,7 @@ func (l *Liar) ChangePIN(old, new *secret.Buffer) error {
 }
 
 // ChangePUK lies that the PUK is changed.
-func (l *Liar) ChangePUK(old, new *secret.Buffer) error {
+func (l *liar) ChangePUK(old, new *secret.Buffer) error {
 	lies, refusal := l.lies("ChangePUK")
 	if lies {
 		return l.pinError(refusal, true)
@@ -161,7 +213,7 @@ func (l *Liar) ChangePUK(old, new *secret.Buffer) error {
 }
 
 // Unblock lies that the new PIN is set.
-func (l *Liar) Unblock(puk, pin *secret.Buffer) error {
+func (l *liar) Unblock(puk, pin *secret.Buffer) error {
 	lies, refusal := l.lies("Unblock")
 	if lies {
 		return l.pinError(refusal, true)
@@ -170,7 +222,7 @@ func (l *Liar) Unblock(puk, pin *secret.Buffer) error {
 }
 
 // SetManagement lies that the management key is set.
-func (l *Liar) SetManagement(old, new *secret.Buffer) error {
+func (l *liar) SetManagement(old, new *secret.Buffer) error {
 	lies, refusal := l.lies("SetManagement")
 	if lies {
 		return l.managementError(refusal)
@@ -179,7 +231,7 @@ func (l *Liar) SetManagement(old, new *secret.Buffer) error {
 }
 
 // Generate lies about the key that was made.
-func (l *Liar) Generate(management *secret.Buffer, s keys.Slot, algorithm keys.Algorithm, policy keys.Policy) (keys.PublicKey, error) {
+func (l *liar) Generate(management *secret.Buffer, s keys.Slot, algorithm keys.Algorithm, policy keys.Policy) (keys.PublicKey, error) {
 	lies, refusal := l.lies(fmt.Sprintf("Generate %v", s))
 	if refusal != nil {
 		return keys.PublicKey{}, l.managementError(refusal)
@@ -207,8 +259,31 @@ func (l *Liar) Generate(management *secret.Buffer, s keys.Slot, algorithm keys.A
 	return public, nil
 }
 
+// Import lies that it has imported the key, or imports another.
+func (l *liar) Import(management *secret.Buffer, s keys.Slot, algorithm keys.Algorithm, seed *secret.Buffer, policy keys.Policy) error {
+	lies, refusal := l.lies(fmt.Sprintf("Import %v", s))
+	switch {
+	case refusal != nil || lies && l.how == "nothing":
+		return l.managementError(refusal)
+	case lies && l.how == "another key":
+		other, err := secret.Take(anotherKey().Seed())
+		if err != nil {
+			return err
+		}
+		defer other.Wipe()
+		seed = other
+	case lies && l.how == "another PIN policy":
+		policy.PIN = keys.PINNever
+	case lies && l.how == "another touch policy":
+		policy.Touch = keys.TouchNever
+	case lies && l.how == "another slot":
+		s = keys.SlotTrial
+	}
+	return l.Token.Import(management, s, algorithm, seed, policy)
+}
+
 // Attest lies about a key.
-func (l *Liar) Attest(s keys.Slot) (keys.Attestation, error) {
+func (l *liar) Attest(s keys.Slot) (keys.Attestation, error) {
 	lies, refusal := l.lies(fmt.Sprintf("Attest %v", s))
 	if refusal != nil {
 		return keys.Attestation{}, l.refused(refusal)
@@ -246,7 +321,7 @@ func (l *Liar) Attest(s keys.Slot) (keys.Attestation, error) {
 	case "another maker":
 		right.Device, err = anotherMaker(l.Firmware())
 	default:
-		l := &Liar{Token: l.Token, how: how}
+		l := &liar{Token: l.Token, how: how}
 		if part == "device" {
 			right.Device = l.wrong(right.Device)
 		} else {
@@ -280,7 +355,7 @@ func (st *state) publicOf(s keys.Slot) crypto.PublicKey {
 }
 
 // Device lies about the device.
-func (l *Liar) Device() ([]byte, error) {
+func (l *liar) Device() ([]byte, error) {
 	lies, refusal := l.lies("Device")
 	if refusal != nil {
 		return nil, l.refused(refusal)
@@ -296,7 +371,7 @@ func (l *Liar) Device() ([]byte, error) {
 }
 
 // Sign lies about a signature.
-func (l *Liar) Sign(s keys.Slot, pin *secret.Buffer, message []byte, touch func()) ([]byte, error) {
+func (l *liar) Sign(s keys.Slot, pin *secret.Buffer, message []byte, touch func()) ([]byte, error) {
 	lies, refusal := l.lies(fmt.Sprintf("Sign %v", s))
 	if refusal != nil {
 		return nil, l.refused(refusal)

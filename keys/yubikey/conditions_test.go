@@ -351,6 +351,27 @@ func TestSlowAndEndless(t *testing.T) {
 	}
 }
 
+// A card without ATTEST is refused before anything is done to it.
+func TestCardThatLacksAttest(t *testing.T) {
+	t.Parallel()
+	service := pcsctest.Start(t, 1)
+	token := service.Plug(t, 0, "--serial", "6")
+	s := start(t, service)
+	if err := s.Select(6); err != nil {
+		t.Fatal(err)
+	}
+	before := token.Commands(t)
+	if _, err := s.DeviceCertificate(); err != nil {
+		t.Fatal(err)
+	}
+	toAttest := token.Commands(t) - before
+	token.Do(t, fmt.Sprintf("fault sw@%d=6d00", token.Commands(t)+toAttest))
+	var refused *keys.StatusError
+	if _, err := s.DeviceCertificate(); !errors.As(err, &refused) || *refused != (keys.StatusError{Serial: 6, Status: 0x6d00}) || !strings.Contains(err.Error(), "lacks a command") {
+		t.Errorf("%v", err)
+	}
+}
+
 // piv-go fetches an answer without end for ever: the session's silence ends it.
 func TestEndlessAnswer(t *testing.T) {
 	t.Parallel()

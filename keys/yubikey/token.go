@@ -199,7 +199,7 @@ func (t *Token) find() error {
 		i := c.info
 		switch {
 		case c.err == nil && i.Serial == t.serial && i.Problem != "":
-			return &keys.TokenError{Text: fmt.Sprintf("token %d cannot be used: %s", t.serial, i.Problem)}
+			return &keys.TokenError{Text: fmt.Sprintf("token %s cannot be used: %s", keys.SerialText(t.serial), i.Problem)}
 		case c.err == nil && i.Serial == t.serial:
 			t.reader = i.Reader
 			return t.connect()
@@ -217,7 +217,7 @@ func (t *Token) find() error {
 		return &keys.TokenError{Text: fmt.Sprintf("token %s may be the one in reader %q, which has not answered for %v: it is slow, or hangs (hint: pull it out and insert it again; if it is slow again, use another token)", keys.SerialText(t.serial), slowReader, patience)}
 	}
 	if busyReader != "" {
-		return &busyError{fmt.Sprintf("token %d may be the one in reader %q, which another program uses, or which still waits for a touch, or is slow and still at work (hint: touch it if it blinks, or close that program; if neither helps, pull it out and insert it again; then try again)", t.serial, busyReader),
+		return &busyError{fmt.Sprintf("token %s may be the one in reader %q, which another program uses, or which still waits for a touch, or is slow and still at work (hint: touch it if it blinks, or close that program; if neither helps, pull it out and insert it again; then try again)", keys.SerialText(t.serial), busyReader),
 			&keys.InUseError{Serial: t.serial}}
 	}
 	if unread.err != nil {
