@@ -552,7 +552,7 @@ func (v visit) untilTaken(ctx context.Context, info keys.Info, refused *secret.B
 	for {
 		if refused != nil {
 			err := v.a.Tell(ctx, prompt.Message{Title: v.now().Holder.Name + ": the token does not take this PIN",
-				Text: []string{"It has rules of its own for PINs, and nothing was set. Choose another one: with 8 digits, and none of them often."}})
+				Text: []string{"It has rules of its own for PINs, and nothing was set. Choose another one: 8 digits, few of them alike, and not in sequence."}})
 			if err != nil {
 				return nil, err
 			}
