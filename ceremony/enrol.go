@@ -537,12 +537,46 @@ func heldFacts(info keys.Info) []prompt.Fact {
 // withNewPIN has the holder choose a PIN and runs do on the token with it. The
 // token does not have it yet.
 func (v visit) withNewPIN(ctx context.Context, info keys.Info, do func(visit) error) error {
-	pin, err := v.newPIN(ctx, info, prompt.CheckPIN)
-	if err != nil {
-		return err
+	pin, err := v.untilTaken(ctx, info, nil, prompt.CheckPIN, func(pin *secret.Buffer) error {
+		return v.d.withToken(ctx, info.Serial, func(s *session.Session) error { return do(v.in(s, pin)) })
+	})
+	pin.Wipe()
+	return err
+}
+
+// untilTaken has the holder choose a PIN until the token takes it from set, and
+// returns that. refused, which it wipes, is one that the token did not take
+// already; nil: there is none.
+func (v visit) untilTaken(ctx context.Context, info keys.Info, refused *secret.Buffer, check, set func(pin *secret.Buffer) error) (*secret.Buffer, error) {
+	defer func() { refused.Wipe() }()
+	for {
+		if refused != nil {
+			err := v.a.Tell(ctx, prompt.Message{Title: v.now().Holder.Name + ": the token does not take this PIN",
+				Text: []string{"It has rules of its own for PINs, and nothing was set. Choose another one: 8 digits, few of them alike, and not in sequence."}})
+			if err != nil {
+				return nil, err
+			}
+		}
+		pin, err := v.newPIN(ctx, info, func(pin *secret.Buffer) error {
+			if refused != nil && secret.Equal(pin, refused) {
+				return errors.New("that is the PIN that the token does not take: choose another")
+			}
+			return check(pin)
+		})
+		if err != nil {
+			return nil, err
+		}
+		err = set(pin)
+		if err == nil {
+			return pin, nil
+		}
+		if !errors.As(err, new(*keys.PINRefusedError)) {
+			pin.Wipe()
+			return nil, err
+		}
+		refused.Wipe()
+		refused = pin
 	}
-	defer pin.Wipe()
-	return v.d.withToken(ctx, info.Serial, func(s *session.Session) error { return do(v.in(s, pin)) })
 }
 
 // NewPIN has a person choose a PIN for a token, typed twice. The caller wipes
@@ -622,6 +656,10 @@ func (v visit) prepare(ctx context.Context, info keys.Info) error {
 		return err
 	}
 	made, err := v.s.Prepare(v.pin)
+	if errors.As(err, new(*keys.PINRefusedError)) {
+		// What is known not to have happened needs no looking at the token.
+		return errors.Join(err, v.record(state.TypeSettled, state.Settled{Result: state.Result{Act: on, Intention: intention}, Found: "the token did not take the PIN", State: state.SettledNothing}))
+	}
 	if err != nil {
 		return err
 	}

@@ -406,10 +406,10 @@ func (r *reader) keyValue(key *Key, keytype, public int) error {
 		if lower != value {
 			r.find(public, "key %s is written with capital hex digits", subject(short(key.ID)))
 		}
-		if reason := weakEd25519(lower); reason != "" {
+		key.Public = keys.PublicKey{Algorithm: keys.Ed25519, Hex: lower}
+		if reason := key.Public.Weak(); reason != "" {
 			return r.refuse(public, "the ed25519 public key %s", reason)
 		}
-		key.Public = keys.PublicKey{Algorithm: keys.Ed25519, Hex: lower}
 		return nil
 	case [2]string{"ecdsa", "ecdsa-sha2-nistp256"}, [2]string{"ecdsa-sha2-nistp256", "ecdsa-sha2-nistp256"}:
 		return r.ecdsaValue(key, keys.P256, keytype, public, value)
@@ -555,30 +555,6 @@ func lowerHex(s string) (string, bool) {
 		s = strings.ToLower(s)
 	}
 	return s, s != ""
-}
-
-// The points of small order but for the sign bit of x (RFC 8032, 5.1.7): with
-// one of them as a key, anyone can make signatures.
-var smallOrder = []string{
-	"0000000000000000000000000000000000000000000000000000000000000000",
-	"0100000000000000000000000000000000000000000000000000000000000000",
-	"ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
-	"26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
-	"c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
-}
-
-// weakEd25519 says why a key of 64 lower-case hex digits is no good, or "".
-// A y of 2^255-19 and above would give one key two values.
-func weakEd25519(s string) string {
-	if strings.Trim(s[2:62], "f") == "" && s[:2] >= "ed" && (s[62:] == "7f" || s[62:] == "ff") {
-		return "is not in its one canonical form"
-	}
-	for _, weak := range smallOrder {
-		if s[:62] == weak[:62] && s[63] == weak[63] && unhex(s[62])&7 == unhex(weak[62]) {
-			return "is of small order: anyone could sign with it"
-		}
-	}
-	return ""
 }
 
 // signatureSize is how many bytes a signature by the key has, at least and at

@@ -32,17 +32,40 @@ func (r *troubled) until(part string) {
 		if err != nil {
 			r.t.Fatalf("ended before %q:\n%s", part, &r.all)
 		}
-		switch {
-		case strings.Contains(question, part):
+		if strings.Contains(question, part) {
 			return
-		case strings.Contains(question, "touch the token"):
-			r.touch()
-		case strings.Contains(question, "Insert the token"):
-			r.inserted()
-		default:
-			right, _ := r.rightAnswer(question)
-			r.answer(right + "\r")
 		}
+		r.rightly(question)
+	}
+}
+
+// toTheEnd answers rightly until a root is published.
+func (r *troubled) toTheEnd() {
+	r.t.Helper()
+	for {
+		question, err := r.prompt()
+		if err != nil {
+			break
+		}
+		r.rightly(question)
+	}
+	if status := r.end(); status != 0 {
+		r.t.Fatalf("status %d:\n%s", status, &r.all)
+	}
+	checkRoot(r.t, filepath.Join(r.dir, state.PublishDir, "1.root.json"), 1)
+}
+
+// rightly answers a question as it is to be answered.
+func (r *troubled) rightly(question string) {
+	r.t.Helper()
+	switch {
+	case strings.Contains(question, "touch the token"):
+		r.touch()
+	case strings.Contains(question, "Insert the token"):
+		r.inserted()
+	default:
+		right, _ := r.rightAnswer(question)
+		r.answer(right + "\r")
 	}
 }
 
@@ -107,7 +130,7 @@ func inTrouble(t *testing.T) *troubled {
 	t.Helper()
 	r := &troubled{room: openRoom(t), service: pcsctest.Start(t, 2)}
 	root := filepath.Join(r.service.Dir, "root.pem")
-	r.token = r.service.Plug(t, 0, "--serial", fmt.Sprint(holdersSerial), "--attestation-root", root, "--state", filepath.Join(r.service.Dir, "a.token"))
+	r.token = r.service.Plug(t, 0, "--serial", fmt.Sprint(holdersSerial), "--attestation-root", root, "--state", filepath.Join(r.service.Dir, "a.token"), "--touch-wait", "10m")
 	r.other = r.service.Plug(t, 1, "--serial", "1234567", "--attestation-root", root, "--state", filepath.Join(r.service.Dir, "b.token"))
 	program, err := withSmartCards()
 	if err != nil {
@@ -119,6 +142,10 @@ func inTrouble(t *testing.T) *troubled {
 	r.start()
 	return r
 }
+
+// toChangePIN is the command that sets a new token's PIN, counted from when it was
+// typed.
+const toChangePIN = 84
 
 const who = "Alice Costa, sticker A-01: "
 
@@ -173,7 +200,7 @@ func TestTroubleOverPCSC(t *testing.T) {
 	r.start()
 	r.until("Insert the token A-01")
 	r.answer("\r")
-	r.told("another program uses it, or it still waits for a touch (hint: touch it if it blinks")
+	r.told("another program uses it, it still waits for a touch, or it is slow and still at work (hint: touch it if it blinks")
 	r.token.Do(t, "touch")
 
 	// Another token is in its place.
@@ -228,25 +255,27 @@ func TestTroubleOverPCSC(t *testing.T) {
 	r.stopped("the smart-card service pcscd does not answer")
 	r.service.Restart(t)
 
-	for {
-		question, err := r.prompt()
-		if err != nil {
-			break
-		}
-		switch {
-		case strings.Contains(question, "touch the token"):
-			r.touch()
-		case strings.Contains(question, "Insert the token"):
-			r.inserted()
-		default:
-			right, _ := r.rightAnswer(question)
-			r.answer(right + "\r")
-		}
-	}
-	if status := r.end(); status != 0 {
-		t.Fatalf("status %d:\n%s", status, &r.all)
-	}
-	checkRoot(t, filepath.Join(r.dir, state.PublishDir, "1.root.json"), 1)
+	r.toTheEnd()
+}
+
+// A token with rules of its own for PINs is asked again with another one: that is no
+// reason to pull it out, and the PIN that it refused is not tried twice.
+func TestPINRefusedOverPCSC(t *testing.T) {
+	t.Parallel()
+	r := inTrouble(t)
+	r.other.Unplug(t)
+	const refused = "4455667"
+	r.until("type your new PIN")
+	r.answer(refused + "\r")
+	r.until("The same PIN again")
+	before := r.token.Commands(t)
+	r.token.Do(t, fmt.Sprintf("fault sw@%d=6985", before+toChangePIN))
+	r.answer(refused + "\r")
+	r.told("the token does not take this PIN", "nothing was set. Choose another one")
+	r.until("type your new PIN")
+	r.answer(refused + "\r")
+	r.told("that is the PIN that the token does not take: choose another")
+	r.toTheEnd()
 }
 
 // Cards that no ceremony can use are refused with what would work.

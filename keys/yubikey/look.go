@@ -46,8 +46,9 @@ type slotObject struct {
 const (
 	noYubiKey   = "this is no YubiKey"
 	pivDisabled = "its PIV application is switched off (hint: on another machine, ykman config usb --enable PIV; or use another token)"
-	inUse       = "another program uses it, or it still waits for a touch (hint: touch it if it blinks, or close that program)"
-	unreadable  = "it does not answer as a YubiKey does: %v (hint: pull it out and insert it again)"
+	inUse       = "another program uses it, it still waits for a touch, or it is slow and still at work (hint: touch it if it blinks, or close that program; if neither helps, pull it out and insert it again)"
+	tooSlow     = "it has not answered for %v: it is slow, or hangs (hint: pull it out and insert it again; if it is slow again, use another token)"
+	unreadable  = "it does not answer as a YubiKey does: %v (hint: pull it out and insert it again; if it answers so again, use another token)"
 )
 
 // The firmware with which commands came.
