@@ -337,8 +337,8 @@ func TestTokenCommandRefuses(t *testing.T) {
 		{service, "info --serial 1", "", "YubiKey 5C NFC FIPS, serial 1, firmware 5.7.4 PIN: the default, 3 tries left; PUK: the default, 3 tries left; management key: the default no keys"},
 		{service, "info --serial 1 --json", "", `"edition": "FIPS"`},
 		{service, "list", "", "firmware 5.7.4, of no use for a ceremony, in "},
-		{alone, "info", "", "cannot be used: this is no YubiKey"},
-		{alone, "list", "", "this is no YubiKey"},
+		{alone, "info", "", "cannot be used: this isn't a YubiKey: no key can be made or used on it here"},
+		{alone, "list", "", "this isn't a YubiKey: no key can be made or used on it here"},
 	} {
 		if got := run(c.service, c.input, c.args); !strings.Contains(got, c.want) {
 			t.Errorf("token %s: %s, want %q", c.args, got, c.want)

@@ -457,3 +457,21 @@ func TestKind(t *testing.T) {
 		t.Error("virtual tokens in readers")
 	}
 }
+
+// A card with a PIV application of its own, which knows none of Yubico's commands,
+// is called that.
+func TestAnotherPIVCard(t *testing.T) {
+	t.Parallel()
+	service := pcsctest.Start(t, 1)
+	service.Plug(t, 0, "--serial", "1", "--fault", "sw@4=6D00")
+	p := session.Program{Args: []string{"token-session"}, Env: service.Env()}
+	s, err := p.Start(t.Context(), session.Backend{Kind: yubikey.Kind})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	found, err := s.List()
+	if err != nil || len(found) != 1 || !strings.Contains(found[0].Problem, "this is a PIV card that isn't a YubiKey") {
+		t.Errorf("%v, %+v", err, found)
+	}
+}
