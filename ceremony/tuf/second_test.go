@@ -5,6 +5,7 @@ import (
 	"crypto/elliptic"
 	"encoding/json"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -14,10 +15,24 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	oldclient "github.com/theupdateframework/go-tuf/client"
+	oldverify "github.com/theupdateframework/go-tuf/verify"
 )
 
-// opinion is how many files of a chain a program takes, and what it says of the
-// next one, or of the end; "" where nothing is wrong.
+// clients are the programs that others wrote and that are asked here, each with its
+// version, in the order of the columns.
+var clients = []string{"go-tuf 2.4.2", "go-tuf 0.7.0", "tuf-js 3.1.0", "tuf-js 6.0.2"}
+
+// served is what a client is given: root files, the first of which it trusts, and a
+// timestamp that the online key of the last has signed; nil: it isn't asked about that.
+type served struct {
+	Roots     [][]byte `json:"roots"`
+	Timestamp []byte   `json:"timestamp"`
+}
+
+// opinion is how many root files a program takes, and what it says of the next
+// one, of the end, or of the timestamp; "" where nothing is wrong.
 type opinion struct {
 	Taken   int
 	Problem string
@@ -49,21 +64,65 @@ func ourOpinion(files [][]byte, at time.Time) (o opinion) {
 	return o
 }
 
-func goTUFOpinion(files [][]byte, at time.Time) opinion {
-	refused, err := goTUF(files, at)
-	if refused < 0 {
-		refused = len(files)
-	}
-	o := opinion{Taken: refused}
-	if err != nil {
-		o.Problem = err.Error()
-	}
-	return o
+// oldRemote serves a go-tuf 0.7 client, and sees by what it is asked for how far
+// the client has come.
+type oldRemote struct {
+	served
+	taken     int  // root files that the client has taken
+	timestamp bool // it asked for the timestamp, so that the last root is good
+	snapshot  bool // and has taken that
 }
 
-// tufJS asks tuf-js about many chains at once. The test is skipped where it is
-// not installed, but in CI it then fails.
-func tufJS(t *testing.T, chains map[string][][]byte, at time.Time) map[string]opinion {
+func (r *oldRemote) GetMeta(name string) (io.ReadCloser, int64, error) {
+	var data []byte
+	switch {
+	case strings.HasSuffix(name, "snapshot.json"):
+		r.snapshot = true
+	case name == "timestamp.json":
+		r.timestamp, data = true, r.Timestamp
+	default: // the next root
+		if r.taken++; r.taken < len(r.Roots) {
+			data = r.Roots[r.taken]
+		}
+	}
+	if data == nil {
+		return nil, 0, oldclient.ErrNotFound{File: name}
+	}
+	return io.NopCloser(bytes.NewReader(data)), int64(len(data)), nil
+}
+
+func (r *oldRemote) GetTarget(name string) (io.ReadCloser, int64, error) {
+	return nil, 0, oldclient.ErrNotFound{File: name}
+}
+
+// oldGoTUF asks a client of go-tuf 0.7.
+func oldGoTUF(s served, at time.Time) (o opinion) {
+	remote := &oldRemote{served: s}
+	defer func(was func(time.Time) bool) {
+		oldverify.IsExpired = was
+		o.Taken = remote.taken
+		if r := recover(); r != nil {
+			o.Problem = fmt.Sprintf("panic: %v", r)
+		}
+	}(oldverify.IsExpired)
+	oldverify.IsExpired = func(t time.Time) bool { return !t.After(at) }
+	c := oldclient.NewClient(oldclient.MemoryLocalStore(), remote)
+	if err := c.Init(s.Roots[0]); err != nil {
+		return opinion{Problem: err.Error()}
+	}
+	_, err := c.Update()
+	if s.Timestamp == nil && remote.timestamp || remote.snapshot {
+		return opinion{}
+	}
+	if e, ok := err.(oldclient.ErrDecodeFailed); ok && e.File == "root.json" {
+		return opinion{Problem: "expired"}
+	}
+	return opinion{Problem: fmt.Sprint(err)}
+}
+
+// ask returns what each of the clients says. Where tuf-js isn't installed the test
+// is skipped, but in CI it then fails.
+func ask(t *testing.T, all map[string]served, at time.Time) map[string][]opinion {
 	t.Helper()
 	cache, err := os.UserCacheDir()
 	if err != nil {
@@ -78,7 +137,7 @@ func tufJS(t *testing.T, chains map[string][][]byte, at time.Time) map[string]op
 		}
 		t.Skip("tuf-js is not installed: testdata/second/install does it, and make test calls that")
 	}
-	input := must(json.Marshal(map[string]any{"at": at, "chains": chains}))
+	input := must(json.Marshal(map[string]any{"at": at, "served": all}))
 	cmd := exec.Command("node", "testdata/second/verdicts.cjs")
 	cmd.Env = append(os.Environ(), "NODE_PATH="+filepath.Join(dir, "node_modules"))
 	cmd.Stdin, cmd.Stderr = bytes.NewReader(input), os.Stderr
@@ -86,34 +145,22 @@ func tufJS(t *testing.T, chains map[string][][]byte, at time.Time) map[string]op
 	if err != nil {
 		t.Fatal(err)
 	}
-	verdicts := map[string]opinion{}
-	if err := json.Unmarshal(out, &verdicts); err != nil || len(verdicts) != len(chains) {
-		t.Fatalf("%d verdicts on %d chains: %v", len(verdicts), len(chains), err)
+	js := map[string]map[string]opinion{}
+	if err := json.Unmarshal(out, &js); err != nil {
+		t.Fatal(err)
 	}
-	return verdicts
-}
-
-// What we write is taken by all, whatever is in it.
-func TestOthersTakeWhatWeWrite(t *testing.T) {
-	rehearsal, holders := newRoot(5, 3)
-	rehearsal.SetRehearsal(true)
-	chains := map[string][][]byte{
-		"a rotation in ten steps": writeChain(t, 10),
-		"a long chain":            longChain(t, 40),
-		"a rehearsal":             {must(Assemble(rehearsal, signAll(rehearsal.Canonical(), holders...)))},
-		"P-256 and ed25519":       writeMixed(t),
-	}
-	js := tufJS(t, chains, vectorTime)
-	for name, files := range chains {
-		good := opinion{len(files), ""}
-		for who, got := range map[string]opinion{"we": ourOpinion(files, vectorTime), "go-tuf": goTUFOpinion(files, vectorTime), "tuf-js": js[name]} {
-			t.Run(name+", "+who, func(t *testing.T) {
-				if got != good {
-					t.Errorf("%+v", got)
-				}
-			})
+	opinions := map[string][]opinion{}
+	for name, s := range all {
+		opinions[name] = []opinion{goTUF(s, at), oldGoTUF(s, at)}
+		for _, client := range clients[2:] {
+			o, ok := js[client][name]
+			if !ok {
+				t.Fatalf("%s says nothing about %s", client, name)
+			}
+			opinions[name] = append(opinions[name], o)
 		}
 	}
+	return opinions
 }
 
 // writeMixed is a chain that moves from ECDSA keys to an ed25519 key.
@@ -138,6 +185,14 @@ var reasons = [][2]string{
 	{"name-twice*", "Both keep the last of two members and forget the other; a reader that keeps the first sees another root under the same signatures."},
 	{"key-twice", "As for every name that stands twice: both keep the last."},
 	{"role-twice", "As for every name that stands twice: both keep the last."},
+	{"name-alone-case", "go-tuf 0.7.0 takes a name in another case for the one it looks for, as Go's encoding/json does."},
+	{"file-signed-case", "go-tuf 0.7.0 takes a name in another case for the one it looks for, as Go's encoding/json does."},
+	{"threshold-case", "go-tuf 0.7.0 takes a name in another case for the one it looks for, as Go's encoding/json does."},
+	{"type-case", "go-tuf 0.7.0 compares the type without regard to case."},
+	{"signature-twice*", "go-tuf 0.7.0 does not look for a second signature under one id; it counts a key once."},
+	{"consistent-null", "go-tuf 0.7.0 reads null as false."},
+	{"scheme-absent", "go-tuf 0.7.0 goes by the keytype alone."},
+	{"scheme-null", "go-tuf 0.7.0 goes by the keytype alone."},
 	{"name-case*", "Go's encoding/json takes a name in another case for the one it looks for, JavaScript does not: the same bytes can say two things. Where both accept, they still may have read different values."},
 	{"file-signatures-case", "Go's encoding/json takes a name in another case for the one it looks for."},
 	{"signature-*-case", "Go's encoding/json takes a name in another case for the one it looks for."},
@@ -214,82 +269,88 @@ func reason(name string) string {
 	return ""
 }
 
-// The part of the document that is made, not written.
-const (
-	opinionsFile = "../../docs/second-opinions.md"
-	tableBegins  = "<!-- made by go test ./ceremony/tuf -run TestSecondOpinions -update -->\n"
-	tableEnds    = "<!-- end -->\n"
-)
+// holdTable holds a part of docs/second-opinions.md, which a test makes, to what
+// that test has made.
+func holdTable(t *testing.T, test, table string) {
+	t.Helper()
+	const file, ends = "../../docs/second-opinions.md", "<!-- end -->\n"
+	begins := "<!-- made by " + test + " -->\n"
+	before, rest, ok := strings.Cut(string(must(os.ReadFile(file))), begins)
+	had, after, end := strings.Cut(rest, ends)
+	switch {
+	case !ok || !end:
+		t.Fatalf("%s has no place for the table of %s", file, test)
+	case had == table:
+	case *update:
+		if err := os.WriteFile(file, []byte(before+begins+table+ends+after), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	default:
+		t.Errorf("the table of %s in %s is stale; go test -update makes it again", test, file)
+	}
+}
 
-// TestSecondOpinions holds the table in docs/second-opinions.md to what go-tuf
-// and tuf-js say about the vectors, and wants a reason for each disagreement.
+// TestSecondOpinions holds the table in docs/second-opinions.md to what the clients
+// say about the vectors, and wants a reason for each disagreement.
 func TestSecondOpinions(t *testing.T) {
 	list := readVectors(t)
-	chains := map[string][][]byte{}
+	chains := map[string]served{}
 	for _, v := range list {
-		chains[v.name] = v.files
+		chains[v.name] = served{Roots: v.files}
 	}
-	js := tufJS(t, chains, vectorTime)
+	opinions := ask(t, chains, vectorTime)
 	var rows strings.Builder
 	agree, good := 0, 0
 	used := map[string]bool{}
 	for _, v := range list {
-		us, others := ourOpinion(v.files, vectorTime), [2]opinion{goTUFOpinion(v.files, vectorTime), js[v.name]}
+		us := ourOpinion(v.files, vectorTime)
 		if us.Problem == "" {
 			good++
 		}
 		// Who refuses must do so at the same file.
-		if us.String() == others[0].String() && us.String() == others[1].String() && us.Taken == others[0].Taken && us.Taken == others[1].Taken {
+		if !slices.ContainsFunc(opinions[v.name], func(o opinion) bool { return o.Taken != us.Taken || o.String() != us.String() }) {
 			agree++
 			continue
 		}
 		why := reason(v.name)
 		if why == "" {
-			t.Errorf("%s: we: %v, go-tuf: %+v, tuf-js: %+v; no reason is given", v.name, us, others[0], others[1])
+			t.Errorf("%s: we: %v, %v: %+v; no reason is given", v.name, us, clients, opinions[v.name])
 		}
 		used[why] = true
-		fmt.Fprintf(&rows, "| `%s` | %s | %v | %v | %v | %s |\n", v.name, v.about, us, others[0], others[1], why)
+		fmt.Fprintf(&rows, "| `%s` | %s | %v |", v.name, v.about, us)
+		for _, o := range opinions[v.name] {
+			fmt.Fprintf(&rows, " %v |", o)
+		}
+		fmt.Fprintf(&rows, " %s |\n", why)
 	}
 	for _, r := range reasons {
 		if !used[r[1]] {
 			t.Errorf("%s: a reason for nothing", r[0])
 		}
 	}
-	table := fmt.Sprintf("Of %d vectors (%d good, %d to be refused) all three agree on %d; these are the other %d:\n\n"+
-		"| vector | what is in it | rootceremony | go-tuf | tuf-js | why |\n|---|---|---|---|---|---|\n%s",
-		len(list), good, len(list)-good, agree, len(list)-agree, &rows)
-	doc := string(must(os.ReadFile(opinionsFile)))
-	before, rest, ok := strings.Cut(doc, tableBegins)
-	had, after, end := strings.Cut(rest, tableEnds)
-	switch {
-	case !ok || !end:
-		t.Fatalf("%s has no place for the table", opinionsFile)
-	case had == table:
-	case *update:
-		if err := os.WriteFile(opinionsFile, []byte(before+tableBegins+table+tableEnds+after), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	default:
-		t.Errorf("the table in %s is stale; go test -update makes it again", opinionsFile)
-	}
+	holdTable(t, "TestSecondOpinions", fmt.Sprintf("Of %d vectors (%d good, %d to be refused) all agree on %d; these are the other %d:\n\n"+
+		"| vector | what is in it | rootceremony | %s | why |\n|---|---|---|%s---|\n%s",
+		len(list), good, len(list)-good, agree, len(list)-agree, strings.Join(clients, " | "), strings.Repeat("---|", len(clients)), &rows))
 }
 
-// tuf-js has the same verdict on random chains, good and bad, but for what the
-// table says: keys under two ids, and P-384.
-func TestTUFJSAgrees(t *testing.T) {
-	at := expiry.AddDate(0, 0, 10) // some have expired by then
-	chains := map[string][][]byte{}
+// The other clients have the same verdict on random chains, good and bad, but for
+// what the tables say: keys under two ids, and P-384.
+func TestClientsAgree(t *testing.T) {
+	at := expiry.AddDate(0, 0, 10).Add(time.Second) // some have expired by then
+	chains := map[string]served{}
 	for seed := range uint64(400) {
 		files, what := randomChain(rand.New(rand.NewPCG(seed, 2)))
 		if !slices.Contains(what, "twin") && !bytes.Contains(bytes.Join(files, nil), []byte("ecdsa-sha2-nistp384")) {
-			chains[fmt.Sprint(seed, what)] = files
+			chains[fmt.Sprint(seed, what)] = served{Roots: files}
 		}
 	}
 	good, expired := 0, 0
-	for name, theirs := range tufJS(t, chains, at) {
-		us := ourOpinion(chains[name], at)
-		if us.Taken != theirs.Taken || us.String() != theirs.String() {
-			t.Errorf("chain %s: we: %+v, tuf-js: %+v", name, us, theirs)
+	for name, opinions := range ask(t, chains, at) {
+		us := ourOpinion(chains[name].Roots, at)
+		for i, theirs := range opinions {
+			if us.Taken != theirs.Taken || us.String() != theirs.String() {
+				t.Errorf("chain %s: we: %d, %q; %s: %d, %q", name, us.Taken, us.Problem, clients[i], theirs.Taken, theirs.Problem)
+			}
 		}
 		switch us.Problem {
 		case "":
@@ -306,20 +367,21 @@ func TestTUFJSAgrees(t *testing.T) {
 // What the document says about the chains of real projects.
 func TestSecondOpinionsOnRealChains(t *testing.T) {
 	at := time.Date(2026, 10, 1, 0, 0, 0, 0, time.UTC)
-	chains := map[string][][]byte{}
+	chains := map[string]served{}
 	for _, folder := range []string{"sigstore", "joomla-updates", "datadog-config"} {
-		chains[folder] = realFiles(t, folder, "*.root.json")
+		chains[folder] = served{Roots: realFiles(t, folder, "*.root.json")}
 	}
-	js := tufJS(t, chains, at)
-	for folder, want := range map[string][3]opinion{ // we, go-tuf, tuf-js
-		"sigstore":       {{15, ""}, {0, "PEM decoding failed"}, {15, ""}},
-		"joomla-updates": {{16, ""}, {16, ""}, {16, ""}},
-		"datadog-config": {{1, "expired"}, {1, "expired"}, {1, "expired"}},
+	opinions := ask(t, chains, at)
+	pem := opinion{0, "PEM decoding failed"}
+	for folder, want := range map[string][]opinion{ // we, and the clients
+		"sigstore":       {{15, ""}, pem, {15, ""}, {15, ""}, {15, ""}},
+		"joomla-updates": {{16, ""}, {16, ""}, {16, ""}, {16, ""}, {16, ""}},
+		"datadog-config": {{1, "expired"}, {1, "expired"}, {1, "expired"}, {1, "expired"}, {1, "expired"}},
 	} {
 		t.Run(folder, func(t *testing.T) {
-			got := [3]opinion{ourOpinion(chains[folder], at), goTUFOpinion(chains[folder], at), js[folder]}
-			if got != want {
-				t.Errorf("%+v, want %+v", got, want)
+			got := append([]opinion{ourOpinion(chains[folder].Roots, at)}, opinions[folder]...)
+			if !slices.Equal(got, want) {
+				t.Errorf("%q, want %q", got, want)
 			}
 		})
 	}
