@@ -9,7 +9,7 @@ GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 PACKAGES = gcc libc6-dev pkg-config libpcsclite-dev pcscd vsmartcard-vpcd \
 	opensc yubico-piv-tool ykcs11 yubikey-manager age openssl nodejs iproute2 util-linux
 
-.PHONY: build packages rehearse test check race torture fuzz vuln bench second-opinions pictures
+.PHONY: build packages rehearse test check race torture fuzz vuln bench second-opinions matrix pictures
 
 # Without pcsc-lite's headers the packages that need them are left out.
 CGO_ENABLED ?= $(shell pkg-config --exists libpcsclite 2>/dev/null && echo 1 || echo 0)
@@ -78,6 +78,10 @@ vuln:
 # tuf-js, which the tests ask for its opinion, in the user's cache folder.
 second-opinions:
 	ceremony/tuf/testdata/second/install
+
+# What other clients say of our outputs and of the test vectors, into docs/.
+matrix: second-opinions
+	$(GO) test ./ceremony/tuf -run TestSecondOpinions -update
 
 # Figures: nothing asserts them.
 bench: packages

@@ -24,7 +24,8 @@ func (r Refusal) String() string {
 }
 
 // trait is something that a valid root may have and that a client was seen to
-// refuse. docs/second-opinions.md has the table, with the day of each verdict.
+// refuse. docs/second-opinions.md has the tables: what each client with a number says
+// is tried by a test, and what the others say is recorded there.
 type trait struct {
 	text    string
 	clients string
@@ -37,23 +38,23 @@ var traits = []trait{
 		key: func(k Key, _ *Root) bool { return !k.Hashed() }},
 	{text: "keys without keyid_hash_algorithms, which all keys before have, and with which they compute key ids", clients: "php-tuf and Joomla's fork of it refuse it",
 		key: func(k Key, before *Root) bool { return before.Notation() != "" && k.notation == "" }},
-	{text: "consistent_snapshot is absent", clients: "go-tuf 2, tuf-js and tough refuse it",
+	{text: "consistent_snapshot is absent", clients: "go-tuf 2.4.2, tuf-js 3.1.0, tuf-js 6.0.2 and tough refuse it",
 		has: func(root, _ *Root) bool { return root.inconsistent }},
 	{text: "a role beside the four", clients: "python-tuf and tough refuse it",
 		has: func(root, _ *Root) bool { return len(root.Roles) > len(RoleNames) }},
 	{text: "keys written as PEM", clients: "php-tuf refuses it",
 		key: func(k Key, _ *Root) bool { return k.pem() }},
-	{text: "ECDSA keys written as a point in hex", clients: "go-tuf 2 and tough refuse it",
+	{text: "ECDSA keys written as a point in hex", clients: "go-tuf 2.4.2, go-tuf 0.7.0 and tough refuse it",
 		key: func(k Key, _ *Root) bool {
 			return k.Public.Algorithm != keys.Ed25519 && k.Public.Algorithm != "" && !k.pem()
 		}},
 	{text: "keys of the keytype ecdsa", clients: "tough before 0.17.1 and php-tuf refuse it",
 		key: func(k Key, _ *Root) bool { return k.Type == "ecdsa" }},
-	{text: "keys on P-384", clients: "tuf-js 3.1.0 and go-tuf 0.7 count no signature by it",
+	{text: "keys on P-384", clients: "go-tuf 0.7.0 and tuf-js 3.1.0 count no signature by it",
 		key: func(k Key, _ *Root) bool { return k.Public.Algorithm == keys.P384 }},
-	{text: "ML-DSA keys", clients: "go-tuf 2.4.2 refuses it, tuf-js 3.1.0 counts no signature by it; go-tuf's and securesystemslib's newest and sigstore's Rust client know it",
+	{text: "ML-DSA keys", clients: "go-tuf 2.4.2 and go-tuf 0.7.0 refuse it, tuf-js 3.1.0 and tuf-js 6.0.2 count no signature by it; go-tuf's and securesystemslib's newest and sigstore's Rust client know it",
 		key: func(k Key, _ *Root) bool { return k.Type == "ml-dsa" && k.Unverifiable == "" }},
-	{text: "keys of a kind that they don't know", clients: "go-tuf 2.4.2 refuses it, tuf-js counts no signature by it",
+	{text: "keys of a kind that they don't know", clients: "go-tuf 2.4.2 and go-tuf 0.7.0 refuse it, tuf-js 3.1.0 and tuf-js 6.0.2 count no signature by it",
 		key: func(k Key, _ *Root) bool { return k.Unverifiable != "" }},
 	{text: "keys of a kind that this chain hasn't had before", clients: "clients that were built for the keys so far may refuse it",
 		key: func(k Key, before *Root) bool {

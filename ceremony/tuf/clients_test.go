@@ -29,34 +29,22 @@ func rootOf(list ...Key) *Root {
 func TestRefusals(t *testing.T) {
 	ed, p256, p384 := make25519(0).key, makeECDSA(elliptic.P256(), 0).key, makeECDSA(elliptic.P384(), 0).key
 	quantum, _ := fixedMLDSA("ml-dsa-44/1")
-	renamed := ed
-	renamed.ID = "abcd"
-	point := keyOf("ecdsa-sha2-nistp256", "ecdsa-sha2-nistp256", p256.Public.Hex)
-	oidc := must(Parse(must1(t, "unknown-keyval"))).Root.Keys
-	absent := rootOf(ed)
-	absent.inconsistent = true
-	fifth := rootOf(ed)
-	fifth.Roles["mirror"] = fifth.Roles[RoleTargets]
-	noted := must(Notation(`["sha256","sha512"]`).NewKey(ed.Public))
-	old := rootOf(noted)
-	online := must(Notation(`["sha256","sha512"]`).NewKey(old.Keys[0].Public))
-	old.Keys[0] = online
 	for name, c := range map[string]struct {
 		root, before *Root
 		want         []string
 	}{
 		"as we write it":     {rootOf(ed), nil, nil},
-		"another id":         {rootOf(renamed), nil, []string{"tough and php-tuf refuse it: key ids that are not"}},
-		"consistent":         {absent, nil, []string{"go-tuf 2, tuf-js and tough refuse it: consistent_snapshot"}},
-		"a fifth role":       {fifth, nil, []string{"python-tuf and tough refuse it: a role beside"}},
+		"another id":         {rootOf(foreignKey()), nil, []string{"tough and php-tuf refuse it: key ids that are not"}},
+		"consistent":         {withoutConsistent(), nil, []string{"go-tuf 2.4.2, tuf-js 3.1.0, tuf-js 6.0.2 and tough refuse it: consistent_snapshot"}},
+		"a fifth role":       {withFifthRole(), nil, []string{"python-tuf and tough refuse it: a role beside"}},
 		"P-256":              {rootOf(p256), nil, []string{"php-tuf refuses it: keys written as PEM", "tough before 0.17.1 and php-tuf refuse it: keys of the keytype ecdsa"}},
-		"P-384":              {rootOf(p384), nil, []string{"php-tuf refuses it: keys written as PEM", "tough before 0.17.1 and php-tuf refuse it: keys of the keytype ecdsa", "tuf-js 3.1.0 and go-tuf 0.7 count no signature by it: keys on P-384"}},
-		"a point in hex":     {rootOf(point), nil, []string{"go-tuf 2 and tough refuse it: ECDSA keys written as a point in hex"}},
+		"P-384":              {rootOf(p384), nil, []string{"php-tuf refuses it: keys written as PEM", "tough before 0.17.1 and php-tuf refuse it: keys of the keytype ecdsa", "go-tuf 0.7.0 and tuf-js 3.1.0 count no signature by it: keys on P-384"}},
+		"a point in hex":     {rootOf(pointInHex()), nil, []string{"go-tuf 2.4.2, go-tuf 0.7.0 and tough refuse it: ECDSA keys written as a point in hex"}},
 		"ML-DSA":             {rootOf(quantum), nil, []string{"php-tuf refuses it: keys written as PEM", "ML-DSA keys"}},
-		"an unknown kind":    {rootOf(oidc[len(oidc)-1]), nil, []string{"go-tuf 2.4.2 refuses it, tuf-js counts no signature by it: keys of a kind that they don't know"}},
+		"an unknown kind":    {rootOf(unknownKind(t)), nil, []string{"go-tuf 2.4.2 and go-tuf 0.7.0 refuse it, tuf-js 3.1.0 and tuf-js 6.0.2 count no signature by it: keys of a kind that they don't know"}},
 		"a new kind":         {rootOf(ed, p256), rootOf(ed), []string{"php-tuf refuses it from now on: keys written as PEM", "tough before 0.17.1 and php-tuf refuse it from now on", "from now on: keys of a kind that this chain hasn't had"}},
 		"as before":          {rootOf(ed, p256), rootOf(p256, ed), []string{"php-tuf refuses it: keys written as PEM", "tough before 0.17.1 and php-tuf refuse it: keys of"}},
-		"without the member": {rootOf(ed), old, []string{"php-tuf and Joomla's fork of it refuse it from now on: keys without keyid_hash_algorithms"}},
+		"without the member": {rootOf(ed), noted(rootOf(ed)), []string{"php-tuf and Joomla's fork of it refuse it from now on: keys without keyid_hash_algorithms"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got []string
@@ -142,7 +130,7 @@ func TestStops(t *testing.T) {
 		chain = append(chain, must(Parse(data)).Root)
 	}
 	next := chain[len(chain)-1].Next()
-	for _, want := range []string{"at versions 1 to 4: go-tuf 2 and tough refuse it: ECDSA keys written as a point in hex", "at version 11: tough and php-tuf refuse it: key ids"} {
+	for _, want := range []string{"at versions 1 to 4: go-tuf 2.4.2, go-tuf 0.7.0 and tough refuse it: ECDSA keys written as a point in hex", "at version 11: tough and php-tuf refuse it: key ids"} {
 		if got := Stops(chain, next); !slices.ContainsFunc(got, func(s string) bool { return strings.HasPrefix(s, want) }) {
 			t.Errorf("%q is not in %q", want, got)
 		}
