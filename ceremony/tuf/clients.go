@@ -52,7 +52,7 @@ var traits = []trait{
 		key: func(k Key, _ *Root) bool { return k.Type == "ecdsa" }},
 	{text: "keys on P-384", clients: "go-tuf 0.7.0 and tuf-js 3.1.0 count no signature by it",
 		key: func(k Key, _ *Root) bool { return k.Public.Algorithm == keys.P384 }},
-	{text: "ML-DSA keys", clients: "go-tuf 2.4.2 and go-tuf 0.7.0 refuse it, tuf-js 3.1.0 and tuf-js 6.0.2 count no signature by it; go-tuf's and securesystemslib's newest and sigstore's Rust client know it",
+	{text: "ML-DSA keys", clients: "go-tuf 2.4.2 and go-tuf 0.7.0 refuse it, tuf-js 3.1.0 and tuf-js 6.0.2 count no signature by it; go-tuf and sigstore's Rust client know it since the autumn of 2026, securesystemslib where it is switched on",
 		key: func(k Key, _ *Root) bool { return k.Type == "ml-dsa" && k.Unverifiable == "" }},
 	{text: "keys of a kind that they don't know", clients: "go-tuf 2.4.2 and go-tuf 0.7.0 refuse it, tuf-js 3.1.0 and tuf-js 6.0.2 count no signature by it",
 		key: func(k Key, _ *Root) bool { return k.Unverifiable != "" }},
