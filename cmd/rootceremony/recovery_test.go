@@ -1,0 +1,222 @@
+package main
+
+import (
+	"bytes"
+	"crypto/x509"
+	"encoding/hex"
+	"encoding/pem"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"filippo.io/age"
+	"github.com/creack/pty"
+
+	"rootceremony/ceremony"
+	"rootceremony/keys"
+	"rootceremony/keys/yubikey/pcsctest"
+)
+
+// stockAge builds the age command of the version that is linked, as Debian's may
+// be older.
+var stockAge = sync.OnceValues(func() (string, error) {
+	dir := filepath.Join(bin, "stock")
+	out, err := exec.Command("go", "build", "-o", dir+"/", "filippo.io/age/cmd/age").CombinedOutput()
+	if err != nil {
+		err = fmt.Errorf("%w: %s", err, out)
+	}
+	return dir, err
+})
+
+// dayOfNeed is a folder with a backup, a shell, and tokens that take turns in the
+// one reader: nothing of this project but the script of docs/recovery.md.
+type dayOfNeed struct {
+	folder, path string // path is PATH
+	service      *pcsctest.Service
+	people       *swapping
+}
+
+// step is what is done when a command asks: a token is put in, something is typed.
+type step struct{ asked, token, typed string }
+
+// run gives a shell one line, at a terminal. It returns what went to the standard
+// output and what the terminal showed.
+func (d *dayOfNeed) run(t *testing.T, line string, steps ...step) (out []byte, shown string, err error) {
+	t.Helper()
+	command := exec.Command("bash", "-c", "set -o pipefail; { "+line+"; } >out")
+	command.Dir = d.folder
+	command.Env = append(append(os.Environ(), "PATH="+d.path), d.service.Env()...)
+	terminal, err := pty.Start(command)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer terminal.Close()
+	var all, since bytes.Buffer
+	for part := make([]byte, 4096); ; {
+		n, ended := terminal.Read(part)
+		all.Write(part[:n])
+		since.Write(part[:n])
+		if len(steps) > 0 && strings.Contains(since.String(), steps[0].asked) {
+			if steps[0].token != "" {
+				d.people.put(steps[0].token)
+			}
+			since.Reset()
+			_, _ = terminal.WriteString(steps[0].typed + "\n")
+			steps = steps[1:]
+		}
+		if ended != nil {
+			break
+		}
+	}
+	err = command.Wait()
+	if len(steps) > 0 {
+		t.Errorf("%s: has not asked %q:\n%s", line, steps[0].asked, &all)
+	}
+	out, readErr := os.ReadFile(filepath.Join(d.folder, "out"))
+	if readErr != nil {
+		t.Fatal(readErr)
+	}
+	return out, all.String(), err
+}
+
+// TestTokenLayersWithoutThisProgram opens a real backup, whole, with pkcs11-tool,
+// the script of docs/recovery.md, age and openssl: two tokens' layers, and a
+// token's within and around one for an identity on disk.
+func TestTokenLayersWithoutThisProgram(t *testing.T) {
+	t.Parallel()
+	for _, program := range []string{"pkcs11-tool", "python3", "openssl"} {
+		if _, err := exec.LookPath(program); err != nil {
+			if os.Getenv("CI") != "" {
+				t.Fatal(err)
+			}
+			t.Skipf("%v (hint: make packages)", err)
+		}
+	}
+	tools, err := stockAge()
+	if err != nil {
+		t.Fatal(err)
+	}
+	script, err := filepath.Abs("../../docs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	hybrid, err := age.GenerateHybridIdentity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	service := pcsctest.Start(t, 1)
+	d := &dayOfNeed{folder: t.TempDir(), path: script + ":" + tools + ":" + os.Getenv("PATH"), service: service, people: &swapping{t: t, tokens: map[string]*pcsctest.Token{}}}
+	root := filepath.Join(service.Dir, "root.pem")
+	for _, sticker := range []string{"A-01", "B-02", "C-03"} {
+		d.people.tokens[sticker] = service.Plug(t, 0, "--unplugged", "--touch", "auto", "--attestation-root", root,
+			"--state", filepath.Join(service.Dir, sticker+".token"))
+	}
+	plan := backedUpPlanFile(t, 3, 2, fmt.Sprintf("[\"holders\", \"Bank safe\", \"Vault\"]\n\n[[recipient]]\nname = \"Vault\"\nage = %q", hybrid.Recipient()))
+	dir := filepath.Dir(plan)
+	for name, text := range map[string]string{filepath.Join(identitiesOf(plan), "vault.txt"): hybrid.String() + "\n", filepath.Join(d.folder, "vault.txt"): hybrid.String() + "\n"} {
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	desk := ceremonyOf(t, service, dir, root)
+	defer desk.Close()
+	for desk.State().Holders["alice"] == nil || desk.State().Holders["alice"].Key == nil {
+		task, ok := desk.Next()
+		if !ok {
+			t.Fatal("the ceremony has ended, and Alice has no key")
+		}
+		if err := desk.Run(t.Context(), task.ID, d.people); err != nil {
+			t.Fatalf("%s: %v", task.ID, err)
+		}
+	}
+	d.fetch(t, dir, desk)
+	public := desk.State().Holders["alice"].Key.Public
+
+	const insert, pin = "press Enter: ", "User PIN: "
+	theirs := func(sticker string) []step {
+		typed, err := hex.DecodeString(readToken(t, filepath.Join(service.Dir, sticker+".token")).PIN.Value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return []step{{insert, sticker, ""}, {pin, "", strings.TrimRight(string(typed), "\xff")}}
+	}
+	for name, c := range map[string]struct {
+		line  string
+		steps []step
+	}{
+		"two tokens":           {"recover-token-layer bruno+chen.key.age | recover-token-layer /dev/stdin", append(theirs("C-03"), theirs("B-02")...)},
+		"a token outermost":    {"recover-token-layer bank-safe+bruno.key.age | age -d -i bank-safe.txt", theirs("B-02")},
+		"a token innermost":    {"age -d -i vault.txt chen+vault.key.age | recover-token-layer /dev/stdin", theirs("C-03")},
+		"another token before": {"age -d -i vault.txt chen+vault.key.age | recover-token-layer /dev/stdin", append([]step{{insert, "B-02", ""}}, theirs("C-03")...)},
+	} {
+		out, shown, err := d.run(t, c.line+" | openssl pkey -pubout", c.steps...)
+		block, _ := pem.Decode(out)
+		if err != nil || block == nil {
+			t.Errorf("%s: %v\n%s", name, err, shown)
+			continue
+		}
+		key, err := x509.ParsePKIXPublicKey(block.Bytes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := keys.FromCrypto(key); err != nil || got != public {
+			t.Errorf("%s: the key is %v, not %v: %v", name, got, public, err)
+		}
+	}
+	changed := func(name string, at int) {
+		t.Helper()
+		text, err := os.ReadFile(filepath.Join(d.folder, "bruno+chen.key.age"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		text[(len(text)+at)%len(text)] ^= 1
+		if err := os.WriteFile(filepath.Join(d.folder, name), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	changed("changed", -1)
+	changed("header", 60) // in the point that the token is given: it isn't one any more
+	wrong := theirs("C-03")
+	wrong[1].typed = "918273"
+	for _, c := range []struct {
+		line, want string
+		steps      []step
+	}{
+		{"recover-token-layer changed", "the file was changed, or cut off", theirs("C-03")},
+		{"recover-token-layer header", "isn't the token that this layer is sealed for", []step{{insert, "C-03", ""}, {insert, "", "\x04"}}},
+		{"recover-token-layer bruno+chen.key.age", "the token hasn't answered", wrong},
+		{"recover-token-layer chen+vault.key.age", "this layer isn't sealed for a token", nil},
+		{"recover-token-layer vault.txt", "isn't a layer of a backup", nil},
+	} {
+		if out, shown, err := d.run(t, c.line, c.steps...); err == nil || len(out) > 0 || !strings.Contains(shown, c.want) {
+			t.Errorf("%s: %v, %d bytes, want %q:\n%s", c.line, err, len(out), c.want, shown)
+		}
+	}
+	token := readToken(t, filepath.Join(service.Dir, "A-01.token"))
+	out, shown, err := d.run(t, "recover-token-layer bruno+chen.token.age | recover-token-layer /dev/stdin", append(theirs("C-03"), theirs("B-02")...)...)
+	if want := fmt.Sprintf("serial: %d\n", token.Serial); err != nil || !strings.HasPrefix(string(out), want) || !strings.Contains(strings.ToLower(string(out)), token.Management.Key) {
+		t.Errorf("PUK and management key: %v\n%s", err, shown)
+	}
+}
+
+// fetch copies Alice's backups, and the safe's identity, to where they are opened.
+func (d *dayOfNeed) fetch(t *testing.T, dir string, desk *ceremony.Desk) {
+	t.Helper()
+	backups, err := filepath.Glob(filepath.Join(dir, "private/backups/alice/*/*.age"))
+	if err != nil || len(backups) != 12 {
+		t.Fatalf("%d files, %v", len(backups), err)
+	}
+	for _, name := range append(backups, filepath.Join(dir, "rehearsal/identities/bank-safe.txt")) {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(d.folder, filepath.Base(name)), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
