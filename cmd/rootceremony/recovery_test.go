@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"filippo.io/age"
+	"filippo.io/age/plugin"
 	"github.com/creack/pty"
 
 	"rootceremony/ceremony"
@@ -217,6 +218,24 @@ func (d *dayOfNeed) fetch(t *testing.T, dir string, desk *ceremony.Desk) {
 		}
 		if err := os.WriteFile(filepath.Join(d.folder, filepath.Base(name)), text, 0o600); err != nil {
 			t.Fatal(err)
+		}
+	}
+}
+
+// A plugin that a recipient needs is missed when the plan is checked, not only when it is needed.
+func TestCheckTellsMissingPlugin(t *testing.T) {
+	t.Parallel()
+	file := backedUpPlanFile(t, 3, 2, fmt.Sprintf("[\"holders\", \"Bank safe\", \"Plug\"]\n\n[[recipient]]\nname = \"Plug\"\nage = %q", plugin.EncodeRecipient("missed", make([]byte, 16))))
+	out, err := exec.Command(program("rootceremony"), "check", file).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for _, want := range []string{
+		"    Plug: age 1.1 or newer with age-plugin-missed, which this program needs too\n",
+		"warning: on this laptop nothing can be sealed for Plug, or opened by it: the program age-plugin-missed is not installed in any of the folders /usr/local/bin:/usr/bin:/bin (hint: install it in one of them)\n",
+	} {
+		if !strings.Contains(string(out), want) {
+			t.Errorf("does not say %q:\n%s", want, out)
 		}
 	}
 }

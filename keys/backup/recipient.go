@@ -114,7 +114,7 @@ func (r *Recipient) ready() error {
 	case r.Kind == keys.RecipientPassphrase && r.passphrase == nil:
 		return fmt.Errorf("recipient %q has a passphrase, which was not given", r.Name)
 	case r.Kind == keys.RecipientPlugin:
-		if err := pluginReady(r.Plugin); err != nil {
+		if err := PluginReady(r.Plugin); err != nil {
 			return fmt.Errorf("recipient %q: %w", r.Name, err)
 		}
 	case r.Text == "":
@@ -123,9 +123,9 @@ func (r *Recipient) ready() error {
 	return nil
 }
 
-// pluginReady reports whether a plugin's program is there, and is not asked to
+// PluginReady reports whether a plugin's program is there, and is not asked to
 // print what passes between it and us.
-func pluginReady(name string) error {
+func PluginReady(name string) error {
 	program := "age-plugin-" + name
 	if _, err := exec.LookPath(program); err != nil {
 		return fmt.Errorf("the program %s is not installed in any of the folders %s (hint: install it in one of them)", program, os.Getenv("PATH"))
