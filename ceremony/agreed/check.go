@@ -244,7 +244,7 @@ func openedWith(kind string) string {
 	case string(keys.RecipientHybrid):
 		return "age 1.3 or newer"
 	case string(keys.RecipientX25519), string(keys.RecipientSSH), string(keys.RecipientPassphrase):
-		return "age, of any version"
+		return "age 1.1 or newer"
 	}
 	return "age 1.1 or newer with " + kind + ", which this program needs too"
 }

@@ -191,9 +191,9 @@ func TestCheckSaysWhatOpens(t *testing.T) {
 	})
 	lines := agreed.Check(r, planNow).Lines()
 	for _, want := range []string{
-		"Bank safe: age, of any version",
-		"Words: age, of any version",
-		"SSH: age, of any version",
+		"Bank safe: age 1.1 or newer",
+		"Words: age 1.1 or newer",
+		"SSH: age 1.1 or newer",
 		"Token: age 1.3 or newer with the plugin of the token, which this program needs too",
 		"Plug: age 1.1 or newer with age-plugin-yubikey, which this program needs too",
 		"PQ and PQ 2, 1 or more in every quorum: age 1.3 or newer",
@@ -225,7 +225,7 @@ backups:
   root key, PUK and management key of Alice Costa, Bruno Ferraz, Chen Wei, Dana Okafor and Emil Novak: 20 files each
   on the day of need this program opens them; without it, by docs/recovery.md:
     the holders' tokens, 2 or more in every quorum: pkcs11-tool with Yubico's ykcs11, and docs/recover-token-layer
-    Bank safe: age, of any version
+    Bank safe: age 1.1 or newer
 
 `
 	if got := between(backedUpExample(t), "who must come:", "online roles:"); got != want {
@@ -248,7 +248,7 @@ backups:
   only PUK and management key of Bruno Ferraz: 1 file each
   on the day of need this program opens them; without it, by docs/recovery.md:
     Bank safe, in every quorum: age 1.1 or newer with age-plugin-yubikey, which this program needs too
-    Two and Three, in every quorum: age, of any version
+    Two and Three, in every quorum: age 1.1 or newer
 
 `
 	mixed := backedUpExample(t, passphrase("Two"), passphrase("Three"), func(r *agreed.Plan) {

@@ -417,7 +417,7 @@ backups:
   nothing of Alice and Bruno, whose keys and tokens stay as they are
   on the day of need this program opens them; without it, by docs/recovery.md:
     the holders' tokens, 1 or more in every quorum: pkcs11-tool with Yubico's ykcs11, and docs/recover-token-layer
-    Bank safe: age, of any version
+    Bank safe: age 1.1 or newer
 
 dropped keys:
   Chen (old-%.8s), stolen, token C-03

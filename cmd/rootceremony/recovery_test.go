@@ -12,10 +12,12 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"filippo.io/age"
 	"filippo.io/age/plugin"
 	"github.com/creack/pty"
+	"golang.org/x/sys/unix"
 
 	"rootceremony/ceremony"
 	"rootceremony/keys"
@@ -42,7 +44,28 @@ type dayOfNeed struct {
 }
 
 // step is what is done when a command asks: a token is put in, something is typed.
-type step struct{ asked, token, typed string }
+type step struct {
+	asked, token, typed string
+	secret              bool
+}
+
+// unseen waits until the terminal shows no more of what is typed: a program that asks
+// for a secret throws away what came before that.
+func unseen(t *testing.T, terminal *os.File) {
+	t.Helper()
+	for end := time.Now().Add(2 * time.Minute); ; time.Sleep(5 * time.Millisecond) {
+		state, err := unix.IoctlGetTermios(int(terminal.Fd()), unix.TCGETS)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if state.Lflag&unix.ECHO == 0 {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatal("the terminal shows what is typed")
+		}
+	}
+}
 
 // run gives a shell one line, at a terminal. It returns what went to the standard
 // output and what the terminal showed.
@@ -66,6 +89,9 @@ func (d *dayOfNeed) run(t *testing.T, line string, steps ...step) (out []byte, s
 				d.people.put(steps[0].token)
 			}
 			since.Reset()
+			if steps[0].secret {
+				unseen(t, terminal)
+			}
 			_, _ = terminal.WriteString(steps[0].typed + "\n")
 			steps = steps[1:]
 		}
@@ -84,12 +110,12 @@ func (d *dayOfNeed) run(t *testing.T, line string, steps ...step) (out []byte, s
 	return out, all.String(), err
 }
 
-// TestTokenLayersWithoutThisProgram opens a real backup, whole, with pkcs11-tool,
-// the script of docs/recovery.md, age and openssl: two tokens' layers, and a
-// token's within and around one for an identity on disk.
+// TestTokenLayersWithoutThisProgram opens a real backup, whole, by the lines of
+// docs/recovery.md: two tokens' layers, and a token's beside those of other kinds,
+// Debian's age asking for the passphrase.
 func TestTokenLayersWithoutThisProgram(t *testing.T) {
 	t.Parallel()
-	for _, program := range []string{"pkcs11-tool", "python3", "openssl"} {
+	for _, program := range []string{"pkcs11-tool", "python3", "openssl", "/usr/bin/age"} {
 		if _, err := exec.LookPath(program); err != nil {
 			if os.Getenv("CI") != "" {
 				t.Fatal(err)
@@ -101,28 +127,25 @@ func TestTokenLayersWithoutThisProgram(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	script, err := filepath.Abs("../../docs")
-	if err != nil {
-		t.Fatal(err)
-	}
 	hybrid, err := age.GenerateHybridIdentity()
 	if err != nil {
 		t.Fatal(err)
 	}
 	service := pcsctest.Start(t, 1)
-	d := &dayOfNeed{folder: t.TempDir(), path: script + ":" + tools + ":" + os.Getenv("PATH"), service: service, people: &swapping{t: t, tokens: map[string]*pcsctest.Token{}}}
+	d := &dayOfNeed{folder: t.TempDir(), path: tools + ":" + os.Getenv("PATH"), service: service, people: &swapping{t: t, tokens: map[string]*pcsctest.Token{}}}
 	root := filepath.Join(service.Dir, "root.pem")
 	for _, sticker := range []string{"A-01", "B-02", "C-03"} {
 		d.people.tokens[sticker] = service.Plug(t, 0, "--unplugged", "--touch", "auto", "--attestation-root", root,
 			"--state", filepath.Join(service.Dir, sticker+".token"))
 	}
-	plan := backedUpPlanFile(t, 3, 2, fmt.Sprintf("[\"holders\", \"Bank safe\", \"Vault\"]\n\n[[recipient]]\nname = \"Vault\"\nage = %q", hybrid.Recipient()))
+	plan := backedUpPlanFile(t, 3, 2, fmt.Sprintf("[\"holders\", \"Bank safe\", \"Vault\", \"Words\"]\n\n[[recipient]]\nname = \"Words\"\npassphrase = true\n\n[[recipient]]\nname = \"Vault\"\nage = %q", hybrid.Recipient()))
 	dir := filepath.Dir(plan)
 	for name, text := range map[string]string{filepath.Join(identitiesOf(plan), "vault.txt"): hybrid.String() + "\n", filepath.Join(d.folder, "vault.txt"): hybrid.String() + "\n"} {
 		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
+	d.people.Answers = map[string]string{"recipient.passphrase words": longPassphrase, "recipient.again words": longPassphrase, "seal.passphrase words": longPassphrase}
 	desk := ceremonyOf(t, service, dir, root)
 	defer desk.Close()
 	for desk.State().Holders["alice"] == nil || desk.State().Holders["alice"].Key == nil {
@@ -143,21 +166,25 @@ func TestTokenLayersWithoutThisProgram(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return []step{{insert, sticker, ""}, {pin, "", strings.TrimRight(string(typed), "\xff")}}
+		return []step{{asked: insert, token: sticker}, {asked: pin, typed: strings.TrimRight(string(typed), "\xff"), secret: true}}
 	}
-	for name, c := range map[string]struct {
-		line  string
-		steps []step
-	}{
-		"two tokens":           {"recover-token-layer bruno+chen.key.age | recover-token-layer /dev/stdin", append(theirs("C-03"), theirs("B-02")...)},
-		"a token outermost":    {"recover-token-layer bank-safe+bruno.key.age | age -d -i bank-safe.txt", theirs("B-02")},
-		"a token innermost":    {"age -d -i vault.txt chen+vault.key.age | recover-token-layer /dev/stdin", theirs("C-03")},
-		"another token before": {"age -d -i vault.txt chen+vault.key.age | recover-token-layer /dev/stdin", append([]step{{insert, "B-02", ""}}, theirs("C-03")...)},
+	documented := read(t, "../../docs/recovery.md")
+	const script = "python3 recover-token-layer "
+	for line, steps := range map[string][]step{
+		script + "bruno+chen.key.age | " + script + "/dev/stdin":            append(theirs("C-03"), theirs("B-02")...),
+		script + "bank-safe+bruno.key.age | age -d -i bank-safe.txt":        theirs("B-02"),
+		"age -d -i vault.txt chen+vault.key.age | " + script + "/dev/stdin": append([]step{{asked: insert, token: "B-02"}}, theirs("C-03")...),
+		"age -d bruno+words.key.age | " + script + "/dev/stdin":             append([]step{{asked: "passphrase", typed: longPassphrase, secret: true}}, theirs("B-02")...),
 	} {
-		out, shown, err := d.run(t, c.line+" | openssl pkey -pubout", c.steps...)
+		line += " | openssl pkey -pubout"
+		if !strings.Contains(documented, "   "+line+"\n") {
+			t.Errorf("docs/recovery.md does not have the line %s", line)
+		}
+		line = strings.Replace(line, "age -d bruno", "/usr/bin/age -d bruno", 1)
+		out, shown, err := d.run(t, line, steps...)
 		block, _ := pem.Decode(out)
 		if err != nil || block == nil {
-			t.Errorf("%s: %v\n%s", name, err, shown)
+			t.Errorf("%s: %v\n%s", line, err, shown)
 			continue
 		}
 		key, err := x509.ParsePKIXPublicKey(block.Bytes)
@@ -165,7 +192,7 @@ func TestTokenLayersWithoutThisProgram(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got, err := keys.FromCrypto(key); err != nil || got != public {
-			t.Errorf("%s: the key is %v, not %v: %v", name, got, public, err)
+			t.Errorf("%s: the key is %v, not %v: %v", line, got, public, err)
 		}
 	}
 	changed := func(name string, at int) {
@@ -187,31 +214,39 @@ func TestTokenLayersWithoutThisProgram(t *testing.T) {
 		line, want string
 		steps      []step
 	}{
-		{"recover-token-layer changed", "the file was changed, or cut off", theirs("C-03")},
-		{"recover-token-layer header", "isn't the token that this layer is sealed for", []step{{insert, "C-03", ""}, {insert, "", "\x04"}}},
-		{"recover-token-layer bruno+chen.key.age", "the token hasn't answered", wrong},
-		{"recover-token-layer chen+vault.key.age", "this layer isn't sealed for a token", nil},
-		{"recover-token-layer vault.txt", "isn't a layer of a backup", nil},
+		{script + "changed", "the file was changed, or cut off", theirs("C-03")},
+		{script + "header", "isn't the token that this layer is sealed for", []step{{asked: insert, token: "C-03"}, {asked: insert, typed: "\x04"}}},
+		{script + "bruno+chen.key.age", "the token hasn't answered", wrong},
+		{script + "chen+vault.key.age", "this layer isn't sealed for a token", nil},
+		{script + "vault.txt", "isn't a layer of a backup", nil},
 	} {
 		if out, shown, err := d.run(t, c.line, c.steps...); err == nil || len(out) > 0 || !strings.Contains(shown, c.want) {
 			t.Errorf("%s: %v, %d bytes, want %q:\n%s", c.line, err, len(out), c.want, shown)
 		}
 	}
+	recipient, err := desk.State().Holders["bruno"].RecipientText()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, shown, err := d.run(t, "echo hello | age -r "+recipient+" | "+script+"/dev/stdin", theirs("B-02")...); err != nil || string(out) != "hello\n" {
+		t.Errorf("what age seals for a token: %q, %v\n%s", out, err, shown)
+	}
 	token := readToken(t, filepath.Join(service.Dir, "A-01.token"))
-	out, shown, err := d.run(t, "recover-token-layer bruno+chen.token.age | recover-token-layer /dev/stdin", append(theirs("C-03"), theirs("B-02")...)...)
+	out, shown, err := d.run(t, script+"bruno+chen.token.age | "+script+"/dev/stdin", append(theirs("C-03"), theirs("B-02")...)...)
 	if want := fmt.Sprintf("serial: %d\n", token.Serial); err != nil || !strings.HasPrefix(string(out), want) || !strings.Contains(strings.ToLower(string(out)), token.Management.Key) {
 		t.Errorf("PUK and management key: %v\n%s", err, shown)
 	}
 }
 
-// fetch copies Alice's backups, and the safe's identity, to where they are opened.
+// fetch copies Alice's backups, the safe's identity and the script to where they are
+// opened.
 func (d *dayOfNeed) fetch(t *testing.T, dir string, desk *ceremony.Desk) {
 	t.Helper()
 	backups, err := filepath.Glob(filepath.Join(dir, "private/backups/alice/*/*.age"))
-	if err != nil || len(backups) != 12 {
+	if err != nil || len(backups) != 20 {
 		t.Fatalf("%d files, %v", len(backups), err)
 	}
-	for _, name := range append(backups, filepath.Join(dir, "rehearsal/identities/bank-safe.txt")) {
+	for _, name := range append(backups, filepath.Join(dir, "rehearsal/identities/bank-safe.txt"), "../../docs/recover-token-layer") {
 		text, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)

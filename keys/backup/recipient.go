@@ -7,7 +7,9 @@
 //	bruno+chen+dana.key.age   the innermost layer is Bruno's, the outermost Dana's
 //
 // Each layer is an age file with one recipient, so that the age command opens
-// it too: age -d -i dana FILE | age -d -i chen | age -d -i bruno | openssl pkey
+// it too, where the identities are files or a plugin's:
+// age -d -i dana FILE | age -d -i chen | age -d -i bruno | openssl pkey
+// A holder's identity is on the token: docs/recover-token-layer opens that layer.
 //
 // Secrets are in locked memory here, and what is written into them is written
 // in place. What age, HPKE and the standard library copy elsewhere cannot be
