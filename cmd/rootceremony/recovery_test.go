@@ -195,27 +195,30 @@ func TestTokenLayersWithoutThisProgram(t *testing.T) {
 			t.Errorf("%s: the key is %v, not %v: %v", line, got, public, err)
 		}
 	}
-	changed := func(name string, at int) {
-		t.Helper()
-		text, err := os.ReadFile(filepath.Join(d.folder, "bruno+chen.key.age"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		text[(len(text)+at)%len(text)] ^= 1
-		if err := os.WriteFile(filepath.Join(d.folder, name), text, 0o600); err != nil {
+	whole, err := os.ReadFile(filepath.Join(d.folder, "bruno+chen.key.age"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, at := range map[string]int{
+		"point":   bytes.Index(whole, []byte(" B")) + 9, // that the token is given: it isn't one any more
+		"mac":     bytes.Index(whole, []byte("\n--- ")) + 9,
+		"payload": len(whole) - 1,
+	} {
+		changed := bytes.Clone(whole)
+		changed[at] = map[bool]byte{true: 'D', false: 'C'}[changed[at] == 'C'] // base64 still
+		if err := os.WriteFile(filepath.Join(d.folder, name), changed, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	changed("changed", -1)
-	changed("header", 60) // in the point that the token is given: it isn't one any more
 	wrong := theirs("C-03")
 	wrong[1].typed = "918273"
 	for _, c := range []struct {
 		line, want string
 		steps      []step
 	}{
-		{script + "changed", "the file was changed, or cut off", theirs("C-03")},
-		{script + "header", "isn't the token that this layer is sealed for", []step{{asked: insert, token: "C-03"}, {asked: insert, typed: "\x04"}}},
+		{script + "payload", "the file was changed, or cut off", theirs("C-03")},
+		{script + "mac", "the header of the file was changed", theirs("C-03")},
+		{script + "point", "isn't the token that this layer is sealed for", []step{{asked: insert, token: "C-03"}, {asked: insert, typed: "\x04"}}},
 		{script + "bruno+chen.key.age", "the token hasn't answered", wrong},
 		{script + "chen+vault.key.age", "this layer isn't sealed for a token", nil},
 		{script + "vault.txt", "isn't a layer of a backup", nil},
