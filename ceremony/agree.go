@@ -118,7 +118,9 @@ func (d *Desk) agree(ctx context.Context, a prompt.Room) error {
 	if err != nil {
 		return err
 	}
-	if err := a.Tell(ctx, prompt.Message{Title: "The plan", Lines: agreed.Check(resolved, d.clock()).Lines()}); err != nil {
+	check := agreed.Check(resolved, d.clock())
+	check.Warnings = append(check.Warnings, MissingPlugins(resolved)...)
+	if err := a.Tell(ctx, prompt.Message{Title: "The plan", Lines: check.Lines()}); err != nil {
 		return err
 	}
 	anchor, err := d.anchorOf(ctx, a, resolved, chain)

@@ -250,7 +250,63 @@ func (r *Plan) backupLines() []string {
 	if kept, _ := r.names(Existing); len(kept) > 0 {
 		lines = append(lines, fmt.Sprintf("nothing of %s, whose %s as they are", Counted(kept, "and", "holders"), map[bool]string{true: "key and token stay", false: "keys and tokens stay"}[len(kept) == 1]))
 	}
+	return append(append(lines, "on the day of need this program opens them; without it, by docs/recovery.md:"), indented(r.openLines())...)
+}
+
+// openLines says, for each kind of recipient, how many of it every quorum has,
+// and what opens its layers without this program.
+func (r *Plan) openLines() []string {
+	var kinds []string // in the order in which they are said
+	names := map[string][]string{}
+	add := func(kind, name string) {
+		if names[kind] == nil {
+			kinds = append(kinds, kind)
+		}
+		names[kind] = append(names[kind], name)
+	}
+	if r.Backup.Holders {
+		for range len(r.Holders) - 1 {
+			add(heldToken, "")
+		}
+	}
+	for _, b := range r.Backup.Recipients {
+		add(b.OpensBy(), b.Name)
+	}
+	var lines []string
+	for _, kind := range kinds {
+		who, least := Counted(names[kind], "and", "recipients"), r.Backup.Quorum-(r.Openers()-len(names[kind]))
+		if kind == heldToken {
+			who = "the holders' tokens"
+		}
+		switch {
+		case least == len(names[kind]):
+			who += ", in every quorum"
+		case least > 0:
+			who += fmt.Sprintf(", %d or more in every quorum", least)
+		}
+		lines = append(lines, who+": "+openedWith(kind))
+	}
 	return lines
+}
+
+// heldToken is the kind of a holder's token: like age1tag1, but its key is in a
+// slot that is known.
+const heldToken = "holders"
+
+// openedWith is what opens the layers of a kind of recipient, as OpensBy has it,
+// without this program.
+func openedWith(kind string) string {
+	switch kind {
+	case heldToken:
+		return "pkcs11-tool with Yubico's ykcs11, and docs/recover-token-layer"
+	case string(keys.RecipientToken), string(keys.RecipientHybridToken):
+		return "age 1.3 or newer with the plugin of the token, which this program needs too"
+	case string(keys.RecipientHybrid):
+		return "age 1.3 or newer"
+	case string(keys.RecipientX25519), string(keys.RecipientSSH), string(keys.RecipientPassphrase):
+		return "age 1.1 or newer"
+	}
+	return "age 1.1 or newer with " + kind + ", which this program needs too"
 }
 
 // OpensBy is how a recipient opens a layer, in short.

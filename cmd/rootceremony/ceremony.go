@@ -201,11 +201,7 @@ func checkCommand(args []string) error {
 	if info, err := os.Stat(file); err == nil && info.IsDir() {
 		file = filepath.Join(file, state.PlanFile)
 	}
-	planned, err := plan.Read(file)
-	if err != nil {
-		return err
-	}
-	check, err := planned.Check(clock())
+	check, err := checked(file)
 	if err != nil {
 		return err
 	}
@@ -213,6 +209,20 @@ func checkCommand(args []string) error {
 		return tuf.WriteJSON(os.Stdout, check)
 	}
 	return printLines(check.Lines())
+}
+
+// checked says what the plan in a file would make, and what this laptop lacks for it.
+func checked(file string) (*agreed.Checked, error) {
+	planned, err := plan.Read(file)
+	if err != nil {
+		return nil, err
+	}
+	check, err := planned.Check(clock())
+	if err != nil {
+		return nil, err
+	}
+	check.Warnings = append(check.Warnings, ceremony.MissingPlugins(check.Plan)...)
+	return check, nil
 }
 
 // ceremonyStatus is what status --json prints.

@@ -212,16 +212,12 @@ func (p *planDesk) Run(ctx context.Context, id string, a prompt.Room) error {
 
 // check says what the plan that was written would make.
 func (p *planDesk) check(ctx context.Context, a prompt.Room) error {
-	planned, err := plan.Read(p.file())
-	if err != nil {
-		return err
-	}
-	checked, err := planned.Check(clock())
+	check, err := checked(p.file())
 	if err != nil {
 		return err
 	}
 	p.checked = true
-	return a.Tell(ctx, prompt.Message{Title: "What the plan makes", Lines: checked.Lines()})
+	return a.Tell(ctx, prompt.Message{Title: "What the plan makes", Lines: check.Lines()})
 }
 
 // statusLines say how far a ceremony is.
