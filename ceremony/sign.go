@@ -86,6 +86,9 @@ func (d *Desk) reviewLines() []string {
 	for _, warning := range s.Plan.RoleWarnings() {
 		lines = append(lines, "warning: "+warning)
 	}
+	if note := s.Plan.NotationNote(); note != "" {
+		lines = append(lines, "note: "+note)
+	}
 	for _, refusal := range tuf.Refusals(s.Root, s.Plan.TrustedRoot()) {
 		lines = append(lines, "note: "+refusal.String())
 	}

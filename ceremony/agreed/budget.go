@@ -166,7 +166,7 @@ func (r *Plan) ofOneKey(role string) bool {
 // firstOf says what goes with the first keys of an algorithm in a chain.
 func (r *Plan) firstOf(algorithm keys.Algorithm) string {
 	root := r.TrustedRoot()
-	if root == nil || r.Token.Algorithm == algorithm || slices.ContainsFunc(root.Keys, func(k tuf.Key) bool { return k.Public.Algorithm == algorithm }) {
+	if root == nil || slices.ContainsFunc(root.Keys, func(k tuf.Key) bool { return k.Public.Algorithm == algorithm }) {
 		return ""
 	}
 	refused := ""
@@ -183,9 +183,11 @@ func (r *Plan) otherTokens(b Budget) []string {
 	if b.Limit < maxRoot && len(c.fresh) == 0 {
 		return []string{"no token for keys that sign with another tool"}
 	}
-	digest := *r
-	digest.Token.Algorithm = keys.P256
-	way := fmt.Sprintf("algorithm = %q%s: such tokens sign a digest, whatever the size", keys.P256, r.firstOf(keys.P256))
+	digest, first := *r, ""
+	if r.Token.Algorithm != keys.P256 { // else the plan says it already
+		digest.Token.Algorithm, first = keys.P256, r.firstOf(keys.P256)
+	}
+	way := fmt.Sprintf("algorithm = %q%s: such tokens sign a digest, whatever the size", keys.P256, first)
 	switch {
 	case b.Limit >= maxRoot:
 		return nil // no token asks for less
@@ -198,7 +200,7 @@ func (r *Plan) otherTokens(b Budget) []string {
 		digest.Holders = slices.Concat(c.stay, c.fresh[:n])
 		if digest.Threshold = min(r.Threshold, n); digest.Size() <= MaxTokenMessage {
 			return []string{fmt.Sprintf("two versions, as ed25519 tokens of version %d must sign the first: version %d with algorithm = %q%s, %d of the new holders and a threshold of %d, which fits; then version %d with all of them",
-				r.Version-1, r.Version, keys.P256, r.firstOf(keys.P256), n, digest.Threshold, r.Version+1)}
+				r.Version-1, r.Version, keys.P256, first, n, digest.Threshold, r.Version+1)}
 		}
 	}
 	return []string{fmt.Sprintf("ed25519 tokens of version %d must sign it: a version before it has to be smaller", r.Version-1)}

@@ -540,6 +540,9 @@ func (r *Plan) trustedNotes() []string {
 			notes = append(notes, note)
 		}
 	}
+	if note := r.NotationNote(); note != "" {
+		notes = append(notes, note)
+	}
 	say(legacy, "key", "is carried over in a notation that new keys do not have, as its id hangs on it", "are carried over in a notation that new keys do not have, as their ids hang on it")
 	say(fields, "field", "that the specification does not name is carried over", "that the specification does not name are carried over")
 	say(roles, "role", "that the specification does not name is left out, as not all clients read it", "that the specification does not name are left out, as not all clients read them")
@@ -551,6 +554,16 @@ func (r *Plan) trustedNotes() []string {
 		notes = append(notes, "it is the root of a rehearsal: a real ceremony refuses it")
 	}
 	return notes
+}
+
+// NotationNote says how new keys are written where the chain has a notation of its
+// own; "" where it has none.
+func (r *Plan) NotationNote() string {
+	n := r.TrustedRoot().Notation()
+	if n == "" {
+		return ""
+	}
+	return fmt.Sprintf("all keys of version %d have keyid_hash_algorithms %s: new keys get it too, as php-tuf refuses a root over one without it", r.Version-1, n)
 }
 
 // asNew reports whether a key stands in a root as new ones do, but for spaces.
