@@ -692,7 +692,7 @@ func newOutcome(t *testing.T, all int, name string) *outcome {
 	t.Cleanup(func() {
 		o.mu.Lock()
 		defer o.mu.Unlock()
-		line := fmt.Sprintf("%s: %d tried", o.name, o.tried)
+		line := fmt.Sprintf("%s: %s: %d tried", t.Name(), o.name, o.tried)
 		for _, what := range slices.Sorted(maps.Keys(o.by)) {
 			line += fmt.Sprintf("; %s %d", what, o.by[what])
 		}
@@ -712,7 +712,7 @@ func (o *outcome) of(t *testing.T, what string, come *string) {
 		}
 		o.by[what+", "+*come]++
 		if o.tried%100 == 0 && o.tried < o.all {
-			o.t.Logf("%d of %d tried", o.tried, o.all)
+			o.t.Logf("%s: %d of %d tried", o.t.Name(), o.tried, o.all)
 		}
 	})
 }
