@@ -43,7 +43,7 @@ func TestNoSecretFromCreateToRevocation(t *testing.T) {
 
 	seen, shown := kept{}, []byte(nil)
 	environments := 0
-	day := func(r *room, own [][2]string) {
+	day := func(r *room, own ...[2]string) {
 		t.Helper()
 		r.t, r.env = t, env
 		r.start()
@@ -76,11 +76,11 @@ func TestNoSecretFromCreateToRevocation(t *testing.T) {
 		}
 		shown = append(shown, shownPIN.ReplaceAll(r.all.Bytes(), nil)...)
 	}
-	passphrase := [][2]string{{"choose its passphrase", longPassphrase}, {"the same passphrase again", longPassphrase}, {"its passphrase", longPassphrase}, {"Board: open the backup", longPassphrase}}
+	passphrase := [2]string{"Type the passphrase of Board", longPassphrase}
 	day(&room{dir: first, args: []string{"--plan", plan, "--identities", identitiesOf(plan)}}, passphrase)
-	day(&room{dir: first, verb: "restore"}, append(passphrase,
-		[2]string{"What is restored", "key"}, [2]string{"sticker of the fresh token", "FRESH-1"}))
-	day(&room{dir: next, args: []string{"--after", first, "--plan", revocationOfBruno(t, first)}}, nil)
+	day(&room{dir: first, verb: "restore"}, passphrase, [2]string{"Whose token is it about?", "alice"}, [2]string{"What has happened to the token", ""},
+		[2]string{"What has happened?", "key"}, [2]string{"Go on with it?", "yes"}, [2]string{"the fresh token?", "FRESH-1"})
+	day(&room{dir: next, args: []string{"--after", first, "--plan", revocationOfBruno(t, first)}}, [2]string{"How do you know it?", "1"}, [2]string{"Where is its token?", "1"})
 	if environments < 6 {
 		t.Errorf("only %d environments were seen", environments)
 	}
