@@ -60,10 +60,9 @@ func guardTerminal(text string) (end func(), err error) {
 // standGuard reads how the terminal was, and the text, until its parent is gone.
 func standGuard() int {
 	signal.Ignore(unix.SIGINT, unix.SIGQUIT, unix.SIGHUP, unix.SIGTERM) // which are the parent's
-	told, err := io.ReadAll(os.Stdin)
+	var told bytes.Buffer
 	var terminal unix.Termios
-	from := bytes.NewReader(told)
-	if err != nil || binary.Read(from, binary.NativeEndian, &terminal) != nil {
+	if _, err := told.ReadFrom(os.Stdin); err != nil || binary.Read(&told, binary.NativeEndian, &terminal) != nil {
 		return exitFailed
 	}
 	const fd = 3
@@ -72,7 +71,7 @@ func standGuard() int {
 	if group, err := unix.IoctlGetInt(fd, unix.TIOCGPGRP); err == nil && group == unix.Getpgrp() {
 		_ = unix.IoctlSetTermios(fd, unix.TCSETSF, &terminal)
 	}
-	_, _ = from.WriteTo(os.Stdout)
+	_, _ = told.WriteTo(os.Stdout)
 	return 0
 }
 
