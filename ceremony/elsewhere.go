@@ -69,6 +69,9 @@ func (d *Desk) handOverTask() prompt.Task {
 
 // handOver writes the enrolment file, and says how its words are used.
 func (d *Desk) handOver(ctx context.Context, a prompt.Room) error {
+	if err := d.mend(); err != nil {
+		return err
+	}
 	file, err := d.enrolmentFile()
 	if err != nil {
 		return err

@@ -771,9 +771,15 @@ func verified(h *state.Holder, public keys.PublicKey, message, signature []byte)
 	return hex.EncodeToString(signature), nil
 }
 
-// signCheckpoint has the holder's key in 9a sign the log as it stands.
+// signCheckpoint has the holder's key in 9a sign the log as it stands: in an enrolment
+// again, where something was recorded before the signature was.
 func (v visit) signCheckpoint(ctx context.Context) error {
-	return v.signsLog(ctx, v.d.Checkpoint().Size)
+	for {
+		size := v.d.Checkpoint().Size
+		if err := v.signsLog(ctx, size); err != nil || v.d.State().Begun.Enrols == "" || v.now().HasSigned(size) {
+			return err
+		}
+	}
 }
 
 // signsLog has it sign the first lines of the log.

@@ -139,11 +139,11 @@ func planCommand(args []string) error {
 		remember(dir)
 		return showUI(&ui.Room{Desk: &planDesk{dir: dir, kind: *kind}})
 	}
-	front, err := plain.New(os.Stdin, os.Stdout, plain.Options{Interview: true})
+	front, closeFront, err := guardedFront(plain.Options{Interview: true})
 	if err != nil {
 		return err
 	}
-	defer front.Close()
+	defer closeFront()
 	ctx := context.Background()
 	come, err := interview.Hold(ctx, front, dir, *kind, clock())
 	if errors.Is(err, prompt.ErrLeft) || errors.Is(err, prompt.ErrBack) {

@@ -222,11 +222,11 @@ func tokenPrepare(ctx context.Context, t tokenAtHand) error {
 	if !t.info.Fresh() {
 		return fmt.Errorf("token %s is not as new: %s (hint: %s erases what is on it)", keys.SerialText(t.info.Serial), strings.Join(t.info.NotFresh(), ", "), agreed.Command("token", "reset", "--serial", fmt.Sprint(t.info.Serial)))
 	}
-	front, err := plain.New(os.Stdin, os.Stdout, plain.Options{Interview: true})
+	front, closeFront, err := guardedFront(plain.Options{Interview: true})
 	if err != nil {
 		return err
 	}
-	defer front.Close()
+	defer closeFront()
 	pin, err := ceremony.NewPIN(ctx, front, fmt.Sprint(t.info.Serial), fmt.Sprintf("Token %s", keys.SerialText(t.info.Serial)), nil)
 	if err != nil {
 		return leftEarly(err)
@@ -244,11 +244,11 @@ func tokenPrepare(ctx context.Context, t tokenAtHand) error {
 
 // tokenReset brings a token to its factory state, once its serial was typed.
 func tokenReset(ctx context.Context, t tokenAtHand) error {
-	front, err := plain.New(os.Stdin, os.Stdout, plain.Options{Interview: true})
+	front, closeFront, err := guardedFront(plain.Options{Interview: true})
 	if err != nil {
 		return err
 	}
-	defer front.Close()
+	defer closeFront()
 	err = front.Type(ctx, prompt.Prompt{ID: "token.reset", Final: true, Message: prompt.Message{
 		Title: "Reset a token", Lines: infoLines(t.info), Text: []string{"Every PIV key on it is erased for good. Stop here if you do not know what they are for."}},
 		Question: "To reset it, type its serial number without spaces:"}, fmt.Sprint(t.info.Serial))
