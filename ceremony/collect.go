@@ -120,7 +120,7 @@ func (d *Desk) collectDetached(data []byte, source string) (*CollectedRoot, erro
 			if instead := s.Instead(f, root, sig); instead != "" {
 				text += ", which fits " + instead + " and not its canonical form"
 			}
-			if !slices.Contains(why, text) {
+			if !slices.Contains(why, text) && len(why) < 5 {
 				why = append(why, text)
 			}
 		}
@@ -131,7 +131,10 @@ func (d *Desk) collectDetached(data []byte, source string) (*CollectedRoot, erro
 // signaturesIn are the signatures in a file that holds nothing else: an object with
 // keyid and sig, an array of such, or an object with that as its signatures.
 func signaturesIn(data []byte) ([][]byte, error) {
-	var whole struct{ Signatures []json.RawMessage }
+	var whole struct {
+		KeyID, Sig string
+		Signatures []json.RawMessage
+	}
 	list := []json.RawMessage{data}
 	var err error
 	switch text := bytes.TrimSpace(data); {
@@ -139,9 +142,15 @@ func signaturesIn(data []byte) ([][]byte, error) {
 		err = json.Unmarshal(text, &list)
 	case json.Unmarshal(text, &whole) == nil && whole.Signatures != nil:
 		list = whole.Signatures
+		if whole.KeyID != "" || whole.Sig != "" {
+			err = errors.New("it is a signature and a list of signatures at once")
+		}
 	}
-	if err != nil || len(list) == 0 {
-		return nil, errors.New("there is no signature in it, or it is cut off (hint: have it sent again)")
+	if err != nil {
+		return nil, fmt.Errorf("%w (hint: have it sent again)", err)
+	}
+	if len(list) == 0 {
+		return nil, errors.New("there is no signature in it (hint: have it sent again)")
 	}
 	var found [][]byte
 	for _, one := range list {

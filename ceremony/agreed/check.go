@@ -107,7 +107,7 @@ func (r *Plan) RoleWarnings() []string {
 func (r *Plan) Refusals() []string {
 	lines := []string{}
 	if r.Trusted == nil {
-		lines = append(lines, "php-tuf and Joomla's fork of it refuse every new chain: no key has keyid_hash_algorithms, with which they compute key ids")
+		lines = append(lines, "keys without keyid_hash_algorithms, as in every new chain: php-tuf and Joomla's fork of it refuse such a root")
 	}
 	for _, refusal := range tuf.Refusals(r.Outline(), r.TrustedRoot()) {
 		lines = append(lines, refusal.String())
@@ -132,9 +132,10 @@ func (r *Plan) quantumLines() []string {
 	}
 	lines := []string{fmt.Sprintf("of %d root keys %d are post-quantum (ML-DSA), and %d of all must sign", len(role.KeyIDs), quantum, role.Threshold)}
 	if classical >= role.Threshold {
-		lines = append(lines, fmt.Sprintf("the %d %s alone suffice: with a threshold of %d nobody who breaks only those could make a root", classical, plural("other", classical), classical+1))
+		others := map[bool]string{true: "the other one alone suffices", false: fmt.Sprintf("the %d others alone suffice", classical)}[classical == 1]
+		lines = append(lines, fmt.Sprintf("%s: with a threshold of %d nobody who breaks only those could make a root that clients on version %d follow", others, classical+1, r.Version))
 	} else {
-		lines = append(lines, "the others alone don't suffice: whoever breaks only those makes no root")
+		lines = append(lines, fmt.Sprintf("the others alone don't suffice: anyone who breaks only those makes no root that clients on version %d follow", r.Version))
 	}
 	if role.Threshold > classical {
 		lines = append(lines, fmt.Sprintf("clients that do not know ML-DSA stop at version %d: they count at most %d of the %d signatures that it needs", r.Version, classical, role.Threshold))

@@ -153,7 +153,7 @@ online roles:
   targets: 1 of 1, key ids begin %s
 
 clients known to refuse the root, or a part of it:
-  php-tuf and Joomla's fork of it refuse every new chain: no key has keyid_hash_algorithms, with which they compute key ids
+  keys without keyid_hash_algorithms, as in every new chain: php-tuf and Joomla's fork of it refuse such a root
 
 digest: %s
 

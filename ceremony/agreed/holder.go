@@ -76,6 +76,9 @@ func (r *Plan) InRoot(key tuf.Key) (tuf.Key, error) {
 	root := r.TrustedRoot()
 	if root != nil {
 		if i := slices.IndexFunc(root.Keys, func(k tuf.Key) bool { return k.Value() == key.Value() }); i >= 0 {
+			if root.Exposed()[key.Value()] {
+				return tuf.Key{}, fmt.Errorf("the private half of this key stands in version %d itself, so that everybody can sign with it (hint: make a new one)", root.Version)
+			}
 			return root.Keys[i], nil
 		}
 	}

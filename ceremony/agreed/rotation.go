@@ -170,6 +170,9 @@ func (r *Plan) oldSigners() Signers {
 			}
 		}
 		key, _ := r.TrustedFile.Root.Key(id)
+		if key.Unverifiable != "" {
+			k.Can = CanNot
+		}
 		i, twice := at[key.Value()]
 		switch {
 		case !twice:
@@ -472,10 +475,13 @@ func (r *Plan) dropWarnings() []string {
 // and above all where somebody else has such a key.
 func (r *Plan) staysInUse() []string {
 	var warnings []string
-	root := r.Outline()
+	root, exposed := r.Outline(), map[string]bool{}
+	if r.Trusted != nil {
+		exposed = r.TrustedRoot().Exposed()
+	}
 	for _, name := range OnlineRoles {
 		for _, id := range root.Roles[name].KeyIDs {
-			if key, _ := root.Key(id); key.Exposed {
+			if exposed[ValueOf(root, id)] {
 				warnings = append(warnings, fmt.Sprintf("A PUBLISHED PRIVATE KEY STAYS IN USE: anybody can sign for %s with the key %.8s, and the new root keeps it (hint: [role.%s] in the plan, with a new key)", name, id, name))
 			}
 		}

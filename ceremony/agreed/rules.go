@@ -425,10 +425,14 @@ func (c *ruling) accounts(root *tuf.Root) {
 		}
 		owner[id] = who
 	}
-	exposed := func(id string) bool { key, _ := root.Key(id); return key.Exposed }
+	values := root.Exposed()
+	exposed := func(id string) bool { return values[ValueOf(root, id)] }
 	for i, h := range c.Holders {
 		if h.Custody == Existing {
 			claim(Element("holder", i)+".keyid", h.KeyID, "that of "+strconv.Quote(h.Name))
+			if key, _ := root.Key(h.KeyID); key.Unverifiable != "" {
+				c.fault(Element("holder", i)+".keyid", "nothing that the key %.8s signs can be verified here: %s (hint: a new key for %s, and a [[drop]] of this one with reason = %q)", h.KeyID, key.Unverifiable, h.Name, Retired)
+			}
 			if exposed(h.KeyID) {
 				c.fault(Element("holder", i)+".keyid", "the private half of the key %.8s stands in version %d itself, so that everybody can sign with it: it can't stay (hint: a new key for %s, and a [[drop]] of this one with reason = %q)", h.KeyID, root.Version, h.Name, Compromised)
 			}
@@ -461,6 +465,11 @@ func (c *ruling) able(root *tuf.Root) int {
 	for _, d := range c.Drops {
 		if d.Reason != Lost {
 			able[ValueOf(root, d.KeyID)] = true
+		}
+	}
+	for _, k := range root.Keys {
+		if k.Unverifiable != "" {
+			delete(able, k.Value())
 		}
 	}
 	return len(able)

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"rootceremony/ceremony/tuf"
 )
 
 // Plans that people had trouble with, and what check says of them now.
@@ -106,5 +108,27 @@ func fieldPlan(t *testing.T, name string, replace ...string) func() (*Plan, erro
 			_, err = p.Check(time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC))
 		}
 		return p, err
+	}
+}
+
+// A private half that stands in an older version of the chain, or under another id,
+// counts all the same.
+func TestKeysExposedElsewhere(t *testing.T) {
+	first, err := os.ReadFile("testdata/cases/key-ids-of-kept-online-keys/trusted/1.root.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := tuf.Parse(first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, _ := f.Root.Key(f.Root.Roles[tuf.RoleRoot].KeyIDs[0])
+	p, err := Read("testdata/cases/key-ids-of-kept-online-keys/plan.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Chain.Exposed[key.Value()] = 1
+	if _, err := p.Check(time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)); err == nil || !strings.Contains(err.Error(), "stands in version 1 of the chain, so that everybody can sign with it: it can't stay") {
+		t.Errorf("%v", err)
 	}
 }

@@ -209,6 +209,9 @@ func (s *StandIn) place(p *plan.Plan, made *standIns, size int) error {
 		one := made.byID[keyID]
 		algorithm := one.key.Public.Algorithm
 		values[at+".keyid"] = plan.TomlText(one.key.ID)
+		if one.private == nil {
+			return
+		}
 		if algorithm == "" || algorithm == keys.Ed25519 && sticker == "" && size > agreed.MaxTokenMessage {
 			software[at] = one
 			return
@@ -301,6 +304,10 @@ func standInKeys(root *tuf.Root) (*standIns, error) {
 		if _, there := made.byValue[key.Value()]; there {
 			continue
 		}
+		if key.Unverifiable != "" { // whatever it signs counts for nothing: it stays as it is
+			made.byID[id] = standIn{key: key}
+			continue
+		}
 		private, err := sameKind(key)
 		if err != nil {
 			return nil, fmt.Errorf("a stand-in for the key %.8s: %w", id, err)
@@ -335,9 +342,6 @@ func sameKind(key tuf.Key) (crypto.Signer, error) {
 		return ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	case keys.P384:
 		return ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
-	}
-	if key.Unverifiable != "" {
-		return nil, errors.New(key.Unverifiable)
 	}
 	der, err := hex.DecodeString(key.Value())
 	if err != nil {
@@ -469,6 +473,9 @@ func (made *standIns) sign(text []byte, expires time.Time) ([]byte, error) {
 	var signatures []entry
 	for _, id := range real.Root.Roles[tuf.RoleRoot].KeyIDs {
 		one := made.byID[id]
+		if one.private == nil {
+			continue
+		}
 		sig, err := signWith(one.private, unsigned.Signed)
 		if err != nil {
 			return nil, err

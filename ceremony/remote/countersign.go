@@ -120,7 +120,7 @@ func (c *Countersigning) old() *tuf.Root {
 
 // sound tells why nobody should sign the draft, whatever it says.
 func (c *Countersigning) sound() error {
-	if err := c.draft.Fit(); err != nil {
+	if err := c.draft.Fit(c.old()); err != nil {
 		return fmt.Errorf("%w (hint: tell those who made it)", err)
 	}
 	root := c.draft.Root

@@ -18,9 +18,9 @@ type Refusal struct {
 
 func (r Refusal) String() string {
 	if r.New {
-		return r.Clients + " from now on: " + r.Trait
+		return "new in this version: " + r.Trait + ": " + r.Clients
 	}
-	return r.Clients + ": " + r.Trait
+	return r.Trait + ": " + r.Clients
 }
 
 // trait is something that a valid root may have and that a client was seen to
@@ -34,29 +34,29 @@ type trait struct {
 }
 
 var traits = []trait{
-	{text: "key ids that are not the SHA-256 of their key object", clients: "tough and php-tuf refuse it",
+	{text: "key ids that are not the SHA-256 of their key object", clients: "tough and php-tuf refuse such a root",
 		key: func(k Key, _ *Root) bool { return !k.Hashed() }},
-	{text: "keys without keyid_hash_algorithms, which all keys before have, and with which they compute key ids", clients: "php-tuf and Joomla's fork of it refuse it",
+	{text: "keys without keyid_hash_algorithms, which all keys before have", clients: "php-tuf and Joomla's fork of it refuse such a root",
 		key: func(k Key, before *Root) bool { return before.Notation() != "" && k.notation == "" }},
-	{text: "consistent_snapshot is absent", clients: "go-tuf 2.4.2, tuf-js 3.1.0, tuf-js 6.0.2 and tough refuse it",
+	{text: "consistent_snapshot is absent", clients: "go-tuf 2.4.2, tuf-js 3.1.0, tuf-js 6.0.2 and tough refuse such a root",
 		has: func(root, _ *Root) bool { return root.inconsistent }},
-	{text: "a role beside the four", clients: "python-tuf and tough refuse it",
+	{text: "a role beside the four", clients: "python-tuf and tough refuse such a root",
 		has: func(root, _ *Root) bool { return len(root.Roles) > len(RoleNames) }},
-	{text: "keys written as PEM", clients: "php-tuf refuses it",
+	{text: "keys written as PEM", clients: "php-tuf refuses such a root",
 		key: func(k Key, _ *Root) bool { return k.pem() }},
-	{text: "ECDSA keys written as a point in hex", clients: "go-tuf 2.4.2, go-tuf 0.7.0 and tough refuse it",
+	{text: "ECDSA keys written as a point in hex", clients: "go-tuf 2.4.2, go-tuf 0.7.0 and tough refuse such a root",
 		key: func(k Key, _ *Root) bool {
 			return k.Public.Algorithm != keys.Ed25519 && k.Public.Algorithm != "" && !k.pem()
 		}},
-	{text: "keys of the keytype ecdsa", clients: "tough before 0.17.1 and php-tuf refuse it",
+	{text: "keys of the keytype ecdsa", clients: "tough before 0.17.1 and php-tuf refuse such a root",
 		key: func(k Key, _ *Root) bool { return k.Type == "ecdsa" }},
-	{text: "keys on P-384", clients: "go-tuf 0.7.0 and tuf-js 3.1.0 count no signature by it",
+	{text: "keys on P-384", clients: "go-tuf 0.7.0 and tuf-js 3.1.0 count no signature by such a key",
 		key: func(k Key, _ *Root) bool { return k.Public.Algorithm == keys.P384 }},
-	{text: "ML-DSA keys", clients: "go-tuf 2.4.2 and go-tuf 0.7.0 refuse it, tuf-js 3.1.0 and tuf-js 6.0.2 count no signature by it; go-tuf and sigstore's Rust client know it since the autumn of 2026, securesystemslib where it is switched on",
+	{text: "ML-DSA keys", clients: "go-tuf 2.4.2 and go-tuf 0.7.0 refuse such a root if the key has the root role, tuf-js 3.1.0 and tuf-js 6.0.2 count no signature by such a key; go-tuf and sigstore's Rust client know it since the autumn of 2026, securesystemslib where it is switched on",
 		key: func(k Key, _ *Root) bool { return k.Type == "ml-dsa" && k.Unverifiable == "" }},
-	{text: "keys of a kind that they don't know", clients: "go-tuf 2.4.2 and go-tuf 0.7.0 refuse it, tuf-js 3.1.0 and tuf-js 6.0.2 count no signature by it",
+	{text: "keys of an unknown kind", clients: "go-tuf 2.4.2 and go-tuf 0.7.0 refuse such a root if the key has the root role, tuf-js 3.1.0 and tuf-js 6.0.2 count no signature by such a key",
 		key: func(k Key, _ *Root) bool { return k.Unverifiable != "" }},
-	{text: "keys of a kind that this chain hasn't had before", clients: "clients that were built for the keys so far may refuse it",
+	{text: "keys of a kind that this chain hasn't had before", clients: "clients that were built for the keys so far may refuse such a root",
 		key: func(k Key, before *Root) bool {
 			return before != nil && !slices.ContainsFunc(before.Keys, func(o Key) bool { return o.Type == k.Type && o.Scheme == k.Scheme })
 		}},
@@ -115,7 +115,7 @@ func Stops(chain []*Root, next *Root) []string {
 			if last > first {
 				where = fmt.Sprintf("at versions %d to %d", first, last)
 			}
-			lines = append(lines, fmt.Sprintf("%s: %s: %s", where, t.clients, t.text))
+			lines = append(lines, fmt.Sprintf("%s: %s: %s", where, t.text, t.clients))
 			first = 0
 		}
 		for i, root := range chain {

@@ -34,17 +34,17 @@ func TestRefusals(t *testing.T) {
 		want         []string
 	}{
 		"as we write it":     {rootOf(ed), nil, nil},
-		"another id":         {rootOf(foreignKey()), nil, []string{"tough and php-tuf refuse it: key ids that are not"}},
-		"consistent":         {withoutConsistent(), nil, []string{"go-tuf 2.4.2, tuf-js 3.1.0, tuf-js 6.0.2 and tough refuse it: consistent_snapshot"}},
-		"a fifth role":       {withFifthRole(), nil, []string{"python-tuf and tough refuse it: a role beside"}},
-		"P-256":              {rootOf(p256), nil, []string{"php-tuf refuses it: keys written as PEM", "tough before 0.17.1 and php-tuf refuse it: keys of the keytype ecdsa"}},
-		"P-384":              {rootOf(p384), nil, []string{"php-tuf refuses it: keys written as PEM", "tough before 0.17.1 and php-tuf refuse it: keys of the keytype ecdsa", "go-tuf 0.7.0 and tuf-js 3.1.0 count no signature by it: keys on P-384"}},
-		"a point in hex":     {rootOf(pointInHex()), nil, []string{"go-tuf 2.4.2, go-tuf 0.7.0 and tough refuse it: ECDSA keys written as a point in hex"}},
-		"ML-DSA":             {rootOf(quantum), nil, []string{"php-tuf refuses it: keys written as PEM", "ML-DSA keys"}},
-		"an unknown kind":    {rootOf(unknownKind(t)), nil, []string{"go-tuf 2.4.2 and go-tuf 0.7.0 refuse it, tuf-js 3.1.0 and tuf-js 6.0.2 count no signature by it: keys of a kind that they don't know"}},
-		"a new kind":         {rootOf(ed, p256), rootOf(ed), []string{"php-tuf refuses it from now on: keys written as PEM", "tough before 0.17.1 and php-tuf refuse it from now on", "from now on: keys of a kind that this chain hasn't had"}},
-		"as before":          {rootOf(ed, p256), rootOf(p256, ed), []string{"php-tuf refuses it: keys written as PEM", "tough before 0.17.1 and php-tuf refuse it: keys of"}},
-		"without the member": {rootOf(ed), noted(rootOf(ed)), []string{"php-tuf and Joomla's fork of it refuse it from now on: keys without keyid_hash_algorithms"}},
+		"another id":         {rootOf(foreignKey()), nil, []string{"key ids that are not the SHA-256 of their key object (abcd): tough and php-tuf refuse such a root"}},
+		"consistent":         {withoutConsistent(), nil, []string{"consistent_snapshot is absent: go-tuf 2.4.2, tuf-js 3.1.0, tuf-js 6.0.2 and tough refuse such a root"}},
+		"a fifth role":       {withFifthRole(), nil, []string{"a role beside the four: python-tuf and tough refuse such a root"}},
+		"P-256":              {rootOf(p256), nil, []string{"keys written as PEM (", "): tough before 0.17.1 and php-tuf refuse such a root"}},
+		"P-384":              {rootOf(p384), nil, []string{"keys written as PEM (", "): tough before 0.17.1 and php-tuf refuse such a root", "): go-tuf 0.7.0 and tuf-js 3.1.0 count no signature by such a key"}},
+		"a point in hex":     {rootOf(pointInHex()), nil, []string{"ECDSA keys written as a point in hex ("}},
+		"ML-DSA":             {rootOf(quantum), nil, []string{"keys written as PEM (", "ML-DSA keys"}},
+		"an unknown kind":    {rootOf(unknownKind(t)), nil, []string{"keys of an unknown kind ("}},
+		"a new kind":         {rootOf(ed, p256), rootOf(ed), []string{"new in this version: keys written as PEM (", "new in this version: keys of the keytype ecdsa (", "new in this version: keys of a kind that this chain hasn't had"}},
+		"as before":          {rootOf(ed, p256), rootOf(p256, ed), []string{"keys written as PEM (", "): tough before 0.17.1 and php-tuf refuse such a root"}},
+		"without the member": {rootOf(ed), noted(rootOf(ed)), []string{"new in this version: keys without keyid_hash_algorithms"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got []string
@@ -130,7 +130,7 @@ func TestStops(t *testing.T) {
 		chain = append(chain, must(Parse(data)).Root)
 	}
 	next := chain[len(chain)-1].Next()
-	for _, want := range []string{"at versions 1 to 4: go-tuf 2.4.2, go-tuf 0.7.0 and tough refuse it: ECDSA keys written as a point in hex", "at version 11: tough and php-tuf refuse it: key ids"} {
+	for _, want := range []string{"at versions 1 to 4: ECDSA keys written as a point in hex: go-tuf 2.4.2, go-tuf 0.7.0 and tough refuse such a root", "at version 11: key ids"} {
 		if got := Stops(chain, next); !slices.ContainsFunc(got, func(s string) bool { return strings.HasPrefix(s, want) }) {
 			t.Errorf("%q is not in %q", want, got)
 		}
@@ -201,7 +201,7 @@ func TestInstead(t *testing.T) {
 }
 
 func TestSoon(t *testing.T) {
-	for left, want := range map[time.Duration]string{0: "", -time.Hour: "", 14*24*time.Hour + time.Second: "", 14 * 24 * time.Hour: "(336 hours)", 5 * time.Hour: "(5 hours)"} {
+	for left, want := range map[time.Duration]string{0: "", -time.Hour: "", 14*24*time.Hour + time.Second: "", 14 * 24 * time.Hour: "(336 hours)", 5 * time.Hour: "in 5 hours: "} {
 		if got := Soon(expiry, expiry.Add(-left)); got == "" != (want == "") || !strings.Contains(got, want) {
 			t.Errorf("%v: %q", left, got)
 		}
@@ -225,11 +225,82 @@ func TestParseCanonical(t *testing.T) {
 
 // Whoever signs is stricter than a verdict.
 func TestFit(t *testing.T) {
-	fit := map[string]bool{"good": true, "mldsa-44": true, "unknown-keyval": true, "signature-sig-odd": false, "signature-63-bytes": false, "threshold-above-online": false, "rsa-short": false}
+	fit := map[string]bool{"good": true, "mldsa-44": true, "unknown-keyval": true, "signature-sig-odd": false, "signature-63-bytes": false, "threshold-above-online": false, "rsa-short": false, "public-and-private": false}
 	for _, v := range readVectors(t) {
 		want, there := fit[v.name]
-		if f, err := Parse(v.files[0]); there && (err != nil || (f.Fit() == nil) != want) {
-			t.Errorf("%s: %v, %v", v.name, err, f.Fit())
+		if f, err := Parse(v.files[0]); there && (err != nil || (f.Fit(nil) == nil) != want) {
+			t.Errorf("%s: %v, %v", v.name, err, f.Fit(nil))
 		}
+	}
+}
+
+// A keyid_hash_algorithms that is no short list of names is followed by no new key.
+func TestNotationsThatAreNotFollowed(t *testing.T) {
+	ed := make25519(0).key
+	for value, followed := range map[string]bool{
+		`["sha256","sha512"]`: true, `["sha256"]`: true, `["sha256", "sha512"]`: true,
+		`[]`: false, `"sha256"`: false, `false`: false, `-5`: false, `{"a":"b"}`: false, `[["sha256"]]`: false,
+		`["sha256\n"]`: false, `["sh\u0009a"]`: false, `["sh\u00e4256"]`: false, `[""]`: false, `["` + strings.Repeat("a", 33) + `"]`: false,
+		`["a","a","a","a","a","a","a","a","a"]`: false,
+	} {
+		object := fmt.Sprintf(`{"keyid_hash_algorithms":%s,"keytype":"ed25519","keyval":{"public":"%s"},"scheme":"ed25519"}`, value, ed.Public.Hex)
+		d := must(scanned(object))
+		r := reader{document: d}
+		k := must(r.key(0, "x"))
+		if (k.notation != "") != followed || len(r.findings) != map[bool]int{true: 1, false: 2}[followed] {
+			t.Errorf("%s: %q, %v", value, k.notation, r.findings)
+		}
+		if _, err := k.notation.NewKey(make25519(1).key.Public); err != nil {
+			t.Errorf("%s: %v", value, err)
+		}
+	}
+}
+
+// A private half that a file brings is signed by nobody; one that the root before
+// holds in the same bytes is carried, and counts as the key's under every id.
+func TestExposedKeys(t *testing.T) {
+	object := func(private string) string {
+		return fmt.Sprintf(`{"keytype":"ed25519","keyval":{%s"public":"%s"},"scheme":"ed25519"}`, private, make25519(5).key.Public.Hex)
+	}
+	read := func(object, id string) Key {
+		r := reader{document: must(scanned(object))}
+		return must(r.key(0, id))
+	}
+	shown, hidden := read(object(`"private":"5a",`), "shown"), read(object(""), "hidden")
+	r := rootOf(make25519(0).key, shown)
+	f := must(Parse([]byte(pretty(r))))
+	if f.Fit(nil) == nil || f.Fit(rootOf(make25519(0).key)) == nil || f.Fit(r) != nil {
+		t.Errorf("%v, %v, %v", f.Fit(nil), f.Fit(rootOf(make25519(0).key)), f.Fit(r))
+	}
+	if both := rootOf(shown, hidden); !both.Exposed()[hidden.Value()] || len(both.Exposed()) != 1 {
+		t.Errorf("%v", both.Exposed())
+	}
+}
+
+// However many signatures are wrong, only a few are looked at for what they fit
+// instead, and none in a file that no client would read.
+func TestFewWrongSignaturesAreExplained(t *testing.T) {
+	r, holders := newRoot(40, 1)
+	text := []byte(must(Parse([]byte(pretty(r)))).received)
+	var sigs []Signature
+	for _, h := range holders {
+		sigs = append(sigs, h.sign(text))
+	}
+	f := must(Parse([]byte(pretty(r, sigs...))))
+	explained := func(f *File) (n int) {
+		for _, k := range f.Report(f.Root).Keys {
+			if strings.HasPrefix(k.Reason, "it fits ") {
+				n++
+			}
+		}
+		return n
+	}
+	if n := explained(f); n != 3 {
+		t.Errorf("%d of 40", n)
+	}
+	r.Extra = append(r.Extra, Field{"x-long", `"` + strings.Repeat("a", maxWritten) + `"`})
+	long := must(Parse([]byte(pretty(r))))
+	if got := long.Instead(holders[0].key, holders[0].sign([]byte(long.received)).Sig); got != "" {
+		t.Error(got)
 	}
 }

@@ -14,7 +14,7 @@ import (
 // of "signed": what programs sign that do not know it. It is "" where the signature
 // fits none of that.
 func (f *File) Instead(key Key, sig []byte) string {
-	if key.Unverifiable != "" {
+	if key.Unverifiable != "" || len(f.received) > maxWritten {
 		return ""
 	}
 	if p, ok := mldsaKinds[key.Scheme]; ok {
@@ -24,7 +24,10 @@ func (f *File) Instead(key Key, sig []byte) string {
 			}
 		}
 	}
-	for _, form := range f.otherForms() {
+	if f.forms == nil {
+		f.forms = f.otherForms()
+	}
+	for _, form := range f.forms {
 		if key.Verify(form.text, sig) == nil {
 			return form.name
 		}
@@ -51,10 +54,14 @@ func (f *File) otherForms() []otherForm {
 		return b.Bytes()
 	}
 	sorted := compact(d.indent(nil, 0, 0))
+	var html bytes.Buffer
+	json.HTMLEscape(&html, sorted)
 	sum := sha256.Sum256(f.Signed)
 	forms := []otherForm{
 		{"its text as it stands in the file, white space included", []byte(f.received)},
 		{"JSON in which characters are escaped that canonical JSON has as they are", sorted},
+		{"JSON in which characters are escaped that canonical JSON has as they are", html.Bytes()},
+		{"JSON in which slashes are escaped", bytes.ReplaceAll(sorted, []byte("/"), []byte(`\/`))},
 		{"JSON whose members are not sorted", compact([]byte(f.received))},
 		{"its canonical form with a line feed at the end", append(bytes.Clone(f.Signed), '\n')},
 		{"the SHA-256 of it", sum[:]},

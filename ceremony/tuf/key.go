@@ -53,6 +53,18 @@ func (k Key) Value() string {
 	return k.Public.Hex + k.other // one of them is empty; each kind has lengths of its own
 }
 
+// Exposed returns the keys, by their values, of which the private half stands in the
+// root, under whatever id and in whatever role.
+func (r *Root) Exposed() map[string]bool {
+	values := map[string]bool{}
+	for _, k := range r.Keys {
+		if k.Exposed {
+			values[k.Value()] = true
+		}
+	}
+	return values
+}
+
 // Object is the key object in JSON, as received.
 func (k Key) Object() []byte { return []byte(k.object) }
 
@@ -290,7 +302,9 @@ func (r *reader) key(i int, id string) (Key, error) {
 		case "keyval":
 			keyval = at + 1
 		case "keyid_hash_algorithms":
-			key.notation = Notation(r.canonical(nil, at+1))
+			if key.notation = r.notation(at + 1); key.notation == "" {
+				r.find(at, "key %s has a keyid_hash_algorithms that isn't a list of names: new keys don't follow it", subject(short(id)))
+			}
 			r.find(at, "key %s has the old field keyid_hash_algorithms", subject(short(id)))
 		default:
 			if err := r.unknown(at, "keytype", "scheme", "keyval"); err != nil {
@@ -322,6 +336,9 @@ func (r *reader) key(i int, id string) (Key, error) {
 		case "public":
 			public = at + 1
 		case "private":
+			if !known && r.nodes[at+1].kind != text {
+				continue
+			}
 			if err := r.want(at+1, text, "private"); err != nil {
 				return Key{}, err
 			}
@@ -338,6 +355,10 @@ func (r *reader) key(i int, id string) (Key, error) {
 				r.find(at, "the keyval of key %s has the unknown field %s", subject(short(id)), printable(name))
 			}
 		}
+	}
+	if !known && !key.Exposed && strings.Contains(r.raw(keyval), "PRIVATE KEY-----") {
+		key.Exposed = true
+		r.find(keyval, "ALARM: A PRIVATE KEY stands in key %s: everyone who has this file has it, so it counts as compromised", subject(short(id)))
 	}
 	if !known {
 		r.unverifiable(&key, keyval, fmt.Sprintf("the kind %s with scheme %s isn't known here", printable(key.Type), printable(key.Scheme)))
@@ -365,6 +386,29 @@ var keyKinds = [][2]string{
 	{"ml-dsa", "ml-dsa-44/1"}, {"ml-dsa", "ml-dsa-65/1"}, {"ml-dsa", "ml-dsa-87/1"},
 }
 
+// notation is the value of a keyid_hash_algorithms as new keys can follow it: a short
+// list of names. Of anything else it is "".
+func (r *reader) notation(i int) Notation {
+	if r.nodes[i].kind != array {
+		return ""
+	}
+	var names []string
+	for at, end := r.inside(i); at < end; at = r.after(at) {
+		if r.nodes[at].kind != text || len(names) == 8 {
+			return ""
+		}
+		name := r.str(at)
+		if name == "" || len(name) > 32 || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
+			return ""
+		}
+		names = append(names, name)
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return Notation(`["` + strings.Join(names, `","`) + `"]`)
+}
+
 // knownKind reports whether the kind of a key is known here. A name that is a
 // known one in another case is refused: some programs take it for the known one.
 func (r *reader) knownKind(key Key, keytype, scheme int) (bool, error) {
@@ -374,6 +418,9 @@ func (r *reader) knownKind(key Key, keytype, scheme int) (bool, error) {
 		}
 	}
 	for _, kind := range keyKinds {
+		if key.Type == kind[0] && key.Type != "ml-dsa" { // clients go by the keytype, and count such a key
+			return false, r.refuse(keytype, "a key with keytype %q and scheme %q is of no kind that is known here", key.Type, key.Scheme)
+		}
 		if key.Type != kind[0] && strings.EqualFold(key.Type, kind[0]) {
 			return false, r.refuse(keytype, "the keytype %q must be written %q", key.Type, kind[0])
 		}
@@ -441,14 +488,12 @@ func (r *reader) keyValue(key *Key, keytype, public int) error {
 		r.find(keytype, "key %s is RSA, which is not a key for our tokens", subject(short(key.ID)))
 		return nil
 	}
-	r.mldsaValue(key, keytype, public, value)
-	return nil
+	return r.mldsaValue(key, keytype, public, value)
 }
 
 // mldsaValue reads an ML-DSA key (TAP 21: PEM of a SubjectPublicKeyInfo, RFC 9881).
-// One that can't be read counts for nothing: no client counts it either, and none
-// fails over it.
-func (r *reader) mldsaValue(key *Key, keytype, public int, value string) {
+// One that nobody can read counts for nothing.
+func (r *reader) mldsaValue(key *Key, keytype, public int, value string) error {
 	p := mldsaKinds[key.Scheme]
 	der, err := spki(value)
 	if err == nil && (len(der) != len(p.spki)+p.parameters.PublicKeySize() || string(der[:len(p.spki)]) != p.spki) {
@@ -457,14 +502,18 @@ func (r *reader) mldsaValue(key *Key, keytype, public int, value string) {
 	if err == nil {
 		_, err = mldsa.NewPublicKey(p.parameters, der[len(p.spki):])
 	}
+	if block, _ := pem.Decode([]byte(value)); err != nil && block != nil && len(block.Bytes) == len(p.spki)+p.parameters.PublicKeySize() && string(block.Bytes[:len(p.spki)]) == p.spki {
+		return r.refuse(public, "%v", err) // other programs read it, and count it
+	}
 	if err != nil {
 		key.Unverifiable = fmt.Sprintf("it isn't a readable ML-DSA key: %v", err)
 		key.other = fmt.Sprintf("%q %q", key.Scheme, value)
 		r.find(public, "key %s can't be verified here and counts for nothing: %s", subject(short(key.ID)), key.Unverifiable)
-		return
+		return nil
 	}
 	key.other, key.size = hex.EncodeToString(der), p.parameters.SignatureSize()
 	r.find(keytype, "key %s is ML-DSA (TAP 21), which is not a key for our tokens", subject(short(key.ID)))
+	return nil
 }
 
 // mldsaKinds are the parameter sets of ML-DSA by scheme, with the DER that comes

@@ -242,7 +242,7 @@ func shows(t *testing.T) map[string]example {
 	quantum, tap := fixedMLDSA("ml-dsa-44/1")
 	return map[string]example{
 		"key ids that are not the SHA-256 of their key object":                                                key(foreignKey(), by(make25519(2))),
-		"keys without keyid_hash_algorithms, which all keys before have, and with which they compute key ids": next(noted(rootWith()), make25519(2).key),
+		"keys without keyid_hash_algorithms, which all keys before have": next(noted(rootWith()), make25519(2).key),
 		"consistent_snapshot is absent":                                                                       same(beside(withoutConsistent())),
 		"a role beside the four":                                                                              same(beside(withFifthRole())),
 		"keys written as PEM":                                                                                 key(p256.key, by(p256)),
@@ -250,7 +250,7 @@ func shows(t *testing.T) map[string]example {
 		"keys of the keytype ecdsa":                                                                           key(p256.key, by(p256)),
 		"keys on P-384":                                                                                       key(p384.key, by(p384)),
 		"ML-DSA keys":                                                                                         key(quantum, func(message []byte) []byte { return tap(tap21(message), "").Sig }),
-		"keys of a kind that they don't know":                                                                 key(unknownKind(t), func([]byte) []byte { return []byte{1} }),
+		"keys of an unknown kind":                                                                 key(unknownKind(t), func([]byte) []byte { return []byte{1} }),
 		"keys of a kind that this chain hasn't had before":                                                    next(rootWith(), p256.key),
 	}
 }

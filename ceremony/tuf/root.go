@@ -194,7 +194,9 @@ type File struct {
 	Signatures []Signature
 	Extra      []Field // unknown fields beside "signed" and "signatures"
 	Findings   []Finding
-	received   string // "signed" as it stood in the file
+	received   string      // "signed" as it stood in the file
+	explained  int         // of its wrong signatures
+	forms      []otherForm // what may have been signed instead; nil: not looked at
 }
 
 // reader turns a document into a File.
@@ -253,8 +255,14 @@ func (r *reader) refuse(i int, format string, args ...any) error {
 }
 
 // Fit reports whether somebody may sign this file: it holds nothing that only a
-// verdict may pass over. The error is that of the first such finding.
-func (f *File) Fit() error {
+// verdict may pass over, and no private key but what the root before it, if that is
+// known, holds in the same bytes. The error says what it is.
+func (f *File) Fit(before *Root) error {
+	for _, k := range f.Root.Keys {
+		if k.Exposed && (before == nil || !carriesKey([]*Root{before}, k)) {
+			return fmt.Errorf("the private half of the key %s stands in it, and not in the root before; nobody should sign such a file", short(k.ID))
+		}
+	}
 	for _, found := range f.Findings {
 		if found.Unfit {
 			return fmt.Errorf("%v; nobody should sign such a file", found)

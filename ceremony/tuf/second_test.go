@@ -270,6 +270,8 @@ var reasons = [][2]string{
 	{"ecdsa-p384", "go-tuf 0.7.0 and tuf-js 3.1.0 verify with SHA-256 where the scheme says SHA-384. Plans therefore offer P-256 only; P-384 keys of an existing root are kept."},
 	{"ecdsa-p384-*", "go-tuf does not know P-384 in its old notations, and tuf-js 3.1.0 no SHA-384."},
 	{"ecdsa-p256-hex*", "go-tuf wants PEM, but go-tuf 0.7.0 where its package deprecated/set_ecdsa is linked; sigstore's versions 1 to 4 have points in hex."},
+	{"scheme-unknown", "None of them looks at a scheme that does not belong to the keytype: they go by the keytype, and count the key."},
+	{"scheme-other", "None of them looks at a scheme that does not belong to the keytype: they go by the keytype, and count the key."},
 	{"ecdsa-*", "go-tuf 2.4.2 and tuf-js look at a key only when they need it, and it is the key of the online roles here; go-tuf 0.7.0 looks at every key, less closely than we do."},
 	{"pem-*", "go-tuf 2.4.2 and tuf-js look at a key only when they need it, and it is the key of the online roles here; go-tuf 0.7.0 looks at every key, less closely than we do."},
 	{"rsa-*", "go-tuf 2.4.2 and tuf-js look at a key only when they need it, and it is the key of the online roles here; go-tuf 0.7.0 looks at every key, less closely than we do."},

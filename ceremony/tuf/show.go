@@ -163,7 +163,11 @@ func Soon(expires, at time.Time) string {
 	if left <= 0 || left > soon {
 		return ""
 	}
-	return fmt.Sprintf("ENDS SOON, %s (%d hours): from then on clients refuse everything (hint: sign and publish the next version before)", when(expires, at), int(left.Hours()))
+	in := when(expires, at)
+	if left >= 48*time.Hour {
+		in += fmt.Sprintf(" (%d hours)", int(left.Hours()))
+	}
+	return fmt.Sprintf("ENDS SOON, %s: from then on clients refuse everything (hint: sign and publish the next version before)", in)
 }
 
 // Digest is the SHA-256 of canonical bytes: what people compare before they sign.

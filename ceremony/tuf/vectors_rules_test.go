@@ -170,8 +170,8 @@ func (w *workshop) keysAndRoles(r *Root) {
 		{"keytype-capital", `"keytype": "ed25519"`, `"keytype": "Ed25519"`, "must be written", `"Ed25519"`},
 		{"scheme-absent", ",\n        \"scheme\": \"ed25519\"", ``, `a key lacks "scheme"`, "{"},
 		{"scheme-null", `"scheme": "ed25519"`, `"scheme": null`, "scheme must be a string, not null", "null"},
-		{"scheme-unknown", `"scheme": "ed25519"`, `"scheme": "ed25519ph"`, "good: can't be verified here and counts for nothing", `"ed25519"`},
-		{"scheme-other", `"scheme": "ed25519"`, `"scheme": "rsassa-pss-sha256"`, "good: can't be verified here and counts for nothing", `"ed25519"`},
+		{"scheme-unknown", `"scheme": "ed25519"`, `"scheme": "ed25519ph"`, "of no kind that is known here", `"ed25519"`},
+		{"scheme-other", `"scheme": "ed25519"`, `"scheme": "rsassa-pss-sha256"`, "of no kind that is known here", `"ed25519"`},
 		{"keyval-null", object[strings.Index(object, `"keyval"`) : strings.Index(object, `}`)+1], `"keyval": null`, "keyval must be an object, not null", "null"},
 		{"keyval-string", object[strings.Index(object, `"keyval"`) : strings.Index(object, `}`)+1], `"keyval": "` + a.Public.Hex + `"`, "keyval must be an object, not a string", `"`},
 		{"keyval-absent", object[strings.Index(object, `"keyval"`) : strings.Index(object, `}`)+2], ``, `a key lacks "keyval"`, "{"},
@@ -392,6 +392,9 @@ func (w *workshop) legacy() {
 		old = old[:strings.Index(old, "\n      }")+8]
 		new := fmt.Sprintf(`"%s": {"keytype": "%s", "keyval": {"public": "%s"}, "scheme": "%s"}`, online.ID, keytype, public, scheme)
 		at := `"` + public
+		if strings.Contains(want, "no kind") {
+			at = `"` + keytype
+		}
 		w.edit(name, "", old, new, want, at, about)
 	}
 	p256DER := must(p256.key.Public.SPKI())
@@ -404,8 +407,8 @@ func (w *workshop) legacy() {
 	bad("ecdsa-hybrid", ec, s256, "06"+hex256[2:], "is no point of ecdsa-p256", "a point in the hybrid form")
 	bad("ecdsa-other-scheme", ec, s384, pem256, "no public key of ecdsa-p384", "P-256 in PEM with the scheme of P-384")
 	bad("ecdsa-other-scheme-hex", ec, s384, hex256, "is 194 hex digits, not 130", "P-256 in hex with the scheme of P-384")
-	bad("ecdsa-mixed", s256, s384, pem384, "good: can't be verified here and counts for nothing", "the old keytype of P-256 with the scheme of P-384")
-	bad("ecdsa-scheme-sha512", ec, "ecdsa-sha2-nistp521", pem256, "good: can't be verified here and counts for nothing", "a scheme that is not known")
+	bad("ecdsa-mixed", s256, s384, pem384, "of no kind that is known here", "the old keytype of P-256 with the scheme of P-384")
+	bad("ecdsa-scheme-sha512", ec, "ecdsa-sha2-nistp521", pem256, "of no kind that is known here", "a scheme that is not known")
 	bad("pem-ed25519", ec, s256, escapedPEM(online.Public), "no public key of ecdsa-p256", "an ed25519 key in PEM called ECDSA")
 	bad("pem-rsa", ec, s256, rsaPublic, "no public key of ecdsa-p256", "an RSA key called ECDSA")
 	bad("pem-private", ec, s256, strings.ReplaceAll(pem256, "PUBLIC", "PRIVATE"), "holds a private key", "a private key in PEM")
@@ -424,8 +427,8 @@ func (w *workshop) legacy() {
 	bad("rsa-pkcs1-pem", "rsa", pss, pemText(x509.MarshalPKCS1PublicKey(&private.PublicKey), "RSA PUBLIC KEY"), "neither hex nor PEM", "an RSA key as PKCS #1")
 	bad("rsa-hex", "rsa", pss, hex.EncodeToString(der), "neither hex nor PEM", "an RSA key in hex")
 	bad("rsa-ecdsa", "rsa", pss, pem256, "the keytype says rsa", "an ECDSA key called RSA")
-	bad("rsa-scheme-pkcs1", "rsa", "rsa-pkcs1v15-sha256", rsaPublic, "good: can't be verified here and counts for nothing", "the scheme of PKCS #1 v1.5")
-	bad("rsa-scheme-sha512", "rsa", "rsassa-pss-sha512", rsaPublic, "good: can't be verified here and counts for nothing", "RSA-PSS with SHA-512")
+	bad("rsa-scheme-pkcs1", "rsa", "rsa-pkcs1v15-sha256", rsaPublic, "of no kind that is known here", "the scheme of PKCS #1 v1.5")
+	bad("rsa-scheme-sha512", "rsa", "rsassa-pss-sha512", rsaPublic, "of no kind that is known here", "RSA-PSS with SHA-512")
 	bad("rsa-trailing-bytes", "rsa", pss, pemText(append(slices.Clone(der), 0), "PUBLIC KEY"), "not a readable RSA public key", "a byte after the RSA key inside the PEM")
 }
 

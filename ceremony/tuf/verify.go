@@ -29,6 +29,7 @@ type KeyResult struct {
 	KeyID  string `json:"keyid"`
 	State  State  `json:"state"`
 	Reason string `json:"reason,omitempty"` // where the state is not good
+	signed bool   // there is a signature, whatever it is worth
 }
 
 // Report counts the signatures of one file for one role of one root.
@@ -78,7 +79,7 @@ func (r Report) Text(names map[string]string) string {
 func (r Report) in(state State, names map[string]string) []string {
 	var list []string
 	for _, k := range r.Keys {
-		if k.State == state {
+		if k.State == state && (state != StateUnverifiable || k.signed) {
 			list = append(list, who(k.KeyID, names))
 		}
 	}
@@ -126,8 +127,9 @@ func (f *File) Report(by *Root) Report {
 
 // verified is a key, by its value, and what became of a signature under it.
 type verified struct {
-	key string
-	err error
+	key     string
+	err     error
+	instead *string // what a wrong one fits; nil: not looked at
 }
 
 // report is Report with a memory, one for each signature, of what was verified
@@ -136,7 +138,6 @@ func (f *File) report(by *Root, memory []verified) Report {
 	role := by.Roles[RoleRoot]
 	report := Report{Version: by.Version, Role: RoleRoot, Need: role.Threshold, Keys: make([]KeyResult, 0, len(role.KeyIDs))}
 	var signatures, keys, counted seen
-	wrong := 0
 	for i := range f.Signatures {
 		signatures.add(f.Signatures[i].KeyID, i)
 	}
@@ -150,7 +151,7 @@ func (f *File) report(by *Root, memory []verified) Report {
 		case k < 0:
 			result.Reason = "no key with this id is in the root"
 		case by.Keys[k].Unverifiable != "":
-			result.State, result.Reason = StateUnverifiable, by.Keys[k].Unverifiable
+			result.State, result.Reason, result.signed = StateUnverifiable, by.Keys[k].Unverifiable, i >= 0
 		case i < 0:
 			result.Reason = "no signature"
 		case f.Signatures[i].Malformed != "":
@@ -160,14 +161,16 @@ func (f *File) report(by *Root, memory []verified) Report {
 		default:
 			value := by.Keys[k].Value()
 			if memory[i].key != value {
-				memory[i] = verified{value, by.Keys[k].Verify(f.Signed, f.Signatures[i].Sig)}
+				memory[i] = verified{key: value, err: by.Keys[k].Verify(f.Signed, f.Signatures[i].Sig)}
 			}
 			if err := memory[i].err; err != nil {
 				result.State, result.Reason = StateWrong, err.Error()
-				if wrong++; wrong <= longList { // of more nobody reads why
-					if instead := f.Instead(by.Keys[k], f.Signatures[i].Sig); instead != "" {
-						result.Reason = fmt.Sprintf("it fits %s, and not the canonical form of what is signed", instead)
-					}
+				if memory[i].instead == nil && f.explained < 3 { // a mistake of a program is in all that it signs
+					instead := f.Instead(by.Keys[k], f.Signatures[i].Sig)
+					memory[i].instead, f.explained = &instead, f.explained+1
+				}
+				if instead := memory[i].instead; instead != nil && *instead != "" {
+					result.Reason = fmt.Sprintf("it fits %s, and not what is signed", *instead)
 				}
 			} else if first := counted.add(value, n); first >= 0 {
 				result.State, result.Reason = StateRepeated, "the same key as "+short(role.KeyIDs[first])

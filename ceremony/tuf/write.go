@@ -133,7 +133,13 @@ func (r *Root) Check(previous ...*Root) error {
 	if !bytes.Equal(f.Signed, r.Canonical()) {
 		return errors.New("this root would not be read as it was written")
 	}
-	return f.Fit()
+	var last *Root
+	for _, p := range previous {
+		if last == nil || p.Version > last.Version {
+			last = p
+		}
+	}
+	return f.Fit(last)
 }
 
 func (r *Root) checkHead(previous []*Root) error {

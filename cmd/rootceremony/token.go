@@ -133,8 +133,10 @@ func tokenList(there []keys.Info, asJSON bool) error {
 
 func fresh(i keys.Info) string {
 	switch {
+	case laptop.Supported(i) != nil && i.Edition != "":
+		return "of the " + i.Edition + " edition, which gets no new key"
 	case laptop.Supported(i) != nil:
-		return "of no use for a ceremony"
+		return "too old for a new key"
 	case i.Fresh():
 		return "as new"
 	}
@@ -151,7 +153,7 @@ func tokenInfo(_ context.Context, t tokenAtHand) error {
 
 func infoLines(i keys.Info) []string {
 	name := i.FormFactor
-	if i.Edition != "" {
+	if i.Edition != "" && !strings.HasSuffix(name, i.Edition) {
 		name += " " + i.Edition
 	}
 	lines := []string{
@@ -176,7 +178,11 @@ func infoLines(i keys.Info) []string {
 	if len(i.Keys) == 0 {
 		lines = append(lines, "no keys")
 	}
-	for _, a := range i.Advisories() {
+	holes := i.Advisories()
+	if len(holes) == 0 && i.Firmware.Less(agreed.Firmware[keys.Ed25519]) { // which makes no other keys
+		holes = keys.Advisories(i.Firmware, keys.P256)
+	}
+	for _, a := range holes {
 		lines = append(lines, "known hole "+a.String())
 	}
 	return lines

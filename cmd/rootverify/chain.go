@@ -193,7 +193,7 @@ func writeStep(out *bufio.Writer, step tuf.Step, good bool) {
 			continue
 		}
 		for _, key := range report.Keys {
-			if key.State == tuf.StateWrong {
+			if key.State == tuf.StateWrong && strings.HasPrefix(key.Reason, "it fits ") { // else the count says it, or a finding
 				fmt.Fprintf(out, "\n  note: the signature by %.8s is wrong for version %d: %s", tuf.Clean(key.KeyID), report.Version, key.Reason)
 			}
 		}
@@ -219,6 +219,9 @@ func (v *verdict) print(out *bufio.Writer, err error) {
 	}
 	if err == nil {
 		fmt.Fprintf(out, "good at %s: version %d, by the chain from version %d on\n", v.At.Format("2006-01-02 15:04:05 UTC"), v.last, v.first)
+		if n := len(v.newest.Root.Exposed()); n > 0 {
+			fmt.Fprintf(out, "ALARM: of %d of its keys the private half stands in it: everybody can sign with them (hint: the next version must do without)\n", n)
+		}
 		for _, refusal := range v.Refusals {
 			fmt.Fprintf(out, "note: %s\n", refusal)
 		}
