@@ -9,7 +9,7 @@ GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 PACKAGES = gcc libc6-dev pkg-config libpcsclite-dev pcscd vsmartcard-vpcd \
 	opensc yubico-piv-tool ykcs11 yubikey-manager age openssl nodejs iproute2 util-linux
 
-.PHONY: build packages rehearse test check race torture fuzz vuln bench second-opinions pictures
+.PHONY: build packages rehearse test check race torture fuzz vuln bench second-opinions matrix pictures
 
 # Without pcsc-lite's headers the packages that need them are left out.
 CGO_ENABLED ?= $(shell pkg-config --exists libpcsclite 2>/dev/null && echo 1 || echo 0)
@@ -36,10 +36,10 @@ rehearse: build
 	bin/rootceremony rehearse || test $$? = 3 # left early: to be gone on with
 
 # Everything. What is missing is installed first, so the tests are run by
-# another make, which sees it.
+# another make, which sees it. That make vets.
 test: packages second-opinions
 	$(MAKE) check
-	CGO_ENABLED=1 $(GO) test -timeout 30m ./...
+	CGO_ENABLED=1 $(GO) test -vet=off -timeout 30m ./...
 
 # Form, vet, staticcheck, who may import what, and rootverify for every system.
 # It needs neither root nor Debian.
@@ -50,17 +50,20 @@ check:
 	$(GO) test -run TestImports ./cmd/rootceremony
 	@for os in $(SYSTEMS); do for arch in amd64 arm64; do \
 	CGO_ENABLED=0 GOOS=$$os GOARCH=$$arch $(GO) build -o /dev/null ./cmd/rootverify || exit 1; \
-	CGO_ENABLED=0 GOOS=$$os GOARCH=$$arch $(GO) build ./ceremony/state || exit 1; \
 	done; done
 
 # The engine under the race detector, and nothing that counts the time.
 race: packages
 	CGO_ENABLED=1 $(GO) test -race -timeout 60m ./ceremony/... ./keys/... ./ui/...
 
-# Every operation on a file of a ceremony crashes and fails in every way, for hours:
-# test has a sample.
+# Every operation on a file of a job crashes and fails in every way, a token tells
+# every lie, and each fuzz target has ten minutes: for hours, of which test has a
+# sample. JOB=restore, or JOB=create_with_backups, is the crashes of one job alone.
 torture:
-	ROOTCEREMONY_TORTURE=1 $(GO) test -run '^TestEvery(Crash|Error)$$' -v -timeout 0 ./ceremony | grep -v '^ *=== '
+	ROOTCEREMONY_TORTURE=1 $(GO) test -run '^TestEvery(Crash|Error)$$/$(if $(JOB),^$(JOB)$$)' -v -timeout 0 ./ceremony | \
+	awk '!/^ *(===|--- PASS)/ {print; fflush()} /^FAIL/ {failed = 1} END {exit failed}'
+	test -n "$(JOB)" || ROOTCEREMONY_TORTURE=1 $(GO) test -run '^TestLyingToken$$' -timeout 0 ./ceremony
+	test -n "$(JOB)" || $(MAKE) fuzz FUZZTIME=10m
 
 # A minute for each fuzz target, or what FUZZTIME says. Inputs that are kept are not
 # made smaller first, which would take most of it.
@@ -79,6 +82,10 @@ vuln:
 # tuf-js, which the tests ask for its opinion, in the user's cache folder.
 second-opinions:
 	ceremony/tuf/testdata/second/install
+
+# What other clients say of our outputs and of the test vectors, into docs/.
+matrix: second-opinions
+	$(GO) test ./ceremony/tuf -run TestSecondOpinions -update
 
 # Figures: nothing asserts them.
 bench: packages

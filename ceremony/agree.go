@@ -118,7 +118,9 @@ func (d *Desk) agree(ctx context.Context, a prompt.Room) error {
 	if err != nil {
 		return err
 	}
-	if err := a.Tell(ctx, prompt.Message{Title: "The plan", Lines: agreed.Check(resolved, d.clock()).Lines()}); err != nil {
+	check := agreed.Check(resolved, d.clock())
+	check.Warnings = append(check.Warnings, MissingPlugins(resolved)...)
+	if err := a.Tell(ctx, prompt.Message{Title: "The plan", Lines: check.Lines()}); err != nil {
 		return err
 	}
 	anchor, err := d.anchorOf(ctx, a, resolved, chain)
@@ -257,10 +259,20 @@ func notEmpty(s string) error {
 
 // tokenFacts shows a token as people recognise it.
 func tokenFacts(info keys.Info, h agreed.Holder) []prompt.Fact {
-	return []prompt.Fact{
+	facts := []prompt.Fact{
 		{Label: "Token", Value: info.FormFactor + ", firmware " + info.Firmware.String()},
 		{Label: "Serial", Value: agreed.SerialText(info.Serial) + toCarry(h)},
 	}
+	return append(facts, HoleFacts(info.Advisories())...)
+}
+
+// HoleFacts say what is published about the keys of a token.
+func HoleFacts(holes []keys.Advisory) []prompt.Fact {
+	var facts []prompt.Fact
+	for _, a := range holes {
+		facts = append(facts, prompt.Fact{Label: "Known hole", Value: a.String()})
+	}
+	return facts
 }
 
 func toCarry(h agreed.Holder) string {

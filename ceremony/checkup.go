@@ -9,6 +9,7 @@ import (
 	"rootceremony/ceremony/prompt"
 	"rootceremony/ceremony/state"
 	"rootceremony/ceremony/tuf"
+	"rootceremony/keys"
 )
 
 // OnlyCheckup makes the desk one that looks, long before it is needed, whether
@@ -78,7 +79,11 @@ func (d *Desk) checkupToken(ctx context.Context, a prompt.Room, c state.Checked)
 		title = c.Name + ": the PUK is blocked"
 		text = append(text, "But its PUK has no tries left: nobody can set a new PIN on this token, not even with a backup of the PUK. "+d.withoutPUK(c))
 	}
-	return a.Tell(ctx, prompt.Message{Title: title, Text: text})
+	holes := keys.Advisories(there[0].Firmware, v.now().Key.Public.Algorithm)
+	if len(holes) > 0 {
+		text = append(text, fmt.Sprintf("A new key on a newer token ends the hole that is known: %s begins its plan.", agreed.Command("plan", "--kind", agreed.Rotate, "DIR")))
+	}
+	return a.Tell(ctx, prompt.Message{Title: title, Facts: HoleFacts(holes), Text: text})
 }
 
 // withoutPUK is what to do about a token that takes no PUK.

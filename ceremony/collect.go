@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"rootceremony/ceremony/agreed"
 	"rootceremony/ceremony/state"
@@ -38,12 +39,12 @@ type CollectedRoot struct {
 // was signed elsewhere with this program, or with another one. Its signed bytes
 // must be those of the live draft, or of an abandoned one, whose signatures are
 // counted, and not exported while it is abandoned.
-func (d *Desk) collectRoot(data []byte) (*CollectedRoot, error) {
+func (d *Desk) collectRoot(data []byte, source string) (*CollectedRoot, error) {
 	f, err := tuf.Parse(data)
 	if err != nil {
 		return nil, err
 	}
-	return d.collectParsed(f, agreed.DigestOf(data))
+	return d.collectParsed(f, source)
 }
 
 // collectParsed is collectRoot of a file that was read. Source is the SHA-256 of
@@ -66,7 +67,7 @@ func (d *Desk) collectParsed(f *tuf.File, source string) (*CollectedRoot, error)
 		return nil, errors.New("there is no signature in it (hint: it is the draft as it was made here, or its copy: collect what the signer's program has written)")
 	}
 	for _, sig := range f.Signatures {
-		one, err := d.collectSignature(root, digest, sig, source)
+		one, err := d.collectSignature(f, root, digest, sig, source)
 		if err != nil {
 			return nil, err
 		}
@@ -86,10 +87,10 @@ func (d *Desk) collectParsed(f *tuf.File, source string) (*CollectedRoot, error)
 	return taken, nil
 }
 
-// collectSignatureFile takes the file of one signature: keyid and sig, as they
-// lie in metadata. It does not say what was signed, so that it must be good for
-// the live draft, or for an abandoned one.
-func (d *Desk) collectSignatureFile(data []byte) (*CollectedRoot, error) {
+// collectDetached takes a file of signatures without what they sign: one of them,
+// keyid and sig as they lie in metadata, or several. One of them must be good for
+// the live draft, or for an abandoned one, as nothing else says what was signed.
+func (d *Desk) collectDetached(data []byte, source string) (*CollectedRoot, error) {
 	s := d.State()
 	var roots []*tuf.Root
 	if s.Draft != nil {
@@ -101,29 +102,71 @@ func (d *Desk) collectSignatureFile(data []byte) (*CollectedRoot, error) {
 	if len(roots) == 0 {
 		return nil, fmt.Errorf("there is no draft yet for which it could be signed (hint: take the task Review root v%d first)", s.Plan.Version)
 	}
-	keyID := ""
+	detached, err := signaturesIn(data)
+	if err != nil {
+		return nil, err
+	}
+	var why []string
 	for _, root := range roots {
-		f, err := withSignatures(root.Canonical(), data)
+		f, err := withSignatures(root, detached...)
 		if err != nil {
 			return nil, err
 		}
-		sig := f.Signatures[0]
-		keyID = sig.KeyID
-		if s.VerifySigned(root, keyID, hex.EncodeToString(sig.Sig)) == nil {
-			return d.collectParsed(f, agreed.DigestOf(data))
+		for _, sig := range f.Signatures {
+			if s.VerifySigned(root, sig.KeyID, hex.EncodeToString(sig.Sig)) == nil {
+				return d.collectParsed(f, source)
+			}
+			text := fmt.Sprintf("key %.8s", sig.KeyID)
+			if instead := s.Instead(f, root, sig); instead != "" {
+				text += ", which fits " + instead + " and not its canonical form"
+			}
+			if !slices.Contains(why, text) && len(why) < 5 {
+				why = append(why, text)
+			}
 		}
 	}
-	return nil, fmt.Errorf("it is no good signature by a key %.8s, neither of the live draft nor of an abandoned one (hint: the file does not say what it signs: collect the root file or the folder that it comes from)", keyID)
+	return nil, fmt.Errorf("there is no good signature in it, neither of the live draft nor of an abandoned one: %s (hint: the file does not say what it signs: collect the root file or the folder that it comes from)", strings.Join(why, "; "))
 }
 
-// withSignatures is a signed part with the signatures of such files.
-func withSignatures(signed []byte, files ...[]byte) (*tuf.File, error) {
+// signaturesIn are the signatures in a file that holds nothing else: an object with
+// keyid and sig, an array of such, or an object with that as its signatures.
+func signaturesIn(data []byte) ([][]byte, error) {
+	var whole struct {
+		KeyID, Sig string
+		Signatures []json.RawMessage
+	}
+	list := []json.RawMessage{data}
+	var err error
+	switch text := bytes.TrimSpace(data); {
+	case bytes.HasPrefix(text, []byte("[")):
+		err = json.Unmarshal(text, &list)
+	case json.Unmarshal(text, &whole) == nil && whole.Signatures != nil:
+		list = whole.Signatures
+		if whole.KeyID != "" || whole.Sig != "" {
+			err = errors.New("it is a signature and a list of signatures at once")
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w (hint: have it sent again)", err)
+	}
+	if len(list) == 0 {
+		return nil, errors.New("there is no signature in it (hint: have it sent again)")
+	}
+	var found [][]byte
+	for _, one := range list {
+		found = append(found, one)
+	}
+	return found, nil
+}
+
+// withSignatures is a root with the signatures of such files.
+func withSignatures(root *tuf.Root, files ...[]byte) (*tuf.File, error) {
 	for _, file := range files {
 		if !json.Valid(file) {
 			return nil, errors.New("the signature file is no JSON, or cut off (hint: have it sent again)")
 		}
 	}
-	text := slices.Concat([]byte(`{"signatures":[`), bytes.Join(files, []byte(",")), []byte(`],"signed":`), signed, []byte("}"))
+	text := slices.Concat([]byte(`{"signatures":[`), bytes.Join(files, []byte(",")), []byte(`],"signed":`), root.JSON(), []byte("}"))
 	return tuf.Parse(text)
 }
 
@@ -149,12 +192,19 @@ func kindOf(data []byte) (string, error) {
 		}
 	}
 	has := func(name string) bool { return slices.Contains(names, name) }
+	if err == nil && token == json.Delim('[') {
+		if first, err := decoder.Token(); err == nil && first == json.Delim('{') {
+			return signatureKind, nil
+		}
+	}
 	switch {
+	case has("_type") && !has("signed"):
+		return "", errors.New("it is the signed part of metadata alone: nothing in it says who has signed (hint: collect the whole file, with \"signed\" and \"signatures\", or the file of the signature)")
 	case has("format"):
 		return enrolmentKind, nil
-	case has("signed") && (has("signatures") || err != nil), has("signatures") && err != nil:
+	case has("signed") && (has("signatures") || err != nil), has("signatures") && err != nil && !has("keyid"):
 		return rootKind, nil // the reader of root files says where it ends
-	case has("keyid") && has("sig"):
+	case has("keyid") && has("sig"), has("signatures"):
 		return signatureKind, nil
 	case len(bytes.TrimSpace(data)) == 0:
 		return "", errors.New("it is empty")
@@ -162,9 +212,9 @@ func kindOf(data []byte) (string, error) {
 	return "", errors.New(`it is no enrolment file (with "format"), no root file (with "signed" and "signatures") and no signature file (with "keyid" and "sig") (hint: rootceremony enrol, sign and run write them)`)
 }
 
-// collectSignature takes one signature in, or says why not. root is the draft that
+// collectSignature takes one signature of a file in, or says why not. root is the draft that
 // it is of, with that digest, live or abandoned.
-func (d *Desk) collectSignature(root *tuf.Root, digest string, sig tuf.Signature, source string) (CollectedSignature, error) {
+func (d *Desk) collectSignature(f *tuf.File, root *tuf.Root, digest string, sig tuf.Signature, source string) (CollectedSignature, error) {
 	s := d.State()
 	ab := s.AbandonedDraft(digest)
 	one := CollectedSignature{Name: fmt.Sprintf("key %.8s", sig.KeyID), KeyID: sig.KeyID}
@@ -178,6 +228,8 @@ func (d *Desk) collectSignature(root *tuf.Root, digest string, sig tuf.Signature
 	}
 	signature := hex.EncodeToString(sig.Sig)
 	switch {
+	case sig.Malformed != "":
+		return refuse("what stands there can't be a signature: %s (hint: have it signed again, from the draft's file as it is)", sig.Malformed)
 	case len(sig.Sig) == 0:
 		one.Text = "an empty placeholder, as some tools write them; it was left out"
 		return one, nil
@@ -185,6 +237,9 @@ func (d *Desk) collectSignature(root *tuf.Root, digest string, sig tuf.Signature
 		return refuse("is no root key of the old root or of the new one: its signature counts for nothing, and was left out")
 	}
 	if err := s.VerifySigned(root, sig.KeyID, signature); err != nil {
+		if instead := s.Instead(f, root, sig); instead != "" {
+			return refuse("the signature is wrong: it fits %s, and not its canonical form (hint: the program that made it doesn't sign canonical JSON: have it signed again, with another)", instead)
+		}
 		return refuse("the signature is wrong: %v (hint: have it signed again, from the draft's file as it is)", err)
 	}
 	if s.HasSigned(h, digest) {

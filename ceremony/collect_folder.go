@@ -105,7 +105,7 @@ func (d *Desk) collectDraftFolder(folder string) ([]CollectedPart, error) {
 	}
 	for i, name := range names {
 		part := CollectedPart{File: name}
-		if part.Root, part.Err = d.collectSignatureFile(texts[i]); part.Err != nil {
+		if part.Root, part.Err = d.collectDetached(texts[i], agreed.DigestOf(texts[i])); part.Err != nil {
 			part.Root = nil
 		}
 		parts = append(parts, part)
@@ -118,7 +118,7 @@ func (d *Desk) collectDraftFolder(folder string) ([]CollectedPart, error) {
 // signature files, one after the other.
 func (d *Desk) collectOtherDraft(folder string, draft *tuf.File, signatures [][]byte) CollectedPart {
 	part := CollectedPart{File: folder}
-	f, err := withSignatures(draft.Signed, signatures...)
+	f, err := withSignatures(draft.Root, signatures...)
 	if err != nil {
 		part.Err = err
 		return part

@@ -312,8 +312,8 @@ func TestSignaturesThatAreRefused(t *testing.T) {
 		"another draft":        {another, "it is another draft: the SHA-256 of what is signed is "},
 		"the trusted root":     {previous, "it is root v1, and the trusted root is v1 already: this ceremony makes v2"},
 		"doubled":              {replaced(`"signatures": [`, fmt.Sprintf(`"signatures": [{"keyid": %q, "sig": %q},`, alice, signature)), "signatures list the key id "},
-		"cut off":              {replaced(signature, signature[:100]), "has 50 bytes"},
-		"not what was written": {replaced(`"expires": "20`, `"expires": "30`), "it is another draft"},
+		"not what was written": {replaced(`"expires": "20`, `"expires": "30`), "it was changed after it was signed: the signature by the key " + alice[:8]},
+		"the signed part":      {f.Root.JSON(), "it is the signed part of metadata alone"},
 	} {
 		if _, err := desk.Collect(c.file); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", name, err, c.want)
@@ -326,6 +326,7 @@ func TestSignaturesThatAreRefused(t *testing.T) {
 		"a stranger's":                       {replaced(fmt.Sprintf(`"keyid": %q,`+"\n      \"sig\": %q", alice, signature), fmt.Sprintf(`"keyid": %q, "sig": %q`, strings.Repeat("ab", 32), byStranger)), "is no root key of the old root or of the new one"},
 		"a stranger as Alice":                {replaced(signature, byStranger), "the signature is wrong"},
 		"of the file, not of what is signed": {replaced(signature, hex.EncodeToString(ed25519.Sign(stranger, unsigned))), "the signature is wrong"},
+		"cut off":                            {replaced(signature, signature[:100]), "can't be a signature: it has 50 bytes"},
 		"a changed byte":                     {replaced(signature, "00"+signature[2:]), "the signature is wrong"},
 	} {
 		collected, err := desk.Collect(c.file)
@@ -349,6 +350,49 @@ func TestSignaturesThatAreRefused(t *testing.T) {
 	for _, one := range collected.Root.Signatures {
 		if one.Wrong != (one.KeyID == alice) || one.Taken == one.Wrong {
 			t.Errorf("%+v", one)
+		}
+	}
+}
+
+// Signatures come without what they sign: one, a list, or the "signatures" of a file,
+// with a byte order mark before them or not.
+func TestDetachedSignatures(t *testing.T) {
+	g := newGathering(t)
+	f, err := tuf.Parse(g.files["all"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list []string
+	for _, sig := range f.Signatures {
+		list = append(list, fmt.Sprintf(`{"keyid": %q, "sig": "%x"}`, sig.KeyID, sig.Sig))
+	}
+	all := strings.Join(list, ",")
+	for name, c := range map[string]struct {
+		text  string
+		taken int
+	}{
+		"one":               {list[0], 1},
+		"a list":            {"[" + all + "]", len(list)},
+		"signatures":        {`{"signatures": [` + all + "]}", len(list)},
+		"byte order mark":   {"\ufeff" + list[0], 1},
+		"a root, with mark": {"\ufeff" + string(g.files["alice"]), 1},
+	} {
+		_, desk := g.duplicate()
+		got, err := desk.Collect([]byte(c.text))
+		if err != nil || len(got.Root.Signatures) != c.taken {
+			t.Errorf("%s: %v, %+v", name, err, got)
+			continue
+		}
+		for _, one := range got.Root.Signatures {
+			if !one.Taken {
+				t.Errorf("%s: %+v", name, one)
+			}
+		}
+	}
+	_, desk := g.duplicate()
+	for _, empty := range []string{"[{}]", `{"signatures": []}`, `[{"keyid": "x"}]`} {
+		if got, err := desk.Collect([]byte(empty)); err == nil {
+			t.Errorf("%s: %+v", empty, got)
 		}
 	}
 }

@@ -301,13 +301,14 @@ func (d *storage) lay(t testing.TB, there image, root string) {
 }
 
 // differs names what two images hold that is not the same, but for the laptop's
-// memory of logs, which may be older than they are, and for what has no name yet.
+// memory of logs, which may be older than they are, its folder where that holds
+// nothing else, and what has no name yet.
 func (i image) differs(from image) (names []string) {
 	for _, name := range slices.Sorted(maps.Keys(joined(i, from))) {
 		one, has := i[name]
 		other, had := from[name]
 		base := path.Base(name)
-		if (one != other || has != had) && base != "logs.jsonl" && !strings.HasPrefix(base, ".unfinished-") {
+		if (one != other || has != had) && base != "logs.jsonl" && name != "laptop" && !strings.HasPrefix(base, ".unfinished-") {
 			names = append(names, name)
 		}
 	}

@@ -92,6 +92,7 @@ type stage struct {
 	safes   map[string]age.Identity
 	die     string            // where the next sessions' child ends, of mortal
 	env     []string          // more for the sessions' children
+	silence time.Duration     // for how long they may say nothing; 0: as ever
 	memory  string            // what this laptop remembers of what was signed; "": nothing
 	paper   bool              // a start compares it; else it is taken as read
 	shared  string            // the folder of an earlier ceremony's tokens, which are used on
@@ -186,7 +187,7 @@ func (s *stage) start(ctx context.Context) (*session.Session, error) {
 		}
 		backend.Plugged = append(backend.Plugged, s.serials[sticker])
 	}
-	program := session.Program{Path: mortal, Env: s.env}
+	program := session.Program{Path: mortal, Env: s.env, Silence: s.silence}
 	if s.die != "" {
 		program.Env = append([]string{dieAt + "=" + s.die}, s.env...)
 	}

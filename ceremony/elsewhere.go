@@ -69,6 +69,9 @@ func (d *Desk) handOverTask() prompt.Task {
 
 // handOver writes the enrolment file, and says how its words are used.
 func (d *Desk) handOver(ctx context.Context, a prompt.Room) error {
+	if err := d.mend(); err != nil {
+		return err
+	}
 	file, err := d.enrolmentFile()
 	if err != nil {
 		return err
@@ -158,12 +161,14 @@ func (d *Desk) Collect(data []byte) (*CollectedFile, error) {
 		return nil, errors.New("the plan is not agreed yet, so nothing can be collected for it (hint: check the laptop and agree the plan first)")
 	}
 	var root *CollectedRoot
+	source := agreed.DigestOf(data)
+	data = bytes.TrimPrefix(data, []byte("\ufeff")) // which some programs write before JSON
 	switch kind, err := kindOf(data); kind {
 	case rootKind:
-		root, err = d.collectRoot(data)
+		root, err = d.collectRoot(data, source)
 		return &CollectedFile{Root: root}, err
 	case signatureKind:
-		root, err = d.collectSignatureFile(data)
+		root, err = d.collectDetached(data, source)
 		return &CollectedFile{Root: root}, err
 	case "":
 		return nil, err

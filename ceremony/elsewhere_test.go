@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"rootceremony/ceremony"
 	"rootceremony/ceremony/agreed"
@@ -28,6 +29,7 @@ type away struct {
 	holder string
 	plan   *agreed.Plan
 	cards  map[string]prompt.Written
+	clock  func() time.Time // nil: clock
 }
 
 // goAway brings the ceremony of s to its agreed plan, and gives the holder a
@@ -54,6 +56,9 @@ func goAway(t testing.TB, s *stage, desk *ceremony.Desk, holder string) *away {
 
 func (a *away) open() (*ceremony.Desk, error) {
 	set := ceremony.Settings{Program: "test", Clock: clock, Rehearsal: true, Enrols: a.holder, Plan: a.plan}
+	if a.clock != nil {
+		set.Clock = a.clock
+	}
 	if a.drawer != nil {
 		set.Roots = []*x509.Certificate{a.drawer.AttestationRoot()}
 	}
@@ -172,6 +177,43 @@ func TestSomebodyElsesEnrolment(t *testing.T) {
 }
 
 // An enrolment goes on where it was left, with the same file in the end.
+// The power fails before each event of an enrolment. The next start finishes it, with
+// a file that the ceremony takes.
+func TestPowerFailsInAnEnrolment(t *testing.T) {
+	s, desk := opened(t)
+	a := goAway(t, s, desk, "emil")
+	_ = desk.Close()
+	var left []*stage
+	a.clock = func() time.Time {
+		left = append(left, a.copied())
+		return noon
+	}
+	a.enrolled()
+	if lines := len(events(t, a.dir)); len(left) < lines-1 { // it had begun
+		t.Fatalf("%d failures for a log of %d lines", len(left), lines)
+	}
+	for n, there := range left {
+		t.Run(fmt.Sprint("failure ", n+1), func(t *testing.T) {
+			t.Parallel()
+			there.t = t
+			file := (&away{stage: there, holder: "emil", plan: a.plan}).enrolled()
+			room := *s
+			room.t = t
+			desk, err := room.copied().open(clock)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer desk.Close()
+			tokens := desk.Tokens()
+			tokens.Roots = append(tokens.Roots, there.drawer.AttestationRoot())
+			desk.UseTokens(tokens)
+			if _, err := desk.Collect(file); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 func TestEnrolmentGoesOn(t *testing.T) {
 	s, desk := opened(t)
 	a := goAway(t, s, desk, "emil")

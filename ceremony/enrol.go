@@ -109,7 +109,7 @@ func (v visit) enrolToken(ctx context.Context) (keys.Info, error) {
 		return info, nil
 	}
 	same, err := v.a.Confirm(ctx, prompt.Prompt{ID: "holder.sticker " + h.ID, Message: prompt.Message{
-		Title: h.Name + ": is this the right token?", Facts: tokenFacts(info, h)},
+		Title: h.Name + ": is this the right token?", Facts: append(tokenFacts(info, h), HoleFacts(keys.Advisories(info.Firmware, v.d.State().Plan.Token.Algorithm))...)},
 		Question: fmt.Sprintf("Does the token in the reader carry the sticker %s?", h.Token)})
 	if err != nil {
 		return info, err
@@ -246,7 +246,7 @@ func (v visit) waitForToken(ctx context.Context, id string, fits func(keys.Info)
 // the key on it.
 func mark(h *state.Holder) string {
 	if h.Holder.Token == "" {
-		return fmt.Sprintf("key %.8s", h.KeyID())
+		return fmt.Sprintf("key %.8s", h.Holder.KeyID)
 	}
 	return "sticker " + h.Holder.Token
 }
@@ -260,7 +260,7 @@ func tokenNamed(h *state.Holder) string {
 
 func whichText(h *state.Holder) string {
 	if h.Holder.Token == "" {
-		return fmt.Sprintf("It is known by its key, %.8s of the trusted root. Where the key is on no token, leave this task: its owner signs elsewhere, and the file is collected.", h.KeyID())
+		return fmt.Sprintf("It is known by its key, %.8s of the trusted root. Where the key is on no token, leave this task: its owner signs elsewhere, and the file is collected.", h.Holder.KeyID)
 	}
 	return "The sticker on it says " + h.Holder.Token + "."
 }
@@ -537,12 +537,46 @@ func heldFacts(info keys.Info) []prompt.Fact {
 // withNewPIN has the holder choose a PIN and runs do on the token with it. The
 // token does not have it yet.
 func (v visit) withNewPIN(ctx context.Context, info keys.Info, do func(visit) error) error {
-	pin, err := v.newPIN(ctx, info, prompt.CheckPIN)
-	if err != nil {
-		return err
+	pin, err := v.untilTaken(ctx, info, nil, prompt.CheckPIN, func(pin *secret.Buffer) error {
+		return v.d.withToken(ctx, info.Serial, func(s *session.Session) error { return do(v.in(s, pin)) })
+	})
+	pin.Wipe()
+	return err
+}
+
+// untilTaken has the holder choose a PIN until the token takes it from set, and
+// returns that. refused, which it wipes, is one that the token did not take
+// already; nil: there is none.
+func (v visit) untilTaken(ctx context.Context, info keys.Info, refused *secret.Buffer, check, set func(pin *secret.Buffer) error) (*secret.Buffer, error) {
+	defer func() { refused.Wipe() }()
+	for {
+		if refused != nil {
+			err := v.a.Tell(ctx, prompt.Message{Title: v.now().Holder.Name + ": the token does not take this PIN",
+				Text: []string{"It has rules of its own for PINs, and nothing was set. Choose another one: 8 digits, few of them alike, and not in sequence."}})
+			if err != nil {
+				return nil, err
+			}
+		}
+		pin, err := v.newPIN(ctx, info, func(pin *secret.Buffer) error {
+			if refused != nil && secret.Equal(pin, refused) {
+				return errors.New("that is the PIN that the token does not take: choose another")
+			}
+			return check(pin)
+		})
+		if err != nil {
+			return nil, err
+		}
+		err = set(pin)
+		if err == nil {
+			return pin, nil
+		}
+		if !errors.As(err, new(*keys.PINRefusedError)) {
+			pin.Wipe()
+			return nil, err
+		}
+		refused.Wipe()
+		refused = pin
 	}
-	defer pin.Wipe()
-	return v.d.withToken(ctx, info.Serial, func(s *session.Session) error { return do(v.in(s, pin)) })
 }
 
 // NewPIN has a person choose a PIN for a token, typed twice. The caller wipes
@@ -622,6 +656,10 @@ func (v visit) prepare(ctx context.Context, info keys.Info) error {
 		return err
 	}
 	made, err := v.s.Prepare(v.pin)
+	if errors.As(err, new(*keys.PINRefusedError)) {
+		// What is known not to have happened needs no looking at the token.
+		return errors.Join(err, v.record(state.TypeSettled, state.Settled{Result: state.Result{Act: on, Intention: intention}, Found: "the token did not take the PIN", State: state.SettledNothing}))
+	}
 	if err != nil {
 		return err
 	}
@@ -733,9 +771,15 @@ func verified(h *state.Holder, public keys.PublicKey, message, signature []byte)
 	return hex.EncodeToString(signature), nil
 }
 
-// signCheckpoint has the holder's key in 9a sign the log as it stands.
+// signCheckpoint has the holder's key in 9a sign the log as it stands: in an enrolment
+// again, where something was recorded before the signature was.
 func (v visit) signCheckpoint(ctx context.Context) error {
-	return v.signsLog(ctx, v.d.Checkpoint().Size)
+	for {
+		size := v.d.Checkpoint().Size
+		if err := v.signsLog(ctx, size); err != nil || v.d.State().Begun.Enrols == "" || v.now().HasSigned(size) {
+			return err
+		}
+	}
 }
 
 // signsLog has it sign the first lines of the log.

@@ -13,6 +13,7 @@ import (
 	"filippo.io/age"
 	"filippo.io/age/plugin"
 
+	"rootceremony/ceremony"
 	"rootceremony/ceremony/prompt"
 	"rootceremony/keys"
 	"rootceremony/keys/session"
@@ -208,7 +209,8 @@ func TestRecipientsOfAllKinds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Setenv("PATH", dir+":"+os.Getenv("PATH")) // test files are sealed in this process
+	path := dir + ":" + os.Getenv("PATH")
+	t.Setenv("PATH", path) // test files are sealed in this process
 	hybrid, err := age.GenerateHybridIdentity()
 	if err != nil {
 		t.Fatal(err)
@@ -221,7 +223,17 @@ func TestRecipientsOfAllKinds(t *testing.T) {
 	s := newStageOf(t, keep(plan, 2)).withSafes(identities, files)
 	s.env = []string{"PATH=" + dir}
 	s, desk := s.opened()
-	runTasks(t, desk, &prompt.Script{}, "preflight", "agree", "enrol alice", "enrol bruno")
+	t.Setenv("PATH", "/nowhere")
+	var told []string
+	runTasks(t, desk, &prompt.Script{Say: func(m prompt.Message) { told = append(told, m.Lines...) }}, "preflight", "agree")
+	if missing := "warning: on this laptop nothing can be sealed for Plug, or opened by it: the program age-plugin-rctest is not installed in any of the folders /nowhere (hint: install it in one of them)"; !slices.Contains(told, missing) {
+		t.Errorf("no line %q in %q", missing, told)
+	}
+	t.Setenv("PATH", path)
+	if missing := ceremony.MissingPlugins(desk.State().Plan); missing != nil {
+		t.Errorf("with the plugin: %q", missing)
+	}
+	runTasks(t, desk, &prompt.Script{}, "enrol alice", "enrol bruno")
 	for id, c := range map[string]struct{ first, again, want string }{
 		"empty":     {"", "", "is empty"},
 		"short":     {"correct", "correct", "is shorter than 20"},

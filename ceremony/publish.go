@@ -202,7 +202,7 @@ func (d *Desk) checkpoints(ctx context.Context, a prompt.Room) error {
 			choices = append(choices, prompt.Choice{Key: "none", Label: "Nobody here can: go on without, as an exception"})
 		}
 		for _, h := range others {
-			choices = append(choices, prompt.Choice{Key: h.Holder.ID, Label: fmt.Sprintf("%s, with the token that holds the key %.8s", h.Holder.Name, h.KeyID())})
+			choices = append(choices, prompt.Choice{Key: h.Holder.ID, Label: fmt.Sprintf("%s, with the token that holds the key %.8s", h.Holder.Name, d.State().KeyID(h))})
 		}
 		who, err := a.Choose(ctx, prompt.Prompt{ID: "checkpoints.who", Message: prompt.Message{Title: "Sign the log",
 			Text: []string{"Everyone who is here signs the log now, up to the seal, all of them the same text. They vouch that it is the record of this day: nobody can change it later without being found out. One is enough to close; who signed the root and not the log is named in the record."}},

@@ -82,6 +82,25 @@ func (d *Desk) opensTest(ctx context.Context, a prompt.Room, r agreed.BackupReci
 	return want, answer, err
 }
 
+// MissingPlugins says of each recipient of a plan's backups whose plugin doesn't
+// run on this laptop what is wrong, and what to do.
+func MissingPlugins(r *agreed.Plan) []string {
+	var missing []string
+	if r.Backup == nil {
+		return nil
+	}
+	for _, b := range r.Backup.Recipients {
+		recipient, err := b.Parse()
+		if err != nil || recipient.Kind != keys.RecipientPlugin {
+			continue
+		}
+		if err := backup.PluginReady(recipient.Plugin); err != nil {
+			missing = append(missing, fmt.Sprintf("on this laptop nothing can be sealed for %s, or opened by it: %v", b.Name, err))
+		}
+	}
+	return missing
+}
+
 // person is a recipient as orders name it, without the test file of a
 // passphrase.
 func (d *Desk) person(id string) (backup.Person, error) {

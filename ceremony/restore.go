@@ -341,23 +341,37 @@ func (v visit) byQuorum(ctx context.Context, info keys.Info) (*secret.Buffer, er
 		if err := v.selectIn(ctx); err != nil {
 			return err
 		}
-		h := v.now()
-		on := h.Act(h.Serial)
-		intention, err := v.intend(state.TypeUnblockIntended, state.UnblockIntended{Act: on, FactoryPUK: false})
-		if err != nil {
-			return err
+		err := v.setFromBackup(pin)
+		if errors.As(err, new(*keys.PINRefusedError)) {
+			pin, err = v.untilTaken(ctx, info, pin, prompt.CheckPIN, v.setFromBackup)
 		}
-		if err := v.s.UnblockFromBackup(pin); err != nil {
-			return err
-		}
-		if err := v.s.CheckPIN(pin); err != nil {
-			return err
-		}
-		return v.record(state.TypeUnblocked, state.Result{Act: on, Intention: intention})
+		return err
 	})
 	if err != nil {
 		pin.Wipe()
 		return nil, err
 	}
 	return pin, nil
+}
+
+// setFromBackup announces a new PIN, has the token set it by the PUK of the opened
+// backup, proves it, and records it.
+func (v visit) setFromBackup(pin *secret.Buffer) error {
+	h := v.now()
+	on := h.Act(h.Serial)
+	intention, err := v.intend(state.TypeUnblockIntended, state.UnblockIntended{Act: on, FactoryPUK: false})
+	if err != nil {
+		return err
+	}
+	err = v.s.UnblockFromBackup(pin)
+	if errors.As(err, new(*keys.PINRefusedError)) {
+		return errors.Join(err, v.record(state.TypeSettled, state.Settled{Result: state.Result{Act: on, Intention: intention}, Found: "the token did not take the new PIN", State: state.SettledNothing}))
+	}
+	if err != nil {
+		return err
+	}
+	if err := v.s.CheckPIN(pin); err != nil {
+		return err
+	}
+	return v.record(state.TypeUnblocked, state.Result{Act: on, Intention: intention})
 }

@@ -88,5 +88,10 @@ func notOurs(s *state.State, f *tuf.File, digest string) error {
 	case s.Draft == nil:
 		return fmt.Errorf("there is no draft yet for which it could be signed (hint: take the task Review root v%d first, and send that draft's file)", s.Plan.Version)
 	}
+	for _, sig := range f.Signatures {
+		if s.VerifySigned(s.Root, sig.KeyID, hex.EncodeToString(sig.Sig)) == nil {
+			return fmt.Errorf("it was changed after it was signed: the signature by the key %.8s is good for the draft of this ceremony, %.16s..., and what stands in the file is another root, %.16s... (hint: have the file sent as it was signed, or the signature alone)", sig.KeyID, s.Draft.Digest, digest)
+		}
+	}
 	return fmt.Errorf("it is another draft: the SHA-256 of what is signed is %.16s..., and the live one's %.16s...; nobody here has signed it (hint: the draft of this ceremony is %s)", digest, s.Draft.Digest, s.Draft.File.Name)
 }

@@ -143,6 +143,7 @@ func (v visit) keyFound(info keys.Info) (public keys.PublicKey, there bool, now 
 	policy := keys.Policy{PIN: keys.PINAlways, Touch: s.Plan.Token.Touch}
 	fresh := info.ManagementDefault && info.PUKDefault
 	switch {
+	case taken && (info.PUKDefault || info.ManagementDefault): // they are set before it is made
 	case taken && key.Generated && h.Open.Key.Origin == keys.FromToken:
 		return key.Public, true, "", ""
 	case taken && h.Open.Key.Origin == keys.FromSession && sealed != nil && *sealed.Public == key.Public && key.Policy == policy:

@@ -404,8 +404,10 @@ func checkEveryClientAgrees(t *testing.T, dir string, chain [][]byte) {
 			if got := goTUFWalks(files, at); got != want {
 				t.Errorf("go-tuf on %s at day %d: %+v, want %+v", name, days, got, want)
 			}
-			if js != nil && js[name] != want {
-				t.Errorf("tuf-js on %s at day %d: %+v, want %+v", name, days, js[name], want)
+			for version, said := range js {
+				if said[name] != want {
+					t.Errorf("%s on %s at day %d: %+v, want %+v", version, name, days, said[name], want)
+				}
 			}
 		}
 	}
@@ -461,7 +463,7 @@ func goTUFWalks(files [][]byte, at time.Time) verdict {
 }
 
 // tufJSWalks has tuf-js walk the chains, and returns nil where it is not installed.
-func tufJSWalks(t *testing.T, chains map[string][][]byte, at time.Time) map[string]verdict {
+func tufJSWalks(t *testing.T, chains map[string][][]byte, at time.Time) map[string]map[string]verdict {
 	t.Helper()
 	cache, err := os.UserCacheDir()
 	if err != nil {
@@ -472,7 +474,11 @@ func tufJSWalks(t *testing.T, chains map[string][][]byte, at time.Time) map[stri
 		t.Log("tuf-js is not installed, and was not asked: tuf/testdata/second/install does it, and make test calls that")
 		return nil
 	}
-	input, err := json.Marshal(map[string]any{"at": at, "chains": chains})
+	served := map[string]any{}
+	for name, files := range chains {
+		served[name] = map[string]any{"roots": files}
+	}
+	input, err := json.Marshal(map[string]any{"at": at, "served": served})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -483,9 +489,14 @@ func tufJSWalks(t *testing.T, chains map[string][][]byte, at time.Time) map[stri
 	if err != nil {
 		t.Fatal(err)
 	}
-	verdicts := map[string]verdict{}
-	if err := json.Unmarshal(out, &verdicts); err != nil || len(verdicts) != len(chains) {
-		t.Fatalf("%d verdicts: %v", len(verdicts), err)
+	verdicts := map[string]map[string]verdict{} // of each version, by name of chain
+	if err := json.Unmarshal(out, &verdicts); err != nil || len(verdicts) != 2 {
+		t.Fatalf("%d versions: %v", len(verdicts), err)
+	}
+	for version, said := range verdicts {
+		if len(said) != len(chains) {
+			t.Fatalf("%s: %d verdicts", version, len(said))
+		}
 	}
 	return verdicts
 }

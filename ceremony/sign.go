@@ -86,6 +86,12 @@ func (d *Desk) reviewLines() []string {
 	for _, warning := range s.Plan.RoleWarnings() {
 		lines = append(lines, "warning: "+warning)
 	}
+	if note := s.Plan.NotationNote(); note != "" {
+		lines = append(lines, "note: "+note)
+	}
+	for _, refusal := range tuf.Refusals(s.Root, s.Plan.TrustedRoot()) {
+		lines = append(lines, "note: "+refusal.String())
+	}
 	for _, change := range tuf.Diff(s.Plan.TrustedRoot(), s.Root, d.clock(), s.KeyNames()) {
 		lines = append(lines, change.Text)
 	}
@@ -246,6 +252,11 @@ func (v visit) sign(ctx context.Context) error {
 			return err
 		}
 	}
+	if holes := keys.Advisories(info.Firmware, h.Key.Public.Algorithm); len(holes) > 0 && !h.OfTrusted() { // of those it was told as they were shown
+		if err := v.a.Tell(ctx, prompt.Message{Title: h.Holder.Name + ": the token", Facts: tokenFacts(info, h.Holder)}); err != nil {
+			return err
+		}
+	}
 	draft := v.d.State().Draft
 	line := SignedCard(v.holder, "the card of "+h.Holder.Name, draft.Version, draft.Digest)
 	if err := AskCard(ctx, v.a, prompt.Prompt{ID: "sign.card " + v.holder, Message: prompt.Message{Title: fmt.Sprintf("%s: sign root v%d", h.Holder.Name, draft.Version)}}, line, draft.Version); err != nil {
@@ -400,7 +411,7 @@ func (v visit) signDraft(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	intention, err := v.intend(state.TypeSignatureIntended, state.SignatureIntended{Act: on, Version: draft.Version, Digest: draft.Digest, KeyID: h.KeyID()})
+	intention, err := v.intend(state.TypeSignatureIntended, state.SignatureIntended{Act: on, Version: draft.Version, Digest: draft.Digest, KeyID: s.KeyID(h)})
 	if err != nil {
 		return errors.Join(err, forget())
 	}
@@ -416,11 +427,11 @@ func (v visit) signDraft(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	file, err := state.SignatureFile(draft.Digest, v.holder, h.KeyID(), signature)
+	file, err := state.SignatureFile(draft.Digest, v.holder, s.KeyID(h), signature)
 	if err != nil {
 		return err
 	}
-	err = v.record(state.TypeSignatureMade, state.SignatureMade{Result: state.Result{Act: on, Intention: intention}, Version: draft.Version, Digest: draft.Digest, KeyID: h.KeyID(), Signature: signature, File: file.File()})
+	err = v.record(state.TypeSignatureMade, state.SignatureMade{Result: state.Result{Act: on, Intention: intention}, Version: draft.Version, Digest: draft.Digest, KeyID: s.KeyID(h), Signature: signature, File: file.File()})
 	if err != nil {
 		return err
 	}

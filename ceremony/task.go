@@ -319,6 +319,11 @@ func (d *Desk) Status() []string {
 			lines = append(lines, strings.ToLower(fact.Label)+": "+fact.Value)
 		}
 	}
+	if force := s.InForce(); force != nil && !s.Begun.Rehearsal {
+		if soon := tuf.Soon(force.Expires, d.clock()); soon != "" {
+			lines = append(lines, fmt.Sprintf("root v%d %s", force.Version, soon))
+		}
+	}
 	for _, ab := range s.Abandoned {
 		lines = append(lines, fmt.Sprintf("abandoned: draft %.8s, %d signatures: %s", ab.Draft.Digest, len(ab.Signed), ab.Why))
 	}

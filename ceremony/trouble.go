@@ -62,19 +62,22 @@ func unattested(serial uint32, err error) error {
 	return fmt.Errorf("a key on token %s is not as the plan has it: %w (hint: %s)", agreed.SerialText(serial), err, way)
 }
 
-// ofToken names the holder and the sticker in an error about a token.
+// ofToken names the holder and the sticker in an error about a token, or the serial
+// number where nobody has it.
 func (d *Desk) ofToken(serial uint32, err error) error {
 	h := d.State().HolderOf(serial)
-	var (
-		missing *keys.NotFoundError
-		other   *keys.SerialError
-		inUse   *keys.InUseError
-		silent  *keys.SilentError
-	)
-	about := errors.Is(err, keys.ErrRemoved) || errors.Is(err, keys.ErrNotTouched) ||
-		errors.As(err, &missing) || errors.As(err, &other) || errors.As(err, &inUse) || errors.As(err, &silent)
-	if h == nil || !about {
+	about := errors.Is(err, keys.ErrRemoved) || errors.Is(err, keys.ErrNotTouched) || errors.Is(err, keys.ErrManagementKey) ||
+		errors.As(err, new(*keys.NotFoundError)) || errors.As(err, new(*keys.SerialError)) || errors.As(err, new(*keys.InUseError)) ||
+		errors.As(err, new(*keys.SilentError)) || errors.As(err, new(*keys.EndedError)) || errors.As(err, new(*keys.StatusError)) ||
+		errors.As(err, new(*keys.AnswerError)) || errors.As(err, new(*keys.PINError)) || errors.As(err, new(*keys.CountError))
+	if !about {
 		return err
+	}
+	if h == nil || h.Holder.Token == "" {
+		if strings.Contains(err.Error(), agreed.SerialText(serial)) {
+			return err
+		}
+		return fmt.Errorf("token %s: %w", agreed.SerialText(serial), err)
 	}
 	return fmt.Errorf("%s, sticker %s: %w", h.Holder.Name, h.Holder.Token, err)
 }

@@ -58,15 +58,7 @@ func (v visit) byFactoryPUK(ctx context.Context, info keys.Info) (*secret.Buffer
 		return nil, err
 	}
 	defer puk.Wipe()
-	pin, err := v.pinOtherThan(ctx, info, puk)
-	if err != nil {
-		return nil, err
-	}
-	if err := v.setPIN(ctx, puk, pin, true); err != nil {
-		pin.Wipe()
-		return nil, err
-	}
-	return pin, nil
+	return v.untilTaken(ctx, info, nil, otherThan(puk), func(pin *secret.Buffer) error { return v.setPIN(ctx, puk, pin, true) })
 }
 
 // byTypedPUK asks anyone who has the PUK for it until the token takes it, and
@@ -102,14 +94,20 @@ func (v visit) byTypedPUK(ctx context.Context, info keys.Info) (pin *secret.Buff
 		defer puk.Wipe()
 		if pin == nil || secret.Equal(pin, puk) {
 			pin.Wipe()
-			if pin, err = v.pinOtherThan(ctx, info, puk); err != nil {
+			if pin, err = v.newPIN(ctx, info, otherThan(puk)); err != nil {
 				return nil, err
 			}
 		}
 		var wrong *keys.PINError
 		err = v.setPIN(ctx, puk, pin, false)
+		if errors.As(err, new(*keys.PINRefusedError)) {
+			return v.untilTaken(ctx, info, pin, otherThan(puk), func(pin *secret.Buffer) error { return v.setPIN(ctx, puk, pin, false) })
+		}
 		if !errors.As(err, &wrong) || !wrong.PUK {
 			return pin, err
+		}
+		if tries != keys.TriesUnknown && wrong.TriesLeft >= tries {
+			return pin, v.d.ofToken(info.Serial, &keys.CountError{Serial: info.Serial, PUK: true, Before: tries, After: wrong.TriesLeft})
 		}
 		tries = wrong.TriesLeft
 		text = []string{"The PUK was wrong. The new PIN is not set yet; it is kept for the right PUK."}
@@ -117,10 +115,10 @@ func (v visit) byTypedPUK(ctx context.Context, info keys.Info) (pin *secret.Buff
 	return pin, v.blockedPIN("its PUK is blocked too")
 }
 
-// pinOtherThan has the holder choose a PIN that is not the PUK: who has seen
-// one must not know the other.
-func (v visit) pinOtherThan(ctx context.Context, info keys.Info, puk *secret.Buffer) (*secret.Buffer, error) {
-	return v.newPIN(ctx, info, func(pin *secret.Buffer) error {
+// otherThan checks a PIN that must not be the PUK: who has seen one must not know
+// the other.
+func otherThan(puk *secret.Buffer) func(pin *secret.Buffer) error {
+	return func(pin *secret.Buffer) error {
 		if err := prompt.CheckPIN(pin); err != nil {
 			return err
 		}
@@ -128,11 +126,12 @@ func (v visit) pinOtherThan(ctx context.Context, info keys.Info, puk *secret.Buf
 			return errors.New("that is the PUK: choose another PIN")
 		}
 		return nil
-	})
+	}
 }
 
 // setPIN announces the new PIN, has the token set it by the PUK, proves it, and
-// records it. A PUK that is refused is a *keys.PINError of the PUK.
+// records it. A PUK that is refused is a *keys.PINError of the PUK, a new PIN that
+// is a *keys.PINRefusedError.
 func (v visit) setPIN(ctx context.Context, puk, pin *secret.Buffer, factory bool) error {
 	h := v.now()
 	return v.d.withToken(ctx, h.Serial, func(s *session.Session) error {
@@ -142,9 +141,13 @@ func (v visit) setPIN(ctx context.Context, puk, pin *secret.Buffer, factory bool
 			return err
 		}
 		err = s.Unblock(puk, pin)
-		if errors.As(err, new(*keys.PINError)) {
+		if errors.As(err, new(*keys.PINError)) || errors.As(err, new(*keys.PINRefusedError)) {
 			// What is known not to have happened needs no looking at the token.
-			return errors.Join(err, v.record(state.TypeSettled, state.Settled{Result: state.Result{Act: on, Intention: intention}, Found: "the token did not take the PUK", State: state.SettledNothing}))
+			found := "the token did not take the PUK"
+			if errors.As(err, new(*keys.PINRefusedError)) {
+				found = "the token did not take the new PIN"
+			}
+			return errors.Join(err, v.record(state.TypeSettled, state.Settled{Result: state.Result{Act: on, Intention: intention}, Found: found, State: state.SettledNothing}))
 		}
 		if err != nil {
 			return err

@@ -17,7 +17,7 @@ var (
 	// ErrRemoved: the token was pulled out in the middle.
 	ErrRemoved = errors.New("the token was pulled out (hint: insert it again; what it was doing may have happened)")
 	// ErrManagementKey: the token did not take the management key.
-	ErrManagementKey = errors.New("the token's management key is not the expected one (hint: reset the token, and prepare it again)")
+	ErrManagementKey = errors.New("the token's management key is not the expected one: another program has set one, or the token does not work (hint: look what is on it before anything is done to it; it is of use again once it is wiped, which erases its keys)")
 	// ErrNoService: the smart-card service of the machine does not answer.
 	ErrNoService = errors.New("the smart-card service pcscd does not answer: it is not running, was started anew, or does not let this user in (hint: systemctl start pcscd, then try again)")
 	// ErrNoToken: a command came before a token was selected.
@@ -47,7 +47,7 @@ func (e *PINError) Error() string {
 	case 1:
 		return fmt.Sprintf("the %s is wrong: 1 try left (hint: one more wrong %s blocks it)", name, name)
 	}
-	return fmt.Sprintf("the %s is wrong: %d tries left", name, e.TriesLeft)
+	return fmt.Sprintf("the %s is wrong: %d tries left (hint: try again; a token that refuses the right one again is not to be used)", name, e.TriesLeft)
 }
 
 // PINFormatError says that a PIN or PUK cannot be one. No try was used.
@@ -90,7 +90,24 @@ func (e *SerialError) Error() string {
 type InUseError struct{ Serial uint32 }
 
 func (e *InUseError) Error() string {
-	return fmt.Sprintf("token %s is in use by another program, or still waits for a touch (hint: touch it if it blinks, or close that program; then try again)", SerialText(e.Serial))
+	return fmt.Sprintf("token %s is in use by another program, still waits for a touch, or is slow and still at work (hint: touch it if it blinks, or close that program; if neither helps, pull it out and insert it again; then try again)", SerialText(e.Serial))
+}
+
+// CountError says that as many tries of a PIN or a PUK are left after a wrong one as
+// before it, or more: a YubiKey counts each.
+type CountError struct {
+	Serial        uint32
+	PUK           bool // not the PIN
+	Before, After int  // tries left
+}
+
+func (e *CountError) Error() string {
+	name := "PIN"
+	if e.PUK {
+		name = "PUK"
+	}
+	return fmt.Sprintf("token %s had %d tries of its %s left, and after a wrong one it says %d: it isn't a YubiKey, or doesn't work as one, unless it was used elsewhere meanwhile (hint: if it was, try again; if not, type nothing secret into it, and use another token)",
+		SerialText(e.Serial), e.Before, name, e.After)
 }
 
 // NoKeyError says that a slot holds no key.
@@ -113,7 +130,7 @@ type NotFreshError struct {
 }
 
 func (e *NotFreshError) Error() string {
-	return fmt.Sprintf("token %s cannot be used for this as it is: %s (hint: reset it, which erases its keys, and prepare it again)",
+	return fmt.Sprintf("token %s cannot be used for this as it is: %s (hint: use another token; where nothing on this one is needed, it can be reset, which erases its keys, and prepared again)",
 		SerialText(e.Serial), strings.Join(e.Found, ", "))
 }
 
@@ -132,27 +149,75 @@ func (e *NotGeneratedError) Error() string {
 	return fmt.Sprintf("the key in slot %v was not made on the token, so the token does not attest it", e.Slot)
 }
 
+// PINRefusedError says that a token does not take a new PIN, or not this one: it
+// may have rules of its own about them. The PIN is the one it was before.
+type PINRefusedError struct{ Serial uint32 }
+
+func (e *PINRefusedError) Error() string {
+	return fmt.Sprintf("token %s does not take this PIN, and has rules of its own for them (hint: choose another: 8 digits, few of them alike, and not in sequence)", SerialText(e.Serial))
+}
+
+// StatusError says that a token refused a command with a status word (ISO
+// 7816-4, 5.1.3) that says nothing better.
+type StatusError struct {
+	Serial uint32
+	Status uint16
+}
+
+// Lacks reports whether the token does not know the command at all.
+func (e *StatusError) Lacks() bool {
+	return e.Status&0xff00 == 0x6d00 || e.Status&0xff00 == 0x6e00
+}
+
+func (e *StatusError) Error() string {
+	if e.Lacks() {
+		return fmt.Sprintf("token %s lacks a command that is needed for this (status word %04x), and always will (hint: leave it as it is, and use another token)", SerialText(e.Serial), e.Status)
+	}
+	return fmt.Sprintf("token %s refused a command with status word %04x (hint: try again; if it refuses again, leave it as it is, and use another token)", SerialText(e.Serial), e.Status)
+}
+
+// AnswerError says that a token did not refuse a command, and gave an answer
+// that cannot be one.
+type AnswerError struct {
+	Serial uint32 // 0: no token was selected
+	Why    string // "a serial number of 3 bytes"
+}
+
+func (e *AnswerError) Error() string {
+	return fmt.Sprintf("%s did not answer as it should: %s (hint: try again; if it answers so again, leave it as it is, and use another token)", named(e.Serial), e.Why)
+}
+
 // EndedError says that the child process of a session ended in the middle of
 // what it was asked to do, which may or may not have happened.
 type EndedError struct {
-	Doing string // "sign"
-	Why   string // how it ended, and the first line of what it wrote
+	Serial uint32 // 0: no token was selected
+	Doing  string // "sign"
+	Why    string // how it ended, and the first line of what it wrote
 }
 
 func (e *EndedError) Error() string {
-	return fmt.Sprintf("the process that speaks to the token ended while it was asked to %s: %s (hint: pull the token out, insert it again, and look what is on it)", e.Doing, e.Why)
+	return fmt.Sprintf("the process that speaks to %s ended while it was asked to %s: %s (hint: take the task again, which looks at the token first; if it ends again, use another token)", named(e.Serial), e.Doing, e.Why)
 }
 
 // SilentError says that the child process of a session, or the token that it
 // speaks to, said nothing for so long that the session was ended. What it was
 // asked to do may or may not have happened.
 type SilentError struct {
-	Doing string // "sign"
-	After time.Duration
+	Serial uint32 // 0: no token was selected
+	Doing  string // "sign"
+	After  time.Duration
 }
 
 func (e *SilentError) Error() string {
-	return fmt.Sprintf("the token has not answered for %v while it was asked to %s (hint: pull it out, insert it again, and try again; what it was doing may have happened)", e.After, e.Doing)
+	return fmt.Sprintf("%s has not answered for %v while it was asked to %s: it is slow, or hangs (hint: pull it out, insert it again, and try again; what it was doing may have happened)", named(e.Serial), e.After, e.Doing)
+}
+
+// named is a token in a sentence, where perhaps none was selected.
+func named(serial uint32) string {
+	if serial == 0 {
+		return "the token"
+	}
+	return "token " + SerialText(serial)
 }
 
 // TokenError is any other refusal of a token.

@@ -1,6 +1,7 @@
 package keys
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdh"
 	"crypto/ecdsa"
@@ -13,6 +14,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -40,6 +42,9 @@ func FromCrypto(public crypto.PublicKey) (PublicKey, error) {
 	case ed25519.PublicKey:
 		if len(k) != ed25519.PublicKeySize {
 			return PublicKey{}, fmt.Errorf("ed25519 key of %d bytes", len(k))
+		}
+		if why := weak(k); why != "" {
+			return PublicKey{}, errors.New("ed25519 key " + why)
 		}
 		return PublicKey{Ed25519, hex.EncodeToString(k)}, nil
 	case *ecdsa.PublicKey:
@@ -71,6 +76,8 @@ func Describe(public crypto.PublicKey) (PublicKey, error) {
 	}
 	name := fmt.Sprintf("%T", public)
 	switch k := public.(type) {
+	case ed25519.PublicKey:
+		name = "ed25519-unsafe" // never Ed25519: it must verify nothing
 	case *rsa.PublicKey:
 		name = fmt.Sprintf("rsa-%d", k.N.BitLen())
 	case *ecdh.PublicKey:
@@ -79,8 +86,43 @@ func Describe(public crypto.PublicKey) (PublicKey, error) {
 	return PublicKey{Algorithm(name), hex.EncodeToString(spki)}, nil
 }
 
+// The y of the points of small order (RFC 8032, 5.1.7), without the sign bit of x:
+// with one of them as a key, anyone can make signatures.
+var smallOrder = []string{
+	"0000000000000000000000000000000000000000000000000000000000000000",
+	"0100000000000000000000000000000000000000000000000000000000000000",
+	"ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+	"26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+	"c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+}
+
+// Weak says why an ed25519 key is no good, half a sentence: "is of small order".
+// Keys that are good, and those of other algorithms, are "".
+func (p PublicKey) Weak() string {
+	raw, err := hex.DecodeString(p.Hex)
+	if p.Algorithm != Ed25519 || err != nil || len(raw) != ed25519.PublicKeySize {
+		return ""
+	}
+	return weak(raw)
+}
+
+// weak is Weak of 32 bytes. A y of 2^255-19 and above would give one key two
+// values.
+func weak(raw []byte) string {
+	y := bytes.Clone(raw)
+	y[31] &= 0x7f
+	if y[0] >= 0xed && y[31] == 0x7f && bytes.Count(y[1:31], []byte{0xff}) == 30 {
+		return "is not in its one canonical form"
+	}
+	if slices.Contains(smallOrder, hex.EncodeToString(y)) {
+		return "is of small order: anyone could sign with it"
+	}
+	return ""
+}
+
 // Crypto returns the key as the standard library knows it:
-// ed25519.PublicKey or *ecdsa.PublicKey.
+// ed25519.PublicKey or *ecdsa.PublicKey. An ed25519 key that is Weak is an error,
+// so nothing is verified with one.
 func (p PublicKey) Crypto() (crypto.PublicKey, error) {
 	raw, err := hex.DecodeString(p.Hex)
 	if err != nil {
@@ -90,6 +132,9 @@ func (p PublicKey) Crypto() (crypto.PublicKey, error) {
 	case Ed25519:
 		if len(raw) != ed25519.PublicKeySize {
 			return nil, fmt.Errorf("ed25519 key of %d bytes", len(raw))
+		}
+		if why := weak(raw); why != "" {
+			return nil, errors.New("ed25519 key " + why)
 		}
 		return ed25519.PublicKey(raw), nil
 	case P256:

@@ -89,7 +89,7 @@ type Info struct {
 	Keys              []SlotKey `json:"keys"` // in order of slot, without f9
 
 	// Problem is why the card in the reader cannot be used at all, a half
-	// sentence: "this is no YubiKey". What is known of it is filled in.
+	// sentence: "this isn't a YubiKey". What is known of it is filled in.
 	Problem string `json:"problem,omitempty"`
 }
 

@@ -131,16 +131,16 @@ func (r *Plan) Shrink(b Budget) []string {
 		role := Role{r.RoleIn(name).Threshold, slices.Clone(r.RoleIn(name).Keys)}
 		for i, key := range role.Keys {
 			distinct[key.ID] = true
-			if key.Public.Algorithm != keys.Ed25519 {
+			if a := key.Public.Algorithm; a == keys.P256 || a == keys.P384 {
 				role.Keys[i] = MustKey(Placeholder(keys.Ed25519, key.ID))
 			}
 		}
 		small[name] = role
 	}
-	if len(distinct) > 1 {
+	if len(distinct) > 1 && r.ofOneKey(tuf.RoleTimestamp) && r.ofOneKey(tuf.RoleSnapshot) {
 		saves("one online key for timestamp and snapshot", one)
 	}
-	saves("ed25519 online keys instead of PEM ones", small)
+	saves("ed25519 online keys instead of PEM ones"+r.firstOf(keys.Ed25519), small)
 	if r.Trusted != nil {
 		moved := *r
 		moved.Holders = slices.Clone(r.Holders)
@@ -157,6 +157,25 @@ func (r *Plan) Shrink(b Budget) []string {
 	return append(advice, r.otherTokens(b)...)
 }
 
+// ofOneKey reports whether one key signs for a role, and no people share it.
+func (r *Plan) ofOneKey(role string) bool {
+	is := r.RoleIn(role)
+	return is.Threshold == 1 && len(is.Keys) == 1
+}
+
+// firstOf says what goes with the first keys of an algorithm in a chain.
+func (r *Plan) firstOf(algorithm keys.Algorithm) string {
+	root := r.TrustedRoot()
+	if root == nil || slices.ContainsFunc(root.Keys, func(k tuf.Key) bool { return k.Public.Algorithm == algorithm }) {
+		return ""
+	}
+	refused := ""
+	if algorithm != keys.Ed25519 {
+		refused = ", as php-tuf refuses keys in PEM"
+	}
+	return fmt.Sprintf(" (the first %s keys of this chain: clients that were built for those so far may refuse them%s)", algorithm, refused)
+}
+
 // otherTokens lists what tokens and versions would do where a root is too large
 // for ed25519 tokens.
 func (r *Plan) otherTokens(b Budget) []string {
@@ -164,9 +183,11 @@ func (r *Plan) otherTokens(b Budget) []string {
 	if b.Limit < maxRoot && len(c.fresh) == 0 {
 		return []string{"no token for keys that sign with another tool"}
 	}
-	digest := *r
-	digest.Token.Algorithm = keys.P256
-	way := fmt.Sprintf("algorithm = %q: such tokens sign a digest, whatever the size", keys.P256)
+	digest, first := *r, ""
+	if r.Token.Algorithm != keys.P256 { // else the plan says it already
+		digest.Token.Algorithm, first = keys.P256, r.firstOf(keys.P256)
+	}
+	way := fmt.Sprintf("algorithm = %q%s: such tokens sign a digest, whatever the size", keys.P256, first)
 	switch {
 	case b.Limit >= maxRoot:
 		return nil // no token asks for less
@@ -178,8 +199,8 @@ func (r *Plan) otherTokens(b Budget) []string {
 	for n := len(c.fresh) - 1; n >= min(2, r.Threshold); n-- {
 		digest.Holders = slices.Concat(c.stay, c.fresh[:n])
 		if digest.Threshold = min(r.Threshold, n); digest.Size() <= MaxTokenMessage {
-			return []string{fmt.Sprintf("two versions, as ed25519 tokens of version %d must sign the first: version %d with algorithm = %q, %d of the new holders and a threshold of %d, which fits; then version %d with all of them",
-				r.Version-1, r.Version, keys.P256, n, digest.Threshold, r.Version+1)}
+			return []string{fmt.Sprintf("two versions, as ed25519 tokens of version %d must sign the first: version %d with algorithm = %q%s, %d of the new holders and a threshold of %d, which fits; then version %d with all of them",
+				r.Version-1, r.Version, keys.P256, first, n, digest.Threshold, r.Version+1)}
 		}
 	}
 	return []string{fmt.Sprintf("ed25519 tokens of version %d must sign it: a version before it has to be smaller", r.Version-1)}
@@ -194,11 +215,11 @@ func (r *Plan) With(n int, roles map[string]Role) *Plan {
 }
 
 // Size is the number of bytes of the canonical root with placeholder keys.
-func (r *Plan) Size() int { return len(r.outline().Canonical()) }
+func (r *Plan) Size() int { return len(r.Outline().Canonical()) }
 
-// outline is the planned root with placeholders for the keys that are still to
+// Outline is the planned root with placeholders for the keys that are still to
 // be made.
-func (r *Plan) outline() *tuf.Root {
+func (r *Plan) Outline() *tuf.Root {
 	root, err := r.assemble(r.placeholders(), r.Expires)
 	if err != nil {
 		panic(fmt.Sprintf("outline of a root: %v", err)) // placeholders and checked keys are good keys

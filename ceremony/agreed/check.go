@@ -22,6 +22,8 @@ type Checked struct {
 	Rotation *Rotation   `json:"rotation,omitempty"` // nil for Create
 	Custody  Custody     `json:"custody"`
 	Budget   Budget      `json:"budget"`
+	Refusals []string    `json:"refusals"`        // which clients are known to refuse the root, and for what
+	Stops    []string    `json:"stops,omitempty"` // where on the trusted chain clients are known to stop; not in the agreed plan
 	Warnings []string    `json:"warnings"`
 
 	now time.Time
@@ -44,7 +46,7 @@ const (
 func Check(r *Plan, now time.Time) *Checked {
 	c := &Checked{
 		Plan: r.public(), Private: r.PrivatePart(), Digest: r.Digest(), Expires: Stamp(r.Expires), Days: int(r.Expires.Sub(now.Truncate(time.Second)) / (24 * time.Hour)),
-		Rotation: r.Rotation(), Custody: r.Custody(), Budget: r.Budget(), Warnings: []string{}, now: now,
+		Rotation: r.Rotation(), Custody: r.Custody(), Budget: r.Budget(), Refusals: r.Refusals(), Warnings: []string{}, now: now,
 	}
 	for _, name := range OnlineRoles {
 		role := RoleCheck{Role: name, Threshold: r.RoleIn(name).Threshold}
@@ -67,6 +69,7 @@ func Check(r *Plan, now time.Time) *Checked {
 			c.Warnings = append(c.Warnings, fmt.Sprintf("the witness %s is also a holder", p.Name))
 		}
 	}
+	c.Warnings = append(c.Warnings, r.tokenWarnings()...)
 	if c.Rotation != nil {
 		c.Warnings = append(c.Warnings, c.Rotation.warnings...)
 	}
@@ -75,11 +78,69 @@ func Check(r *Plan, now time.Time) *Checked {
 	return c
 }
 
+// tokenWarnings says what is published about keys of the plan's algorithm on the
+// oldest tokens that it takes.
+func (r *Plan) tokenWarnings() []string {
+	if !slices.ContainsFunc(r.Holders, func(h Holder) bool { return h.Custody != Existing }) {
+		return nil
+	}
+	oldest, err := ParseFirmware(r.Token.MinFirmware)
+	if err != nil {
+		return nil // the rules say so
+	}
+	var warnings []string
+	for _, a := range keys.Advisories(oldest, r.Token.Algorithm) {
+		warnings = append(warnings, fmt.Sprintf("tokens with firmware %s are taken, and %v (hint: min_firmware = %q, with tokens of 5.7 or newer)", r.Token.MinFirmware, a, Firmware[keys.Ed25519]))
+	}
+	return warnings
+}
+
 // RoleWarnings says what is unwise about whose keys the roles have: keys that
 // are dropped as root keys and stay in another role, and keys that targets
 // shares.
 func (r *Plan) RoleWarnings() []string {
-	return append(r.staysInUse(), SharedWarnings(r.outline())...)
+	return append(r.staysInUse(), SharedWarnings(r.Outline())...)
+}
+
+// Refusals says which clients are known to refuse the root, or what a role of it
+// signs, and for what.
+func (r *Plan) Refusals() []string {
+	lines := []string{}
+	if r.Trusted == nil {
+		lines = append(lines, "keys without keyid_hash_algorithms, as in every new chain: php-tuf and Joomla's fork of it refuse such a root")
+	}
+	for _, refusal := range tuf.Refusals(r.Outline(), r.TrustedRoot()) {
+		lines = append(lines, refusal.String())
+	}
+	return lines
+}
+
+// quantumLines say, where root keys are post-quantum, whether the others alone
+// suffice: as long as they do, whoever breaks those makes roots.
+func (r *Plan) quantumLines() []string {
+	root := r.Outline()
+	role := root.Roles[tuf.RoleRoot]
+	quantum := 0
+	for _, id := range role.KeyIDs {
+		if key, _ := root.Key(id); key.Type == "ml-dsa" && key.Unverifiable == "" {
+			quantum++
+		}
+	}
+	classical := len(role.KeyIDs) - quantum
+	if quantum == 0 {
+		return nil
+	}
+	lines := []string{fmt.Sprintf("of %d root keys %d are post-quantum (ML-DSA), and %d of all must sign", len(role.KeyIDs), quantum, role.Threshold)}
+	if classical >= role.Threshold {
+		others := map[bool]string{true: "the other one alone suffices", false: fmt.Sprintf("the %d others alone suffice", classical)}[classical == 1]
+		lines = append(lines, fmt.Sprintf("%s: with a threshold of %d nobody who breaks only those could make a root that clients on version %d follow", others, classical+1, r.Version))
+	} else {
+		lines = append(lines, fmt.Sprintf("the others alone don't suffice: anyone who breaks only those makes no root that clients on version %d follow", r.Version))
+	}
+	if role.Threshold > classical {
+		lines = append(lines, fmt.Sprintf("clients that do not know ML-DSA stop at version %d: they count at most %d of the %d signatures that it needs", r.Version, classical, role.Threshold))
+	}
+	return lines
 }
 
 // SharedWarnings says of the keys that sign for targets and for timestamp or
@@ -190,7 +251,63 @@ func (r *Plan) backupLines() []string {
 	if kept, _ := r.names(Existing); len(kept) > 0 {
 		lines = append(lines, fmt.Sprintf("nothing of %s, whose %s as they are", Counted(kept, "and", "holders"), map[bool]string{true: "key and token stay", false: "keys and tokens stay"}[len(kept) == 1]))
 	}
+	return append(append(lines, "on the day of need this program opens them; without it, by docs/recovery.md:"), indented(r.openLines())...)
+}
+
+// openLines says, for each kind of recipient, how many of it every quorum has,
+// and what opens its layers without this program.
+func (r *Plan) openLines() []string {
+	var kinds []string // in the order in which they are said
+	names := map[string][]string{}
+	add := func(kind, name string) {
+		if names[kind] == nil {
+			kinds = append(kinds, kind)
+		}
+		names[kind] = append(names[kind], name)
+	}
+	if r.Backup.Holders {
+		for range len(r.Holders) - 1 {
+			add(heldToken, "")
+		}
+	}
+	for _, b := range r.Backup.Recipients {
+		add(b.OpensBy(), b.Name)
+	}
+	var lines []string
+	for _, kind := range kinds {
+		who, least := Counted(names[kind], "and", "recipients"), r.Backup.Quorum-(r.Openers()-len(names[kind]))
+		if kind == heldToken {
+			who = "the holders' tokens"
+		}
+		switch {
+		case least == len(names[kind]):
+			who += ", in every quorum"
+		case least > 0:
+			who += fmt.Sprintf(", %d or more in every quorum", least)
+		}
+		lines = append(lines, who+": "+openedWith(kind))
+	}
 	return lines
+}
+
+// heldToken is the kind of a holder's token: like age1tag1, but its key is in a
+// slot that is known.
+const heldToken = "holders"
+
+// openedWith is what opens the layers of a kind of recipient, as OpensBy has it,
+// without this program.
+func openedWith(kind string) string {
+	switch kind {
+	case heldToken:
+		return "pkcs11-tool with Yubico's ykcs11, and docs/recover-token-layer"
+	case string(keys.RecipientToken), string(keys.RecipientHybridToken):
+		return "age 1.3 or newer with the plugin of the token, which this program needs too"
+	case string(keys.RecipientHybrid):
+		return "age 1.3 or newer"
+	case string(keys.RecipientX25519), string(keys.RecipientSSH), string(keys.RecipientPassphrase):
+		return "age 1.1 or newer"
+	}
+	return "age 1.1 or newer with " + kind + ", which this program needs too"
 }
 
 // OpensBy is how a recipient opens a layer, in short.
@@ -245,6 +362,9 @@ func (c *Checked) Lines() []string {
 		lines = append(append(lines, indented(c.Rotation.Notes)...), c.Rotation.Lines()...)
 	}
 	lines = append(lines, section("online roles:", c.roleLines())...)
+	lines = append(lines, section("clients known to refuse the root, or a part of it:", c.Refusals)...)
+	lines = append(lines, section("clients known to stop on the chain so far:", c.Stops)...)
+	lines = append(lines, section("post-quantum keys:", r.quantumLines())...)
 	lines = append(lines, "", "digest: "+Grouped(c.Digest))
 	if c.Changes != "" {
 		lines = append(lines, "  "+c.Changes)

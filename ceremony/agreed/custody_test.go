@@ -152,6 +152,9 @@ online roles:
   snapshot: 1 of 1, key ids begin %s
   targets: 1 of 1, key ids begin %s
 
+clients known to refuse the root, or a part of it:
+  keys without keyid_hash_algorithms, as in every new chain: php-tuf and Joomla's fork of it refuse such a root
+
 digest: %s
 
 custody:
@@ -170,6 +173,37 @@ custody:
 	var fields map[string]any
 	if err := json.Unmarshal(data, &fields); err != nil || fields["days"] != 365.0 || fields["digest"] != r.Digest() {
 		t.Errorf("%v %s", err, data)
+	}
+}
+
+// What opens a layer without this program, for every kind of recipient.
+func TestCheckSaysWhatOpens(t *testing.T) {
+	hybrid, err := age.GenerateHybridIdentity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	another, err := age.GenerateHybridIdentity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := backedUpExample(t, passphrase("Words"), func(r *agreed.Plan) {
+		r.Backup.Holders, r.Backup.Quorum = false, 6
+		for _, add := range [][2]string{{"SSH", otherSafe}, {"Token", pointAge}, {"Plug", pluginAge}, {"PQ", hybrid.Recipient().String()}, {"PQ 2", another.Recipient().String()}} {
+			r.Backup.Recipients = append(r.Backup.Recipients, agreed.BackupRecipient{ID: agreed.Slug(add[0]), Name: add[0], Age: add[1]})
+		}
+	})
+	lines := agreed.Check(r, planNow).Lines()
+	for _, want := range []string{
+		"Bank safe: age 1.1 or newer",
+		"Words: age 1.1 or newer",
+		"SSH: age 1.1 or newer",
+		"Token: age 1.3 or newer with the plugin of the token, which this program needs too",
+		"Plug: age 1.1 or newer with age-plugin-yubikey, which this program needs too",
+		"PQ and PQ 2, 1 or more in every quorum: age 1.3 or newer",
+	} {
+		if !slices.Contains(lines, "    "+want) {
+			t.Errorf("no line %q in\n%s", want, strings.Join(lines, "\n"))
+		}
 	}
 }
 
@@ -192,6 +226,9 @@ func TestCheckPlanWithBackups(t *testing.T) {
 backups:
   any 3 of 5 open a holder's backup: the token of every other holder and Bank safe
   root key, PUK and management key of Alice Costa, Bruno Ferraz, Chen Wei, Dana Okafor and Emil Novak: 20 files each
+  on the day of need this program opens them; without it, by docs/recovery.md:
+    the holders' tokens, 2 or more in every quorum: pkcs11-tool with Yubico's ykcs11, and docs/recover-token-layer
+    Bank safe: age 1.1 or newer
 
 `
 	if got := between(backedUpExample(t), "who must come:", "online roles:"); got != want {
@@ -212,6 +249,9 @@ backups:
   all of these open a holder's backup together: Bank safe, Two and Three
   root key, PUK and management key of Alice Costa, Chen Wei, Dana Okafor and Emil Novak: 2 files each
   only PUK and management key of Bruno Ferraz: 1 file each
+  on the day of need this program opens them; without it, by docs/recovery.md:
+    Bank safe, in every quorum: age 1.1 or newer with age-plugin-yubikey, which this program needs too
+    Two and Three, in every quorum: age 1.1 or newer
 
 `
 	mixed := backedUpExample(t, passphrase("Two"), passphrase("Three"), func(r *agreed.Plan) {

@@ -81,7 +81,7 @@ func (r *Plan) assemble(rootKeys map[string]keys.PublicKey, expires time.Time) (
 		if public.Algorithm != r.Token.Algorithm {
 			return nil, fmt.Errorf("the key of %s is %s, but the plan says %s", h.Name, public.Algorithm, r.Token.Algorithm)
 		}
-		key, err := tuf.NewKey(public)
+		key, err := r.TrustedRoot().Notation().NewKey(public)
 		if err != nil {
 			return nil, fmt.Errorf("the key of %s: %w", h.Name, err)
 		}
@@ -144,7 +144,7 @@ func (r *Plan) Names(rootKeys map[string]keys.PublicKey) map[string]string {
 	for _, h := range r.Holders {
 		if h.Custody == Existing {
 			names[h.KeyID] = h.Name
-		} else if key, err := tuf.NewKey(rootKeys[h.ID]); err == nil {
+		} else if key, err := r.TrustedRoot().Notation().NewKey(rootKeys[h.ID]); err == nil {
 			names[key.ID] = h.Name
 		}
 	}

@@ -3,6 +3,7 @@ package agreed
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"rootceremony/ceremony/tuf"
 	"rootceremony/keys"
@@ -67,18 +68,34 @@ type Drop struct {
 	Token  string `json:"token,omitempty"`
 }
 
-// PlainKey returns the key as new roots have it. Another notation of the same
-// key is refused rather than rewritten, as its key id would change under the
+// InRoot returns a role's key as the new root has it: as the trusted root has it
+// already, or else as new keys of that chain are written. Another notation of a
+// new key is refused rather than rewritten, as its key id would change under the
 // hands of anyone who signs with it.
-func PlainKey(key tuf.Key) (tuf.Key, error) {
-	if key.Public == (keys.PublicKey{}) {
-		return tuf.Key{}, fmt.Errorf("a key of type %q: new roots take ed25519, or ECDSA on P-256 or P-384", key.Type)
+func (r *Plan) InRoot(key tuf.Key) (tuf.Key, error) {
+	root := r.TrustedRoot()
+	if root != nil {
+		if i := slices.IndexFunc(root.Keys, func(k tuf.Key) bool { return k.Value() == key.Value() }); i >= 0 {
+			if root.Exposed()[key.Value()] {
+				return tuf.Key{}, fmt.Errorf("the private half of this key stands in version %d itself, so that everybody can sign with it (hint: make a new one)", root.Version)
+			}
+			return root.Keys[i], nil
+		}
 	}
-	plain, err := tuf.NewKey(key.Public)
-	if err == nil && plain.ID != key.ID {
-		err = errors.New("the key object has fields or a notation that new roots do not take (hint: give the key as PEM)")
+	switch key.Public.Algorithm {
+	case "":
+		return tuf.Key{}, fmt.Errorf("a key of type %q: new roots take ed25519, or ECDSA on P-256", key.Type)
+	case keys.P384:
+		return tuf.Key{}, errors.New("a key on P-384: tuf-js (3.1.0) and go-tuf 0.7 refuse whatever it signs (hint: an ed25519 key, or one on P-256)")
 	}
-	return plain, err
+	made, err := root.Notation().NewKey(key.Public)
+	if err != nil {
+		return tuf.Key{}, err
+	}
+	if plain, err := tuf.NewKey(key.Public); err == nil && key.ID != plain.ID && key.ID != made.ID {
+		return tuf.Key{}, errors.New("the key object has fields or a notation that new roots do not take (hint: give the key as PEM)")
+	}
+	return made, nil
 }
 
 // maxDays bounds how far ahead a root may expire: the longest time that is

@@ -170,6 +170,9 @@ func (r *Plan) oldSigners() Signers {
 			}
 		}
 		key, _ := r.TrustedFile.Root.Key(id)
+		if key.Unverifiable != "" {
+			k.Can = CanNot
+		}
 		i, twice := at[key.Value()]
 		switch {
 		case !twice:
@@ -444,6 +447,17 @@ func version(v int64, fresh []Holder, dropped []Drop) string {
 // dropWarnings says what dropping a key does not end.
 func (r *Plan) dropWarnings() []string {
 	var warnings []string
+	root := r.TrustedFile.Root
+	var exposed []string
+	for _, k := range root.Keys {
+		if k.Exposed {
+			exposed = append(exposed, fmt.Sprintf("%.8s", k.ID))
+		}
+	}
+	if n := len(exposed); n > 0 {
+		warnings = append(warnings, fmt.Sprintf("THE PRIVATE HALF of %s stands in version %d itself: %s compromised, and everything that %s can be made by anybody",
+			Counted(exposed, "and", "keys"), root.Version, map[bool]string{true: "it counts as", false: "they count as"}[n == 1], map[bool]string{true: "it signs", false: "they sign"}[n == 1]))
+	}
 	var theirs []Drop
 	for _, d := range r.Drops {
 		if d.Reason == Stolen || d.Reason == Compromised {
@@ -461,7 +475,17 @@ func (r *Plan) dropWarnings() []string {
 // and above all where somebody else has such a key.
 func (r *Plan) staysInUse() []string {
 	var warnings []string
-	root := r.outline()
+	root, exposed := r.Outline(), map[string]bool{}
+	if r.Trusted != nil {
+		exposed = r.TrustedRoot().Exposed()
+	}
+	for _, name := range OnlineRoles {
+		for _, id := range root.Roles[name].KeyIDs {
+			if exposed[ValueOf(root, id)] {
+				warnings = append(warnings, fmt.Sprintf("A PUBLISHED PRIVATE KEY STAYS IN USE: anybody can sign for %s with the key %.8s, and the new root keeps it (hint: [role.%s] in the plan, with a new key)", name, id, name))
+			}
+		}
+	}
 	for _, d := range r.Drops {
 		value := ValueOf(r.TrustedFile.Root, d.KeyID)
 		for _, name := range OnlineRoles {
@@ -490,12 +514,12 @@ func (r *Plan) staysInUse() []string {
 // trustedNotes says what of the trusted root is carried over as no new root has
 // it, and what is not carried over.
 func (r *Plan) trustedNotes() []string {
-	old, draft, notes := r.TrustedFile.Root, r.outline(), []string{}
+	old, draft, notes := r.TrustedFile.Root, r.Outline(), []string{}
 	var legacy, unused, roles, fields []string
 	for _, k := range old.Keys {
 		_, stays := draft.Key(k.ID)
 		switch {
-		case stays && !asNew(k):
+		case stays && !asNew(k, old.Notation()):
 			legacy = append(legacy, fmt.Sprintf("%.8s", k.ID))
 		case !usedBy(old, k.ID):
 			unused = append(unused, fmt.Sprintf("%.8s", k.ID))
@@ -522,6 +546,9 @@ func (r *Plan) trustedNotes() []string {
 			notes = append(notes, note)
 		}
 	}
+	if note := r.NotationNote(); note != "" {
+		notes = append(notes, note)
+	}
 	say(legacy, "key", "is carried over in a notation that new keys do not have, as its id hangs on it", "are carried over in a notation that new keys do not have, as their ids hang on it")
 	say(fields, "field", "that the specification does not name is carried over", "that the specification does not name are carried over")
 	say(roles, "role", "that the specification does not name is left out, as not all clients read it", "that the specification does not name are left out, as not all clients read them")
@@ -535,10 +562,20 @@ func (r *Plan) trustedNotes() []string {
 	return notes
 }
 
+// NotationNote says how new keys are written where the chain has a notation of its
+// own; "" where it has none.
+func (r *Plan) NotationNote() string {
+	n := r.TrustedRoot().Notation()
+	if n == "" {
+		return ""
+	}
+	return fmt.Sprintf("all keys of version %d have keyid_hash_algorithms %s: new keys get it too, as php-tuf refuses a root over one without it", r.Version-1, n)
+}
+
 // asNew reports whether a key stands in a root as new ones do, but for spaces.
-func asNew(k tuf.Key) bool {
+func asNew(k tuf.Key, notation tuf.Notation) bool {
 	var read tuf.Key // its id is that of the object
-	plain, err := tuf.NewKey(k.Public)
+	plain, err := notation.NewKey(k.Public)
 	return err == nil && read.UnmarshalJSON(k.Object()) == nil && read.ID == plain.ID && k.ID == plain.ID
 }
 

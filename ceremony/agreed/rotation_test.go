@@ -415,6 +415,9 @@ backups:
   any 2 of 3 open a holder's backup: the token of every other holder and Bank safe
   root key, PUK and management key of Dana: 6 files each
   nothing of Alice and Bruno, whose keys and tokens stay as they are
+  on the day of need this program opens them; without it, by docs/recovery.md:
+    the holders' tokens, 1 or more in every quorum: pkcs11-tool with Yubico's ykcs11, and docs/recover-token-layer
+    Bank safe: age 1.1 or newer
 
 dropped keys:
   Chen (old-%.8s), stolen, token C-03

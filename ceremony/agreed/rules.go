@@ -58,6 +58,7 @@ func (r *Plan) Rules(said Said) []Fault {
 	c.persons()
 	c.recipients()
 	c.lookalikes()
+	c.trusted()
 	c.roles()
 	c.trustedKeys()
 	c.dropIDs()
@@ -338,22 +339,22 @@ func (c *ruling) roles() {
 			}
 			continue // as in the trusted root
 		}
-		seen := map[keys.PublicKey]bool{}
+		seen := map[string]bool{}
 		for i, key := range role.Keys {
 			at := Element(path+".keys", i)
 			if c.said.Of(at) {
 				continue
 			}
-			plain, err := PlainKey(key)
-			if err == nil && seen[plain.Public] {
+			is, err := c.InRoot(key)
+			if err == nil && seen[is.Value()] {
 				err = errors.New("it is there twice")
 			}
 			if err != nil {
 				c.fault(at, "key %d: %v", i+1, err)
 				continue
 			}
-			seen[plain.Public] = true
-			role.Keys[i] = plain
+			seen[is.Value()] = true
+			role.Keys[i] = is
 		}
 		switch t, n := role.Threshold, len(role.Keys); {
 		case n == 0:
@@ -366,15 +367,21 @@ func (c *ruling) roles() {
 	}
 }
 
-// trustedKeys holds the plan to the root that the new one follows: each of its
-// root keys is a holder's, or dropped.
-func (c *ruling) trustedKeys() {
+// trusted reads the root that the new one follows.
+func (c *ruling) trusted() {
 	if c.Trusted == nil || c.said.Of("trusted") {
 		return
 	}
 	var err error
 	if c.TrustedFile, err = c.Trusted.check(); err != nil {
 		c.fault("trusted", "trusted root: %v", err)
+	}
+}
+
+// trustedKeys holds the plan to the root that the new one follows: each of its
+// root keys is a holder's, or dropped.
+func (c *ruling) trustedKeys() {
+	if c.TrustedFile == nil || c.said.Of("trusted") {
 		return
 	}
 	root := c.TrustedFile.Root
@@ -418,13 +425,24 @@ func (c *ruling) accounts(root *tuf.Root) {
 		}
 		owner[id] = who
 	}
+	values := root.Exposed()
+	exposed := func(id string) bool { return values[ValueOf(root, id)] }
 	for i, h := range c.Holders {
 		if h.Custody == Existing {
 			claim(Element("holder", i)+".keyid", h.KeyID, "that of "+strconv.Quote(h.Name))
+			if key, _ := root.Key(h.KeyID); key.Unverifiable != "" {
+				c.fault(Element("holder", i)+".keyid", "nothing that the key %.8s signs can be verified here: %s (hint: a new key for %s, and a [[drop]] of this one with reason = %q)", h.KeyID, key.Unverifiable, h.Name, Retired)
+			}
+			if exposed(h.KeyID) {
+				c.fault(Element("holder", i)+".keyid", "the private half of the key %.8s stands in version %d itself, so that everybody can sign with it: it can't stay (hint: a new key for %s, and a [[drop]] of this one with reason = %q)", h.KeyID, root.Version, h.Name, Compromised)
+			}
 		}
 	}
 	for i, d := range c.Drops {
 		claim(Element("drop", i)+".keyid", d.KeyID, "dropped")
+		if exposed(d.KeyID) && d.Reason != Compromised && d.Reason != Stolen {
+			c.fault(Element("drop", i)+".reason", "the private half of the key %.8s stands in version %d itself, so that everybody can sign with it (hint: reason = %q)", d.KeyID, root.Version, Compromised)
+		}
 	}
 	for _, id := range role.KeyIDs {
 		if owner[id] == "" {
@@ -447,6 +465,11 @@ func (c *ruling) able(root *tuf.Root) int {
 	for _, d := range c.Drops {
 		if d.Reason != Lost {
 			able[ValueOf(root, d.KeyID)] = true
+		}
+	}
+	for _, k := range root.Keys {
+		if k.Unverifiable != "" {
+			delete(able, k.Value())
 		}
 	}
 	return len(able)

@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"rootceremony/ceremony/agreed"
-	"rootceremony/ceremony/tuf"
 	"rootceremony/keys"
 )
 
@@ -105,7 +104,7 @@ func (w *walk) key(h *holder) {
 		k.Status, k.Text = w.counts(h, t)
 		if t != nil && t.key != nil {
 			k.Root = t.key.public
-			if key, err := tuf.NewKey(t.key.public); err == nil {
+			if key, err := w.plan.TrustedRoot().Notation().NewKey(t.key.public); err == nil {
 				k.KeyID = key.ID
 			}
 		}

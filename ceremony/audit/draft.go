@@ -95,7 +95,7 @@ func (w *walk) draftMade(e transcript.Event) error {
 			if t == nil || t.key == nil || t.key.proved == 0 || h.elsewhere != nil && !h.elsewhere.confirmed {
 				return fmt.Errorf("the root key of %s is not proved, or not confirmed", h.Name)
 			}
-			key, err := tuf.NewKey(t.key.public)
+			key, err := w.plan.TrustedRoot().Notation().NewKey(t.key.public)
 			if err != nil {
 				return fmt.Errorf("the root key of %s: %w", h.Name, err)
 			}
@@ -335,7 +335,7 @@ func (w *walk) signatureRival(e transcript.Event) error {
 	}
 	i := slices.IndexFunc(w.rivals, func(r *rival) bool { return r.digest == said.Digest })
 	if i < 0 {
-		f, err := tuf.Parse([]byte(`{"signatures":[],"signed":` + said.Signed + `}`))
+		f, err := tuf.ParseCanonical([]byte(said.Signed))
 		switch {
 		case err != nil:
 			return fmt.Errorf("its signed part: %w", err)

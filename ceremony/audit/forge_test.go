@@ -406,7 +406,7 @@ func (f *forger) draft(e *event) state.Written {
 func (f *forger) sign(e *event, by *software) []state.Written {
 	f.t.Helper()
 	now := f.state()
-	id := now.Holders[e.holder()].KeyID()
+	id := now.KeyID(now.Holders[e.holder()])
 	e.set("digest", now.Draft.Digest)
 	e.set("key_id", id)
 	if e.Type == state.TypeSignatureIntended {

@@ -69,6 +69,9 @@ func WriteNew(name string, content []byte, mode fs.FileMode) error {
 	if err := MakeFolder(dir); err != nil {
 		return err
 	}
+	if there, err := plainfile.Read(name, int64(len(content))); err == nil && bytes.Equal(there, content) {
+		return SyncFolder(dir)
+	}
 	temporary := filepath.Join(dir, Unfinished+rand.Text())
 	err := writeSynced(temporary, content, mode)
 	if err == nil {
@@ -78,11 +81,7 @@ func WriteNew(name string, content []byte, mode fs.FileMode) error {
 		_ = remove(temporary)
 	}
 	if errors.Is(err, fs.ErrExist) {
-		there, read := plainfile.Read(name, int64(len(content)))
-		if read != nil || !bytes.Equal(there, content) {
-			return fmt.Errorf("%s is there already with another content, and is never replaced: %w", name, fs.ErrExist)
-		}
-		err = nil
+		return fmt.Errorf("%s is there already with another content, and is never replaced: %w", name, fs.ErrExist)
 	}
 	if err != nil {
 		return err

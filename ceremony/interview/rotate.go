@@ -196,13 +196,7 @@ func holdersByKey(s *state.State) map[string]agreed.Holder {
 	all := map[string]agreed.Holder{}
 	for _, planned := range s.Plan.Holders {
 		h := s.Holders[planned.ID]
-		id := planned.KeyID
-		if id == "" && h.Key != nil {
-			if key, err := tuf.NewKey(h.Key.Public); err == nil {
-				id = key.ID
-			}
-		}
-		if id != "" {
+		if id := s.KeyID(h); id != "" {
 			all[id] = h.Holder
 		}
 	}

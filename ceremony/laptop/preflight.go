@@ -51,6 +51,7 @@ type folder struct {
 	kind     int64  // f_type of statfs(2)
 	free     uint64 // bytes
 	writable error  // nil: it is
+	sync     error  // of making its names durable
 }
 
 // Preflight looks for what would be wrong with this laptop and with dir, the
@@ -86,8 +87,17 @@ func lookAt(dir string) folder {
 		f.err = syscall.Statfs(dir, &st)
 		f.mode, f.kind, f.free = info.Mode(), int64(st.Type), st.Bavail*uint64(st.Bsize)
 		f.writable = syscall.Access(dir, writeOK)
+		f.sync = syncFolder(dir)
 	}
 	return f
+}
+
+func syncFolder(dir string) error {
+	folder, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(folder.Sync(), folder.Close())
 }
 
 func (l laptop) findings() []state.Finding {
@@ -345,6 +355,9 @@ func (l laptop) findFolder() []state.Finding {
 	}
 	if name := memoryKinds[kind]; name != "" {
 		add(state.LevelWarn, "is in memory only ("+name+"): all of it is lost when the power fails", "a folder on a disk")
+	}
+	if f.sync != nil { // which package disk takes as it is where it cannot be done
+		add(state.LevelWarn, fmt.Sprintf("its file system doesn't say when a new file is safe (%v): the last ones may be gone when the power fails", f.sync), "a folder on this laptop's own disk")
 	}
 	if f.mode.Perm()&0o077 != 0 {
 		add(state.LevelWarn, fmt.Sprintf("is open to other users (%04o)", f.mode.Perm()), "chmod 700")

@@ -66,6 +66,16 @@ func TestPreflightOfAGoodLaptop(t *testing.T) {
 	}
 }
 
+// /proc is such a file system.
+func TestFolderThatCannotBeSynced(t *testing.T) {
+	if f := lookAt("/proc"); !errors.Is(f.sync, syscall.EINVAL) {
+		t.Errorf("/proc: %v", f.sync)
+	}
+	if f := lookAt(t.TempDir()); f.err != nil || f.sync != nil {
+		t.Errorf("a folder: %v, %v", f.err, f.sync)
+	}
+}
+
 func TestPreflightFinds(t *testing.T) {
 	proc := func(name, text string) func(*laptop) {
 		return func(l *laptop) { l.proc.(fstest.MapFS)[name] = &fstest.MapFile{Data: []byte(text)} }
@@ -171,10 +181,10 @@ func TestPreflightFinds(t *testing.T) {
 		}, "warn  readers    readers: 2, usable tokens in them: 0 (Yubico YubiKey CCID 00 00: empty; Desk 00 00: this is no YubiKey)"},
 		{"a token of no use", func(l *laptop) {
 			l.cards.cards = []keys.Info{{Reader: "Desk 00 00", Serial: 20456123, FormFactor: "YubiKey 4", Firmware: keys.Firmware{Major: 4, Minor: 3, Patch: 5}}}
-		}, "warn  readers    readers: 2, usable tokens in them: 0 (Yubico YubiKey CCID 00 00: empty; Desk 00 00: it has firmware 4.3.5, which is too old and cannot be updated) (hint: use a token with firmware 5.7.0 or newer)"},
+		}, "warn  readers    readers: 2, usable tokens in them: 0 (Yubico YubiKey CCID 00 00: empty; Desk 00 00: it has firmware 4.3.5, which is too old for a new key and cannot be updated: it only signs, with an ECDSA key that the trusted root has already) (hint: use a token with firmware 5.7.0 or newer)"},
 		{"another edition", func(l *laptop) {
 			l.cards.cards[0].Edition = "Bio"
-		}, "warn  readers    readers: 2, usable tokens in them: 0 (Yubico YubiKey CCID 00 00: it is a YubiKey of the Bio edition, which is not supported; Desk 00 00: empty) (hint: use a YubiKey 5 of the standard edition)"},
+		}, "warn  readers    readers: 2, usable tokens in them: 0 (Yubico YubiKey CCID 00 00: it is a YubiKey of the Bio edition, which gets no new key here: its keys can ask for a finger in place of the PIN, and nothing here was tried on a real one; Desk 00 00: empty) (hint: use a YubiKey 5 of the standard edition)"},
 		{"scdaemon", func(l *laptop) {
 			proc("40/cmdline", "/usr/lib/gnupg/scdaemon\x00--multi-server\x00")(l)
 			proc("41/cmdline", "scdaemon\x00")(l)
@@ -204,6 +214,7 @@ func TestPreflightFinds(t *testing.T) {
 		{"CIFS on a 32-bit machine", func(l *laptop) { l.folder.kind = -0xacb2be }, "fail  folder     /c: is on a network file system (CIFS) (hint: a folder on this laptop's own disk)"},
 		{"FUSE", func(l *laptop) { l.folder.kind = fuseKind }, "warn  folder     /c: is on a FUSE file system, which may be a network or lose data on a crash (hint: a folder on this laptop's own disk)"},
 		{"in memory", func(l *laptop) { l.folder.kind = 0x01021994 }, "warn  folder     /c: is in memory only (tmpfs): all of it is lost when the power fails (hint: a folder on a disk)"},
+		{"no syncing", func(l *laptop) { l.folder.sync = syscall.EINVAL }, "warn  folder     /c: its file system doesn't say when a new file is safe (invalid argument): the last ones may be gone when the power fails (hint: a folder on this laptop's own disk)"},
 		{"open to all", func(l *laptop) { l.folder.mode = fs.ModeDir | 0o755 }, "warn  folder     /c: is open to other users (0755) (hint: chmod 700)"},
 		{"two things", func(l *laptop) { l.folder.mode, l.folder.free = fs.ModeDir|0o701, 0 }, "fail  folder     /c: 0 MiB are free, of 16 that are needed (hint: make room)\nwarn  folder     /c: is open to other users (0701) (hint: chmod 700)"},
 	} {

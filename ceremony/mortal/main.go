@@ -2,7 +2,7 @@
 // ceremony's tests begin, thousands of them. It is no bigger than that takes,
 // as most of such a process's time is its start: the test program, with all
 // that it links, would need three times as long. It ends at a command of the
-// token where it is told to.
+// token, or lies at one, where it is told to.
 package main
 
 import (
@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"syscall"
 
 	"rootceremony/keys"
 	"rootceremony/keys/backup"
@@ -27,6 +28,13 @@ const dieAt = "CEREMONY_TEST_DIE"
 // SHA-256 of what was signed.
 const signsTo = "CEREMONY_TEST_SIGNS"
 
+// lieAt has a lie of virtual.Liars, which all tokens tell.
+const lieAt = "CEREMONY_TEST_LIE"
+
+// maxSeconds is how many seconds of the processor a session has whose tokens lie,
+// before it is killed.
+const maxSeconds = 10
+
 func main() {
 	backup.WorkFactor = 4
 	if err := session.Serve(os.Stdin, os.Stdout, openMortal, backup.InSession()); err != nil {
@@ -40,6 +48,11 @@ func openMortal(b session.Backend) (session.Opener, error) {
 	opener, err := virtual.Open(b)
 	if at := os.Getenv(dieAt); err == nil && (at != "" || os.Getenv(signsTo) != "") {
 		return mortals{opener, at}, nil
+	}
+	if lie := os.Getenv(lieAt); err == nil && lie != "" {
+		// Whatever tokens say, a session needs no more processor time than this.
+		err := syscall.Setrlimit(syscall.RLIMIT_CPU, &syscall.Rlimit{Cur: maxSeconds, Max: maxSeconds})
+		return virtual.Liars(opener, lie), err
 	}
 	return opener, err
 }

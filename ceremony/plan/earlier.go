@@ -42,7 +42,7 @@ func (p *Plan) readEarlier(now time.Time) ([]agreed.Earlier, error) {
 			if b == nil {
 				continue
 			}
-			one := agreed.EarlierBackup{Holder: h.Name, Quorum: b.Quorum, Recipients: []string{}, KeyID: s.Holders[h.ID].KeyID()}
+			one := agreed.EarlierBackup{Holder: h.Name, Quorum: b.Quorum, Recipients: []string{}, KeyID: agreed.MustKey(s.Holders[h.ID].Key.Public).ID}
 			for _, f := range s.Files {
 				if strings.HasPrefix(f.Name, agreed.BackupsDir+"/"+h.ID+"/") {
 					one.Folders = append(one.Folders, path.Dir(f.Name))
@@ -185,7 +185,7 @@ func (p *Plan) sameVersion(s *state.State) ([]string, error) {
 	}
 	for _, r := range s.Rivals {
 		for _, id := range r.By {
-			signed[s.Holders[id].KeyID()] = true
+			signed[s.KeyID(s.Holders[id])] = true
 		}
 	}
 	return slices.Sorted(maps.Keys(signed)), nil

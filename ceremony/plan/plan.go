@@ -299,9 +299,6 @@ func ReadKeyFile(dir *os.Root, file string) (tuf.Key, error) {
 		return tuf.Key{}, wrong(err)
 	}
 	key, err := tuf.ParseKeyFile(data)
-	if err == nil {
-		key, err = agreed.PlainKey(key)
-	}
 	if err != nil {
 		return tuf.Key{}, wrong(errors.New(agreed.OneLine(err.Error())))
 	}

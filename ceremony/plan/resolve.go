@@ -54,6 +54,14 @@ func (p *Plan) ResolveAnySize(now time.Time) (*agreed.Plan, error) {
 	if err := r.Check(); err != nil {
 		return nil, fmt.Errorf("%s: %w", p.File, err)
 	}
+	for i, h := range r.Holders {
+		if h.Custody != agreed.Existing {
+			continue
+		}
+		if version := p.Chain.Exposed[agreed.ValueOf(p.Chain.Last.Root, h.KeyID)]; version > 0 {
+			return nil, p.refuse(agreed.Element("holder", i)+".keyid", fmt.Errorf("the private half of the key %.8s stands in version %d of the chain, so that everybody can sign with it: it can't stay (hint: a new key for %s, and a [[drop]] of this one with reason = %q)", h.KeyID, version, h.Name, agreed.Compromised))
+		}
+	}
 	if n := max(len(r.JSON()), len(r.PrivateJSON())); n > agreed.MaxResolved {
 		return nil, p.refuse("trusted", fmt.Errorf("the agreed plan would have %d bytes, over %d: it names every version of the chain and holds the newest root (hint: give a later part of the chain)", n, agreed.MaxResolved))
 	}
@@ -75,6 +83,18 @@ func (p *Plan) Check(now time.Time) (*agreed.Checked, error) {
 		return nil, err
 	}
 	c := agreed.Check(r, now)
+	if p.Chain != nil {
+		for _, name := range agreed.OnlineRoles {
+			for _, key := range r.RoleIn(name).Keys {
+				if version := p.Chain.Exposed[key.Value()]; version > 0 && version < p.Chain.Last.Root.Version {
+					c.Warnings = append(c.Warnings, fmt.Sprintf("A PUBLISHED PRIVATE KEY STAYS IN USE: the private half of the key %.8s of %s stands in version %d of the chain (hint: [role.%s] in the plan, with a new key)", key.ID, name, version, name))
+				}
+			}
+		}
+		if c.Stops, err = p.Chain.stops(r.Outline()); err != nil {
+			return nil, err
+		}
+	}
 	var why, write []string
 	if p.Salt == "" {
 		why, write = append(why, "the plan has no salt"), append(write, fmt.Sprintf("the line salt = %q at the top", r.Salt))

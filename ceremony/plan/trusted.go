@@ -25,6 +25,9 @@ type TrustedChain struct {
 	Files [][]byte   // from the first that was given to the newest
 	Steps []tuf.Step // one for each
 	Last  *tuf.File  // the newest
+	// Exposed are the values of the keys whose private half stands in a root of the
+	// chain, with the first version in which it does.
+	Exposed map[string]int64
 }
 
 // ReadTrusted reads and verifies the chain that a path names: a folder of
@@ -43,7 +46,7 @@ func ReadTrusted(path string) (*TrustedChain, error) {
 			return nil, errors.New(agreed.OneLine(err.Error()))
 		}
 	}
-	c := &TrustedChain{}
+	c := &TrustedChain{Exposed: map[string]int64{}}
 	var chain tuf.Chain
 	for _, file := range files {
 		name := file.Name
@@ -52,6 +55,9 @@ func ReadTrusted(path string) (*TrustedChain, error) {
 			return nil, err
 		}
 		step, err := chain.Add(text)
+		if errors.As(err, new(*tuf.ParseError)) {
+			return nil, fmt.Errorf("%s: %w (hint: it is not as a client would read it; get the file again from where it is published, byte for byte)", name, err)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w (hint: it is not the root that this project has published, or one before it is not; get the chain again from where you trust it)", name, err)
 		}
@@ -59,6 +65,11 @@ func ReadTrusted(path string) (*TrustedChain, error) {
 			return nil, fmt.Errorf("%s holds version %d (hint: name each file after its version)", name, step.Version)
 		}
 		c.Files, c.Steps = append(c.Files, text), append(c.Steps, step)
+		for value := range chain.Last().Root.Exposed() {
+			if c.Exposed[value] == 0 {
+				c.Exposed[value] = step.Version
+			}
+		}
 	}
 	c.Last = chain.Last()
 	return c, nil
@@ -85,6 +96,19 @@ func (p *Plan) Real() error {
 		err = fmt.Errorf("%w (hint: %s rehearses the plan; for the real one, name the folder of the published roots as trusted in %s)", err, p.RehearseCommand(), p.File)
 	}
 	return err
+}
+
+// stops are the versions at which clients are known to stop before the next one.
+func (c *TrustedChain) stops(next *tuf.Root) ([]string, error) {
+	var roots []*tuf.Root
+	for _, text := range c.Files {
+		file, err := tuf.Parse(text)
+		if err != nil {
+			return nil, err
+		}
+		roots = append(roots, file.Root)
+	}
+	return tuf.Stops(roots, next), nil
 }
 
 // agreed is the chain as it stands in an agreed plan.

@@ -173,7 +173,7 @@ func TestBadChains(t *testing.T) {
 		{"a fork", f(func(m map[string][]byte) { m[agreed.TrustedFile(3)] = other[2] }), fmt.Sprintf("3:11: DIR/trusted/3.root.json: version 3 is not signed by enough keys of version 2: 0 of 2: missing %.8s, %.8s or %.8s%s", idOf("Alice"), idOf("Bruno"), idOf("Chen"), again)},
 		{"a bad signature", f(func(m map[string][]byte) { m[agreed.TrustedFile(2)] = spoilt(t, good[1], 2) }), "3:11: DIR/trusted/2.root.json: version 2 is not signed by enough keys of version 1: 1 of 2: wrong signature by WRONG" + again},
 		{"a bad first root", f(func(m map[string][]byte) { m[agreed.TrustedFile(1)] = spoilt(t, good[0], 2) }), "3:11: DIR/trusted/1.root.json: version 1 is not signed by enough of its own keys: 1 of 2: wrong signature by WRONG" + again},
-		{"not JSON", f(func(m map[string][]byte) { m[agreed.TrustedFile(2)] = []byte("{") }), "3:11: DIR/trusted/2.root.json: line 1, column 2 (byte 1): a member's name belongs here, but the text ends" + again},
+		{"not JSON", f(func(m map[string][]byte) { m[agreed.TrustedFile(2)] = []byte("{") }), "3:11: DIR/trusted/2.root.json: line 1, column 2 (byte 1): a member's name belongs here, but the text ends (hint: it is not as a client would read it; get the file again from where it is published, byte for byte)"},
 		{"another version in the name", map[string][]byte{agreed.TrustedFile(2): good[2]}, "3:11: DIR/trusted/2.root.json holds version 3 (hint: name each file after its version)"},
 		{"a name with a zero", f(func(m map[string][]byte) { m["trusted/04.root.json"] = good[2] }), "3:11: DIR/trusted/04.root.json: 04 is not how a version is written"},
 		{"a stranger's", trustedFiles(other), strings.TrimSuffix(accounts, "\n")},

@@ -64,7 +64,8 @@ func (t Tokens) On(ctx context.Context, serial uint32, do func(*session.Session)
 
 // WithPIN asks for a token's PIN until the token takes it, and runs do on the
 // token. The tries left are added to the facts of the prompt, and to its text the
-// PIN of a virtual token. blocked: none are left, and nothing was done.
+// PIN of a virtual token. blocked: none are left, and nothing was done. A token whose
+// tries left do not fall with a wrong PIN is a *keys.CountError.
 func (t Tokens) WithPIN(ctx context.Context, a Room, serial uint32, tries int, p Prompt, do func(*session.Session, *secret.Buffer) error) (blocked bool, err error) {
 	facts := p.Facts
 	var shown []string
@@ -93,6 +94,9 @@ func (t Tokens) WithPIN(ctx context.Context, a Room, serial uint32, tries int, p
 		})
 		if wrong == nil {
 			return false, err
+		}
+		if wrong.TriesLeft >= tries {
+			return false, &keys.CountError{Serial: serial, Before: tries, After: wrong.TriesLeft}
 		}
 		tries = wrong.TriesLeft
 		p.Text = append([]string{"The PIN was wrong."}, shown...)

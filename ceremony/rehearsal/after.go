@@ -107,10 +107,10 @@ func textAfter(c *plan.Ceremony, dir string, stickers []string, policy agreed.To
 	last := len(r.Holders) - 1
 	for _, h := range r.Holders[:last] {
 		token := s.Holders[h.ID].Holder.Token // it may have been replaced
-		p.Holders = append(p.Holders, agreed.Holder{ID: h.ID, Name: h.Name, Token: token, Site: h.Site, Custody: agreed.Existing, KeyID: s.Holders[h.ID].KeyID()})
+		p.Holders = append(p.Holders, agreed.Holder{ID: h.ID, Name: h.Name, Token: token, Site: h.Site, Custody: agreed.Existing, KeyID: s.KeyID(s.Holders[h.ID])})
 	}
 	left := s.Holders[r.Holders[last].ID]
-	p.Drops = append(p.Drops, agreed.Drop{KeyID: left.KeyID(), Reason: agreed.Retired, Name: left.Holder.Name, Token: left.Holder.Token})
+	p.Drops = append(p.Drops, agreed.Drop{KeyID: s.KeyID(left), Reason: agreed.Retired, Name: left.Holder.Name, Token: left.Holder.Token})
 	return append([]byte("# A rehearsal of a rotation: the last holder leaves, and another comes.\n\n"), p.TOML(nil)...)
 }
 
@@ -165,7 +165,7 @@ func SignersAfter(c *plan.Ceremony, p *plan.Plan) map[string]string {
 	}
 	ids := map[string]string{}
 	for _, h := range c.State.Plan.Holders {
-		if id := there[c.State.Holders[h.ID].KeyID()]; id != "" {
+		if id := there[c.State.KeyID(c.State.Holders[h.ID])]; id != "" {
 			ids[h.ID] = id
 		}
 	}

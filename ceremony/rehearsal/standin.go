@@ -25,7 +25,6 @@ import (
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/sha512"
-	"crypto/x509"
 	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
@@ -40,6 +39,8 @@ import (
 	"time"
 
 	"filippo.io/age"
+	"filippo.io/mldsa"
+	"filippo.io/mldsa/x509"
 
 	"rootceremony/ceremony"
 	"rootceremony/ceremony/agreed"
@@ -208,6 +209,9 @@ func (s *StandIn) place(p *plan.Plan, made *standIns, size int) error {
 		one := made.byID[keyID]
 		algorithm := one.key.Public.Algorithm
 		values[at+".keyid"] = plan.TomlText(one.key.ID)
+		if one.private == nil {
+			return
+		}
 		if algorithm == "" || algorithm == keys.Ed25519 && sticker == "" && size > agreed.MaxTokenMessage {
 			software[at] = one
 			return
@@ -300,6 +304,10 @@ func standInKeys(root *tuf.Root) (*standIns, error) {
 		if _, there := made.byValue[key.Value()]; there {
 			continue
 		}
+		if key.Unverifiable != "" { // whatever it signs counts for nothing: it stays as it is
+			made.byID[id] = standIn{key: key}
+			continue
+		}
 		private, err := sameKind(key)
 		if err != nil {
 			return nil, fmt.Errorf("a stand-in for the key %.8s: %w", id, err)
@@ -343,11 +351,13 @@ func sameKind(key tuf.Key) (crypto.Signer, error) {
 	if err != nil {
 		return nil, err
 	}
-	public, ok := parsed.(*rsa.PublicKey)
-	if !ok {
-		return nil, fmt.Errorf("a key of type %T", parsed)
+	switch public := parsed.(type) {
+	case *mldsa.PublicKey:
+		return mldsa.GenerateKey(public.Parameters())
+	case *rsa.PublicKey:
+		return rsa.GenerateKey(rand.Reader, public.N.BitLen())
 	}
-	return rsa.GenerateKey(rand.Reader, public.N.BitLen())
+	return nil, fmt.Errorf("a key of type %T", parsed)
 }
 
 // inPlaceOf is a key object with another public key in the same notation, and
@@ -370,15 +380,15 @@ func inPlaceOf(key tuf.Key, public crypto.PublicKey) (tuf.Key, error) {
 		return tuf.Key{}, err
 	}
 	keyval["public"] = mustJSON(value)
-	object["keyval"] = mustJSON(keyval)
-	var hashed, other tuf.Key
-	if err := hashed.UnmarshalJSON(key.Object()); err != nil {
-		return tuf.Key{}, err
+	if key.Exposed {
+		delete(keyval, "private") // of the other key
 	}
+	object["keyval"] = mustJSON(keyval)
+	var other tuf.Key
 	if err := other.UnmarshalJSON(mustJSON(object)); err != nil {
 		return tuf.Key{}, err
 	}
-	if hashed.ID != key.ID {
+	if !key.Hashed() {
 		other.ID = key.ID
 	}
 	return other, nil
@@ -463,6 +473,9 @@ func (made *standIns) sign(text []byte, expires time.Time) ([]byte, error) {
 	var signatures []entry
 	for _, id := range real.Root.Roles[tuf.RoleRoot].KeyIDs {
 		one := made.byID[id]
+		if one.private == nil {
+			continue
+		}
 		sig, err := signWith(one.private, unsigned.Signed)
 		if err != nil {
 			return nil, err
@@ -482,6 +495,8 @@ func (made *standIns) sign(text []byte, expires time.Time) ([]byte, error) {
 // signWith signs as the schemes of root metadata want it.
 func signWith(private crypto.Signer, message []byte) ([]byte, error) {
 	switch key := private.(type) {
+	case *mldsa.PrivateKey:
+		return key.Sign(nil, tuf.MLDSAMessage(message), nil)
 	case *rsa.PrivateKey:
 		digest := sha256.Sum256(message)
 		return rsa.SignPSS(rand.Reader, key, crypto.SHA256, digest[:], &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash})
@@ -540,7 +555,7 @@ func SignAsStandIns(d *ceremony.Desk) ([]StandInFile, error) {
 		if err != nil {
 			return nil, err
 		}
-		root, err := tuf.Assemble(s.Root, []tuf.Signature{{KeyID: h.KeyID(), Sig: signature}}, s.Plan.Previous()...)
+		root, err := tuf.Assemble(s.Root, []tuf.Signature{{KeyID: s.KeyID(h), Sig: signature}}, s.Plan.Previous()...)
 		if err != nil {
 			return nil, fmt.Errorf("the stand-in key of %s: %w", h.Holder.Name, err)
 		}

@@ -120,6 +120,9 @@ func (c *Countersigning) old() *tuf.Root {
 
 // sound tells why nobody should sign the draft, whatever it says.
 func (c *Countersigning) sound() error {
+	if err := c.draft.Fit(c.old()); err != nil {
+		return fmt.Errorf("%w (hint: tell those who made it)", err)
+	}
 	root := c.draft.Root
 	before := c.old()
 	counted := []*tuf.Root{root}
@@ -321,6 +324,9 @@ func (c *Countersigning) lines() []string {
 	for _, note := range tuf.Notes(c.draft.Findings) {
 		lines = append(lines, "note: "+note)
 	}
+	for _, refusal := range tuf.Refusals(c.draft.Root, c.old()) {
+		lines = append(lines, "note: "+refusal.String())
+	}
 	return append(lines, c.otherwise()...)
 }
 
@@ -366,7 +372,7 @@ func (c *Countersigning) sign(ctx context.Context, a prompt.Room) error {
 		return err
 	}
 	blocked, err := c.set.Tokens.WithPIN(ctx, a, k.token.Serial, k.token.PINTries, prompt.Prompt{ID: "sign.pin", Message: prompt.Message{Title: "Type your PIN",
-		Facts: []prompt.Fact{{Label: "Serial", Value: agreed.SerialText(k.token.Serial)}}, Text: []string{"The PIN is yours alone: let nobody see it."}}, Question: "The PIN of your token:"},
+		Facts: append([]prompt.Fact{{Label: "Serial", Value: agreed.SerialText(k.token.Serial)}}, ceremony.HoleFacts(keys.Advisories(k.token.Firmware, k.public.Algorithm))...), Text: []string{"The PIN is yours alone: let nobody see it."}}, Question: "The PIN of your token:"},
 		func(s *session.Session, pin *secret.Buffer) error { return c.signOn(ctx, a, s, k, pin, act) })
 	switch {
 	case blocked:

@@ -81,7 +81,7 @@ func (s *State) signerKeys() map[string]*Holder {
 		}
 	}
 	for _, h := range s.Signers() {
-		add(h, h.KeyID(), s.Plan.Previous()...)
+		add(h, s.KeyID(h), s.Plan.Previous()...)
 		if h.Key == nil || h.OfTrusted() {
 			continue
 		}
@@ -183,12 +183,12 @@ func rivalFile(data SignatureRival) (*tuf.File, error) {
 	if len(data.Signed) > MaxRival {
 		return nil, fmt.Errorf("its signed part has %d bytes, and %d are the most", len(data.Signed), MaxRival)
 	}
-	f, err := tuf.Parse([]byte(`{"signatures":[],"signed":` + data.Signed + `}`))
+	f, err := tuf.ParseCanonical([]byte(data.Signed))
 	if err != nil {
 		return nil, fmt.Errorf("its signed part: %w", err)
 	}
-	if string(f.Signed) != data.Signed || agreed.DigestOf(f.Signed) != data.Digest || f.Root.Version != data.Version {
-		return nil, errors.New("its signed part is not canonical, or has another digest or version")
+	if agreed.DigestOf(f.Signed) != data.Digest || f.Root.Version != data.Version {
+		return nil, errors.New("its signed part has another digest or version")
 	}
 	return f, nil
 }

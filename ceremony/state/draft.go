@@ -154,10 +154,10 @@ func (s *State) draftAbandoned(e transcript.Event) error {
 		}
 	}
 	for _, h := range s.Signers() {
-		ab.signers[h.KeyID()] = h.Holder.ID
+		ab.signers[s.KeyID(h)] = h.Holder.ID
 		begun := h.Open != nil && h.Open.Type == TypeSignatureIntended && h.Open.Digest == data.Digest
-		if ab.Signed[h.KeyID()] == "" && (begun || slices.Contains(data.Maybe, h.Holder.ID)) {
-			ab.Maybe[h.Holder.ID] = h.KeyID()
+		if ab.Signed[s.KeyID(h)] == "" && (begun || slices.Contains(data.Maybe, h.Holder.ID)) {
+			ab.Maybe[h.Holder.ID] = s.KeyID(h)
 		}
 	}
 	for id, keyID := range s.resumed {
@@ -182,7 +182,7 @@ func (s *State) AfterAbandoning(maybe []string) []string {
 	var left []string
 	for _, h := range s.Signers() {
 		if s.MaySign(h) == nil && !slices.Contains(maybe, h.Holder.ID) && !(h.Holder.Custody == agreed.Dropped && s.DropOf(h).Reason == agreed.Lost) {
-			left = append(left, h.KeyID())
+			left = append(left, s.KeyID(h))
 		}
 	}
 	if !good(s.tally(left)) {
@@ -246,8 +246,8 @@ func (s *State) AnotherDraft() error {
 	}
 	var left []string
 	for _, h := range s.Signers() {
-		if s.signedDigest(h) == "" && !s.Plan.SignedEarlier(h.KeyID()) && !(h.Holder.Custody == agreed.Dropped && s.DropOf(h).Reason == agreed.Lost) {
-			left = append(left, h.KeyID())
+		if s.signedDigest(h) == "" && !s.Plan.SignedEarlier(s.KeyID(h)) && !(h.Holder.Custody == agreed.Dropped && s.DropOf(h).Reason == agreed.Lost) {
+			left = append(left, s.KeyID(h))
 		}
 	}
 	if !good(tallies(root, s.Plan.Previous(), left)) {
@@ -277,3 +277,15 @@ func (s *State) DraftFile(root *tuf.Root) (Written, error) {
 }
 
 func DraftFolder(digest string) string { return "metadata/" + digest[:8] }
+
+// InForce is the root that clients follow, as far as this ceremony knows: the one
+// that it has published, or else the trusted one. nil: there is none yet.
+func (s *State) InForce() *tuf.Root {
+	switch {
+	case s.Published != nil:
+		return s.Root
+	case s.Plan != nil:
+		return s.Plan.TrustedRoot()
+	}
+	return nil
+}

@@ -39,7 +39,7 @@ func (s *State) signatureMade(e transcript.Event) error {
 	if err != nil {
 		return err
 	}
-	if s.Draft == nil || data.Digest != s.Draft.Digest || data.KeyID != h.KeyID() {
+	if s.Draft == nil || data.Digest != s.Draft.Digest || data.KeyID != s.KeyID(h) {
 		return errors.New("it is not a signature of the reviewed draft by this holder's key")
 	}
 	if err := s.MaySign(h); err != nil {
@@ -134,7 +134,7 @@ func (s *State) signedDigest(h *Holder) string {
 // MaySign tells why a holder may not sign the live draft: everybody signs a
 // version once.
 func (s *State) MaySign(h *Holder) error {
-	if s.Plan.SignedEarlier(h.KeyID()) {
+	if s.Plan.SignedEarlier(s.KeyID(h)) {
 		return fmt.Errorf("%s has signed, or may have, an abandoned draft of version %d in an earlier ceremony, and nobody signs two drafts of one version", h.Holder.Name, s.Plan.Version)
 	}
 	if r := s.rivalOf(h); r != nil {
@@ -176,7 +176,7 @@ func (s *State) SignerOf(ab *Abandoned, keyID string) *Holder {
 		return s.Holders[ab.signers[keyID]]
 	}
 	for _, h := range s.Signers() {
-		if h.KeyID() == keyID {
+		if s.KeyID(h) == keyID {
 			return h
 		}
 	}
@@ -253,4 +253,29 @@ func SignatureFile(digest, holder, keyID, signature string) (Written, error) {
 		Sig   string `json:"sig"`
 	}{keyID, signature}, "", "  ")
 	return Written{fmt.Sprintf("%s/%s.%.8s.sig.json", DraftFolder(digest), holder, keyID), append(text, '\n')}, err
+}
+
+// Instead says what a wrong signature fits in place of a draft's canonical form: the
+// draft's file as it was written here, or as it came in f; "" where it fits nothing
+// that programs sign by mistake.
+func (s *State) Instead(f *tuf.File, root *tuf.Root, sig tuf.Signature) string {
+	key, there := root.Key(sig.KeyID)
+	if old := s.Plan.TrustedRoot(); !there && old != nil {
+		key, there = old.Key(sig.KeyID)
+	}
+	if !there {
+		return ""
+	}
+	if instead := f.Instead(key, sig.Sig); instead != "" {
+		return instead
+	}
+	text, err := tuf.Assemble(root, nil, s.Plan.Previous()...)
+	if err != nil {
+		return ""
+	}
+	written, err := tuf.Parse(text)
+	if err != nil {
+		return ""
+	}
+	return written.Instead(key, sig.Sig)
 }

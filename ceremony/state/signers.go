@@ -34,18 +34,23 @@ func (h *Holder) OfTrusted() bool {
 }
 
 // KeyID is the id under which the root key signs; "" while there is none.
-func (h *Holder) KeyID() string {
+func (s *State) KeyID(h *Holder) string {
+	key, _ := s.RootKey(h)
+	return key.ID
+}
+
+// RootKey is the root key of a holder as it stands in the root: the trusted one or
+// the new one. It is false while there is none.
+func (s *State) RootKey(h *Holder) (tuf.Key, bool) {
+	root := s.Plan.TrustedRoot()
 	if h.OfTrusted() {
-		return h.Holder.KeyID
+		return root.Key(h.Holder.KeyID)
 	}
 	if h.Key == nil {
-		return ""
+		return tuf.Key{}, false
 	}
-	key, err := tuf.NewKey(h.Key.Public)
-	if err != nil {
-		return ""
-	}
-	return key.ID
+	key, err := root.Notation().NewKey(h.Key.Public)
+	return key, err == nil
 }
 
 // Signers are all whose keys can sign the draft: the holders in the plan's
@@ -68,7 +73,7 @@ func (s *State) Signers() []*Holder {
 func (s *State) SignerNames() map[string]string {
 	names := map[string]string{}
 	for _, h := range s.Signers() {
-		names[h.KeyID()] = h.Holder.Name
+		names[s.KeyID(h)] = h.Holder.Name
 	}
 	return names
 }
@@ -94,7 +99,7 @@ func (s *State) tokenShown(e transcript.Event) error {
 	s.Files = append(s.Files, data.Evidence...)
 	h.sitting = true
 	was := h.Prepared
-	h.Serial, h.Prepared = data.Serial, nil
+	h.Serial, h.Firmware, h.Prepared = data.Serial, data.Firmware, nil
 	if data.Authentication != nil {
 		h.Prepared = &Prepared{Result: Result{Act: data.Act}, Authentication: *data.Authentication, Evidence: data.Evidence}
 		if data.Age != nil {
@@ -141,7 +146,7 @@ func (s *State) CannotHelp(h *Holder) bool {
 // too few yet.
 func (s *State) Needed(h *Holder) bool {
 	for _, report := range s.Counts() {
-		counts := slices.ContainsFunc(report.Keys, func(k tuf.KeyResult) bool { return k.KeyID == h.KeyID() })
+		counts := slices.ContainsFunc(report.Keys, func(k tuf.KeyResult) bool { return k.KeyID == s.KeyID(h) })
 		if counts && !report.Good() {
 			return true
 		}

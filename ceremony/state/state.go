@@ -24,6 +24,7 @@ import (
 	"rootceremony/ceremony/agreed"
 	"rootceremony/ceremony/transcript"
 	"rootceremony/ceremony/tuf"
+	"rootceremony/keys"
 )
 
 // State is what a ceremony has come to: a pure fold over the events of its
@@ -95,7 +96,8 @@ const (
 type Holder struct {
 	Kind       TokenKind
 	Holder     agreed.Holder
-	Serial     uint32 // of the token in use; 0: none yet
+	Serial     uint32        // of the token in use; 0: none yet
+	Firmware   keys.Firmware // of that token, as it was shown; zero where it was enrolled elsewhere
 	Prepared   *Prepared
 	Partial    bool // the token must be wiped before it can be prepared
 	Locked     bool // the token has PUK and management key, which are backed up, and no root key

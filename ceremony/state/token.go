@@ -47,6 +47,9 @@ func (s *State) prepareIntended(e transcript.Event) error {
 	if err == nil && (h.Prepared != nil || h.Partial) {
 		return fmt.Errorf("token %d was prepared already", data.Serial)
 	}
+	if err == nil {
+		h.Firmware = data.Firmware
+	}
 	return err
 }
 

@@ -8,10 +8,13 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -348,6 +351,117 @@ func FuzzOpenNote(f *testing.F) {
 		}
 		if checkpoint != testCheckpoint {
 			t.Errorf("a forged checkpoint %v", checkpoint)
+		}
+	})
+}
+
+// theirs is x/mod's reading of a signed note by two keys: for the ed25519 one its own
+// verifier, for the P-256 one a few lines that share nothing with ours.
+func theirs(t testing.TB, signed []byte, origin string, alice, bruno keys.PublicKey) (*note.Note, error) {
+	t.Helper()
+	raw, err := hex.DecodeString(alice.Hex)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := note.NewEd25519VerifierKey(origin, raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, err := note.NewVerifier(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, err := bruno.Crypto()
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKIXPublicKey(public)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := sha256.Sum256(der)
+	return note.Open(signed, note.VerifierList(first, &p256{origin, binary.BigEndian.Uint32(id[:]), public.(*ecdsa.PublicKey)}))
+}
+
+type p256 struct {
+	name string
+	id   uint32
+	key  *ecdsa.PublicKey
+}
+
+func (v *p256) Name() string    { return v.name }
+func (v *p256) KeyHash() uint32 { return v.id }
+func (v *p256) Verify(text, signature []byte) bool {
+	digest := sha256.Sum256(text)
+	return ecdsa.VerifyASN1(v.key, digest[:], signature)
+}
+
+// FuzzCheckpoint: what we take for a checkpoint x/mod does too, with the same text and
+// by the same keys, and the reverse. We refuse three things more: a text that is no
+// checkpoint of a ceremony's log, one of another log, and, where a key has several
+// lines, a bad one behind the good one, which x/mod doesn't look at. Any of the texts
+// may really be signed by both keys.
+func FuzzCheckpoint(f *testing.F) {
+	alice, bruno := ed25519Signer(f, "alice"), ecdsaSigner(f, elliptic.P256())
+	text := string(Text(testOrigin, testCheckpoint))
+	good := alice.line(f, testOrigin, []byte(text))
+	bad := alice.line(f, testOrigin, []byte("another text"))
+	for _, s := range []struct {
+		text, more string
+		by         byte
+	}{
+		{text, "", 1}, {text, "", 2}, {text, "", 3}, {text, good, 0}, {text, good, 1}, {text, good + good, 2},
+		{text, bad, 0}, {text, bad, 1}, {text, bad, 2}, {text, "— else AAAAAAA=\n", 3}, {text, "— " + testOrigin + " AAAAAAA=\n", 1},
+		{text + "an extension\n", "", 1}, {text + "\n", "", 1}, {strings.Replace(text, "7", "07", 1), "", 3}, {strings.Replace(text, "7", "-7", 1), "", 3},
+		{strings.Replace(text, "ff", "fe", 1), "", 1}, {strings.ReplaceAll(text, "\n", "\r\n"), "", 1}, {"", "", 1}, {strings.Repeat("x\n", 99), good, 3},
+	} {
+		f.Add(s.text, s.more, s.by)
+	}
+	f.Fuzz(func(t *testing.T, text, more string, by byte) {
+		var lines []string
+		if by&1 != 0 {
+			lines = append(lines, alice.line(t, testOrigin, []byte(text)))
+		}
+		if by&2 != 0 {
+			lines = append(lines, bruno.line(t, testOrigin, []byte(text)))
+		}
+		signed := Note([]byte(text), append(lines, more)...)
+		checkpoint, ours, err := OpenNote(signed, testOrigin, alice.public, bruno.public)
+		n, theirErr := theirs(t, signed, testOrigin, alice.public, bruno.public)
+		switch {
+		case err == nil && theirErr != nil:
+			t.Fatalf("x/mod refuses what we take: %v: %q", theirErr, signed)
+		case err == nil:
+			if n.Text != string(Text(testOrigin, checkpoint)) {
+				t.Errorf("x/mod reads %q, and we %v", n.Text, checkpoint)
+			}
+			for _, s := range []struct {
+				key  keys.PublicKey
+				line string
+			}{{alice.public, "ed25519"}, {bruno.public, "P-256"}} {
+				v, err := newVerifier(testOrigin, s.key)
+				if err != nil {
+					t.Fatal(err)
+				}
+				is := func(sig note.Signature) bool { return sig.Hash == v.id && sig.Name == testOrigin }
+				if slices.Contains(ours, s.key) != slices.ContainsFunc(n.Sigs, is) {
+					t.Errorf("%s: x/mod has %v, and we %v: %q", s.line, n.Sigs, ours, signed)
+				}
+			}
+		case theirErr == nil:
+			origin, _, _, notOurs := keys.ParseCheckpoint([]byte(n.Text))
+			again := map[uint32]int{} // lines of one key
+			for line := range strings.Lines(string(signed[len(n.Text):])) {
+				if encoded, is := strings.CutPrefix(line, "— "+testOrigin+" "); is {
+					if raw, err := base64.StdEncoding.DecodeString(strings.TrimSuffix(encoded, "\n")); err == nil && len(raw) > 4 {
+						again[binary.BigEndian.Uint32(raw)]++
+					}
+				}
+			}
+			more := slices.ContainsFunc(slices.Collect(maps.Values(again)), func(n int) bool { return n > 1 })
+			if notOurs == nil && origin == testOrigin && !more {
+				t.Errorf("x/mod takes what we refuse: %v: %q", err, signed)
+			}
 		}
 	})
 }

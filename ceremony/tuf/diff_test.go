@@ -273,7 +273,7 @@ func TestShow(t *testing.T) {
 	lines := Show(f, expiry.Add(-36*time.Hour), map[string]string{holders[0].key.ID: "Alice\u202e\x1b]0;x\x07"})
 	all := strings.Join(lines, "\n")
 	for _, want := range []string{
-		"root version 1\nexpires 2027-11-22 00:00:00 UTC, in 36 hours\nconsistent_snapshot true, spec_version 1.0.34\nrole root: 3 of 5 must sign\n  Alice??]0;x?, ",
+		"root version 1\nexpires 2027-11-22 00:00:00 UTC, in 36 hours\nconsistent_snapshot true, spec_version 1.0.34\nENDS SOON, in 36 hours: from then on clients refuse everything (hint: sign and publish the next version before)\nrole root: 3 of 5 must sign\n  Alice??]0;x?, ",
 		"\nsignatures of its own keys: 3 of 3",
 	} {
 		if !strings.Contains(all, want) {

@@ -137,8 +137,8 @@ func FuzzChain(f *testing.F) {
 		if step.Version != 2 || !signed[string(c.Last().Signed)] {
 			t.Fatalf("a forgery: %s", data)
 		}
-		if refused, err := goTUF([][]byte{files[0], data}, expiry); refused >= 0 {
-			t.Logf("go-tuf refuses: %v", err)
+		if o := goTUF(served{Roots: [][]byte{files[0], data}}, expiry); o.Problem != "" {
+			t.Logf("go-tuf refuses: %s", o.Problem)
 		}
 	})
 }

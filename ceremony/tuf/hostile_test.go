@@ -120,13 +120,17 @@ func TestRefusalsAreShort(t *testing.T) {
 		{`"1.0.34"`, `"1.` + strings.Repeat("0", 500_000) + `"`}, {`"1.0.34"`, `"` + long + `"`},
 		{"00:00:00Z", "00:00:00." + strings.Repeat("0", 500_000) + "Z"}, {`"root"`, `"` + long + `"`},
 		{`"version":1`, `"version":1,"` + long + `":1,"` + long + `":1`}, {`"version":1`, `"version":1,"` + long + `":1,"` + strings.ToUpper(long) + `":1`},
-		{`"keyids":["`, `"keyids":["` + long}, {`"ed25519"`, `"` + long + `"`}, {`"keyids":["` + id, `"keyids":["` + id + `","` + id},
+		{`"keyids":["`, `"keyids":["` + long}, {`"keyids":["` + id, `"keyids":["` + id + `","` + id},
 		{`"roles":{`, `"roles":{"` + long + `":{"keyids":[],"threshold":0},`}, {`"roles":{`, `"roles":{"` + long + `":{"keyids":["` + long + `"],"threshold":0},`},
 	} {
 		_, err := Parse([]byte(`{"signatures":[],"signed":` + strings.Replace(root, c[0], c[1], 1) + "}"))
 		if err == nil || len(err.Error()) > 700 {
 			t.Errorf("%.60s: %.300v", c[1], err)
 		}
+	}
+	f, err := Parse([]byte(`{"signatures":[],"signed":` + strings.Replace(root, `"ed25519"`, `"`+long+`"`, 1) + "}"))
+	if err != nil || len(strings.Join(Notes(f.Findings), "")) > 1500 {
+		t.Errorf("a keytype: %.300v, %d", err, len(strings.Join(Notes(f.Findings), "")))
 	}
 	if _, err := ParseKeyFile([]byte(pemOf(long, nil))); err == nil || len(err.Error()) > 700 {
 		t.Errorf("%.300v", err)

@@ -94,21 +94,30 @@ type document struct {
 // duplicate names (also not in another case), without numbers that are not
 // integers below 2^53, and without text that is not Unicode.
 func scan(src string) (*document, *ParseError) {
-	if len(src) > MaxSize {
-		return nil, refuse("", 0, "the JSON text is longer than %d bytes", MaxSize)
-	}
-	if strings.HasPrefix(src, "\ufeff") {
-		return nil, refuse(src, 0, "a byte order mark comes before the JSON text")
-	}
-	d := &document{src: src, nodes: make([]node, 0, 16+len(src)/16)}
-	pos, err := d.value(d.space(0), 1)
-	if err != nil {
+	d := &document{nodes: make([]node, 0, 24+len(src)/24)}
+	if err := d.scan(src); err != nil {
 		return nil, err
 	}
-	if pos = d.space(pos); pos < len(src) {
-		return nil, refuse(src, pos, "data follows the end of the JSON text")
-	}
 	return d, nil
+}
+
+// scan is the function of that name, with the nodes of a document that is done with.
+func (d *document) scan(src string) *ParseError {
+	d.src, d.nodes, d.foreign = src, d.nodes[:0], 0
+	if len(src) > MaxSize {
+		return refuse("", 0, "the JSON text is longer than %d bytes", MaxSize)
+	}
+	if strings.HasPrefix(src, "\ufeff") {
+		return refuse(src, 0, "a byte order mark comes before the JSON text")
+	}
+	pos, err := d.value(d.space(0), 1)
+	if err != nil {
+		return err
+	}
+	if pos = d.space(pos); pos < len(src) {
+		return refuse(src, pos, "data follows the end of the JSON text")
+	}
+	return nil
 }
 
 func (d *document) space(pos int) int {

@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"crypto/rsa"
 	"crypto/sha256"
+	"crypto/sha512"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/hex"
@@ -13,6 +14,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"filippo.io/mldsa"
 
 	"rootceremony/keys"
 )
@@ -25,19 +28,41 @@ type Key struct {
 	// were read, the name under which they stood in the root.
 	ID string
 	// Public is the key itself, where it is one that a token can hold. It is
-	// the zero value for RSA.
+	// the zero value for others.
 	Public keys.PublicKey
 	Type   string // keytype
 	Scheme string
-	rsa    string // an RSA key as DER SubjectPublicKeyInfo, in hex
-	size   int    // bytes of an RSA key's modulus
+	// Unverifiable says why nothing can be verified with the key here: its kind
+	// isn't known, or it can't be read. Its signatures count for nothing. It is
+	// "" for all other keys.
+	Unverifiable string
+	// Exposed: the key object holds the private half too, so that everyone who
+	// has the root can sign with it.
+	Exposed bool
+
+	other  string // where Public is zero: the SubjectPublicKeyInfo in hex, or what stands for the key
+	size   int    // bytes of a signature by such a key
 	object string // the key object as it stood in the source
+
+	notation Notation
 }
 
 // Value names the key itself, whatever its id and its notation: equal exactly
 // for equal keys.
 func (k Key) Value() string {
-	return k.Public.Hex + k.rsa // one of them is empty; each kind has lengths of its own
+	return k.Public.Hex + k.other // one of them is empty; each kind has lengths of its own
+}
+
+// Exposed returns the keys, by their values, of which the private half stands in the
+// root, under whatever id and in whatever role.
+func (r *Root) Exposed() map[string]bool {
+	values := map[string]bool{}
+	for _, k := range r.Keys {
+		if k.Exposed {
+			values[k.Value()] = true
+		}
+	}
+	return values
 }
 
 // Object is the key object in JSON, as received.
@@ -90,6 +115,8 @@ func (k *Key) UnmarshalJSON(data []byte) error {
 	return err
 }
 
+// parseKeyObject reads a key object that stands by itself. Only keys that are
+// whole and public get into roots from there.
 func parseKeyObject(data []byte) (Key, error) {
 	d, perr := scan(string(data))
 	if perr != nil {
@@ -97,17 +124,49 @@ func parseKeyObject(data []byte) (Key, error) {
 	}
 	r := reader{document: d}
 	key, err := r.key(0, "")
-	if err != nil {
+	switch {
+	case err != nil:
 		return Key{}, err
+	case key.Exposed:
+		return Key{}, ErrPrivate
+	case key.Unverifiable != "":
+		return Key{}, errors.New(key.Unverifiable)
 	}
 	id := r.keyID(0)
 	key.ID = string(id[:])
 	return key, nil
 }
 
-// NewKey returns the key as we write it: ed25519 in hex, ECDSA as PEM, and
-// nothing in the key object but keytype, scheme and keyval.
-func NewKey(public keys.PublicKey) (Key, error) {
+// Notation is what the key objects of a chain hold beside the key: the value of
+// keyid_hash_algorithms in JSON, which old tools write there, or "". A client that
+// computes every key id with it refuses the whole root over one key without it.
+type Notation string
+
+// Notation is how new keys are written in the root that follows: with the
+// keyid_hash_algorithms that all keys of this one have. That of a nil root is "".
+func (r *Root) Notation() Notation {
+	if r == nil {
+		return ""
+	}
+	var n Notation
+	for i, k := range r.Keys {
+		if i == 0 {
+			n = k.notation
+		}
+		if k.notation != n {
+			return ""
+		}
+	}
+	return n
+}
+
+// NewKey returns the key as we write it where a chain has no notation of its own:
+// ed25519 in hex, ECDSA as PEM, and nothing in the key object but keytype, scheme
+// and keyval.
+func NewKey(public keys.PublicKey) (Key, error) { return Notation("").NewKey(public) }
+
+// NewKey returns the key as we write it in roots of such a chain.
+func (n Notation) NewKey(public keys.PublicKey) (Key, error) {
 	if _, err := public.Crypto(); err != nil {
 		return Key{}, err
 	}
@@ -124,15 +183,16 @@ func NewKey(public keys.PublicKey) (Key, error) {
 			scheme = "ecdsa-sha2-nistp384"
 		}
 	}
-	return parseKeyObject(fmt.Appendf(nil, `{"keytype":"%s","keyval":{"public":"%s"},"scheme":"%s"}`, keytype, value, scheme))
+	member := ""
+	if n != "" {
+		member = `"keyid_hash_algorithms":` + string(n) + ","
+	}
+	return parseKeyObject(fmt.Appendf(nil, `{%s"keytype":"%s","keyval":{"public":"%s"},"scheme":"%s"}`, member, keytype, value, scheme))
 }
 
-// asWritten reports whether the key is one that NewKey makes.
-func (k Key) asWritten() bool {
-	if k.rsa != "" {
-		return false
-	}
-	key, err := NewKey(k.Public)
+// asWritten reports whether the key is one that NewKey makes in this notation.
+func (k Key) asWritten(n Notation) bool {
+	key, err := n.NewKey(k.Public)
 	return err == nil && key.ID == k.ID && canonicalText(key.object) == canonicalText(k.object)
 }
 
@@ -143,7 +203,7 @@ var ErrPrivate = errors.New("this is a private key; only public keys belong in a
 // ed25519 key as 64 hex digits, or a TUF key object. Everything else is
 // refused with a sentence that names what it is; private keys with ErrPrivate.
 func ParseKeyFile(data []byte) (Key, error) {
-	s := strings.TrimSpace(string(data))
+	s := strings.TrimSpace(strings.TrimPrefix(string(data), "\ufeff")) // which some editors put there
 	switch {
 	case len(data) > MaxSize:
 		return Key{}, fmt.Errorf("%d bytes are too many for a public key", len(data))
@@ -151,6 +211,10 @@ func ParseKeyFile(data []byte) (Key, error) {
 		return Key{}, errors.New("the file is empty")
 	case strings.HasPrefix(s, "-----BEGIN "):
 		return parsePEMFile(s)
+	case strings.Contains(s, "\n-----BEGIN "):
+		return Key{}, errors.New("text stands before the PEM\nhint: delete the lines before BEGIN")
+	case strings.HasPrefix(s, "0x"), strings.HasPrefix(s, "0X"):
+		return Key{}, errors.New("hex digits with 0x before them\nhint: take 0x away")
 	case strings.HasPrefix(s, "{"):
 		if d, err := scan(s); err == nil {
 			for _, n := range d.names(0) {
@@ -238,6 +302,9 @@ func (r *reader) key(i int, id string) (Key, error) {
 		case "keyval":
 			keyval = at + 1
 		case "keyid_hash_algorithms":
+			if key.notation = r.notation(at + 1); key.notation == "" {
+				r.find(at, "key %s has a keyid_hash_algorithms that isn't a list of names: new keys don't follow it", subject(short(id)))
+			}
 			r.find(at, "key %s has the old field keyid_hash_algorithms", subject(short(id)))
 		default:
 			if err := r.unknown(at, "keytype", "scheme", "keyval"); err != nil {
@@ -258,22 +325,45 @@ func (r *reader) key(i int, id string) (Key, error) {
 	if err := r.want(keyval, object, "keyval"); err != nil {
 		return Key{}, err
 	}
+	key.Type, key.Scheme = r.str(keytype), r.str(scheme)
+	known, err := r.knownKind(key, keytype, scheme)
+	if err != nil {
+		return Key{}, err
+	}
 	at, end = r.inside(keyval)
 	for ; at < end; at = r.after(at + 1) {
 		switch name := r.str(at); name {
 		case "public":
 			public = at + 1
 		case "private":
-			if r.nodes[at+1].kind != text || r.text0(at+1) != "" {
-				return Key{}, r.refuse(at, "the key object holds a private key; only public keys belong in root metadata")
+			if !known && r.nodes[at+1].kind != text {
+				continue
 			}
-			r.find(at, "key %s has the old, empty field private", subject(short(id)))
+			if err := r.want(at+1, text, "private"); err != nil {
+				return Key{}, err
+			}
+			if key.Exposed = r.str(at+1) != ""; key.Exposed {
+				r.find(at, "ALARM: THE PRIVATE HALF of key %s stands beside it: everyone who has this file can sign with it, so it counts as compromised", subject(short(id)))
+			} else {
+				r.find(at, "key %s has the old, empty field private", subject(short(id)))
+			}
 		default:
 			if err := r.unknown(at, "public", "private"); err != nil {
 				return Key{}, err
 			}
-			r.find(at, "the keyval of key %s has the unknown field %s", subject(short(id)), printable(name))
+			if known {
+				r.find(at, "the keyval of key %s has the unknown field %s", subject(short(id)), printable(name))
+			}
 		}
+	}
+	if !known && !key.Exposed && strings.Contains(r.raw(keyval), "PRIVATE KEY-----") {
+		key.Exposed = true
+		r.find(keyval, "ALARM: A PRIVATE KEY stands in key %s: everyone who has this file has it, so it counts as compromised", subject(short(id)))
+	}
+	if !known {
+		r.unverifiable(&key, keyval, fmt.Sprintf("the kind %s with scheme %s isn't known here", printable(key.Type), printable(key.Scheme)))
+		r.find(keytype, "key %s can't be verified here and counts for nothing: %s", subject(short(id)), key.Unverifiable)
+		return key, nil
 	}
 	if err := r.present(keyval, "keyval", []string{"public"}, public); err != nil {
 		return Key{}, err
@@ -281,11 +371,71 @@ func (r *reader) key(i int, id string) (Key, error) {
 	if err := r.want(public, text, "the public key"); err != nil {
 		return Key{}, err
 	}
-	key.Type, key.Scheme = r.str(keytype), r.str(scheme)
 	if err := r.keyValue(&key, keytype, public); err != nil {
 		return Key{}, err
 	}
 	return key, nil
+}
+
+// keyKinds are the kinds of keys that are known here, by keytype and scheme.
+var keyKinds = [][2]string{
+	{"ed25519", "ed25519"},
+	{"ecdsa", "ecdsa-sha2-nistp256"}, {"ecdsa", "ecdsa-sha2-nistp384"},
+	{"ecdsa-sha2-nistp256", "ecdsa-sha2-nistp256"}, {"ecdsa-sha2-nistp384", "ecdsa-sha2-nistp384"},
+	{"rsa", "rsassa-pss-sha256"},
+	{"ml-dsa", "ml-dsa-44/1"}, {"ml-dsa", "ml-dsa-65/1"}, {"ml-dsa", "ml-dsa-87/1"},
+}
+
+// notation is the value of a keyid_hash_algorithms as new keys can follow it: a short
+// list of names. Of anything else it is "".
+func (r *reader) notation(i int) Notation {
+	if r.nodes[i].kind != array {
+		return ""
+	}
+	var names []string
+	for at, end := r.inside(i); at < end; at = r.after(at) {
+		if r.nodes[at].kind != text || len(names) == 8 {
+			return ""
+		}
+		name := r.str(at)
+		if name == "" || len(name) > 32 || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
+			return ""
+		}
+		names = append(names, name)
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return Notation(`["` + strings.Join(names, `","`) + `"]`)
+}
+
+// knownKind reports whether the kind of a key is known here. A name that is a
+// known one in another case is refused: some programs take it for the known one.
+func (r *reader) knownKind(key Key, keytype, scheme int) (bool, error) {
+	for _, kind := range keyKinds {
+		if key.Type == kind[0] && key.Scheme == kind[1] {
+			return true, nil
+		}
+	}
+	for _, kind := range keyKinds {
+		if key.Type == kind[0] && key.Type != "ml-dsa" { // clients go by the keytype, and count such a key
+			return false, r.refuse(keytype, "a key with keytype %q and scheme %q is of no kind that is known here", key.Type, key.Scheme)
+		}
+		if key.Type != kind[0] && strings.EqualFold(key.Type, kind[0]) {
+			return false, r.refuse(keytype, "the keytype %q must be written %q", key.Type, kind[0])
+		}
+		if key.Scheme != kind[1] && strings.EqualFold(key.Scheme, kind[1]) {
+			return false, r.refuse(scheme, "the scheme %q must be written %q", key.Scheme, kind[1])
+		}
+	}
+	return false, nil
+}
+
+// unverifiable makes a key one that counts for nothing. What tells it from others
+// is its keyval as it stands.
+func (r *reader) unverifiable(key *Key, keyval int, why string) {
+	key.Unverifiable = why
+	key.other = fmt.Sprintf("%q %q %s", key.Type, key.Scheme, r.canonical(nil, keyval))
 }
 
 // keyValue fills in the key itself, by its type and scheme.
@@ -303,10 +453,10 @@ func (r *reader) keyValue(key *Key, keytype, public int) error {
 		if lower != value {
 			r.find(public, "key %s is written with capital hex digits", subject(short(key.ID)))
 		}
-		if reason := weakEd25519(lower); reason != "" {
+		key.Public = keys.PublicKey{Algorithm: keys.Ed25519, Hex: lower}
+		if reason := key.Public.Weak(); reason != "" {
 			return r.refuse(public, "the ed25519 public key %s", reason)
 		}
-		key.Public = keys.PublicKey{Algorithm: keys.Ed25519, Hex: lower}
 		return nil
 	case [2]string{"ecdsa", "ecdsa-sha2-nistp256"}, [2]string{"ecdsa-sha2-nistp256", "ecdsa-sha2-nistp256"}:
 		return r.ecdsaValue(key, keys.P256, keytype, public, value)
@@ -334,11 +484,47 @@ func (r *reader) keyValue(key *Key, keytype, public int) error {
 		if der, err = x509.MarshalPKIXPublicKey(k); err != nil {
 			return r.refuse(public, "not a readable RSA public key: %v", err)
 		}
-		key.rsa, key.size = hex.EncodeToString(der), k.Size()
+		key.other, key.size = hex.EncodeToString(der), k.Size()
 		r.find(keytype, "key %s is RSA, which is not a key for our tokens", subject(short(key.ID)))
 		return nil
 	}
-	return r.refuse(keytype, "a key with keytype %q and scheme %q is of no kind that is known here", key.Type, key.Scheme)
+	return r.mldsaValue(key, keytype, public, value)
+}
+
+// mldsaValue reads an ML-DSA key (TAP 21: PEM of a SubjectPublicKeyInfo, RFC 9881).
+// One that nobody can read counts for nothing.
+func (r *reader) mldsaValue(key *Key, keytype, public int, value string) error {
+	p := mldsaKinds[key.Scheme]
+	der, err := spki(value)
+	if err == nil && (len(der) != len(p.spki)+p.parameters.PublicKeySize() || string(der[:len(p.spki)]) != p.spki) {
+		err = fmt.Errorf("the PEM text holds no public key of %v", p.parameters)
+	}
+	if err == nil {
+		_, err = mldsa.NewPublicKey(p.parameters, der[len(p.spki):])
+	}
+	if block, _ := pem.Decode([]byte(value)); err != nil && block != nil && len(block.Bytes) == len(p.spki)+p.parameters.PublicKeySize() && string(block.Bytes[:len(p.spki)]) == p.spki {
+		return r.refuse(public, "%v", err) // other programs read it, and count it
+	}
+	if err != nil {
+		key.Unverifiable = fmt.Sprintf("it isn't a readable ML-DSA key: %v", err)
+		key.other = fmt.Sprintf("%q %q", key.Scheme, value)
+		r.find(public, "key %s can't be verified here and counts for nothing: %s", subject(short(key.ID)), key.Unverifiable)
+		return nil
+	}
+	key.other, key.size = hex.EncodeToString(der), p.parameters.SignatureSize()
+	r.find(keytype, "key %s is ML-DSA (TAP 21), which is not a key for our tokens", subject(short(key.ID)))
+	return nil
+}
+
+// mldsaKinds are the parameter sets of ML-DSA by scheme, with the DER that comes
+// before the key in a SubjectPublicKeyInfo (RFC 9881, section 4).
+var mldsaKinds = map[string]struct {
+	parameters mldsa.Parameters
+	spki       string
+}{
+	"ml-dsa-44/1": {mldsa.MLDSA44(), "\x30\x82\x05\x32\x30\x0b\x06\x09\x60\x86\x48\x01\x65\x03\x04\x03\x11\x03\x82\x05\x21\x00"},
+	"ml-dsa-65/1": {mldsa.MLDSA65(), "\x30\x82\x07\xb2\x30\x0b\x06\x09\x60\x86\x48\x01\x65\x03\x04\x03\x12\x03\x82\x07\xa1\x00"},
+	"ml-dsa-87/1": {mldsa.MLDSA87(), "\x30\x82\x0a\x32\x30\x0b\x06\x09\x60\x86\x48\x01\x65\x03\x04\x03\x13\x03\x82\x0a\x21\x00"},
 }
 
 // The DER that comes before the point in a SubjectPublicKeyInfo (RFC 5480).
@@ -420,30 +606,6 @@ func lowerHex(s string) (string, bool) {
 	return s, s != ""
 }
 
-// The points of small order but for the sign bit of x (RFC 8032, 5.1.7): with
-// one of them as a key, anyone can make signatures.
-var smallOrder = []string{
-	"0000000000000000000000000000000000000000000000000000000000000000",
-	"0100000000000000000000000000000000000000000000000000000000000000",
-	"ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
-	"26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
-	"c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
-}
-
-// weakEd25519 says why a key of 64 lower-case hex digits is no good, or "".
-// A y of 2^255-19 and above would give one key two values.
-func weakEd25519(s string) string {
-	if strings.Trim(s[2:62], "f") == "" && s[:2] >= "ed" && (s[62:] == "7f" || s[62:] == "ff") {
-		return "is not in its one canonical form"
-	}
-	for _, weak := range smallOrder {
-		if s[:62] == weak[:62] && s[63] == weak[63] && unhex(s[62])&7 == unhex(weak[62]) {
-			return "is of small order: anyone could sign with it"
-		}
-	}
-	return ""
-}
-
 // signatureSize is how many bytes a signature by the key has, at least and at
 // most. For ECDSA it is DER with two integers (RFC 3279, 2.2.3).
 func (k Key) signatureSize() (least, most int) {
@@ -469,15 +631,27 @@ func between(least, most int) string {
 // Verify checks a signature over message, by the scheme that the key object
 // names.
 func (k Key) Verify(message, signature []byte) error {
-	if k.rsa == "" {
-		if k.Public.Algorithm == keys.Ed25519 && len(signature) != 64 {
-			return fmt.Errorf("an ed25519 signature has 64 bytes, not %d", len(signature))
-		}
+	switch {
+	case k.Unverifiable != "":
+		return errors.New(k.Unverifiable)
+	case k.Public.Algorithm == keys.Ed25519 && len(signature) != 64:
+		return fmt.Errorf("an ed25519 signature has 64 bytes, not %d", len(signature))
+	case k.other == "":
 		return k.Public.Verify(message, signature)
 	}
-	der, err := hex.DecodeString(k.rsa)
+	der, err := hex.DecodeString(k.other)
 	if err != nil {
 		return err
+	}
+	if p, ok := mldsaKinds[k.Scheme]; ok {
+		public, err := mldsa.NewPublicKey(p.parameters, der[len(p.spki):])
+		if err != nil {
+			return err
+		}
+		if mldsa.Verify(public, MLDSAMessage(message), signature, nil) != nil {
+			return keys.ErrSignature
+		}
+		return nil
 	}
 	parsed, err := x509.ParsePKIXPublicKey(der)
 	if err != nil {
@@ -488,4 +662,11 @@ func (k Key) Verify(message, signature []byte) error {
 		return keys.ErrSignature
 	}
 	return nil
+}
+
+// MLDSAMessage is what an ML-DSA key signs of a canonical root, with an empty
+// context: a prefix and the SHA-512 (TAP 21, version 1).
+func MLDSAMessage(canonical []byte) []byte {
+	digest := sha512.Sum512(canonical)
+	return append([]byte("tuf\x01"), digest[:]...)
 }

@@ -48,6 +48,9 @@ func TestRealChains(t *testing.T) {
 		"sigstore":       {15, time.Date(2026, 11, 20, 13, 0, 0, 0, time.UTC), false},
 		"joomla-updates": {16, time.Date(2026, 11, 20, 13, 0, 0, 0, time.UTC), false},
 		"datadog-config": {1, time.Date(2026, 11, 20, 13, 0, 0, 0, time.UTC), true},
+		"thomsonreuters": {1, time.Date(2026, 11, 20, 13, 0, 0, 0, time.UTC), false},
+		"pqc-test":       {1, time.Date(2026, 11, 20, 13, 0, 0, 0, time.UTC), false},
+		"multi-key-test": {1, time.Date(2026, 11, 20, 13, 0, 0, 0, time.UTC), true},
 	} {
 		t.Run(folder, func(t *testing.T) {
 			files := realFiles(t, folder, "*.root.json")
@@ -226,6 +229,14 @@ func TestRealFindings(t *testing.T) {
 			"spec_version is 1.0;":                    {1},
 			"keytype":                                 nil,
 		},
+		"pqc-test": {
+			"is ML-DSA (TAP 21)": {1},
+			"can't be verified":  nil,
+		},
+		"multi-key-test": {
+			"key abcd can't be verified here and counts for nothing: the kind sigstore-oidc": {1},
+			"the key id abcd is not the SHA-256":                                             {1},
+		},
 	} {
 		t.Run(folder, func(t *testing.T) {
 			found := map[string][]int{}
@@ -246,7 +257,7 @@ func TestRealFindings(t *testing.T) {
 					if role.Threshold != 2 || len(role.KeyIDs) != 2 || f.Root.Expires.Year() != 1970 {
 						t.Errorf("datadog: %d of %d, %v", role.Threshold, len(role.KeyIDs), f.Root.Expires)
 					}
-				default:
+				case "sigstore":
 					if role.Threshold != 3 || len(role.KeyIDs) != 5 {
 						t.Errorf("sigstore %d: %d of %d", i+1, role.Threshold, len(role.KeyIDs))
 					}
@@ -258,5 +269,30 @@ func TestRealFindings(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Roots with keys that cannot be verified here, as people had them refused: the
+// rest of the root is judged.
+func TestUnknownKinds(t *testing.T) {
+	for name, want := range map[string]string{
+		"unk-oidc": "key abcd can't be verified here and counts for nothing: the kind sigstore-oidc with scheme Fulcio isn't known here",
+		"unk-ts":   "key 7e6b9aff can't be verified here and counts for nothing: it isn't a readable ML-DSA key",
+		"unk-root": "key 7e6b9aff can't be verified here and counts for nothing: it isn't a readable ML-DSA key",
+	} {
+		var c Chain
+		step, err := c.Add(must(os.ReadFile("testdata/field/" + name + ".root.json")))
+		if err != nil || step.New.Have != 2 || step.New.Need != 2 {
+			t.Errorf("%s: %+v, %v", name, step.New, err)
+		}
+		if got := strings.Join(Notes(step.Findings), "\n"); !strings.Contains(got, want) {
+			t.Errorf("%s: %s", name, got)
+		}
+		if all := strings.Join(Show(c.Last(), expiry, nil), "\n"); !strings.Contains(all, "can't be verified here, key id") {
+			t.Errorf("%s: %s", name, all)
+		}
+		if strings.Contains(step.New.Text(nil), "7e6b9aff") { // which has not signed
+			t.Errorf("%s: %s", name, step.New.Text(nil))
+		}
 	}
 }

@@ -12,7 +12,10 @@
 // appear twice or differ in case only, numbers that are not integers below
 // 2^53, text that is not Unicode, null, anything too deep or too long, and
 // whatever follows the end. What old roots of real projects hold beyond the
-// profile below is read, kept byte for byte, and reported as a Finding.
+// profile below is read, kept byte for byte, and reported as a Finding. So are
+// keys that cannot be verified here, signatures that cannot be any, and online
+// roles for which nobody can sign: they count for nothing, and who signs refuses
+// the last two (File.Fit).
 //
 // A threshold counts public keys by their value, never by their id.
 //
@@ -21,17 +24,21 @@
 //
 // Writing keeps to the profile that all client implementations accept
 // (Root.Check): ASCII; whole seconds in UTC; exactly the four roles; key ids
-// that are the SHA-256 of the canonical key object; no key twice and none
-// unused; unknown fields only directly in "signed"; one signature per key id;
+// that are the SHA-256 of the canonical key object, in which stand keytype, scheme
+// and keyval, and keyid_hash_algorithms where all keys of the chain have it; no key
+// twice and none unused; unknown fields only directly in "signed"; one signature per key id;
 // members sorted, two spaces a level, a newline at the end.
 package tuf
 
 import (
+	"bytes"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 )
@@ -131,9 +138,10 @@ func (r *Root) Next() *Root {
 
 // Signature is one entry of "signatures".
 type Signature struct {
-	KeyID string
-	Sig   []byte  // empty: a placeholder, as some tools write
-	Extra []Field // unknown fields, as received
+	KeyID     string
+	Sig       []byte  // empty: a placeholder, as some tools write, or malformed
+	Malformed string  // why it can't be a signature, or ""
+	Extra     []Field // unknown fields, as received
 }
 
 // Finding is something in a file that is readable but not as we would write
@@ -142,6 +150,8 @@ type Finding struct {
 	Line   int    `json:"line"`
 	Column int    `json:"column"`
 	Text   string `json:"text"`
+	// Unfit: a verdict may pass over it, and nobody should sign a file with it.
+	Unfit  bool `json:"unfit,omitempty"`
 	about  subject
 	offset int32
 }
@@ -184,6 +194,9 @@ type File struct {
 	Signatures []Signature
 	Extra      []Field // unknown fields beside "signed" and "signatures"
 	Findings   []Finding
+	received   string      // "signed" as it stood in the file
+	explained  int         // of its wrong signatures
+	forms      []otherForm // what may have been signed instead; nil: not looked at
 }
 
 // reader turns a document into a File.
@@ -194,16 +207,21 @@ type reader struct {
 	ids      seen // the numbers of the keys in Root.Keys
 }
 
+// spare are readers that are done with: the next root of a chain has about as many
+// nodes.
+var spare = sync.Pool{New: func() any { return &reader{document: &document{}} }}
+
 // Parse reads a root metadata file. Errors are *ParseError.
 func Parse(data []byte) (*File, error) {
 	if len(data) > MaxSize {
 		return nil, refuse("", 0, "the file is longer than %d bytes; root metadata is not", MaxSize)
 	}
-	d, perr := scan(string(data))
-	if perr != nil {
-		return nil, perr
+	r := spare.Get().(*reader)
+	defer spare.Put(r)
+	r.findings, r.ids = nil, seen{}
+	if err := r.scan(string(data)); err != nil {
+		return nil, err
 	}
-	r := &reader{document: d}
 	f, err := r.file()
 	if err != nil {
 		return nil, err
@@ -212,9 +230,51 @@ func Parse(data []byte) (*File, error) {
 	return f, nil
 }
 
+// ParseCanonical reads the canonical form of "signed" alone, as a file without
+// signatures. It isn't JSON: line feeds stand in its strings as they are. Places in
+// errors are those of the JSON that it becomes.
+func ParseCanonical(signed []byte) (*File, error) {
+	text := []byte(`{"signatures":[],"signed":`)
+	for _, c := range signed {
+		if c < 0x20 { // which canonical JSON has in strings only
+			text = fmt.Appendf(text, `\u%04x`, c)
+		} else {
+			text = append(text, c)
+		}
+	}
+	f, err := Parse(append(text, '}'))
+	if err == nil && !bytes.Equal(f.Signed, signed) {
+		err = errors.New("it is not in canonical form")
+	}
+	return f, err
+}
+
 // refuse makes the error for the value at node i.
 func (r *reader) refuse(i int, format string, args ...any) error {
 	return refuse(r.src, int(r.nodes[i].start), format, args...)
+}
+
+// Fit reports whether somebody may sign this file: it holds nothing that only a
+// verdict may pass over, and no private key but what the root before it, if that is
+// known, holds in the same bytes. The error says what it is.
+func (f *File) Fit(before *Root) error {
+	for _, k := range f.Root.Keys {
+		if k.Exposed && (before == nil || !carriesKey([]*Root{before}, k)) {
+			return fmt.Errorf("the private half of the key %s stands in it, and not in the root before; nobody should sign such a file", short(k.ID))
+		}
+	}
+	for _, found := range f.Findings {
+		if found.Unfit {
+			return fmt.Errorf("%v; nobody should sign such a file", found)
+		}
+	}
+	return nil
+}
+
+// alarm is find for what only a verdict may pass over.
+func (r *reader) alarm(i int, format string, args ...any) {
+	r.find(i, format, args...)
+	r.findings[len(r.findings)-1].Unfit = true
 }
 
 func (r *reader) find(i int, format string, args ...any) {
@@ -299,6 +359,9 @@ func (r *reader) file() (*File, error) {
 			f.Extra = append(f.Extra, Field{name, r.raw(at + 1)})
 		}
 	}
+	if bare := slices.ContainsFunc(f.Extra, func(f Field) bool { return f.Name == "_type" }); bare && signed < 0 {
+		return nil, r.refuse(0, "this is the signed part alone: in root metadata it stands in \"signed\", with \"signatures\" beside it")
+	}
 	if err := r.present(0, "root metadata", fileNames, signed, signatures); err != nil {
 		return nil, err
 	}
@@ -310,7 +373,7 @@ func (r *reader) file() (*File, error) {
 		return nil, err
 	}
 	n := r.nodes[signed]
-	f.Signed = r.canonical(make([]byte, 0, n.end-n.start), signed)
+	f.Signed, f.received = r.canonical(make([]byte, 0, n.end-n.start), signed), r.raw(signed)
 	if r.foreign > 0 {
 		r.findings = append(r.findings, Finding{Text: "here is a character beyond ASCII", offset: r.foreign})
 	}
@@ -605,8 +668,11 @@ func (r *reader) role(root *Root, name string, i int, used []bool) (role Role, e
 	if t < 1 {
 		return role, r.refuse(threshold, "the threshold of the role %q must be 1 or more", name)
 	}
-	if t > int64(distinct) || t > math.MaxInt32 {
+	switch few := t > int64(distinct); {
+	case t > math.MaxInt32, few && name == RoleRoot:
 		return role, r.refuse(threshold, "the threshold of the role %q is %d, but it has only %d different keys", name, t, distinct)
+	case few: // conformance tests and clients take it, and nothing of that role
+		r.alarm(threshold, "nobody can sign for the role %s: its threshold is %d, but it has only %d different keys", subject(printable(name)), t, distinct)
 	}
 	role.Threshold = int(t)
 	return role, nil
@@ -653,18 +719,29 @@ func (r *reader) signatures(i int, root *Root) ([]Signature, error) {
 		if ids.add(s.KeyID, 0) >= 0 {
 			return nil, r.refuse(keyid, "signatures list the key id %q twice", s.KeyID)
 		}
-		var err error
-		if s.Sig, err = hex.DecodeString(r.str(sig)); err != nil {
-			return nil, r.refuse(sig, "a signature must be an even number of hex digits, and nothing else")
-		}
-		if len(s.Sig) == 0 {
-			r.find(sig, "the signature of %s is an empty placeholder", subject(short(s.KeyID)))
-		} else if k := r.ids.get(s.KeyID); k >= 0 {
-			if least, most := root.Keys[k].signatureSize(); len(s.Sig) < least || len(s.Sig) > most {
-				return nil, r.refuse(sig, "the signature of %s has %d bytes; one of its kind has %s", short(s.KeyID), len(s.Sig), between(least, most))
-			}
-		}
+		r.signature(&s, sig, root)
 		list = append(list, s)
 	}
 	return list, nil
+}
+
+// signature reads what is said to be a signature. One that can't be any is passed
+// over, as clients do: who serves a file must not be able to make it unreadable.
+func (r *reader) signature(s *Signature, sig int, root *Root) {
+	var err error
+	if s.Sig, err = hex.DecodeString(r.str(sig)); err != nil {
+		s.Sig, s.Malformed = nil, "it isn't an even number of hex digits and nothing else"
+	}
+	if k := r.ids.get(s.KeyID); k >= 0 && len(s.Sig) > 0 && root.Keys[k].Unverifiable == "" {
+		if least, most := root.Keys[k].signatureSize(); len(s.Sig) < least || len(s.Sig) > most {
+			s.Malformed = fmt.Sprintf("it has %d bytes; one of its kind has %s", len(s.Sig), between(least, most))
+			s.Sig = nil
+		}
+	}
+	switch {
+	case s.Malformed != "":
+		r.alarm(sig, "what stands as the signature of %s can't be one and doesn't count: %s", subject(short(s.KeyID)), s.Malformed)
+	case len(s.Sig) == 0:
+		r.find(sig, "the signature of %s is an empty placeholder", subject(short(s.KeyID)))
+	}
 }

@@ -109,8 +109,16 @@ func who(id string, names map[string]string) string {
 // keyText names a key whole: "Alice Costa, ed25519, key id ab12...".
 func keyText(k Key, names map[string]string) string {
 	algorithm := string(k.Public.Algorithm)
-	if algorithm == "" {
+	switch {
+	case k.Unverifiable != "":
+		algorithm = printable(k.Type) + ", can't be verified here"
+	case k.Type == "ml-dsa":
+		algorithm, _, _ = strings.Cut(k.Scheme, "/")
+	case algorithm == "":
 		algorithm = printable(k.Type)
+	}
+	if k.Exposed {
+		algorithm += ", PRIVATE HALF PUBLISHED"
 	}
 	s := fmt.Sprintf("%s (%s, key id %s)", short(k.ID), algorithm, printable(k.ID))
 	if name := names[k.ID]; name != "" {
@@ -143,6 +151,25 @@ func when(t, at time.Time) string {
 	return fmt.Sprintf("in %d %s", number, unit)
 }
 
+// soon is how long before its end people must hear of it: the next ceremony takes
+// weeks to arrange.
+const soon = 14 * 24 * time.Hour
+
+// Soon says that a root which is good ends within days, with the hours that are
+// left; "" where it doesn't, or has ended. Roots of a rehearsal live for a day: who
+// calls leaves them out.
+func Soon(expires, at time.Time) string {
+	left := expires.Sub(at)
+	if left <= 0 || left > soon {
+		return ""
+	}
+	in := when(expires, at)
+	if left >= 48*time.Hour {
+		in += fmt.Sprintf(" (%d hours)", int(left.Hours()))
+	}
+	return fmt.Sprintf("ENDS SOON, %s: from then on clients refuse everything (hint: sign and publish the next version before)", in)
+}
+
 // Digest is the SHA-256 of canonical bytes: what people compare before they sign.
 func (f *File) Digest() [32]byte { return sha256.Sum256(f.Signed) }
 
@@ -158,6 +185,9 @@ func Show(f *File, at time.Time, names map[string]string) []string {
 		fmt.Sprintf("root version %d", r.Version),
 		fmt.Sprintf("%s %s, %s", expires, date(r.Expires), when(r.Expires, at)),
 		fmt.Sprintf("consistent_snapshot %s, spec_version %s", r.consistency(), printable(r.SpecVersion)),
+	}
+	if soon := Soon(r.Expires, at); soon != "" && !r.Rehearsal() {
+		lines = append(lines, soon)
 	}
 	if r.Rehearsal() {
 		lines = append(lines, "REHEARSAL: not for production")
@@ -194,6 +224,9 @@ func Show(f *File, at time.Time, names map[string]string) []string {
 	lines = appendMore(append(lines, strangers...), "", more, "signatures by other keys")
 	for _, note := range Notes(f.Findings) {
 		lines = append(lines, "note: "+note)
+	}
+	for _, refusal := range Refusals(r, nil) {
+		lines = append(lines, "note: "+refusal.String())
 	}
 	return lines
 }

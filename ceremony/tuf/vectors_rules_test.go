@@ -17,6 +17,8 @@ import (
 	"strings"
 	"time"
 
+	"filippo.io/mldsa"
+
 	"rootceremony/keys"
 )
 
@@ -50,12 +52,12 @@ func (w *workshop) structure(r *Root) {
 	w.edit("signature-keyid-null", sig, keyid, `"keyid": null`, "keyid must be a string, not null", "null", "a keyid that is null")
 	w.edit("signature-keyid-number", sig, keyid, `"keyid": 1`, "keyid must be a string, not a number", "1", "a keyid that is a number")
 	w.edit("signature-sig-null", sig, first, `"sig": null`, "sig must be a string, not null", "null", "a sig that is null")
-	w.edit("signature-sig-odd", sig, first, first[:len(first)-2]+`"`, "even number of hex digits", `"`, "a sig with an odd number of digits")
-	w.edit("signature-sig-letter", sig, first, first[:len(first)-3]+`zz"`, "even number of hex digits", `"`, "a sig with letters that are no digits")
-	w.edit("signature-sig-space", sig, first, first[:len(first)-3]+` 0"`, "even number of hex digits", `"`, "a sig with a space")
-	w.edit("signature-sig-0x", sig, first, strings.Replace(first, `: "`, `: "0x`, 1), "even number of hex digits", `"0x`, "a sig that begins with 0x")
-	w.edit("signature-63-bytes", sig, first, first[:len(first)-3]+`"`, "has 63 bytes; one of its kind has 64", `"`, "an ed25519 signature of 63 bytes")
-	w.edit("signature-65-bytes", sig, first, first[:len(first)-1]+`00"`, "has 65 bytes; one of its kind has 64", `"`, "an ed25519 signature of 65 bytes")
+	w.edit("signature-sig-odd", sig, first, first[:len(first)-2]+`"`, "good: can't be one and doesn't count: it isn't an even number of hex digits", `"`, "a sig with an odd number of digits")
+	w.edit("signature-sig-letter", sig, first, first[:len(first)-3]+`zz"`, "good: can't be one and doesn't count: it isn't an even number of hex digits", `"`, "a sig with letters that are no digits")
+	w.edit("signature-sig-space", sig, first, first[:len(first)-3]+` 0"`, "good: can't be one and doesn't count: it isn't an even number of hex digits", `"`, "a sig with a space")
+	w.edit("signature-sig-0x", sig, first, strings.Replace(first, `: "`, `: "0x`, 1), "good: can't be one and doesn't count: it isn't an even number of hex digits", `"0x`, "a sig that begins with 0x")
+	w.edit("signature-63-bytes", sig, first, first[:len(first)-3]+`"`, "good: doesn't count: it has 63 bytes; one of its kind has 64", `"`, "an ed25519 signature of 63 bytes")
+	w.edit("signature-65-bytes", sig, first, first[:len(first)-1]+`00"`, "good: doesn't count: it has 65 bytes; one of its kind has 64", `"`, "an ed25519 signature of 65 bytes")
 	w.edit("signature-twice", sig, sig, sig+"{"+keyid+", "+first+"}, ", "signatures list the key id", keyid[9:], "a signature twice")
 	w.edit("signature-twice-escaped", sig, sig, sig+"{"+escapeFirst(keyid)+", "+first+"}, ", "signatures list the key id", keyid[9:], "a signature twice, once with an escape in the key id")
 	w.edit("signature-twice-differs", sig, sig, sig+"{"+keyid+`, "sig": ""}, `, "signatures list the key id", keyid[9:], "an empty signature and a good one of the same key")
@@ -163,9 +165,9 @@ func (w *workshop) keysAndRoles(r *Root) {
 		{"keytype-absent", `"keytype": "ed25519",`, ``, `a key lacks "keytype"`, "{"},
 		{"keytype-null", `"ed25519"`, `null`, "keytype must be a string, not null", "null"},
 		{"keytype-number", `"ed25519"`, `25519`, "keytype must be a string, not a number", "25519"},
-		{"keytype-unknown", `"keytype": "ed25519"`, `"keytype": "ed448"`, "of no kind that is known here", `"ed448"`},
+		{"keytype-unknown", `"keytype": "ed25519"`, `"keytype": "ed448"`, "good: can't be verified here and counts for nothing", `"ed448"`},
 		{"keytype-case", `"keytype"`, `"keyType"`, `must be written "keytype"`, `"keyType"`},
-		{"keytype-capital", `"keytype": "ed25519"`, `"keytype": "Ed25519"`, "of no kind that is known here", `"Ed25519"`},
+		{"keytype-capital", `"keytype": "ed25519"`, `"keytype": "Ed25519"`, "must be written", `"Ed25519"`},
 		{"scheme-absent", ",\n        \"scheme\": \"ed25519\"", ``, `a key lacks "scheme"`, "{"},
 		{"scheme-null", `"scheme": "ed25519"`, `"scheme": null`, "scheme must be a string, not null", "null"},
 		{"scheme-unknown", `"scheme": "ed25519"`, `"scheme": "ed25519ph"`, "of no kind that is known here", `"ed25519"`},
@@ -185,13 +187,13 @@ func (w *workshop) keysAndRoles(r *Root) {
 		{"public-zero", public, `"public": "` + strings.Repeat("0", 64) + `"`, "is of small order", `"0`},
 		{"public-one", public, `"public": "01` + strings.Repeat("0", 62) + `"`, "is of small order", `"01`},
 		{"public-order-8", public, `"public": "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa"`, "is of small order", `"c7`},
-		{"public-and-private", public, public + `, "private": "` + strings.Repeat("5a", 32) + `"`, "holds a private key", `"private"`},
+		{"public-and-private", public, public + `, "private": "` + strings.Repeat("5a", 32) + `"`, "good: THE PRIVATE HALF", `"private"`},
 		{"public-pem", public, `"public": "` + escapedPEM(a.Public) + `"`, "64 hex digits, not 113 characters", `"-----`},
 	} {
 		w.edit(c[0], at, c[1], c[2], c[3], c[4], "a key: "+strings.ReplaceAll(c[0], "-", " "))
 	}
 	w.edit("key-private-empty", at, public, public+`, "private": ""`, "good: line", "", "a key with the old, empty field private")
-	w.edit("key-private-null", at, public, public+`, "private": null`, "holds a private key", `"private"`, "a key with a field private that is null")
+	w.edit("key-private-null", at, public, public+`, "private": null`, "private must be a string", "null", "a key with a field private that is null")
 	w.edit("key-hash-algorithms", at, `"keytype"`, `"keyid_hash_algorithms": ["sha256", "sha512"], "keytype"`, "good: line", "", "a key with the old field keyid_hash_algorithms")
 	w.edit("key-hash-algorithms-null", at, `"keytype"`, `"keyid_hash_algorithms": null, "keytype"`, "good: line", "", "a key whose keyid_hash_algorithms is null")
 	w.edit("key-field", at, `"keytype"`, `"x-owner": {"name": ["A"]}, "keytype"`, "good: line", "", "an unknown field in a key")
@@ -253,7 +255,7 @@ func (w *workshop) keysAndRoles(r *Root) {
 	}
 	w.edit("threshold-absent", ids, ",\n        \"threshold\": 2", "", `a role lacks "threshold"`, "{", "the root role's threshold is missing")
 	w.edit("threshold-case", ids, `"threshold"`, `"Threshold"`, `must be written "threshold"`, `"Threshold"`, "Threshold instead of threshold")
-	w.edit("threshold-above-online", role, `"threshold": 1`, `"threshold": 2`, "is 2, but it has only 1 different keys", "2", "an online role's threshold is above its keys")
+	w.edit("threshold-above-online", role, `"threshold": 1`, `"threshold": 2`, "good: is 2, but it has only 1 different keys", "2", "an online role's threshold is above its keys")
 	w.edit("threshold-0-online", role, `"threshold": 1`, `"threshold": 0`, "must be 1 or more", "0", "an online role's threshold is 0")
 	w.edit("keyids-twice-online", role, `"keyids": [`, `"keyids": ["`+r.Keys[3].ID+`", `, "twice", `"`+r.Keys[3].ID+`"`+"\n", "a key id twice in an online role")
 	w.edit("role-field", ids, `"keyids"`, `"x-period": 365, "keyids"`, "good: line", "", "an unknown field in a role")
@@ -380,7 +382,7 @@ func (w *workshop) legacy() {
 	ed := make25519(0)
 	r.Keys = append(r.Keys, ed.key)
 	r.Roles[RoleRoot] = Role{KeyIDs: []string{rsaKey.ID, ed.key.ID}, Threshold: 1}
-	w.raw("rsa-short", pretty(r, Signature{KeyID: rsaKey.ID, Sig: signPSS(32)(r.Canonical()).Sig[1:]}, ed.sign(r.Canonical())), "has 255 bytes; one of its kind has 256", `"`, "an RSA signature of one byte too few, beside a good one")
+	w.raw("rsa-short", pretty(r, Signature{KeyID: rsaKey.ID, Sig: signPSS(32)(r.Canonical()).Sig[1:]}, ed.sign(r.Canonical())), "good: it has 255 bytes; one of its kind has 256", `"`, "an RSA signature of one byte too few, beside a good one")
 
 	// A bad key beside good ones: the key of the online roles is replaced.
 	base, _ := vectorRoot()
@@ -641,6 +643,85 @@ func (w *workshop) chains() {
 		v.sigs = func([]byte) []Signature { return []Signature{{KeyID: make25519(1).key.ID}} }
 	}))
 	chain("chain-same-file", "version 1 follows version 1", "the same file twice", one, one)
+}
+
+// fixedMLDSA is an ML-DSA key that is always the same, its Key, and how it signs a
+// message whose form is not TAP 21's yet.
+func fixedMLDSA(scheme string) (Key, func(message []byte, context string) Signature) {
+	seed := sha256.Sum256([]byte("test key " + scheme))
+	private := must(mldsa.NewPrivateKey(mldsaKinds[scheme].parameters, seed[:]))
+	der := append([]byte(mldsaKinds[scheme].spki), private.PublicKey().Bytes()...)
+	k := keyOf("ml-dsa", scheme, strings.ReplaceAll(string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})), "\n", `\n`))
+	return k, func(message []byte, context string) Signature {
+		return Signature{KeyID: k.ID, Sig: must(private.SignDeterministic(message, &mldsa.Options{Context: context}))}
+	}
+}
+
+// tap21 is what an ML-DSA key signs (TAP 21, version 1).
+func tap21(canonical []byte) []byte {
+	digest := sha512.Sum512(canonical)
+	return append([]byte("tuf\x01"), digest[:]...)
+}
+
+// postQuantum adds vectors with ML-DSA keys (TAP 21), and with keys of kinds that
+// nobody here knows.
+func (w *workshop) postQuantum() {
+	a := w.holders[0]
+	root := func(threshold int, holders ...Key) *Root {
+		r, _ := vectorRoot()
+		role := Role{Threshold: threshold}
+		r.Keys = append(r.Keys[3:], holders...)
+		for _, k := range holders {
+			role.KeyIDs = append(role.KeyIDs, k.ID)
+		}
+		r.Roles[RoleRoot] = role
+		return r
+	}
+	for _, scheme := range []string{"ml-dsa-44/1", "ml-dsa-65/1", "ml-dsa-87/1"} {
+		k, sign := fixedMLDSA(scheme)
+		r, size := root(1, k), scheme[7:9]
+		w.raw("mldsa-"+size, pretty(r, sign(tap21(r.Canonical()), "")), "good: line", "", "one key: ML-DSA-"+size)
+	}
+	k, sign := fixedMLDSA("ml-dsa-44/1")
+	r := root(1, k)
+	w.raw("mldsa-canonical", pretty(r, sign(r.Canonical(), "")), "0 of 1: wrong signature", "", "ML-DSA over the canonical form itself, without TAP 21's prefix and digest")
+	w.raw("mldsa-context", pretty(r, sign(tap21(r.Canonical()), "tuf")), "0 of 1: wrong signature", "", "ML-DSA with a context, which TAP 21 leaves empty")
+	both := root(2, a.key, k)
+	w.raw("mldsa-hybrid", pretty(both, a.sign(both.Canonical()), sign(tap21(both.Canonical()), "")), "good: line", "", "ed25519 and ML-DSA, both must sign")
+	w.raw("mldsa-hybrid-one", pretty(both, a.sign(both.Canonical())), "1 of 2: missing", "", "ed25519 and ML-DSA, both must sign, and only ed25519 did")
+	either := root(1, a.key, k)
+	short := sign(tap21(either.Canonical()), "")
+	short.Sig = short.Sig[1:]
+	w.raw("mldsa-short", pretty(either, a.sign(either.Canonical()), short), "good: it has 2419 bytes; one of its kind has 2420", "", "an ML-DSA signature of one byte too few, beside a good one")
+
+	// Keys that count for nothing, beside a good one and alone.
+	other := func(name, want, about string, k Key) {
+		r := root(1, a.key, k)
+		w.raw(name, pretty(r, a.sign(r.Canonical()), Signature{KeyID: k.ID, Sig: []byte{1}}), "good: "+want, "", about)
+		r = root(1, k)
+		w.raw(name+"-alone", pretty(r, Signature{KeyID: k.ID, Sig: []byte{1}}), "0 of 1: not counted, as it can't be verified here", "", about+", and no other")
+	}
+	unknown := func(keytype, scheme, keyval string) Key {
+		d := must(scanned(fmt.Sprintf(`{"keytype":"%s","keyval":%s,"scheme":"%s"}`, keytype, keyval, scheme)))
+		r := reader{document: d}
+		id := r.keyID(0)
+		return must(r.key(0, string(id[:])))
+	}
+	k65, _ := fixedMLDSA("ml-dsa-65/1")
+	public65 := string(k65.object[strings.Index(k65.object, `{"public"`) : strings.Index(k65.object, "}")+1])
+	other("mldsa-other-size", "the PEM text holds no public key of ML-DSA-44", "a key of ML-DSA-65 that is called one of ML-DSA-44", unknown("ml-dsa", "ml-dsa-44/1", public65))
+	other("mldsa-no-key", "it isn't a readable ML-DSA key", "PEM that is no key of ML-DSA", unknown("ml-dsa", "ml-dsa-44/1", `{"public":"-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"}`))
+	other("mldsa-version-2", "the kind ml-dsa with scheme ml-dsa-44/2 isn't known", "ML-DSA by another version of TAP 21", unknown("ml-dsa", "ml-dsa-44/2", public65))
+	other("unknown-keyval", "the kind sigstore-oidc with scheme Fulcio isn't known", "a key that is an identity, with no public key in it", unknown("sigstore-oidc", "Fulcio", `{"identity":"someone@example.org","issuer":"https://issuer.example.org"}`))
+}
+
+// scanned is scan, whose error is nil where there is none.
+func scanned(s string) (*document, error) {
+	if d, err := scan(s); err == nil {
+		return d, nil
+	} else {
+		return nil, err
+	}
 }
 
 // pssWithoutSalt signs with RSA-PSS and an empty salt (RFC 8017, 9.1.1), which

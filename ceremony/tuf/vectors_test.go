@@ -183,6 +183,9 @@ type workshop struct {
 }
 
 func (w *workshop) add(name, want, at, about string, files ...[]byte) {
+	if strings.HasPrefix(want, "good") {
+		at = "" // a finding stops nothing
+	}
 	w.list = append(w.list, vector{name, want, at, about, files})
 }
 
@@ -250,6 +253,7 @@ func vectors(t testing.TB) []vector {
 	w.structure(r)
 	w.keysAndRoles(r)
 	w.legacy()
+	w.postQuantum()
 	w.counting(r)
 	w.chains()
 	return w.list

@@ -2,6 +2,7 @@ package tuf
 
 import (
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"iter"
@@ -16,10 +17,11 @@ type State string
 
 // The states of a key in a Report.
 const (
-	StateGood     State = "good"     // its signature counts
-	StateMissing  State = "missing"  // no signature, or an empty placeholder
-	StateWrong    State = "wrong"    // the signature does not fit
-	StateRepeated State = "repeated" // it fits, but this key was counted under another id
+	StateGood         State = "good"         // its signature counts
+	StateMissing      State = "missing"      // no signature, or an empty placeholder
+	StateWrong        State = "wrong"        // the signature does not fit, or can't be one
+	StateRepeated     State = "repeated"     // it fits, but this key was counted under another id
+	StateUnverifiable State = "unverifiable" // a key of a kind that can't be verified here
 )
 
 // KeyResult is what became of one key id of a role.
@@ -27,6 +29,7 @@ type KeyResult struct {
 	KeyID  string `json:"keyid"`
 	State  State  `json:"state"`
 	Reason string `json:"reason,omitempty"` // where the state is not good
+	signed bool   // there is a signature, whatever it is worth
 }
 
 // Report counts the signatures of one file for one role of one root.
@@ -49,15 +52,20 @@ func (r Report) Text(names map[string]string) string {
 		s = fmt.Sprintf("%d (%d needed)", r.Have, r.Need)
 	}
 	var parts []string
-	if missing := r.in(StateMissing, names); len(missing) > 0 && !r.Good() {
-		word := "or"
+	if !r.Good() {
+		missing, word := r.in(StateMissing, names), "or"
 		if len(missing) <= r.Need-r.Have {
 			word = "and"
 		}
-		parts = append(parts, "missing "+join(missing, word))
+		if len(missing) > 0 {
+			parts = append(parts, "missing "+join(missing, word))
+		}
 	}
 	if wrong := r.in(StateWrong, names); len(wrong) > 0 {
 		parts = append(parts, "wrong signature by "+join(wrong, "and"))
+	}
+	if unverifiable := r.in(StateUnverifiable, names); len(unverifiable) > 0 {
+		parts = append(parts, "not counted, as it can't be verified here: "+join(unverifiable, "and"))
 	}
 	if repeated := r.in(StateRepeated, names); len(repeated) > 0 {
 		parts = append(parts, "counted once only: "+join(repeated, "and"))
@@ -71,7 +79,7 @@ func (r Report) Text(names map[string]string) string {
 func (r Report) in(state State, names map[string]string) []string {
 	var list []string
 	for _, k := range r.Keys {
-		if k.State == state {
+		if k.State == state && (state != StateUnverifiable || k.signed) {
 			list = append(list, who(k.KeyID, names))
 		}
 	}
@@ -97,7 +105,9 @@ func Tally(by *Root, signed []string) Report {
 		result := KeyResult{KeyID: id, State: StateMissing, Reason: "no signature"}
 		if key, there := by.Key(id); there && slices.Contains(signed, id) {
 			result = KeyResult{KeyID: id, State: StateGood}
-			if counted[key.Value()] {
+			if key.Unverifiable != "" {
+				result.State, result.Reason = StateUnverifiable, key.Unverifiable
+			} else if counted[key.Value()] {
 				result.State, result.Reason = StateRepeated, "counted under another id"
 			} else {
 				report.Have++
@@ -117,8 +127,9 @@ func (f *File) Report(by *Root) Report {
 
 // verified is a key, by its value, and what became of a signature under it.
 type verified struct {
-	key string
-	err error
+	key     string
+	err     error
+	instead *string // what a wrong one fits; nil: not looked at
 }
 
 // report is Report with a memory, one for each signature, of what was verified
@@ -139,17 +150,28 @@ func (f *File) report(by *Root, memory []verified) Report {
 		switch {
 		case k < 0:
 			result.Reason = "no key with this id is in the root"
+		case by.Keys[k].Unverifiable != "":
+			result.State, result.Reason, result.signed = StateUnverifiable, by.Keys[k].Unverifiable, i >= 0
 		case i < 0:
 			result.Reason = "no signature"
+		case f.Signatures[i].Malformed != "":
+			result.State, result.Reason = StateWrong, f.Signatures[i].Malformed
 		case len(f.Signatures[i].Sig) == 0:
 			result.Reason = "an empty placeholder instead of a signature"
 		default:
 			value := by.Keys[k].Value()
 			if memory[i].key != value {
-				memory[i] = verified{value, by.Keys[k].Verify(f.Signed, f.Signatures[i].Sig)}
+				memory[i] = verified{key: value, err: by.Keys[k].Verify(f.Signed, f.Signatures[i].Sig)}
 			}
 			if err := memory[i].err; err != nil {
 				result.State, result.Reason = StateWrong, err.Error()
+				if memory[i].instead == nil && f.explained < 3 { // a mistake of a program is in all that it signs
+					instead := f.Instead(by.Keys[k], f.Signatures[i].Sig)
+					memory[i].instead, f.explained = &instead, f.explained+1
+				}
+				if instead := memory[i].instead; instead != nil && *instead != "" {
+					result.Reason = fmt.Sprintf("it fits %s, and not what is signed", *instead)
+				}
 			} else if first := counted.add(value, n); first >= 0 {
 				result.State, result.Reason = StateRepeated, "the same key as "+short(role.KeyIDs[first])
 			} else {
@@ -198,9 +220,10 @@ func (c *Chain) Add(data []byte) (Step, error) {
 // newStep counts the signatures of a file for the root before it, if there is
 // one, and for itself.
 func newStep(data []byte, f, before *File) Step {
+	sum := sha256.Sum256(data)
 	step := Step{
 		Version:   f.Root.Version,
-		SHA256:    fmt.Sprintf("%x", sha256.Sum256(data)),
+		SHA256:    hex.EncodeToString(sum[:]),
 		Expires:   f.Root.Expires,
 		Rehearsal: f.Root.Rehearsal(),
 		Findings:  f.Findings,

@@ -26,6 +26,10 @@ func (r *Root) Canonical() []byte {
 	return d.canonical(make([]byte, 0, len(s)), 0)
 }
 
+// JSON is "signed" as JSON: its canonical form has characters as they are that JSON
+// escapes, the line feeds of PEM among them.
+func (r *Root) JSON() []byte { return []byte(r.json()) }
+
 // json writes "signed" as JSON.
 func (r *Root) json() string {
 	b := make([]byte, 0, 1024+len(r.Keys)*400)
@@ -129,7 +133,13 @@ func (r *Root) Check(previous ...*Root) error {
 	if !bytes.Equal(f.Signed, r.Canonical()) {
 		return errors.New("this root would not be read as it was written")
 	}
-	return nil
+	var last *Root
+	for _, p := range previous {
+		if last == nil || p.Version > last.Version {
+			last = p
+		}
+	}
+	return f.Fit(last)
 }
 
 func (r *Root) checkHead(previous []*Root) error {
@@ -186,14 +196,22 @@ func (r *Root) checkKeys(previous []*Root) error {
 			used[id] = true
 		}
 	}
+	var last *Root
+	for _, p := range previous {
+		if last == nil || p.Version > last.Version {
+			last = p
+		}
+	}
 	ids, values := map[string]bool{}, map[string]string{}
 	for _, k := range r.Keys {
 		other, twice := values[k.Value()]
 		switch {
 		case ids[k.ID]:
 			return fmt.Errorf("the key id %s stands twice in keys", printable(k.ID))
-		case !k.asWritten() && !carriesKey(previous, k):
-			return fmt.Errorf("key %s is not as we write keys: id = SHA-256 of a key object with keytype, scheme and keyval only", short(k.ID))
+		case !k.asWritten(last.Notation()) && !carriesKey(previous, k):
+			return fmt.Errorf("key %s is not as we write keys: id = SHA-256 of a key object with keytype, scheme and keyval, and with keyid_hash_algorithms only where all keys of the root before have it", short(k.ID))
+		case k.Exposed && !carriesKey(previous, k):
+			return fmt.Errorf("the key object %s holds its private half", short(k.ID))
 		case twice:
 			return fmt.Errorf("the keys %s and %s are one and the same key", short(other), short(k.ID))
 		case !used[k.ID]:
@@ -222,6 +240,15 @@ func (r *Root) checkRoles(previous []*Root) error {
 			if slices.Contains(role.KeyIDs[:i], id) {
 				return fmt.Errorf("the role %s lists the key %s twice", name, short(id))
 			}
+		}
+		unverifiable := 0
+		for _, id := range role.KeyIDs {
+			if k, _ := r.Key(id); name == RoleRoot && k.Unverifiable != "" {
+				unverifiable++
+			}
+		}
+		if able := len(role.KeyIDs) - unverifiable; unverifiable > 0 && role.Threshold > able {
+			return fmt.Errorf("the threshold of the role root is %d, but only the signatures of %d of its keys can be verified here", role.Threshold, able)
 		}
 		if role.Threshold < 1 || role.Threshold > len(role.KeyIDs) {
 			return fmt.Errorf("the threshold of the role %s is %d; with %d keys it can be 1 to %d", name, role.Threshold, len(role.KeyIDs), len(role.KeyIDs))

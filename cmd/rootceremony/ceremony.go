@@ -139,11 +139,11 @@ func planCommand(args []string) error {
 		remember(dir)
 		return showUI(&ui.Room{Desk: &planDesk{dir: dir, kind: *kind}})
 	}
-	front, err := plain.New(os.Stdin, os.Stdout, plain.Options{Interview: true})
+	front, closeFront, err := guardedFront(plain.Options{Interview: true})
 	if err != nil {
 		return err
 	}
-	defer front.Close()
+	defer closeFront()
 	ctx := context.Background()
 	come, err := interview.Hold(ctx, front, dir, *kind, clock())
 	if errors.Is(err, prompt.ErrLeft) || errors.Is(err, prompt.ErrBack) {
@@ -201,11 +201,7 @@ func checkCommand(args []string) error {
 	if info, err := os.Stat(file); err == nil && info.IsDir() {
 		file = filepath.Join(file, state.PlanFile)
 	}
-	planned, err := plan.Read(file)
-	if err != nil {
-		return err
-	}
-	check, err := planned.Check(clock())
+	check, err := checked(file)
 	if err != nil {
 		return err
 	}
@@ -213,6 +209,20 @@ func checkCommand(args []string) error {
 		return tuf.WriteJSON(os.Stdout, check)
 	}
 	return printLines(check.Lines())
+}
+
+// checked says what the plan in a file would make, and what this laptop lacks for it.
+func checked(file string) (*agreed.Checked, error) {
+	planned, err := plan.Read(file)
+	if err != nil {
+		return nil, err
+	}
+	check, err := planned.Check(clock())
+	if err != nil {
+		return nil, err
+	}
+	check.Warnings = append(check.Warnings, ceremony.MissingPlugins(check.Plan)...)
+	return check, nil
 }
 
 // ceremonyStatus is what status --json prints.

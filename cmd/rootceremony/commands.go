@@ -52,8 +52,9 @@ root is needed.
 	{
 		name: "check", do: checkCommand, takes: "PLAN",
 		line: "what a plan would make, and who must come",
-		text: `Checks a plan without changing anything, and says what it would make and who
-must come. PLAN is a plan.toml or the folder it is in.
+		text: `Checks a plan without changing anything, and says what it would make, who must
+come, and what opens its backups on the day of need. PLAN is a plan.toml or the
+folder it is in.
 `,
 		flags:   jsonFlag,
 		example: "rootceremony check ceremony/plan.toml",

@@ -41,6 +41,9 @@ func main() {
 	if len(os.Args) == 2 && os.Args[1] == sessionArgument {
 		os.Exit(tokenSession())
 	}
+	if len(os.Args) == 2 && os.Args[1] == guardArgument {
+		os.Exit(standGuard())
+	}
 	os.Exit(exitStatus(run(os.Args[1:])))
 }
 

@@ -6,13 +6,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/sys/unix"
 )
 
-// bin is where the programs are that the tests run: built as they are shipped.
+// bin is where the programs are that the tests run.
 var bin string
 
 // onDisk is where temporary files would be if they were not in memory.
@@ -47,14 +48,18 @@ func runTests(m *testing.M) int {
 		return 1
 	}
 	defer remove()
-	build := exec.Command("go", "build", "-trimpath", "-o", dir+"/", "rootceremony/cmd/...")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "%s%v\n", out, err)
-		return 1
-	}
 	return m.Run()
 }
+
+// build makes the programs, for the first test that runs one: as they are shipped, but
+// without -trimpath, for which every package would be compiled a second time.
+var build = sync.OnceFunc(func() {
+	build := exec.Command("go", "build", "-o", bin+"/", "rootceremony/cmd/...")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		panic(fmt.Sprintf("%s%v", out, err))
+	}
+})
 
 // inMemory has the tests keep their temporary files in memory, where the system
 // has room for such: a process that is killed loses nothing of what it has
@@ -73,10 +78,14 @@ func inMemory() (remove func(), err error) {
 	return func() { _ = os.RemoveAll(dir) }, os.Setenv("TMPDIR", dir)
 }
 
-func program(name string) string { return filepath.Join(bin, name) }
+func program(name string) string {
+	build()
+	return filepath.Join(bin, name)
+}
 
 // TestCommands runs what people type.
 func TestCommands(t *testing.T) {
+	build()
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
 		Condition: func(name string) (bool, error) {

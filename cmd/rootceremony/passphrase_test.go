@@ -53,7 +53,7 @@ func TestPassphraseOnScreen(t *testing.T) {
 	r.stop = func(text string) bool { return strings.Contains(text, "Next: Backups: Copy to media") }
 	r.hold(s)
 	if !testing.Short() {
-		for end := time.Now().Add(2 * time.Minute); len(children(s.command.Process.Pid)) > 0 && time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		for end := time.Now().Add(2 * time.Minute); len(children(s.command.Process.Pid)) > 1 && time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		}
 		remnants, _ := copies(memory(t, s.command.Process.Pid), longPassphrase, true)
 		for _, where := range remnants {

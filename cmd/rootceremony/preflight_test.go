@@ -91,7 +91,7 @@ func TestPreflightOverPCSC(t *testing.T) {
 		t.Fatal(err)
 	}
 	found = look()
-	if f := found["readers"]; f.Level != state.LevelWarn || f.Advice != "touch it if it blinks, or close that program" ||
+	if f := found["readers"]; f.Level != state.LevelWarn || f.Advice != "touch it if it blinks, or close that program; if neither helps, pull it out and insert it again" ||
 		!strings.HasPrefix(f.Text, "readers: 4, usable tokens in them: 1 (") || !strings.Contains(f.Text, "01 00 00: another program uses it") {
 		t.Errorf("%+v", f)
 	}

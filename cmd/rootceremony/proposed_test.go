@@ -41,6 +41,7 @@ var proposals = map[string]string{
 	`Command("plan", "--kind", Revoke, iv.path)`:                                       "backups that are not known of",
 	`Command("plan", "--kind", Revoke, "DIR")`:                                         "backups that are not known of",
 	`Command("plan", "--kind", Rotate, "DIR")`:                                         "after a real ceremony",
+	`ceremony.Command("plan", "--kind", Rotate, "DIR")`:                                "after a real ceremony",
 	`Command("rehearse", "--stand-in", "DIR/" + PlanFile)`:                             "after a plan",
 	`Command("restore", "DIR")`:                                                        "a PIN was seen",
 	`Command("checkup", "DIR")`:                                                        "a PIN was seen",

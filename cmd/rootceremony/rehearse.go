@@ -672,11 +672,11 @@ func nextBut(desk *ceremony.Desk, without map[string]bool) (prompt.Task, bool) {
 
 // runPlain holds the ceremony line by line.
 func runPlain(desk *ceremony.Desk, rehearsal bool) error {
-	front, err := plain.New(os.Stdin, os.Stdout, plain.Options{Rehearsal: rehearsal, Notebook: desk, Words: desk.Words})
+	front, closeFront, err := guardedFront(plain.Options{Rehearsal: rehearsal, Notebook: desk, Words: desk.Words})
 	if err != nil {
 		return err
 	}
-	defer front.Close()
+	defer closeFront()
 	err = front.Run(context.Background(), desk)
 	if errors.Is(err, prompt.ErrLeft) {
 		return leftDesk(desk)

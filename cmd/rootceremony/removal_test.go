@@ -260,8 +260,8 @@ func TestTokenThatHangs(t *testing.T) {
 		after      int // commands
 	}{
 		{"enrol alice", "the token has not answered for 3s while it was asked to list the tokens", 6},
-		{"enrol alice", who + "the token has not answered for 3s while it was asked to prepare the token (hint: pull it out, insert it again, and try again", 132},
-		{"sign alice", who + "the token has not answered for 3s while it was asked to ", 40},
+		{"enrol alice", who + "token 7 654 321 has not answered for 3s while it was asked to prepare the token: it is slow, or hangs (hint: pull it out, insert it again, and try again", 132},
+		{"sign alice", who + "token 7 654 321 has not answered for 3s while it was asked to ", 40},
 	} {
 		for {
 			task, ok := desk.Next()

@@ -23,15 +23,22 @@ type swapping struct {
 	swaps    int
 }
 
-func (p *swapping) WaitForToken(ctx context.Context, w prompt.TokenWait) (info keys.Info, err error) {
-	if w.Sticker != p.inReader {
-		if p.inReader != "" {
-			p.tokens[p.inReader].Unplug(p.t)
-		}
-		p.tokens[w.Sticker].Replug(p.t)
-		p.inReader = w.Sticker
-		p.swaps++
+// put has that token in the reader, and no other.
+func (p *swapping) put(sticker string) {
+	p.t.Helper()
+	if sticker == p.inReader {
+		return
 	}
+	if p.inReader != "" {
+		p.tokens[p.inReader].Unplug(p.t)
+	}
+	p.tokens[sticker].Replug(p.t)
+	p.inReader = sticker
+	p.swaps++
+}
+
+func (p *swapping) WaitForToken(ctx context.Context, w prompt.TokenWait) (info keys.Info, err error) {
+	p.put(w.Sticker)
 	for end := time.Now().Add(2 * time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		if info, err = w.Look(ctx); err == nil || time.Now().After(end) {
 			return info, err

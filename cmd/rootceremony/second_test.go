@@ -25,15 +25,15 @@ func TestTUFJSLoadsWhatIsPublished(t *testing.T) {
 	if out, err := rehearse(dir).CombinedOutput(); err != nil {
 		t.Fatalf("%s%v", out, err)
 	}
-	chains := map[string][][]byte{}
+	chains := map[string]map[string][][]byte{}
 	for _, name := range []string{"1.root.json", "fuller/1.root.json"} {
 		text, err := os.ReadFile(filepath.Join(dir, "publish", name))
 		if err != nil {
 			t.Fatal(err)
 		}
-		chains[name] = [][]byte{text}
+		chains[name] = map[string][][]byte{"roots": {text}}
 	}
-	input, err := json.Marshal(map[string]any{"at": time.Now(), "chains": chains})
+	input, err := json.Marshal(map[string]any{"at": time.Now(), "served": chains})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,16 +44,21 @@ func TestTUFJSLoadsWhatIsPublished(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var verdicts map[string]struct {
+	var verdicts map[string]map[string]struct {
 		Taken   int
 		Problem string
 	}
 	if err := json.Unmarshal(out, &verdicts); err != nil || len(verdicts) != 2 {
 		t.Fatalf("%s: %v", out, err)
 	}
-	for name, v := range verdicts {
-		if v.Taken != 1 || v.Problem != "" {
-			t.Errorf("%s: %+v", name, v)
+	for client, list := range verdicts {
+		if len(list) != len(chains) {
+			t.Errorf("%s: %d verdicts", client, len(list))
+		}
+		for name, v := range list {
+			if v.Taken != 1 || v.Problem != "" {
+				t.Errorf("%s: %s: %+v", client, name, v)
+			}
 		}
 	}
 }

@@ -12,8 +12,10 @@ import (
 	"unicode/utf16"
 
 	"rootceremony/ceremony"
+	"rootceremony/ceremony/agreed"
 	"rootceremony/ceremony/transcript"
 	"rootceremony/ceremony/tuf"
+	"rootceremony/keys"
 )
 
 // showCommand says what root files say.
@@ -158,14 +160,17 @@ func holderNames(record string, files ...string) (names holderKeys, from []strin
 			continue
 		}
 		for _, h := range desk.State().Holders {
-			if h.Key == nil {
+			key, there := desk.State().RootKey(h)
+			if !there {
 				continue
 			}
-			key, err := tuf.NewKey(h.Key.Public)
-			if err != nil {
-				return nil, nil, fmt.Errorf("%s: the key of %s: %w", dir, h.Holder.Name, err)
-			}
 			names[key.Value()] = h.Holder.Name
+			if h.Firmware == (keys.Firmware{}) {
+				continue
+			}
+			for _, a := range keys.Advisories(h.Firmware, key.Public.Algorithm) {
+				from = append(from, fmt.Sprintf("note: the token of %s has firmware %s: %v (hint: a new key on a newer token: %s)", h.Holder.Name, h.Firmware, a, agreed.Command("plan", "--kind", agreed.Rotate, "DIR")))
+			}
 		}
 		from = append(from, "names are those of the record in "+dir)
 	}
@@ -207,6 +212,7 @@ type shown struct {
 	Signatures         tuf.Report                 `json:"signatures"`      // for its own root role
 	SignedBy           []string                   `json:"signed_by"`       // key ids of all signatures, checked or not
 	Findings           []tuf.Finding              `json:"findings"`
+	Refusals           []tuf.Refusal              `json:"refusals"` // by clients that are known to refuse it
 }
 
 type shownKey struct {
@@ -228,7 +234,7 @@ func newShown(name string, text []byte, file *tuf.File, names map[string]string)
 		Version: r.Version, Expires: r.Expires, Expired: !r.Expires.After(clock()),
 		SpecVersion: r.SpecVersion, ConsistentSnapshot: r.ConsistentSnapshot, Rehearsal: r.Rehearsal(),
 		Keys: []shownKey{}, Roles: map[string]shownRole{}, Fields: rawFields(r.Extra), Unsigned: rawFields(file.Extra),
-		Signatures: file.Report(r), SignedBy: []string{}, Findings: append([]tuf.Finding{}, file.Findings...),
+		Signatures: file.Report(r), SignedBy: []string{}, Findings: append([]tuf.Finding{}, file.Findings...), Refusals: append([]tuf.Refusal{}, tuf.Refusals(r, nil)...),
 	}
 	for _, k := range r.Keys {
 		s.Keys = append(s.Keys, shownKey{k.ID, names[k.ID], k.Object()})

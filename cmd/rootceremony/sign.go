@@ -73,15 +73,15 @@ func signCommand(args []string) error {
 		signing.UseTokens(tokens)
 	}
 	if onScreen(*plainly) {
-		_, err = ui.Run(ui.Options{In: os.Stdin, Out: os.Stdout, Clock: clock,
+		_, err = onGuardedScreen(ui.Options{
 			Room: &ui.Room{Desk: signing, Tokens: signing.Tokens(), Rehearsal: set.Rehearsal}})
 		return signed(signing, err)
 	}
-	front, err := plain.New(os.Stdin, os.Stdout, plain.Options{Rehearsal: set.Rehearsal, NoRecord: true})
+	front, closeFront, err := guardedFront(plain.Options{Rehearsal: set.Rehearsal, NoRecord: true})
 	if err != nil {
 		return err
 	}
-	defer front.Close()
+	defer closeFront()
 	return signed(signing, front.Run(context.Background(), signing))
 }
 

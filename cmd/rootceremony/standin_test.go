@@ -217,6 +217,13 @@ reason = "retired"
 	if err != nil || len(left) != 2 {
 		t.Errorf("signed with their own tools: %v, %v", left, err)
 	}
+	desk, err := ceremony.LookAt(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := desk.State().Root.Notation(); n != `["sha256","sha512"]` {
+		t.Errorf("the new keys do not follow the chain: %q", n)
+	}
 	// It goes on without its plan, and with it, and not with another.
 	rehearsed(t, dir)
 	rehearsed(t, "--stand-in", file, dir)
@@ -227,6 +234,50 @@ reason = "retired"
 	}
 	// What the rehearsal has published can be followed on.
 	rehearsed(t, "--after", dir, filepath.Join(t.TempDir(), "next"))
+}
+
+// Chains with holders who sign targets too, with an ML-DSA key and with an online key
+// of a kind that nobody here can verify are rotated to the end.
+func TestStandInNewChains(t *testing.T) {
+	t.Parallel()
+	const settings = "[root]\nthreshold = %d\nexpires = \"365d\"\n[token]\nalgorithm = \"ecdsa-p256\"\n"
+	for folder, c := range map[string]struct {
+		rest string
+		says string // of what rootverify says of the new chain
+	}{
+		"thomsonreuters": {fmt.Sprintf(settings, 3) + "[[drop]]\nkeyid = \"KEY-0\"\nreason = \"retired\"\n[[holder]]\nname = \"Ann\"\nkeyid = \"KEY-1\"\n[[holder]]\nname = \"Ben\"\nkeyid = \"KEY-2\"\n[[holder]]\nname = \"Cyd\"\nkeyid = \"KEY-3\"\n[[holder]]\nname = \"Dot\"\nkeyid = \"KEY-4\"\n" + newHolders,
+			"signed for version 1 by "},
+		"pqc-test":       {fmt.Sprintf(settings, 2) + "[[holder]]\nname = \"Ann\"\nkeyid = \"KEY-0\"\n" + newHolders, "is ML-DSA (TAP 21)"},
+		"multi-key-test": {fmt.Sprintf(settings, 2) + "[[holder]]\nname = \"Ann\"\nkeyid = \"KEY-0\"\n" + newHolders, "key abcd can't be verified here and counts for nothing"},
+	} {
+		t.Run(folder, func(t *testing.T) {
+			t.Parallel()
+			dir, _ := standInOf(t, oldPlan(t, filepath.Join(realRoots, folder), c.rest))
+			said, err := exec.Command(program("rootverify"), "chain", "--rehearsal", filepath.Join(dir, "publish")).CombinedOutput()
+			if err != nil || !strings.Contains(string(said), c.says) || !strings.Contains(string(said), "\nversion 2: signed for version 1 by ") {
+				t.Errorf("%v\n%s", err, said)
+			}
+			if shown, err := exec.Command(program("rootceremony"), "show", filepath.Join(dir, "publish/2.root.json")).CombinedOutput(); err != nil {
+				t.Errorf("%v\n%s", err, shown)
+			}
+			// Everything that was recorded holds, the signature by the tool of its own too.
+			if out, err := exec.Command(program("rootverify"), "record", "--rehearsal", dir).CombinedOutput(); err != nil && !strings.Contains(string(out), "\ngood: ") {
+				t.Errorf("%v\n%s", err, out)
+			}
+		})
+	}
+}
+
+// A chain whose root holds its own private keys is led to its end: the root key is
+// dropped as compromised, and what stays so is called that in every version.
+func TestStandInExposedKeys(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "d")
+	said := rehearsed(t, "--stand-in", "../../ceremony/plan/testdata/cases/private-key-in-trusted-root/plan.toml", dir)
+	out, err := exec.Command(program("rootverify"), "chain", "--rehearsal", filepath.Join(dir, "publish")).CombinedOutput()
+	if err != nil || strings.Count(string(out), "ALARM: THE PRIVATE HALF of key 3cf2a48f stands beside it") != 2 || strings.Contains(string(out), "THE PRIVATE HALF of key d1e0cc8e") {
+		t.Errorf("%v\n%s\n%s", err, said, out)
+	}
 }
 
 func read(t *testing.T, file string) string {

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hinshun/vt10x"
 	"golang.org/x/sys/unix"
 )
 
@@ -146,6 +147,123 @@ func TestTerminalCloses(t *testing.T) {
 	}
 	s = onTerminal(t, nil, "rehearse", dir)
 	s.until("Next: Compare with the paper")
+}
+
+// TestTerminalAfterDeath kills the program, or has it crash, on the screen, also while a
+// PIN is typed, and in plain mode, while nothing that is typed is shown: the terminal is
+// as it was before.
+func TestTerminalAfterDeath(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		flags  []string
+		before string // the keys that come to where it dies, and what is awaited there
+		signal unix.Signal
+		status int
+	}{
+		{"killed", nil, "Next: Check the laptop", unix.SIGKILL, 137},
+		{"crashed", nil, "Next: Check the laptop", unix.SIGABRT, exitUsage}, // which is the status of Go's runtime, too
+		{"killed at a PIN", nil, "type your new PIN", unix.SIGKILL, 137},
+		{"killed in plain mode", []string{"--plain"}, "Enter goes on with it", unix.SIGKILL, 137},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			dir := filepath.Join(t.TempDir(), "d")
+			args := append([]string{"-c", `read begin; "$0" "$@"; echo "ended with $?"; read end`, program("rootceremony"), "rehearse"}, append(c.flags, dir)...)
+			s := startOnTerminal(t, nil, "/bin/sh", args...)
+			before := termios(t, s)
+			if _, err := s.keys.WriteString("\r"); err != nil {
+				t.Fatal(err)
+			}
+			if c.before == "type your new PIN" {
+				r := newPeople()
+				r.stop = func(text string) bool { return strings.Contains(text, c.before) }
+				r.hold(s)
+			}
+			s.until(c.before)
+			if c.flags != nil { // as plain mode does for a PIN
+				hidden := termios(t, s)
+				hidden.Lflag &^= unix.ECHO | unix.ICANON | unix.ISIG
+				onFile(t, s, func(fd int) error { return unix.IoctlSetTermios(fd, unix.TCSETS, &hidden) })
+			}
+			if now := termios(t, s); now == before {
+				t.Fatal("the terminal is as it was before the program began")
+			}
+			pid := children(s.command.Process.Pid)[0]
+			guard := slices.IndexFunc(children(pid), isGuard)
+			if guard < 0 {
+				t.Fatal("the terminal has no guard")
+			}
+			ended := gone(t, children(pid)[guard])
+			if err := unix.Kill(pid, c.signal); err != nil {
+				t.Fatal(err)
+			}
+			<-ended
+			if now := termios(t, s); now != before {
+				t.Errorf("the terminal was %+v, and is %+v", before, now)
+			}
+			if _, err := s.keys.WriteString("\r"); err != nil {
+				t.Fatal(err)
+			}
+			s.exit()
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if raw := s.raw.String(); !strings.Contains(raw, fmt.Sprintf("ended with %d", c.status)) {
+				t.Errorf("%q", raw[max(0, len(raw)-300):])
+			}
+			if s.vt.Mode()&vt10x.ModeAltScreen != 0 || !s.vt.CursorVisible() {
+				t.Error("the terminal shows the program's screen, or no cursor")
+			}
+		})
+	}
+}
+
+func termios(t *testing.T, s *screen) unix.Termios {
+	t.Helper()
+	var now *unix.Termios
+	onFile(t, s, func(fd int) (err error) {
+		now, err = unix.IoctlGetTermios(fd, unix.TCGETS)
+		return err
+	})
+	return *now
+}
+
+// onFile does something with the terminal, and leaves the file as it is.
+func onFile(t *testing.T, s *screen, do func(fd int) error) {
+	t.Helper()
+	raw, err := s.keys.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var failed error
+	if err := errors.Join(raw.Control(func(fd uintptr) { failed = do(int(fd)) }), failed); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// isGuard reports whether a process is the guard of a terminal.
+func isGuard(pid int) bool {
+	line, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	return bytes.Contains(line, []byte("\x00"+guardArgument+"\x00"))
+}
+
+// gone is closed when a process that isn't ours has ended.
+func gone(t *testing.T, pid int) <-chan struct{} {
+	t.Helper()
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			_, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, -1)
+			if !errors.Is(err, unix.EINTR) {
+				return
+			}
+		}
+	}()
+	return ended
 }
 
 // TestStopAndGoOn goes back to the shell, and comes back, while a PIN is being

@@ -133,8 +133,10 @@ func tokenList(there []keys.Info, asJSON bool) error {
 
 func fresh(i keys.Info) string {
 	switch {
+	case laptop.Supported(i) != nil && i.Edition != "":
+		return "of the " + i.Edition + " edition, which gets no new key"
 	case laptop.Supported(i) != nil:
-		return "of no use for a ceremony"
+		return "too old for a new key"
 	case i.Fresh():
 		return "as new"
 	}
@@ -151,7 +153,7 @@ func tokenInfo(_ context.Context, t tokenAtHand) error {
 
 func infoLines(i keys.Info) []string {
 	name := i.FormFactor
-	if i.Edition != "" {
+	if i.Edition != "" && !strings.HasSuffix(name, i.Edition) {
 		name += " " + i.Edition
 	}
 	lines := []string{
@@ -175,6 +177,13 @@ func infoLines(i keys.Info) []string {
 	}
 	if len(i.Keys) == 0 {
 		lines = append(lines, "no keys")
+	}
+	holes := i.Advisories()
+	if len(holes) == 0 && i.Firmware.Less(agreed.Firmware[keys.Ed25519]) { // which makes no other keys
+		holes = keys.Advisories(i.Firmware, keys.P256)
+	}
+	for _, a := range holes {
+		lines = append(lines, "known hole "+a.String())
 	}
 	return lines
 }
@@ -206,6 +215,11 @@ func tokenCheck(_ context.Context, t tokenAtHand) error {
 	if err == nil && algorithm == keys.P256 {
 		_, err = fmt.Printf("its firmware %s knows no ed25519, and cannot be updated: its plan must say algorithm = \"ecdsa-p256\" and min_firmware = \"%[1]s\"\n", t.info.Firmware)
 	}
+	for _, a := range keys.Advisories(t.info.Firmware, algorithm) {
+		if err == nil {
+			_, err = fmt.Printf("known hole %s\n", a)
+		}
+	}
 	return err
 }
 
@@ -214,11 +228,11 @@ func tokenPrepare(ctx context.Context, t tokenAtHand) error {
 	if !t.info.Fresh() {
 		return fmt.Errorf("token %s is not as new: %s (hint: %s erases what is on it)", keys.SerialText(t.info.Serial), strings.Join(t.info.NotFresh(), ", "), agreed.Command("token", "reset", "--serial", fmt.Sprint(t.info.Serial)))
 	}
-	front, err := plain.New(os.Stdin, os.Stdout, plain.Options{Interview: true})
+	front, closeFront, err := guardedFront(plain.Options{Interview: true})
 	if err != nil {
 		return err
 	}
-	defer front.Close()
+	defer closeFront()
 	pin, err := ceremony.NewPIN(ctx, front, fmt.Sprint(t.info.Serial), fmt.Sprintf("Token %s", keys.SerialText(t.info.Serial)), nil)
 	if err != nil {
 		return leftEarly(err)
@@ -236,11 +250,11 @@ func tokenPrepare(ctx context.Context, t tokenAtHand) error {
 
 // tokenReset brings a token to its factory state, once its serial was typed.
 func tokenReset(ctx context.Context, t tokenAtHand) error {
-	front, err := plain.New(os.Stdin, os.Stdout, plain.Options{Interview: true})
+	front, closeFront, err := guardedFront(plain.Options{Interview: true})
 	if err != nil {
 		return err
 	}
-	defer front.Close()
+	defer closeFront()
 	err = front.Type(ctx, prompt.Prompt{ID: "token.reset", Final: true, Message: prompt.Message{
 		Title: "Reset a token", Lines: infoLines(t.info), Text: []string{"Every PIV key on it is erased for good. Stop here if you do not know what they are for."}},
 		Question: "To reset it, type its serial number without spaces:"}, fmt.Sprint(t.info.Serial))

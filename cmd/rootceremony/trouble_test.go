@@ -32,17 +32,40 @@ func (r *troubled) until(part string) {
 		if err != nil {
 			r.t.Fatalf("ended before %q:\n%s", part, &r.all)
 		}
-		switch {
-		case strings.Contains(question, part):
+		if strings.Contains(question, part) {
 			return
-		case strings.Contains(question, "touch the token"):
-			r.touch()
-		case strings.Contains(question, "Insert the token"):
-			r.inserted()
-		default:
-			right, _ := r.rightAnswer(question)
-			r.answer(right + "\r")
 		}
+		r.rightly(question)
+	}
+}
+
+// toTheEnd answers rightly until a root is published.
+func (r *troubled) toTheEnd() {
+	r.t.Helper()
+	for {
+		question, err := r.prompt()
+		if err != nil {
+			break
+		}
+		r.rightly(question)
+	}
+	if status := r.end(); status != 0 {
+		r.t.Fatalf("status %d:\n%s", status, &r.all)
+	}
+	checkRoot(r.t, filepath.Join(r.dir, state.PublishDir, "1.root.json"), 1)
+}
+
+// rightly answers a question as it is to be answered.
+func (r *troubled) rightly(question string) {
+	r.t.Helper()
+	switch {
+	case strings.Contains(question, "touch the token"):
+		r.touch()
+	case strings.Contains(question, "Insert the token"):
+		r.inserted()
+	default:
+		right, _ := r.rightAnswer(question)
+		r.answer(right + "\r")
 	}
 }
 
@@ -107,7 +130,7 @@ func inTrouble(t *testing.T) *troubled {
 	t.Helper()
 	r := &troubled{room: openRoom(t), service: pcsctest.Start(t, 2)}
 	root := filepath.Join(r.service.Dir, "root.pem")
-	r.token = r.service.Plug(t, 0, "--serial", fmt.Sprint(holdersSerial), "--attestation-root", root, "--state", filepath.Join(r.service.Dir, "a.token"))
+	r.token = r.service.Plug(t, 0, "--serial", fmt.Sprint(holdersSerial), "--attestation-root", root, "--state", filepath.Join(r.service.Dir, "a.token"), "--touch-wait", "10m")
 	r.other = r.service.Plug(t, 1, "--serial", "1234567", "--attestation-root", root, "--state", filepath.Join(r.service.Dir, "b.token"))
 	program, err := withSmartCards()
 	if err != nil {
@@ -119,6 +142,10 @@ func inTrouble(t *testing.T) *troubled {
 	r.start()
 	return r
 }
+
+// toChangePIN is the command that sets a new token's PIN, counted from when it was
+// typed.
+const toChangePIN = 84
 
 const who = "Alice Costa, sticker A-01: "
 
@@ -173,7 +200,7 @@ func TestTroubleOverPCSC(t *testing.T) {
 	r.start()
 	r.until("Insert the token A-01")
 	r.answer("\r")
-	r.told("another program uses it, or it still waits for a touch (hint: touch it if it blinks")
+	r.told("another program uses it, it still waits for a touch, or it is slow and still at work (hint: touch it if it blinks")
 	r.token.Do(t, "touch")
 
 	// Another token is in its place.
@@ -228,25 +255,27 @@ func TestTroubleOverPCSC(t *testing.T) {
 	r.stopped("the smart-card service pcscd does not answer")
 	r.service.Restart(t)
 
-	for {
-		question, err := r.prompt()
-		if err != nil {
-			break
-		}
-		switch {
-		case strings.Contains(question, "touch the token"):
-			r.touch()
-		case strings.Contains(question, "Insert the token"):
-			r.inserted()
-		default:
-			right, _ := r.rightAnswer(question)
-			r.answer(right + "\r")
-		}
-	}
-	if status := r.end(); status != 0 {
-		t.Fatalf("status %d:\n%s", status, &r.all)
-	}
-	checkRoot(t, filepath.Join(r.dir, state.PublishDir, "1.root.json"), 1)
+	r.toTheEnd()
+}
+
+// A token with rules of its own for PINs is asked again with another one: that is no
+// reason to pull it out, and the PIN that it refused is not tried twice.
+func TestPINRefusedOverPCSC(t *testing.T) {
+	t.Parallel()
+	r := inTrouble(t)
+	r.other.Unplug(t)
+	const refused = "4455667"
+	r.until("type your new PIN")
+	r.answer(refused + "\r")
+	r.until("The same PIN again")
+	before := r.token.Commands(t)
+	r.token.Do(t, fmt.Sprintf("fault sw@%d=6985", before+toChangePIN))
+	r.answer(refused + "\r")
+	r.told("the token does not take this PIN", "nothing was set. Choose another one")
+	r.until("type your new PIN")
+	r.answer(refused + "\r")
+	r.told("that is the PIN that the token does not take: choose another")
+	r.toTheEnd()
 }
 
 // Cards that no ceremony can use are refused with what would work.
@@ -279,7 +308,7 @@ func TestTokenCommandRefuses(t *testing.T) {
 		service           *pcsctest.Service
 		args, input, want string
 	}{
-		{service, "prepare --serial 1", "", "token 1 is a YubiKey of the FIPS edition, which is not supported (hint: use a YubiKey 5 of the standard edition)"},
+		{service, "prepare --serial 1", "", "token 1 is a YubiKey of the FIPS edition, which gets no new key here: its rules for PINs and management keys are others, and nothing here was tried on a real one (hint: use a YubiKey 5 of the standard edition)"},
 		{service, "info --serial 4294967301", "", "token --serial 4294967301: no token has such a number"}, // 5, but for 2^32
 		{service, "check --serial 1", "", "token 1 is a YubiKey of the FIPS edition"},
 		{service, "prepare --serial 2", "", "token 2 is a YubiKey of the Bio edition"},
@@ -294,22 +323,22 @@ func TestTokenCommandRefuses(t *testing.T) {
 		{service, "reset --serial 5", "5\n", "token 5 is as new"},
 		{service, "prepare --serial 5", "739105827\n", "a PIN has 6 to 8 digits"},
 		{service, "prepare --serial 5", "73910a\n", "letters change places between keyboards"},
-		{old, "list", "", "7 000 001 YubiKey 5C NFC, firmware 5.2.7, of no use for a ceremony, in "},
-		{old, "list", "", "firmware 4.3.5, of no use for a ceremony, in "},
-		{old, "list", "", "firmware 3.4.9, of no use for a ceremony, in "},
+		{old, "list", "", "7 000 001 YubiKey 5C NFC, firmware 5.2.7, too old for a new key, in "},
+		{old, "list", "", "firmware 4.3.5, too old for a new key, in "},
+		{old, "list", "", "firmware 3.4.9, too old for a new key, in "},
 		{old, "info --serial 7000001", "", "PIN: 3 tries left; its firmware does not tell more of PIN, PUK and management key no keys"},
 		{old, "info --serial 7000001", "", "token 7 000 001 has firmware 5.2.7, which is too old"},
 		{old, "info --serial 7000002", "", "serial 7 000 002, firmware 4.3.5 PIN: 3 tries left"},
-		{old, "info --serial 7000002", "", "token 7 000 002 has firmware 4.3.5, which is too old and cannot be updated (hint: use a token with firmware 5.7.0 or newer)"},
+		{old, "info --serial 7000002", "", "token 7 000 002 has firmware 4.3.5, which is too old for a new key and cannot be updated: it only signs, with an ECDSA key that the trusted root has already (hint: use a token with firmware 5.7.0 or newer)"},
 		{old, "info --serial 7000003", "", "serial 7 000 003, firmware 3.4.9 PIN: 3 tries left"},
 		{old, "check --serial 7000002", "", "token 7 000 002 has firmware 4.3.5, which is too old"},
 		{old, "prepare --serial 7000003", "", "token 7 000 003 has firmware 3.4.9, which is too old"},
 		{old, "reset --serial 7000003", "", "token 7 000 003 has firmware 3.4.9, which is too old"},
 		{service, "info --serial 1", "", "YubiKey 5C NFC FIPS, serial 1, firmware 5.7.4 PIN: the default, 3 tries left; PUK: the default, 3 tries left; management key: the default no keys"},
 		{service, "info --serial 1 --json", "", `"edition": "FIPS"`},
-		{service, "list", "", "firmware 5.7.4, of no use for a ceremony, in "},
-		{alone, "info", "", "cannot be used: this is no YubiKey"},
-		{alone, "list", "", "this is no YubiKey"},
+		{service, "list", "", "firmware 5.7.4, of the FIPS edition, which gets no new key, in "},
+		{alone, "info", "", "cannot be used: this isn't a YubiKey: no key can be made or used on it here"},
+		{alone, "list", "", "this isn't a YubiKey: no key can be made or used on it here"},
 	} {
 		if got := run(c.service, c.input, c.args); !strings.Contains(got, c.want) {
 			t.Errorf("token %s: %s, want %q", c.args, got, c.want)

@@ -32,7 +32,7 @@ func openUI() error {
 	if err := ui.Usable(os.Stdin, os.Stdout); err != nil {
 		return &usageError{fmt.Sprintf("no command is given, and the terminal UI cannot open: %v (hint: rootceremony help lists the commands)", err)}
 	}
-	room, err := ui.Run(ui.Options{In: os.Stdin, Out: os.Stdout, Clock: clock, Jobs: ui.Jobs{
+	room, err := onGuardedScreen(ui.Options{Jobs: ui.Jobs{
 		Rehearse: rehearsalRoom, Plan: planRoom, Revoke: revokeRoom, Run: realRoom, Restore: restoreRoom, Checkup: checkupRoom, Status: statusLines, Recent: recentCeremonies}})
 	if chosen := new(chosenCommand); errors.As(err, &chosen) {
 		os.Args = append(os.Args[:1:1], chosen.args...) // by which it is executed again
@@ -57,7 +57,7 @@ func chosen(command, dir string) error { return &chosenCommand{[]string{command,
 
 // showUI holds one ceremony on the screen.
 func showUI(room *ui.Room) error {
-	_, err := ui.Run(ui.Options{In: os.Stdin, Out: os.Stdout, Clock: clock, Room: room})
+	_, err := onGuardedScreen(ui.Options{Room: room})
 	return left(room, err)
 }
 
@@ -212,16 +212,12 @@ func (p *planDesk) Run(ctx context.Context, id string, a prompt.Room) error {
 
 // check says what the plan that was written would make.
 func (p *planDesk) check(ctx context.Context, a prompt.Room) error {
-	planned, err := plan.Read(p.file())
-	if err != nil {
-		return err
-	}
-	checked, err := planned.Check(clock())
+	check, err := checked(p.file())
 	if err != nil {
 		return err
 	}
 	p.checked = true
-	return a.Tell(ctx, prompt.Message{Title: "What the plan makes", Lines: checked.Lines()})
+	return a.Tell(ctx, prompt.Message{Title: "What the plan makes", Lines: check.Lines()})
 }
 
 // statusLines say how far a ceremony is.

@@ -24,8 +24,11 @@ type verdict struct {
 	anchored bool       // there is a --trusted-sha256
 	SHA256   string     `json:"sha256"` // of the first root file
 	Versions []tuf.Step `json:"versions"`
+	// Refusals are by clients that are known to refuse the newest root, though it is good.
+	Refusals []tuf.Refusal `json:"refusals,omitempty"`
 
 	first, last int64 // versions
+	newest      *tuf.File
 }
 
 func chain(args []string, out *bufio.Writer) error {
@@ -50,7 +53,7 @@ func chain(args []string, out *bufio.Writer) error {
 		if *asJSON {
 			v.Versions = append(v.Versions, step)
 		} else {
-			fmt.Fprintln(out, stepText(step, good))
+			writeStep(out, step, good)
 			if time.Since(shown) > 50*time.Millisecond { // how far it came
 				out.Flush()
 				shown = time.Now()
@@ -118,6 +121,10 @@ func (v *verdict) walk(names []string, anchor string, rehearsal bool, show func(
 	if unreadable != nil {
 		return unreadable
 	}
+	v.newest = c.Last()
+	if v.newest != nil {
+		v.Refusals = tuf.Refusals(v.newest.Root, nil)
+	}
 	return c.End(v.At)
 }
 
@@ -166,25 +173,35 @@ func list(names []string) ([]tuf.RootFile, error) {
 	return files, nil
 }
 
-// stepText is one line about one version, and one for each kind of finding.
-func stepText(step tuf.Step, good bool) string {
-	s := fmt.Sprintf("version %d: ", step.Version)
+// writeStep writes one line about one version, and one for each kind of finding.
+func writeStep(out *bufio.Writer, step tuf.Step, good bool) {
+	fmt.Fprintf(out, "version %d: ", step.Version)
 	if !good {
-		s += "NOT ACCEPTED: "
+		out.WriteString("NOT ACCEPTED: ")
 	}
 	if step.Old != nil {
-		s += fmt.Sprintf("signed for version %d by %s, and ", step.Old.Version, step.Old.Text(nil))
+		fmt.Fprintf(out, "signed for version %d by %s, and ", step.Old.Version, step.Old.Text(nil))
 	} else {
-		s += "signed "
+		out.WriteString("signed ")
 	}
-	s += fmt.Sprintf("for itself by %s; expires %s", step.New.Text(nil), step.Expires.Format("2006-01-02 15:04 UTC"))
+	fmt.Fprintf(out, "for itself by %s; expires %s", step.New.Text(nil), step.Expires.Format("2006-01-02 15:04 UTC"))
 	if step.Rehearsal {
-		s += "; REHEARSAL"
+		out.WriteString("; REHEARSAL")
+	}
+	for _, report := range []*tuf.Report{step.Old, &step.New} {
+		if report == nil {
+			continue
+		}
+		for _, key := range report.Keys {
+			if key.State == tuf.StateWrong && strings.HasPrefix(key.Reason, "it fits ") { // else the count says it, or a finding
+				fmt.Fprintf(out, "\n  note: the signature by %.8s is wrong for version %d: %s", tuf.Clean(key.KeyID), report.Version, key.Reason)
+			}
+		}
 	}
 	for _, note := range tuf.Notes(step.Findings) {
-		s += "\n  note: " + note
+		out.WriteString("\n  note: " + note)
 	}
-	return s
+	out.WriteString("\n")
 }
 
 // print writes the end of the text: what was taken on trust, and the verdict.
@@ -202,6 +219,15 @@ func (v *verdict) print(out *bufio.Writer, err error) {
 	}
 	if err == nil {
 		fmt.Fprintf(out, "good at %s: version %d, by the chain from version %d on\n", v.At.Format("2006-01-02 15:04:05 UTC"), v.last, v.first)
+		if n := len(v.newest.Root.Exposed()); n > 0 {
+			fmt.Fprintf(out, "ALARM: of %d of its keys the private half stands in it: everybody can sign with them (hint: the next version must do without)\n", n)
+		}
+		for _, refusal := range v.Refusals {
+			fmt.Fprintf(out, "note: %s\n", refusal)
+		}
+		if soon := tuf.Soon(v.newest.Root.Expires, v.At); soon != "" && !v.newest.Root.Rehearsal() {
+			fmt.Fprintln(out, soon)
+		}
 	} else {
 		fmt.Fprintln(out, "NOT GOOD")
 	}

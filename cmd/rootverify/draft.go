@@ -224,14 +224,16 @@ func showChanges(out *bufio.Writer, file *tuf.File, before *inForce, names map[s
 // whyNot is why nobody should sign the draft; nil: nothing says so.
 func whyNot(file *tuf.File, before *inForce, at time.Time) error {
 	var problem error
+	var old *tuf.Root
 	if before != nil {
 		root := before.file.Root
+		old = root
 		problem = wrong(file, root)
 		if file.Root.Version != root.Version+1 {
 			problem = fmt.Errorf("version %d cannot follow version %d", file.Root.Version, root.Version)
 		}
 	}
-	problem = cmp.Or(problem, wrong(file, file.Root), twin(file.Root))
+	problem = cmp.Or(problem, file.Fit(old), wrong(file, file.Root), twin(file.Root))
 	if file.Root.Expires.After(at) {
 		return problem
 	}

@@ -14,14 +14,17 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
+	"rootceremony/keys"
 	"rootceremony/keys/plainfile"
 	"rootceremony/keys/virtual"
 )
 
 const usage = `Usage:
     virtualyubikey [--state FILE] [--serial N] [--firmware X.Y.Z]
-                   [--touch auto|never|DELAY] [--vpcd HOST:PORT]
+                   [--touch auto|never|DELAY] [--touch-wait DURATION]
+                   [--vpcd HOST:PORT]
                    [--control SOCKET] [--attestation-root FILE] [--unplugged]
                    [--edition FIPS|Bio] [--disable-piv] [--fault FAULT]...
 
@@ -33,6 +36,7 @@ Options:
     --edition FIPS|Bio       The edition of a new token. Default: neither.
     --touch auto|never|DELAY Touch the token at once, never, or after a time such
                              as 1.5s. Default: when the command touch says so.
+    --touch-wait DURATION    How long a touch is waited for, such as 1m. Default: 15s.
     --vpcd HOST:PORT         The reader. Default: 127.0.0.1:35963. A vpcd reader's
                              second slot is 35964.
     --control SOCKET         Take commands from a UNIX socket, which is made.
@@ -46,6 +50,7 @@ Options:
                                              answer is lost
                              sw@N=6F00       it answers that status word
                              hang@N          it never answers
+                             endless@N       it has more to say, for ever
                              May be given several times.
 
 Commands, one a line, from standard input and from the control socket; each is
@@ -95,6 +100,7 @@ type options struct {
 	state, vpcd, control, root string
 	serial                     uint32
 	faults                     []virtual.Fault
+	wait                       time.Duration
 	unplugged, disabled        bool
 }
 
@@ -105,6 +111,7 @@ func parse(args []string) (options, error) {
 	flags.StringVar(&o.state, "state", "", "")
 	flags.StringVar(&o.vpcd, "vpcd", "127.0.0.1:35963", "")
 	flags.StringVar(&o.control, "control", "", "")
+	flags.DurationVar(&o.wait, "touch-wait", keys.TouchWait*time.Second, "")
 	flags.StringVar(&o.root, "attestation-root", "", "")
 	flags.BoolVar(&o.unplugged, "unplugged", false, "")
 	flags.BoolVar(&o.disabled, "disable-piv", false, "")
@@ -171,6 +178,7 @@ func plugIn(ctx context.Context, args []string, stdin io.Reader, stdout, stderr 
 		return err
 	}
 	defer card.Close()
+	card.WaitForTouch(o.wait)
 	if o.disabled {
 		card.DisablePIV()
 	}

@@ -28,6 +28,7 @@ func TestUsage(t *testing.T) {
 		{[]string{"--firmware", "5.7"}, 2, "firmware is three numbers"},
 		{[]string{"--touch", "sometimes"}, 2, "touch is auto, never, or a time"},
 		{[]string{"--touch", "-1s"}, 2, "touch is auto, never, or a time"},
+		{[]string{"--touch-wait", "long"}, 2, "touch-wait"},
 		{[]string{"--edition", "Gold"}, 2, "an edition is FIPS or Bio"},
 		{[]string{"--fault", "burn@3"}, 2, "remove@7"},
 		{[]string{"more"}, 2, `there is no use for "more"`},

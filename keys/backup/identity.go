@@ -82,7 +82,7 @@ func parseIdentity(line []byte, ui *plugin.ClientUI) (age.Identity, error) {
 	case bytes.HasPrefix(line, []byte("AGE-PLUGIN-")):
 		var p *plugin.Identity
 		if p, err = plugin.NewIdentity(string(line), ui); err == nil {
-			if err := pluginReady(p.Name()); err != nil {
+			if err := PluginReady(p.Name()); err != nil {
 				return nil, fmt.Errorf("needs a plugin: %w", err)
 			}
 			identity = p

@@ -7,7 +7,9 @@
 //	bruno+chen+dana.key.age   the innermost layer is Bruno's, the outermost Dana's
 //
 // Each layer is an age file with one recipient, so that the age command opens
-// it too: age -d -i dana FILE | age -d -i chen | age -d -i bruno | openssl pkey
+// it too, where the identities are files or a plugin's:
+// age -d -i dana FILE | age -d -i chen | age -d -i bruno | openssl pkey
+// A holder's identity is on the token: docs/recover-token-layer opens that layer.
 //
 // Secrets are in locked memory here, and what is written into them is written
 // in place. What age, HPKE and the standard library copy elsewhere cannot be
@@ -114,7 +116,7 @@ func (r *Recipient) ready() error {
 	case r.Kind == keys.RecipientPassphrase && r.passphrase == nil:
 		return fmt.Errorf("recipient %q has a passphrase, which was not given", r.Name)
 	case r.Kind == keys.RecipientPlugin:
-		if err := pluginReady(r.Plugin); err != nil {
+		if err := PluginReady(r.Plugin); err != nil {
 			return fmt.Errorf("recipient %q: %w", r.Name, err)
 		}
 	case r.Text == "":
@@ -123,9 +125,9 @@ func (r *Recipient) ready() error {
 	return nil
 }
 
-// pluginReady reports whether a plugin's program is there, and is not asked to
+// PluginReady reports whether a plugin's program is there, and is not asked to
 // print what passes between it and us.
-func pluginReady(name string) error {
+func PluginReady(name string) error {
 	program := "age-plugin-" + name
 	if _, err := exec.LookPath(program); err != nil {
 		return fmt.Errorf("the program %s is not installed in any of the folders %s (hint: install it in one of them)", program, os.Getenv("PATH"))

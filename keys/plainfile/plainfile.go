@@ -10,7 +10,6 @@
 package plainfile
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"io/fs"
@@ -21,7 +20,7 @@ import (
 // Read returns the bytes of a plain file that has at most most of them. Its
 // errors are a *fs.PathError, but for those of other packages' readers.
 func Read(name string, most int64) ([]byte, error) {
-	file, err := Open(name, os.O_RDONLY, most)
+	file, err := open(name, os.O_RDONLY, most)
 	if err != nil {
 		return nil, err
 	}
@@ -32,6 +31,23 @@ func Read(name string, most int64) ([]byte, error) {
 // Open opens a plain file that has at most most bytes, with the flags of
 // os.OpenFile. A file that it makes, with os.O_CREATE, is its owner's alone.
 func Open(name string, flag int, most int64) (*os.File, error) {
+	file, err := open(name, flag, most)
+	if err != nil {
+		return nil, err
+	}
+	info, err := file.Stat()
+	if err == nil {
+		err = check(name, info, most)
+	}
+	if err != nil {
+		_ = file.Close()
+		return nil, err
+	}
+	return file, nil
+}
+
+// open is Open without the look at what is open.
+func open(name string, flag int, most int64) (*os.File, error) {
 	info, err := os.Stat(name)
 	switch {
 	case err == nil:
@@ -42,18 +58,7 @@ func Open(name string, flag int, most int64) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	file, err := os.OpenFile(name, flag|syscall.O_NONBLOCK, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	if info, err = file.Stat(); err == nil {
-		err = check(name, info, most)
-	}
-	if err != nil {
-		_ = file.Close()
-		return nil, err
-	}
-	return file, nil
+	return os.OpenFile(name, flag|syscall.O_NONBLOCK, 0o600)
 }
 
 // Contents returns the bytes of a file that is open, from where it stands. The
@@ -67,12 +72,20 @@ func Contents(file *os.File, most int64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	data := bytes.NewBuffer(make([]byte, 0, info.Size()+bytes.MinRead))
-	_, err = data.ReadFrom(io.LimitReader(file, most+1))
-	if err == nil && int64(data.Len()) > most { // it has grown, or does not know its size
+	data := make([]byte, info.Size()+1)
+	n, err := io.ReadAtLeast(file, data, int(max(1, info.Size())))
+	if err == io.EOF || err == io.ErrUnexpectedEOF {
+		err = nil // it is shorter by now
+	}
+	if err != nil || n < len(data) {
+		return data[:n], err
+	}
+	// It has grown, or does not know its size.
+	more, err := io.ReadAll(io.LimitReader(file, most+1-int64(n)))
+	if data = append(data, more...); err == nil && int64(len(data)) > most {
 		return nil, tooLarge(file.Name(), most)
 	}
-	return data.Bytes(), err
+	return data, err
 }
 
 func check(name string, info fs.FileInfo, most int64) error {

@@ -132,15 +132,17 @@ func (s *server) makeRootKey(j job) (keys.PublicKey, error) {
 	if err := setAccess(s.token, info, access); err != nil {
 		return keys.PublicKey{}, err
 	}
-	policy := keys.Policy{PIN: keys.PINAlways, Touch: order.Touch}
-	if order.From != keys.FromToken {
-		return s.key.public, importRootKey(s.token, access.management, s.key, policy)
+	made := keys.SlotKey{Slot: keys.SlotRoot, Policy: keys.Policy{PIN: keys.PINAlways, Touch: order.Touch}, Generated: order.From == keys.FromToken}
+	if made.Generated {
+		made.Public, err = s.token.Generate(access.management, keys.SlotRoot, order.Algorithm, made.Policy)
+	} else {
+		made.Public = s.key.public
+		err = s.token.Import(access.management, keys.SlotRoot, made.Public.Algorithm, s.key.seed, made.Policy)
 	}
-	public, err := s.token.Generate(access.management, keys.SlotRoot, order.Algorithm, policy)
 	if err != nil {
 		return keys.PublicKey{}, fmt.Errorf("make the key in slot %v: %w", keys.SlotRoot, err)
 	}
-	return public, nil
+	return made.Public, readBack(s.token, made)
 }
 
 // mayMake reports whether the order can be carried out: what the token would
@@ -152,8 +154,8 @@ func (s *server) mayMake(order RootKeyOrder, info keys.Info) error {
 	case order.Touch != keys.TouchNever && order.Touch != keys.TouchAlways && order.Touch != keys.TouchCached:
 		return &keys.TokenError{Text: fmt.Sprintf("no token knows the touch policy %q", order.Touch)}
 	case order.Algorithm == keys.Ed25519 && info.Firmware.Less(firmwareEd25519):
-		return &keys.TokenError{Text: fmt.Sprintf("token %d has firmware %v, and ed25519 needs %v (hint: another token, or ecdsa-p256 in the plan)",
-			info.Serial, info.Firmware, firmwareEd25519)}
+		return &keys.TokenError{Text: fmt.Sprintf("token %s has firmware %v, and ed25519 needs %v (hint: another token, or ecdsa-p256 in the plan)",
+			keys.SerialText(info.Serial), info.Firmware, firmwareEd25519)}
 	}
 	if _, taken := info.Key(keys.SlotRoot); taken {
 		return &keys.SlotTakenError{Slot: keys.SlotRoot}
@@ -219,17 +221,18 @@ func setAccess(t Token, info keys.Info, access *tokenKeys) error {
 	return nil
 }
 
-// importRootKey imports the key and reads back what the token has then.
-func importRootKey(t Token, management *secret.Buffer, key *rootKey, policy keys.Policy) error {
-	if err := t.Import(management, keys.SlotRoot, key.public.Algorithm, key.seed, policy); err != nil {
-		return fmt.Errorf("import the key into slot %v: %w", keys.SlotRoot, err)
-	}
+// readBack holds a token to what was done to it: it has the root key, and neither PUK
+// nor management key of every new token.
+func readBack(t Token, made keys.SlotKey) error {
 	info, err := t.Info()
 	if err != nil {
-		return fmt.Errorf("read back the key in slot %v: %w", keys.SlotRoot, err)
+		return fmt.Errorf("read back the key in slot %v: %w", made.Slot, err)
 	}
-	if found, _ := info.Key(keys.SlotRoot); found != (keys.SlotKey{Slot: keys.SlotRoot, Public: key.public, Policy: policy, Generated: false}) {
-		return &keys.TokenError{Text: fmt.Sprintf("slot %v of token %d does not hold the key that was imported, or not with its policies (hint: reset the token, and use another)", keys.SlotRoot, info.Serial)}
+	if found, _ := info.Key(made.Slot); found != made {
+		return &keys.TokenError{Text: fmt.Sprintf("slot %v of token %s does not hold the key that was made for it, or not with its policies (hint: leave it as it is, and use another token)", made.Slot, keys.SerialText(info.Serial))}
+	}
+	if info.PUKDefault || info.ManagementDefault {
+		return &keys.TokenError{Text: fmt.Sprintf("token %s still has the PUK or the management key of every new token, though others were set (hint: leave it as it is, and use another token)", keys.SerialText(info.Serial))}
 	}
 	return nil
 }
@@ -374,5 +377,5 @@ func (s *server) unblockHeld(pin *secret.Buffer) error {
 	if info.Serial != s.access.serial {
 		return &keys.SerialError{Want: s.access.serial, Got: info.Serial}
 	}
-	return s.token.Unblock(s.access.puk, pin)
+	return newPIN(s.token.Unblock(s.access.puk, pin))
 }

@@ -22,7 +22,8 @@ func TestErrorsOverWire(t *testing.T) {
 		&keys.NoKeyError{Slot: keys.SlotRoot}, &keys.SlotTakenError{Slot: keys.SlotAge},
 		&keys.NotFreshError{Serial: 9, Found: []string{"slot 9c holds a key"}},
 		&keys.TooLongError{Bytes: 3063, Limit: 3062}, &keys.NotGeneratedError{Slot: keys.SlotRoot},
-		&keys.TokenError{Text: "anything else"},
+		&keys.PINRefusedError{Serial: 5}, &keys.StatusError{Serial: 5, Status: 0x6d00}, &keys.StatusError{Serial: 5, Status: 0x6f00},
+		&keys.AnswerError{Serial: 5, Why: "3 bytes"}, &keys.TokenError{Text: "anything else"},
 	} {
 		t.Run(err.Error(), func(t *testing.T) {
 			if got := session.OverWire(err); !reflect.DeepEqual(got, err) {
@@ -48,7 +49,7 @@ func TestErrorTexts(t *testing.T) {
 		err  error
 		want string
 	}{
-		{&keys.PINError{TriesLeft: 4}, "the PIN is wrong: 4 tries left"},
+		{&keys.PINError{TriesLeft: 4}, "the PIN is wrong: 4 tries left (hint: try again; a token that refuses the right one again is not to be used)"},
 		{&keys.PINError{TriesLeft: 1}, "the PIN is wrong: 1 try left (hint: one more wrong PIN blocks it)"},
 		{&keys.NotFoundError{Serial: 7, Found: []uint32{8, 9}}, "token 7 is not in a reader, only 8, 9 (hint: insert token 7)"},
 		{&keys.SerialError{Want: 1, Got: 2}, "this is token 2, and token 1 was expected (hint: insert token 1)"},

@@ -20,9 +20,9 @@ import (
 	"rootceremony/keys/secret"
 )
 
-// The secrets that are sealed exist as two texts, which people can read with
-// stock age and openssl. They are put together and taken apart in locked
-// memory, and only in the child process of a session.
+// The secrets that are sealed exist as two texts, which people can read, once
+// they are unsealed, by eye and with openssl. They are put together and taken
+// apart in locked memory, and only in the child process of a session.
 //
 // The root key is a PKCS #8 private key in PEM (RFC 7468, RFC 5958), just as
 // openssl and Go write it: ed25519 without its public key (RFC 8410), ECDSA

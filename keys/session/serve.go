@@ -1,6 +1,7 @@
 package session
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -82,7 +83,7 @@ type server struct {
 
 	// Of the working goroutine alone:
 	opener Opener
-	token  Token
+	token  *selected
 	key    *rootKey   // nil: none was made here, and no backup of one opened
 	access *tokenKeys // nil: no backup of them was opened
 }
@@ -162,8 +163,15 @@ func (s *server) serve() {
 		if failed != nil {
 			a = answer{Error: toWire(failed)}
 		}
+		var body []byte
+		if body, err = json.Marshal(a); err == nil && len(body) > int(maxBody[frameAnswer]) {
+			body, err = json.Marshal(answer{Error: toWire(s.tooLong(j.Do, len(body)))})
+		}
 		s.busy.Store(false)
-		if err = writeJSON(s.w, frameAnswer, a); err != nil {
+		if err == nil {
+			err = writeFrame(s.w, frameAnswer, body)
+		}
+		if err != nil {
 			break
 		}
 	}
@@ -173,6 +181,15 @@ func (s *server) serve() {
 		err = errors.Join(err, s.token.Close())
 	}
 	s.done <- err
+}
+
+// tooLong is said in place of an answer that has no room in a frame.
+func (s *server) tooLong(doing string, size int) error {
+	long := &keys.AnswerError{Why: fmt.Sprintf("what it says fills %d bytes, more than %d", size, maxBody[frameAnswer])}
+	if s.token != nil {
+		long.Serial = s.token.serial
+	}
+	return fmt.Errorf("%s: %w", doing, long)
 }
 
 // do does what a request asks for: of the readers here, of a token in use.
@@ -199,7 +216,21 @@ func (s *server) do(j job) (answer, error) {
 	if s.token == nil {
 		return answer{}, keys.ErrNoToken
 	}
-	return s.use(j)
+	a, err := s.use(j)
+	if errors.As(err, new(*keys.StatusError)) || errors.As(err, new(*keys.AnswerError)) {
+		err = fmt.Errorf("%s: %w", j.Do, err) // people are told at what
+	}
+	return a, err
+}
+
+// newPIN tells a token that does not take a new PIN from one that does not know
+// what it is asked: conditions of use (6985, of rules for PINs), wrong data (6a80).
+func newPIN(err error) error {
+	var refused *keys.StatusError
+	if errors.As(err, &refused) && (refused.Status == 0x6985 || refused.Status == 0x6a80) {
+		return &keys.PINRefusedError{Serial: refused.Serial}
+	}
+	return err
 }
 
 // use does what a request asks of the selected token.
@@ -227,7 +258,7 @@ func (s *server) use(j job) (answer, error) {
 	case doPIN:
 		return answer{}, s.token.VerifyPIN(j.given[0])
 	case doUnblock:
-		return answer{}, s.token.Unblock(j.given[0], j.given[1])
+		return answer{}, newPIN(s.token.Unblock(j.given[0], j.given[1]))
 	case doHeldPUK:
 		return answer{}, s.unblockHeld(j.given[0])
 	case doSign:
@@ -278,11 +309,40 @@ func (s *server) selectToken(serial uint32) error {
 	if err != nil {
 		return errors.Join(err, token.Close())
 	}
-	s.token = token
+	s.token = &selected{token, serial}
 	if touchable, ok := token.(Touchable); ok {
 		s.touch.Store(&touchable)
 	}
 	return nil
+}
+
+// selected is a token whose serial number was asked for. It stays the same.
+type selected struct {
+	Token
+	serial uint32
+}
+
+func (t *selected) Info() (keys.Info, error) {
+	i, err := t.Token.Info()
+	if err == nil && i.Serial != t.serial {
+		err = &keys.SerialError{Want: t.serial, Got: i.Serial}
+	}
+	return i, err
+}
+
+// Generate makes a key, of the kind that was asked for.
+func (t *selected) Generate(management *secret.Buffer, slot keys.Slot, algorithm keys.Algorithm, policy keys.Policy) (keys.PublicKey, error) {
+	public, err := t.Token.Generate(management, slot, algorithm, policy)
+	if err == nil {
+		_, err = public.Crypto()
+		if err == nil && public.Algorithm != algorithm {
+			err = fmt.Errorf("it is of the kind %q, and not %q", public.Algorithm, algorithm)
+		}
+		if err != nil {
+			err = &keys.AnswerError{Serial: t.serial, Why: fmt.Sprintf("the key that it made is none: %v", err)}
+		}
+	}
+	return public, err
 }
 
 // prepare is Session.Prepare. Tries come first: setting them brings PIN and
@@ -310,7 +370,7 @@ func prepare(t Token, pin *secret.Buffer) (Prepared, error) {
 		return Prepared{}, fmt.Errorf("set the tries of PIN and PUK: %w", err)
 	}
 	if err := t.ChangePIN(factoryPIN, pin); err != nil {
-		return Prepared{}, fmt.Errorf("set the PIN: %w", err)
+		return Prepared{}, fmt.Errorf("set the PIN: %w", newPIN(err))
 	}
 	var p Prepared
 	authentication := keys.Ed25519

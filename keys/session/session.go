@@ -49,8 +49,8 @@ var Environment = []string{"PATH=/usr/local/bin:/usr/bin:/bin"}
 // silence is far longer than any command of a token takes, or a look at ten.
 const silence = 20 * time.Second
 
-// sealing is how many times as long a child may be silent while it seals or
-// opens: a passphrase takes it a second, and a plugin may ask somebody.
+// sealing is how many times as long a child may be silent while it seals, or opens
+// without a token: a passphrase takes it a second, and a plugin may ask somebody.
 const sealing = 15
 
 // Session is a child process that speaks to tokens, and the only way in which
@@ -70,6 +70,7 @@ type Session struct {
 	ended  chan struct{} // closed when the child is gone and waited for
 	stderr firstBytes
 	quiet  time.Duration // Program.Silence
+	serial uint32        // of the token that was selected; 0: none
 
 	mu      sync.Mutex
 	killed  error // why this side ended the child; nil: it did not
@@ -192,7 +193,7 @@ func (s *Session) gone(doing string) error {
 	if line := s.stderr.line(); line != "" {
 		why += ": " + line
 	}
-	return &keys.EndedError{Doing: doing, Why: why}
+	return &keys.EndedError{Serial: s.serial, Doing: doing, Why: why}
 }
 
 // reactions are what the caller does before the answer is there; nil for what
@@ -206,8 +207,17 @@ type reactions struct {
 type heard struct {
 	files []SealedFile // since the last event
 
+	doing  string
+	sealed string        // what it seals last; "": nothing
 	limit  time.Duration // how long it may say nothing
 	silent *time.Timer   // ends the child after that
+}
+
+// limited ends the child once it has said nothing for so long.
+func (s *Session) limited(h *heard, limit time.Duration) {
+	h.limit = limit
+	silent := &keys.SilentError{Serial: s.serial, Doing: h.doing, After: limit}
+	h.silent = time.AfterFunc(limit, func() { s.kill(silent) })
 }
 
 // call sends a request, with its secrets, and returns the answer.
@@ -229,12 +239,17 @@ func (s *Session) call(ctx context.Context, q request, on reactions, secrets ...
 	}
 	stop := context.AfterFunc(ctx, func() { s.kill(context.Cause(ctx)) })
 	defer stop()
-	h := heard{limit: s.quiet}
-	if q.Do == doBackup || q.Order != nil && q.Order.Seal != nil {
-		h.limit *= sealing
+	h, limit := heard{doing: q.Do}, s.quiet
+	switch {
+	case q.Order != nil && q.Order.Seal != nil && q.Order.From == keys.FromSession:
+		h.sealed, limit = keys.BackupKey, limit*sealing
+	case q.Order != nil && q.Order.Seal != nil:
+		h.sealed, limit = keys.BackupToken, limit*sealing
+	case q.Do == doBackup && !q.WithToken:
+		limit *= sealing
 	}
-	h.silent = time.AfterFunc(h.limit, func() { s.kill(&keys.SilentError{Doing: q.Do, After: h.limit}) })
-	defer h.silent.Stop()
+	s.limited(&h, limit)
+	defer func() { h.silent.Stop() }()
 	err = writeFrame(s.in, frameRequest, body)
 	for _, given := range secrets {
 		if err == nil {
@@ -306,7 +321,11 @@ func (s *Session) react(ctx context.Context, f frame, h *heard, on reactions) (n
 			s.end(err)
 			return frame{}, false
 		}
-		h.silent.Reset(h.limit)
+		if sealed.What == h.sealed { // from here on it speaks to the token
+			s.limited(h, s.quiet)
+		} else {
+			h.silent.Reset(h.limit)
+		}
 		// A child that is gone cannot be written to; the next frame tells.
 		_ = writeFrame(s.in, frameStored, nil)
 		next, more = <-s.frames
@@ -393,6 +412,7 @@ func (s *Session) List() ([]keys.Info, error) {
 // Select opens the token with this serial for the methods below. It closes the
 // one that was open. Errors are *NotFoundError, *SerialError, *InUseError.
 func (s *Session) Select(serial uint32) error {
+	s.serial = serial
 	_, err := s.call(s.ctx, request{Do: doSelect, Serial: serial}, reactions{})
 	return err
 }

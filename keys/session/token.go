@@ -41,7 +41,8 @@ type Token interface {
 	Import(management *secret.Buffer, slot keys.Slot, algorithm keys.Algorithm, seed *secret.Buffer, policy keys.Policy) error
 	// Device returns the certificate in f9, DER: the one that attestations of
 	// this token lead to. It takes no PIN. A token on which it was taken away
-	// answers with a *NoKeyError.
+	// answers with a *NoKeyError; one that lacks the command that makes
+	// attestations with a *StatusError that says so, before anything is made on it.
 	Device() ([]byte, error)
 	// Attest returns the slot's attestation and the device's certificate, DER.
 	Attest(slot keys.Slot) (keys.Attestation, error)

@@ -22,6 +22,8 @@ type wireError struct {
 	Slot   keys.Slot `json:"slot,omitempty"`
 	Bytes  int       `json:"bytes,omitempty"`
 	Limit  int       `json:"limit,omitempty"`
+	Status uint16    `json:"status,omitempty"`
+	Why    string    `json:"why,omitempty"`
 }
 
 // plainErrors are the errors without numbers, by their kind on the wire.
@@ -56,6 +58,9 @@ func toWire(err error) *wireError {
 		notFresh  *keys.NotFreshError
 		tooLong   *keys.TooLongError
 		generated *keys.NotGeneratedError
+		refused   *keys.PINRefusedError
+		status    *keys.StatusError
+		answered  *keys.AnswerError
 	)
 	switch {
 	case errors.As(err, &pin):
@@ -78,6 +83,12 @@ func toWire(err error) *wireError {
 		w.Kind, w.Bytes, w.Limit = "too-long", tooLong.Bytes, tooLong.Limit
 	case errors.As(err, &generated):
 		w.Kind, w.Slot = "not-generated", generated.Slot
+	case errors.As(err, &refused):
+		w.Kind, w.Serial = "pin-refused", refused.Serial
+	case errors.As(err, &status):
+		w.Kind, w.Serial, w.Status = "status", status.Serial, status.Status
+	case errors.As(err, &answered):
+		w.Kind, w.Serial, w.Why = "answer", answered.Serial, answered.Why
 	}
 	return w
 }
@@ -108,6 +119,12 @@ func (w *wireError) typed() error {
 			err = &keys.TooLongError{Bytes: w.Bytes, Limit: w.Limit}
 		case "not-generated":
 			err = &keys.NotGeneratedError{Slot: w.Slot}
+		case "pin-refused":
+			err = &keys.PINRefusedError{Serial: w.Serial}
+		case "status":
+			err = &keys.StatusError{Serial: w.Serial, Status: w.Status}
+		case "answer":
+			err = &keys.AnswerError{Serial: w.Serial, Why: w.Why}
 		default:
 			return &keys.TokenError{Text: cmp.Or(w.Text, "the token's session failed, and didn't say how")}
 		}

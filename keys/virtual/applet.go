@@ -62,8 +62,7 @@ const (
 	// chaining.
 	maxCommandData = 3072
 	factoryTries   = 3
-	touchWait      = keys.TouchWait * time.Second // for a touch to come
-	touchCache     = 15 * time.Second             // how long one is valid for touch policy cached
+	touchCache     = 15 * time.Second // how long one is valid for touch policy cached
 )
 
 // The firmware with which commands came or changed.
@@ -104,6 +103,7 @@ type applet struct {
 	touchedAt   time.Time
 
 	button Button
+	wait   time.Duration // for a touch to come
 	now    func() time.Time
 	after  func(time.Duration) <-chan time.Time
 
@@ -115,7 +115,7 @@ type applet struct {
 }
 
 func newApplet(st *state, save func(*state) error) *applet {
-	return &applet{state: st, save: save, button: st.Button, now: time.Now, after: time.After}
+	return &applet{state: st, save: save, button: st.Button, wait: keys.TouchWait * time.Second, now: time.Now, after: time.After}
 }
 
 // PowerOff forgets what a token forgets when it is pulled out.

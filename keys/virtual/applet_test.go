@@ -450,6 +450,11 @@ func TestTouchInTime(t *testing.T) {
 func TestTouchTooLate(t *testing.T) {
 	for _, b := range []Button{ButtonWaits, ButtonDead} {
 		token, pin, c := touchToken(t, b, keys.TouchAlways)
+		want := 15 * time.Second
+		if b == ButtonDead {
+			want = time.Minute
+			(&Card{applet: token.applet}).WaitForTouch(want)
+		}
 		done := make(chan error)
 		go func() {
 			_, err := token.Sign(keys.SlotRoot, pin, nil, func() {
@@ -459,7 +464,7 @@ func TestTouchTooLate(t *testing.T) {
 			})
 			done <- err
 		}()
-		if d := <-c.timers; d != 15*time.Second {
+		if d := <-c.timers; d != want {
 			t.Errorf("waits for %v", d)
 		}
 		c.fire <- c.time

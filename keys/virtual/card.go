@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"time"
 
 	"rootceremony/keys"
 )
@@ -43,6 +44,7 @@ type Card struct {
 	chained  []byte  // the data of a command so far
 	chain    [3]byte // its INS, P1, P2
 	pending  []byte  // the rest of a response, for GET RESPONSE
+	endless  bool    // which never ends
 
 	mu     sync.Mutex
 	apdus  int // since the Card was made
@@ -57,6 +59,10 @@ func (c *Card) Firmware() keys.Firmware { return c.applet.Version() }
 
 // DisablePIV switches the PIV application off, as ykman can.
 func (c *Card) DisablePIV() { c.disabled = true }
+
+// WaitForTouch sets how long the card waits for a touch to come: 15 s, unless it is
+// called.
+func (c *Card) WaitForTouch(wait time.Duration) { c.applet.wait = wait }
 
 // Close lets go of the token's file.
 func (c *Card) Close() error {

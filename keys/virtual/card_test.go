@@ -366,6 +366,7 @@ func TestParseFault(t *testing.T) {
 		"remove@7":       {kind: faultRemove, at: 7},
 		"remove-after@1": {kind: faultRemoveAfter, at: 1},
 		"hang@12":        {kind: faultHang, at: 12},
+		"endless@3":      {kind: faultEndless, at: 3},
 		"sw@7=6F00":      {kind: faultStatus, at: 7, sw: 0x6f00},
 	} {
 		t.Run(text, func(t *testing.T) {

@@ -23,9 +23,11 @@ const (
 	faultRemoveAfter faultKind = "remove-after" // pulled out after it was done, before its answer
 	faultStatus      faultKind = "sw"           // answers a status word instead
 	faultHang        faultKind = "hang"         // never answers
+	faultEndless     faultKind = "endless"      // has more to say, however much of it is fetched
 )
 
-// ParseFault reads "remove@7", "remove-after@7", "hang@7" or "sw@7=6f00".
+// ParseFault reads "remove@7", "remove-after@7", "hang@7", "endless@7" or
+// "sw@7=6f00".
 func ParseFault(text string) (Fault, error) {
 	kind, at, _ := strings.Cut(text, "@")
 	f := Fault{kind: faultKind(kind)}
@@ -37,7 +39,7 @@ func ParseFault(text string) (Fault, error) {
 		if n, err = fmt.Sscanf(at, "%d=%4x%s", &f.at, &f.sw, &tail); n == 2 {
 			err = nil
 		}
-	case faultRemove, faultRemoveAfter, faultHang:
+	case faultRemove, faultRemoveAfter, faultHang, faultEndless:
 		var n int
 		if n, err = fmt.Sscanf(at, "%d%s", &f.at, &tail); n == 1 {
 			err = nil
@@ -46,7 +48,7 @@ func ParseFault(text string) (Fault, error) {
 		err = errors.New("unknown")
 	}
 	if err != nil || f.at < 1 || tail != "" {
-		return Fault{}, fmt.Errorf("fault %q is none (hint: remove@7, remove-after@7, hang@7 or sw@7=6f00)", text)
+		return Fault{}, fmt.Errorf("fault %q is none (hint: remove@7, remove-after@7, hang@7, endless@7 or sw@7=6f00)", text)
 	}
 	return f, nil
 }

@@ -324,6 +324,11 @@ func (a *applet) Attest(s keys.Slot) ([]byte, error) {
 	if !k.Generated {
 		return nil, swConditions
 	}
+	return a.attest(s, k.Policy, k.private.Public(), a.state.Serial)
+}
+
+// attest makes a certificate that says this of a slot.
+func (a *applet) attest(s keys.Slot, policy keys.Policy, public crypto.PublicKey, number uint32) ([]byte, error) {
 	device, err := x509.ParseCertificate(a.state.DeviceCertificate)
 	if err != nil {
 		return nil, err
@@ -333,7 +338,7 @@ func (a *applet) Attest(s keys.Slot) ([]byte, error) {
 		return nil, err
 	}
 	f := a.state.Firmware
-	serial, err := asn1.Marshal(int64(a.state.Serial))
+	serial, err := asn1.Marshal(int64(number))
 	if err != nil {
 		return nil, err
 	}
@@ -345,11 +350,11 @@ func (a *applet) Attest(s keys.Slot) ([]byte, error) {
 		ExtraExtensions: []pkix.Extension{
 			{Id: oidFirmware, Value: []byte{byte(f.Major), byte(f.Minor), byte(f.Patch)}},
 			{Id: oidSerial, Value: serial},
-			{Id: oidPolicy, Value: []byte{pinByte(k.Policy.PIN), touchByte(k.Policy.Touch)}},
+			{Id: oidPolicy, Value: []byte{pinByte(policy.PIN), touchByte(policy.Touch)}},
 			{Id: oidFormFactor, Value: []byte{formByte(a.state)}},
 		},
 	}
-	return x509.CreateCertificate(rand.Reader, template, device, k.private.Public(), deviceKey)
+	return x509.CreateCertificate(rand.Reader, template, device, public, deviceKey)
 }
 
 // DeviceCertificate is GET DATA of the certificate in f9, DER.

@@ -1,6 +1,7 @@
 package virtual
 
 import (
+	"crypto"
 	"crypto/ecdh"
 	"crypto/sha256"
 	"crypto/sha512"
@@ -91,7 +92,7 @@ func (t *Token) Reset() error {
 			}
 		}
 	}
-	return t.applet.Reset()
+	return t.refused(t.applet.Reset())
 }
 
 // padded returns a PIN or PUK as the applet wants it: 8 bytes, filled with ff.
@@ -111,12 +112,21 @@ func padded(value *secret.Buffer, puk bool) (*secret.Buffer, error) {
 }
 
 // pinError makes the typed error of a status word about a PIN or PUK.
-func pinError(err error, puk bool) error {
+func (t *Token) pinError(err error, puk bool) error {
 	var sw statusWord
 	if errors.As(err, &sw) {
 		if left, counts := sw.triesLeft(); counts {
 			return &keys.PINError{PUK: puk, TriesLeft: left}
 		}
+	}
+	return t.refused(err)
+}
+
+// refused makes the typed error of a status word.
+func (t *Token) refused(err error) error {
+	var sw statusWord
+	if errors.As(err, &sw) {
+		return &keys.StatusError{Serial: t.applet.Serial(), Status: uint16(sw)}
 	}
 	return err
 }
@@ -128,7 +138,7 @@ func (t *Token) VerifyPIN(pin *secret.Buffer) error {
 		return err
 	}
 	defer p.Wipe()
-	return pinError(t.applet.VerifyPIN(p.Bytes()), false)
+	return t.pinError(t.applet.VerifyPIN(p.Bytes()), false)
 }
 
 // ChangePIN sets another PIN.
@@ -153,7 +163,7 @@ func (t *Token) Unblock(puk, pin *secret.Buffer) error {
 		return err
 	}
 	defer pinPadded.Wipe()
-	return pinError(t.applet.Unblock(pukPadded.Bytes(), pinPadded.Bytes()), true)
+	return t.pinError(t.applet.Unblock(pukPadded.Bytes(), pinPadded.Bytes()), true)
 }
 
 func (t *Token) changeReference(id byte, old, new *secret.Buffer) error {
@@ -168,7 +178,7 @@ func (t *Token) changeReference(id byte, old, new *secret.Buffer) error {
 		return err
 	}
 	defer newPadded.Wipe()
-	return pinError(t.applet.ChangeReference(id, oldPadded.Bytes(), newPadded.Bytes()), puk)
+	return t.pinError(t.applet.ChangeReference(id, oldPadded.Bytes(), newPadded.Bytes()), puk)
 }
 
 // authenticate proves the management key.
@@ -182,10 +192,16 @@ func (t *Token) authenticate(key *secret.Buffer) error {
 		return err
 	}
 	err = t.applet.AuthenticateManagement(response)
+	return t.managementError(err)
+}
+
+// managementError makes the typed error of a command that proved the management
+// key.
+func (t *Token) managementError(err error) error {
 	if err == swSecurityStatus {
 		return keys.ErrManagementKey
 	}
-	return err
+	return t.refused(err)
 }
 
 // SetTries sets the tries of PIN and PUK, which become the default again.
@@ -196,7 +212,7 @@ func (t *Token) SetTries(management, pin *secret.Buffer, pinTries, pukTries int)
 	if err := t.VerifyPIN(pin); err != nil {
 		return err
 	}
-	return t.applet.SetRetries(pinTries, pukTries)
+	return t.refused(t.applet.SetRetries(pinTries, pukTries))
 }
 
 // SetManagement replaces the management key by an AES-256 key.
@@ -204,7 +220,7 @@ func (t *Token) SetManagement(old, new *secret.Buffer) error {
 	if err := t.authenticate(old); err != nil {
 		return err
 	}
-	return t.applet.SetManagementKey(algorithmAES256, new.Bytes(), false)
+	return t.refused(t.applet.SetManagementKey(algorithmAES256, new.Bytes(), false))
 }
 
 // Generate makes a key on the token. A key that is in the slot is overwritten.
@@ -218,9 +234,18 @@ func (t *Token) Generate(management *secret.Buffer, s keys.Slot, algorithm keys.
 	}
 	public, err := t.applet.Generate(s, id, policy)
 	if err != nil {
-		return keys.PublicKey{}, err
+		return keys.PublicKey{}, t.refused(err)
 	}
-	return keys.FromCrypto(public)
+	return t.made(public)
+}
+
+// made is the key that a token says it has made.
+func (t *Token) made(public crypto.PublicKey) (keys.PublicKey, error) {
+	made, err := keys.FromCrypto(public)
+	if err != nil {
+		return keys.PublicKey{}, &keys.AnswerError{Serial: t.applet.Serial(), Why: fmt.Sprintf("the key that it made is none: %v", err)}
+	}
+	return made, nil
 }
 
 // Device returns the certificate that the token's attestations lead to.
@@ -237,7 +262,7 @@ func (t *Token) Attest(s keys.Slot) (keys.Attestation, error) {
 	case nil:
 		return keys.Attestation{Slot: der, Device: t.applet.DeviceCertificate()}, nil
 	}
-	return keys.Attestation{}, err
+	return keys.Attestation{}, t.refused(err)
 }
 
 // Import puts a key that was made elsewhere into a slot.
@@ -253,7 +278,7 @@ func (t *Token) Import(management *secret.Buffer, s keys.Slot, algorithm keys.Al
 	if err := t.authenticate(management); err != nil {
 		return err
 	}
-	return t.applet.Import(s, private, policy)
+	return t.refused(t.applet.Import(s, private, policy))
 }
 
 // Sign verifies the PIN and signs.
@@ -310,5 +335,5 @@ func (t *Token) use(k *slot, pin *secret.Buffer, touch func(), do func() ([]byte
 	if err == swSecurityStatus { // the PIN was good
 		return nil, keys.ErrNotTouched
 	}
-	return result, err
+	return result, t.refused(err)
 }

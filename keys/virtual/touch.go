@@ -95,7 +95,7 @@ func (a *applet) waitForTouch() bool {
 		select {
 		case <-pressed:
 		case <-itself:
-		case <-a.after(touchWait):
+		case <-a.after(a.wait):
 			return false
 		case <-a.pulled:
 			return false

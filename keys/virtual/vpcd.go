@@ -131,6 +131,13 @@ func (c *Card) faulty(apdu []byte, pulled <-chan struct{}) ([]byte, error) {
 	case faultHang:
 		<-pulled
 		return nil, nil
+	case faultEndless:
+		c.endless = true
+	default:
+		c.endless = c.endless && apdu[1] == 0xc0 // GET RESPONSE
+	}
+	if c.endless {
+		return append(make([]byte, 256), 0x61, 0x00), nil
 	}
 	return c.Exchange(apdu)
 }

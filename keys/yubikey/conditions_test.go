@@ -324,6 +324,75 @@ func TestHanging(t *testing.T) {
 	}
 }
 
+// A token that does not answer, and one whose answer has no end, are called so, and
+// hide no other one.
+func TestSlowAndEndless(t *testing.T) {
+	t.Parallel()
+	service := pcsctest.Start(t, 3)
+	service.Plug(t, 0, "--serial", "1", "--fault", "hang@3")
+	service.Plug(t, 1, "--serial", "2", "--fault", "endless@3")
+	service.Plug(t, 2, "--serial", "3")
+	p := session.Program{Args: []string{"token-session"}, Env: append(service.Env(), patienceOf+"=4s")}
+	s, err := p.Start(t.Context(), session.Backend{Kind: yubikey.Kind})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	found, err := s.List()
+	if err != nil || len(found) != 3 {
+		t.Fatalf("%v, %v", found, err)
+	}
+	problems := map[string]string{}
+	for _, i := range found {
+		problems[i.Reader[len("Yubico YubiKey OTP+FIDO+CCID "):][:2]] = i.Problem
+	}
+	if !strings.Contains(problems["00"], "it has not answered for 4s: it is slow, or hangs") || !strings.Contains(problems["01"], "a response of more than 8192 bytes") || problems["02"] != "" {
+		t.Errorf("%q", problems)
+	}
+}
+
+// A card without ATTEST is refused before anything is done to it.
+func TestCardThatLacksAttest(t *testing.T) {
+	t.Parallel()
+	service := pcsctest.Start(t, 1)
+	token := service.Plug(t, 0, "--serial", "6")
+	s := start(t, service)
+	if err := s.Select(6); err != nil {
+		t.Fatal(err)
+	}
+	before := token.Commands(t)
+	if _, err := s.DeviceCertificate(); err != nil {
+		t.Fatal(err)
+	}
+	toAttest := token.Commands(t) - before
+	token.Do(t, fmt.Sprintf("fault sw@%d=6d00", token.Commands(t)+toAttest))
+	var refused *keys.StatusError
+	if _, err := s.DeviceCertificate(); !errors.As(err, &refused) || *refused != (keys.StatusError{Serial: 6, Status: 0x6d00}) || !strings.Contains(err.Error(), "lacks a command") {
+		t.Errorf("%v", err)
+	}
+}
+
+// piv-go fetches an answer without end for ever: the session's silence ends it.
+func TestEndlessAnswer(t *testing.T) {
+	t.Parallel()
+	service := pcsctest.Start(t, 1)
+	token := service.Plug(t, 0, "--serial", "5")
+	p := session.Program{Args: []string{"token-session"}, Env: service.Env(), Silence: 4 * time.Second}
+	s, err := p.Start(t.Context(), session.Backend{Kind: yubikey.Kind})
+	if err == nil {
+		err = s.Select(5)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	token.Do(t, fmt.Sprintf("fault endless@%d", token.Commands(t)+1))
+	var silent *keys.SilentError
+	if _, err := s.DeviceCertificate(); !errors.As(err, &silent) || silent.Serial != 5 || !strings.Contains(err.Error(), "token 5 has not answered for 4s") {
+		t.Errorf("%v", err)
+	}
+}
+
 // 1,000 sessions that open the token, sign and close leave nothing behind.
 func TestNothingLeaks(t *testing.T) {
 	t.Parallel()
@@ -386,5 +455,23 @@ func open(t testing.TB, dir string) int {
 func TestKind(t *testing.T) {
 	if _, err := yubikey.Open(session.Backend{Kind: "virtual"}); err == nil {
 		t.Error("virtual tokens in readers")
+	}
+}
+
+// A card with a PIV application of its own, which knows none of Yubico's commands,
+// is called that.
+func TestAnotherPIVCard(t *testing.T) {
+	t.Parallel()
+	service := pcsctest.Start(t, 1)
+	service.Plug(t, 0, "--serial", "1", "--fault", "sw@4=6D00")
+	p := session.Program{Args: []string{"token-session"}, Env: service.Env()}
+	s, err := p.Start(t.Context(), session.Backend{Kind: yubikey.Kind})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	found, err := s.List()
+	if err != nil || len(found) != 1 || !strings.Contains(found[0].Problem, "this is a PIV card that isn't a YubiKey") {
+		t.Errorf("%v, %+v", err, found)
 	}
 }

@@ -120,12 +120,12 @@ func typed(err error, serial uint32) error {
 		return keys.ErrNoService
 	}
 	if sw := status(err); sw != 0 {
-		return &keys.TokenError{Text: fmt.Sprintf("token %d refused a command with status word %04x (hint: pull it out, insert it again, and try again)", serial, sw)}
+		return &keys.StatusError{Serial: serial, Status: sw}
 	}
 	if serial == 0 {
 		return fmt.Errorf("the readers cannot be looked at: %w (hint: pull tokens and readers out, insert them again, and try again)", err)
 	}
-	return fmt.Errorf("token %d did not answer as it should: %w (hint: pull it out, insert it again, and try again)", serial, err)
+	return &keys.AnswerError{Serial: serial, Why: err.Error()}
 }
 
 // pinTyped makes the error of a command that took a PIN or a PUK. retries asks

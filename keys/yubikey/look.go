@@ -44,10 +44,12 @@ type slotObject struct {
 
 // Why a card cannot be used.
 const (
-	noYubiKey   = "this is no YubiKey"
+	noYubiKey   = "this isn't a YubiKey: no key can be made or used on it here (hint: use a YubiKey 5; a key of the trusted root that it holds signs with its holder's own tool, and the file is collected)"
+	otherPIV    = "this is a PIV card that isn't a YubiKey: no key can be made or used on it here (hint: use a YubiKey 5; a key of the trusted root that it holds signs with its holder's own tool, and the file is collected)"
 	pivDisabled = "its PIV application is switched off (hint: on another machine, ykman config usb --enable PIV; or use another token)"
-	inUse       = "another program uses it, or it still waits for a touch (hint: touch it if it blinks, or close that program)"
-	unreadable  = "it does not answer as a YubiKey does: %v (hint: pull it out and insert it again)"
+	inUse       = "another program uses it, it still waits for a touch, or it is slow and still at work (hint: touch it if it blinks, or close that program; if neither helps, pull it out and insert it again)"
+	tooSlow     = "it has not answered for %v: it is slow, or hangs (hint: pull it out and insert it again; if it is slow again, use another token)"
+	unreadable  = "it does not answer as a YubiKey does: %v (hint: pull it out and insert it again; if it answers so again, use another token)"
 )
 
 // The firmware with which commands came.
@@ -91,7 +93,7 @@ func (c *card) identify() (keys.Info, error) {
 		return i, err
 	}
 	if err != nil || len(version) != 3 {
-		i.Problem = noYubiKey // another card with a PIV application
+		i.Problem = otherPIV
 		return i, nil
 	}
 	i.Firmware = keys.Firmware{Major: int(version[0]), Minor: int(version[1]), Patch: int(version[2])}

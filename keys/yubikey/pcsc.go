@@ -95,6 +95,13 @@ type statusError uint16
 func (e statusError) Error() string  { return fmt.Sprintf("status word %04x", uint16(e)) }
 func (e statusError) Status() uint16 { return uint16(e) }
 
+// maxResponse is how many bytes a response may have, in how many pieces: no object
+// of a YubiKey is longer than 3,072.
+const (
+	maxResponse = 8 << 10
+	maxPieces   = 64
+)
+
 // command sends a short command APDU and returns the whole response.
 func (c *card) command(instruction, p1, p2 byte, data []byte) ([]byte, error) {
 	apdu := []byte{0, instruction, p1, p2}
@@ -103,7 +110,7 @@ func (c *card) command(instruction, p1, p2 byte, data []byte) ([]byte, error) {
 	}
 	apdu = append(apdu, 0)
 	var response []byte
-	for {
+	for range maxPieces {
 		var buffer [C.MAX_BUFFER_SIZE]byte
 		n := C.DWORD(len(buffer))
 		code := C.SCardTransmit(c.handle, C.SCARD_PCI_T1, (*C.BYTE)(&apdu[0]), C.DWORD(len(apdu)), nil, (*C.BYTE)(&buffer[0]), &n)
@@ -113,7 +120,9 @@ func (c *card) command(instruction, p1, p2 byte, data []byte) ([]byte, error) {
 		if n < 2 { // no status word: the card is gone
 			return nil, &pcscError{"ask the token", C.SCARD_W_REMOVED_CARD}
 		}
-		response = append(response, buffer[:n-2]...)
+		if response = append(response, buffer[:n-2]...); len(response) > maxResponse {
+			break
+		}
 		switch sw := uint16(buffer[n-2])<<8 | uint16(buffer[n-1]); {
 		case sw == 0x9000:
 			return response, nil
@@ -123,4 +132,5 @@ func (c *card) command(instruction, p1, p2 byte, data []byte) ([]byte, error) {
 			return nil, statusError(sw)
 		}
 	}
+	return nil, fmt.Errorf("a response of more than %d bytes, or in more than %d pieces", maxResponse, maxPieces)
 }

@@ -4,6 +4,7 @@ package yubikey
 
 import (
 	"cmp"
+	"context"
 	"crypto"
 	"crypto/ecdh"
 	"crypto/ecdsa"
@@ -72,32 +73,85 @@ func (reader) Readers() ([]string, error) {
 // List describes the cards in the readers, in order of serial. Cards that
 // cannot be used have a Problem.
 func (reader) List() ([]keys.Info, error) {
-	s, err := openService()
-	if err != nil {
-		return nil, typed(err, 0)
-	}
-	defer s.close()
-	names, err := s.readers()
+	seen, err := lookAll((*card).look)
 	if err != nil {
 		return nil, typed(err, 0)
 	}
 	var found []keys.Info
-	for _, name := range names {
-		i, err := s.lookInto(name, (*card).look)
-		switch conditionOf(err) {
-		case pulled:
-			continue
-		case silent:
-			return nil, typed(err, 0)
+	for _, c := range seen {
+		if c.err != nil { // it is a card all the same, and people see it
+			c.info.Problem = fmt.Sprintf(unreadable, c.err)
 		}
-		if err != nil { // it is a card all the same, and people see it
-			i.Problem = fmt.Sprintf(unreadable, err)
-		}
-		found = append(found, i)
+		found = append(found, c.info)
 	}
 	slices.SortFunc(found, func(a, b keys.Info) int {
 		return cmp.Or(cmp.Compare(a.Serial, b.Serial), cmp.Compare(a.Reader, b.Reader))
 	})
+	return found, nil
+}
+
+// patience is for how long all cards together are looked at: half of the time
+// after which a session is ended, so that one that hangs is named, and hides none
+// of the others.
+var patience = 10 * time.Second
+
+// seen is a card that was looked at. Its Info has the reader, whatever err is.
+type seen struct {
+	info keys.Info
+	err  error
+}
+
+// lookAll looks at the cards in all readers at once, in the order of the readers;
+// those that were pulled out meanwhile are left out. One that has not answered in
+// time has a Problem, and its reader is held until it answers, or this process
+// ends.
+func lookAll(look func(*card) (keys.Info, error)) ([]seen, error) {
+	s, err := openService()
+	if err != nil {
+		return nil, err
+	}
+	defer s.close()
+	names, err := s.readers()
+	if err != nil {
+		return nil, err
+	}
+	var looks []chan seen
+	for _, name := range names {
+		done := make(chan seen, 1)
+		looks = append(looks, done)
+		go func() {
+			s, err := openService() // its own: a connection waits for its card
+			if err != nil {
+				done <- seen{keys.Info{Reader: name}, err}
+				return
+			}
+			defer s.close()
+			i, err := s.lookInto(name, look)
+			done <- seen{i, err}
+		}()
+	}
+	late, end := context.WithTimeout(context.Background(), patience)
+	defer end()
+	var found []seen
+	for n, done := range looks {
+		var c seen
+		select {
+		case c = <-done:
+		case <-late.Done():
+			select {
+			case c = <-done: // it had answered, while another was waited for
+			default:
+				c.info = keys.Info{Reader: names[n], Problem: fmt.Sprintf(tooSlow, patience)}
+			}
+		}
+		switch conditionOf(c.err) {
+		case silent:
+			return nil, c.err
+		case pulled:
+		default:
+			found = append(found, c)
+		}
+	}
 	return found, nil
 }
 
@@ -134,40 +188,40 @@ func (reader) Open(serial uint32) (session.Token, error) {
 
 // find looks for the token in all readers and takes hold of it.
 func (t *Token) find() error {
-	s, err := openService()
-	if err != nil {
-		return typed(err, t.serial)
-	}
-	defer s.close()
-	names, err := s.readers()
+	cards, err := lookAll((*card).identify)
 	if err != nil {
 		return typed(err, t.serial)
 	}
 	missing := &keys.NotFoundError{Serial: t.serial}
-	busyReader := ""
-	for _, name := range names {
-		i, err := s.lookInto(name, (*card).identify)
-		switch conditionOf(err) {
-		case pulled:
-			continue
-		case silent:
-			return typed(err, t.serial)
-		}
+	busyReader, slowReader := "", ""
+	var unread seen
+	for _, c := range cards {
+		i := c.info
 		switch {
-		case err == nil && i.Serial == t.serial && i.Problem != "":
-			return &keys.TokenError{Text: fmt.Sprintf("token %d cannot be used: %s", t.serial, i.Problem)}
-		case err == nil && i.Serial == t.serial:
-			t.reader = name
+		case c.err == nil && i.Serial == t.serial && i.Problem != "":
+			return &keys.TokenError{Text: fmt.Sprintf("token %s cannot be used: %s", keys.SerialText(t.serial), i.Problem)}
+		case c.err == nil && i.Serial == t.serial:
+			t.reader = i.Reader
 			return t.connect()
 		case i.Problem == inUse:
-			busyReader = name
+			busyReader = i.Reader
+		case i.Problem == fmt.Sprintf(tooSlow, patience):
+			slowReader = i.Reader
+		case c.err != nil:
+			unread = c
 		case i.Serial != 0:
 			missing.Found = append(missing.Found, i.Serial)
 		}
 	}
+	if slowReader != "" {
+		return &keys.TokenError{Text: fmt.Sprintf("token %s may be the one in reader %q, which has not answered for %v: it is slow, or hangs (hint: pull it out and insert it again; if it is slow again, use another token)", keys.SerialText(t.serial), slowReader, patience)}
+	}
 	if busyReader != "" {
-		return &busyError{fmt.Sprintf("token %d may be the one in reader %q, which another program uses, or which still waits for a touch (hint: touch it if it blinks, or close that program; then try again)", t.serial, busyReader),
+		return &busyError{fmt.Sprintf("token %s may be the one in reader %q, which another program uses, or which still waits for a touch, or is slow and still at work (hint: touch it if it blinks, or close that program; if neither helps, pull it out and insert it again; then try again)", keys.SerialText(t.serial), busyReader),
 			&keys.InUseError{Serial: t.serial}}
+	}
+	if unread.err != nil {
+		return &keys.TokenError{Text: fmt.Sprintf("token %s may be the one in reader %q: "+unreadable, keys.SerialText(t.serial), unread.info.Reader, unread.err)}
 	}
 	slices.Sort(missing.Found)
 	return missing
@@ -390,7 +444,11 @@ func (t *Token) Generate(management *secret.Buffer, s keys.Slot, algorithm keys.
 	if err != nil {
 		return keys.PublicKey{}, managementTyped(err, t.serial)
 	}
-	return keys.FromCrypto(public)
+	made, err := keys.FromCrypto(public)
+	if err != nil {
+		return keys.PublicKey{}, &keys.AnswerError{Serial: t.serial, Why: fmt.Sprintf("the key that it made is none: %v", err)}
+	}
+	return made, nil
 }
 
 // key describes the key in a slot.
@@ -434,6 +492,24 @@ func (t *Token) key(yk *piv.YubiKey, s keys.Slot) (keys.SlotKey, error) {
 
 // Device returns the certificate that the token's attestations lead to.
 func (t *Token) Device() ([]byte, error) {
+	device, err := t.device()
+	if err != nil {
+		return nil, err
+	}
+	yk, err := t.held()
+	if err != nil {
+		return nil, err
+	}
+	// What it says of 9a, which mostly is empty, counts only where it lacks ATTEST.
+	_, err = yk.Attest(piv.SlotAuthentication)
+	var refused *keys.StatusError
+	if err = typed(err, t.serial); errors.As(err, &refused) && refused.Lacks() {
+		return nil, err
+	}
+	return device, nil
+}
+
+func (t *Token) device() ([]byte, error) {
 	yk, err := t.held()
 	if err != nil {
 		return nil, err
@@ -469,7 +545,7 @@ func (t *Token) Attest(s keys.Slot) (keys.Attestation, error) {
 	if err != nil {
 		return keys.Attestation{}, typed(err, t.serial)
 	}
-	device, err := t.Device()
+	device, err := t.device()
 	if err != nil {
 		return keys.Attestation{}, err
 	}

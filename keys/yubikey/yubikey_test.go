@@ -36,9 +36,15 @@ import (
 // the others need not wait for them.
 const atOnce = 32
 
+// patienceOf names, in the environment of a session's child, its patience.
+const patienceOf = "YUBIKEY_TEST_PATIENCE"
+
 // The test binary is the child of its sessions.
 func TestMain(m *testing.M) {
 	if len(os.Args) == 2 && os.Args[1] == "token-session" {
+		if d, err := time.ParseDuration(os.Getenv(patienceOf)); err == nil {
+			*yubikey.Patience = d
+		}
 		if err := session.Serve(os.Stdin, os.Stdout, yubikey.Open, backups); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
