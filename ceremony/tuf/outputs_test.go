@@ -241,17 +241,17 @@ func shows(t *testing.T) map[string]example {
 	p256, p384 := fixedECDSA(elliptic.P256()), fixedECDSA(elliptic.P384())
 	quantum, tap := fixedMLDSA("ml-dsa-44/1")
 	return map[string]example{
-		"key ids that are not the SHA-256 of their key object":                                                key(foreignKey(), by(make25519(2))),
+		"key ids that are not the SHA-256 of their key object":           key(foreignKey(), by(make25519(2))),
 		"keys without keyid_hash_algorithms, which all keys before have": next(noted(rootWith()), make25519(2).key),
-		"consistent_snapshot is absent":                                                                       same(beside(withoutConsistent())),
-		"a role beside the four":                                                                              same(beside(withFifthRole())),
-		"keys written as PEM":                                                                                 key(p256.key, by(p256)),
-		"ECDSA keys written as a point in hex":                                                                key(pointInHex(), by(p256)),
-		"keys of the keytype ecdsa":                                                                           key(p256.key, by(p256)),
-		"keys on P-384":                                                                                       key(p384.key, by(p384)),
-		"ML-DSA keys":                                                                                         key(quantum, func(message []byte) []byte { return tap(tap21(message), "").Sig }),
-		"keys of an unknown kind":                                                                 key(unknownKind(t), func([]byte) []byte { return []byte{1} }),
-		"keys of a kind that this chain hasn't had before":                                                    next(rootWith(), p256.key),
+		"consistent_snapshot is absent":                                  same(beside(withoutConsistent())),
+		"a role beside the four":                                         same(beside(withFifthRole())),
+		"keys written as PEM":                                            key(p256.key, by(p256)),
+		"ECDSA keys written as a point in hex":                           key(pointInHex(), by(p256)),
+		"keys of the keytype ecdsa":                                      key(p256.key, by(p256)),
+		"keys on P-384":                                                  key(p384.key, by(p384)),
+		"ML-DSA keys":                                                    key(quantum, func(message []byte) []byte { return tap(tap21(message), "").Sig }),
+		"keys of an unknown kind":                                        key(unknownKind(t), func([]byte) []byte { return []byte{1} }),
+		"keys of a kind that this chain hasn't had before":               next(rootWith(), p256.key),
 	}
 }
 
