@@ -35,6 +35,9 @@ func (h *Holder) OfTrusted() bool {
 
 // KeyID is the id under which the root key signs; "" while there is none.
 func (s *State) KeyID(h *Holder) string {
+	if h.OfTrusted() {
+		return h.Holder.KeyID
+	}
 	key, _ := s.RootKey(h)
 	return key.ID
 }

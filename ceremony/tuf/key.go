@@ -148,16 +148,15 @@ func (r *Root) Notation() Notation {
 	if r == nil {
 		return ""
 	}
-	var n Notation
-	for i, k := range r.Keys {
-		if i == 0 {
-			n = k.notation
-		}
-		if k.notation != n {
+	for i := range r.Keys {
+		if r.Keys[i].notation != r.Keys[0].notation {
 			return ""
 		}
 	}
-	return n
+	if len(r.Keys) == 0 {
+		return ""
+	}
+	return r.Keys[0].notation
 }
 
 // NewKey returns the key as we write it where a chain has no notation of its own:

@@ -97,9 +97,9 @@ type Root struct {
 
 // Key returns the key with an id.
 func (r *Root) Key(id string) (Key, bool) {
-	for _, k := range r.Keys {
-		if k.ID == id {
-			return k, true
+	for i := range r.Keys {
+		if r.Keys[i].ID == id {
+			return r.Keys[i], true
 		}
 	}
 	return Key{}, false

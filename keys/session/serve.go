@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"sync/atomic"
 
 	"rootceremony/keys"
@@ -159,6 +160,12 @@ func (s *server) serve() {
 		a, failed := s.do(j)
 		for _, given := range j.given {
 			given.Wipe()
+		}
+		if len(j.given) > 0 {
+			// The copies that libraries have made are freed, and overwritten (clobbers).
+			// What a sync.Pool keeps lives through one collection.
+			runtime.GC()
+			runtime.GC()
 		}
 		if failed != nil {
 			a = answer{Error: toWire(failed)}

@@ -46,6 +46,10 @@ type Program struct {
 // plugins are looked for in PATH, and inherit it.
 var Environment = []string{"PATH=/usr/local/bin:/usr/bin:/bin"}
 
+// clobbers has a child's runtime overwrite what it frees. Libraries make copies of a
+// PIN that nothing else reaches; server.serve frees them.
+const clobbers = "GODEBUG=clobberfree=1"
+
 // silence is far longer than any command of a token takes, or a look at ten.
 const silence = 20 * time.Second
 
@@ -109,7 +113,7 @@ func (p Program) Start(ctx context.Context, b Backend) (*Session, error) {
 	// name any more.
 	s.cmd = exec.Command(cmp.Or(p.Path, "/proc/self/exe"), p.Args...)
 	s.cmd.Args[0] = cmp.Or(p.Path, os.Args[0]) // for people who look at processes
-	s.cmd.Env = slices.Concat(Environment, p.Env)
+	s.cmd.Env = slices.Concat(Environment, []string{clobbers}, p.Env)
 	s.cmd.Stdin, s.cmd.Stdout, s.cmd.Stderr = childIn, childOut, &s.stderr
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	s.cmd.WaitDelay = time.Second // for grandchildren that keep stderr open

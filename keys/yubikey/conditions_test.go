@@ -3,6 +3,7 @@
 package yubikey_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -474,4 +475,64 @@ func TestAnotherPIVCard(t *testing.T) {
 	if err != nil || len(found) != 1 || !strings.Contains(found[0].Problem, "this is a PIV card that isn't a YubiKey") {
 		t.Errorf("%v, %+v", err, found)
 	}
+}
+
+// What speaks to a token makes copies of each PIN that nothing can wipe. A session has
+// its runtime overwrite them after each request: without that five PINs leave fifteen.
+func TestFewCopiesOfAPINAreLeft(t *testing.T) { // alone: its session is the only one
+	service := pcsctest.Start(t, 1)
+	service.Plug(t, 0, "--serial", "5", "--touch", "auto")
+	s := selected(t, service, 5)
+	if _, err := s.Prepare(pin(t, holderPIN)); err != nil {
+		t.Fatal(err)
+	}
+	for range 5 {
+		if err := s.CheckPIN(pin(t, holderPIN)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var sessions []string
+	tasks, err := filepath.Glob("/proc/self/task/*/children")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, task := range tasks {
+		list, _ := os.ReadFile(task) // of a thread that may have ended
+		for _, pid := range strings.Fields(string(list)) {
+			if command, err := os.ReadFile("/proc/" + pid + "/cmdline"); err == nil && strings.Contains(string(command), "token-session") {
+				sessions = append(sessions, pid)
+			}
+		}
+	}
+	if len(sessions) != 1 {
+		t.Fatalf("sessions: %v", sessions)
+	}
+	if n := copiesIn(t, sessions[0], holderPIN); n > 3 {
+		t.Errorf("%d copies", n)
+	}
+}
+
+// copiesIn counts where a text stands in what another process can write to.
+func copiesIn(t *testing.T, pid, text string) (n int) {
+	t.Helper()
+	maps, err := os.ReadFile("/proc/" + pid + "/maps")
+	if err != nil {
+		t.Skipf("the session's memory cannot be read: %v", err)
+	}
+	mem, err := os.Open("/proc/" + pid + "/mem")
+	if err != nil {
+		t.Skipf("the session's memory cannot be read: %v", err)
+	}
+	defer mem.Close()
+	for line := range strings.Lines(string(maps)) {
+		var from, to int64
+		var mode string
+		if _, err := fmt.Sscanf(line, "%x-%x %s", &from, &to, &mode); err != nil || !strings.HasPrefix(mode, "rw") {
+			continue
+		}
+		area := make([]byte, to-from)
+		got, _ := mem.ReadAt(area, from)
+		n += bytes.Count(area[:got], []byte(text))
+	}
+	return n
 }
