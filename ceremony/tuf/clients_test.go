@@ -223,7 +223,7 @@ func TestParseCanonical(t *testing.T) {
 	}
 }
 
-// Whoever signs is stricter than a verdict.
+// A signer is stricter than a verdict.
 func TestFit(t *testing.T) {
 	fit := map[string]bool{"good": true, "mldsa-44": true, "unknown-keyval": true, "signature-sig-odd": false, "signature-63-bytes": false, "threshold-above-online": false, "rsa-short": false, "public-and-private": false}
 	for _, v := range readVectors(t) {

@@ -101,7 +101,8 @@ func scan(src string) (*document, *ParseError) {
 	return d, nil
 }
 
-// scan is the function of that name, with the nodes of a document that is done with.
+// scan reads a JSON text as the function of that name does, into the nodes of a
+// document that is done with.
 func (d *document) scan(src string) *ParseError {
 	d.src, d.nodes, d.foreign = src, d.nodes[:0], 0
 	if len(src) > MaxSize {

@@ -289,7 +289,7 @@ func (r *reader) key(i int, id string) (Key, error) {
 	if err := r.want(i, object, "a key"); err != nil {
 		return Key{}, err
 	}
-	var keytype, scheme, keyval, public = -1, -1, -1, -1
+	var keytype, scheme, keyval = -1, -1, -1
 	key := Key{ID: id, object: r.raw(i)}
 	at, end := r.inside(i)
 	for ; at < end; at = r.after(at + 1) {
@@ -329,35 +329,9 @@ func (r *reader) key(i int, id string) (Key, error) {
 	if err != nil {
 		return Key{}, err
 	}
-	at, end = r.inside(keyval)
-	for ; at < end; at = r.after(at + 1) {
-		switch name := r.str(at); name {
-		case "public":
-			public = at + 1
-		case "private":
-			if !known && r.nodes[at+1].kind != text {
-				continue
-			}
-			if err := r.want(at+1, text, "private"); err != nil {
-				return Key{}, err
-			}
-			if key.Exposed = r.str(at+1) != ""; key.Exposed {
-				r.find(at, "ALARM: THE PRIVATE HALF of key %s stands beside it: everyone who has this file can sign with it, so it counts as compromised", subject(short(id)))
-			} else {
-				r.find(at, "key %s has the old, empty field private", subject(short(id)))
-			}
-		default:
-			if err := r.unknown(at, "public", "private"); err != nil {
-				return Key{}, err
-			}
-			if known {
-				r.find(at, "the keyval of key %s has the unknown field %s", subject(short(id)), printable(name))
-			}
-		}
-	}
-	if !known && !key.Exposed && strings.Contains(r.raw(keyval), "PRIVATE KEY-----") {
-		key.Exposed = true
-		r.find(keyval, "ALARM: A PRIVATE KEY stands in key %s: everyone who has this file has it, so it counts as compromised", subject(short(id)))
+	public, err := r.keyval(&key, keyval, known)
+	if err != nil {
+		return Key{}, err
 	}
 	if !known {
 		r.unverifiable(&key, keyval, fmt.Sprintf("the kind %s with scheme %s isn't known here", printable(key.Type), printable(key.Scheme)))
@@ -374,6 +348,42 @@ func (r *reader) key(i int, id string) (Key, error) {
 		return Key{}, err
 	}
 	return key, nil
+}
+
+// keyval reads the members of a keyval: where the public key stands, or -1, and
+// whether a private one stands there too.
+func (r *reader) keyval(key *Key, keyval int, known bool) (public int, err error) {
+	public = -1
+	for at, end := r.inside(keyval); at < end; at = r.after(at + 1) {
+		switch name := r.str(at); name {
+		case "public":
+			public = at + 1
+		case "private":
+			if !known && r.nodes[at+1].kind != text {
+				continue
+			}
+			if err := r.want(at+1, text, "private"); err != nil {
+				return -1, err
+			}
+			if key.Exposed = r.str(at+1) != ""; key.Exposed {
+				r.find(at, "ALARM: THE PRIVATE HALF of key %s stands beside it: everyone who has this file can sign with it, so it counts as compromised", subject(short(key.ID)))
+			} else {
+				r.find(at, "key %s has the old, empty field private", subject(short(key.ID)))
+			}
+		default:
+			if err := r.unknown(at, "public", "private"); err != nil {
+				return -1, err
+			}
+			if known {
+				r.find(at, "the keyval of key %s has the unknown field %s", subject(short(key.ID)), printable(name))
+			}
+		}
+	}
+	if !known && !key.Exposed && strings.Contains(r.raw(keyval), "PRIVATE KEY-----") {
+		key.Exposed = true
+		r.find(keyval, "ALARM: A PRIVATE KEY stands in key %s: everyone who has this file has it, so it counts as compromised", subject(short(key.ID)))
+	}
+	return public, nil
 }
 
 // keyKinds are the kinds of keys that are known here, by keytype and scheme.

@@ -14,7 +14,7 @@
 // whatever follows the end. What old roots of real projects hold beyond the
 // profile below is read, kept byte for byte, and reported as a Finding. So are
 // keys that cannot be verified here, signatures that cannot be any, and online
-// roles for which nobody can sign: they count for nothing, and who signs refuses
+// roles for which nobody can sign: they count for nothing, and a signer refuses
 // the last two (File.Fit).
 //
 // A threshold counts public keys by their value, never by their id.
@@ -726,7 +726,7 @@ func (r *reader) signatures(i int, root *Root) ([]Signature, error) {
 }
 
 // signature reads what is said to be a signature. One that can't be any is passed
-// over, as clients do: who serves a file must not be able to make it unreadable.
+// over, as clients do: anyone who serves a file must not be able to make it unreadable.
 func (r *reader) signature(s *Signature, sig int, root *Root) {
 	var err error
 	if s.Sig, err = hex.DecodeString(r.str(sig)); err != nil {

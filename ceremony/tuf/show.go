@@ -156,8 +156,8 @@ func when(t, at time.Time) string {
 const soon = 14 * 24 * time.Hour
 
 // Soon says that a root which is good ends within days, with the hours that are
-// left; "" where it doesn't, or has ended. Roots of a rehearsal live for a day: who
-// calls leaves them out.
+// left; "" where it doesn't, or has ended. Roots of a rehearsal live for a day:
+// callers leave them out.
 func Soon(expires, at time.Time) string {
 	left := expires.Sub(at)
 	if left <= 0 || left > soon {

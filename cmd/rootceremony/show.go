@@ -219,6 +219,9 @@ type shownKey struct {
 	KeyID  string          `json:"keyid"`
 	Holder string          `json:"holder,omitempty"`
 	Key    json.RawMessage `json:"key"` // the key object
+
+	Exposed      bool   `json:"exposed,omitempty"`      // the private half of the key stands in the root too
+	Unverifiable string `json:"unverifiable,omitempty"` // why nothing that the key signs counts here
 }
 
 type shownRole struct {
@@ -236,8 +239,9 @@ func newShown(name string, text []byte, file *tuf.File, names map[string]string)
 		Keys: []shownKey{}, Roles: map[string]shownRole{}, Fields: rawFields(r.Extra), Unsigned: rawFields(file.Extra),
 		Signatures: file.Report(r), SignedBy: []string{}, Findings: append([]tuf.Finding{}, file.Findings...), Refusals: append([]tuf.Refusal{}, tuf.Refusals(r, nil)...),
 	}
+	exposed := r.Exposed()
 	for _, k := range r.Keys {
-		s.Keys = append(s.Keys, shownKey{k.ID, names[k.ID], k.Object()})
+		s.Keys = append(s.Keys, shownKey{k.ID, names[k.ID], k.Object(), exposed[k.Value()], k.Unverifiable})
 	}
 	for name, role := range r.Roles {
 		s.Roles[name] = shownRole{role.Threshold, role.KeyIDs, rawFields(role.Extra)}
