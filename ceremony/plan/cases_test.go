@@ -127,7 +127,7 @@ func TestKeysExposedElsewhere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.Chain.Exposed[key.Value()] = 1
+	p.Chain.Exposed = map[string]int64{key.Value(): 1}
 	if _, err := p.Check(time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)); err == nil || !strings.Contains(err.Error(), "stands in version 1 of the chain, so that everybody can sign with it: it can't stay") {
 		t.Errorf("%v", err)
 	}
