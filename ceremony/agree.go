@@ -259,11 +259,10 @@ func notEmpty(s string) error {
 
 // tokenFacts shows a token as people recognise it.
 func tokenFacts(info keys.Info, h agreed.Holder) []prompt.Fact {
-	facts := []prompt.Fact{
+	return []prompt.Fact{
 		{Label: "Token", Value: info.FormFactor + ", firmware " + info.Firmware.String()},
 		{Label: "Serial", Value: agreed.SerialText(info.Serial) + toCarry(h)},
 	}
-	return append(facts, HoleFacts(info.Advisories())...)
 }
 
 // HoleFacts say what is published about the keys of a token.

@@ -9,7 +9,6 @@ import (
 	"rootceremony/ceremony/prompt"
 	"rootceremony/ceremony/state"
 	"rootceremony/ceremony/tuf"
-	"rootceremony/keys"
 )
 
 // OnlyCheckup makes the desk one that looks, long before it is needed, whether
@@ -79,7 +78,7 @@ func (d *Desk) checkupToken(ctx context.Context, a prompt.Room, c state.Checked)
 		title = c.Name + ": the PUK is blocked"
 		text = append(text, "But its PUK has no tries left: nobody can set a new PIN on this token, not even with a backup of the PUK. "+d.withoutPUK(c))
 	}
-	holes := keys.Advisories(there[0].Firmware, v.now().Key.Public.Algorithm)
+	holes := there[0].Advisories()
 	if len(holes) > 0 {
 		text = append(text, fmt.Sprintf("A new key on a newer token ends the hole that is known: %s begins its plan.", agreed.Command("plan", "--kind", agreed.Rotate, "DIR")))
 	}

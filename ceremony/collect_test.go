@@ -395,6 +395,18 @@ func TestDetachedSignatures(t *testing.T) {
 			t.Errorf("%s: %+v", empty, got)
 		}
 	}
+	both := fmt.Sprintf(`{"keyid": %q, "sig": "%x", "signatures": [%s]}`, f.Signatures[0].KeyID, f.Signatures[0].Sig, all)
+	if got, err := desk.Collect([]byte(both)); err == nil || !strings.Contains(err.Error(), "it is a signature and a list of signatures at once") {
+		t.Errorf("both: %v, %+v", err, got)
+	}
+	var wrong []string // of which a message names a few
+	for n := range 40 {
+		wrong = append(wrong, fmt.Sprintf(`{"keyid": "%08x%056d", "sig": "%0128x"}`, n, 0, n))
+	}
+	_, err = desk.Collect([]byte("[" + strings.Join(wrong, ",") + "]"))
+	if err == nil || strings.Count(err.Error(), "key 0") != 5 {
+		t.Errorf("many wrong ones: %v", err)
+	}
 }
 
 // Two copies of the directory go on by themselves, and each collects what was

@@ -113,7 +113,11 @@ func (d *desktop) fill(sticker string, slot keys.Slot, name string) {
 		}
 		d.holders[name] = h
 	}
-	serial, err := d.drawer.Add(sticker, virtual.Options{})
+	var made virtual.Options
+	if name == "p256" {
+		made.Firmware = keys.Firmware{Major: 5, Minor: 4, Patch: 3}
+	}
+	serial, err := d.drawer.Add(sticker, made)
 	if err != nil {
 		d.t.Fatal(err)
 	}

@@ -109,7 +109,7 @@ func (v visit) enrolToken(ctx context.Context) (keys.Info, error) {
 		return info, nil
 	}
 	same, err := v.a.Confirm(ctx, prompt.Prompt{ID: "holder.sticker " + h.ID, Message: prompt.Message{
-		Title: h.Name + ": is this the right token?", Facts: append(tokenFacts(info, h), HoleFacts(keys.Advisories(info.Firmware, v.d.State().Plan.Token.Algorithm))...)},
+		Title: h.Name + ": is this the right token?", Facts: append(tokenFacts(info, h), HoleFacts(info.Advisories(v.d.State().Plan.Token.Algorithm))...)},
 		Question: fmt.Sprintf("Does the token in the reader carry the sticker %s?", h.Token)})
 	if err != nil {
 		return info, err
@@ -707,13 +707,9 @@ func (d *Desk) attested(s *session.Session, serial uint32, slot keys.Slot, publi
 
 // verifyAttestation checks every field of an attestation.
 func (d *Desk) verifyAttestation(attestation keys.Attestation, serial uint32, slot keys.Slot, public keys.PublicKey, touch keys.Touch) error {
-	facts, err := keys.VerifyAttestation(attestation, d.tokens.Roots, d.tokens.Intermediates, keys.AttestationWant{
-		Serial: serial, Slot: slot, Public: public, Policy: keys.Policy{PIN: keys.PINAlways, Touch: touch}, MinFirmware: minFirmware(d.State().Plan.Token)})
-	if err != nil {
+	if _, err := keys.VerifyAttestation(attestation, d.tokens.Roots, d.tokens.Intermediates, keys.AttestationWant{
+		Serial: serial, Slot: slot, Public: public, Policy: keys.Policy{PIN: keys.PINAlways, Touch: touch}, MinFirmware: minFirmware(d.State().Plan.Token)}); err != nil {
 		return unattested(serial, err)
-	}
-	if facts.FIPS {
-		return laptop.Supported(keys.Info{Serial: serial, Edition: "FIPS"})
 	}
 	return nil
 }

@@ -71,7 +71,7 @@ func (v visit) show(ctx context.Context, info keys.Info) error {
 			}
 			files, err := v.d.attested(s, info.Serial, other.slot, key.Public, other.touch)
 			if errors.As(err, new(*keys.AttestationError)) || errors.As(err, new(*keys.NoKeyError)) {
-				lacks = append(lacks, fmt.Sprintf("a key in slot %s that it cannot attest", other.slot))
+				lacks = append(lacks, fmt.Sprintf("a key in slot %s without an attestation that counts here", other.slot))
 				continue
 			}
 			if err != nil {

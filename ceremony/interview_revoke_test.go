@@ -30,6 +30,7 @@ type emergency struct {
 	setup  func(t *testing.T, dir string) // of a folder; nil: a chain of 2 versions, 3 of 5
 	script map[string]string
 	most   int // answers; 0: mostAnswers
+	taken  int // root keys that others have; 0: by what has happened
 
 	noPlan   bool
 	create   bool              // the plan is of a new chain
@@ -108,7 +109,21 @@ func again(script map[string]string) map[string]string {
 	return script
 }
 
+// publishing is the case of the field: a root with one key, and its private half.
+func publishing(t *testing.T, dir string) {
+	t.Helper()
+	newOnline(t, dir)
+	if err := os.CopyFS(filepath.Join(dir, "trusted"), os.DirFS(filepath.FromSlash("plan/testdata/cases/private-key-in-trusted-root/trusted"))); err != nil {
+		t.Fatal(err)
+	}
+}
+
 var emergencies = []emergency{
+	{name: "the only key published", setup: publishing, script: with("key-published", "revoke.quorum", "race", "revoke.threshold", "fresh", "plan.holder.name 1", "Farah Aziz", "plan.holder.token 1", "F-06", "plan.holder.site 1", ""),
+		most: 9, incident: record.QuorumStolen, drops: map[int]string{1: "compromised"}, keys: 1, want: 1,
+		says: []string{"its private half is published", "ALARM: the private half of a root key is published", "Anyone can sign a root of their own with them", "it is a race"}},
+	{name: "expired, with the only key published", setup: publishing, script: again(with("root-expired", "revoke.quorum", "again")), create: true, most: 30, taken: 1},
+	{name: "lost, with the only key published", setup: publishing, script: with("token-lost", "revoke.again", "no"), noPlan: true, taken: 1, says: []string{"its private half is published", "The honest answer"}},
 	{name: "token lost, backup safe", setup: knownBy(), script: before("token-lost", "revoke.which", "1", "revoke.restore", "restore"),
 		noPlan: true, says: []string{"Alice Costa: the backup is opened by any 3 of Bruno Ferraz, Chen Wei, Dana Okafor, Emil Novak and Bank safe.", "rootceremony restore DIR/before", "no new root is needed"}},
 	{name: "token lost, backup safe, dropped all the same", setup: knownBy(), script: before("token-lost", "revoke.which", "1", "revoke.restore", "drop"),
@@ -329,7 +344,7 @@ func (e emergency) counts(t *testing.T, come *interview.Outcome) {
 	}
 	taken := "none that we know of"
 	switch e.script["revoke.what"] {
-	case "token-stolen", "pin-seen", "holder-left":
+	case "token-stolen", "pin-seen", "key-published", "holder-left":
 		taken = fmt.Sprint(picked)
 	case "quorum-stolen":
 		taken = "[FILL IN: how many: 3 or more]" // none is no answer then
@@ -342,6 +357,9 @@ func (e emergency) counts(t *testing.T, come *interview.Outcome) {
 		} else if e.noPlan { // all of them
 			taken = "5"
 		}
+	}
+	if e.taken > 0 {
+		taken = fmt.Sprint(e.taken)
 	}
 	for _, want := range []string{"Root keys that others have, or may have: " + taken + ".", "Root keys that must sign a new root: ", "for now: the new root is not out yet"} {
 		if !strings.Contains(notice, want) {

@@ -167,10 +167,10 @@ func (v visit) restoreKey(ctx context.Context) error {
 	}
 	h := v.now().Holder
 	if spare {
-		return v.a.Tell(ctx, prompt.Message{Title: h.Name + ": the spare token is ready", Facts: tokenFacts(info, v.with(state.SpareToken).now().Holder), Write: v.with(state.SpareToken).card(), Text: []string{
+		return v.a.Tell(ctx, prompt.Message{Title: h.Name + ": the spare token is ready", Facts: append(tokenFacts(info, v.with(state.SpareToken).now().Holder), HoleFacts(info.Advisories(v.d.State().Plan.Token.Algorithm))...), Write: v.with(state.SpareToken).card(), Text: []string{
 			"It has the same root key, and has proved it. Keep it in another place than the first one."}})
 	}
-	return v.a.Tell(ctx, prompt.Message{Title: h.Name + ": the key is restored", Facts: tokenFacts(info, h), Write: v.card(), Text: []string{
+	return v.a.Tell(ctx, prompt.Message{Title: h.Name + ": the key is restored", Facts: append(tokenFacts(info, h), HoleFacts(info.Advisories(v.d.State().Plan.Token.Algorithm))...), Write: v.card(), Text: []string{
 		"The new token has the root key of " + h.Name + ", and has proved it. It has its own key in 82: the backups of others that were sealed for the old token it does not open.",
 		"The old token still holds the root key. If it was stolen, or turns up again, revoke the key, or reset the token before a witness."}})
 }

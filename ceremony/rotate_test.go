@@ -694,3 +694,18 @@ func TestRetiredTokenSignsNoLog(t *testing.T) {
 		t.Errorf("offered: %v", offered)
 	}
 }
+
+// The state of a ceremony says how long the root in force is still good, once that is
+// a matter of days; a rehearsal's lives a day, and is in force nowhere.
+func TestStatusOfARootThatEndsSoon(t *testing.T) {
+	for _, real := range []bool{true, false} {
+		s := newStage(t, `expires = "365d"`, `expires = "3d"`)
+		s.real = real
+		_, desk := s.opened()
+		runTasks(t, desk, &prompt.Script{Answers: map[string]string{"preflight.failed": "waive", "preflight.why": "it is a test"}}, "preflight")
+		runTo(t, desk, "seal")
+		if said := strings.Join(desk.Status(), "\n"); strings.Contains(said, "root v1 ENDS SOON, in ") != real {
+			t.Errorf("real %v:\n%s", real, said)
+		}
+	}
+}

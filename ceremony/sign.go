@@ -252,8 +252,8 @@ func (v visit) sign(ctx context.Context) error {
 			return err
 		}
 	}
-	if holes := keys.Advisories(info.Firmware, h.Key.Public.Algorithm); len(holes) > 0 && !h.OfTrusted() { // of those it was told as they were shown
-		if err := v.a.Tell(ctx, prompt.Message{Title: h.Holder.Name + ": the token", Facts: tokenFacts(info, h.Holder)}); err != nil {
+	if holes := info.Advisories(); len(holes) > 0 {
+		if err := v.a.Tell(ctx, prompt.Message{Title: h.Holder.Name + ": the token", Facts: append(tokenFacts(info, h.Holder), HoleFacts(holes)...)}); err != nil {
 			return err
 		}
 	}

@@ -56,6 +56,8 @@ func unattested(serial uint32, err error) error {
 			agreed.SerialText(serial), err)
 	case !attested:
 		return fmt.Errorf("token %s: %w (hint: %s)", agreed.SerialText(serial), err, way)
+	case wrong.Field == "edition":
+		return fmt.Errorf("token %s is of the FIPS edition, which gets no new key here: %w (hint: use a YubiKey 5 of the standard edition)", agreed.SerialText(serial), err)
 	case wrong.Field == "PIN policy", wrong.Field == "touch policy":
 		way = "take the task Start a holder over: the token is wiped, and its keys are made again"
 	}

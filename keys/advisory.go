@@ -37,15 +37,17 @@ func Advisories(firmware Firmware, algorithm Algorithm) []Advisory {
 
 func (a Advisory) String() string { return fmt.Sprintf("%s: %s", a.ID, a.Text) }
 
-// Advisories returns what is published about the keys that sign on the token: all
-// but that of slot 82, which only decrypts.
-func (i Info) Advisories() []Advisory {
-	var found []Advisory
+// Advisories returns what is published about the keys that sign on the token, and
+// about those of the algorithms that are yet to be made there. Slot 82 only decrypts.
+func (i Info) Advisories(toMake ...Algorithm) []Advisory {
 	for _, k := range i.Keys {
-		if k.Slot == SlotAge {
-			continue
+		if k.Slot != SlotAge {
+			toMake = append(toMake, k.Public.Algorithm)
 		}
-		for _, a := range Advisories(i.Firmware, k.Public.Algorithm) {
+	}
+	var found []Advisory
+	for _, algorithm := range toMake {
+		for _, a := range Advisories(i.Firmware, algorithm) {
 			if !slices.ContainsFunc(found, func(b Advisory) bool { return b.ID == a.ID }) {
 				found = append(found, a)
 			}

@@ -27,7 +27,6 @@ type AttestationFacts struct {
 	Firmware   Firmware `json:"firmware"`
 	Policy     Policy   `json:"policy"`
 	FormFactor string   `json:"form_factor"` // "USB-C keychain"; "": not said
-	FIPS       bool     `json:"fips"`
 }
 
 // AttestationError names the field of an attestation that is not as wanted.
@@ -180,7 +179,10 @@ func verifyExtensions(slot *x509.Certificate, want AttestationWant) (facts Attes
 		if len(form) != 1 {
 			return fail("form factor", "1 byte", foundBytes(form, found))
 		}
-		facts.FormFactor, facts.FIPS = formFactors[form[0]&0x7f], form[0]&0x80 != 0
+		if form[0]&0x80 != 0 {
+			return fail("edition", "the standard one", "FIPS")
+		}
+		facts.FormFactor = formFactors[form[0]]
 	}
 	return facts, nil
 }

@@ -185,7 +185,11 @@ func TestAttestationGood(t *testing.T) {
 	v.middle, v.root = nil, template("Yubico U2F Root CA Serial 457200631", true)
 	v.device = template("Yubico PIV Attestation", true)
 	v.slot.ExtraExtensions[3].Value = []byte{0x81}
-	if facts, err = v.verify(t); err != nil || !facts.FIPS || facts.FormFactor != "USB-A keychain" {
+	if _, err = v.verify(t); err == nil || err.Error() != "attestation of slot 9c: edition: wanted the standard one, found FIPS" {
+		t.Errorf("the FIPS edition: %v", err)
+	}
+	v.slot.ExtraExtensions[3].Value = []byte{1}
+	if facts, err = v.verify(t); err != nil || facts.FormFactor != "USB-A keychain" {
 		t.Errorf("%+v, %v", facts, err)
 	}
 	v.slot.ExtraExtensions = v.slot.ExtraExtensions[:3]

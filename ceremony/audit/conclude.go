@@ -100,6 +100,12 @@ func (w *walk) key(h *holder) {
 		if h.Custody == agreed.Dropped {
 			k.Text += " that the new one leaves out"
 		}
+		if version := w.exposed[key.Value()]; version > 0 {
+			k.Text += fmt.Sprintf("; ITS PRIVATE HALF STANDS IN ROOT v%d: anyone can sign with it", version)
+			if h.Custody != agreed.Dropped {
+				k.Status = Failed
+			}
+		}
 	} else {
 		k.Status, k.Text = w.counts(h, t)
 		if t != nil && t.key != nil {

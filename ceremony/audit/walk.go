@@ -26,6 +26,7 @@ type walk struct {
 	files   *tree
 	log     *transcript.Contents
 	names   map[string]named // of files, that the log has
+	exposed map[string]int64 // keys whose private half the trusted chain publishes, and in which version
 	started *state.Begun
 	plan    *agreed.Plan
 	size    int // of the planned root, to which proofs of possession are padded
@@ -413,6 +414,7 @@ func (w *walk) trustedChain(e transcript.Event, anchor state.Anchor) error {
 			return nil
 		}
 	}
+	w.exposed = chain.Exposed()
 	how := map[state.Anchor]string{state.AnchorTyped: "typed from another source", state.AnchorConfirmed: "shown, and confirmed"}[anchor]
 	w.add(OK, "trusted chain", agreed.TrustedDir, "versions %d to %d, each signed by the one before; the SHA-256 of the first was %s", t.Versions[0].Version, t.Newest().Version, how)
 	return nil

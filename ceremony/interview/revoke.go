@@ -44,13 +44,15 @@ func (iv *interview) revoke() error {
 		case findChain:
 			err = iv.source()
 			if e.traced = true; iv.chain != nil {
-				e.need, e.keys = iv.oldThreshold(), len(iv.oldKeys())
+				e.need, e.keys, e.exposed = iv.oldThreshold(), len(iv.oldKeys()), len(iv.exposedKeys())
 			}
 		case askRoles:
-			ids, err = iv.askRoles()
+			if ids, err = iv.askRoles(); err == nil {
+				ids = iv.withExposed(ids)
+			}
 			e.asked, e.named = true, len(ids)
 		case askWhich:
-			ids, err = iv.askWhich(e.what)
+			ids, err = iv.askWhich(e.incident())
 			e.asked, e.named = true, len(ids)
 		case search:
 			back, err = iv.lookForBackups(ids)
@@ -60,7 +62,7 @@ func (iv *interview) revoke() error {
 				back = nil
 			}
 		case askRace:
-			e.chosen, err = iv.askRace()
+			e.chosen, err = iv.askRace(e.incident())
 		case askUnknown:
 			e.chosen, err = iv.askUnknown(iv.unmade(ids))
 		case changePIN:
@@ -174,14 +176,21 @@ func (iv *interview) askWhich(what record.Incident) ([]string, error) {
 		question = "Whose token is lost?"
 	case record.HolderLeft:
 		question = "Who has left?"
+	case record.KeyPublished:
+		question = "Whose key was published?"
 	}
-	m := prompt.Message{Title: "Which keys"}
+	p := prompt.Prompt{ID: "revoke.which", Message: prompt.Message{Title: "Which keys"}, Question: question + " Its number, or several with commas"}
 	for i, id := range all {
-		m.Lines = append(m.Lines, fmt.Sprintf("%3d  %s", i+1, iv.keyLabel(id)))
+		p.Lines = append(p.Lines, fmt.Sprintf("%3d  %s", i+1, iv.keyLabel(id)))
+	}
+	if len(iv.exposedKeys()) > 0 {
+		p.Enter, p.Question = "published", p.Question+" (Enter: only those that are published)"
 	}
 	var picked []string
-	_, err := iv.a.Ask(iv.ctx, prompt.Prompt{ID: "revoke.which", Message: m, Question: question + " Its number, or several with commas"}, func(s string) error {
-		picked = nil
+	_, err := iv.a.Ask(iv.ctx, p, func(s string) error {
+		if picked = nil; p.Enter != "" && strings.TrimSpace(s) == "" {
+			return nil
+		}
 		for _, word := range splitFiles(s) {
 			if err := numberFrom(word, 1, len(all)); err != nil {
 				return fmt.Errorf("%w in the list (hint: as in 2, or 2,3)", err)
@@ -194,7 +203,12 @@ func (iv *interview) askWhich(what record.Incident) ([]string, error) {
 		}
 		return nil
 	})
-	return picked, err
+	return iv.withExposed(picked), err
+}
+
+// withExposed adds the root keys that are in everybody's hands.
+func (iv *interview) withExposed(ids []string) []string {
+	return append(ids, slices.DeleteFunc(iv.exposedKeys(), func(id string) bool { return slices.Contains(ids, id) })...)
 }
 
 func (iv *interview) askRestore(lost, back int) (string, error) {
@@ -218,11 +232,17 @@ func (iv *interview) restore(back []restorable) {
 
 // askRace asks what is to be done where a threshold of keys is in other hands.
 // Another root is a race, and one that is won where nobody knows the PINs.
-func (iv *interview) askRace() (string, error) {
+func (iv *interview) askRace(what record.Incident) (string, error) {
+	can := "A token signs nothing without its PIN: if the PINs are not known, the next root shuts these keys out. If they are, anyone who has them can sign a root of their own, and no client can tell."
+	anew := "a new chain: their PINs may be known, or they are people who left"
+	if what == record.KeyPublished {
+		can = "Anyone can sign a root of their own with them, and no client can tell. The next root shuts these keys out for each client that gets it first."
+		anew = "a new chain: somebody may have signed a root with them already"
+	}
 	return iv.a.Choose(iv.ctx, prompt.Prompt{ID: "revoke.quorum", Message: prompt.Message{Title: "A threshold of keys",
-		Text: []string{fmt.Sprintf("Version %d wants %d signatures, and that many of its keys are in other hands. A token signs nothing without its PIN: if the PINs are not known, the next root shuts these keys out. If they are, anyone who has them can sign a root of their own, and no client can tell.", iv.chain.Last.Root.Version, iv.oldThreshold())}},
+		Text: []string{fmt.Sprintf("The threshold of version %d is %d, and that many of its keys are in other hands. ", iv.chain.Last.Root.Version, iv.oldThreshold()) + can}},
 		Question: "What is to be done?"}, []prompt.Choice{
-		{Key: chooseAnew, Label: "a new chain: their PINs may be known, or they are people who left"},
+		{Key: chooseAnew, Label: anew},
 		{Key: chooseRace, Label: "the next root without these keys, today: it is a race"},
 	})
 }
@@ -350,6 +370,11 @@ func (iv *interview) usualReason(n int) string {
 	switch root := iv.chain.Last.Root; iv.plan.Incident {
 	case record.PINSeen:
 		return "a PIN was seen, and " + tokens + " " + were + " out of hand"
+	case record.KeyPublished:
+		if n > 1 {
+			return fmt.Sprintf("the private halves of %d root keys were published", n)
+		}
+		return "the private half of a root key was published"
 	case record.HolderLeft:
 		return "a holder of a root key left the project"
 	case record.RoleCompromised:

@@ -279,6 +279,9 @@ func (iv *interview) chainMessage() prompt.Message {
 	if root.Rehearsal() {
 		m.Facts = append(m.Facts, prompt.Fact{Label: "Rehearsal", Value: "yes: this root is from a rehearsal"})
 	}
+	if keys := iv.exposedKeys(); len(keys) > 0 {
+		m.Facts = append(m.Facts, prompt.Fact{Label: "ALARM", Value: "the private half of a root key is published: anyone can sign with it. It counts as compromised, and is dropped."})
+	}
 	for i, id := range iv.oldKeys() {
 		m.Lines = append(m.Lines, fmt.Sprintf("%3d  %s", i+1, iv.keyLabel(id)))
 	}
@@ -290,9 +293,18 @@ func (iv *interview) oldKeys() []string { return iv.chain.Last.Root.Roles[tuf.Ro
 
 func (iv *interview) oldThreshold() int { return iv.chain.Last.Root.Roles[tuf.RoleRoot].Threshold }
 
+// exposedKeys are the root keys of the trusted root whose private half stands in a
+// root of the chain, by id.
+func (iv *interview) exposedKeys() []string {
+	return slices.DeleteFunc(slices.Clone(iv.oldKeys()), func(id string) bool { return iv.chain.Exposed[agreed.ValueOf(iv.chain.Last.Root, id)] == 0 })
+}
+
 // keyLabel names a root key with all that is known of it.
 func (iv *interview) keyLabel(id string) string {
 	label := fmt.Sprintf("key %.8s", id)
+	if slices.Contains(iv.exposedKeys(), id) {
+		label += ", its private half is published"
+	}
 	h, ok := iv.known[id]
 	if !ok {
 		key, _ := iv.chain.Last.Root.Key(id)
@@ -316,17 +328,22 @@ func (iv *interview) who(id string) string {
 // it stays, and only a name and a sticker that are not known are asked for.
 func (iv *interview) oldKey(n int, id string, changes bool) error {
 	what := "stays"
-	if changes {
+	exposed := slices.Contains(iv.exposedKeys(), id)
+	if changes || exposed {
 		var err error
-		what, err = iv.a.Choose(iv.ctx, prompt.Prompt{ID: fmt.Sprint("plan.key ", n),
-			Message:  prompt.Message{Title: fmt.Sprintf("Root key %d of %d", n, len(iv.oldKeys())), Facts: []prompt.Fact{{Label: "Key", Value: iv.keyLabel(id)}, {Label: "Key id", Value: id}}},
-			Question: "What becomes of it?"}, []prompt.Choice{
+		choices := []prompt.Choice{
 			{Key: "stays", Label: "it stays as it is"},
 			{Key: agreed.Retired, Label: "dropped: its holder leaves in peace, or gets another key"},
 			{Key: agreed.Lost, Label: "dropped: lost, nobody can sign with it"},
 			{Key: agreed.Stolen, Label: "dropped: stolen, somebody else may have it"},
 			{Key: agreed.Compromised, Label: "dropped: somebody else may use it, and its holder can still sign"},
-		})
+		}
+		if exposed {
+			choices = choices[3:]
+		}
+		what, err = iv.a.Choose(iv.ctx, prompt.Prompt{ID: fmt.Sprint("plan.key ", n),
+			Message:  prompt.Message{Title: fmt.Sprintf("Root key %d of %d", n, len(iv.oldKeys())), Facts: []prompt.Fact{{Label: "Key", Value: iv.keyLabel(id)}, {Label: "Key id", Value: id}}},
+			Question: "What becomes of it?"}, choices)
 		if err != nil {
 			return err
 		}

@@ -17,6 +17,8 @@ type emergency struct {
 	traced bool // what the next root follows was looked for
 	need   int  // root keys that must sign; 0: the old root is not at hand
 	keys   int  // root keys that there are
+	// exposed is how many of them are published with their private half.
+	exposed int
 
 	asked bool // people were asked which keys
 	named int  // root keys that are lost, or in other hands
@@ -77,7 +79,7 @@ type way struct {
 
 var (
 	losses = []record.Incident{record.TokenLost, record.QuorumLost}
-	thefts = []record.Incident{record.TokenStolen, record.PINSeen, record.HolderLeft}
+	thefts = []record.Incident{record.TokenStolen, record.PINSeen, record.KeyPublished, record.HolderLeft}
 )
 
 // ways is the whole decision: of its rows the first one holds.
@@ -108,6 +110,7 @@ var ways = []way{
 	// Anyone who has taken keys can sign with them, and any root with a threshold.
 	{thefts, emergency.quorumNamed, chooseRace, record.QuorumStolen, nextRoot},
 	{thefts, emergency.quorumNamed, chooseAnew, record.QuorumStolen, newChain},
+	{[]record.Incident{record.KeyPublished}, emergency.quorumNamed, "", record.QuorumStolen, askRace}, // its holders have it too
 	{thefts, emergency.mayRace, "", record.QuorumStolen, askRace},
 	{thefts, emergency.quorumNamed, "", record.QuorumStolen, newChain},
 	{thefts, emergency.holdersSign, "", "", nextRoot},
@@ -128,10 +131,14 @@ func (e emergency) row() int {
 	})
 }
 
-// incident is what has happened: a token that is gone with its PIN is stolen.
+// incident is what has happened: a token that is gone with its PIN is stolen. Where a
+// root of the chain publishes root keys, a loss is no longer the worst of it.
 func (e emergency) incident() record.Incident {
-	if e.what == record.PINSeen && e.where == gone {
+	switch {
+	case e.what == record.PINSeen && e.where == gone, e.exposed > 0 && slices.Contains(losses, e.what):
 		return record.TokenStolen
+	case e.exposed > 0 && e.what == record.RootExpired:
+		return record.KeyPublished
 	}
 	return e.what
 }
@@ -143,7 +150,7 @@ func (e emergency) reason() string {
 		return agreed.Lost
 	case record.TokenStolen:
 		return agreed.Stolen
-	case record.PINSeen, record.HolderLeft, record.RoleCompromised:
+	case record.PINSeen, record.KeyPublished, record.HolderLeft, record.RoleCompromised:
 		return agreed.Compromised
 	}
 	return ""

@@ -57,6 +57,7 @@ func TestWays(t *testing.T) {
 
 		{"quorum taken, a race", of(record.TokenStolen, 2, 2).choose(chooseRace), record.QuorumStolen, nextRoot},
 		{"quorum taken, no race", of(record.TokenStolen, 2, 3).choose(chooseAnew), record.QuorumStolen, newChain},
+		{"quorum published", of(record.KeyPublished, 3, 3), record.QuorumStolen, askRace},
 		{"quorum taken, others sign", of(record.HolderLeft, 2, 3), record.QuorumStolen, askRace},
 		{"quorum taken, others do not sign", of(record.HolderLeft, 3, 3), record.QuorumStolen, newChain},
 		{"left, with their holders enough sign", of(record.HolderLeft, 4, 3), record.HolderLeft, nextRoot},
@@ -81,6 +82,20 @@ func TestWays(t *testing.T) {
 				t.Errorf("%s: %s, want %s: %s", is, ways[row].then, c.is, c.then)
 			}
 		})
+	}
+}
+
+// Where a root of the chain publishes a root key, what people say has happened is not
+// the worst of it.
+func TestPublishedKeysCountMore(t *testing.T) {
+	for what, want := range map[record.Incident]record.Incident{
+		record.TokenLost: record.TokenStolen, record.QuorumLost: record.TokenStolen, record.RootExpired: record.KeyPublished,
+		record.TokenStolen: record.TokenStolen, record.HolderLeft: record.HolderLeft, record.KeyPublished: record.KeyPublished,
+		record.RoleCompromised: record.RoleCompromised, record.QuorumStolen: record.QuorumStolen,
+	} {
+		if got := (emergency{what: what, traced: true, need: 3, keys: 5, exposed: 1}).incident(); got != want {
+			t.Errorf("%s comes to %s, want %s", what, got, want)
+		}
 	}
 }
 

@@ -33,6 +33,10 @@ func TestPlansFromTheField(t *testing.T) {
 		"ecdsa-on-old-firmware": {says: []string{
 			"warning: tokens with firmware 5.4.3 are taken, and YSA-2024-03: anyone who has the token, its PIN and a laboratory can take ECDSA keys out of it: count a lost token as a stolen key",
 		}},
+		"unknown-key-kinds": {refused: []string{
+			"nothing that the key 7e6b9aff signs can be verified here: it isn't a readable ML-DSA key",
+			"(hint: a new key for Chen Wei, and a [[drop]] of this one with reason = \"retired\")",
+		}},
 		"holders-who-also-sign-targets": {
 			refused: []string{"the root would have 5004 bytes: over the 3000 that an ed25519 token signs"},
 			never:   []string{"one online key"},
@@ -127,7 +131,7 @@ func TestKeysExposedElsewhere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.Chain.Exposed[key.Value()] = 1
+	p.Chain.Exposed = map[string]int64{key.Value(): 1}
 	if _, err := p.Check(time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)); err == nil || !strings.Contains(err.Error(), "stands in version 1 of the chain, so that everybody can sign with it: it can't stay") {
 		t.Errorf("%v", err)
 	}

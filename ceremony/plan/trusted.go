@@ -46,7 +46,7 @@ func ReadTrusted(path string) (*TrustedChain, error) {
 			return nil, errors.New(agreed.OneLine(err.Error()))
 		}
 	}
-	c := &TrustedChain{Exposed: map[string]int64{}}
+	c := &TrustedChain{}
 	var chain tuf.Chain
 	for _, file := range files {
 		name := file.Name
@@ -65,13 +65,8 @@ func ReadTrusted(path string) (*TrustedChain, error) {
 			return nil, fmt.Errorf("%s holds version %d (hint: name each file after its version)", name, step.Version)
 		}
 		c.Files, c.Steps = append(c.Files, text), append(c.Steps, step)
-		for value := range chain.Last().Root.Exposed() {
-			if c.Exposed[value] == 0 {
-				c.Exposed[value] = step.Version
-			}
-		}
 	}
-	c.Last = chain.Last()
+	c.Last, c.Exposed = chain.Last(), chain.Exposed()
 	return c, nil
 }
 

@@ -15,6 +15,7 @@ const (
 	TokenLost       Incident = "token-lost"
 	TokenStolen     Incident = "token-stolen"
 	PINSeen         Incident = "pin-seen"
+	KeyPublished    Incident = "key-published"
 	RoleCompromised Incident = "role-compromised"
 	HolderLeft      Incident = "holder-left"
 	QuorumLost      Incident = "quorum-lost"
@@ -23,7 +24,7 @@ const (
 )
 
 // Incidents are all incidents, in the order in which people are asked.
-var Incidents = []Incident{TokenLost, TokenStolen, PINSeen, RoleCompromised, HolderLeft, QuorumLost, QuorumStolen, RootExpired}
+var Incidents = []Incident{TokenLost, TokenStolen, PINSeen, KeyPublished, RoleCompromised, HolderLeft, QuorumLost, QuorumStolen, RootExpired}
 
 // texts are what is said of an incident. Each line stands for itself, at most
 // 76 characters long.
@@ -67,6 +68,19 @@ var texts = map[Incident]struct {
 			"Is the token gone? Choose token stolen.",
 			"A token keeps its key: having used it is not having copied it.",
 			"Look for root files that nobody in the project made.",
+		}},
+	KeyPublished: {"The private half of a root key was published, or copied",
+		"The private half of at least one root key is public: anyone can sign with it.",
+		[]string{
+			"No race while fewer than the threshold are public. Slow down.",
+			"A threshold of 1? Then one key is a quorum: be first, today.",
+			"Public for a minute is public for ever: taking it down helps nobody.",
+			"First: look where else private halves lie: roots, backups, build logs.",
+			"The next root drops the key. Its holder can still sign that root.",
+			"A threshold is public? Anyone can sign a root, as good as yours.",
+			"Clients that trust an older root go on trusting the key until updated.",
+			"A key that online roles use as well: choose the online key instead.",
+			"Look for root files that nobody in the project made. Keep them.",
 		}},
 	RoleCompromised: {"An online key is compromised: timestamp, snapshot or targets",
 		"Online keys are, or may be, in the hands of somebody else.",

@@ -174,7 +174,11 @@ func (n NoticeFacts) known(d *document) {
 	case HolderLeft:
 		d.item("- ", "Whether a key was used for anything else: "+gap("what you have found signs of, and where you looked")+".")
 	default:
-		d.item("- ", "Who is behind it: "+gap("who, or: we do not know")+".")
+		if n.Incident == KeyPublished {
+			d.item("- ", "Where it was published: "+gap("where, and in which versions")+".")
+		} else {
+			d.item("- ", "Who is behind it: "+gap("who, or: we do not know")+".")
+		}
 		d.item("- ", "Whether others have made use of it: "+gap("what you have found signs of, where you looked, and what you could not look at")+".")
 	}
 }

@@ -34,7 +34,7 @@ func facts(i Incident) NoticeFacts {
 	switch i {
 	case TokenLost:
 		n.Lost = 1
-	case TokenStolen, PINSeen:
+	case TokenStolen, PINSeen, KeyPublished:
 		n.Taken = 1
 	case QuorumLost:
 		n.Lost = 3
@@ -48,6 +48,9 @@ func facts(i Incident) NoticeFacts {
 	case TokenLost:
 		drop("lost")
 		n.Reason = "token A-03 fell into the Tejo"
+	case KeyPublished:
+		drop("compromised")
+		n.Reason = "the published root had the private half in it"
 	case TokenStolen, PINSeen:
 		drop("stolen")
 		n.Reason = "a bag was taken on the way to the office"

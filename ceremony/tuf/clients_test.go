@@ -277,6 +277,28 @@ func TestExposedKeys(t *testing.T) {
 	}
 }
 
+// A chain knows which keys its roots have published, and since which version.
+func TestExposedKeysOfAChain(t *testing.T) {
+	owner, other := make25519(0), make25519(5)
+	object := fmt.Sprintf(`{"keytype":"ed25519","keyval":{"private":"5a","public":"%s"},"scheme":"ed25519"}`, other.key.Public.Hex)
+	r := reader{document: must(scanned(object))}
+	published := must(r.key(0, "published"))
+	first := rootOf(owner.key)
+	first.Keys, first.Roles[RoleTargets] = append(first.Keys, published), Role{KeyIDs: []string{published.ID}, Threshold: 1}
+	second := rootOf(owner.key, other.key)
+	second.Version = 2
+	var c Chain
+	for _, root := range []*Root{first, second} {
+		f := must(Parse([]byte(pretty(root))))
+		if _, err := c.Add([]byte(pretty(root, owner.sign(f.Signed)))); err != nil {
+			t.Fatal(err)
+		}
+		if got := c.Exposed(); len(got) != 1 || got[other.key.Value()] != 1 {
+			t.Errorf("version %d: %v", root.Version, got)
+		}
+	}
+}
+
 // However many signatures are wrong, only a few are looked at for what they fit
 // instead, and none in a file that no client would read.
 func TestFewWrongSignaturesAreExplained(t *testing.T) {

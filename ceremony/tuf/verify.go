@@ -188,7 +188,8 @@ func (f *File) report(by *Root, memory []verified) Report {
 // first one (specification 5.3). It keeps only the newest. The zero value is
 // ready.
 type Chain struct {
-	last *File
+	last    *File
+	exposed map[string]int64
 }
 
 // Step is one root of a chain.
@@ -248,6 +249,14 @@ func (c *Chain) take(f *File, step Step) error {
 		return fmt.Errorf("version %d is not signed by enough of its own keys: %s", step.Version, step.New.Text(nil))
 	}
 	c.last = f
+	for _, k := range f.Root.Keys {
+		if _, before := c.exposed[k.Value()]; k.Exposed && !before {
+			if c.exposed == nil {
+				c.exposed = map[string]int64{}
+			}
+			c.exposed[k.Value()] = step.Version
+		}
+	}
 	return nil
 }
 
@@ -314,6 +323,10 @@ func (l *link) work(data []byte, before *link) {
 
 // Last returns the newest root of the chain, or nil.
 func (c *Chain) Last() *File { return c.last }
+
+// Exposed returns the keys, by their values, of which the private half stands in a
+// root of the chain, with the first version in which it does. It is not to be changed.
+func (c *Chain) Exposed() map[string]int64 { return c.exposed }
 
 // ErrExpired: the newest root of a chain has expired.
 var ErrExpired = errors.New("expired")

@@ -187,6 +187,38 @@ name = "Otto New"
 token = "N-2"
 `
 
+// A root key of a kind that is unknown here, which the plan drops, stays as it is in a
+// rehearsal: nothing that it signs counts, and it has no stand-in.
+func TestStandInUnknownKind(t *testing.T) {
+	t.Parallel()
+	const unknown = "7e6b9aff6e75a96471321f21a7f9d9281aadc5b218ced0ed9f1179f08d961230"
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS("../../ceremony/plan/testdata/cases/unknown-key-kinds")); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, state.PlanFile)
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	holder := "[[holder]]\nname = \"Chen Wei\"\ntoken = \"C-03\"\nkeyid = \"" + unknown + "\"\n"
+	dropped := strings.Replace(string(text), holder, "[[drop]]\nkeyid = \""+unknown+"\"\nreason = \"retired\"\n[[holder]]\nname = \"Nora New\"\ntoken = \"N-1\"\n", 1)
+	rewrite(t, file, dropped)
+	out := filepath.Join(t.TempDir(), "d")
+	rehearsed(t, "--stand-in", file, out)
+	desk, err := ceremony.LookAt(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := desk.State()
+	if _, there := s.Plan.TrustedRoot().Key(unknown); !there || s.Published == nil || s.Root.Version != 2 {
+		t.Errorf("in the trusted root: %v, published: %v", there, s.Published != nil)
+	}
+	if _, there := s.Root.Key(unknown); there {
+		t.Error("the new root has it")
+	}
+}
+
 // Joomla's root is too large for ed25519 tokens: its old keys sign with tools of
 // their own, one that has a sticker does not, and the new holders have P-256.
 func TestStandInJoomla(t *testing.T) {

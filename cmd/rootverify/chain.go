@@ -26,6 +26,9 @@ type verdict struct {
 	Versions []tuf.Step `json:"versions"`
 	// Refusals are by clients that are known to refuse the newest root, though it is good.
 	Refusals []tuf.Refusal `json:"refusals,omitempty"`
+	// Exposed are ids of keys of the newest root whose private half stands in a root of
+	// the chain.
+	Exposed []string `json:"exposed,omitempty"`
 
 	first, last int64 // versions
 	newest      *tuf.File
@@ -124,6 +127,11 @@ func (v *verdict) walk(names []string, anchor string, rehearsal bool, show func(
 	v.newest = c.Last()
 	if v.newest != nil {
 		v.Refusals = tuf.Refusals(v.newest.Root, nil)
+		for _, k := range v.newest.Root.Keys {
+			if c.Exposed()[k.Value()] > 0 {
+				v.Exposed = append(v.Exposed, k.ID)
+			}
+		}
 	}
 	return c.End(v.At)
 }
@@ -219,8 +227,8 @@ func (v *verdict) print(out *bufio.Writer, err error) {
 	}
 	if err == nil {
 		fmt.Fprintf(out, "good at %s: version %d, by the chain from version %d on\n", v.At.Format("2006-01-02 15:04:05 UTC"), v.last, v.first)
-		if n := len(v.newest.Root.Exposed()); n > 0 {
-			fmt.Fprintf(out, "ALARM: of %d of its keys the private half stands in it: everybody can sign with them (hint: the next version must do without)\n", n)
+		for _, id := range v.Exposed {
+			fmt.Fprintln(out, tuf.Clean(fmt.Sprintf("ALARM: the private half of the key %.8s stands in a root of the chain: anyone can sign with it (hint: the next version must do without)", id)))
 		}
 		for _, refusal := range v.Refusals {
 			fmt.Fprintf(out, "note: %s\n", refusal)
