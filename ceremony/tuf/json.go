@@ -10,9 +10,10 @@ import (
 
 // Limits of what is read.
 const (
-	MaxSize  = 1 << 20 // bytes of a file
-	maxDepth = 32      // objects and arrays inside each other
-	maxInt   = 1<<53 - 1
+	MaxSize        = 1 << 20 // bytes of a root file
+	MaxTargetsSize = 1 << 24 // bytes of a targets file
+	maxDepth       = 32      // objects and arrays inside each other
+	maxInt         = 1<<53 - 1
 )
 
 // ParseError is a refusal of what was read, with the place. Line and Column
@@ -105,8 +106,8 @@ func scan(src string) (*document, *ParseError) {
 // document that is done with.
 func (d *document) scan(src string) *ParseError {
 	d.src, d.nodes, d.foreign = src, d.nodes[:0], 0
-	if len(src) > MaxSize {
-		return refuse("", 0, "the JSON text is longer than %d bytes", MaxSize)
+	if len(src) > MaxTargetsSize {
+		return refuse("", 0, "the JSON text is longer than %d bytes", MaxTargetsSize)
 	}
 	if strings.HasPrefix(src, "\ufeff") {
 		return refuse(src, 0, "a byte order mark comes before the JSON text")
