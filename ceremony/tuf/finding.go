@@ -56,7 +56,15 @@ func (r *reader) alarm(i int, format string, args ...any) {
 	r.findings[len(r.findings)-1].Unfit = true
 }
 
+// maxFindings is how many findings a file may have. A root of the greatest size has
+// fewer.
+const maxFindings = 200_000
+
 func (r *reader) find(i int, format string, args ...any) {
+	if len(r.findings) >= maxFindings {
+		r.full = true
+		return
+	}
 	f := Finding{Text: fmt.Sprintf(format, args...), offset: r.nodes[i].start}
 	if len(args) > 0 {
 		f.about, _ = args[0].(subject)

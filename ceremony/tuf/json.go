@@ -89,6 +89,12 @@ type document struct {
 	src     string
 	nodes   []node // the first one is the whole value
 	foreign int32  // where the first character beyond ASCII stands, or 0
+
+	// caseful: the names in "targets" inside a member of the document's object are
+	// paths, so that two may differ in case only. alike are the later ones of those.
+	caseful bool
+	paths   int // the node of that object, or 0
+	alike   []int
 }
 
 // scan reads one strict JSON value with nothing around it: RFC 8259 without
@@ -379,6 +385,9 @@ func (d *document) object(pos, depth int) (int, *ParseError) {
 		if pos = d.space(pos); pos >= len(d.src) || d.src[pos] != ':' {
 			return 0, d.unexpected(pos, `":" belongs here`)
 		}
+		if d.caseful && depth == 2 && d.str(name) == "targets" {
+			d.paths = len(d.nodes)
+		}
 		if pos, err = d.value(d.space(pos+1), depth+1); err != nil {
 			return 0, err
 		}
@@ -472,6 +481,9 @@ func (d *document) distinct(i int, ascending bool) *ParseError {
 	if plain {
 		return nil // ascending and without case: all of them differ
 	}
+	if d.caseful && d.paths == i {
+		return d.differing(i)
+	}
 	names := d.names(i)
 	var folded map[string]int
 	if len(names) > 16 {
@@ -498,6 +510,26 @@ func (d *document) distinct(i int, ascending bool) *ParseError {
 			return refuse(d.src, int(d.nodes[n].start), "the name %q stands twice in this object", d.str(n))
 		default:
 			return refuse(d.src, int(d.nodes[n].start), "the names %q and %q in one object differ in case only", d.str(earlier), d.str(n))
+		}
+	}
+	return nil
+}
+
+// differing refuses an object of paths in which two are equal, and remembers those that
+// are equal but for their case.
+func (d *document) differing(i int) *ParseError {
+	names := d.names(i)
+	had, folded := make(map[string]bool, len(names)), make(map[string]bool, len(names))
+	for _, n := range names {
+		path := d.str(n)
+		if had[path] {
+			return refuse(d.src, int(d.nodes[n].start), "the name %q stands twice in this object", path)
+		}
+		had[path] = true
+		if s := fold(path); folded[s] {
+			d.alike = append(d.alike, n)
+		} else {
+			folded[s] = true
 		}
 	}
 	return nil

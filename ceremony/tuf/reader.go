@@ -10,6 +10,7 @@ import (
 type reader struct {
 	*document
 	findings []Finding
+	full     bool // there were more than maxFindings
 	scratch  []byte
 	ids      seen // the numbers of the keys that were read
 }

@@ -102,16 +102,21 @@ func (r *Root) Key(id string) (Key, bool) {
 
 // Rehearsal reports whether the root carries x-rehearsal. Whatever its value is,
 // a root with that field is not for production.
-func (r *Root) Rehearsal() bool {
-	return slices.ContainsFunc(r.Extra, func(f Field) bool { return strings.EqualFold(f.Name, rehearsalField) })
-}
+func (r *Root) Rehearsal() bool { return rehearsal(r.Extra) }
 
 // SetRehearsal sets "x-rehearsal": true, or takes the field away.
-func (r *Root) SetRehearsal(on bool) {
-	r.Extra = slices.DeleteFunc(slices.Clone(r.Extra), func(f Field) bool { return strings.EqualFold(f.Name, rehearsalField) })
+func (r *Root) SetRehearsal(on bool) { r.Extra = setRehearsal(r.Extra, on) }
+
+func rehearsal(fields []Field) bool {
+	return slices.ContainsFunc(fields, func(f Field) bool { return strings.EqualFold(f.Name, rehearsalField) })
+}
+
+func setRehearsal(fields []Field, on bool) []Field {
+	fields = slices.DeleteFunc(slices.Clone(fields), func(f Field) bool { return strings.EqualFold(f.Name, rehearsalField) })
 	if on {
-		r.Extra = append(r.Extra, Field{rehearsalField, "true"})
+		fields = append(fields, Field{rehearsalField, "true"})
 	}
+	return fields
 }
 
 // Next returns a copy to edit into the following version: the version is one

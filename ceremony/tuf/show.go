@@ -188,7 +188,7 @@ func Show(f *File, at time.Time, names map[string]string) []string {
 	if r.Rehearsal() {
 		lines = append(lines, "REHEARSAL: not for production")
 	}
-	keys, described := keysByID(r), map[string]bool{}
+	keys, described := keysByID(r.Keys), map[string]bool{}
 	roles := r.roleNames()
 	others := max(0, len(roles)-len(RoleNames)-longList)
 	for _, name := range roles[:len(roles)-others] {
