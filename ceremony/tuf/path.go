@@ -133,7 +133,7 @@ func oddName(name string) string {
 	case name[0] == '.':
 		return "begins with a dot"
 	case strings.Trim(name, "0123456789") == "":
-		return "is a number: tuf-js asks such roles before all others, the lowest first"
+		return "is a number: tuf-js puts such roles before all others, the lowest first, and where they stand otherwise no signature fits"
 	case versioned.MatchString(name):
 		return "is like that of a top-level role's file"
 	}

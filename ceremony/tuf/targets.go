@@ -422,7 +422,7 @@ func (r *reader) delegated(i int, keys []Key, used []bool) ([]Delegation, error)
 	}
 	at, end := r.inside(i)
 	if at == end {
-		r.find(i, "roles is empty: go-tuf 2.4.2 verifies the file without it, and no signature fits")
+		r.find(i, "roles is empty")
 	}
 	list := make([]Delegation, 0, min(end-at, 16))
 	var names seen
@@ -529,7 +529,7 @@ func (r *reader) prefixes(i int, role string) ([]string, error) {
 		}
 	}
 	if err == nil {
-		r.find(i, "the role %s has path_hash_prefixes: go-tuf 2.4.2 compares them with base64, and finds none of its files", subject(printable(role)))
+		r.find(i, "the role %s has path_hash_prefixes: go-tuf 2.4.2 compares them with the SHA-256 in base64, and asks it for other paths", subject(printable(role)))
 	}
 	return list, err
 }
@@ -548,7 +548,7 @@ func (r *reader) strings(i int, what, each string) ([]string, error) {
 		list = append(list, r.str(at))
 	}
 	if len(list) == 0 {
-		r.find(i, "%s is empty: go-tuf 2.4.2 verifies the file without it, and no signature fits", what)
+		r.find(i, "%s is empty: the role is for no path", what)
 	}
 	return list, nil
 }
