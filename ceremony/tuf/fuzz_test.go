@@ -25,7 +25,7 @@ func seeds(f *testing.F) [][]byte {
 		[]byte(`{"signed":{"keys":{"x":null}},"signatures":[]}`),
 		[]byte(`{"a":[1,-2,{"b":"\ud83d\ude00\\\""}],"A":1e3}`),
 	}
-	for _, v := range readVectors(f) {
+	for _, v := range readVectors(f, vectorDir) {
 		list = append(list, v.files...)
 	}
 	return append(list, writeChain(f, 2)...)

@@ -320,7 +320,7 @@ func holdTable(t *testing.T, test, table string) {
 // TestSecondOpinions holds the table in docs/second-opinions.md to what the clients
 // say about the vectors, and wants a reason for each disagreement.
 func TestSecondOpinions(t *testing.T) {
-	list := readVectors(t)
+	list := readVectors(t, vectorDir)
 	chains := map[string]served{}
 	for _, v := range list {
 		chains[v.name] = served{Roots: v.files}
