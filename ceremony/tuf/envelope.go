@@ -256,7 +256,7 @@ func assemble(signed string, canonical []byte, sigs []Signature, verify func(Sig
 		b = fmt.Appendf(b, `,"sig":"%s"}`, hex.EncodeToString(s.Sig))
 	}
 	b = append(append(append(b, `],"signed":`...), signed...), '}')
-	d, perr := scan(string(b))
+	d, perr := rescan(string(b))
 	if perr != nil {
 		return nil, perr
 	}

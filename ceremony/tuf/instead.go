@@ -42,7 +42,7 @@ type otherForm struct {
 
 // otherForms are the bytes that programs sign in place of the canonical form.
 func (e *Envelope) otherForms() []otherForm {
-	d, perr := scan(e.received)
+	d, perr := rescan(e.received)
 	if perr != nil {
 		return nil
 	}

@@ -90,18 +90,32 @@ type document struct {
 	nodes   []node // the first one is the whole value
 	foreign int32  // where the first character beyond ASCII stands, or 0
 
-	// caseful: the names in "targets" inside a member of the document's object are
-	// paths, so that two may differ in case only. alike are the later ones of those.
-	caseful bool
+	// caseful says where names may differ in case only: nowhere, in all objects, or in
+	// the one that is the member "targets" of an object so deep. alike are the later
+	// names of those that do.
+	caseful int
 	paths   int // the node of that object, or 0
 	alike   []int
 }
+
+// allCaseful: what is scanned was read before, or will be.
+const allCaseful = -1
 
 // scan reads one strict JSON value with nothing around it: RFC 8259 without
 // duplicate names (also not in another case), without numbers that are not
 // integers below 2^53, and without text that is not Unicode.
 func scan(src string) (*document, *ParseError) {
 	d := &document{nodes: make([]node, 0, 24+len(src)/24)}
+	if err := d.scan(src); err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+// rescan is scan for what was read before, or will be: it doesn't look at the case of
+// names.
+func rescan(src string) (*document, *ParseError) {
+	d := &document{nodes: make([]node, 0, 24+len(src)/24), caseful: allCaseful}
 	if err := d.scan(src); err != nil {
 		return nil, err
 	}
@@ -385,7 +399,7 @@ func (d *document) object(pos, depth int) (int, *ParseError) {
 		if pos = d.space(pos); pos >= len(d.src) || d.src[pos] != ':' {
 			return 0, d.unexpected(pos, `":" belongs here`)
 		}
-		if d.caseful && depth == 2 && d.str(name) == "targets" {
+		if depth == d.caseful && d.str(name) == "targets" {
 			d.paths = len(d.nodes)
 		}
 		if pos, err = d.value(d.space(pos+1), depth+1); err != nil {
@@ -481,7 +495,7 @@ func (d *document) distinct(i int, ascending bool) *ParseError {
 	if plain {
 		return nil // ascending and without case: all of them differ
 	}
-	if d.caseful && d.paths == i {
+	if d.caseful == allCaseful || d.caseful > 0 && d.paths == i {
 		return d.differing(i)
 	}
 	names := d.names(i)

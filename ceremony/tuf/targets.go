@@ -157,7 +157,7 @@ func ParseTargets(data []byte) (*TargetsFile, error) {
 	if len(data) > MaxTargetsSize {
 		return nil, refuse("", 0, "the file is longer than %d bytes; targets metadata is read up to that", MaxTargetsSize)
 	}
-	r := &reader{document: &document{nodes: make([]node, 0, 24+len(data)/24), caseful: true}}
+	r := &reader{document: &document{nodes: make([]node, 0, 24+len(data)/24), caseful: 2}}
 	if err := r.scan(string(data)); err != nil {
 		return nil, err
 	}
@@ -605,7 +605,7 @@ func (r *reader) succinct(i int, keys []Key, used []bool) (*Succinct, error) {
 // Canonical returns what is signed. It is meaningful where Check is nil.
 func (t *Targets) Canonical() []byte {
 	s := t.json()
-	d, err := scan(s)
+	d, err := rescan(s)
 	if err != nil {
 		return []byte(s) // Check says what is wrong with it
 	}

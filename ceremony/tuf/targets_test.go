@@ -390,3 +390,34 @@ func TestSuccinct(t *testing.T) {
 		t.Error("a bin's signature")
 	}
 }
+
+// Paths that differ in case only are files of their own; other names must not.
+func TestTargetPathsInAnotherCase(t *testing.T) {
+	targets := newTargets()
+	targets.Targets = append(targets.Targets, target("readme.txt", "another"), target("ReadMe.txt", "a third"))
+	data, err := AssembleTargets(targets, nil, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := must(ParseTargets(data))
+	if len(f.Targets.Targets) != 5 || !bytes.Equal(f.Signed, targets.Canonical()) || f.Fit(nil) != nil {
+		t.Errorf("%s", f.Signed)
+	}
+	if n := strings.Count(strings.Join(Notes(f.Findings), "\n"), "in case only"); n != 1 || len(f.Findings) != 3 {
+		t.Errorf("%v", f.Findings)
+	}
+	for _, text := range []string{
+		strings.Replace(string(data), `"length": 7`, `"length": 7, "custom": {"a": 1, "A": 1}`, 1),
+		strings.Replace(string(data), `"signatures"`, `"targets": {"b": {"targets": {"a": 1, "A": 1}}}, "signatures"`, 1),
+	} {
+		if _, err := ParseTargets([]byte(text)); err == nil || !strings.Contains(err.Error(), "in case only") {
+			t.Error(err)
+		}
+	}
+	// The same over a signature that is wrong.
+	over := file(targets.json(), signAll(append(targets.Canonical(), '\n'), make25519(210)))
+	root, _ := targetsRoot()
+	if r := must(ParseTargets(over)).Report(root); !strings.Contains(r.Keys[0].Reason, "a line feed at the end") {
+		t.Errorf("%+v", r)
+	}
+}
