@@ -343,15 +343,15 @@ func owner(list []ranked, s scope, partly bool, effort *int) *ranked {
 	var some *ranked
 	for i := range list {
 		for _, o := range list[i].scopes {
+			if *effort < 0 {
+				return some
+			}
 			if o.covers(s, effort) {
 				return &list[i]
 			}
 			if partly && some == nil && o.overlaps(s, effort) {
 				some = &list[i]
 			}
-		}
-		if *effort < 0 {
-			break
 		}
 	}
 	return some

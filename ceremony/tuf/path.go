@@ -11,12 +11,12 @@ import (
 	"unicode/utf8"
 )
 
-// Bytes of a pattern, and of a path that is asked about. File systems have no longer
-// paths.
-const (
-	maxPattern = 1024
-	maxPath    = 4096
-)
+// maxPattern is how many bytes a pattern, or a path that is asked about, may have.
+const maxPattern = 1024
+
+// maxPaths is how many patterns and prefixes the delegations of a file may have: asking
+// them all about a path takes seconds.
+const maxPaths = 200_000
 
 // Matches reports whether a pattern of a delegation's paths fits a target path: segment
 // by segment, in each of which * stands for any characters and ? for one, as Unix file

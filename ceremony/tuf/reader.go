@@ -11,6 +11,7 @@ type reader struct {
 	*document
 	findings []Finding
 	full     bool // there were more than maxFindings
+	asked    int  // paths of delegations so far
 	scratch  []byte
 	ids      seen // the numbers of the keys that were read
 }

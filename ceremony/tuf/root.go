@@ -1,4 +1,4 @@
-// Package tuf reads, writes and verifies the root metadata of The Update
+// Package tuf reads, writes and verifies the root and targets metadata of The Update
 // Framework (specification 1.0.34), and nothing else of TUF.
 //
 // A root file is a JSON object with two members. "signed" is what is agreed
@@ -21,6 +21,14 @@
 //
 // testdata/vectors has a file for each rule, and testdata/vectors/index.txt what
 // is said of it. docs/second-opinions.md compares that with other programs.
+//
+// Targets metadata (ParseTargets, Targets.Check, AssembleTargets) is of the same form
+// and under the same rules: its signed part lists target files, which are carried byte
+// for byte, and delegates paths to roles with keys of their own. A target path is
+// compared as it stands. A pattern fits it segment by segment (Matches); a prefix, the
+// SHA-256 of it in hex. Who can sign for a path, and whom a terminating delegation
+// shadows, says Tree.Who. Paths and patterns that escape are findings, and make a file
+// unfit to sign. testdata/targets has its vectors.
 //
 // Writing keeps to the profile that all client implementations accept
 // (Root.Check): ASCII; whole seconds in UTC; exactly the four roles; key ids

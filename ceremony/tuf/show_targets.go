@@ -86,22 +86,27 @@ func appendDelegations(lines []string, d *Delegations, names map[string]string) 
 	}
 	keys, described := keysByID(d.Keys), map[string]bool{}
 	effort := comparing
+	var before []terminal
 	for i := range min(len(roles), longDelegations) {
 		role := &roles[i]
+		all := role.scopes()
 		terminating := ""
 		if role.Terminating {
 			terminating = ", terminating: nobody after it is asked for its paths"
 		}
 		lines = append(lines, fmt.Sprintf("  %d. role %s: %d of %d must sign%s", i+1, printable(role.Name), role.Threshold, len(role.KeyIDs), terminating))
-		scopes, more := few(role.scopes())
+		scopes, more := few(all)
 		for _, s := range scopes {
 			line := "     for " + s.String()
-			if by := shadowing(roles[:i], s, &effort); by != "" {
+			if by := shadowing(before, s, &effort); by != "" {
 				line += ": SHADOWED by the terminating delegation to " + printable(by) + ": nobody asks this role"
 			}
 			lines = append(lines, line)
 		}
 		lines = appendMore(lines, "     ", more, "paths")
+		if role.Terminating {
+			before = append(before, terminal{role.Name, all})
+		}
 		ids, more := few(role.KeyIDs)
 		for _, id := range ids {
 			lines = append(lines, "     "+keyText(keys[id], names))
@@ -120,16 +125,22 @@ func appendDelegations(lines []string, d *Delegations, names map[string]string) 
 	return appendUnknown(lines, "  ", "", d.Extra)
 }
 
+// terminal is a terminating delegation.
+type terminal struct {
+	name   string
+	scopes []scope
+}
+
 // shadowing returns the role of the first terminating delegation that is for all paths
 // of a scope, or "".
-func shadowing(before []Delegation, s scope, effort *int) string {
-	for i := range before {
-		if !before[i].Terminating {
-			continue
-		}
-		for _, b := range before[i].scopes() {
+func shadowing(before []terminal, s scope, effort *int) string {
+	for _, t := range before {
+		for _, b := range t.scopes {
+			if *effort < 0 {
+				return ""
+			}
 			if b.covers(s, effort) {
-				return before[i].Name
+				return t.name
 			}
 		}
 	}

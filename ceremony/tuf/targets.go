@@ -547,6 +547,9 @@ func (r *reader) strings(i int, what, each string) ([]string, error) {
 		}
 		list = append(list, r.str(at))
 	}
+	if r.asked += len(list); r.asked > maxPaths {
+		return nil, r.refuse(i, "the delegations have more than %d paths", maxPaths)
+	}
 	if len(list) == 0 {
 		r.find(i, "%s is empty: the role is for no path", what)
 	}

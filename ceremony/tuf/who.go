@@ -68,8 +68,8 @@ func (t Tree) Who(target string) ([]Signer, error) {
 	if why := escapes(target); why != "" {
 		return nil, fmt.Errorf("the path %q %s: no target has such a path", clip(target), why)
 	}
-	if len(target) > maxPath {
-		return nil, fmt.Errorf("a path of %d bytes; none is longer than %d", len(target), maxPath)
+	if len(target) > maxPattern {
+		return nil, fmt.Errorf("a path of %d bytes; none is longer than %d", len(target), maxPattern)
 	}
 	sum := hexSum(target)
 	top := t.Root.Roles[RoleTargets]
