@@ -63,6 +63,7 @@ type Desk struct {
 	before     atomic.Int64          // lines that this start has found, and that are still to be compared with the paper
 	known      int64                 // how many of them this laptop remembers
 	noPaper    atomic.Bool           // there was none
+	owes       atomic.Bool           // a file could not be written, or its name not be synced
 	saw        sync.Map              // how this run knows that keys are a holder's: state.CallHow by state.Holder.Card
 
 	mu        sync.Mutex // of the log
@@ -408,6 +409,14 @@ func (d *Desk) record(kind, by string, data any) error {
 func (d *Desk) recorded(kind, by string, data any) (transcript.Event, error) {
 	if d.log == nil {
 		return transcript.Event{}, fmt.Errorf("%s was only looked at: nothing is recorded in it", d.dir)
+	}
+	// What follows from the lines so far is safe before the next one: a start mends
+	// what lacks behind the last line alone.
+	if d.owes.Load() {
+		if err := d.writeFromLog(); err != nil {
+			return transcript.Event{}, err
+		}
+		d.owes.Store(false)
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
