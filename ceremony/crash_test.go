@@ -526,25 +526,30 @@ func (j *job) after(t *testing.T, disk *storage, c crash) {
 	}
 }
 
-// checkSafe finds nothing on a disk that a failure of the power would take, but of
-// copies on media and public editions that were cut off, which have no log or one whose
-// name is not safe, and of backups that were cut off, which the log does not name.
+// checkSafe finds nothing on a disk that a failure of the power would take.
 func checkSafe(t *testing.T, disk *storage) {
 	t.Helper()
+	for _, name := range wouldLose(disk) {
+		t.Errorf("%s would be lost if the power failed at the end", name)
+	}
+}
+
+// wouldLose names what a failure of the power would take, but for copies on media and
+// public editions that were cut off, which have no log or one whose name is not safe,
+// and for backups that were cut off, which the log does not name.
+func wouldLose(disk *storage) []string {
 	safe := disk.safe()
 	log := string(logOrNone(filepath.Join(disk.root, "dir"))) + string(logOrNone(filepath.Join(disk.root, "dir", transcript.PrivateDir)))
-	for _, name := range safe.differs(disk.now()) {
+	return slices.DeleteFunc(safe.differs(disk.now()), func(name string) bool {
 		parts := strings.Split(name, "/")
 		if deep := map[string]int{"media": 3, "public": 2}[parts[0]]; deep > 0 && len(parts) > deep {
 			if _, whole := safe[path.Join(path.Join(parts[:deep]...), transcript.FileName)]; !whole {
-				continue
+				return true
 			}
 		}
-		if of := strings.TrimPrefix(name, "dir/"); strings.HasPrefix(of, "private/backups/") && !strings.Contains(log, `"`+of+`"`) {
-			continue
-		}
-		t.Errorf("%s would be lost if the power failed at the end", name)
-	}
+		of := strings.TrimPrefix(name, "dir/")
+		return strings.HasPrefix(of, "private/backups/") && !strings.Contains(log, `"`+of+`"`)
+	})
 }
 
 // checkEnd looks at a ceremony that came to its end.
@@ -758,7 +763,8 @@ func TestEveryCrash(t *testing.T) {
 
 // Every operation on a file fails in turn, as on a disk that is full, broken or
 // read-only. The people take the task again, and start again where that fails too:
-// then all is as above.
+// then all is as above. No line is written before the files that the ones before it
+// tell of are safe.
 func TestEveryError(t *testing.T) {
 	covered := map[fault.Kind]bool{}
 	for _, j := range jobs() {
@@ -800,13 +806,22 @@ func TestEveryError(t *testing.T) {
 					})
 				}
 			}
-			// Broken off by signals, and written in pieces, nothing fails at all.
+			// Broken off by signals, and written in pieces, nothing fails at all; and what
+			// was not made safe once is before the next line.
+			unsynced := false
 			for what, interrupt := range map[string]func(n int, op *fault.Op) error{
 				"every operation is broken off": func(n int, op *fault.Op) error {
 					if n%2 == 0 {
 						return unix.EINTR
 					}
 					return nil
+				},
+				"the private folder is not synced after the plan": func(n int, op *fault.Op) error {
+					if unsynced || op.Kind != fault.SyncFolder || filepath.Base(op.Path) != transcript.PrivateDir || !strings.HasPrefix(place(), "ceremony.(*Desk).write") {
+						return nil
+					}
+					unsynced = true
+					return unix.EIO
 				},
 				"every write is short": func(n int, op *fault.Op) error {
 					op.Bytes = op.Bytes[:(len(op.Bytes)+1)/2]
@@ -853,6 +868,13 @@ func (j *job) fails(t *testing.T, disk *storage, begins image, tokens map[string
 		mu.Lock()
 		defer mu.Unlock()
 		n++
+		if op.Kind == fault.Write && isLog(there.name(op.Path)) {
+			for _, name := range wouldLose(there) {
+				if node := there.names[name]; strings.HasPrefix(name, "dir/") && node != nil && !node.folder && name != there.name(op.Path) {
+					t.Errorf("a line is written, and %s would be lost if the power failed then", name)
+				}
+			}
+		}
 		if err := fails(n, op); err != nil {
 			return err
 		}

@@ -63,12 +63,13 @@ type Desk struct {
 	before     atomic.Int64          // lines that this start has found, and that are still to be compared with the paper
 	known      int64                 // how many of them this laptop remembers
 	noPaper    atomic.Bool           // there was none
+	owes       atomic.Bool           // a file could not be written, or its name not be synced
 	saw        sync.Map              // how this run knows that keys are a holder's: state.CallHow by state.Holder.Card
 
 	mu        sync.Mutex // of the log
 	audited   *audit.Report
 	log       *transcript.Log
-	continued *state.Begun                // what the next event is to follow, where this start is not in the log yet
+	continued *state.Begun                // what the next event is to follow, without SHA256, where this start is not in the log yet
 	state     atomic.Pointer[state.State] // what the log says; a new one for each event
 }
 
@@ -219,11 +220,7 @@ func (d *Desk) begin(set Settings, repaired []transcript.Event) error {
 	if err := d.mend(); err != nil {
 		return err
 	}
-	program, err := laptop.Program()
-	if err != nil {
-		return err
-	}
-	start := state.Begun{Format: state.FormatVersion, Program: set.Program, SHA256: program, Rehearsal: set.Rehearsal, Tokens: set.Tokens, Enrols: set.Enrols}
+	start := state.Begun{Format: state.FormatVersion, Program: set.Program, Rehearsal: set.Rehearsal, Tokens: set.Tokens, Enrols: set.Enrols}
 	if now.Begun == nil {
 		return d.beginNew(start)
 	}
@@ -244,6 +241,10 @@ func (d *Desk) beginNew(start state.Begun) error {
 			return err
 		}
 		start.Private = state.Remembers{Memory: d.logs, Lines: lines}
+	}
+	var err error
+	if start.SHA256, err = laptop.Program(); err != nil {
+		return err
 	}
 	random := make([]byte, 32)
 	_, _ = rand.Read(random) // never fails
@@ -409,9 +410,22 @@ func (d *Desk) recorded(kind, by string, data any) (transcript.Event, error) {
 	if d.log == nil {
 		return transcript.Event{}, fmt.Errorf("%s was only looked at: nothing is recorded in it", d.dir)
 	}
+	// What follows from the lines so far is safe before the next one: a start mends
+	// what lacks behind the last line alone.
+	if d.owes.Load() {
+		if err := d.writeFromLog(); err != nil {
+			return transcript.Event{}, err
+		}
+		d.owes.Store(false)
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.continued != nil {
+		// Which takes as long as all else of a start, and so isn't done before the first frame.
+		var err error
+		if d.continued.SHA256, err = laptop.Program(); err != nil {
+			return transcript.Event{}, err
+		}
 		if _, err := d.append(state.TypeContinued, "room", *d.continued); err != nil {
 			return transcript.Event{}, err
 		}

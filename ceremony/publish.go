@@ -380,11 +380,20 @@ func (d *Desk) fromLog() ([]state.Written, error) {
 // live to write. Where one was changed, or is gone and cannot be made again, that is an
 // error.
 func (d *Desk) mend() error {
-	files, err := d.fromLog()
-	if err != nil {
+	if err := d.checkChanged(); err != nil {
 		return err
 	}
-	if err := d.checkChanged(); err != nil {
+	if err := d.writeFromLog(); err != nil {
+		return err
+	}
+	return d.CheckFiles()
+}
+
+// writeFromLog writes the files that follow from the log, and syncs the folders of
+// those that are there.
+func (d *Desk) writeFromLog() error {
+	files, err := d.fromLog()
+	if err != nil {
 		return err
 	}
 	for _, file := range files {
@@ -392,7 +401,7 @@ func (d *Desk) mend() error {
 			return err
 		}
 	}
-	return d.CheckFiles()
+	return nil
 }
 
 // checkChanged refuses a file that follows from the log, or that the log vouches for,
@@ -452,6 +461,7 @@ func (d *Desk) write(file state.Written) error {
 		mode = 0o644
 	}
 	if err := disk.WriteWithin(d.dir, file.Name, file.Text, mode); err != nil {
+		d.owes.Store(true)
 		return err
 	}
 	back, err := transcript.ReadFile(filepath.Join(d.dir, filepath.FromSlash(file.Name)))

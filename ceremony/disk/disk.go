@@ -12,7 +12,9 @@
 //
 // An operation that a signal has broken off (EINTR) is done again, and a short write
 // goes on. Other errors of the system are wrapped, with what to do where that is
-// known. After a failed sync nobody knows what the disk holds: it is not tried again.
+// known. After a failed sync nobody knows what the disk holds of a file: it is not tried
+// again, and what was to be written is written to a new one. A folder is synced again:
+// a file system that cannot keep its names takes no more of them.
 //
 // A file system that knows no rename without replacing (EINVAL: some that programs
 // provide) is looked at for the name instead, and one that cannot sync a folder

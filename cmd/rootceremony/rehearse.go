@@ -502,46 +502,44 @@ func virtualTokens(dir string, holders []agreed.Holder) (prompt.Tokens, error) {
 	if err := disk.WriteWithin(dir, virtualRootFile, certificatePEM(tokens.Roots[0]), 0o644); err != nil {
 		return prompt.Tokens{}, err
 	}
-	serials := map[string]uint32{}
-	for _, h := range holders {
-		if h.Token == "" {
-			continue // a key that stays, on a token that is not here
+	serials, err := drawer.Serials()
+	if err != nil {
+		return prompt.Tokens{}, err
+	}
+	there := slices.Sorted(maps.Keys(serials))
+	add := func(sticker string) (err error) {
+		if serials[sticker] == 0 {
+			serials[sticker], err = drawer.Add(sticker, virtual.Options{})
 		}
-		if serials[h.Token], err = drawer.Add(h.Token, virtual.Options{}); err != nil {
-			return prompt.Tokens{}, err
-		}
-		tokens.Stickers = append(tokens.Stickers, h.Token)
+		tokens.Stickers = append(tokens.Stickers, sticker)
+		return err
 	}
 	fresh := freshTokens
 	for _, h := range holders {
 		if h.Spare {
 			fresh++
 		}
+		if h.Token == "" {
+			continue // a key that stays, on a token that is not here
+		}
+		if err := add(h.Token); err != nil {
+			return prompt.Tokens{}, err
+		}
 	}
 	for i := 1; fresh > 0; i++ {
 		sticker := fmt.Sprintf("FRESH-%d", i)
-		if serials[sticker] != 0 {
+		if slices.Contains(tokens.Stickers, sticker) {
 			continue // a holder's, from an earlier rehearsal
 		}
-		if serials[sticker], err = drawer.Add(sticker, virtual.Options{}); err != nil {
+		if err := add(sticker); err != nil {
 			return prompt.Tokens{}, err
 		}
-		tokens.Stickers = append(tokens.Stickers, sticker)
 		fresh--
 	}
-	// Tokens of keys that are dropped, and others from earlier rehearsals.
-	there, err := drawer.Stickers()
-	if err != nil {
-		return prompt.Tokens{}, err
-	}
 	for _, sticker := range there {
-		if serials[sticker] != 0 {
-			continue
+		if !slices.Contains(tokens.Stickers, sticker) { // of a key that is dropped, or another from an earlier rehearsal
+			tokens.Stickers = append(tokens.Stickers, sticker)
 		}
-		if serials[sticker], err = drawer.Serial(sticker); err != nil {
-			return prompt.Tokens{}, err
-		}
-		tokens.Stickers = append(tokens.Stickers, sticker)
 	}
 	backend := session.Backend{Kind: virtual.Kind, Dir: folder}
 	tokens.Start = func(ctx context.Context) (*session.Session, error) { return sessionProgram.Start(ctx, backend) }

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"rootceremony/ceremony"
 	"rootceremony/ceremony/agreed"
@@ -115,12 +117,12 @@ func tokensOf(dir string) (prompt.Tokens, error) {
 	if err != nil {
 		return prompt.Tokens{}, err
 	}
-	stickers, err := drawer.Stickers()
+	serials, err := drawer.Serials()
 	if err != nil {
 		return prompt.Tokens{}, err
 	}
 	backend := session.Backend{Kind: virtual.Kind, Dir: folder}
-	return prompt.Tokens{Stickers: stickers, PIN: drawer.PIN,
+	return prompt.Tokens{Stickers: slices.Sorted(maps.Keys(serials)), PIN: drawer.PIN,
 		Start: func(ctx context.Context) (*session.Session, error) { return sessionProgram.Start(ctx, backend) },
 		Plug: func(stickers ...string) error {
 			backend.Plugged = nil

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"math"
@@ -76,12 +77,24 @@ func tokenCommand(args []string) error {
 			return err
 		}
 		report(err)
-		return tokenInfo(ctx, tokenAtHand{child, info, *asJSON}) // what is known without opening it
+		return tokenInfo(ctx, tokenAtHand{child, info, *asJSON, nil}) // what is known without opening it
 	}
 	if err := child.Select(info.Serial); err != nil {
 		return err
 	}
-	return do(ctx, tokenAtHand{child, info, *asJSON})
+	return do(ctx, tokenAtHand{child, info, *asJSON, foreign(child, tokens)})
+}
+
+// foreign says why a token does not count as one that Yubico made.
+func foreign(s *session.Session, tokens prompt.Tokens) error {
+	device, err := s.DeviceCertificate()
+	if err == nil {
+		err = keys.VerifyDevice(device, tokens.Roots, tokens.Intermediates)
+	}
+	if errors.As(err, new(*keys.NoKeyError)) {
+		return errors.New("it has no certificate of its maker")
+	}
+	return err
 }
 
 // tokenAtHand is the token that was chosen, open.
@@ -89,6 +102,7 @@ type tokenAtHand struct {
 	session *session.Session
 	info    keys.Info
 	asJSON  bool
+	foreign error // why it does not count as one that Yubico made
 }
 
 // theToken is the one with the serial number, or the only one there.
@@ -148,7 +162,11 @@ func tokenInfo(_ context.Context, t tokenAtHand) error {
 	if t.asJSON {
 		return tuf.WriteJSON(os.Stdout, t.info)
 	}
-	return printLines(infoLines(t.info))
+	lines := infoLines(t.info)
+	if t.foreign != nil {
+		lines = append(lines, fmt.Sprintf("it can't show that Yubico made it, so no ceremony makes a key on it; it signs with a key that the trusted root has already: %v", t.foreign))
+	}
+	return printLines(lines)
 }
 
 func infoLines(i keys.Info) []string {
@@ -219,6 +237,9 @@ func tokenCheck(_ context.Context, t tokenAtHand) error {
 		if err == nil {
 			_, err = fmt.Printf("known hole %s\n", a)
 		}
+	}
+	if err == nil && t.foreign != nil {
+		err = fmt.Errorf("token %s can't show that Yubico made it, so no ceremony makes a key on it; it signs with a key that the trusted root has already: %w (hint: use a YubiKey bought from Yubico; for one of a newer series, run takes its certificates with --attestation-intermediates)", keys.SerialText(t.info.Serial), t.foreign)
 	}
 	return err
 }

@@ -316,17 +316,17 @@ func globEscape(dir string) string {
 	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(dir)
 }
 
-// Stickers are the stickers of the drawer's tokens, sorted.
-func (d *Drawer) Stickers() ([]string, error) {
+// Serials are the serials of the drawer's tokens, by sticker.
+func (d *Drawer) Serials() (map[string]uint32, error) {
 	tokens, err := d.tokens()
 	if err != nil {
 		return nil, err
 	}
-	var stickers []string
+	serials := map[string]uint32{}
 	for _, st := range tokens {
-		stickers = append(stickers, st.Sticker)
+		serials[st.Sticker] = st.Serial
 	}
-	return stickers, nil
+	return serials, nil
 }
 
 // Contents reads the drawer in dir and leaves it as it is, without even a lock:

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -71,9 +72,9 @@ func TestDrawer(t *testing.T) {
 	if serial, err := again.Add("B-02", Options{Edition: "FIPS"}); err != nil || serial != a {
 		t.Errorf("added again: %d, %v; wanted %d", serial, err, a)
 	}
-	stickers, err := again.Stickers()
-	if err != nil || !slices.Equal(stickers, []string{"A-01", "B-02"}) {
-		t.Errorf("stickers %q, %v", stickers, err)
+	serials, err := again.Serials()
+	if err != nil || !maps.Equal(serials, map[string]uint32{"A-01": b, "B-02": a}) {
+		t.Errorf("serials %v, %v", serials, err)
 	}
 	if serial, err := again.Serial("A-01"); err != nil || serial != b {
 		t.Errorf("serial of A-01: %d, %v", serial, err)
@@ -177,7 +178,7 @@ func TestDamage(t *testing.T) {
 	if err := os.Rename(filepath.Join(dir, tokenFile(serial)), other); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := d.Stickers(); err == nil || !strings.Contains(err.Error(), other) {
+	if _, err := d.Serials(); err == nil || !strings.Contains(err.Error(), other) {
 		t.Errorf("a file under another name: %v", err)
 	}
 }
@@ -242,9 +243,9 @@ func TestLeftovers(t *testing.T) {
 	if err != nil || !slices.Equal(remaining, []string{left(alive)}) {
 		t.Errorf("left: %q, %v", remaining, err)
 	}
-	stickers, err := d.Stickers()
-	if err != nil || len(stickers) != 2 {
-		t.Errorf("stickers %q, %v", stickers, err)
+	tokens, err := d.tokens()
+	if err != nil || len(tokens) != 2 {
+		t.Errorf("%d tokens, %v", len(tokens), err)
 	}
 	if _, err := token.applet.Generate(keys.SlotRoot, algorithmP256, keys.Policy{}); err != swSecurityStatus {
 		t.Errorf("the open token: %v", err)
@@ -341,8 +342,8 @@ func TestKilled(t *testing.T) {
 		if err != nil {
 			t.Fatalf("seed %d, kill %d: %v", seed, i, err)
 		}
-		if stickers, err := d.Stickers(); err != nil || len(stickers) != 1 {
-			t.Fatalf("seed %d, kill %d: stickers %q, %v", seed, i, stickers, err)
+		if tokens, err := d.tokens(); err != nil || len(tokens) != 1 {
+			t.Fatalf("seed %d, kill %d: %d tokens, %v", seed, i, len(tokens), err)
 		}
 		token, err := openToken(t, dir, serial)
 		if err != nil {
