@@ -137,3 +137,48 @@ func BenchmarkChain(b *testing.B) {
 		})
 	}
 }
+
+// manyTargets is a targets file of 10 MB, about 40,000 targets of a package index.
+func manyTargets(t testing.TB) []byte {
+	targets := newTargets()
+	targets.Targets = nil
+	for i, size := 0, 0; size < 9_700_000; i++ {
+		f := target(fmt.Sprintf("packages/%02x/%02x/Project_name-%d.%d.tar.gz", i%251, i%13, i/100, i%100), fmt.Sprint("content ", i))
+		f.object = fmt.Sprintf(`{"custom":{"uploaded":%d},"hashes":{"sha256":"%s"},"length":%d}`, 1_700_000_000+i, hexSum(f.Path), 1000+i)
+		targets.Targets = append(targets.Targets, f)
+		size += len(f.Path) + len(f.object) + 80
+	}
+	root, list := targetsRoot()
+	return must(AssembleTargets(targets, signAll(targets.Canonical(), list[:2]...), root.Keys, nil))
+}
+
+// BenchmarkTargets reads, verifies and compares a targets file of 10 MB.
+func BenchmarkTargets(b *testing.B) {
+	data := manyTargets(b)
+	root, _ := targetsRoot()
+	f := must(ParseTargets(data))
+	next := f.Targets.Next()
+	next.Targets[7] = target(next.Targets[7].Path, "changed")
+	for _, c := range []struct {
+		name string
+		do   func() bool
+	}{
+		{"parse", func() bool { _, err := ParseTargets(data); return err == nil }},
+		{"report", func() bool { return f.Report(root).Good() }},
+		{"diff", func() bool { return len(DiffTargets(f.Targets, next, expiry, nil)) > 0 }},
+		{"show", func() bool { return len(ShowTargets(f, RoleTargets, expiry, nil)) > 0 }},
+		{"who", func() bool { _, err := (Tree{Root: root, Targets: f.Targets}).Who("packages/x"); return err == nil }},
+		{"check", func() bool { return next.Check(f.Targets) == nil }},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			b.SetBytes(int64(len(data)))
+			b.ReportAllocs()
+			for b.Loop() {
+				if !c.do() {
+					b.Fatal("it fails")
+				}
+			}
+			b.ReportMetric(float64(len(f.Targets.Targets)), "targets")
+		})
+	}
+}

@@ -65,7 +65,7 @@ func TestRefusals(t *testing.T) {
 
 // must1 is the file of a vector.
 func must1(t *testing.T, name string) []byte {
-	for _, v := range readVectors(t) {
+	for _, v := range readVectors(t, vectorDir) {
 		if v.name == name {
 			return v.files[0]
 		}
@@ -226,7 +226,7 @@ func TestParseCanonical(t *testing.T) {
 // A signer is stricter than a verdict.
 func TestFit(t *testing.T) {
 	fit := map[string]bool{"good": true, "mldsa-44": true, "unknown-keyval": true, "signature-sig-odd": false, "signature-63-bytes": false, "threshold-above-online": false, "rsa-short": false, "public-and-private": false}
-	for _, v := range readVectors(t) {
+	for _, v := range readVectors(t, vectorDir) {
 		want, there := fit[v.name]
 		if f, err := Parse(v.files[0]); there && (err != nil || (f.Fit(nil) == nil) != want) {
 			t.Errorf("%s: %v, %v", v.name, err, f.Fit(nil))

@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// Change is one difference between two roots.
+// Change is one difference between two roots, or between the targets metadata of a role.
 type Change struct {
-	What string `json:"what"`           // version, expires, spec_version, consistent_snapshot, key, role, field
+	What string `json:"what"`           // version, expires, spec_version, consistent_snapshot, key, role, field; of targets also target, delegation
 	Text string `json:"text"`           // one line for people
 	Same bool   `json:"same,omitempty"` // nothing changed here; people look for it all the same
 }
@@ -26,7 +26,7 @@ func Diff(old, new *Root, at time.Time, names map[string]string) []Change {
 	d := &difference{at: at, names: names}
 	if old == nil {
 		d.add("version", "version %d, with no root before it", new.Version)
-		d.add("expires", "expires %s, %s", new.dateText(), when(new.Expires, at))
+		d.add("expires", "expires %s, %s", dateText(new.Expires, new.date()), when(new.Expires, at))
 		d.add("spec_version", "spec_version %s", printable(new.SpecVersion))
 		d.add("consistent_snapshot", "consistent_snapshot %s", new.consistency())
 		old = &Root{}
@@ -34,7 +34,7 @@ func Diff(old, new *Root, at time.Time, names map[string]string) []Change {
 		d.replaced(old, new)
 		d.head(old, new)
 	}
-	d.keys(old, new)
+	d.keys(old.Keys, new.Keys)
 	start := len(d.changes)
 	for _, name := range old.roleNames() {
 		if _, stays := new.Roles[name]; !stays {
@@ -92,47 +92,59 @@ func (d *difference) replaced(old, new *Root) {
 }
 
 func (d *difference) head(old, new *Root) {
-	switch {
-	case old.Version == new.Version:
-		d.add("version", "version %d, as before: a new root must have another", new.Version)
-	case new.Version != old.Version+1:
-		d.add("version", "version %d to %d: one higher would be %d", old.Version, new.Version, old.Version+1)
-	default:
-		d.add("version", "version %d to %d", old.Version, new.Version)
-	}
-	expired := ""
-	if !new.Expires.After(d.at) {
-		expired = ": expired"
-	}
-	if old.dateText() == new.dateText() {
-		text := fmt.Sprintf("expires %s, %s, as before%s", new.dateText(), when(new.Expires, d.at), expired)
-		d.same = append(d.same, Change{"expires", text, true})
-	} else {
-		d.add("expires", "expires %s, %s%s (before: %s)", new.dateText(), when(new.Expires, d.at), expired, old.dateText())
-	}
-	if old.SpecVersion != new.SpecVersion {
-		d.add("spec_version", "spec_version %s to %s", printable(old.SpecVersion), printable(new.SpecVersion))
-	}
+	d.version(RoleRoot, old.Version, new.Version)
+	d.expiry(dateText(old.Expires, old.date()), dateText(new.Expires, new.date()), new.Expires)
+	d.spec(old.SpecVersion, new.SpecVersion)
 	if old.consistency() != new.consistency() {
 		d.add("consistent_snapshot", "consistent_snapshot %s to %s", old.consistency(), new.consistency())
 	}
 }
 
-// dateText is the expiry for people, and as it stands in the file where that
-// says more.
-func (r *Root) dateText() string {
-	if s := r.date(); s != r.Expires.UTC().Format(time.RFC3339) {
-		return fmt.Sprintf("%s (written %s)", date(r.Expires), s)
+func (d *difference) version(what string, old, new int64) {
+	switch new {
+	case old:
+		d.add("version", "version %d, as before: a new %s must have another", new, what)
+	case old + 1:
+		d.add("version", "version %d to %d", old, new)
+	default:
+		d.add("version", "version %d to %d: one higher would be %d", old, new, old+1)
 	}
-	return date(r.Expires)
 }
 
-func (d *difference) keys(old, new *Root) {
+// expiry compares two dates, as dateText writes them; expires is the new one.
+func (d *difference) expiry(old, new string, expires time.Time) {
+	expired := ""
+	if !expires.After(d.at) {
+		expired = ": expired"
+	}
+	if old == new {
+		d.same = append(d.same, Change{"expires", fmt.Sprintf("expires %s, %s, as before%s", new, when(expires, d.at), expired), true})
+	} else {
+		d.add("expires", "expires %s, %s%s (before: %s)", new, when(expires, d.at), expired, old)
+	}
+}
+
+func (d *difference) spec(old, new string) {
+	if old != new {
+		d.add("spec_version", "spec_version %s to %s", printable(old), printable(new))
+	}
+}
+
+// dateText is the expiry for people, and as it stands in the file where that
+// says more.
+func dateText(expires time.Time, written string) string {
+	if written != expires.UTC().Format(time.RFC3339) {
+		return fmt.Sprintf("%s (written %s)", date(expires), written)
+	}
+	return date(expires)
+}
+
+func (d *difference) keys(old, new []Key) {
 	had, has := keysByID(old), keysByID(new)
 	newIDs := idsByValue(new)
 	moved := map[string]bool{}
 	start := len(d.changes)
-	for _, k := range old.Keys {
+	for _, k := range old {
 		if _, stays := has[k.ID]; stays {
 			continue
 		}
@@ -145,7 +157,7 @@ func (d *difference) keys(old, new *Root) {
 	}
 	d.cut(start, "key", "", "and %d more keys are removed or under another id")
 	start = len(d.changes)
-	for _, k := range new.Keys {
+	for _, k := range new {
 		before, known := had[k.ID]
 		same := otherID(newIDs, k)
 		switch {
@@ -159,7 +171,7 @@ func (d *difference) keys(old, new *Root) {
 	}
 	d.cut(start, "key", "", "and %d more keys are added or changed")
 	start = len(d.changes)
-	for _, k := range new.Keys {
+	for _, k := range new {
 		before, known := had[k.ID]
 		if known && before.Value() == k.Value() && before.object != k.object && canonicalText(before.object) != canonicalText(k.object) {
 			d.object(before, k)
@@ -179,18 +191,18 @@ func (d *difference) object(old, new Key) {
 	}
 }
 
-func keysByID(r *Root) map[string]Key {
-	m := make(map[string]Key, len(r.Keys))
-	for _, k := range r.Keys {
+func keysByID(keys []Key) map[string]Key {
+	m := make(map[string]Key, len(keys))
+	for _, k := range keys {
 		m[k.ID] = k
 	}
 	return m
 }
 
 // idsByValue returns the first two ids under which each key stands.
-func idsByValue(r *Root) map[string][2]string {
-	m := make(map[string][2]string, len(r.Keys))
-	for _, k := range r.Keys {
+func idsByValue(keys []Key) map[string][2]string {
+	m := make(map[string][2]string, len(keys))
+	for _, k := range keys {
 		switch ids := m[k.Value()]; {
 		case ids[0] == "":
 			m[k.Value()] = [2]string{k.ID}
@@ -218,21 +230,26 @@ func (d *difference) role(name string, old, new *Root) {
 	if !known {
 		d.add("role", "role %s: %d of %d must sign: %s", label, role.Threshold, len(role.KeyIDs), join(d.people(role.KeyIDs), "and"))
 	} else {
-		if before.Threshold != role.Threshold || len(before.KeyIDs) != len(role.KeyIDs) {
-			d.add("role", "role %s: %d of %d must sign (before: %d of %d)", label, role.Threshold, len(role.KeyIDs), before.Threshold, len(before.KeyIDs))
-		}
-		removed, added := without(before.KeyIDs, role.KeyIDs), without(role.KeyIDs, before.KeyIDs)
-		if len(removed) > 0 {
-			d.add("role", "role %s: no longer %s", label, join(d.people(removed), "and"))
-		}
-		if len(added) > 0 {
-			d.add("role", "role %s: new %s", label, join(d.people(added), "and"))
-		}
-		if len(removed)+len(added) == 0 && !slices.Equal(before.KeyIDs, role.KeyIDs) {
-			d.add("role", "role %s: the same keys in another order", label)
-		}
+		d.signers(label, before, role)
 	}
 	d.fields("role "+label+": ", before.Extra, role.Extra)
+}
+
+// signers tells how keys and threshold of a role change.
+func (d *difference) signers(label string, before, role Role) {
+	if before.Threshold != role.Threshold || len(before.KeyIDs) != len(role.KeyIDs) {
+		d.add("role", "role %s: %d of %d must sign (before: %d of %d)", label, role.Threshold, len(role.KeyIDs), before.Threshold, len(before.KeyIDs))
+	}
+	removed, added := without(before.KeyIDs, role.KeyIDs), without(role.KeyIDs, before.KeyIDs)
+	if len(removed) > 0 {
+		d.add("role", "role %s: no longer %s", label, join(d.people(removed), "and"))
+	}
+	if len(added) > 0 {
+		d.add("role", "role %s: new %s", label, join(d.people(added), "and"))
+	}
+	if len(removed)+len(added) == 0 && !slices.Equal(before.KeyIDs, role.KeyIDs) {
+		d.add("role", "role %s: the same keys in another order", label)
+	}
 }
 
 func (d *difference) people(ids []string) []string {

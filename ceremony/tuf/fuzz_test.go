@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/secure-systems-lab/go-securesystemslib/cjson"
+	"github.com/theupdateframework/go-tuf/v2/metadata"
 )
 
 // seeds are files of ours, some that are close to them, and all vectors.
@@ -25,7 +26,7 @@ func seeds(f *testing.F) [][]byte {
 		[]byte(`{"signed":{"keys":{"x":null}},"signatures":[]}`),
 		[]byte(`{"a":[1,-2,{"b":"\ud83d\ude00\\\""}],"A":1e3}`),
 	}
-	for _, v := range readVectors(f) {
+	for _, v := range readVectors(f, vectorDir) {
 		list = append(list, v.files...)
 	}
 	return append(list, writeChain(f, 2)...)
@@ -108,6 +109,115 @@ func FuzzDiff(f *testing.F) {
 			t.Fatalf("differ: %v, told: %s", differ, texts(changes))
 		}
 		Diff(nil, y.Root, expiry, nil)
+	})
+}
+
+// targetsSeeds are targets files of ours, some that are close to them, and all vectors.
+func targetsSeeds(f *testing.F) (list [][]byte) {
+	data, targets, _, _ := newTargetsFile(f)
+	text := targets.json()
+	list = append(list, data, file(text, nil), file((&Targets{Version: 1, Expires: expiry, SpecVersion: SpecVersion}).json(), nil),
+		file(strings.Replace(text, `"paths":`, `"path_hash_prefixes":`, 1), nil),
+		[]byte(`{"signed":{"delegations":{"keys":{"x":null},"roles":[null]}},"signatures":[]}`))
+	for _, v := range readVectors(f, targetsDir) {
+		list = append(list, v.files...)
+	}
+	return list
+}
+
+// FuzzTargets: what is read is what was signed, written again it is the same, and what
+// may be signed go-tuf reads too, with the same files and roles for a path.
+func FuzzTargets(f *testing.F) {
+	for _, s := range targetsSeeds(f) {
+		f.Add(s, "packages/abc")
+	}
+	root, _ := targetsRoot()
+	f.Fuzz(func(t *testing.T, data []byte, path string) {
+		file, err := ParseTargets(data)
+		if err != nil {
+			if _, ok := err.(*ParseError); !ok {
+				t.Fatalf("%T", err)
+			}
+			return
+		}
+		targets := file.Targets
+		if got := targets.Canonical(); !bytes.Equal(got, file.Signed) {
+			t.Fatalf("written again: %s, signed: %s", got, file.Signed)
+		}
+		if again, err := ParseTargetsCanonical(file.Signed); err != nil || !bytes.Equal(again.Signed, file.Signed) {
+			t.Fatalf("%v: %s", err, file.Signed)
+		}
+		for _, line := range ShowTargets(file, RoleTargets, expiry, nil) {
+			if strings.ContainsFunc(line, func(r rune) bool { return r < ' ' || r == 0x7f || r == 0x1b }) {
+				t.Fatalf("%q", line)
+			}
+		}
+		if report := file.Report(root); report.Have > len(report.Keys) || report.Need != 2 {
+			t.Fatalf("%+v", report)
+		}
+		next := targets.Next()
+		next.Expires = expiry
+		if next.Check(targets) != nil {
+			return
+		}
+		written, err := AssembleTargets(next, nil, nil, targets)
+		if err != nil {
+			t.Fatal(err)
+		}
+		asked, err := Tree{Root: root, Targets: next}.Who(path)
+		if err != nil {
+			return
+		}
+		var theirs metadata.Metadata[metadata.TargetsType]
+		if _, err := theirs.FromBytes(written); err != nil {
+			t.Logf("go-tuf refuses: %v", err)
+			return
+		}
+		if len(theirs.Signed.Targets) != len(next.Targets) || theirs.Signed.Version != next.Version {
+			t.Fatalf("go-tuf has %d targets of version %d", len(theirs.Signed.Targets), theirs.Signed.Version)
+		}
+		if d := next.Delegations; d == nil || slices.ContainsFunc(d.Roles, func(d Delegation) bool {
+			return d.PathHashPrefixes != nil || slices.ContainsFunc(d.Paths, func(p string) bool { return strings.ContainsAny(p, `[\`) })
+		}) {
+			return // it makes nothing of prefixes, and something else of brackets
+		}
+		var want, got []string
+		for _, r := range theirs.Signed.Delegations.GetRolesForTarget(path) {
+			if want = append(want, r.Name); r.Terminating {
+				break
+			}
+		}
+		for _, s := range asked[1:] {
+			if s.Shadowed == "" {
+				got = append(got, s.Role)
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Fatalf("%q: %v, go-tuf: %v", path, got, want)
+		}
+	})
+}
+
+func FuzzDiffTargets(f *testing.F) {
+	list := targetsSeeds(f)
+	for i, s := range list {
+		f.Add(s, list[(i+1)%len(list)])
+	}
+	f.Fuzz(func(t *testing.T, a, b []byte) {
+		x, err := ParseTargets(a)
+		if err != nil {
+			return
+		}
+		y, err := ParseTargets(b)
+		if err != nil {
+			return
+		}
+		changes := DiffTargets(x.Targets, y.Targets, expiry, nil)
+		told := slices.ContainsFunc(changes, func(c Change) bool { return !strings.Contains(c.Text, "as before") })
+		if differ := !bytes.Equal(x.Signed, y.Signed); differ != told {
+			t.Fatalf("differ: %v, told: %s", differ, texts(changes))
+		}
+		DiffTargets(nil, y.Targets, expiry, nil)
 	})
 }
 

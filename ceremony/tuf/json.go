@@ -10,9 +10,10 @@ import (
 
 // Limits of what is read.
 const (
-	MaxSize  = 1 << 20 // bytes of a file
-	maxDepth = 32      // objects and arrays inside each other
-	maxInt   = 1<<53 - 1
+	MaxSize        = 1 << 20 // bytes of a root file
+	MaxTargetsSize = 1 << 24 // bytes of a targets file
+	maxDepth       = 32      // objects and arrays inside each other
+	maxInt         = 1<<53 - 1
 )
 
 // ParseError is a refusal of what was read, with the place. Line and Column
@@ -88,7 +89,17 @@ type document struct {
 	src     string
 	nodes   []node // the first one is the whole value
 	foreign int32  // where the first character beyond ASCII stands, or 0
+
+	// caseful says where names may differ in case only: nowhere, in all objects, or in
+	// the one that is the member "targets" of an object so deep. alike are the later
+	// names of those that do.
+	caseful int
+	paths   int // the node of that object, or 0
+	alike   []int
 }
+
+// allCaseful: what is scanned was read before, or will be.
+const allCaseful = -1
 
 // scan reads one strict JSON value with nothing around it: RFC 8259 without
 // duplicate names (also not in another case), without numbers that are not
@@ -101,12 +112,22 @@ func scan(src string) (*document, *ParseError) {
 	return d, nil
 }
 
+// rescan is scan for what was read before, or will be: it doesn't look at the case of
+// names.
+func rescan(src string) (*document, *ParseError) {
+	d := &document{nodes: make([]node, 0, 24+len(src)/24), caseful: allCaseful}
+	if err := d.scan(src); err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
 // scan reads a JSON text as the function of that name does, into the nodes of a
 // document that is done with.
 func (d *document) scan(src string) *ParseError {
 	d.src, d.nodes, d.foreign = src, d.nodes[:0], 0
-	if len(src) > MaxSize {
-		return refuse("", 0, "the JSON text is longer than %d bytes", MaxSize)
+	if len(src) > MaxTargetsSize {
+		return refuse("", 0, "the JSON text is longer than %d bytes", MaxTargetsSize)
 	}
 	if strings.HasPrefix(src, "\ufeff") {
 		return refuse(src, 0, "a byte order mark comes before the JSON text")
@@ -378,6 +399,9 @@ func (d *document) object(pos, depth int) (int, *ParseError) {
 		if pos = d.space(pos); pos >= len(d.src) || d.src[pos] != ':' {
 			return 0, d.unexpected(pos, `":" belongs here`)
 		}
+		if depth == d.caseful && d.str(name) == "targets" {
+			d.paths = len(d.nodes)
+		}
 		if pos, err = d.value(d.space(pos+1), depth+1); err != nil {
 			return 0, err
 		}
@@ -471,6 +495,9 @@ func (d *document) distinct(i int, ascending bool) *ParseError {
 	if plain {
 		return nil // ascending and without case: all of them differ
 	}
+	if d.caseful == allCaseful || d.caseful > 0 && d.paths == i {
+		return d.differing(i)
+	}
 	names := d.names(i)
 	var folded map[string]int
 	if len(names) > 16 {
@@ -497,6 +524,26 @@ func (d *document) distinct(i int, ascending bool) *ParseError {
 			return refuse(d.src, int(d.nodes[n].start), "the name %q stands twice in this object", d.str(n))
 		default:
 			return refuse(d.src, int(d.nodes[n].start), "the names %q and %q in one object differ in case only", d.str(earlier), d.str(n))
+		}
+	}
+	return nil
+}
+
+// differing refuses an object of paths in which two are equal, and remembers those that
+// are equal but for their case.
+func (d *document) differing(i int) *ParseError {
+	names := d.names(i)
+	had, folded := make(map[string]bool, len(names)), make(map[string]bool, len(names))
+	for _, n := range names {
+		path := d.str(n)
+		if had[path] {
+			return refuse(d.src, int(d.nodes[n].start), "the name %q stands twice in this object", path)
+		}
+		had[path] = true
+		if s := fold(path); folded[s] {
+			d.alike = append(d.alike, n)
+		} else {
+			folded[s] = true
 		}
 	}
 	return nil

@@ -67,7 +67,7 @@ func TestScanRefuses(t *testing.T) {
 		{`["é", x]`, 1, 7, "JSON value"}, // columns count characters
 		{`// c`, 1, 1, "JSON value"},
 		{`'a'`, 1, 1, "JSON value"},
-		{strings.Repeat(" ", MaxSize+1), 1, 1, "longer than 1048576 bytes"},
+		{strings.Repeat(" ", MaxTargetsSize+1), 1, 1, "longer than 16777216 bytes"},
 	} {
 		t.Run(fmt.Sprintf("%.40q", c.in), func(t *testing.T) {
 			d, err := scan(c.in)

@@ -120,9 +120,9 @@ func oldGoTUF(s served, at time.Time) (o opinion) {
 	return opinion{Problem: fmt.Sprint(err)}
 }
 
-// ask returns what each of the clients says. Where tuf-js isn't installed the test
-// is skipped, but in CI it then fails.
-func ask(t *testing.T, all map[string]served, at time.Time) map[string][]opinion {
+// askJS runs a script of testdata/second on an input. Where tuf-js isn't installed the
+// test is skipped, but in CI it then fails.
+func askJS(t *testing.T, script string, input, output any) {
 	t.Helper()
 	cache, err := os.UserCacheDir()
 	if err != nil {
@@ -137,18 +137,23 @@ func ask(t *testing.T, all map[string]served, at time.Time) map[string][]opinion
 		}
 		t.Skip("tuf-js is not installed: testdata/second/install does it, and make test calls that")
 	}
-	input := must(json.Marshal(map[string]any{"at": at, "served": all}))
-	cmd := exec.Command("node", "testdata/second/verdicts.cjs")
+	cmd := exec.Command("node", "testdata/second/"+script)
 	cmd.Env = append(os.Environ(), "NODE_PATH="+filepath.Join(dir, "node_modules"))
-	cmd.Stdin, cmd.Stderr = bytes.NewReader(input), os.Stderr
+	cmd.Stdin, cmd.Stderr = bytes.NewReader(must(json.Marshal(input))), os.Stderr
 	out, err := cmd.Output()
 	if err != nil {
 		t.Fatal(err)
 	}
-	js := map[string]map[string]opinion{}
-	if err := json.Unmarshal(out, &js); err != nil {
+	if err := json.Unmarshal(out, output); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// ask returns what each of the clients says.
+func ask(t *testing.T, all map[string]served, at time.Time) map[string][]opinion {
+	t.Helper()
+	js := map[string]map[string]opinion{}
+	askJS(t, "verdicts.cjs", map[string]any{"at": at, "served": all}, &js)
 	modules := string(must(os.ReadFile("../../go.mod")))
 	for _, module := range []string{"go-tuf/v2 v" + strings.TrimPrefix(clients[0], "go-tuf "), "go-tuf v" + strings.TrimPrefix(clients[1], "go-tuf ")} {
 		if !strings.Contains(modules, "/"+module+"\n") {
@@ -315,7 +320,7 @@ func holdTable(t *testing.T, test, table string) {
 // TestSecondOpinions holds the table in docs/second-opinions.md to what the clients
 // say about the vectors, and wants a reason for each disagreement.
 func TestSecondOpinions(t *testing.T) {
-	list := readVectors(t)
+	list := readVectors(t, vectorDir)
 	chains := map[string]served{}
 	for _, v := range list {
 		chains[v.name] = served{Roots: v.files}

@@ -2,7 +2,6 @@ package tuf
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -170,9 +169,6 @@ func Soon(expires, at time.Time) string {
 	return fmt.Sprintf("ENDS SOON, %s: from then on clients refuse everything (hint: sign and publish the next version before)", in)
 }
 
-// Digest is the SHA-256 of canonical bytes: what people compare before they sign.
-func (f *File) Digest() [32]byte { return sha256.Sum256(f.Signed) }
-
 // Show describes a root file to people, line by line; the digest, which they
 // compare between machines, is not among the lines. Names are holders' names by
 // key id.
@@ -192,7 +188,7 @@ func Show(f *File, at time.Time, names map[string]string) []string {
 	if r.Rehearsal() {
 		lines = append(lines, "REHEARSAL: not for production")
 	}
-	keys, described := keysByID(r), map[string]bool{}
+	keys, described := keysByID(r.Keys), map[string]bool{}
 	roles := r.roleNames()
 	others := max(0, len(roles)-len(RoleNames)-longList)
 	for _, name := range roles[:len(roles)-others] {

@@ -32,9 +32,9 @@ type KeyResult struct {
 	signed bool   // there is a signature, whatever it is worth
 }
 
-// Report counts the signatures of one file for one role of one root.
+// Report counts the signatures of one file for one role.
 type Report struct {
-	Version int64       `json:"version"` // of the root whose role it is
+	Version int64       `json:"version"` // of the metadata that names the role
 	Role    string      `json:"role"`
 	Need    int         `json:"need"` // the threshold
 	Have    int         `json:"have"` // different keys, by value, with a good signature
@@ -125,63 +125,9 @@ func (f *File) Report(by *Root) Report {
 	return f.report(by, make([]verified, len(f.Signatures)))
 }
 
-// verified is a key, by its value, and what became of a signature under it.
-type verified struct {
-	key     string
-	err     error
-	instead *string // what a wrong one fits; nil: not looked at
-}
-
-// report is Report with a memory, one for each signature, of what was verified
-// before: a signature that counts for the old root and the new costs once.
+// report is Report with a memory.
 func (f *File) report(by *Root, memory []verified) Report {
-	role := by.Roles[RoleRoot]
-	report := Report{Version: by.Version, Role: RoleRoot, Need: role.Threshold, Keys: make([]KeyResult, 0, len(role.KeyIDs))}
-	var signatures, keys, counted seen
-	for i := range f.Signatures {
-		signatures.add(f.Signatures[i].KeyID, i)
-	}
-	for k := range by.Keys {
-		keys.add(by.Keys[k].ID, k)
-	}
-	for n, id := range role.KeyIDs {
-		result := KeyResult{KeyID: id, State: StateMissing}
-		k, i := keys.get(id), signatures.get(id)
-		switch {
-		case k < 0:
-			result.Reason = "no key with this id is in the root"
-		case by.Keys[k].Unverifiable != "":
-			result.State, result.Reason, result.signed = StateUnverifiable, by.Keys[k].Unverifiable, i >= 0
-		case i < 0:
-			result.Reason = "no signature"
-		case f.Signatures[i].Malformed != "":
-			result.State, result.Reason = StateWrong, f.Signatures[i].Malformed
-		case len(f.Signatures[i].Sig) == 0:
-			result.Reason = "an empty placeholder instead of a signature"
-		default:
-			value := by.Keys[k].Value()
-			if memory[i].key != value {
-				memory[i] = verified{key: value, err: by.Keys[k].Verify(f.Signed, f.Signatures[i].Sig)}
-			}
-			if err := memory[i].err; err != nil {
-				result.State, result.Reason = StateWrong, err.Error()
-				if memory[i].instead == nil && f.explained < 3 { // a mistake of a program is in all that it signs
-					instead := f.Instead(by.Keys[k], f.Signatures[i].Sig)
-					memory[i].instead, f.explained = &instead, f.explained+1
-				}
-				if instead := memory[i].instead; instead != nil && *instead != "" {
-					result.Reason = fmt.Sprintf("it fits %s, and not what is signed", *instead)
-				}
-			} else if first := counted.add(value, n); first >= 0 {
-				result.State, result.Reason = StateRepeated, "the same key as "+short(role.KeyIDs[first])
-			} else {
-				result.State = StateGood
-				report.Have++
-			}
-		}
-		report.Keys = append(report.Keys, result)
-	}
-	return report
+	return f.count(Report{Version: by.Version, Role: RoleRoot}, by.Keys, by.Roles[RoleRoot], memory)
 }
 
 // Chain verifies roots one after the other, as a client does that trusts the

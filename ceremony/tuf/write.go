@@ -2,7 +2,6 @@ package tuf
 
 import (
 	"bytes"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"maps"
@@ -38,28 +37,12 @@ func (r *Root) json() string {
 		b = strconv.AppendBool(append(b, `,"consistent_snapshot":`...), r.ConsistentSnapshot)
 	}
 	b = appendString(append(b, `,"expires":`...), r.date())
-	b = append(b, `,"keys":{`...)
-	for i, k := range r.Keys {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = append(append(appendString(b, k.ID), ':'), k.object...)
-	}
-	b = append(b, `},"roles":{`...)
+	b = append(appendKeys(append(b, ','), r.Keys), `,"roles":{`...)
 	for i, name := range slices.Sorted(maps.Keys(r.Roles)) {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		role := r.Roles[name]
-		b = append(appendString(b, name), `:{"keyids":[`...)
-		for k, id := range role.KeyIDs {
-			if k > 0 {
-				b = append(b, ',')
-			}
-			b = appendString(b, id)
-		}
-		b = strconv.AppendInt(append(b, `],"threshold":`...), int64(role.Threshold), 10)
-		b = append(appendFields(b, role.Extra), '}')
+		b = append(appendRole(append(appendString(b, name), ':', '{'), r.Roles[name]), '}')
 	}
 	b = appendString(append(b, `},"spec_version":`...), r.SpecVersion)
 	b = strconv.AppendInt(append(b, `,"version":`...), r.Version, 10)
@@ -67,11 +50,44 @@ func (r *Root) json() string {
 }
 
 // date is the expiry as it is written: as received while nobody changed it.
-func (r *Root) date() string {
-	if t, ok := parseDate(r.expires); ok && t.Equal(r.Expires) {
-		return r.expires
+func (r *Root) date() string { return writtenDate(r.Expires, r.expires) }
+
+func writtenDate(expires time.Time, received string) string {
+	if t, ok := parseDate(received); ok && t.Equal(expires) {
+		return received
 	}
-	return r.Expires.UTC().Format(time.RFC3339Nano)
+	return expires.UTC().Format(time.RFC3339Nano)
+}
+
+// appendKeys appends the member "keys".
+func appendKeys(b []byte, keys []Key) []byte {
+	b = append(b, `"keys":{`...)
+	for i, k := range keys {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(append(appendString(b, k.ID), ':'), k.object...)
+	}
+	return append(b, '}')
+}
+
+// appendRole appends the members of a role.
+func appendRole(b []byte, role Role) []byte {
+	b = appendStrings(b, "keyids", role.KeyIDs)
+	b = strconv.AppendInt(append(b, `,"threshold":`...), int64(role.Threshold), 10)
+	return appendFields(b, role.Extra)
+}
+
+// appendStrings appends a member that is a list of strings.
+func appendStrings(b []byte, name string, list []string) []byte {
+	b = append(appendString(b, name), ':', '[')
+	for i, s := range list {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = appendString(b, s)
+	}
+	return append(b, ']')
 }
 
 func appendFields(b []byte, fields []Field) []byte {
@@ -154,22 +170,37 @@ func (r *Root) checkHead(previous []*Root) error {
 		return fmt.Errorf("version %d: after version %d comes %d", r.Version, last, last+1)
 	case r.inconsistent:
 		return errors.New("consistent_snapshot is absent; roots we write say true or false")
-	case r.Expires.Nanosecond() != 0 || r.date() != r.Expires.UTC().Format("2006-01-02T15:04:05Z"):
-		return fmt.Errorf("expires %s: roots we write have whole seconds in UTC", r.date())
-	case r.Expires.UTC().Year() < 1 || r.Expires.UTC().Year() > 9999:
-		return fmt.Errorf("expires in the year %d, which no date in root metadata can say", r.Expires.UTC().Year())
-	case !writtenSpec(r.SpecVersion):
-		return fmt.Errorf("spec_version %q: roots we write say 1.0.x, such as %s", clip(r.SpecVersion), SpecVersion)
 	}
-	for _, f := range r.Extra {
+	if err := checkHead(RoleRoot, r.Expires, r.date(), r.SpecVersion); err != nil {
+		return err
+	}
+	return checkFields(r.Extra, func(f Field) bool { return carries(previous, func(p *Root) []Field { return p.Extra }, f) })
+}
+
+// checkHead is what Check asks of expiry and spec_version of a role's metadata.
+func checkHead(role string, expires time.Time, written, spec string) error {
+	switch year := expires.UTC().Year(); {
+	case expires.Nanosecond() != 0 || written != expires.UTC().Format("2006-01-02T15:04:05Z"):
+		return fmt.Errorf("expires %s: %s we write have whole seconds in UTC", written, plural(role))
+	case year < 1 || year > 9999:
+		return fmt.Errorf("expires in the year %d, which no date in %s metadata can say", year, role)
+	case !writtenSpec(spec):
+		return fmt.Errorf("spec_version %q: %s we write say 1.0.x, such as %s", clip(spec), plural(role), SpecVersion)
+	}
+	return nil
+}
+
+// checkFields is what Check asks of unknown fields of "signed".
+func checkFields(fields []Field, carried func(Field) bool) error {
+	for _, f := range fields {
 		d, err := scan(f.Value)
 		if err != nil {
 			return fmt.Errorf("the field %q has no valid JSON value: %w", clip(f.Name), err)
 		}
-		if d.nodes[0].kind == null && !carries(previous, func(p *Root) []Field { return p.Extra }, f) {
+		if d.nodes[0].kind == null && !carried(f) {
 			return fmt.Errorf("the field %q is null; some clients cannot read that", clip(f.Name))
 		}
-		if !strings.HasPrefix(f.Name, "x-") && !carries(previous, func(p *Root) []Field { return p.Extra }, f) {
+		if !strings.HasPrefix(f.Name, "x-") && !carried(f) {
 			return fmt.Errorf("the field %q: names of fields we add begin with x-", clip(f.Name))
 		}
 	}
@@ -179,14 +210,22 @@ func (r *Root) checkHead(previous []*Root) error {
 // carries reports whether one of the roots holds the very same field. White space
 // between tokens, which another program may have changed, is not signed.
 func carries(previous []*Root, fields func(*Root) []Field, f Field) bool {
-	same := func(o Field) bool { return o.Name == f.Name && canonicalText(o.Value) == canonicalText(f.Value) }
-	return slices.ContainsFunc(previous, func(p *Root) bool { return slices.ContainsFunc(fields(p), same) })
+	return slices.ContainsFunc(previous, func(p *Root) bool { return hasField(fields(p), f) })
+}
+
+// hasField reports whether one of the fields has the same name and value.
+func hasField(list []Field, f Field) bool {
+	return slices.ContainsFunc(list, func(o Field) bool { return o.Name == f.Name && canonicalText(o.Value) == canonicalText(f.Value) })
 }
 
 // carriesKey is carries for keys.
 func carriesKey(previous []*Root, k Key) bool {
-	same := func(o Key) bool { return o.ID == k.ID && canonicalText(o.object) == canonicalText(k.object) }
-	return slices.ContainsFunc(previous, func(p *Root) bool { return slices.ContainsFunc(p.Keys, same) })
+	return slices.ContainsFunc(previous, func(p *Root) bool { return hasKey(p.Keys, k) })
+}
+
+// hasKey reports whether one of the keys has the same id and object.
+func hasKey(list []Key, k Key) bool {
+	return slices.ContainsFunc(list, func(o Key) bool { return o.ID == k.ID && canonicalText(o.object) == canonicalText(k.object) })
 }
 
 func (r *Root) checkKeys(previous []*Root) error {
@@ -273,27 +312,14 @@ func Assemble(root *Root, sigs []Signature, previous ...*Root) ([]byte, error) {
 		return nil, err
 	}
 	canonical := root.Canonical()
-	sigs = slices.SortedFunc(slices.Values(sigs), func(a, b Signature) int { return strings.Compare(a.KeyID, b.KeyID) })
-	b := []byte(`{"signatures":[`)
-	for i, s := range sigs {
-		if i > 0 && sigs[i-1].KeyID == s.KeyID {
-			return nil, fmt.Errorf("two signatures by the key %s: one is enough", short(s.KeyID))
-		}
-		if err := verifyAny(s, canonical, append([]*Root{root}, previous...)); err != nil {
-			return nil, err
-		}
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = appendString(append(b, `{"keyid":`...), s.KeyID)
-		b = fmt.Appendf(b, `,"sig":"%s"}`, hex.EncodeToString(s.Sig))
+	lists := [][]Key{root.Keys}
+	for _, p := range previous {
+		lists = append(lists, p.Keys)
 	}
-	b = fmt.Appendf(b, `],"signed":%s}`, root.json())
-	d, perr := scan(string(b))
-	if perr != nil {
-		return nil, perr
+	file, err := assemble(root.json(), canonical, sigs, func(s Signature) error { return verifyAny(s, canonical, lists...) })
+	if err != nil {
+		return nil, err
 	}
-	file := append(d.indent(make([]byte, 0, 2*len(b)), 0, 0), '\n')
 	if len(file) >= maxWritten {
 		return nil, fmt.Errorf("the root file would have %d bytes; some clients refuse %d and more", len(file), maxWritten)
 	}
@@ -305,24 +331,4 @@ func Assemble(root *Root, sigs []Signature, previous ...*Root) ([]byte, error) {
 		return nil, errors.New("the root file would not be read as it was written")
 	}
 	return file, nil
-}
-
-// verifyAny checks a signature by the key with its id in one of the roots.
-func verifyAny(s Signature, canonical []byte, roots []*Root) error {
-	var err error
-	known := false
-	for _, r := range roots {
-		key, ok := r.Key(s.KeyID)
-		if !ok {
-			continue
-		}
-		known = true
-		if err = key.Verify(canonical, s.Sig); err == nil {
-			return nil
-		}
-	}
-	if !known {
-		return fmt.Errorf("a signature by %s: no key with this id is in the root", short(s.KeyID))
-	}
-	return fmt.Errorf("the signature by %s is wrong: %w", short(s.KeyID), err)
 }
