@@ -57,12 +57,14 @@ race: packages
 	CGO_ENABLED=1 $(GO) test -race -timeout 60m ./ceremony/... ./keys/... ./ui/...
 
 # Every operation on a file of a job crashes and fails in every way, a token tells
-# every lie, and each fuzz target has ten minutes: for hours, of which test has a
-# sample. JOB=restore, or JOB=create_with_backups, is the crashes of one job alone.
-torture:
+# every lie and is pulled out at every command, the power fails before every event,
+# rehearsals are killed more often, and each fuzz target has ten minutes: for hours, of
+# which test has a sample. JOB=restore, or JOB=create_with_backups, is the crashes of one job alone.
+torture: packages
 	ROOTCEREMONY_TORTURE=1 $(GO) test -run '^TestEvery(Crash|Error)$$/$(if $(JOB),^$(JOB)$$)' -v -timeout 0 ./ceremony | \
 	awk '!/^ *(===|--- PASS)/ {print; fflush()} /^FAIL/ {failed = 1} END {exit failed}'
-	test -n "$(JOB)" || ROOTCEREMONY_TORTURE=1 $(GO) test -run '^TestLyingToken$$' -timeout 0 ./ceremony
+	test -n "$(JOB)" || ROOTCEREMONY_TORTURE=1 $(GO) test -run '^Test(LyingToken|PowerFails.*|NoTwoDraftsOfOneVersion)$$' -timeout 0 ./ceremony
+	test -n "$(JOB)" || ROOTCEREMONY_TORTURE=1 CGO_ENABLED=1 $(GO) test -run '^Test(Killed(AtRandomMoments|WhatFollows)|TokenPulledOut.*)$$' -timeout 0 ./cmd/rootceremony
 	test -n "$(JOB)" || $(MAKE) fuzz FUZZTIME=10m
 
 # A minute for each fuzz target, or what FUZZTIME says. Inputs that are kept are not

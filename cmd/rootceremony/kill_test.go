@@ -28,12 +28,13 @@ import (
 )
 
 // TestKilledAtRandomMoments kills an automatic rehearsal, children included,
-// at random moments, and starts it again until it ends.
+// at random moments, and starts it again until it ends. make torture has 60 trials.
 func TestKilledAtRandomMoments(t *testing.T) {
-	trials := 60
-	if testing.Short() {
-		trials = 6
+	trials := 20
+	if long {
+		trials = 60
 	}
+	build() // which is no part of the time
 	started := time.Now()
 	whole := t.TempDir()
 	if out, err := rehearse(whole).CombinedOutput(); err != nil {
@@ -53,11 +54,11 @@ func TestKilledAtRandomMoments(t *testing.T) {
 }
 
 // TestKilledWhatFollows kills a rotation and a revocation that follow on a
-// rehearsal, in the same way.
+// rehearsal, in the same way. make torture has nine trials of each.
 func TestKilledWhatFollows(t *testing.T) {
-	trials := 9
-	if testing.Short() {
-		trials = 2
+	trials := 3
+	if long {
+		trials = 9
 	}
 	first := filepath.Join(t.TempDir(), "first")
 	if out, err := rehearse(first).CombinedOutput(); err != nil {

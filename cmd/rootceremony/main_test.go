@@ -16,6 +16,9 @@ import (
 // bin is where the programs are that the tests run.
 var bin string
 
+// long has tests that make samples try everything (make torture).
+var long = os.Getenv("ROOTCEREMONY_TORTURE") != ""
+
 // onDisk is where temporary files would be if they were not in memory.
 var onDisk string
 

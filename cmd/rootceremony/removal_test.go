@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -77,11 +76,12 @@ func toTheEnd(desk *ceremony.Desk, a prompt.Room) error {
 	}
 }
 
-// TestTokenPulledOutAtEveryCommand pulls the token out before each command
-// that a whole ceremony of one holder gives it, and puts it back. The ceremony
-// always comes to its end, and no try of the PIN is spent. pcscd looks for
-// cards every 0.4 s only, so trials wait most of the time and many go on at
-// once, each beginning just before the task that is to be disturbed.
+// TestTokenPulledOutAtEveryCommand pulls the token out before a command that a
+// whole ceremony of one holder gives it, and puts it back. The ceremony always
+// comes to its end, and no try of the PIN is spent. pcscd looks for cards every
+// 0.4 s only, so trials wait most of the time and many go on at once, each
+// beginning just before the task that is to be disturbed. make torture has a trial
+// for every command.
 func TestTokenPulledOutAtEveryCommand(t *testing.T) {
 	t.Parallel()
 	stages, commands := stagesOfCeremony(t, smallPlanFile(t, 1, 1))
@@ -109,22 +109,24 @@ func TestTokenPulledOutWhileItsBackupsAreMade(t *testing.T) {
 	pullOutAtEvery(t, stages, first, commands)
 }
 
-// pullOutAtEvery has a trial for each of those commands.
+// pullOutAtEvery has a trial for each of those commands, or for a sample: for every
+// seventh, and for each whose answer is lost.
 func pullOutAtEvery(t *testing.T, stages []stage, first, commands int) {
 	t.Logf("%d commands, in %d tasks", commands, len(stages))
-	step := int64(1)
-	if testing.Short() {
-		step = 15
+	trials := make(chan int, commands)
+	for n := first; n <= commands; n++ {
+		if long || n%7 == 1 || answerLost(n) {
+			trials <- n
+		}
 	}
-	var next atomic.Int64
-	next.Store(int64(first - 1))
+	close(trials)
 	var workers sync.WaitGroup
 	for range 24 {
 		// Each has a pcscd of its own: who looks for a token gives commands to
 		// all of them, and they are counted here.
 		service := pcsctest.Start(t, 1)
 		workers.Go(func() {
-			for n := int(next.Add(step) - step + 1); n <= commands; n = int(next.Add(step) - step + 1) {
+			for n := range trials {
 				stage := stages[0]
 				for _, s := range stages {
 					if s.commands < n {
@@ -138,6 +140,9 @@ func pullOutAtEvery(t *testing.T, stages []stage, first, commands int) {
 	}
 	workers.Wait()
 }
+
+// answerLost is for the trials in which the command is done, and its answer is lost.
+func answerLost(n int) bool { return n%30 == 16 }
 
 // holdersSerial is the serial number of the one holder's token.
 const holdersSerial = 7654321
@@ -197,7 +202,7 @@ func pulledOut(t *testing.T, service *pcsctest.Service, from stage, n int) {
 	}
 	dir, folder := filepath.Join(work, "ceremony"), filepath.Join(work, "token")
 	fault := "remove"
-	if n%30 == 16 { // the command is done, and its answer is lost
+	if answerLost(n) {
 		fault = "remove-after"
 	}
 	token := plugFrom(t, service, folder, "--fault", fmt.Sprintf("%s@%d", fault, n-from.commands))

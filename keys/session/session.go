@@ -50,6 +50,11 @@ var Environment = []string{"PATH=/usr/local/bin:/usr/bin:/bin"}
 // PIN that nothing else reaches; server.serve frees them.
 const clobbers = "GODEBUG=clobberfree=1"
 
+// alone has a child's runtime use one processor, as a child does one thing after
+// another. With more, each collection that server.serve asks for has the others look
+// for work, which takes longer than the collection.
+const alone = "GOMAXPROCS=1"
+
 // silence is far longer than any command of a token takes, or a look at ten.
 const silence = 20 * time.Second
 
@@ -113,7 +118,7 @@ func (p Program) Start(ctx context.Context, b Backend) (*Session, error) {
 	// name any more.
 	s.cmd = exec.Command(cmp.Or(p.Path, "/proc/self/exe"), p.Args...)
 	s.cmd.Args[0] = cmp.Or(p.Path, os.Args[0]) // for people who look at processes
-	s.cmd.Env = slices.Concat(Environment, []string{clobbers}, p.Env)
+	s.cmd.Env = slices.Concat(Environment, []string{clobbers, alone}, p.Env)
 	s.cmd.Stdin, s.cmd.Stdout, s.cmd.Stderr = childIn, childOut, &s.stderr
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	s.cmd.WaitDelay = time.Second // for grandchildren that keep stderr open
