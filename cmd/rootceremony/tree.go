@@ -194,14 +194,14 @@ func showWho(path, dir, record string, asJSON bool) error {
 		return err
 	}
 	names := holders.named(p.keys()...)
-	lines := []string{"who can sign " + path + ", in the order in which clients ask:"}
+	lines := append(p.notes, "who can sign "+path+", in the order in which clients ask:")
 	for i, s := range signers {
 		lines = append(lines, fmt.Sprintf("  %d. %s", i+1, s.Text(names)))
 		if !s.Known && s.Shadowed == "" {
 			lines = append(lines, "     its metadata isn't here: the roles to which it delegates aren't known")
 		}
 	}
-	if err := printLines(append(append(lines, p.notes...), from...)); err != nil {
+	if err := printLines(append(lines, from...)); err != nil {
 		return err
 	}
 	if p.tree.Targets == nil {
@@ -221,7 +221,7 @@ func showTree(dir, record string) error {
 	if err != nil {
 		return err
 	}
-	return printLines(append(append(p.tree.Lines(holders.named(p.keys()...)), p.notes...), from...))
+	return printLines(append(append(p.notes, p.tree.Lines(holders.named(p.keys()...))...), from...))
 }
 
 // delegationKeys are the keys that targets metadata brings for those to whom it delegates.
