@@ -2,6 +2,7 @@ package tuf
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -170,6 +171,17 @@ func ParseTargets(data []byte) (*TargetsFile, error) {
 	}
 	f.Findings = r.placed()
 	return f, nil
+}
+
+// IsTargets reports whether a file says of itself that it is targets metadata. Whether it
+// can be read as such is for ParseTargets to say.
+func IsTargets(data []byte) bool {
+	var file struct {
+		Signed struct {
+			Type string `json:"_type"`
+		} `json:"signed"`
+	}
+	return json.Unmarshal(data, &file) == nil && file.Signed.Type == RoleTargets
 }
 
 // ParseTargetsCanonical is ParseCanonical for targets metadata.

@@ -201,18 +201,24 @@ root may have), prepare (set its PIN, make the keys in 9a and 82) or reset
 		example: "rootceremony token check --serial 7654321",
 	},
 	{
-		name: "show", do: showCommand, takes: "ROOT...",
-		line: "root metadata for people",
-		text: `Says what root files say: version, expiry, keys, thresholds, and who has signed.
+		name: "show", do: showCommand, takes: "FILE...",
+		line: "root and targets metadata for people",
+		text: `Says what root and targets files say: version, expiry, keys, thresholds,
+delegations, and who has signed. Of a folder of published metadata it shows who
+signs for which paths, as a tree.
 `,
-		flags:   recordFlag + jsonFlag,
+		flags: `  --who PATH
+           Of a folder of published metadata: who can sign PATH, by which
+           delegation, and who never gets to.
+` + recordFlag + jsonFlag,
 		example: "rootceremony show ceremony/publish/1.root.json",
 	},
 	{
 		name: "diff", do: diffCommand, takes: "OLD NEW",
-		line: "what differs between two roots",
+		line: "what differs between two roots, or two targets files",
 		text: `Says what differs between two root files, and whether the new one has the
-signatures that the old one's root role asks for, and its own.
+signatures that the old one's root role asks for, and its own. Of two targets
+files it says which files and delegations come, go and change.
 `,
 		flags:   recordFlag + jsonFlag,
 		example: "rootceremony diff 1.root.json 2.root.json",

@@ -16,19 +16,57 @@ import (
 	"rootceremony/ceremony/transcript"
 	"rootceremony/ceremony/tuf"
 	"rootceremony/keys"
+	"rootceremony/keys/plainfile"
 )
 
-// showCommand says what root files say.
+// showCommand says what metadata says.
 func showCommand(args []string) error {
 	flags := flag.NewFlagSet("show", flag.ContinueOnError)
 	asJSON := flags.Bool("json", false, "")
 	record := flags.String("record", "", "")
-	operands, err := parse(flags, args, 1, -1, "one ROOT or more")
+	path := flags.String("who", "", "")
+	operands, err := parse(flags, args, 1, -1, "one FILE or more, or a folder")
 	if err != nil {
 		return err
 	}
-	list := []shown{}
+	if *path != "" {
+		if len(operands) != 1 {
+			return &usageError{"show --who: one folder is needed, with the published metadata (hint: rootceremony show --help)"}
+		}
+		return showWho(*path, operands[0], *record, *asJSON)
+	}
+	list := []any{}
 	for i, name := range operands {
+		if i > 0 && !*asJSON {
+			fmt.Println()
+		}
+		if info, err := os.Stat(name); err == nil && info.IsDir() {
+			if *asJSON {
+				return &usageError{fmt.Sprintf("show --json: %s is a folder (hint: name its files)", name)}
+			}
+			if err := showTree(name, *record); err != nil {
+				return err
+			}
+			continue
+		}
+		text, err := plainfile.Read(name, tuf.MaxTargetsSize)
+		if err != nil {
+			return err
+		}
+		if tuf.IsTargets(text) {
+			f, err := readTargets(name)
+			if err != nil {
+				return err
+			}
+			if *asJSON {
+				list = append(list, newShownTargets(name, text, f))
+				continue
+			}
+			if err := showTargets(name, f, *record); err != nil {
+				return err
+			}
+			continue
+		}
 		text, file, err := readRoot(name)
 		if err != nil {
 			return err
@@ -42,9 +80,6 @@ func showCommand(args []string) error {
 			list = append(list, newShown(name, text, file, names))
 			continue
 		}
-		if i > 0 {
-			fmt.Println()
-		}
 		if err := printLines(append(append([]string{name}, tuf.Show(file, clock(), names)...), from...)); err != nil {
 			return err
 		}
@@ -55,7 +90,7 @@ func showCommand(args []string) error {
 	return nil
 }
 
-// diffCommand says what differs between two roots.
+// diffCommand says what differs between two roots, or two targets metadata files.
 func diffCommand(args []string) error {
 	flags := flag.NewFlagSet("diff", flag.ContinueOnError)
 	asJSON := flags.Bool("json", false, "")
@@ -63,6 +98,9 @@ func diffCommand(args []string) error {
 	operands, err := parse(flags, args, 2, 2, "two files, OLD and NEW")
 	if err != nil {
 		return err
+	}
+	if text, err := plainfile.Read(operands[1], tuf.MaxTargetsSize); err == nil && tuf.IsTargets(text) {
+		return diffTargets(operands[0], operands[1], *record, *asJSON)
 	}
 	_, old, err := readRoot(operands[0])
 	if err != nil {
@@ -116,13 +154,22 @@ func readRoot(name string) ([]byte, *tuf.File, error) {
 // no proof: anyone who writes a root can put another key under it.
 type holderKeys map[string]string
 
-// in names the key ids of roots, where they stand for holders' keys. An id that
-// stands for different keys in two roots has no name.
+// in names the key ids of roots.
 func (h holderKeys) in(roots ...*tuf.Root) map[string]string {
+	var lists [][]tuf.Key
+	for _, root := range roots {
+		lists = append(lists, root.Keys)
+	}
+	return h.named(lists...)
+}
+
+// named names key ids, where they stand for holders' keys. An id that stands for
+// different keys in two lists has no name.
+func (h holderKeys) named(lists ...[]tuf.Key) map[string]string {
 	names := map[string]string{}
 	values := map[string]string{}
-	for _, root := range roots {
-		for _, key := range root.Keys {
+	for _, list := range lists {
+		for _, key := range list {
 			if other, twice := values[key.ID]; twice && other != key.Value() {
 				delete(names, key.ID)
 				continue

@@ -41,8 +41,9 @@ holds files named 1.root.json, 2.root.json and so on, without gaps.
 	{
 		name: "draft", do: draft, takes: "FILE",
 		line: "what the second machine shows before anyone signs",
-		text: `Shows what a root that is about to be signed says and changes. Compare the
-digest and its words at the end with those on the other machine.
+		text: `Shows what a root, or targets metadata, that is about to be signed says and
+changes. Compare the digest and its words at the end with those on the other
+machine.
 `,
 		flags: `  --previous FILE
           The root in force, with its signatures: show what changes, and whether
@@ -53,6 +54,10 @@ digest and its words at the end with those on the other machine.
           The SHA-256 of that file (what sha256sum says), or of any in that
           folder, known from elsewhere than the draft. Without it nobody has
           vouched for it on this machine, and the exit status is 3.
+  --root FILE
+          Of a draft of targets: the root that goes live with it, which says who
+          must sign, or a folder with its chain. --previous is then the targets
+          metadata that is published now, and --trusted-sha256 that of the root.
   --record DIR
           The ceremony directory that the draft comes from: audit it, and show
           whose keys the draft has, on which tokens.

@@ -15,6 +15,7 @@ import (
 
 	"rootceremony/ceremony/audit"
 	"rootceremony/ceremony/tuf"
+	"rootceremony/keys/plainfile"
 )
 
 func draft(args []string, out *bufio.Writer) error {
@@ -27,6 +28,7 @@ func draft(args []string, out *bufio.Writer) error {
 	flags.Func("trusted-sha256", "", sumFlag(&trusted))
 	flags.BoolVar(&r.o.Rehearsal, "rehearsal", false, "")
 	recordDir := flags.String("record", "", "")
+	root := flags.String("root", "", "")
 	r.add(flags)
 	names, err := operands(flags, args)
 	switch {
@@ -34,10 +36,25 @@ func draft(args []string, out *bufio.Writer) error {
 		return err
 	case len(names) != 1:
 		return usageError{fmt.Errorf("draft needs one file, not %d\nhint: rootverify draft --help", len(names))}
-	case trusted != "" && *previous == "":
-		return usageError{errors.New("--trusted-sha256 goes with --previous, and is of the file that that names\nhint: rootverify draft --help")}
+	case trusted != "" && *previous == "" && *root == "":
+		return usageError{errors.New("--trusted-sha256 goes with --previous, and is of the file that that names; with targets, with --root\nhint: rootverify draft --help")}
 	case *recordDir == "" && len(r.roots)+len(r.intermediates) > 0:
 		return usageError{errors.New("--attestation-root and --attestation-intermediates go with --record\nhint: rootverify draft --help")}
+	case *recordDir != "" && *root != "":
+		return usageError{errors.New("--record goes with the draft of a root, and --root with one of targets\nhint: rootverify draft --help")}
+	}
+	data, err := plainfile.Read(names[0], tuf.MaxTargetsSize)
+	if err != nil {
+		return err
+	}
+	if tuf.IsTargets(data) {
+		if *recordDir != "" {
+			return usageError{errors.New("--record goes with the draft of a root\nhint: rootverify draft --help")}
+		}
+		return draftOfTargets(out, names[0], *root, *previous, trusted, r.o.Rehearsal, at)
+	}
+	if *root != "" {
+		return usageError{fmt.Errorf("--root goes with a draft of targets, and %s is none\nhint: rootverify draft --help", names[0])}
 	}
 	file, _, err := load(names[0], r.o.Rehearsal)
 	if err != nil {
@@ -80,8 +97,9 @@ func auditedRecord(dir string, r *recordFlags, draft *tuf.File) (*audit.Report, 
 type inForce struct {
 	name    string
 	file    *tuf.File
-	sum     [32]byte // SHA-256 of the file
-	vouched bool     // it is the one whose SHA-256 was given, or follows on that
+	sum     [32]byte    // SHA-256 of the file
+	vouched bool        // it is the one whose SHA-256 was given, or follows on that
+	chain   []*tuf.Root // it and those before it, where they are known, from the first on
 }
 
 // loadPrevious reads the root that a draft is compared with: a file, or the newest
@@ -99,9 +117,9 @@ func loadPrevious(name, trusted string, rehearsal bool) (*inForce, error) {
 		return nil, fmt.Errorf("%s: it is not signed by enough of its own keys: %s\nhint: name the root in force, as it was published; the draft was not looked at", name, report.Text(nil))
 	}
 	if trusted == "" {
-		return &inForce{name, file, sum, false}, nil
+		return &inForce{name, file, sum, false, []*tuf.Root{file.Root}}, nil
 	}
-	return &inForce{name, file, sum, true}, anchored(name, hex.EncodeToString(sum[:]), trusted, file)
+	return &inForce{name, file, sum, true, []*tuf.Root{file.Root}}, anchored(name, hex.EncodeToString(sum[:]), trusted, file)
 }
 
 // newestOf verifies the chain in a folder, and returns the newest root. The trusted
@@ -128,7 +146,7 @@ func newestOf(dir, trusted string, rehearsal bool) (*inForce, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", f.Name, err)
 		}
-		newest = &inForce{f.Name, chain.Last(), sha256.Sum256(text), newest.vouched || step.SHA256 == trusted}
+		newest = &inForce{f.Name, chain.Last(), sha256.Sum256(text), newest.vouched || step.SHA256 == trusted, append(newest.chain, chain.Last().Root)}
 	}
 	if trusted != "" && !newest.vouched {
 		return nil, fmt.Errorf("%s: none of its files has the trusted SHA-256 %s\nhint: it is that of a root file of this chain, such as the first or the one in force", dir, trusted)
@@ -228,12 +246,12 @@ func whyNot(file *tuf.File, before *inForce, at time.Time) error {
 	if before != nil {
 		root := before.file.Root
 		old = root
-		problem = wrong(file, root)
+		problem = wrongIn(file.Report(root))
 		if file.Root.Version != root.Version+1 {
 			problem = fmt.Errorf("version %d cannot follow version %d", file.Root.Version, root.Version)
 		}
 	}
-	problem = cmp.Or(problem, file.Fit(old), wrong(file, file.Root), twin(file.Root))
+	problem = cmp.Or(problem, file.Fit(old), wrongIn(file.Report(file.Root)), twin(file.Root, tuf.RoleRoot))
 	if file.Root.Expires.After(at) {
 		return problem
 	}
@@ -281,23 +299,23 @@ func comeAndGo(old, new *tuf.Root, names map[string]string) string {
 	return fmt.Sprintf("root keys that come: %s; that go: %s; %d stay", list(is, was), list(was, is), stay)
 }
 
-// twin returns an error where the root role holds one key under two ids: some
+// twin returns an error where a role of a root holds one key under two ids: some
 // clients count ids, so that its holder alone counts as two.
-func twin(root *tuf.Root) error {
+func twin(root *tuf.Root, role string) error {
 	ids := map[string]string{}
-	for _, id := range root.Roles[tuf.RoleRoot].KeyIDs {
+	for _, id := range root.Roles[role].KeyIDs {
 		key, _ := root.Key(id) // Parse has refused ids without a key
 		if other, twice := ids[key.Value()]; twice {
-			return fmt.Errorf("its root role holds one key under two ids, %s and %s, which some clients count as two keys", tuf.Clean(other), tuf.Clean(id))
+			return fmt.Errorf("the role %s of root version %d holds one key under two ids, %s and %s, which some clients count as two keys", role, root.Version, tuf.Clean(other), tuf.Clean(id))
 		}
 		ids[key.Value()] = id
 	}
 	return nil
 }
 
-// wrong returns an error where a signature does not fit its key.
-func wrong(file *tuf.File, by *tuf.Root) error {
-	for _, key := range file.Report(by).Keys {
+// wrongIn returns an error where a signature does not fit its key.
+func wrongIn(report tuf.Report) error {
+	for _, key := range report.Keys {
 		if key.State == tuf.StateWrong {
 			return fmt.Errorf("the signature by %s is wrong: %s", key.KeyID, key.Reason)
 		}

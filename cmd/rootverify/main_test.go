@@ -43,7 +43,7 @@ func TestScripts(t *testing.T) {
 			return err == nil, nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"chain": makeChain, "exitcode": exitCode, "edit": edit, "pad": pad,
+			"chain": makeChain, "targets": makeTargets, "exitcode": exitCode, "edit": edit, "pad": pad,
 		},
 	})
 }
@@ -144,4 +144,38 @@ func makeChain(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Check(os.WriteFile(ts.MkAbs(filepath.Join(args[0], fmt.Sprintf("%d.root.json", v))), data, 0o644))
 		old = []*tuf.Root{root}
 	}
+}
+
+// holderKey is the n-th holder's key of makeChain.
+func holderKey(ts *testscript.TestScript, n string) (tuf.Key, ed25519.PrivateKey) {
+	seed := sha256.Sum256(fmt.Append(nil, "holder ", n))
+	private := ed25519.NewKeyFromSeed(seed[:])
+	public, err := keys.FromCrypto(private.Public())
+	ts.Check(err)
+	key, err := tuf.NewKey(public)
+	ts.Check(err)
+	return key, private
+}
+
+// makeTargets writes targets metadata: targets FILE VERSION OWNER [SIGNER]. It delegates
+// packages/* to the holder OWNER, and is signed by the holder SIGNER. Who signs for root
+// version N of makeChain is the holder N+3. It expires at the end of 2027.
+func makeTargets(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 3 {
+		ts.Fatalf("usage: targets FILE VERSION OWNER [SIGNER]")
+	}
+	version, err := strconv.ParseInt(args[1], 10, 64)
+	ts.Check(err)
+	owner, _ := holderKey(ts, args[2])
+	t := &tuf.Targets{Version: version, Expires: time.Date(2027, 12, 31, 0, 0, 0, 0, time.UTC), SpecVersion: tuf.SpecVersion, Delegations: &tuf.Delegations{
+		Keys: []tuf.Key{owner}, Roles: []tuf.Delegation{{Name: "packages", Role: tuf.Role{KeyIDs: []string{owner.ID}, Threshold: 1}, Paths: []string{"packages/*"}}}}}
+	var sigs []tuf.Signature
+	var signers []tuf.Key
+	for _, n := range args[3:] {
+		key, private := holderKey(ts, n)
+		signers, sigs = append(signers, key), append(sigs, tuf.Signature{KeyID: key.ID, Sig: ed25519.Sign(private, t.Canonical())})
+	}
+	data, err := tuf.AssembleTargets(t, sigs, signers, nil)
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), data, 0o644))
 }
