@@ -136,7 +136,7 @@ func manyDelegations(n int, terminating bool) Tree {
 	}
 	tree.Targets = metadataOf(roles...)
 	for i := range min(n, 20) {
-		tree.Delegated[fmt.Sprint("r", i)] = metadataOf(roles...)
+		tree.Delegated[fmt.Sprint("r", i)] = tree.Targets
 	}
 	return tree
 }
