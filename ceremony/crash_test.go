@@ -467,6 +467,21 @@ func (s *sitting) crashes(wanted func(what string, op *fault.Op, place string) b
 	return disk, all, counts
 }
 
+// awaitLock waits until nobody has the log of a directory, if there is one.
+func awaitLock(t testing.TB, dir string) {
+	t.Helper()
+	file, err := os.Open(filepath.Join(dir, transcript.FileName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return
+	}
+	if err == nil {
+		err = errors.Join(unix.Flock(int(file.Fd()), unix.LOCK_EX), file.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 func logOrNone(dir string) []byte {
 	text, _ := os.ReadFile(filepath.Join(dir, transcript.FileName))
 	return text
@@ -889,11 +904,13 @@ func (j *job) fails(t *testing.T, disk *storage, begins image, tokens map[string
 	come = inTheSameStart
 	err := s.job.lead(s)
 	for n := 1; err != nil && n <= 2; n++ {
-		// A child that another test is starting has our files, and so their locks, until
-		// it executes its program, and Go holds this lock for as long.
+		// A child that another test is starting has our files, and so their locks, until it
+		// executes its program, and for a moment longer: Linux lets the parent go on before
+		// it closes them.
 		syscall.ForkLock.Lock()
-		come = fmt.Sprintf("ended at start %d", n+1)
+		awaitLock(t, s.dir)
 		syscall.ForkLock.Unlock()
+		come = fmt.Sprintf("ended at start %d", n+1)
 		err = s.job.lead(s)
 	}
 	stop()
