@@ -124,11 +124,12 @@ func (r *Plan) Shrink(b Budget) []string {
 	small := map[string]Role{}
 	distinct := map[string]bool{}
 	for _, name := range OnlineRoles {
-		one[name] = Role{1, r.RoleIn(OnlineRoles[0]).Keys[:1]}
+		one[name] = Role{Threshold: 1, Keys: r.RoleIn(OnlineRoles[0]).Keys[:1]}
 		if name == tuf.RoleTargets { // whose key is to be its own
 			one[name] = r.RoleIn(name)
 		}
-		role := Role{r.RoleIn(name).Threshold, slices.Clone(r.RoleIn(name).Keys)}
+		role := r.RoleIn(name)
+		role.Keys = slices.Clone(role.Keys)
 		for i, key := range role.Keys {
 			distinct[key.ID] = true
 			if a := key.Public.Algorithm; a == keys.P256 || a == keys.P384 {
@@ -220,7 +221,7 @@ func (r *Plan) Size() int { return len(r.Outline().Canonical()) }
 // Outline is the planned root with placeholders for the keys that are still to
 // be made.
 func (r *Plan) Outline() *tuf.Root {
-	root, err := r.assemble(r.placeholders(), r.Expires)
+	root, err := r.assemble(r.placeholders(), r.targetsPlaceholders(), r.Expires)
 	if err != nil {
 		panic(fmt.Sprintf("outline of a root: %v", err)) // placeholders and checked keys are good keys
 	}
