@@ -53,6 +53,11 @@ func (r *Plan) Budget() Budget {
 	}
 	more := *r
 	more.Holders = append(slices.Clip(r.Holders), Holder{ID: "one-more", Custody: OnToken})
+	if role := r.Roles[tuf.RoleTargets]; len(role.Holders) == len(r.Holders) { // with a targets key each
+		role.Holders = append(slices.Clip(role.Holders), "one-more")
+		more.Roles = maps.Clone(r.Roles)
+		more.Roles[tuf.RoleTargets] = role
+	}
 	b.MostHolders = len(r.Holders) + (b.Limit-b.Bytes)/(more.Size()-b.Bytes)
 	return b
 }
@@ -141,12 +146,13 @@ func (r *Plan) Shrink(b Budget) []string {
 	if len(distinct) > 1 && r.ofOneKey(tuf.RoleTimestamp) && r.ofOneKey(tuf.RoleSnapshot) {
 		saves("one online key for timestamp and snapshot", one)
 	}
+	advice = append(advice, r.shrinkTargets(b)...)
 	saves("ed25519 online keys instead of PEM ones"+r.firstOf(keys.Ed25519), small)
 	if r.Trusted != nil {
 		moved := *r
 		moved.Holders = slices.Clone(r.Holders)
 		for i := range moved.Holders {
-			moved.Holders[i].Custody, moved.Holders[i].KeyID = OnToken, ""
+			moved.Holders[i].Custody, moved.Holders[i].KeyID, moved.Holders[i].TargetsKeyID = OnToken, "", ""
 		}
 		if n := b.Bytes - moved.Size(); n > 0 {
 			advice = append(advice, fmt.Sprintf("a new key for everybody who keeps an old one saves %d bytes", n))

@@ -73,6 +73,8 @@ type Plan struct {
 
 	TrustedFile *tuf.File        `json:"-"` // what Trusted.Root holds
 	CarriedFile *tuf.TargetsFile `json:"-"` // what Targets.File names; nil where it wasn't read
+
+	signing string // tuf.RoleTargets for the part of a plan that ofTargets returns
 }
 
 // TrustedRoot is the root that the new one follows; nil for Create.

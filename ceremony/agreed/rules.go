@@ -323,6 +323,12 @@ func (c *ruling) quorum() {
 	if err := c.CheckQuorum(); err != nil {
 		c.fault("backup.quorum", "%v", err)
 	}
+	if c.Targets == nil || c.Backup == nil || c.Unseen || c.said.Of("role.targets.threshold") || c.said.Of("role.targets.keys") {
+		return
+	}
+	if part := c.ofTargets(); part.tooFew() {
+		c.fault("backup.quorum", "%s: the backup quorum (%d) is below the threshold of targets (%d)", part.byBackup().could(true, "any package"), part.Backup.Quorum, part.Threshold)
+	}
 }
 
 func (c *ruling) roles() {
