@@ -470,16 +470,21 @@ func (g Group) String() string {
 	if slices.Contains([]string{byTokens, lostTokens, lostUnsaved, lostKept, lostSaved}, g.By) {
 		noun = "holders"
 	}
-	and, or := Counted(g.Of, "and", noun), Counted(g.Of, "or", noun)
+	return anyOf(g.Any, g.Of, noun)
+}
+
+// anyOf says every choice of so many of those named.
+func anyOf(n int, of []string, noun string) string {
+	and, or := Counted(of, "and", noun), Counted(of, "or", noun)
 	switch {
-	case g.Any == len(g.Of) && g.Any == 1:
-		return g.Of[0]
-	case g.Any == len(g.Of) && g.Any == 2:
+	case n == len(of) && n == 1:
+		return of[0]
+	case n == len(of) && n == 2:
 		return "both " + and
-	case g.Any == len(g.Of):
+	case n == len(of):
 		return "all of " + and
-	case g.Any == 1:
+	case n == 1:
 		return "any one of " + or
 	}
-	return fmt.Sprintf("any %d of %s", g.Any, or)
+	return fmt.Sprintf("any %d of %s", n, or)
 }

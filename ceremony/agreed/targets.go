@@ -251,7 +251,7 @@ func (r *Plan) targetsNames() map[string]string {
 func (c *ruling) targets() {
 	role, t := c.Roles[tuf.RoleTargets], c.Targets
 	switch {
-	case t == nil && role.Holders != nil:
+	case t == nil && role.Holders != nil && !c.said.Of("targets"):
 		c.fault("role.targets.keys", "holders are to sign targets, and [targets] is missing (hint: [targets] with expires)")
 	case t != nil && role.Holders == nil && !c.said.Of("role.targets"):
 		c.fault("targets", "[targets] is for targets that holders sign, and [role.targets] names none of them (hint: keys = [%q] there)", EveryHolder)
@@ -387,7 +387,7 @@ func (c *ruling) delegation(path string, d Delegation, names map[string]bool) {
 		}
 	}
 	if d.Holders != nil {
-		if d.Keys != nil {
+		if len(d.Keys) > 0 {
 			c.fault(path+".keys", "keys are holders' or in key files: not both")
 		}
 		c.signers(path, d.Holders, d.Threshold)

@@ -57,7 +57,7 @@ func (r *Plan) targetsCheck(now time.Time) *TargetsCheck {
 		return c
 	}
 	names := r.targetsNames()
-	c.Signs = append(c.Signs, fmt.Sprintf("role targets: any %d of %s, for every path; asked first", role.Threshold, r.signerNames(role.Holders)))
+	c.Signs = append(c.Signs, fmt.Sprintf("role targets: %s, for every path; asked first", anyOf(role.Threshold, r.signerNames(role.Holders), "holders")))
 	shadows := outline.Delegations.Shadows()
 	c.Signs = append(c.Signs, delegationLines(outline.Delegations, names, shadows)...)
 	c.warnings = append(c.warnings, shadowWarnings(shadows)...)
@@ -102,14 +102,14 @@ func (r *Plan) whoseTargets(value, id string) string {
 }
 
 // signerNames are holders by their names.
-func (r *Plan) signerNames(ids []string) string {
+func (r *Plan) signerNames(ids []string) []string {
 	var names []string
 	for _, h := range r.Holders {
 		if slices.Contains(ids, h.ID) {
 			names = append(names, h.Name)
 		}
 	}
-	return Counted(names, "or", "holders")
+	return names
 }
 
 // delegationLines are the delegations as a list: who, for which paths, and what is
@@ -119,7 +119,7 @@ func delegationLines(d *tuf.Delegations, names map[string]string, shadows []tuf.
 		return []string{"no delegations: nobody else signs for any path"}
 	}
 	if s := d.Succinct; s != nil {
-		return []string{fmt.Sprintf("succinct roles %s: any %d of %s, for every path by its SHA-256, in 2^%d bins", s.NamePrefix, s.Threshold, keyNames(s.KeyIDs, names), s.BitLength)}
+		return []string{fmt.Sprintf("succinct roles %s: %s, for every path by its SHA-256, in 2^%d bins", shownText(s.NamePrefix), anyOf(s.Threshold, keyNames(s.KeyIDs, names), "keys"), s.BitLength)}
 	}
 	by := map[[2]string]string{}
 	for _, s := range shadows {
@@ -131,7 +131,7 @@ func delegationLines(d *tuf.Delegations, names map[string]string, shadows []tuf.
 			lines = append(lines, fmt.Sprintf("and %d more delegations", len(d.Roles)-i))
 			break
 		}
-		line := fmt.Sprintf("%d. role %s: any %d of %s", i+1, shownText(role.Name), role.Threshold, keyNames(role.KeyIDs, names))
+		line := fmt.Sprintf("%d. role %s: %s", i+1, shownText(role.Name), anyOf(role.Threshold, keyNames(role.KeyIDs, names), "keys"))
 		if role.Terminating {
 			line += "; terminating: nobody after it is asked for its paths"
 		}
@@ -153,7 +153,7 @@ func delegationLines(d *tuf.Delegations, names map[string]string, shadows []tuf.
 }
 
 // keyNames are keys by whose they are.
-func keyNames(ids []string, names map[string]string) string {
+func keyNames(ids []string, names map[string]string) []string {
 	var all []string
 	for _, id := range ids {
 		name := names[id]
@@ -162,7 +162,7 @@ func keyNames(ids []string, names map[string]string) string {
 		}
 		all = append(all, shownText(name))
 	}
-	return Counted(all, "or", "keys")
+	return all
 }
 
 // shownText is a text of a targets file as it can be shown.
@@ -237,7 +237,7 @@ func (r *Plan) fileWarnings() []string {
 func (c *TargetsCheck) lines(r *Plan) []string {
 	role := r.Roles[tuf.RoleTargets]
 	all := append([]string{
-		fmt.Sprintf("version %d, signed by %d of %d holders: %s", r.Targets.Version, role.Threshold, len(role.Holders), r.signerNames(role.Holders)),
+		fmt.Sprintf("version %d, signed by %d of %d holders: %s", r.Targets.Version, role.Threshold, len(role.Holders), Counted(r.signerNames(role.Holders), "and", "holders")),
 		fmt.Sprintf("expires %s, in %d days", r.Targets.Expires.Format("2006-01-02 15:04:05 UTC"), c.Days),
 	}, c.notes...)
 	if made := r.targetsMakers(); len(made) > 0 {

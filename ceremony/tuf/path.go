@@ -126,6 +126,9 @@ func CheckPattern(pattern string) error {
 	if len(pattern) > maxPattern {
 		return fmt.Errorf("has %d bytes; none is longer than %d", len(pattern), maxPattern)
 	}
+	if i := strings.IndexFunc(pattern, func(r rune) bool { return r >= utf8.RuneSelf }); i >= 0 {
+		return fmt.Errorf("holds %q, and delegations that we write are ASCII", []rune(pattern[i:])[0])
+	}
 	return saying(cmp.Or(escapes(pattern), ambiguous(pattern)))
 }
 

@@ -203,6 +203,7 @@ func TestWhatNewDelegationsTake(t *testing.T) {
 		{CheckPattern, "/etc/passwd", "begins with a slash"},
 		{CheckPattern, "a/../b", "has the segment .."},
 		{CheckPattern, "a/**/b", "has two stars together"},
+		{CheckPattern, "a/ü", "holds 'ü', and delegations that we write are ASCII"},
 		{CheckPattern, strings.Repeat("a", maxPattern), ""},
 		{CheckPattern, strings.Repeat("a", maxPattern+1), "none is longer"},
 		{CheckHashPrefix, "0f", ""},
