@@ -260,6 +260,9 @@ func (r *Plan) backupLines() []string {
 	if saved, _ := r.names(BackedUp); len(saved) > 0 {
 		lines = append(lines, fmt.Sprintf("root key, PUK and management key of %s: %d files each", Counted(saved, "and", "holders"), 2*files))
 	}
+	if saved := r.savedTargets(); len(saved) > 0 {
+		lines = append(lines, fmt.Sprintf("the targets %s of %s, in files of %s own beside these", plural("key", len(saved)), Counted(saved, "and", "holders"), map[bool]string{true: "its", false: "their"}[len(saved) == 1]))
+	}
 	if unsaved, _ := r.names(OnToken); len(unsaved) > 0 {
 		lines = append(lines, fmt.Sprintf("only PUK and management key of %s: %s each", Counted(unsaved, "and", "holders"), map[bool]string{true: "1 file", false: fmt.Sprint(files, " files")}[files == 1]))
 	}

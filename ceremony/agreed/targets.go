@@ -95,19 +95,13 @@ func (r *Plan) targetsKey(h Holder, made map[string]keys.PublicKey) (tuf.Key, er
 	if !ok {
 		return tuf.Key{}, fmt.Errorf("the targets key of %s is missing", h.Name)
 	}
-	if public.Algorithm != r.Targets.Algorithm {
-		return tuf.Key{}, fmt.Errorf("the targets key of %s is %s, but the plan says %s", h.Name, public.Algorithm, r.Targets.Algorithm)
-	}
-	if old, there := r.TrustedKey(public); there {
-		return tuf.Key{}, fmt.Errorf("the targets key of %s is in the trusted root already (%.8s)", h.Name, old.ID)
-	}
 	return r.TrustedRoot().Notation().NewKey(public)
 }
 
-// targetsRole are the keys of the targets role where holders have them, in the
-// order of the trusted root and then of the plan; and its ids among them.
+// targetsRole are the keys that are made for the targets role where holders have its
+// keys, and the ids of all, in the order of the trusted root and then of the plan.
 func (r *Plan) targetsRole(old *tuf.Root, made map[string]keys.PublicKey) (fresh []tuf.Key, ids []string, err error) {
-	role, whose := r.Roles[tuf.RoleTargets], map[string]string{}
+	role := r.Roles[tuf.RoleTargets]
 	for _, id := range old.Roles[tuf.RoleTargets].KeyIDs {
 		if slices.ContainsFunc(r.Holders, func(h Holder) bool { return h.TargetsKeyID == id && slices.Contains(role.Holders, h.ID) }) {
 			ids = append(ids, id)
@@ -121,10 +115,6 @@ func (r *Plan) targetsRole(old *tuf.Root, made map[string]keys.PublicKey) (fresh
 		if err != nil {
 			return nil, nil, err
 		}
-		if other := whose[key.Value()]; other != "" {
-			return nil, nil, fmt.Errorf("the targets key of %s is also that of %s", h.Name, other)
-		}
-		whose[key.Value()] = h.Name
 		fresh, ids = append(fresh, key), append(ids, key.ID)
 	}
 	return fresh, ids, nil

@@ -260,6 +260,17 @@ func (r *Plan) targetsMakers() []string {
 	return names
 }
 
+// savedTargets are the names of those whose targets key is backed up.
+func (r *Plan) savedTargets() []string {
+	var names []string
+	for _, h := range r.Holders {
+		if h.Custody == BackedUp && r.makesTargetsKey(h) {
+			names = append(names, h.Name)
+		}
+	}
+	return names
+}
+
 // targetsCome says which targets key a holder comes for.
 func (r *Plan) targetsCome(h Holder) string {
 	switch {
