@@ -139,6 +139,11 @@ func (r *Plan) assembleTargets(made map[string]keys.PublicKey) (*tuf.Targets, er
 		return t, nil
 	}
 	t.Delegations = &tuf.Delegations{}
+	// A key that signs now keeps its id, on which its signatures hang.
+	signs, there := map[string]tuf.Key{}, map[string]bool{}
+	for _, key := range old.Keys {
+		signs[key.Value()] = key
+	}
 	for _, d := range r.Targets.Delegations {
 		role := tuf.Delegation{Name: d.Name, Role: tuf.Role{Threshold: d.Threshold}, Terminating: d.Terminating, Paths: d.Paths, PathHashPrefixes: d.PathHashPrefixes}
 		named := slices.Clone(d.Keys)
@@ -156,14 +161,14 @@ func (r *Plan) assembleTargets(made map[string]keys.PublicKey) (*tuf.Targets, er
 			named = append(named, key)
 		}
 		for _, key := range named {
-			// One that signs now keeps its id, on which its signatures hang.
-			if i := slices.IndexFunc(old.Keys, func(o tuf.Key) bool { return o.Value() == key.Value() }); i >= 0 {
-				key = old.Keys[i]
+			if is, known := signs[key.Value()]; known {
+				key = is
 			}
 			role.KeyIDs = append(role.KeyIDs, key.ID)
-			if !slices.ContainsFunc(t.Delegations.Keys, func(k tuf.Key) bool { return k.ID == key.ID }) {
+			if !there[key.ID] {
 				t.Delegations.Keys = append(t.Delegations.Keys, key)
 			}
+			there[key.ID] = true
 		}
 		t.Delegations.Roles = append(t.Delegations.Roles, role)
 	}

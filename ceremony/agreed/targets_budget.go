@@ -38,7 +38,8 @@ func (r *Plan) TargetsBudget() *TargetsBudget {
 	if b.Refused = b.Bytes > b.Limit; !b.Refused {
 		return b
 	}
-	b.Fit = sort.Search(len(t.Targets), func(n int) bool {
+	const least = 20 // bytes of a target file
+	b.Fit = sort.Search(min(len(t.Targets), b.Limit/least), func(n int) bool {
 		less := *t
 		less.Targets = t.Targets[:n+1]
 		return len(less.Canonical()) > b.Limit

@@ -485,7 +485,7 @@ func TestOneLeavesBothRoles(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			dir, last := realChain(t, c.name, c.newest)
 			p, err := realPlan(t, dir, "[root]\nexpires = \"365d\"\n[token]\nalgorithm = \"ecdsa-p256\"\n", last, 4,
-				"[[holder]]\nname = \"Neu\"\ntoken = \"N-01\"\n[role.targets]\nthreshold = 3\nkeys = [\"holders\"]\n[targets]\nexpires = \"180d\"\n")
+				"[[holder]]\nname = \"Neu\"\ntoken = \"N-01\"\n[role.targets]\nthreshold = 3\nkeys = [\"holders\"]\n[targets]\nexpires = \"180d\"\n[[delegation]]\nname = \"dev\"\npaths = [\"dev/*\"]\nkeys = [\"a\", \"neu\"]\nthreshold = 2\n")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -500,6 +500,7 @@ func TestOneLeavesBothRoles(t *testing.T) {
 				fmt.Sprintf("  the key %.8s leaves targets: it is key %.8s, retired", left, left),
 				"  any 3 of A, B, C, D or Neu could sign any package, with their tokens and PINs",
 				"  any 3 of A, B, C, D or Neu could sign the root, with their tokens and PINs",
+				"  1. role dev: both A and Neu",
 				"  losing the tokens of any 3 of A, B, C, D or Neu locks packages out: this plan makes no backup of these keys",
 			} {
 				if !strings.Contains(said, want) {
@@ -558,6 +559,51 @@ func TestTargetsTooLargeForATokenAreRefused(t *testing.T) {
 	const want = `:29:13: the targets metadata would have 3520 bytes: over the 3000 that an ed25519 token signs, and of its 32 target files the first 27 would fit (hint: algorithm = "ecdsa-p256" in [targets] (the first ecdsa-p256 keys of this chain: clients that were built for those so far may refuse them, as php-tuf refuses keys in PEM): such keys sign a digest, whatever the size)`
 	if err == nil || !strings.HasSuffix(err.Error(), want) {
 		t.Errorf("%v", err)
+	}
+	// The same for a key that stays, where its holder signs with a token.
+	for token, refused := range map[string]bool{"token = \"A-01\"\n": true, "": false} {
+		plan := strings.Replace(rotation(2, danaComes...), "name = \"Alice\"\n", "name = \"Alice\"\n"+token+"targets_keyid = \""+idOf("targets")+"\"\n", 1)
+		p, _, err := carrying(t, plan+"[role.targets]\nthreshold = 1\nkeys = [\"alice\"]\n[targets]\nexpires = \"90d\"\nfile = \"targets.json\"\n", []byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = p.Resolve(planNow)
+		if (err != nil) != refused || err != nil && !strings.HasSuffix(err.Error(), `of its 32 target files the first 27 would fit (hint: the ed25519 targets keys that stay can't sign it: new root and targets keys for those holders, with algorithm = "ecdsa-p256" in [targets])`) {
+			t.Errorf("%q: %v", token, err)
+		}
+	}
+}
+
+// A key that signs for a delegation keeps the id that it has there, and a dropped targets
+// key that stays in use is told.
+func TestKeysOfDelegationsKeepTheirIDs(t *testing.T) {
+	const odd = "an id that is no hash"
+	file := []byte(strings.ReplaceAll(string(targetsFile(t, 7, "dev")), idOf("dev"), odd))
+	files := trustedFiles(chainOf(t, 2, 2, three...))
+	files["targets.json"], files["dev.pub"] = file, keyOf("dev").Object()
+	p, _, err := readRotation(t, targetsRotation("file = \"targets.json\"\n[[delegation]]\nname = \"dev\"\npaths = [\"dev/*\"]\nkeys = [\"dev.pub\"]\nthreshold = 1\n", danaComes...), files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := p.Resolve(planNow)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := r.TargetsOutline().Delegations
+	if len(d.Keys) != 1 || d.Keys[0].ID != odd || !slices.Equal(d.Roles[0].KeyIDs, []string{odd}) {
+		t.Errorf("%+v", d)
+	}
+}
+
+func TestDroppedTargetsKeyThatStays(t *testing.T) {
+	text := strings.Replace(rotation(2, "Alice", "Bruno", "Chen-stolen"), "name = \"Chen\"\n", "name = \"Chen\"\ntargets_keyid = \""+idOf("targets")+"\"\n", 1)
+	r := resolvedRotation(t, text, chainOf(t, 2, 2, three...))
+	want := "A STOLEN KEY STAYS IN USE: Chen's old key is dropped as a root key, and this plan leaves it in targets"
+	if warnings := agreed.Check(r, planNow).Warnings; !slices.ContainsFunc(warnings, func(w string) bool { return strings.HasPrefix(w, want) }) {
+		t.Errorf("%q", warnings)
+	}
+	if lines := agreed.Check(r, planNow).Lines(); !slices.Contains(lines, fmt.Sprintf("  Chen (%s), stolen, with the targets key %.8s", agreed.DropID(idOf("Chen"), 8), idOf("targets"))) {
+		t.Errorf("%q", lines)
 	}
 }
 
