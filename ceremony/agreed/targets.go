@@ -52,13 +52,20 @@ const maxDelegations = 10_000
 // Carries is what a targets file is in a plan. keeps says that its delegations stay.
 // root is the trusted root; nil: there is none.
 func Carries(data []byte, f *tuf.TargetsFile, root *tuf.Root, keeps bool) *CarriedTargets {
-	c := &CarriedTargets{SHA256: DigestOf(data), Length: len(data), Version: f.Targets.Version, Targets: len(f.Targets.Targets), Delegations: keeps && f.Targets.Delegations != nil}
+	c := &CarriedTargets{SHA256: DigestOf(data), Length: len(data), Version: f.Targets.Version, Targets: len(f.Targets.Targets), Delegations: keeps && delegates(f)}
 	if root != nil {
 		c.Signed = f.Report(root).Good()
 	} else {
 		c.Signed = signedBySomebody(f)
 	}
 	return c
+}
+
+// delegates reports whether a file has more than empty delegations, as some tools write
+// them.
+func delegates(f *tuf.TargetsFile) bool {
+	d := f.Targets.Delegations
+	return d != nil && (len(d.Roles) > 0 || d.Succinct != nil)
 }
 
 // signedBySomebody reports whether a file has more than placeholders of signatures.
@@ -199,7 +206,11 @@ func (r *Plan) CheckTargets() error {
 	if r.CarriedFile != nil {
 		before = r.CarriedFile.Targets
 	}
-	return t.Check(before)
+	err := t.Check(before)
+	if err != nil && before != nil && r.Targets.File.Delegations {
+		err = fmt.Errorf("with the delegations of the targets file: %w (hint: [[delegation]] in the plan, in their place)", err)
+	}
+	return err
 }
 
 // targetsPlaceholders are keys in the places of the targets keys that are still to be
@@ -463,10 +474,10 @@ func (c *ruling) carried() error {
 			return fmt.Errorf("it is signed, and not for version %d of the trusted root: %s; so it is of another project, or of another time (hint: the newest targets file of this project, from where it is published; an unsigned one is taken too)", root.Version, report.Text(nil))
 		}
 	}
-	d := f.Targets.Delegations
-	if !file.Delegations || d == nil {
+	if !file.Delegations {
 		return nil
 	}
+	d := f.Targets.Delegations
 	if n := len(d.Roles); n > maxDelegations {
 		return fmt.Errorf("it has %d delegations: at most %d (hint: fewer, as [[delegation]] in the plan)", n, maxDelegations)
 	}

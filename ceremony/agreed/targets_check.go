@@ -210,7 +210,7 @@ func (r *Plan) fileLines() []string {
 	}
 	if f.Delegations {
 		lines = append(lines, "its delegations stay as they are")
-	} else if r.CarriedFile != nil && r.CarriedFile.Targets.Delegations != nil {
+	} else if r.CarriedFile != nil && delegates(r.CarriedFile) {
 		lines = append(lines, "its delegations go: those of this plan are in their place")
 	}
 	return append(lines, "whether a newer one was published, this laptop cannot know: look where it is published")

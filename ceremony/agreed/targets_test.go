@@ -387,6 +387,20 @@ func TestTargetsBudget(t *testing.T) {
 	}
 }
 
+// A rehearsal's targets say so, and no real ones are too large for that.
+func TestTargetsOfARehearsal(t *testing.T) {
+	real := example(t, targets(1, "alice"), carrying(t, 3, ""), func(r *agreed.Plan) { r.Targets.Algorithm, r.Token.Algorithm = keys.Ed25519, keys.Ed25519 })
+	rehearsal := *real
+	rehearsal.Rehearsal = true
+	b, rb := real.TargetsBudget(), rehearsal.TargetsBudget()
+	if more := len(`"x-rehearsal":true,`); rb.Bytes != b.Bytes+more || rb.Limit != b.Limit+more {
+		t.Errorf("%+v, of a rehearsal %+v", b, rb)
+	}
+	if real.TargetsOutline().Rehearsal() || !rehearsal.TargetsOutline().Rehearsal() {
+		t.Error("which is a rehearsal's?")
+	}
+}
+
 // The root of a plan that is too large with targets keys becomes smaller by what the
 // advice says.
 func TestBudgetOfARootWithTargetsKeys(t *testing.T) {
@@ -415,6 +429,15 @@ func TestBudgetOfARootWithTargetsKeys(t *testing.T) {
 	if advice := large.Budget().Advice; slices.ContainsFunc(advice, func(s string) bool { return strings.Contains(s, "in [targets] saves") }) {
 		t.Errorf("%q", advice)
 	}
+	// So many holders as fit, with a targets key each, is the same however many there are.
+	for n := 1; n <= b.MostHolders; n++ {
+		some := example(t, targets(1, all[:n]...), func(other *agreed.Plan) {
+			other.Token.Algorithm, other.Holders, other.Threshold = keys.Ed25519, r.Holders[:n], 1
+		})
+		if got := some.Budget().MostHolders; got != b.MostHolders {
+			t.Errorf("of %d holders %d would fit, of 5 %d", n, got, b.MostHolders)
+		}
+	}
 	// What fits by its count fits.
 	holders := r.Holders[:b.MostHolders]
 	fits := example(t, targets(1, all[:b.MostHolders]...), func(r *agreed.Plan) {
@@ -422,8 +445,5 @@ func TestBudgetOfARootWithTargetsKeys(t *testing.T) {
 	})
 	if fits.Budget().Refused {
 		t.Errorf("%d holders: %+v", b.MostHolders, fits.Budget())
-	}
-	if got := fits.Budget().MostHolders; got != b.MostHolders {
-		t.Errorf("%d would fit, and then %d", b.MostHolders, got)
 	}
 }

@@ -357,16 +357,23 @@ func TestBadTargetsFiles(t *testing.T) {
 		{"with too many that go", file + "[[delegation]]\nname = \"new\"\npaths = [\"new/*\"]\nkeys = [\"dana\"]\nthreshold = 1\n", many(10_001), ""},
 		{"with a delegation to a lost key", file, targetsFile(t, 7, "Chen"), fmt.Sprintf("its delegation to \"old-dev\" stays, with the key %.8s: it is Chen's old key, which is dropped (lost)", idOf("Chen"))},
 		{"with a delegation to a lost key that goes", "file = \"targets.json\"\n[[delegation]]\nname = \"new\"\npaths = [\"new/*\"]\nkeys = [\"dana\"]\nthreshold = 1\n", targetsFile(t, 7, "Chen"), ""},
+		{"with a key that nothing uses, among delegations that stay", file, []byte(strings.Replace(string(targetsFile(t, 7, "dev")), `"keys":{`, fmt.Sprintf(`"keys":{%q:%s,`, idOf("x"), keyOf("x").Object()), 1)), ""},
+		{"with empty delegations", file, []byte(strings.Replace(string(targetsFile(t, 7, "")), `"expires"`, `"delegations":{"keys":{},"roles":[]},"expires"`, 1)), ""},
 		{"a root", file, chainOf(t, 1, 2, three...)[0], `signed lacks "targets"`},
 		{"no JSON", file, []byte("targets"), `targets file "targets.json": line 1, column 1`},
 		{"not there", file, nil, `targets file "targets.json": no such file`},
 		{"too large", file, make([]byte, tuf.MaxTargetsSize+1), "targets file \"targets.json\""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			_, dir, err := carrying(t, targetsRotation(c.rest, danaComes...), c.file)
+			p, dir, err := carrying(t, targetsRotation(c.rest, danaComes...), c.file)
 			if c.want == "" {
 				if err != nil {
-					t.Error(err)
+					t.Fatal(err)
+				}
+				_, err = p.Resolve(planNow)
+				want := map[bool]string{true: fmt.Sprintf(":%d:8: with the delegations of the targets file: no delegation uses the key %.8s (hint: [[delegation]] in the plan, in their place)", at, idOf("x"))}[strings.Contains(c.name, "nothing uses")]
+				if (err != nil) != (want != "") || err != nil && !strings.HasSuffix(err.Error(), want) {
+					t.Errorf("%v, want %s", err, want)
 				}
 				return
 			}
@@ -472,6 +479,50 @@ func TestTargetsKeysThatStay(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// A targets key that can't stay, or sign for paths: everybody has it, or nothing that it
+// signs can be verified.
+func TestTargetsKeysThatAreNoGood(t *testing.T) {
+	online, hex := idOf("targets"), keyOf("targets").Public.Hex
+	first := string(chainOf(t, 1, 2, three...)[0])
+	keeps := strings.Replace(rotation(2, "Alice", "Bruno", "Chen"), "name = \"Alice\"\n", "name = \"Alice\"\ntargets_keyid = \""+online+"\"\n", 1) +
+		"[role.targets]\nthreshold = 1\nkeys = [\"alice\"]\n[targets]\nexpires = \"90d\"\n"
+	delegates := strings.Replace(keeps, "targets_keyid = \""+online, "token = \"A-01", 1) +
+		"[[delegation]]\nname = \"d\"\npaths = [\"*\"]\nkeys = [\"t.pub\"]\nthreshold = 1\n"
+	exposed := [2]string{`"public": "` + hex, `"private": "ab", "public": "` + hex}
+	_, object, _ := strings.Cut(first, online+`": `)
+	object = object[:strings.Index(object, hex)+len(hex)]
+	unknown := [2]string{object, strings.Replace(object, `"keytype": "ed25519"`, `"keytype": "unheard-of"`, 1)}
+	for _, c := range []struct {
+		name, text string
+		edit       [2]string
+		want       string
+	}{
+		{"exposed", keeps, exposed, fmt.Sprintf("9:17: the private half of the key %.8s stands in version 1 itself, so that everybody can sign with it: it can't stay", online)},
+		{"unverifiable", keeps, unknown, fmt.Sprintf("9:17: nothing that the key %.8s signs can be verified here: ", online)},
+		{"delegated to", delegates, exposed, "28:9: key 1: the private half of this key stands in version 1 of the root, so that everybody can sign with it (hint: make a new one)"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			files := map[string][]byte{agreed.TrustedFile(1): resigned(t, changed(t, first, c.edit[0], c.edit[1]), three...), "t.pub": keyOf("targets").Object()}
+			_, dir, err := readRotation(t, c.text, files)
+			if want := filepath.Join(dir, state.PlanFile) + ":" + c.want; err == nil || !strings.HasPrefix(err.Error(), want) || strings.Contains(err.Error(), "\n") {
+				t.Errorf("%v\nwant %s", err, want)
+			}
+		})
+	}
+}
+
+// What wasn't read is not judged.
+func TestTargetsFileThatWasNotRead(t *testing.T) {
+	text := changed(t, onTokenPlan, append(slices.Clone(targetsChanges), `expires = "90d"`, "expires = \"90d\"\nfile = \"targets.json\"")...)
+	p, err := ParsePlan([]byte(text), "p")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Resolve(planNow); err == nil {
+		t.Error("agreed without it")
 	}
 }
 
