@@ -230,7 +230,7 @@ func isAnchor(typed string, first agreed.TrustedVersion, files [][]byte) error {
 // has the newest of them.
 func (d *Desk) planToAgree() (*agreed.Plan, [][]byte, error) {
 	if d.enrols != nil {
-		return d.enrols, nil, nil
+		return d.enrols, nil, d.enrols.Holdable()
 	}
 	planned, err := plan.Read(filepath.Join(d.dir, state.PlanFile))
 	if err != nil {
@@ -238,6 +238,9 @@ func (d *Desk) planToAgree() (*agreed.Plan, [][]byte, error) {
 	}
 	resolved, err := planned.Resolve(d.clock())
 	if err != nil {
+		return nil, nil, err
+	}
+	if err := resolved.Holdable(); err != nil {
 		return nil, nil, err
 	}
 	resolved.Rehearsal = d.State().Begun.Rehearsal

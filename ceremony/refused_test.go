@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"rootceremony/ceremony"
+	"rootceremony/ceremony/plan"
 	"rootceremony/ceremony/prompt"
 	"rootceremony/ceremony/state"
 	"rootceremony/ceremony/transcript"
@@ -188,5 +190,37 @@ func TestPINsThatAreRefused(t *testing.T) {
 	a := &typing{secrets: map[string][]string{"holder.pin alice": {"73910", "739105827", weak}}}
 	if err := desk.Run(t.Context(), "sign alice", a); err != nil || a.saw("4 left") || !a.saw("a PIN has 6 to 8 digits") {
 		t.Errorf("%v, told %q", err, a.said)
+	}
+}
+
+// A plan in which holders sign targets can be checked, and neither the room nor a holder
+// elsewhere agrees it.
+func TestPlansThatAreOnlyChecked(t *testing.T) {
+	const sentence = "this version checks such a plan and can't hold it yet"
+	s, desk := opened(t, `"ed25519"`, `"ecdsa-p256"`, `keys = ["keys/targets.pub"]`, "keys = [\"alice\", \"bruno\"]\n[targets]\nexpires = \"90d\"\n")
+	runTo(t, desk, "agree")
+	if err := desk.Run(t.Context(), "agree", &prompt.Script{}); err == nil || !strings.Contains(err.Error(), sentence) {
+		t.Errorf("%v", err)
+	}
+	if desk.State().Plan != nil {
+		t.Error("it was agreed")
+	}
+	planned, err := plan.Read(filepath.Join(s.dir, state.PlanFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	resolved, err := planned.Resolve(clock())
+	if err != nil {
+		t.Fatal(err)
+	}
+	resolved.Rehearsal = true
+	elsewhere, err := ceremony.OpenDesk(t.TempDir(), ceremony.Settings{Program: "test", Clock: clock, Rehearsal: true, Enrols: "emil", Plan: resolved})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer elsewhere.Close()
+	runTo(t, elsewhere, "agree")
+	if err := elsewhere.Run(t.Context(), "agree", &prompt.Script{}); err == nil || !strings.Contains(err.Error(), sentence) {
+		t.Errorf("%v", err)
 	}
 }

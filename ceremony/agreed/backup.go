@@ -65,7 +65,7 @@ func (r *Plan) CheckQuorum() error {
 	case q > n:
 		return fmt.Errorf("quorum %d is more than there are recipients, %d (hint: %s)", q, n, r.otherQuorum())
 	case r.tooFew():
-		return fmt.Errorf("%s: the backup quorum (%d) is below the threshold (%d) (hint: %s)", r.byBackup().could(true), q, r.Threshold, r.otherQuorum())
+		return fmt.Errorf("%s: the backup quorum (%d) is below the threshold (%d) (hint: %s)", r.byBackup().could(true, Custody{Of: r.custodyOf()}.signed()), q, r.Threshold, r.otherQuorum())
 	case keys.Subsets(n, q) > keys.MaxSubsets:
 		return fmt.Errorf("quorum %d of %d recipients makes more than %d files for each secret (hint: %s)", q, n, keys.MaxSubsets, r.otherQuorum())
 	}

@@ -53,6 +53,11 @@ func (r *Plan) Budget() Budget {
 	}
 	more := *r
 	more.Holders = append(slices.Clip(r.Holders), Holder{ID: "one-more", Custody: OnToken})
+	if role := r.Roles[tuf.RoleTargets]; len(role.Holders) == len(r.Holders) { // with a targets key each
+		role.Holders = append(slices.Clip(role.Holders), "one-more")
+		more.Roles = maps.Clone(r.Roles)
+		more.Roles[tuf.RoleTargets] = role
+	}
 	b.MostHolders = len(r.Holders) + (b.Limit-b.Bytes)/(more.Size()-b.Bytes)
 	return b
 }
@@ -124,11 +129,12 @@ func (r *Plan) Shrink(b Budget) []string {
 	small := map[string]Role{}
 	distinct := map[string]bool{}
 	for _, name := range OnlineRoles {
-		one[name] = Role{1, r.RoleIn(OnlineRoles[0]).Keys[:1]}
+		one[name] = Role{Threshold: 1, Keys: r.RoleIn(OnlineRoles[0]).Keys[:1]}
 		if name == tuf.RoleTargets { // whose key is to be its own
 			one[name] = r.RoleIn(name)
 		}
-		role := Role{r.RoleIn(name).Threshold, slices.Clone(r.RoleIn(name).Keys)}
+		role := r.RoleIn(name)
+		role.Keys = slices.Clone(role.Keys)
 		for i, key := range role.Keys {
 			distinct[key.ID] = true
 			if a := key.Public.Algorithm; a == keys.P256 || a == keys.P384 {
@@ -140,12 +146,13 @@ func (r *Plan) Shrink(b Budget) []string {
 	if len(distinct) > 1 && r.ofOneKey(tuf.RoleTimestamp) && r.ofOneKey(tuf.RoleSnapshot) {
 		saves("one online key for timestamp and snapshot", one)
 	}
+	advice = append(advice, r.shrinkTargets(b)...)
 	saves("ed25519 online keys instead of PEM ones"+r.firstOf(keys.Ed25519), small)
 	if r.Trusted != nil {
 		moved := *r
 		moved.Holders = slices.Clone(r.Holders)
 		for i := range moved.Holders {
-			moved.Holders[i].Custody, moved.Holders[i].KeyID = OnToken, ""
+			moved.Holders[i].Custody, moved.Holders[i].KeyID, moved.Holders[i].TargetsKeyID = OnToken, "", ""
 		}
 		if n := b.Bytes - moved.Size(); n > 0 {
 			advice = append(advice, fmt.Sprintf("a new key for everybody who keeps an old one saves %d bytes", n))
@@ -220,7 +227,7 @@ func (r *Plan) Size() int { return len(r.Outline().Canonical()) }
 // Outline is the planned root with placeholders for the keys that are still to
 // be made.
 func (r *Plan) Outline() *tuf.Root {
-	root, err := r.assemble(r.placeholders(), r.Expires)
+	root, err := r.assemble(r.placeholders(), r.targetsPlaceholders(), r.Expires)
 	if err != nil {
 		panic(fmt.Sprintf("outline of a root: %v", err)) // placeholders and checked keys are good keys
 	}

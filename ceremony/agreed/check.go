@@ -12,19 +12,20 @@ import (
 
 // Checked is what `check` says about a plan that is good.
 type Checked struct {
-	Plan     *Plan       `json:"plan"`
-	Private  *Private    `json:"private,omitempty"`        // what isn't public of the plan; nil where that isn't here
-	Digest   string      `json:"digest"`                   // of plan.resolved.json, if it were agreed now
-	Changes  string      `json:"digest_changes,omitempty"` // why it may be another one when it is agreed, and what to do
-	Expires  string      `json:"expires"`
-	Days     int         `json:"days"` // until then, whole days
-	Roles    []RoleCheck `json:"roles"`
-	Rotation *Rotation   `json:"rotation,omitempty"` // nil for Create
-	Custody  Custody     `json:"custody"`
-	Budget   Budget      `json:"budget"`
-	Refusals []string    `json:"refusals"`        // which clients are known to refuse the root, and for what
-	Stops    []string    `json:"stops,omitempty"` // where on the trusted chain clients are known to stop; not in the agreed plan
-	Warnings []string    `json:"warnings"`
+	Plan     *Plan         `json:"plan"`
+	Private  *Private      `json:"private,omitempty"`        // what isn't public of the plan; nil where that isn't here
+	Digest   string        `json:"digest"`                   // of plan.resolved.json, if it were agreed now
+	Changes  string        `json:"digest_changes,omitempty"` // why it may be another one when it is agreed, and what to do
+	Expires  string        `json:"expires"`
+	Days     int           `json:"days"` // until then, whole days
+	Roles    []RoleCheck   `json:"roles"`
+	Rotation *Rotation     `json:"rotation,omitempty"` // nil for Create
+	Custody  Custody       `json:"custody"`
+	Budget   Budget        `json:"budget"`
+	Refusals []string      `json:"refusals"`        // which clients are known to refuse the root, and for what
+	Stops    []string      `json:"stops,omitempty"` // where on the trusted chain clients are known to stop; not in the agreed plan
+	Warnings []string      `json:"warnings"`
+	Targets  *TargetsCheck `json:"targets,omitempty"` // nil: nobody signs targets in the ceremony
 
 	now time.Time
 }
@@ -34,6 +35,7 @@ type RoleCheck struct {
 	Role      string   `json:"role"`
 	Threshold int      `json:"threshold"`
 	KeyIDs    []string `json:"keyids"`
+	Holders   []string `json:"holders,omitempty"` // ids, of targets where holders sign it
 }
 
 // What is possible, but unusual for a root: warned about, in days.
@@ -45,21 +47,19 @@ const (
 // Check looks at an agreed plan at the time now.
 func Check(r *Plan, now time.Time) *Checked {
 	c := &Checked{
-		Plan: r.public(), Private: r.PrivatePart(), Digest: r.Digest(), Expires: Stamp(r.Expires), Days: int(r.Expires.Sub(now.Truncate(time.Second)) / (24 * time.Hour)),
-		Rotation: r.Rotation(), Custody: r.Custody(), Budget: r.Budget(), Refusals: r.Refusals(), Warnings: []string{}, now: now,
+		Plan: r.public(), Private: r.PrivatePart(), Digest: r.Digest(), Expires: Stamp(r.Expires), Days: daysUntil(r.Expires, now),
+		Rotation: r.Rotation(), Custody: r.Custody(), Budget: r.Budget(), Refusals: r.Refusals(), Warnings: []string{}, Targets: r.targetsCheck(now), now: now,
 	}
 	for _, name := range OnlineRoles {
-		role := RoleCheck{Role: name, Threshold: r.RoleIn(name).Threshold}
+		role := RoleCheck{Role: name, Threshold: r.RoleIn(name).Threshold, Holders: r.RoleIn(name).Holders}
 		for _, key := range r.RoleIn(name).Keys {
 			role.KeyIDs = append(role.KeyIDs, key.ID)
 		}
 		c.Roles = append(c.Roles, role)
 	}
-	switch {
-	case c.Days > longDays:
-		c.Warnings = append(c.Warnings, fmt.Sprintf("the root expires in %d days: a lost key is noticed late (hint: a year is usual)", c.Days))
-	case c.Days < shortDays:
-		c.Warnings = append(c.Warnings, fmt.Sprintf("the root expires in %d days: the next ceremony must be before (hint: a year is usual)", c.Days))
+	c.Warnings = append(c.Warnings, expiryWarnings("root", c.Days)...)
+	if c.Targets != nil {
+		c.Warnings = append(c.Warnings, c.Targets.warnings...)
 	}
 	if !slices.ContainsFunc(r.Persons, func(p Person) bool { return p.Role == "witness" }) {
 		c.Warnings = append(c.Warnings, "no witness is named: nobody but the holders confirms what happened")
@@ -76,6 +76,21 @@ func Check(r *Plan, now time.Time) *Checked {
 	c.Warnings = append(c.Warnings, r.RoleWarnings()...)
 	c.Warnings = append(append(c.Warnings, r.backupWarnings()...), r.EarlierWarnings()...)
 	return c
+}
+
+func daysUntil(at, now time.Time) int {
+	return int(at.Sub(now.Truncate(time.Second)) / (24 * time.Hour))
+}
+
+// expiryWarnings says what is unusual about when a file expires.
+func expiryWarnings(what string, days int) []string {
+	switch {
+	case days > longDays:
+		return []string{fmt.Sprintf("the %s expires in %d days: a lost key is noticed late (hint: a year is usual)", what, days)}
+	case days < shortDays:
+		return []string{fmt.Sprintf("the %s expires in %d days: the next ceremony must be before (hint: a year is usual)", what, days)}
+	}
+	return nil
 }
 
 // tokenWarnings says what is published about keys of the plan's algorithm on the
@@ -112,7 +127,7 @@ func (r *Plan) Refusals() []string {
 	for _, refusal := range tuf.Refusals(r.Outline(), r.TrustedRoot()) {
 		lines = append(lines, refusal.String())
 	}
-	return lines
+	return append(lines, r.targetsRefusals()...)
 }
 
 // quantumLines say, where root keys are post-quantum, whether the others alone
@@ -245,6 +260,9 @@ func (r *Plan) backupLines() []string {
 	if saved, _ := r.names(BackedUp); len(saved) > 0 {
 		lines = append(lines, fmt.Sprintf("root key, PUK and management key of %s: %d files each", Counted(saved, "and", "holders"), 2*files))
 	}
+	if saved := r.savedTargets(); len(saved) > 0 {
+		lines = append(lines, fmt.Sprintf("the targets %s of %s, in files of %s own beside these", plural("key", len(saved)), Counted(saved, "and", "holders"), map[bool]string{true: "its", false: "their"}[len(saved) == 1]))
+	}
 	if unsaved, _ := r.names(OnToken); len(unsaved) > 0 {
 		lines = append(lines, fmt.Sprintf("only PUK and management key of %s: %s each", Counted(unsaved, "and", "holders"), map[bool]string{true: "1 file", false: fmt.Sprint(files, " files")}[files == 1]))
 	}
@@ -362,6 +380,9 @@ func (c *Checked) Lines() []string {
 		lines = append(append(lines, indented(c.Rotation.Notes)...), c.Rotation.Lines()...)
 	}
 	lines = append(lines, section("online roles:", c.roleLines())...)
+	if c.Targets != nil {
+		lines = append(lines, c.Targets.lines(r)...)
+	}
 	lines = append(lines, section("clients known to refuse the root, or a part of it:", c.Refusals)...)
 	lines = append(lines, section("clients known to stop on the chain so far:", c.Stops)...)
 	lines = append(lines, section("post-quantum keys:", r.quantumLines())...)
@@ -369,7 +390,16 @@ func (c *Checked) Lines() []string {
 	if c.Changes != "" {
 		lines = append(lines, "  "+c.Changes)
 	}
-	lines = append(lines, section("custody:", append(c.Custody.Lines(), c.Budget.Lines()...))...)
+	if c.Targets == nil {
+		lines = append(lines, section("custody:", append(c.Custody.Lines(), c.Budget.Lines()...))...)
+	} else {
+		lines = append(lines, section("custody of the root:", append(c.Custody.Lines(), c.Budget.Lines()...))...)
+		custody := c.Targets.Custody.Lines()
+		if c.Targets.Budget != nil {
+			custody = append(custody, c.Targets.Budget.Lines()...)
+		}
+		lines = append(lines, section("custody of targets:", custody)...)
+	}
 	if len(c.Warnings) > 0 {
 		lines = append(lines, "")
 	}
@@ -415,6 +445,7 @@ func (r *Plan) comeLines() []string {
 		if h.Spare {
 			line += ", and a spare token"
 		}
+		line += r.targetsCome(h)
 		add(line, h.Site)
 	}
 	if r.Backup != nil {
@@ -435,6 +466,9 @@ func (r *Plan) dropLines() []string {
 		if d.Token != "" {
 			line += ", token " + d.Token
 		}
+		if d.TargetsKeyID != "" {
+			line += fmt.Sprintf(", with the targets key %.8s", d.TargetsKeyID)
+		}
 		lines = append(lines, line)
 	}
 	return lines
@@ -443,6 +477,9 @@ func (r *Plan) dropLines() []string {
 func (c *Checked) roleLines() []string {
 	var lines []string
 	for _, role := range c.Roles {
+		if role.Holders != nil {
+			continue // which is not online
+		}
 		var short []string
 		for _, id := range role.KeyIDs {
 			short = append(short, fmt.Sprintf("%.8s", id))

@@ -1,10 +1,13 @@
 package agreed
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
 	"strings"
+
+	"rootceremony/ceremony/tuf"
 )
 
 // What the people of a Group use, or what it is whose loss locks the project
@@ -44,8 +47,10 @@ type SitePower struct {
 	Locks      bool     `json:"locks"`                // its loss alone locks the project out
 }
 
-// Custody says who could sign a root, and what loss makes it impossible.
+// Custody says who could sign a root, and what loss makes it impossible; or who could
+// sign targets.
 type Custody struct {
+	Of        string      `json:"of,omitempty"` // tuf.RoleRoot or tuf.RoleTargets; "": nobody signs targets in the ceremony
 	Threshold int         `json:"threshold"`
 	Sign      []Group     `json:"sign"`  // the smallest groups who could sign
 	Locks     []Group     `json:"locks"` // the smallest losses that lock the project out
@@ -207,7 +212,7 @@ func (r *Plan) lossGroups() []Group {
 // they are counted, not listed.
 func (r *Plan) Custody() Custody {
 	n, t := len(r.Holders), r.Threshold
-	c := Custody{Threshold: t, Unseen: r.Unseen, Unsited: []string{}, Warnings: []string{}, Sites: []SitePower{}}
+	c := Custody{Of: r.custodyOf(), Threshold: t, Unseen: r.Unseen, Unsited: []string{}, Warnings: []string{}, Sites: []SitePower{}}
 	names, _ := r.names()
 	c.Sign = []Group{{Any: t, Of: names, By: byTokens}}
 	if made, _ := r.names(OnToken, BackedUp); r.Backup != nil && len(made) > 0 && !r.Unseen {
@@ -220,8 +225,9 @@ func (r *Plan) Custody() Custody {
 	if !r.Unseen {
 		r.sites(&c)
 	}
+	what, out := c.signed(), c.locked()
 	if t == 1 && n > 1 {
-		c.Warnings = append(c.Warnings, "any one holder can sign a root alone (hint: a threshold of 2 or more)")
+		c.Warnings = append(c.Warnings, fmt.Sprintf("any one holder can sign %s alone (hint: a threshold of 2 or more)", cmp.Or(what, "a root")))
 	}
 	losses := math.MaxInt
 	for _, g := range c.Locks {
@@ -229,15 +235,68 @@ func (r *Plan) Custody() Custody {
 	}
 	switch {
 	case losses == 1 && len(c.Kept) > 0:
-		c.Warnings = append(c.Warnings, "the loss of a single token can lock the project out for good (hint: more holders than the threshold)")
+		c.Warnings = append(c.Warnings, fmt.Sprintf("the loss of a single token can lock %s (hint: more holders than the threshold)", c.forGood()))
 	case losses == 1:
-		c.Warnings = append(c.Warnings, "the loss of a single token locks the project out for good (hint: more holders than the threshold)")
+		c.Warnings = append(c.Warnings, fmt.Sprintf("the loss of a single token locks %s (hint: more holders than the threshold)", c.forGood()))
 	case losses == 2 && r.Backup == nil:
-		c.Warnings = append(c.Warnings, "after the loss of one token the next one locks the project out (hint: two holders more than the threshold)")
+		c.Warnings = append(c.Warnings, fmt.Sprintf("after the loss of one token the next one locks %s (hint: two holders more than the threshold)", out))
 	case losses == 2:
-		c.Warnings = append(c.Warnings, "two losses lock the project out (hint: more holders, or more recipients than the quorum)")
+		c.Warnings = append(c.Warnings, fmt.Sprintf("two losses lock %s (hint: more holders, or more recipients than the quorum)", out))
 	}
 	return c
+}
+
+// custodyOf is what a Custody of the plan is about.
+func (r *Plan) custodyOf() string {
+	switch {
+	case r.signing != "":
+		return r.signing
+	case r.Targets != nil:
+		return tuf.RoleRoot
+	}
+	return ""
+}
+
+// ofTargets is the plan as far as it is about signing targets: the holders who have a
+// key of that role, and its threshold. The others open backups all the same.
+func (r *Plan) ofTargets() *Plan {
+	role, part := r.Roles[tuf.RoleTargets], *r
+	part.signing, part.Threshold, part.Holders = tuf.RoleTargets, role.Threshold, nil
+	if r.Backup != nil {
+		backup := *r.Backup
+		backup.Recipients = slices.Clone(backup.Recipients)
+		part.Backup = &backup
+	}
+	for _, h := range r.Holders {
+		switch {
+		case slices.Contains(role.Holders, h.ID):
+			part.Holders = append(part.Holders, h)
+		case r.Backup != nil && r.Backup.Holders:
+			part.Backup.Recipients = append(part.Backup.Recipients, BackupRecipient{ID: h.ID, Name: h.Name, Site: h.Site})
+		}
+	}
+	return &part
+}
+
+// signed is what is signed, or "" where nothing else is.
+func (c Custody) signed() string {
+	return map[string]string{tuf.RoleRoot: "the root", tuf.RoleTargets: "any package"}[c.Of]
+}
+
+// locked is what is out once nobody can sign.
+func (c Custody) locked() string {
+	if c.Of == tuf.RoleTargets {
+		return "packages out"
+	}
+	return "the project out"
+}
+
+// forGood is locked, and until when.
+func (c Custody) forGood() string {
+	if c.Of == tuf.RoleTargets {
+		return "packages out until a root has other targets keys"
+	}
+	return "the project out for good"
 }
 
 // sites fills in what each site can do.
@@ -287,28 +346,30 @@ func (g Group) least() int {
 func (c Custody) Lines() []string {
 	var lines []string
 	for _, g := range c.Sign {
-		lines = append(lines, g.could(false))
+		lines = append(lines, g.could(false, c.signed()))
 	}
 	for _, g := range c.Locks {
-		lines = append(lines, g.lost())
+		lines = append(lines, g.lost(c.locked()))
 	}
-	if len(c.Kept) > 0 {
+	if len(c.Kept) > 0 && c.Of == tuf.RoleTargets {
+		lines = append(lines, fmt.Sprintf("this plan makes no backup of the targets %s of %s", plural("key", len(c.Kept)), Counted(c.Kept, "and", "holders")))
+	} else if len(c.Kept) > 0 {
 		lines = append(lines, fmt.Sprintf("%s of %s %s: backups, if there are any, are of earlier ceremonies and not counted here",
 			map[bool]string{true: "the key", false: "the keys"}[len(c.Kept) == 1], Counted(c.Kept, "and", "holders"), map[bool]string{true: "stays", false: "stay"}[len(c.Kept) == 1]))
 	}
 	for _, s := range c.Sites {
 		if s.Signs {
-			lines = append(lines, fmt.Sprintf("%s alone could sign: it has %s, and %s", s.Site, s.who(), c.how(s)))
+			lines = append(lines, fmt.Sprintf("%s alone could %s: it has %s, and %s", s.Site, c.sign(), s.who(), c.how(s)))
 		}
 		if s.Locks {
-			lines = append(lines, fmt.Sprintf("losing %s alone locks the project out: it has %s", s.Site, s.who()))
+			lines = append(lines, fmt.Sprintf("losing %s alone locks %s: it has %s", s.Site, c.locked(), s.who()))
 		}
 	}
 	switch {
 	case c.Unseen:
 		lines = append(lines, "sites, and who opens backups, stand in the private part of the plan, which isn't here: the analysis is without them")
 	case !slices.ContainsFunc(c.Sites, func(s SitePower) bool { return s.Signs || s.Locks }) && len(c.Unsited) == 0:
-		lines = append(lines, "no site alone could sign, or lock the project out")
+		lines = append(lines, fmt.Sprintf("no site alone could %s, or lock %s", c.sign(), c.locked()))
 	}
 	if len(c.Unsited) > 0 {
 		lines = append(lines, fmt.Sprintf("no site is known for %s: the analysis of sites is without them", Counted(c.Unsited, "and", "holders")))
@@ -334,29 +395,37 @@ func (s SitePower) who() string {
 // how is why a site can sign.
 func (c Custody) how(s SitePower) string {
 	if len(s.Holders) >= c.Threshold {
-		return fmt.Sprintf("%d sign a root", c.Threshold)
+		return fmt.Sprintf("%d sign %s", c.Threshold, map[bool]string{false: "a root", true: "targets"}[c.Of == tuf.RoleTargets])
 	}
 	return "these open the backups of enough keys"
 }
 
-// could says that a group could sign, or with alone that it could on its own.
-func (g Group) could(alone bool) string {
-	sign := map[bool]string{false: "sign", true: "sign alone"}[alone || g.Any == 1 && g.And == nil]
+// sign is the verb for it.
+func (c Custody) sign() string { return signing(c.signed()) }
+
+func signing(what string) string { return strings.TrimSpace("sign " + what) }
+
+// could says that a group could sign what is named, or with alone that it could on its
+// own.
+func (g Group) could(alone bool, what string) string {
+	sign := signing(what)
 	switch {
 	case g.By == byTokens && g.Any == 1:
-		return fmt.Sprintf("%s could sign alone, with one token and its PIN", g)
+		return fmt.Sprintf("%s could %s alone, with one token and its PIN", g, sign)
 	case g.By == byTokens:
-		return fmt.Sprintf("%s could sign, with their %s", g, g.By)
+		return fmt.Sprintf("%s could %s, with their %s", g, sign, g.By)
 	case g.And == nil && alone:
-		return fmt.Sprintf("%s could sign alone", g)
+		return fmt.Sprintf("%s could %s alone", g, sign)
+	case g.And == nil && g.Any == 1:
+		return fmt.Sprintf("%s could open the backups of enough keys, and %s alone", g, sign)
 	case g.And == nil:
 		return fmt.Sprintf("%s could open the backups of enough keys, and %s", g, sign)
 	case g.By == byKeysAndPIN:
-		return fmt.Sprintf("%s could open the key backups and, together with %s and their %s, sign", g, g.And, byTokens)
+		return fmt.Sprintf("%s could open the key backups and, together with %s and their %s, %s", g, g.And, byTokens, sign)
 	case g.By == byPUKs:
-		return fmt.Sprintf("%s could set new PINs, by the PUK backups, on the %s of %s, and sign%s", g, g.And.tokens(), g.And, g.And.own())
+		return fmt.Sprintf("%s could set new PINs, by the PUK backups, on the %s of %s, and %s%s", g, g.And.tokens(), g.And, sign, g.And.own())
 	}
-	return fmt.Sprintf("%s could open the key backups and, by the PUK backups, set new PINs on the %s of %s, and sign%s", g, g.And.tokens(), g.And, g.And.own())
+	return fmt.Sprintf("%s could open the key backups and, by the PUK backups, set new PINs on the %s of %s, and %s%s", g, g.And.tokens(), g.And, sign, g.And.own())
 }
 
 // own says whose PINs no backup sets again.
@@ -367,9 +436,9 @@ func (g Group) own() string {
 	return fmt.Sprintf(" (%s only with their own PIN)", Counted(g.PIN, "and", "holders"))
 }
 
-// lost says that a loss locks the project out.
-func (g Group) lost() string {
-	const locks = " locks the project out: "
+// lost says that a loss locks out what is named.
+func (g Group) lost(out string) string {
+	locks := " locks " + out + ": "
 	switch g.By {
 	case lostTokens:
 		return "losing the " + g.tokens() + " of " + g.String() + locks + "no key has a backup"
@@ -401,16 +470,21 @@ func (g Group) String() string {
 	if slices.Contains([]string{byTokens, lostTokens, lostUnsaved, lostKept, lostSaved}, g.By) {
 		noun = "holders"
 	}
-	and, or := Counted(g.Of, "and", noun), Counted(g.Of, "or", noun)
+	return anyOf(g.Any, g.Of, noun)
+}
+
+// anyOf says every choice of so many of those named.
+func anyOf(n int, of []string, noun string) string {
+	and, or := Counted(of, "and", noun), Counted(of, "or", noun)
 	switch {
-	case g.Any == len(g.Of) && g.Any == 1:
-		return g.Of[0]
-	case g.Any == len(g.Of) && g.Any == 2:
+	case n == len(of) && n == 1:
+		return of[0]
+	case n == len(of) && n == 2:
 		return "both " + and
-	case g.Any == len(g.Of):
+	case n == len(of):
 		return "all of " + and
-	case g.Any == 1:
+	case n == 1:
 		return "any one of " + or
 	}
-	return fmt.Sprintf("any %d of %s", g.Any, or)
+	return fmt.Sprintf("any %d of %s", n, or)
 }

@@ -21,7 +21,7 @@ func (r *Plan) Draft(rootKeys map[string]keys.PublicKey, expires time.Time) (*tu
 			return nil, fmt.Errorf("draft: a key of %q, who is no holder of this plan", id)
 		}
 	}
-	root, err := r.assemble(rootKeys, expires)
+	root, err := r.assemble(rootKeys, nil, expires)
 	if err != nil {
 		return nil, fmt.Errorf("draft: %w", err)
 	}
@@ -36,7 +36,7 @@ func (r *Plan) Draft(rootKeys map[string]keys.PublicKey, expires time.Time) (*tu
 
 // assemble puts a root together without looking whether it may be signed. What
 // the plan says nothing of stays as it is in the trusted root, byte for byte.
-func (r *Plan) assemble(rootKeys map[string]keys.PublicKey, expires time.Time) (*tuf.Root, error) {
+func (r *Plan) assemble(rootKeys, targetsKeys map[string]keys.PublicKey, expires time.Time) (*tuf.Root, error) {
 	root, old := &tuf.Root{Version: r.Version, SpecVersion: tuf.SpecVersion}, &tuf.Root{}
 	if r.Trusted != nil {
 		old = r.TrustedFile.Root
@@ -50,7 +50,14 @@ func (r *Plan) assemble(rootKeys map[string]keys.PublicKey, expires time.Time) (
 	for _, name := range OnlineRoles {
 		role, changed := r.Roles[name]
 		root.Roles[name] = old.Roles[name]
-		if changed {
+		if changed && role.Holders != nil {
+			fresh, ids, err := r.targetsRole(old, targetsKeys)
+			if err != nil {
+				return nil, err
+			}
+			root.Roles[name] = tuf.Role{Threshold: role.Threshold, KeyIDs: ids, Extra: old.Roles[name].Extra}
+			pool = append(pool, fresh...)
+		} else if changed {
 			root.Roles[name] = tuf.Role{Threshold: role.Threshold, KeyIDs: carriedIDs(old, role.Keys), Extra: old.Roles[name].Extra}
 			pool = append(pool, role.Keys...)
 		}

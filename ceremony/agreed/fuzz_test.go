@@ -24,6 +24,8 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Add(public, private)
 	f.Add(public, []byte(nil))
+	signing := example(f, targets(2, "alice", "bruno", "chen"), carrying(f, 3, ""), delegation("dev", true, "a/*"))
+	f.Add(signing.JSON(), signing.PrivateJSON())
 	f.Add([]byte("{}"), []byte("{}"))
 	f.Fuzz(func(t *testing.T, public, private []byte) {
 		if len(private) == 0 {

@@ -50,6 +50,9 @@ type Holder struct {
 	Custody string `json:"custody"`         // OnToken, BackedUp or Existing
 	KeyID   string `json:"keyid,omitempty"` // with Existing: of the key in the trusted root
 	Spare   bool   `json:"spare,omitempty"`
+	// TargetsKeyID is, with Existing, the targets key of the trusted root that stays
+	// theirs; it may be the root key too. "" with a targets key: it is to be made.
+	TargetsKeyID string `json:"targets_keyid,omitempty"`
 }
 
 // Person is one who is there but keeps no key.
@@ -66,6 +69,9 @@ type Drop struct {
 	Reason string `json:"reason"`         // Lost, Stolen, Compromised or Retired
 	Name   string `json:"name,omitempty"` // whose it was, where that is known
 	Token  string `json:"token,omitempty"`
+	// TargetsKeyID is the targets key of the trusted root that was theirs too, where
+	// it is another one.
+	TargetsKeyID string `json:"targets_keyid,omitempty"`
 }
 
 // InRoot returns a role's key as the new root has it: as the trusted root has it
@@ -82,6 +88,12 @@ func (r *Plan) InRoot(key tuf.Key) (tuf.Key, error) {
 			return root.Keys[i], nil
 		}
 	}
+	return r.newKey(key)
+}
+
+// newKey returns a key as new ones of the chain are written.
+func (r *Plan) newKey(key tuf.Key) (tuf.Key, error) {
+	root := r.TrustedRoot()
 	switch key.Public.Algorithm {
 	case "":
 		return tuf.Key{}, fmt.Errorf("a key of type %q: new roots take ed25519, or ECDSA on P-256", key.Type)

@@ -62,7 +62,8 @@ type Plan struct {
 	Holders []Holder        `json:"holders"`
 	Drops   []Drop          `json:"drops,omitempty"`
 	Persons []Person        `json:"persons"`
-	Roles   map[string]Role `json:"roles"` // of tuf.RoleTimestamp, tuf.RoleSnapshot, tuf.RoleTargets those that do not stay as they are
+	Roles   map[string]Role `json:"roles"`             // of tuf.RoleTimestamp, tuf.RoleSnapshot, tuf.RoleTargets those that do not stay as they are
+	Targets *Targets        `json:"targets,omitempty"` // nil: nobody signs targets in the ceremony
 
 	// Unseen: Parse was not given the private part. Then Salt, PlanSHA256, sites, who
 	// opens backups, and the backups of earlier ceremonies are not known.
@@ -70,7 +71,10 @@ type Plan struct {
 	Salt       string `json:"-"` // 32 random bytes, in hex
 	PlanSHA256 string `json:"-"` // of the bytes of plan.toml, in hex
 
-	TrustedFile *tuf.File `json:"-"` // what Trusted.Root holds
+	TrustedFile *tuf.File        `json:"-"` // what Trusted.Root holds
+	CarriedFile *tuf.TargetsFile `json:"-"` // what Targets.File names; nil where it wasn't read
+
+	signing string // tuf.RoleTargets for the part of a plan that ofTargets returns
 }
 
 // TrustedRoot is the root that the new one follows; nil for Create.
@@ -89,10 +93,12 @@ func (r *Plan) Previous() []*tuf.Root {
 	return []*tuf.Root{r.TrustedFile.Root}
 }
 
-// Role is an online role with its keys, as TUF key objects.
+// Role is an online role with its keys, as TUF key objects; or the targets role
+// whose keys holders have.
 type Role struct {
 	Threshold int       `json:"threshold"`
 	Keys      []tuf.Key `json:"keys"`
+	Holders   []string  `json:"holders,omitempty"` // ids; with them no Keys
 }
 
 // Backup says for whom every holder's backups are encrypted: any Quorum of

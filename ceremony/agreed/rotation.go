@@ -487,10 +487,13 @@ func (r *Plan) staysInUse() []string {
 		}
 	}
 	for _, d := range r.Drops {
-		value := ValueOf(r.TrustedFile.Root, d.KeyID)
+		values := []string{ValueOf(r.TrustedFile.Root, d.KeyID)}
+		if d.TargetsKeyID != "" {
+			values = append(values, ValueOf(r.TrustedFile.Root, d.TargetsKeyID))
+		}
 		for _, name := range OnlineRoles {
 			role := root.Roles[name]
-			if !slices.ContainsFunc(role.KeyIDs, func(id string) bool { return ValueOf(root, id) == value }) {
+			if !slices.ContainsFunc(role.KeyIDs, func(id string) bool { return slices.Contains(values, ValueOf(root, id)) }) {
 				continue
 			}
 			const hint = " (hint: [role.%s] in the plan, with the keys that are good)"

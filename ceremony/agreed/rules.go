@@ -60,6 +60,7 @@ func (r *Plan) Rules(said Said) []Fault {
 	c.lookalikes()
 	c.trusted()
 	c.roles()
+	c.targets()
 	c.trustedKeys()
 	c.dropIDs()
 	c.earlier()
@@ -322,6 +323,12 @@ func (c *ruling) quorum() {
 	if err := c.CheckQuorum(); err != nil {
 		c.fault("backup.quorum", "%v", err)
 	}
+	if c.Targets == nil || c.Backup == nil || c.Unseen || c.said.Of("role.targets.threshold") || c.said.Of("role.targets.keys") {
+		return
+	}
+	if part := c.ofTargets(); part.tooFew() {
+		c.fault("backup.quorum", "%s: the backup quorum (%d) is below the threshold of targets (%d)", part.byBackup().could(true, "any package"), part.Backup.Quorum, part.Threshold)
+	}
 }
 
 func (c *ruling) roles() {
@@ -338,6 +345,13 @@ func (c *ruling) roles() {
 				c.fault(path, "[%s] is missing (hint: threshold and keys of the %s role)", path, name)
 			}
 			continue // as in the trusted root
+		}
+		if role.Holders != nil {
+			if name != tuf.RoleTargets || role.Keys == nil || len(role.Keys) > 0 {
+				c.fault(path+".keys", "holders can have the keys of targets alone, and all of them")
+			}
+			c.signers(path, role.Holders, role.Threshold)
+			continue
 		}
 		seen := map[string]bool{}
 		for i, key := range role.Keys {
@@ -535,13 +549,19 @@ func (r *Plan) Check() error {
 		return errors.New("backup: recipients is no list")
 	case r.Roles == nil:
 		return errors.New("roles is no table")
-	case r.Expires.IsZero() || r.Expires.Nanosecond() != 0 || r.Expires.Location() != time.UTC:
+	case !wholeSeconds(r.Expires) || r.Targets != nil && !wholeSeconds(r.Targets.Expires):
 		return errors.New("expires is not in UTC with whole seconds")
+	case r.Targets != nil && r.Targets.Delegations == nil:
+		return errors.New("targets: delegations is no list")
 	}
 	if broken := r.Rules(Said{}); len(broken) > 0 {
 		return fmt.Errorf("%s: %s", broken[0].Path, broken[0].Text)
 	}
 	return nil
+}
+
+func wholeSeconds(t time.Time) bool {
+	return !t.IsZero() && t.Nanosecond() == 0 && t.Location() == time.UTC
 }
 
 // Firmware is what a token needs at least to sign with an algorithm and to

@@ -37,6 +37,13 @@ func TestPlansFromTheField(t *testing.T) {
 			"nothing that the key 7e6b9aff signs can be verified here: it isn't a readable ML-DSA key",
 			"(hint: a new key for Chen Wei, and a [[drop]] of this one with reason = \"retired\")",
 		}},
+		"holders-who-also-sign-targets-and-one-leaves": {says: []string{
+			"Alice X (alice), keeps the key 6ae7efcc, which signs targets too",
+			"Neu X (neu), token N-1, on-token, and makes a targets key",
+			"the key c255c3e6 leaves targets: it is Old X's old key, retired",
+			"Hana X or Neu X could sign any package, with their tokens and PINs",
+			"Hana X or Neu X could sign the root, with their tokens and PINs",
+		}, never: []string{"still signs for targets", "  targets: 2 of"}},
 		"holders-who-also-sign-targets": {
 			refused: []string{"the root would have 5004 bytes: over the 3000 that an ed25519 token signs"},
 			never:   []string{"one online key"},

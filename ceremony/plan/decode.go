@@ -76,13 +76,14 @@ func (p *Plan) take(top *section) {
 		p.Holders = append(p.Holders, agreed.Holder{
 			ID: s.text("id"), Name: s.text("name"), Token: s.text("token"), Site: s.text("site"),
 			Custody: s.text("custody"), KeyID: s.text("keyid"), Spare: s.flag("spare", false),
+			TargetsKeyID: s.text("targets_keyid"),
 		})
 	})
 	top.each("person", func(s *section) {
 		p.Persons = append(p.Persons, agreed.Person{Name: s.text("name"), Role: s.text("role")})
 	})
 	top.each("drop", func(s *section) {
-		p.Drops = append(p.Drops, agreed.Drop{KeyID: s.text("keyid"), Reason: s.text("reason"), Name: s.text("name"), Token: s.text("token")})
+		p.Drops = append(p.Drops, agreed.Drop{KeyID: s.text("keyid"), Reason: s.text("reason"), Name: s.text("name"), Token: s.text("token"), TargetsKeyID: s.text("targets_keyid")})
 	})
 	p.Roles = map[string]RolePlan{}
 	top.one("role", func(roles *section) {
@@ -94,6 +95,7 @@ func (p *Plan) take(top *section) {
 			})
 		}
 	})
+	p.takeTargets(top)
 	top.end()
 }
 

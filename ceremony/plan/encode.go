@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"rootceremony/ceremony/agreed"
@@ -21,6 +22,9 @@ func (p *Plan) TOML(comments map[string]string) []byte {
 	w.texts("compromised", p.Compromised)
 	w.text("trusted", p.Trusted)
 	w.texts("earlier", p.Earlier)
+	if p.Delegations != nil && len(p.Delegations) == 0 {
+		w.value("delegation", "[]")
+	}
 
 	w.table("root", "[root]")
 	w.number("threshold", p.Root.Threshold)
@@ -44,9 +48,29 @@ func (p *Plan) TOML(comments map[string]string) []byte {
 		role := p.Roles[name]
 		w.table("role."+name, "[role."+name+"]")
 		w.number("threshold", role.Threshold)
-		w.texts("keys", role.Files)
+		w.texts("keys", append(slices.Clone(role.Holders), role.Files...))
 	}
+	w.targets(p)
 	return []byte(w.b.String())
+}
+
+// targets writes what is about targets.
+func (w *writer) targets(p *Plan) {
+	if p.Targets != nil {
+		w.table("targets", "[targets]")
+		w.text("expires", p.Targets.Expires)
+		w.text("algorithm", string(p.Targets.Algorithm))
+		w.text("file", p.Targets.File)
+	}
+	for i, d := range p.Delegations {
+		w.table(agreed.Element("delegation", i), "[[delegation]]")
+		w.text("name", d.Name)
+		w.texts("paths", d.Paths)
+		w.texts("path_hash_prefixes", d.PathHashPrefixes)
+		w.texts("keys", append(slices.Clone(d.Holders), d.Files...))
+		w.number("threshold", d.Threshold)
+		w.flag("terminating", d.Terminating)
+	}
 }
 
 // people writes the lists of those whom the plan names, and of the keys that it
@@ -69,6 +93,7 @@ func (w *writer) people(p *Plan) {
 		w.text("custody", h.Custody)
 		w.text("keyid", h.KeyID)
 		w.flag("spare", h.Spare)
+		w.text("targets_keyid", h.TargetsKeyID)
 	}
 	for i, d := range p.Drops {
 		w.table(agreed.Element("drop", i), "[[drop]]")
@@ -76,6 +101,7 @@ func (w *writer) people(p *Plan) {
 		w.text("reason", d.Reason)
 		w.text("name", d.Name)
 		w.text("token", d.Token)
+		w.text("targets_keyid", d.TargetsKeyID)
 	}
 	for i, person := range p.Persons {
 		w.table(agreed.Element("person", i), "[[person]]")

@@ -22,16 +22,21 @@ func TestTOML(t *testing.T) {
 		Backup:     BackupPlan{2, []string{"holders", "Bank safe", "金库"}},
 		Recipients: []Recipient{{ID: "bank-safe", Name: "Bank safe", Age: safeAge, Site: "Zurich"}, {ID: "vault", Name: "金库", Passphrase: true}},
 		Holders: []agreed.Holder{{ID: "alice", Name: "Alice Costa", Token: "A-01", Site: "Lisbon", Custody: agreed.BackedUp, Spare: true},
-			{ID: "chen", Name: "陈伟", Custody: agreed.Existing, KeyID: "ab12"}},
+			{ID: "chen", Name: "陈伟", Custody: agreed.Existing, KeyID: "ab12", TargetsKeyID: "ef56"}},
 		Persons: []agreed.Person{{Name: "Wanda Meyer", Role: "witness"}},
-		Drops:   []agreed.Drop{{ID: "old-cd34", KeyID: "cd34", Reason: agreed.Lost, Name: "Dana", Token: "D-04"}},
-		Roles:   map[string]RolePlan{"snapshot": {Threshold: 1, Files: []string{"keys/a.pub"}}, "targets": {Threshold: 2, Files: []string{"keys/a.pub", "keys/b.pub"}}},
+		Drops:   []agreed.Drop{{ID: "old-cd34", KeyID: "cd34", Reason: agreed.Lost, Name: "Dana", Token: "D-04", TargetsKeyID: "0789"}},
+		Roles:   map[string]RolePlan{"snapshot": {Threshold: 1, Files: []string{"keys/a.pub"}}, "targets": {Threshold: 2, Holders: []string{"alice", "chen"}}},
+		Targets: &TargetsPlan{Expires: "90d", Algorithm: keys.Ed25519, File: "targets.json"},
+		Delegations: []DelegationPlan{{Name: "dev", Paths: []string{"a/*", "b"}, Threshold: 1, Terminating: true, Files: []string{"keys/a.pub", "keys/b.pub"}},
+			{Name: "bins", PathHashPrefixes: []string{"0", "1"}, Threshold: 1, Holders: []string{"holders"}}},
 	}
 	first := &Plan{Kind: agreed.Create, Name: "First", Root: RootPlan{Threshold: 1, Expires: "30d"}, Token: agreed.TokenPolicy{Algorithm: keys.Ed25519, Touch: keys.TouchAlways, MinFirmware: "5.7.0"},
 		Holders: []agreed.Holder{{ID: "alice", Name: "Alice", Token: "A", Custody: agreed.OnToken}}, Roles: map[string]RolePlan{}}
 	consistent := *first
 	consistent.Root.ConsistentSnapshot = true
-	for name, p := range map[string]*Plan{"whole": whole, "first": first, "first, consistent": &consistent} {
+	none := *whole // of the file's delegations
+	none.Delegations = []DelegationPlan{}
+	for name, p := range map[string]*Plan{"whole": whole, "no delegations": &none, "first": first, "first, consistent": &consistent} {
 		t.Run(name, func(t *testing.T) {
 			for _, comments := range []map[string]string{nil, {"name": "a # comment", "holder[0].token": "the sticker", "role": "a line", "backup.quorum": "so many"}} {
 				text := p.TOML(comments)

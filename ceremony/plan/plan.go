@@ -54,6 +54,11 @@ type Plan struct {
 	Roles      map[string]RolePlan // by tuf.RoleTimestamp, tuf.RoleSnapshot, tuf.RoleTargets
 	Chain      *TrustedChain       // what Trusted names, verified; nil for Create
 
+	Targets     *TargetsPlan // nil: nobody signs targets in the ceremony
+	Delegations []DelegationPlan
+	Carried     *tuf.TargetsFile // what Targets.File names; nil: not read
+	carries     *agreed.CarriedTargets
+
 	Where  map[string]place // where each value stands, by its path
 	lines  []int            // where each line begins
 	faults []Fault
@@ -83,11 +88,12 @@ type Recipient struct {
 }
 
 // RolePlan is an online role: its key files, and the keys that were in them
-// when the plan was read, in the same order.
+// when the plan was read, in the same order. Of targets it may be holders.
 type RolePlan struct {
 	Threshold int
 	Files     []string
 	Keys      []tuf.Key
+	Holders   []string // as written: agreed.EveryHolder or ids; with them no Files
 }
 
 // Fault is one thing that is wrong in a plan. Line and Column count from 1,
@@ -147,6 +153,7 @@ func ReadOn(file, chain string) (*Plan, error) {
 	if p.Follows() {
 		p.ReadTrusted()
 	}
+	p.readTargets(dir)
 	p.Judge()
 	return p, p.Err()
 }
@@ -223,40 +230,62 @@ func (p *Plan) missing(path string, empty bool, hint string) bool {
 // ReadKeys reads the key files that the plan names, as read does.
 func (p *Plan) ReadKeys(read func(file string) (tuf.Key, error)) {
 	for name, role := range p.Roles {
-		role.Keys = make([]tuf.Key, len(role.Files))
-		seen := map[keys.PublicKey]string{}
-		for i, file := range role.Files {
-			path := fmt.Sprintf("role.%s.keys[%d]", name, i)
-			if p.said[path] {
-				continue
-			}
-			key, err := read(file)
-			if err != nil {
-				p.fault(path, "%v", err)
-				continue
-			}
-			if first, twice := seen[key.Public]; twice {
-				p.fault(path, "key file %q holds the same key as %q: one key cannot count twice in role %s", file, first, name)
-				continue
-			}
-			seen[key.Public] = file
-			role.Keys[i] = key
-		}
+		role.Keys = p.readKeys("role."+name, "role "+name, role.Files, read)
 		p.Roles[name] = role
+	}
+	for i := range p.Delegations {
+		d := &p.Delegations[i]
+		d.Keys = p.readKeys(agreed.Element("delegation", i), fmt.Sprintf("role %q", d.Name), d.Files, read)
 	}
 }
 
-// Paths are the files and folders that the plan names: key files, the trusted
-// chain, and the directories of earlier ceremonies.
+// readKeys reads the key files of the role that stands at a path.
+func (p *Plan) readKeys(at, role string, files []string, read func(file string) (tuf.Key, error)) []tuf.Key {
+	all, seen := make([]tuf.Key, len(files)), map[keys.PublicKey]string{}
+	for i, file := range files {
+		path := agreed.Element(at+".keys", i)
+		if p.said[path] {
+			continue
+		}
+		key, err := read(file)
+		if err != nil {
+			p.fault(path, "%v", err)
+			continue
+		}
+		if first, twice := seen[key.Public]; twice {
+			p.fault(path, "key file %q holds the same key as %q: one key cannot count twice in %s", file, first, role)
+			continue
+		}
+		seen[key.Public] = file
+		all[i] = key
+	}
+	return all
+}
+
+// Paths are the files and folders that the plan names: key files, a targets file, the
+// trusted chain, and the directories of earlier ceremonies.
 func (p *Plan) Paths() []string {
 	all := p.earlierDirs()
 	if p.Trusted != "" {
 		all = append(all, p.fromHere(p.Trusted))
 	}
+	for _, file := range p.files() {
+		all = append(all, p.fromHere(file))
+	}
+	return all
+}
+
+// files are the files beside the plan that it names: key files, and the targets file.
+func (p *Plan) files() []string {
+	var all []string
 	for _, role := range p.Roles {
-		for _, file := range role.Files {
-			all = append(all, p.fromHere(file))
-		}
+		all = append(all, role.Files...)
+	}
+	for _, d := range p.Delegations {
+		all = append(all, d.Files...)
+	}
+	if p.Targets != nil && p.Targets.File != "" {
+		all = append(all, p.Targets.File)
 	}
 	return all
 }
@@ -273,9 +302,22 @@ func (p *Plan) fromHere(path string) string {
 // maxKeyFile is the largest key file that is read, in bytes.
 const maxKeyFile = 64 << 10
 
-// ReadKeyFile reads one public key from inside dir. Links that lead out of it
-// are refused. Errors name the file.
+// ReadKeyFile reads one public key from inside dir, as readLocal does.
 func ReadKeyFile(dir *os.Root, file string) (tuf.Key, error) {
+	data, err := readLocal(dir, "key file", file, maxKeyFile)
+	if err != nil {
+		return tuf.Key{}, err
+	}
+	key, err := tuf.ParseKeyFile(data)
+	if err != nil {
+		return tuf.Key{}, fmt.Errorf("key file %q: %s", file, agreed.OneLine(err.Error()))
+	}
+	return key, nil
+}
+
+// readLocal reads a file from inside dir, of so many bytes at most. Links that lead out
+// of it are refused. Errors name the file, and what it was to be.
+func readLocal(dir *os.Root, what, file string, most int64) ([]byte, error) {
 	wrong := func(err error) error {
 		if pe := new(os.PathError); errors.As(err, &pe) {
 			err = pe.Err
@@ -287,20 +329,16 @@ func ReadKeyFile(dir *os.Root, file string) (tuf.Key, error) {
 		if errors.Is(err, os.ErrNotExist) {
 			err = errors.New("no such file (hint: put it there; the name counts from the plan's folder)")
 		}
-		return fmt.Errorf("key file %q: %w", file, err)
+		return fmt.Errorf("%s %q: %w", what, file, err)
 	}
 	f, err := dir.OpenFile(file, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
-		return tuf.Key{}, wrong(err)
+		return nil, wrong(err)
 	}
 	defer f.Close()
-	data, err := plainfile.Contents(f, maxKeyFile)
+	data, err := plainfile.Contents(f, most)
 	if err != nil {
-		return tuf.Key{}, wrong(err)
+		return nil, wrong(err)
 	}
-	key, err := tuf.ParseKeyFile(data)
-	if err != nil {
-		return tuf.Key{}, wrong(errors.New(agreed.OneLine(err.Error())))
-	}
-	return key, nil
+	return data, nil
 }

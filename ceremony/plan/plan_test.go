@@ -24,6 +24,7 @@ import (
 	"filippo.io/age"
 
 	"rootceremony/ceremony/agreed"
+	"rootceremony/ceremony/tuf"
 	"rootceremony/keys"
 )
 
@@ -151,12 +152,12 @@ var badPlans = []struct {
 }{
 	{"unknown key", []string{"threshold = 3  ", "treshold = 3   "}, `7:1: unknown key "treshold" (hint: known here: threshold, expires, consistent_snapshot)
 6:2: threshold is missing (hint: how many holders must sign a root)`},
-	{"unknown key at the top", []string{"kind =", "colour = \"red\"\nkind ="}, `3:1: unknown key "colour" (hint: known here: kind, name, reason, trusted, earlier, salt, incident, compromised, root, token, backup, recipient, holder, person, drop, role)`},
-	{"unknown table", []string{"[backup]", "[backups]"}, `16:2: unknown key "backups" (hint: known here: kind, name, reason, trusted, earlier, salt, incident, compromised, root, token, backup, recipient, holder, person, drop, role)`},
+	{"unknown key at the top", []string{"kind =", "colour = \"red\"\nkind ="}, `3:1: unknown key "colour" (hint: known here: kind, name, reason, trusted, earlier, salt, incident, compromised, root, token, backup, recipient, holder, person, drop, role, targets, delegation)`},
+	{"unknown table", []string{"[backup]", "[backups]"}, `16:2: unknown key "backups" (hint: known here: kind, name, reason, trusted, earlier, salt, incident, compromised, root, token, backup, recipient, holder, person, drop, role, targets, delegation)`},
 	{"unknown role", []string{"[role.snapshot]", "[role.mirrors]\n[role.snapshot]"}, `57:7: unknown key "mirrors" (hint: known here: timestamp, snapshot, targets)`},
-	{"unknown key of a holder", []string{`token = "C-03"`, `token = "C-03"` + "\ncolour = 1"}, `34:1: unknown key "colour" (hint: known here: id, name, token, site, custody, keyid, spare)`},
+	{"unknown key of a holder", []string{`token = "C-03"`, `token = "C-03"` + "\ncolour = 1"}, `34:1: unknown key "colour" (hint: known here: id, name, token, site, custody, keyid, spare, targets_keyid)`},
 	{"unknown key in an inline table", []string{"[role.snapshot]\nthreshold = 1\nkeys = [\"keys/snapshot.pub\"]", "[role]\nsnapshot = {threshold = 1, keys = [\"keys/snapshot.pub\"], x = 2}"}, `58:58: unknown key "x" (hint: known here: threshold, keys)`},
-	{"unknown key with an escape", []string{"kind =", "\"\\u001b[31m\" = 1\nkind ="}, `3:1: unknown key "\x1b[31m" (hint: known here: kind, name, reason, trusted, earlier, salt, incident, compromised, root, token, backup, recipient, holder, person, drop, role)`},
+	{"unknown key with an escape", []string{"kind =", "\"\\u001b[31m\" = 1\nkind ="}, `3:1: unknown key "\x1b[31m" (hint: known here: kind, name, reason, trusted, earlier, salt, incident, compromised, root, token, backup, recipient, holder, person, drop, role, targets, delegation)`},
 	{"wrong case of a key", []string{"threshold = 3", "Threshold = 3"}, `7:1: wrong case: "Threshold" is written "threshold"`},
 	{"wrong case of a table", []string{"[token]", "[Token]"}, `11:2: wrong case: "Token" is written "token"`},
 	{"wrong case beside the right one", []string{"name = \"Example packages\"", "name = \"Example packages\"\nNAME = \"Other\""}, `5:1: wrong case: "NAME" is written "name"`},
@@ -611,6 +612,10 @@ func FuzzParsePlan(f *testing.F) {
 	for _, c := range badPlans {
 		f.Add([]byte(changed(f, onTokenPlan, c.changes...)))
 	}
+	for _, c := range badTargets {
+		f.Add([]byte(changed(f, onTokenPlan, append(slices.Clone(targetsChanges), c.changes...)...)))
+	}
+	f.Add([]byte(changed(f, onTokenPlan, append(slices.Clone(targetsChanges), `expires = "90d"`, "expires = \"90d\"\nfile = \"targets.json\"")...)))
 	f.Add([]byte("a.b.c = 1\n[[x.y]]\n[x.y.z]\n[[x.y]]\nq = [[1, {a = 2}], {}]\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		p, err := ParsePlan(data, "p")
@@ -638,8 +643,25 @@ func FuzzParsePlan(f *testing.F) {
 			}
 			p.Roles[name] = role
 		}
+		for n := range p.Delegations {
+			d := &p.Delegations[n]
+			for i := range d.Files {
+				d.Keys = append(d.Keys, agreed.MustKey(agreed.Placeholder(keys.Ed25519, fmt.Sprint("delegation ", i))))
+			}
+		}
+		if p.Targets != nil && p.Targets.File != "" {
+			file := targetsFile(t, 7, "dev")
+			f, err := tuf.ParseTargets(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p.carries, p.Carried = agreed.Carries(file, f, nil, p.Delegations == nil), f
+		}
 		r, err := p.ResolveAnySize(planNow)
 		if pe := new(Error); errors.As(err, &pe) {
+			if !strings.Contains(err.Error(), ": expires ") {
+				t.Errorf("accepted, but not resolved: %v", err)
+			}
 			return // an expiry that is past
 		}
 		if err != nil {

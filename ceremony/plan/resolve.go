@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"rootceremony/ceremony/agreed"
-	"rootceremony/ceremony/tuf"
 )
 
 // Resolve makes the agreed plan of a plan that Read returned. An expiry
@@ -24,6 +23,9 @@ func (p *Plan) Resolve(now time.Time) (*agreed.Plan, error) {
 	}
 	if b := r.Budget(); b.Refused {
 		return nil, p.refuse(agreed.Element("holder", min(b.MostHolders, len(p.Holders)-1)), errors.New(b.Text()))
+	}
+	if b := r.TargetsBudget(); b != nil && b.Refused {
+		return nil, p.refuse("targets.algorithm", errors.New(b.Text()))
 	}
 	return r, nil
 }
@@ -45,6 +47,15 @@ func (p *Plan) ResolveAnySize(now time.Time) (*agreed.Plan, error) {
 	}
 	r := p.resolved()
 	r.Expires = expires
+	if r.Targets != nil {
+		r.Targets.Expires, err = agreed.Expiry(p.Targets.Expires, now)
+		if err == nil {
+			err = agreed.CheckExpiry(r.Targets.Expires, now)
+		}
+		if err != nil {
+			return nil, p.refuse("targets.expires", err)
+		}
+	}
 	if r.Salt = p.Salt; r.Salt == "" {
 		r.Salt = NewSalt()
 	}
@@ -53,6 +64,9 @@ func (p *Plan) ResolveAnySize(now time.Time) (*agreed.Plan, error) {
 	}
 	if err := r.Check(); err != nil {
 		return nil, fmt.Errorf("%s: %w", p.File, err)
+	}
+	if err := r.CheckTargets(); err != nil {
+		return nil, p.refuse("targets.file", err)
 	}
 	for i, h := range r.Holders {
 		if h.Custody != agreed.Existing {
@@ -102,6 +116,9 @@ func (p *Plan) Check(now time.Time) (*agreed.Checked, error) {
 	if strings.HasSuffix(p.Root.Expires, "d") {
 		why, write = append(why, "expires counts from the day"), append(write, fmt.Sprintf("expires = %q", agreed.Stamp(r.Expires)))
 	}
+	if r.Targets != nil && strings.HasSuffix(p.Targets.Expires, "d") {
+		why, write = append(why, "expires in [targets] counts from the day"), append(write, fmt.Sprintf("expires = %q in [targets]", agreed.Stamp(r.Targets.Expires)))
+	}
 	if len(why) > 0 {
 		c.Changes = fmt.Sprintf("this digest changes with each %s, as %s (hint: to announce it before the day, write %s)",
 			map[bool]string{true: "reading", false: "day"}[p.Salt == ""], strings.Join(why, " and "), strings.Join(write, ", and "))
@@ -133,9 +150,11 @@ func (p *Plan) resolved() *agreed.Plan {
 		Drops:   slices.Clone(p.Drops),
 		Persons: append([]agreed.Person{}, p.Persons...),
 		Roles:   map[string]agreed.Role{},
+
+		Targets: p.agreedTargets(), CarriedFile: p.Carried,
 	}
 	for name, role := range p.Roles {
-		r.Roles[name] = agreed.Role{Threshold: role.Threshold, Keys: append(make([]tuf.Key, 0, len(role.Files)), role.Keys...)[:len(role.Files)]}
+		r.Roles[name] = agreed.Role{Threshold: role.Threshold, Keys: inlined(role.Files, role.Keys), Holders: p.named(role.Holders)}
 	}
 	switch {
 	case p.Chain != nil:

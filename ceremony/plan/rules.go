@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"rootceremony/ceremony/agreed"
+	"rootceremony/ceremony/tuf"
 	"rootceremony/keys"
 )
 
@@ -38,6 +39,7 @@ func (p *Plan) present() {
 	}
 	p.recipientsPresent()
 	p.backupPresent()
+	p.targetsPresent()
 	for _, name := range agreed.OnlineRoles {
 		p.rolePresent(name)
 	}
@@ -47,12 +49,21 @@ func (p *Plan) present() {
 // which is so for a plan without its files, is not judged.
 func (p *Plan) Judge() {
 	said := maps.Clone(p.said)
-	for name, role := range p.Roles {
-		for i := range role.Files {
-			if len(role.Keys) == 0 {
-				said[agreed.Element("role."+name+".keys", i)] = true
+	unread := func(path string, files []string, read []tuf.Key) {
+		for i := range files {
+			if len(read) == 0 {
+				said[agreed.Element(path+".keys", i)] = true
 			}
 		}
+	}
+	for name, role := range p.Roles {
+		unread("role."+name, role.Files, role.Keys)
+	}
+	for i, d := range p.Delegations {
+		unread(agreed.Element("delegation", i), d.Files, d.Keys)
+	}
+	if p.Targets != nil && p.Targets.File != "" && p.Carried == nil {
+		said["targets.file"] = true
 	}
 	if p.Follows() && p.Chain == nil {
 		said["trusted"] = true
@@ -179,7 +190,7 @@ func (p *Plan) rolePresent(name string) {
 		return
 	}
 	path := "role." + name
-	if !p.missing(path+".keys", len(role.Files) == 0, `keys = ["keys/`+name+`.pub"]`) {
+	if !p.missing(path+".keys", len(role.Files)+len(role.Holders) == 0, `keys = ["keys/`+name+`.pub"]`) {
 		for i, file := range role.Files {
 			if err := CheckKeyFile(file); err != nil {
 				p.fault(agreed.Element(path+".keys", i), "key file %v", err)

@@ -83,10 +83,13 @@ func (c *TrustedChain) Real() error {
 
 // Real tells why no real ceremony can be held of the plan, and what can.
 func (p *Plan) Real() error {
-	if p.Chain == nil {
-		return nil
+	var err error
+	if p.Chain != nil {
+		err = p.Chain.Real()
 	}
-	err := p.Chain.Real()
+	if err == nil && p.Carried != nil && p.Carried.Targets.Rehearsal() {
+		return fmt.Errorf("the targets file %q was made in a rehearsal: nothing real follows on it (hint: the newest one that is published, as file in [targets] of %s)", p.Targets.File, p.File)
+	}
 	if err != nil {
 		err = fmt.Errorf("%w (hint: %s rehearses the plan; for the real one, name the folder of the published roots as trusted in %s)", err, p.RehearseCommand(), p.File)
 	}
@@ -140,22 +143,25 @@ func (p *Plan) ReadTrusted() {
 	if p.absent("root.consistent_snapshot") {
 		p.Root.ConsistentSnapshot = root.ConsistentSnapshot
 	}
+	p.keptTargetsKeys()
 }
 
 // PlanFiles are the files that a plan is made of, by name in a directory of its
-// own: plan.toml, key files, and the trusted chain. Where the plan names the
+// own: plan.toml, key files, a targets file, and the trusted chain. Where the plan names the
 // chain by another path that is replaced, as the chain goes along; earlier
 // ceremonies are named by their whole paths.
 func (p *Plan) PlanFiles() (map[string][]byte, error) {
 	files := map[string][]byte{}
-	for _, role := range p.Roles {
-		for _, name := range role.Files {
-			text, err := plainfile.Read(filepath.Join(filepath.Dir(p.File), name), maxKeyFile)
-			if err != nil {
-				return nil, err
-			}
-			files[name] = text
+	for _, name := range p.files() {
+		most := int64(maxKeyFile)
+		if p.Targets != nil && name == p.Targets.File {
+			most = tuf.MaxTargetsSize
 		}
+		text, err := plainfile.Read(filepath.Join(filepath.Dir(p.File), name), most)
+		if err != nil {
+			return nil, err
+		}
+		files[name] = text
 	}
 	files[state.PlanFile] = p.Edited(p.Moved())
 	if p.Chain == nil {

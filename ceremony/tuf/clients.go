@@ -98,6 +98,31 @@ func Refusals(root, before *Root) []Refusal {
 	return list
 }
 
+// TargetsRefusals returns which clients are known not to take delegations as they are
+// meant, and for what. before is the metadata that they follow; nil: there is none.
+func TargetsRefusals(t, before *Targets) []Refusal {
+	prefixes := func(t *Targets) (roles []string) {
+		if t.Delegations == nil {
+			return nil
+		}
+		for _, d := range t.Delegations.Roles {
+			if d.PathHashPrefixes != nil {
+				roles = append(roles, printable(d.Name))
+			}
+		}
+		return roles
+	}
+	var list []Refusal
+	if roles := prefixes(t); len(roles) > 0 {
+		list = append(list, Refusal{Trait: "path_hash_prefixes (" + named(roles) + ")", Clients: "go-tuf 2.4.2 compares them with the SHA-256 in base64, and asks these roles for other paths",
+			New: before != nil && len(prefixes(before)) == 0})
+	}
+	if t.Delegations != nil && t.Delegations.Succinct != nil {
+		list = append(list, Refusal{Trait: "succinct_roles (TAP 15)", Clients: "clients that go by the specification alone don't know them"})
+	}
+	return list
+}
+
 // Stops tells on which versions of a chain, which are in their order, clients are
 // known to stop that would take the new root which follows: they never come to it.
 func Stops(chain []*Root, next *Root) []string {

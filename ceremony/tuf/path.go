@@ -1,11 +1,15 @@
 package tuf
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
+	"fmt"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -115,6 +119,35 @@ func oddPrefix(prefix string) string {
 		return "is not the beginning of a SHA-256 in lower-case hex: it fits no path"
 	}
 	return ""
+}
+
+// CheckPattern says why no new delegation has a pattern among its paths.
+func CheckPattern(pattern string) error {
+	if len(pattern) > maxPattern {
+		return fmt.Errorf("has %d bytes; none is longer than %d", len(pattern), maxPattern)
+	}
+	if i := strings.IndexFunc(pattern, func(r rune) bool { return r >= utf8.RuneSelf }); i >= 0 {
+		return fmt.Errorf("holds %q, and delegations that we write are ASCII", []rune(pattern[i:])[0])
+	}
+	return saying(cmp.Or(escapes(pattern), ambiguous(pattern)))
+}
+
+// CheckHashPrefix says why no new delegation has a prefix among its path_hash_prefixes.
+func CheckHashPrefix(prefix string) error { return saying(oddPrefix(prefix)) }
+
+// CheckDelegatedName says why no new delegation is to a role of that name.
+func CheckDelegatedName(name string) error {
+	if slices.Contains(RoleNames, name) {
+		return saying("is that of a top-level role")
+	}
+	return saying(oddName(name))
+}
+
+func saying(why string) error {
+	if why == "" {
+		return nil
+	}
+	return errors.New(why)
 }
 
 // versioned is what the files of top-level roles are named, without their ending.

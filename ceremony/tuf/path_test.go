@@ -3,6 +3,7 @@ package tuf
 import (
 	"encoding/hex"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -188,6 +189,74 @@ func TestEscapes(t *testing.T) {
 	} {
 		if got := escapes(path); want == "" && got != "" || !strings.Contains(got, want) {
 			t.Errorf("%q %s", path, got)
+		}
+	}
+}
+
+func TestWhatNewDelegationsTake(t *testing.T) {
+	for _, c := range []struct {
+		check       func(string) error
+		value, want string
+	}{
+		{CheckPattern, "packages/*", ""},
+		{CheckPattern, "", "is empty"},
+		{CheckPattern, "/etc/passwd", "begins with a slash"},
+		{CheckPattern, "a/../b", "has the segment .."},
+		{CheckPattern, "a/**/b", "has two stars together"},
+		{CheckPattern, "a/ü", "holds 'ü', and delegations that we write are ASCII"},
+		{CheckPattern, strings.Repeat("a", maxPattern), ""},
+		{CheckPattern, strings.Repeat("a", maxPattern+1), "none is longer"},
+		{CheckHashPrefix, "0f", ""},
+		{CheckHashPrefix, "0F", "is not the beginning of a SHA-256"},
+		{CheckHashPrefix, "", "is empty"},
+		{CheckDelegatedName, "dev", ""},
+		{CheckDelegatedName, "timestamp", "is that of a top-level role"},
+		{CheckDelegatedName, "2.Root", "is like that of a top-level role's file"},
+		{CheckDelegatedName, "7", "is a number"},
+		{CheckDelegatedName, "a/b", "has characters"},
+	} {
+		if err := c.check(c.value); c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%.40q: %v, want %q", c.value, err, c.want)
+		}
+	}
+}
+
+// A terminating delegation shadows what of the later ones it covers whole, and nothing
+// before it.
+func TestShadows(t *testing.T) {
+	d := &Delegations{Roles: []Delegation{
+		{Name: "first", Paths: []string{"packages/foo/*"}},
+		{Name: "all", Paths: []string{"packages/*/*"}, Terminating: true},
+		{Name: "late", Paths: []string{"packages/foo/*", "packages/*", "docs/*"}},
+		{Name: "bins", PathHashPrefixes: []string{"0"}},
+	}}
+	want := []Shadow{{"late", "packages/foo/*", "all"}}
+	if got := d.Shadows(); !slices.Equal(got, want) {
+		t.Errorf("%v", got)
+	}
+	d.Roles[1].Terminating = false
+	if got := d.Shadows(); got != nil {
+		t.Errorf("nothing terminates: %v", got)
+	}
+	if got := (*Delegations)(nil).Shadows(); got != nil {
+		t.Errorf("%v", got)
+	}
+}
+
+func TestTargetsRefusals(t *testing.T) {
+	with := &Targets{Delegations: &Delegations{Roles: []Delegation{{Name: "bins", PathHashPrefixes: []string{"0"}}, {Name: "dev", Paths: []string{"*"}}}}}
+	bare := &Targets{}
+	const says = "path_hash_prefixes (bins): go-tuf 2.4.2 compares them with the SHA-256 in base64, and asks these roles for other paths"
+	for _, c := range []struct {
+		t, before *Targets
+		want      string
+	}{{with, nil, says}, {with, with, says}, {with, bare, "new in this version: " + says}, {bare, with, ""}} {
+		var got []string
+		for _, r := range TargetsRefusals(c.t, c.before) {
+			got = append(got, r.String())
+		}
+		if strings.Join(got, "|") != c.want {
+			t.Errorf("%q, want %q", got, c.want)
 		}
 	}
 }

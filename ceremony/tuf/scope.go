@@ -30,6 +30,39 @@ func (d *Delegation) scopes() []scope {
 	return list
 }
 
+// Shadow is a path, or a beginning of the SHA-256 of paths, of a delegation for which
+// clients never ask its role: the terminating delegation to By comes before.
+type Shadow struct{ Role, Path, By string }
+
+// Shadows returns what of the delegations is shadowed, in their order. Of hostile files
+// it finds as much as a second of comparing shows.
+func (d *Delegations) Shadows() []Shadow {
+	effort := comparing
+	var before []terminal
+	var list []Shadow
+	for _, role := range d.roles() {
+		scopes := role.scopes()
+		for _, s := range scopes {
+			if by := shadowing(before, s, &effort); by != "" {
+				list = append(list, Shadow{role.Name, s.String(), by})
+			}
+		}
+		if role.Terminating {
+			before = append(before, terminal{role.Name, scopes})
+		}
+	}
+	return list
+}
+
+// Scopes says in words which paths a delegation is for.
+func (d *Delegation) Scopes() []string {
+	var texts []string
+	for _, s := range d.scopes() {
+		texts = append(texts, s.String())
+	}
+	return texts
+}
+
 // roles are the delegations, with succinct ones as one that is for all paths.
 func (d *Delegations) roles() []Delegation {
 	if d == nil {
