@@ -412,11 +412,11 @@ func (d *Desk) recorded(kind, by string, data any) (transcript.Event, error) {
 	}
 	// What follows from the lines so far is safe before the next one: a start mends
 	// what lacks behind the last line alone.
-	if d.owes.Load() {
+	if d.owes.Swap(false) {
 		if err := d.writeFromLog(); err != nil {
+			d.owes.Store(true)
 			return transcript.Event{}, err
 		}
-		d.owes.Store(false)
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()

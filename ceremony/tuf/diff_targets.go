@@ -233,7 +233,8 @@ func (d *difference) succinct(old, new *Succinct) {
 
 // takeovers says loudly which delegated paths pass to others.
 func (d *difference) takeovers(old, new *Delegations) {
-	before, after := ranking(old), ranking(new)
+	effort := comparing
+	before, after := ranking(old, &effort), ranking(new, &effort)
 	// What is the same at both ends can't pass to anyone.
 	same := func(a, b ranked) bool {
 		return a.Name == b.Name && a.Threshold == b.Threshold && a.Terminating == b.Terminating && slices.Equal(a.scopes, b.scopes) && slices.Equal(a.values, b.values)
@@ -245,7 +246,6 @@ func (d *difference) takeovers(old, new *Delegations) {
 	for ends < min(len(before), len(after))-first && same(before[len(before)-1-ends], after[len(after)-1-ends]) {
 		ends++
 	}
-	effort := comparing
 	type pair struct{ from, to string }
 	var pairs []pair
 	passing := map[pair][]scope{}
@@ -299,21 +299,27 @@ func (d *difference) takeovers(old, new *Delegations) {
 // ranked is a delegation with what takeovers compares.
 type ranked struct {
 	Delegation
-	scopes []scope
+	scopes []scope // without those for which a terminating one before it leaves nothing
 	has    map[scope]bool
 	values []string // of its keys, sorted
 }
 
-func ranking(d *Delegations) []ranked {
+func ranking(d *Delegations, effort *int) []ranked {
 	if d == nil {
 		return nil
 	}
 	keys := keysByID(d.Keys)
 	var list []ranked
+	var terminals []terminal
 	for _, role := range d.roles() {
-		r := ranked{Delegation: role, scopes: role.scopes(), has: map[scope]bool{}}
-		for _, s := range r.scopes {
-			r.has[s] = true
+		r := ranked{Delegation: role, has: map[scope]bool{}}
+		for _, s := range role.scopes() {
+			if shadowing(terminals, s, effort) == "" {
+				r.scopes, r.has[s] = append(r.scopes, s), true
+			}
+		}
+		if role.Terminating {
+			terminals = append(terminals, terminal{role.Name, r.scopes})
 		}
 		for _, id := range role.KeyIDs {
 			k := keys[id]

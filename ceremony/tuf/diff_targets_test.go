@@ -30,8 +30,9 @@ func TestDiffTargets(t *testing.T) {
 		"a file goes":    {func(n *Targets) { n.Targets = n.Targets[1:] }, []string{"0 come, 1 go", "target removed: README.txt"}},
 		"a path is taken over by a new role": {insert(0, mallory), []string{
 			"ATTENTION: packages/abc PASSES from role alice (1 of 1 must sign: Alice) to role mallory (1 of 1 must sign: Mallory)", "key added: Mallory", "delegation added: role mallory, 1 of 1 must sign: Mallory, for packages/abc, not terminating"}},
-		"a later role can sign it too": {insert(3, mallory), []string{"ATTENTION: packages/abc PASSES from role alice", "key added", "delegation added"}},
-		"a pattern may be in a bin":    {insert(0, Delegation{Name: "mike", Role: roleOf(1, make25519(301)), Paths: []string{"docs/*/x"}}), []string{"ATTENTION: docs/*/x PASSES from role bins", "key added", "delegation added"}},
+		"a later role can sign it too":         {insert(1, mallory), []string{"ATTENTION: packages/abc PASSES from role alice", "key added", "delegation added"}},
+		"one behind a terminating one can not": {insert(3, mallory), []string{"key added", "delegation added"}},
+		"a pattern may be in a bin":            {insert(0, Delegation{Name: "mike", Role: roleOf(1, make25519(301)), Paths: []string{"docs/*/x"}}), []string{"ATTENTION: docs/*/x PASSES from role bins", "key added", "delegation added"}},
 		"new keys for a role": {func(n *Targets) {
 			n.Delegations.Roles[0].Role = roleOf(1, make25519(300))
 			n.Delegations = delegating(n.Delegations.Roles...)
@@ -111,5 +112,20 @@ func TestShowTargets(t *testing.T) {
 	got = strings.Join(ShowTargets(plain, "x", expiry, nil), "\n")
 	if want := "role x: targets version 3\nEXPIRED 2027-11-22 00:00:00 UTC, now\nspec_version 1.0.34\n0 target files\nno delegations\nno signatures"; got != want {
 		t.Errorf("%s", got)
+	}
+}
+
+// A path passes to a role that nobody asked for it, too, once the delegation before it
+// terminates no longer; and none passes to a role that nobody asks.
+func TestDiffTargetsSeesShadows(t *testing.T) {
+	with := func(terminating bool) *Targets {
+		return metadataOf(Delegation{Name: "apps", Role: roleOf(1, make25519(200)), Terminating: terminating, Paths: []string{"app/*"}},
+			Delegation{Name: "libs", Role: roleOf(1, make25519(201)), Paths: []string{"app/*", "lib/*"}})
+	}
+	for _, from := range []bool{true, false} {
+		said := texts(DiffTargets(with(from), with(!from), expiry, nil))
+		if loud := strings.Contains(said, "ATTENTION: app/* PASSES from role apps"); loud != from {
+			t.Errorf("terminating %v to %v:\n%s", from, !from, said)
+		}
 	}
 }

@@ -11,15 +11,19 @@ const longDelegations = 100
 
 // ShowTargets describes the targets metadata of a role to people, line by line, as Show
 // does a root: the delegations in the order in which clients ask them, with the paths
-// that a terminating one before them shadows. Whether the signatures are enough is said by
+// that a terminating one before them shadows. A role of "" isn't known. Whether the signatures are enough is said by
 // the Reports, as who must sign stands elsewhere. Names are holders' names by key id.
 func ShowTargets(f *TargetsFile, role string, at time.Time, names map[string]string) []string {
 	t, expires := f.Targets, "expires"
 	if !t.Expires.After(at) {
 		expires = "EXPIRED"
 	}
+	title := fmt.Sprintf("targets version %d, of a role that the file doesn't name", t.Version)
+	if role != "" {
+		title = fmt.Sprintf("role %s: targets version %d", printable(role), t.Version)
+	}
 	lines := []string{
-		fmt.Sprintf("role %s: targets version %d", printable(role), t.Version),
+		title,
 		fmt.Sprintf("%s %s, %s", expires, date(t.Expires), when(t.Expires, at)),
 		fmt.Sprintf("spec_version %s", printable(t.SpecVersion)),
 	}

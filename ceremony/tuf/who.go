@@ -10,7 +10,21 @@ type Tree struct {
 	Root      *Root
 	Targets   *Targets            // of the role targets
 	Delegated map[string]*Targets // of other roles, by name, as far as it is known
+	// Load finds the metadata of a role that isn't in Delegated, and that enough of the
+	// keys have signed with which parent delegates to it: nil where there is none. It may
+	// be nil.
+	Load func(parent *Targets, role string) *Targets
 }
+
+func (t Tree) metadata(parent *Targets, role string) *Targets {
+	if known := t.Delegated[role]; known != nil || t.Load == nil {
+		return known
+	}
+	return t.Load(parent, role)
+}
+
+// MaxAsked is how many roles clients ask for a path, unless they are told otherwise.
+const MaxAsked = 32
 
 // Signer is a role that may sign for a path.
 type Signer struct {
@@ -29,13 +43,9 @@ type Signer struct {
 }
 
 // Text says in words who must sign, and by which delegation. Names are holders' names
-// by key id.
+// by the value of their key: an id may stand for other keys in other metadata.
 func (s Signer) Text(names map[string]string) string {
-	var people []string
-	for _, id := range s.KeyIDs {
-		people = append(people, who(id, names))
-	}
-	text := fmt.Sprintf("role %s: %d of %d must sign: %s", printable(s.Role), s.Threshold, len(s.KeyIDs), join(people, "and"))
+	text := fmt.Sprintf("role %s: %s", printable(s.Role), mustSign(Role{KeyIDs: s.KeyIDs, Threshold: s.Threshold}, s.Keys, names))
 	if s.By != "" {
 		text += fmt.Sprintf("; delegated by %s for %s", printable(s.By), printable(s.Match))
 	}
@@ -51,9 +61,31 @@ func (s Signer) Text(names map[string]string) string {
 	return text
 }
 
+// mustSign says how many of whom must sign for a role, with names by the value of keys.
+func mustSign(r Role, list []Key, names map[string]string) string {
+	byID := keysByID(list)
+	var people []string
+	values := map[string]bool{}
+	for _, id := range r.KeyIDs {
+		k := byID[id]
+		values[k.Value()] = true
+		if name := names[k.Value()]; name != "" {
+			people = append(people, printable(name))
+		} else {
+			people = append(people, short(id))
+		}
+	}
+	text := fmt.Sprintf("%d of %d must sign: %s", r.Threshold, len(r.KeyIDs), join(people, "and"))
+	if r.Threshold > len(values) {
+		text += " (NOBODY CAN: they have too few keys)"
+	}
+	return text
+}
+
 // asked is a delegation that waits for its turn in Who.
 type asked struct {
 	Signer
+	parent *Targets
 	shadow string
 }
 
@@ -62,8 +94,8 @@ type asked struct {
 // between them the ones that a terminating delegation shadows, each where it would have
 // been asked. A terminating delegation ends the whole search, not that of the role only
 // in which it stands. What a role whose metadata isn't in the tree delegates isn't known.
-// Clients ask 32 roles unless they are told otherwise. The error says why no target can
-// have such a path.
+// Clients ask the first MaxAsked of those that aren't shadowed unless they are told
+// otherwise. The error says why no target can have such a path.
 func (t Tree) Who(target string) ([]Signer, error) {
 	if why := escapes(target); why != "" {
 		return nil, fmt.Errorf("the path %q %s: no target has such a path", clip(target), why)
@@ -90,7 +122,7 @@ func (t Tree) Who(target string) ([]Signer, error) {
 		visited[s.Role] = true
 		metadata := t.Targets
 		if s.Role != RoleTargets {
-			metadata = t.Delegated[s.Role]
+			metadata = t.metadata(s.parent, s.Role)
 		}
 		if s.Known = metadata != nil; !s.Known {
 			list = append(list, s.Signer)
@@ -102,7 +134,7 @@ func (t Tree) Who(target string) ([]Signer, error) {
 		shadow := ""
 		for _, d := range metadata.matching(target, sum) {
 			d.By = s.Role
-			next = append(next, asked{d, shadow})
+			next = append(next, asked{d, metadata, shadow})
 			if d.Terminating && shadow == "" {
 				shadow = d.Role
 			}

@@ -74,7 +74,7 @@ func TestWho(t *testing.T) {
 	if s := list[2]; s.Threshold != 2 || len(s.Keys) != 3 || s.Known || s.By != "targets" || s.Match != "packages/*" || !s.Terminating {
 		t.Errorf("%+v", s)
 	}
-	if got, want := list[2].Text(map[string]string{list[2].KeyIDs[0]: "Bob"}), "role bob: 2 of 3 must sign: Bob, "; !strings.HasPrefix(got, want) ||
+	if got, want := list[2].Text(map[string]string{list[2].Keys[0].Value(): "Bob"}), "role bob: 2 of 3 must sign: Bob, "; !strings.HasPrefix(got, want) ||
 		!strings.HasSuffix(got, "; delegated by targets for packages/*, terminating") {
 		t.Error(got)
 	}

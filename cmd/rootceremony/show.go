@@ -29,9 +29,11 @@ func showCommand(args []string) error {
 	if err != nil {
 		return err
 	}
-	if *path != "" {
+	given := false
+	flags.Visit(func(f *flag.Flag) { given = given || f.Name == "who" })
+	if given {
 		if len(operands) != 1 {
-			return &usageError{"show --who: one folder is needed, with the published metadata (hint: rootceremony show --help)"}
+			return &usageError{"show --who: one folder is needed, with the published metadata"}
 		}
 		return showWho(*path, operands[0], *record, *asJSON)
 	}
@@ -42,7 +44,7 @@ func showCommand(args []string) error {
 		}
 		if info, err := os.Stat(name); err == nil && info.IsDir() {
 			if *asJSON {
-				return &usageError{fmt.Sprintf("show --json: %s is a folder (hint: name its files)", name)}
+				return &usageError{fmt.Sprintf("show --json: %s is a folder, and files are needed; or --who with a path", name)}
 			}
 			if err := showTree(name, *record); err != nil {
 				return err
@@ -99,8 +101,19 @@ func diffCommand(args []string) error {
 	if err != nil {
 		return err
 	}
-	if text, err := plainfile.Read(operands[1], tuf.MaxTargetsSize); err == nil && tuf.IsTargets(text) {
+	kinds := [2]bool{}
+	for i, name := range operands {
+		text, err := plainfile.Read(name, tuf.MaxTargetsSize)
+		if err != nil {
+			return err
+		}
+		kinds[i] = tuf.IsTargets(text)
+	}
+	switch kinds {
+	case [2]bool{true, true}:
 		return diffTargets(operands[0], operands[1], *record, *asJSON)
+	case [2]bool{true, false}, [2]bool{false, true}:
+		return fmt.Errorf("one of %s and %s is targets metadata, and the other isn't: they can't be compared", operands[0], operands[1])
 	}
 	_, old, err := readRoot(operands[0])
 	if err != nil {
@@ -164,20 +177,22 @@ func (h holderKeys) in(roots ...*tuf.Root) map[string]string {
 }
 
 // named names key ids, where they stand for holders' keys. An id that stands for
-// different keys in two lists has no name.
+// different keys has no name.
 func (h holderKeys) named(lists ...[]tuf.Key) map[string]string {
-	names := map[string]string{}
-	values := map[string]string{}
+	values := map[string]string{} // "": several
 	for _, list := range lists {
 		for _, key := range list {
 			if other, twice := values[key.ID]; twice && other != key.Value() {
-				delete(names, key.ID)
+				values[key.ID] = ""
 				continue
 			}
 			values[key.ID] = key.Value()
-			if name, known := h[key.Value()]; known {
-				names[key.ID] = name
-			}
+		}
+	}
+	names := map[string]string{}
+	for id, value := range values {
+		if name, known := h[value]; known {
+			names[id] = name
 		}
 	}
 	return names

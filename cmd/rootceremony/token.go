@@ -77,24 +77,32 @@ func tokenCommand(args []string) error {
 			return err
 		}
 		report(err)
-		return tokenInfo(ctx, tokenAtHand{child, info, *asJSON, nil}) // what is known without opening it
+		return tokenInfo(ctx, tokenAtHand{session: child, info: info, asJSON: *asJSON}) // what is known without opening it
 	}
 	if err := child.Select(info.Serial); err != nil {
 		return err
 	}
-	return do(ctx, tokenAtHand{child, info, *asJSON, foreign(child, tokens)})
+	t := tokenAtHand{session: child, info: info, asJSON: *asJSON}
+	if operands[0] == "info" || operands[0] == "check" {
+		if t.foreign, err = foreign(child, tokens); err != nil {
+			return err
+		}
+	}
+	return do(ctx, t)
 }
 
-// foreign says why a token does not count as one that Yubico made.
-func foreign(s *session.Session, tokens prompt.Tokens) error {
+// foreign says why a token does not count as one that Yubico made, if it does not.
+func foreign(s *session.Session, tokens prompt.Tokens) (why, err error) {
 	device, err := s.DeviceCertificate()
-	if err == nil {
-		err = keys.VerifyDevice(device, tokens.Roots, tokens.Intermediates)
+	switch {
+	case errors.As(err, new(*keys.NoKeyError)):
+		return errors.New("it has no certificate of its maker"), nil
+	case errors.As(err, new(*keys.StatusError)): // it knows no such thing
+		return err, nil
+	case err != nil:
+		return nil, err
 	}
-	if errors.As(err, new(*keys.NoKeyError)) {
-		return errors.New("it has no certificate of its maker")
-	}
-	return err
+	return keys.VerifyDevice(device, tokens.Roots, tokens.Intermediates), nil
 }
 
 // tokenAtHand is the token that was chosen, open.
@@ -164,7 +172,7 @@ func tokenInfo(_ context.Context, t tokenAtHand) error {
 	}
 	lines := infoLines(t.info)
 	if t.foreign != nil {
-		lines = append(lines, fmt.Sprintf("it can't show that Yubico made it, so no ceremony makes a key on it; it signs with a key that the trusted root has already: %v", t.foreign))
+		lines = append(lines, fmt.Sprintf("it can't show that Yubico made it, so no ceremony makes a key on it; it can still sign with a key that the trusted root has: %v", t.foreign))
 	}
 	return printLines(lines)
 }
@@ -239,7 +247,7 @@ func tokenCheck(_ context.Context, t tokenAtHand) error {
 		}
 	}
 	if err == nil && t.foreign != nil {
-		err = fmt.Errorf("token %s can't show that Yubico made it, so no ceremony makes a key on it; it signs with a key that the trusted root has already: %w (hint: use a YubiKey bought from Yubico; for one of a newer series, run takes its certificates with --attestation-intermediates)", keys.SerialText(t.info.Serial), t.foreign)
+		err = fmt.Errorf("token %s can't show that Yubico made it, so no ceremony makes a key on it; it can still sign with a key that the trusted root has: %w (hint: use a YubiKey bought from Yubico; for one of a newer series, run takes its certificates with --attestation-intermediates)", keys.SerialText(t.info.Serial), t.foreign)
 	}
 	return err
 }

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -18,17 +20,23 @@ import (
 )
 
 // published is a folder of metadata as clients fetch it: who signs what, by the newest
-// root and the newest metadata of each role that enough of its keys have signed.
+// root of a verified chain, and for each role by the file with the highest version that
+// enough of its keys have signed.
 type published struct {
-	tree  tuf.Tree
-	files map[string][]publishedFile // by role, the newest first
-	notes []string                   // what does not count, and why
+	tree    tuf.Tree
+	exposed map[string]int64 // keys whose private half the chain publishes
+	files   map[string][]*publishedFile
+	notes   []string // what does not count, and why; what nobody has checked
+	noted   map[string]bool
 }
 
-// publishedFile is one file of a role.
+// publishedFile is one file of a role. It is read when the role is asked for.
 type publishedFile struct {
 	name    string
-	version int64 // by the name; 0: the name has none
+	version int64 // by the name, then by the content; 0: the name has none
+	read    bool
+	file    *tuf.TargetsFile // nil: it can't be read
+	problem error
 }
 
 // readPublished verifies the chain of roots in a folder, and reads the newest metadata of
@@ -42,122 +50,113 @@ func readPublished(dir string) (*published, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &published{tree: tuf.Tree{Root: chain.Last.Root, Delegated: map[string]*tuf.Targets{}}, files: map[string][]publishedFile{}}
+	root := chain.Last.Root
+	p := &published{exposed: chain.Exposed, files: map[string][]*publishedFile{}, noted: map[string]bool{}}
+	p.tree = tuf.Tree{Root: root, Load: func(parent *tuf.Targets, role string) *tuf.Targets {
+		p.alarm(parent.Delegations.Keys)
+		return p.newest(role, func(f *tuf.TargetsFile) tuf.Report { return f.ReportDelegated(parent, role) })
+	}}
+	if root.Rehearsal() {
+		p.note("REHEARSAL: the root is not for production")
+	}
+	if !root.Expires.After(clock()) {
+		p.note(fmt.Sprintf("root version %d has EXPIRED: clients refuse everything until they have the next one", root.Version))
+	}
+	p.note(fmt.Sprintf("root version %d is taken on trust, and no snapshot is asked which versions are live", chain.Steps[0].Version))
 	for _, e := range entries {
 		name, isJSON := strings.CutSuffix(e.Name(), ".json")
 		if !isJSON || e.IsDir() {
 			continue
 		}
-		file := publishedFile{name: filepath.Join(dir, e.Name())}
+		file := &publishedFile{name: filepath.Join(dir, e.Name())}
 		if number, rest, dotted := strings.Cut(name, "."); dotted {
-			if version, err := strconv.ParseUint(number, 10, 63); err == nil {
+			if version, err := strconv.ParseUint(number, 10, 63); err == nil && strconv.FormatUint(version, 10) == number {
 				file.version, name = int64(version), rest
 			}
 		}
 		role, err := url.PathUnescape(name) // as clients escape names of roles in file names
 		if err != nil {
-			p.notes = append(p.notes, fmt.Sprintf("%s: it has the name of no role, and is left out", file.name))
+			p.note(fmt.Sprintf("%s: it has the name of no role, and is left out", file.name))
 			continue
 		}
 		p.files[role] = append(p.files[role], file)
 	}
-	for _, files := range p.files {
-		slices.SortFunc(files, func(a, b publishedFile) int { return int(min(1, max(-1, b.version-a.version))) })
-	}
-	p.tree.Targets = p.newest(tuf.RoleTargets, func(f *tuf.TargetsFile) tuf.Report { return f.Report(p.tree.Root) })
+	p.alarm(root.Keys)
+	p.tree.Targets = p.newest(tuf.RoleTargets, func(f *tuf.TargetsFile) tuf.Report { return f.Report(root) })
 	return p, nil
 }
 
-// newest is the newest metadata of a role that enough of its keys have signed; nil where
-// the folder has none.
+func (p *published) note(text string) {
+	if !p.noted[text] {
+		p.noted[text] = true
+		p.notes = append(p.notes, text)
+	}
+}
+
+// alarm says which keys are published with their private half.
+func (p *published) alarm(list []tuf.Key) {
+	for _, k := range list {
+		if k.Exposed || p.exposed[k.Value()] > 0 {
+			p.note(fmt.Sprintf("ALARM: the private half of the key %.8s is published: anyone can sign with it", k.ID))
+		}
+	}
+}
+
+// newest is the metadata of a role with the highest version that enough of its keys have
+// signed; nil where the folder has none. Older files may be signed by keys that are gone.
 func (p *published) newest(role string, report func(*tuf.TargetsFile) tuf.Report) *tuf.Targets {
-	for _, file := range p.files[role] {
-		f, err := readTargets(file.name)
+	files := p.files[role]
+	read := func(f *publishedFile) {
+		if f.read {
+			return
+		}
+		f.read = true
+		f.file, f.problem = readTargets(f.name)
 		switch {
-		case err != nil:
-		case file.version > 0 && f.Targets.Version != file.version:
-			err = fmt.Errorf("%s holds version %d", file.name, f.Targets.Version)
-		case !report(f).Good():
-			err = fmt.Errorf("%s is not signed by enough keys of its role: %s", file.name, report(f).Text(nil))
-		default:
-			if !f.Targets.Expires.After(clock()) {
-				p.notes = append(p.notes, fmt.Sprintf("%s has expired: clients refuse it", file.name))
-			}
-			return f.Targets
+		case f.problem != nil:
+		case f.version == 0:
+			f.version = f.file.Targets.Version
+		case f.file.Targets.Version != f.version:
+			f.file, f.problem = nil, fmt.Errorf("%s holds version %d", f.name, f.file.Targets.Version)
 		}
-		p.notes = append(p.notes, fmt.Sprintf("ALARM: %v: it does not count here", err))
 	}
-	return nil
-}
-
-// delegated reads a role to which another one delegates, and reports whether it could.
-func (p *published) delegated(by, role string) bool {
-	parent := p.tree.Targets
-	if by != tuf.RoleTargets {
-		parent = p.tree.Delegated[by]
-	}
-	t := p.newest(role, func(f *tuf.TargetsFile) tuf.Report { return f.ReportDelegated(parent, role) })
-	if t != nil {
-		p.tree.Delegated[role] = t
-	}
-	return t != nil
-}
-
-// who returns the roles that can sign for a path, and reads the metadata that says so.
-func (p *published) who(path string) ([]tuf.Signer, error) {
-	asked := map[string]bool{tuf.RoleTargets: true}
-	for {
-		signers, err := p.tree.Who(path)
-		if err != nil {
-			return nil, err
+	for _, f := range files {
+		if f.version == 0 {
+			read(f)
 		}
-		found := false
-		for _, s := range signers {
-			if s.Shadowed == "" && !asked[s.Role] {
-				asked[s.Role] = true
-				found = p.delegated(s.By, s.Role) || found
+	}
+	slices.SortStableFunc(files, func(a, b *publishedFile) int { return cmp.Compare(b.version, a.version) })
+	var good *publishedFile
+	for _, f := range files {
+		if good != nil && f.version < good.version {
+			break
+		}
+		read(f)
+		problem := f.problem
+		if problem == nil {
+			if r := report(f.file); !r.Good() {
+				problem = fmt.Errorf("%s is not signed by enough keys of its role: %s", f.name, r.Text(nil))
 			}
 		}
-		if !found {
-			return signers, nil
+		switch {
+		case problem != nil:
+			p.note(fmt.Sprintf("ALARM: %v: it does not count here", problem))
+		case good == nil:
+			good = f
+		case !bytes.Equal(f.file.Signed, good.file.Signed):
+			p.note(fmt.Sprintf("ALARM: %s and %s are two files of one version, and both are signed by enough keys: clients may be given either", good.name, f.name))
 		}
 	}
-}
-
-// all reads every role that the folder has.
-func (p *published) all() {
-	pending, seen := []string{tuf.RoleTargets}, map[string]bool{tuf.RoleTargets: true}
-	for len(pending) > 0 {
-		by := pending[0]
-		pending = pending[1:]
-		t := p.tree.Delegated[by]
-		if by == tuf.RoleTargets {
-			t = p.tree.Targets
-		}
-		if t == nil || t.Delegations == nil {
-			continue
-		}
-		for _, d := range t.Delegations.Roles {
-			if !seen[d.Name] {
-				seen[d.Name] = true
-				if p.delegated(by, d.Name) {
-					pending = append(pending, d.Name)
-				}
-			}
-		}
+	if good == nil {
+		return nil
 	}
-}
-
-// keys are all keys that the tree names.
-func (p *published) keys() [][]tuf.Key {
-	all := [][]tuf.Key{p.tree.Root.Keys}
-	if p.tree.Targets != nil {
-		all = append(all, delegationKeys(p.tree.Targets))
+	if !good.file.Targets.Expires.After(clock()) {
+		p.note(fmt.Sprintf("%s has EXPIRED: clients refuse it", good.name))
 	}
-	for _, t := range p.tree.Delegated {
-		all = append(all, delegationKeys(t))
+	for _, note := range tuf.Notes(good.file.Findings) {
+		p.note(fmt.Sprintf("note: %s: %s", good.name, note))
 	}
-	return all
+	return good.file.Targets
 }
 
 // readTargets reads a targets metadata file and complains by its name.
@@ -176,38 +175,50 @@ func readTargets(name string) (*tuf.TargetsFile, error) {
 // showWho says who can sign for a path, by the metadata in a folder.
 func showWho(path, dir, record string, asJSON bool) error {
 	if info, err := os.Stat(dir); err == nil && !info.IsDir() {
-		return &usageError{fmt.Sprintf("show --who: %s is a file (hint: name the folder of the published metadata, with N.root.json and targets.json in it)", dir)}
+		return &usageError{fmt.Sprintf("show --who: %s is a file, and the folder of the published metadata is needed, with N.root.json and targets.json in it", dir)}
 	}
 	p, err := readPublished(dir)
 	if err != nil {
 		return err
 	}
-	signers, err := p.who(path)
+	signers, err := p.tree.Who(path)
 	if err != nil {
 		return err
 	}
 	if asJSON {
-		return printPlainJSON(signers)
+		err := printPlainJSON(struct {
+			Signers []tuf.Signer `json:"signers"`
+			Notes   []string     `json:"notes"`
+		}{signers, p.notes})
+		return cmp.Or(err, p.lacking(dir))
 	}
-	holders, from, err := holderNames(record, filepath.Join(dir, "root.json"))
+	names, from, err := holderNames(record, filepath.Join(dir, "root.json"))
 	if err != nil {
 		return err
 	}
-	names := holders.named(p.keys()...)
 	lines := append(p.notes, "who can sign "+path+", in the order in which clients ask:")
+	asked := 0
 	for i, s := range signers {
 		lines = append(lines, fmt.Sprintf("  %d. %s", i+1, s.Text(names)))
-		if !s.Known && s.Shadowed == "" {
-			lines = append(lines, "     its metadata isn't here: the roles to which it delegates aren't known")
+		if s.Shadowed != "" {
+			continue
+		}
+		if !s.Known {
+			lines = append(lines, "     no metadata of it that its keys have signed is here: the roles to which it delegates aren't known")
+		}
+		if asked++; asked == tuf.MaxAsked && i+1 < len(signers) {
+			lines = append(lines, fmt.Sprintf("  clients that aren't told otherwise stop here: they ask %d roles", tuf.MaxAsked))
 		}
 	}
-	if err := printLines(append(lines, from...)); err != nil {
-		return err
+	return cmp.Or(printLines(append(lines, from...)), p.lacking(dir))
+}
+
+// lacking is an error where the folder has no good metadata of targets.
+func (p *published) lacking(dir string) error {
+	if p.tree.Targets != nil {
+		return nil
 	}
-	if p.tree.Targets == nil {
-		return errors.New("there is no good targets metadata in " + dir + ": to whom targets delegates isn't known (hint: put targets.json there, or N.targets.json)")
-	}
-	return nil
+	return errors.New("there is no good targets metadata in " + dir + ": to whom targets delegates isn't known (hint: put targets.json there, or N.targets.json)")
 }
 
 // showTree shows who signs for which paths, by the metadata in a folder.
@@ -216,12 +227,12 @@ func showTree(dir, record string) error {
 	if err != nil {
 		return err
 	}
-	p.all()
-	holders, from, err := holderNames(record, filepath.Join(dir, "root.json"))
+	names, from, err := holderNames(record, filepath.Join(dir, "root.json"))
 	if err != nil {
 		return err
 	}
-	return printLines(append(append(p.notes, p.tree.Lines(holders.named(p.keys()...))...), from...))
+	lines := p.tree.Lines(names) // which reads what it shows, and notes what does not count
+	return cmp.Or(printLines(append(append(p.notes, lines...), from...)), p.lacking(dir))
 }
 
 // delegationKeys are the keys that targets metadata brings for those to whom it delegates.
@@ -238,7 +249,7 @@ func showTargets(name string, f *tuf.TargetsFile, record string) error {
 	if err != nil {
 		return err
 	}
-	return printLines(append(append([]string{name}, tuf.ShowTargets(f, tuf.RoleTargets, clock(), holders.named(delegationKeys(f.Targets)))...), from...))
+	return printLines(append(append([]string{name}, tuf.ShowTargets(f, "", clock(), holders.named(delegationKeys(f.Targets)))...), from...))
 }
 
 // diffTargets says what differs between two targets metadata files of one role.

@@ -127,7 +127,7 @@ func TestShowWho(t *testing.T) {
 	}{
 		{foo, []string{top + id("chen"), "2. role claimed: 1 of 2 must sign: " + id("claimed"), "delegated by targets for packages/claimed/*, terminating",
 			"3. role foo.bar: 1 of 2 must sign: " + id("foo.bar"), "4. role all: ", "SHADOWED by the terminating delegation to claimed"}},
-		{"packages/x/y", []string{top, "2. role all: 1 of 2 must sign: ", "delegated by targets for packages/*/* its metadata isn't here"}},
+		{"packages/x/y", []string{top, "2. role all: 1 of 2 must sign: ", "delegated by targets for packages/*/* no metadata of it that its keys have signed is here"}},
 		{"README", []string{top}},
 	} {
 		said, code := commanded("show", "--who", c.path, r.dir)
@@ -147,8 +147,11 @@ func TestShowWho(t *testing.T) {
 		}
 	}
 	text, code := commanded("show", "--json", "--who", foo, r.dir)
-	var signers []tuf.Signer
-	if err := json.Unmarshal([]byte(text), &signers); err != nil || code != 0 || len(signers) != 4 || signers[3].Shadowed != "claimed" {
+	var said struct {
+		Signers []tuf.Signer
+		Notes   []string
+	}
+	if err := json.Unmarshal([]byte(text), &said); err != nil || code != 0 || len(said.Signers) != 4 || said.Signers[3].Shadowed != "claimed" || len(said.Notes) == 0 {
 		t.Errorf("%v, exit code %d: %s", err, code, text)
 	}
 	for _, path := range []string{"../x", "/etc/passwd", `a\b`} {
@@ -156,10 +159,10 @@ func TestShowWho(t *testing.T) {
 			t.Errorf("%s: exit code %d: %s", path, code, said)
 		}
 	}
-	said, code := commanded("show", r.dir)
-	for _, want := range []string{"root version 1: 1 of 2 must sign", "role targets: 2 of 3", "1. role claimed: 1 of 2", "; terminating version 2, 0 target files 1. role foo.bar", "version 7", "2. role all", "its metadata isn't here"} {
-		if code != 0 || !strings.Contains(said, want) {
-			t.Errorf("no %q: exit code %d: %s", want, code, said)
+	tree, code := commanded("show", r.dir)
+	for _, want := range []string{"root version 1: 1 of 2 must sign", "role targets: 2 of 3", "1. role claimed: 1 of 2", "; terminating version 2, 0 target files 1. role foo.bar", "version 7", "2. role all", "no metadata of it that its keys have signed is here"} {
+		if code != 0 || !strings.Contains(tree, want) {
+			t.Errorf("no %q: exit code %d: %s", want, code, tree)
 		}
 	}
 }
@@ -183,6 +186,10 @@ func TestShowWhoBelievesNothing(t *testing.T) {
 		"called newer": {func(r *repository) {
 			r.put("9.targets.json", r.delegating(3, tuf.Delegation{Name: "thief", Paths: []string{"*"}}), r.root.Keys, "chen", "dana")
 		}, "9.targets.json holds version 3", 0},
+		"two of one version": {func(r *repository) {
+			other := r.delegating(4, tuf.Delegation{Name: "all", Paths: []string{"packages/*/*"}})
+			r.put("targets.json", other, r.root.Keys, "chen", "dana")
+		}, "are two files of one version, and both are signed by enough keys", 0},
 		"no metadata":     {func(r *repository) { rewrite(r.t, filepath.Join(r.dir, "9.targets.json"), "{") }, "9.targets.json: ", 0},
 		"nothing is good": {func(r *repository) { rewrite(r.t, filepath.Join(r.dir, "4.targets.json"), "{}") }, "there is no good targets metadata in", 1},
 	} {
@@ -197,6 +204,58 @@ func TestShowWhoBelievesNothing(t *testing.T) {
 				t.Errorf("the good one: %v: %s", all, said)
 			}
 		})
+	}
+}
+
+// The file without a version in its name counts by what it holds, and a version is
+// written in one way only.
+func TestShowWhoTakesTheNewest(t *testing.T) {
+	t.Parallel()
+	r := newRepository(t)
+	r.put("targets.json", r.delegating(7, tuf.Delegation{Name: "newer", Paths: []string{"packages/*/*"}}), r.root.Keys, "chen", "dana")
+	r.put("09.targets.json", r.delegating(9, tuf.Delegation{Name: "ninth", Paths: []string{"packages/*/*"}}), r.root.Keys, "chen", "dana")
+	if said, code := commanded("show", "--who", "packages/x/y", r.dir); code != 0 || !strings.Contains(said, "role newer") || strings.Contains(said, "role ninth") || strings.Contains(said, "role all") {
+		t.Errorf("exit code %d: %s", code, said)
+	}
+}
+
+// The metadata of a role counts where enough of the keys by which it is asked have signed
+// it, whoever else delegates to it; and names go by keys, not by ids.
+func TestShowWhoByTheKeysOfWhoAsks(t *testing.T) {
+	t.Parallel()
+	r := newRepository(t)
+	mine, theirs := tuf.Delegation{Name: "xray", Paths: []string{"x/*"}}, tuf.Delegation{Name: "xray", Paths: []string{"y/*"}}
+	top := r.delegating(5, tuf.Delegation{Name: "alpha", Paths: []string{"y/*"}}, mine)
+	r.put("5.targets.json", top, r.root.Keys, "chen", "dana")
+	alpha := r.delegating(1, theirs)
+	role, list := r.role("stranger", "stranger 2")
+	alpha.Delegations.Roles[0].Role, alpha.Delegations.Keys = role, list
+	r.put("alpha.json", alpha, top.Delegations.Keys, "alpha")
+	xray := &tuf.Targets{Version: 1, Expires: top.Expires, SpecVersion: tuf.SpecVersion}
+	r.put("xray.json", xray, top.Delegations.Keys, "xray")
+	for path, known := range map[string]bool{"x/f": true, "y/f": false} {
+		said, code := commanded("show", "--who", path, r.dir)
+		if missing := strings.Contains(said, "xray.json is not signed by enough keys of its role"); code != 0 || missing == known || !strings.Contains(said, "role xray") {
+			t.Errorf("%s: exit code %d: %s", path, code, said)
+		}
+	}
+	if said, code := commanded("show", r.dir); code != 0 || strings.Count(said, "role xray") != 2 || !strings.Contains(said, "xray.json is not signed by enough keys of its role") {
+		t.Errorf("exit code %d: %s", code, said)
+	}
+}
+
+// An id that stands for different keys has no name, however often it comes.
+func TestIDsOfDifferentKeysHaveNoName(t *testing.T) {
+	alice, _ := privateOf(t, "alice")
+	thief, _ := privateOf(t, "thief")
+	thief.ID = alice.ID
+	h := holderKeys{alice.Value(): "Alice"}
+	if got := h.named([]tuf.Key{alice}, []tuf.Key{thief}, []tuf.Key{alice}); len(got) != 0 {
+		t.Errorf("%v", got)
+	}
+	signer := tuf.Signer{Role: "apps", KeyIDs: []string{alice.ID}, Keys: []tuf.Key{thief}, Threshold: 1}
+	if text := signer.Text(h); strings.Contains(text, "Alice") {
+		t.Error(text)
 	}
 }
 

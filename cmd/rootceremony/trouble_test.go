@@ -317,7 +317,7 @@ func TestTokenCommandRefuses(t *testing.T) {
 		{service, "list", "", "its PIV application is switched off"},
 		{service, "check --serial 4", "", `its firmware 5.4.3 knows no ed25519, and cannot be updated: its plan must say algorithm = "ecdsa-p256" and min_firmware = "5.4.3"`},
 		{service, "check --serial 4", "", "known hole YSA-2024-03: anyone who has the token, its PIN and a laboratory can take ECDSA keys out of it"},
-		{service, "check --serial 4", "", "rootceremony: token 4 can't show that Yubico made it, so no ceremony makes a key on it; it signs with a key that the trusted root has already: "},
+		{service, "check --serial 4", "", "rootceremony: token 4 can't show that Yubico made it, so no ceremony makes a key on it; it can still sign with a key that the trusted root has: "},
 		{service, "info --serial 4", "", "it can't show that Yubico made it, so no ceremony makes a key on it"},
 		{service, "info --serial 4", "", "known hole YSA-2024-03: anyone who has the token"},
 		{service, "prepare --serial 5", "", "token 5 is not as new: its PIN is blocked, its PUK is blocked (hint: rootceremony token reset --serial 5 erases what is on it)"},

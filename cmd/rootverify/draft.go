@@ -97,9 +97,10 @@ func auditedRecord(dir string, r *recordFlags, draft *tuf.File) (*audit.Report, 
 type inForce struct {
 	name    string
 	file    *tuf.File
-	sum     [32]byte    // SHA-256 of the file
-	vouched bool        // it is the one whose SHA-256 was given, or follows on that
-	chain   []*tuf.Root // it and those before it, where they are known, from the first on
+	sum     [32]byte         // SHA-256 of the file
+	vouched bool             // it is the one whose SHA-256 was given, or follows on that
+	chain   []*tuf.Root      // it and those before it, where they are known, from the first on
+	exposed map[string]int64 // keys whose private half stands in a root of the chain
 }
 
 // loadPrevious reads the root that a draft is compared with: a file, or the newest
@@ -116,10 +117,15 @@ func loadPrevious(name, trusted string, rehearsal bool) (*inForce, error) {
 	if report := file.Report(file.Root); !report.Good() {
 		return nil, fmt.Errorf("%s: it is not signed by enough of its own keys: %s\nhint: name the root in force, as it was published; the draft was not looked at", name, report.Text(nil))
 	}
-	if trusted == "" {
-		return &inForce{name, file, sum, false, []*tuf.Root{file.Root}}, nil
+	exposed := map[string]int64{}
+	for value := range file.Root.Exposed() {
+		exposed[value] = file.Root.Version
 	}
-	return &inForce{name, file, sum, true, []*tuf.Root{file.Root}}, anchored(name, hex.EncodeToString(sum[:]), trusted, file)
+	found := &inForce{name, file, sum, trusted != "", []*tuf.Root{file.Root}, exposed}
+	if trusted == "" {
+		return found, nil
+	}
+	return found, anchored(name, hex.EncodeToString(sum[:]), trusted, file)
 }
 
 // newestOf verifies the chain in a folder, and returns the newest root. The trusted
@@ -146,7 +152,7 @@ func newestOf(dir, trusted string, rehearsal bool) (*inForce, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", f.Name, err)
 		}
-		newest = &inForce{f.Name, chain.Last(), sha256.Sum256(text), newest.vouched || step.SHA256 == trusted, append(newest.chain, chain.Last().Root)}
+		newest = &inForce{f.Name, chain.Last(), sha256.Sum256(text), newest.vouched || step.SHA256 == trusted, append(newest.chain, chain.Last().Root), chain.Exposed()}
 	}
 	if trusted != "" && !newest.vouched {
 		return nil, fmt.Errorf("%s: none of its files has the trusted SHA-256 %s\nhint: it is that of a root file of this chain, such as the first or the one in force", dir, trusted)

@@ -91,12 +91,21 @@ func (d targetsDraft) show(out *bufio.Writer, at time.Time) error {
 		for _, change := range tuf.DiffTargets(before, d.file.Targets, at, nil) {
 			fmt.Fprintf(out, "  %s\n", change)
 		}
+		if skipped := d.file.Targets.Version - before.Version - 1; skipped > 0 {
+			fmt.Fprintf(out, "ATTENTION: %d VERSIONS ARE SKIPPED: clients that take this one take none of them any more\n", skipped)
+		}
+		if d.by != d.root.file.Root {
+			fmt.Fprintf(out, "ATTENTION: THE ONE BEFORE HAS ENOUGH SIGNATURES FOR ROOT VERSION %d ONLY: anyone who had those keys could have made it; compare its SHA-256 with that of the published one\n", d.by.Version)
+		}
 		fmt.Fprintf(out, "The one before has enough signatures for root version %d; SHA-256 of its file:\n", d.by.Version)
 		printDigest(out, d.sum[:])
 	case d.file.Targets.Version > 1:
 		fmt.Fprintf(out, "ATTENTION: NOTHING WAS COMPARED: which files and delegations version %d changes is not known without the one before (--previous)\n", d.file.Targets.Version)
 	}
 	if d.root != nil {
+		if !d.root.file.Root.Expires.After(at) {
+			fmt.Fprintf(out, "ATTENTION: root version %d HAS EXPIRED: clients take no targets until they have the next one\n", d.root.file.Root.Version)
+		}
 		fmt.Fprintf(out, "Signatures for the role targets of root version %d: %s\n", d.root.file.Root.Version, d.file.Report(d.root.file.Root).Text(nil))
 	}
 	if err := d.file.Targets.Check(before); err != nil {
@@ -120,14 +129,40 @@ func (d targetsDraft) show(out *bufio.Writer, at time.Time) error {
 	return nil
 }
 
+// maxVersion is the highest that clients can read: their numbers are exact up to 2^53.
+const maxVersion = 1<<53 - 1
+
+// exposed is an error where anyone can sign in place of those who should, as the private
+// half of a key is published.
+func (d targetsDraft) exposed() error {
+	root := d.root.file.Root
+	for _, id := range root.Roles[tuf.RoleTargets].KeyIDs {
+		if k, _ := root.Key(id); d.root.exposed[k.Value()] > 0 {
+			return fmt.Errorf("the private half of the key %.8s of the role targets is published: anyone can sign with it", id)
+		}
+	}
+	if delegations := d.file.Targets.Delegations; delegations != nil {
+		for _, k := range delegations.Keys {
+			if k.Exposed || d.root.exposed[k.Value()] > 0 {
+				return fmt.Errorf("the private half of the key %.8s, to which it delegates, is published: anyone can sign with it", k.ID)
+			}
+		}
+	}
+	return nil
+}
+
 // whyNot is why nobody should sign the draft; nil: nothing says so.
 func (d targetsDraft) whyNot(before *tuf.Targets, at time.Time) error {
 	var problem error
 	if before != nil && d.file.Targets.Version <= before.Version {
 		problem = fmt.Errorf("version %d cannot follow version %d", d.file.Targets.Version, before.Version)
 	}
+	if d.file.Targets.Version == maxVersion {
+		problem = cmp.Or(problem, fmt.Errorf("no version can follow version %d", d.file.Targets.Version))
+	}
 	problem = cmp.Or(problem, d.file.Fit(before))
 	if d.root != nil {
+		problem = cmp.Or(problem, d.exposed())
 		problem = cmp.Or(problem, wrongIn(d.file.Report(d.root.file.Root)), twin(d.root.file.Root, tuf.RoleTargets))
 	}
 	if !d.file.Targets.Expires.After(at) {
