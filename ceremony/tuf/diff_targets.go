@@ -288,7 +288,11 @@ func (d *difference) takeovers(old, new *Delegations) {
 	}
 	start := len(d.changes)
 	for _, p := range pairs {
-		d.add("delegation", "ATTENTION: %s PASSES from %s to %s", listed(passing[p]), p.from, p.to)
+		passes := "PASSES"
+		if len(passing[p]) > 1 {
+			passes = "PASS"
+		}
+		d.add("delegation", "ATTENTION: %s %s from %s to %s", listed(passing[p]), passes, p.from, p.to)
 	}
 	d.cut(start, "delegation", "", "ATTENTION: and %d more times paths pass to others")
 	if effort < 0 {

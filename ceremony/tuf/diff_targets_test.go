@@ -36,7 +36,7 @@ func TestDiffTargets(t *testing.T) {
 		"new keys for a role": {func(n *Targets) {
 			n.Delegations.Roles[0].Role = roleOf(1, make25519(300))
 			n.Delegations = delegating(n.Delegations.Roles...)
-		}, []string{"ATTENTION: packages/a* and packages/a/* PASSES from role alice (1 of 1 must sign: Alice) to role alice (1 of 1 must sign: Mallory)", "key removed: Alice", "key added: Mallory", "role alice: no longer Alice", "role alice: new Mallory"}},
+		}, []string{"ATTENTION: packages/a* and packages/a/* PASS from role alice (1 of 1 must sign: Alice) to role alice (1 of 1 must sign: Mallory)", "key removed: Alice", "key added: Mallory", "role alice: no longer Alice", "role alice: new Mallory"}},
 		"one of three keys is replaced": {func(n *Targets) {
 			n.Delegations.Roles[1].Role = roleOf(2, make25519(201), make25519(202), make25519(300))
 			n.Delegations = delegating(n.Delegations.Roles...)

@@ -363,15 +363,20 @@ func (r *reader) target(i int, t *Target) error {
 	if at == end {
 		return r.refuse(hashes, "hashes is empty: any file would fit")
 	}
+	known := false
 	for ; at < end; at = r.after(at + 1) {
 		if err := r.want(at+1, text, "a hash"); err != nil {
 			return err
 		}
+		known = known || hashSize[r.str(at)] != 0
 		// The value's case is that of the metadata, and clients compare it as it stands.
 		name, value := r.str(at), r.str(at+1)
 		if strings.Trim(value, "0123456789abcdef") != "" || len(value)%2 != 0 || value == "" || hashSize[name] != 0 && len(value) != hashSize[name] {
 			r.find(at+1, "the target %s has a hash %s that isn't one in lower-case hex", subject(printable(t.Path)), printable(name))
 		}
+	}
+	if !known {
+		r.find(hashes, "the target %s has neither a sha256 nor a sha512: no client can install it", subject(printable(t.Path)))
 	}
 	return nil
 }

@@ -121,7 +121,7 @@ func targetsVectors(t testing.TB, rootFile []byte, holders []*maker) []vector {
 		{"hash-twice", `"sha256"`, `"sha256": "00", "sha256"`, `the name "sha256" stands twice`, `"sha256": "` + sum[:4]},
 		{"hash-capitals", sum, strings.ToUpper(sum), "good: isn't one in lower-case hex", ""},
 		{"hash-short", sum, sum[:62], "good: isn't one in lower-case hex", ""},
-		{"hash-unknown", `"sha256"`, `"blake2b-256"`, "good", ""},
+		{"hash-unknown", `"sha256"`, `"blake2b-256"`, "good: no client can install it", ""},
 		{"custom-string", `"length": 7`, `"length": 7, "custom": "x"`, "custom must be an object, not a string", `"x"`},
 		{"custom", `"length": 7`, `"length": 7, "custom": {"b": null, "a": ["é"]}`, "good: beyond ASCII", ""},
 		{"custom-number", `"length": 7`, `"length": 7, "custom": {"a": 0.5}`, "a number must be an integer", "0.5"},
