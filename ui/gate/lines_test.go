@@ -484,15 +484,25 @@ func start(t *testing.T, how, before string) (*screen, *exec.Cmd, unix.Termios) 
 	if err := unix.IoctlSetTermios(int(tty.Fd()), unix.TCSETS, &found); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command("sh", "-c", before+`exec "$0"`, os.Args[0])
+	s := watch(t, keyboard)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	cmd := exec.CommandContext(ctx, "sh", "-c", before+`exec "$0"`, os.Args[0])
+	cmd.Cancel = func() error {
+		if ctx.Err() == context.DeadlineExceeded {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			t.Errorf("the program does not end, showing %q", s.text)
+		}
+		return cmd.Process.Kill()
+	}
 	cmd.Env = append(os.Environ(), "GATE_TEST_PROGRAM="+how)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = tty, tty, tty
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = tty.Close(); _ = keyboard.Close() })
-	return watch(t, keyboard), cmd, found
+	t.Cleanup(func() { cancel(); _ = tty.Close(); _ = keyboard.Close() })
+	return s, cmd, found
 }
 
 func TestSignals(t *testing.T) {
