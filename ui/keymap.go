@@ -11,6 +11,7 @@ type keyMap struct {
 	Note, Exception, Help, Back, Leave, Stop key.Binding
 }
 
+// A Ctrl-C right behind an Esc comes as one key with Alt.
 var keymap = keyMap{
 	Up:        key.NewBinding(key.WithKeys("up"), key.WithHelp("Up, Down", "choose from a list; scroll what is long")),
 	Down:      key.NewBinding(key.WithKeys("down")),
@@ -22,7 +23,7 @@ var keymap = keyMap{
 	Exception: key.NewBinding(key.WithKeys("ctrl+x"), key.WithHelp("^X", "record that something went otherwise than planned")),
 	Help:      key.NewBinding(key.WithKeys("f1", "?"), key.WithHelp("F1, ?", "this help (where text is typed, F1)")),
 	Back:      key.NewBinding(key.WithKeys("esc"), key.WithHelp("Esc", "back: leaves a form, a task, a ceremony")),
-	Leave:     key.NewBinding(key.WithKeys("ctrl+c"), key.WithHelp("^C", "leave; nothing is lost, and the next start goes on")),
+	Leave:     key.NewBinding(key.WithKeys("ctrl+c", "alt+ctrl+c"), key.WithHelp("^C", "leave; nothing is lost, and the next start goes on")),
 	Stop:      key.NewBinding(key.WithKeys("ctrl+z"), key.WithHelp("^Z", "back to the shell for a while; fg comes back")),
 }
 

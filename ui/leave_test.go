@@ -19,7 +19,7 @@ func TestLeaveAtOnce(t *testing.T) {
 	defer close(ends)
 	s.beginOnly()
 	s.press("\x03")
-	s.press("\x03")
+	s.press("\x1b\x03") // read at once
 	if s.quit || !s.m.leaving {
 		t.Fatalf("the task is not waited for:\n%s", s.m.View())
 	}

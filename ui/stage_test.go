@@ -171,7 +171,8 @@ var keyBytes = []struct {
 }{
 	{"\x1b[A", tea.KeyMsg{Type: tea.KeyUp}}, {"\x1b[B", tea.KeyMsg{Type: tea.KeyDown}},
 	{"\x1b[5~", tea.KeyMsg{Type: tea.KeyPgUp}}, {"\x1b[6~", tea.KeyMsg{Type: tea.KeyPgDown}},
-	{"\x1bOP", tea.KeyMsg{Type: tea.KeyF1}}, {"\x1b[D", tea.KeyMsg{Type: tea.KeyLeft}}, {"\x1b", tea.KeyMsg{Type: tea.KeyEsc}},
+	{"\x1bOP", tea.KeyMsg{Type: tea.KeyF1}}, {"\x1b[D", tea.KeyMsg{Type: tea.KeyLeft}},
+	{"\x1b\x03", tea.KeyMsg{Type: tea.KeyCtrlC, Alt: true}}, {"\x1b", tea.KeyMsg{Type: tea.KeyEsc}},
 	{"\n", tea.KeyMsg{Type: tea.KeyEnter}}, {" ", tea.KeyMsg{Type: tea.KeySpace, Runes: []rune{' '}}}, {"\x7f", tea.KeyMsg{Type: tea.KeyBackspace}},
 	{"\x0e", tea.KeyMsg{Type: tea.KeyCtrlN}}, {"\x18", tea.KeyMsg{Type: tea.KeyCtrlX}}, {"\x03", tea.KeyMsg{Type: tea.KeyCtrlC}},
 	{"\x1a", tea.KeyMsg{Type: tea.KeyCtrlZ}}, {"\x1c", tea.KeyMsg{Type: tea.KeyCtrlBackslash}}, {"\x15", tea.KeyMsg{Type: tea.KeyCtrlU}},

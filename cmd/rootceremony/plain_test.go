@@ -14,8 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/creack/pty"
-
 	"rootceremony/keys/yubikey/pcsctest"
 )
 
@@ -97,11 +95,7 @@ func (r *room) start() {
 	r.command.Args = append(r.command.Args, r.args...)
 	r.command.Env = append(os.Environ(), r.env...)
 	r.command.Dir = r.folder
-	tty, err := pty.StartWithSize(r.command, &pty.Winsize{Rows: 24, Cols: 80})
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	r.tty = tty
+	r.tty = startOnPTY(r.t, r.command, 80, 24)
 	r.since = r.all.Len()
 }
 

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"encoding/hex"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -16,7 +17,6 @@ import (
 
 	"filippo.io/age"
 	"filippo.io/age/plugin"
-	"github.com/creack/pty"
 	"golang.org/x/sys/unix"
 
 	"rootceremony/ceremony"
@@ -54,11 +54,7 @@ type step struct {
 func unseen(t *testing.T, terminal *os.File) {
 	t.Helper()
 	for end := time.Now().Add(2 * time.Minute); ; time.Sleep(5 * time.Millisecond) {
-		state, err := unix.IoctlGetTermios(int(terminal.Fd()), unix.TCGETS)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if state.Lflag&unix.ECHO == 0 {
+		if termios(t, terminal).Lflag&unix.ECHO == 0 {
 			return
 		}
 		if time.Now().After(end) {
@@ -74,16 +70,19 @@ func (d *dayOfNeed) run(t *testing.T, line string, steps ...step) (out []byte, s
 	command := exec.Command("bash", "-c", "set -o pipefail; { "+line+"; } >out")
 	command.Dir = d.folder
 	command.Env = append(append(os.Environ(), "PATH="+d.path), d.service.Env()...)
-	terminal, err := pty.Start(command)
-	if err != nil {
-		t.Fatal(err)
-	}
+	terminal := startOnPTY(t, command, 80, 24)
 	defer terminal.Close()
 	var all, since bytes.Buffer
 	for part := make([]byte, 4096); ; {
+		if err := terminal.SetReadDeadline(time.Now().Add(2 * time.Minute)); err != nil {
+			t.Fatal(err)
+		}
 		n, ended := terminal.Read(part)
 		all.Write(part[:n])
 		since.Write(part[:n])
+		if errors.Is(ended, os.ErrDeadlineExceeded) {
+			t.Fatalf("%s: nothing came after\n%s", line, &all)
+		}
 		if len(steps) > 0 && strings.Contains(since.String(), steps[0].asked) {
 			if steps[0].token != "" {
 				d.people.put(steps[0].token)

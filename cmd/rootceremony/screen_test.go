@@ -18,6 +18,7 @@ import (
 
 	"github.com/creack/pty"
 	"github.com/hinshun/vt10x"
+	"golang.org/x/sys/unix"
 )
 
 // screen is the program on a terminal, of 80 by 24 where nothing else is said.
@@ -47,30 +48,59 @@ func startOnTerminal(t testing.TB, env []string, name string, args ...string) *s
 	return startOnSize(t, 80, 24, env, name, args...)
 }
 
+// startOnPTY starts the program on a terminal and returns the other side of it. A
+// deadline ends a Read of that, and so does Close; pty's file is one that blocks.
+func startOnPTY(t testing.TB, command *exec.Cmd, columns, rows int) *os.File {
+	t.Helper()
+	master, err := pty.StartWithSize(command, &pty.Winsize{Rows: uint16(rows), Cols: uint16(columns)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	fd, err := unix.FcntlInt(master.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err == nil {
+		err = errors.Join(unix.SetNonblock(fd, true), master.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return os.NewFile(uintptr(fd), "terminal")
+}
+
+// A program that says nothing is noticed.
+func TestDeadlineOnATerminal(t *testing.T) {
+	command := exec.Command("cat")
+	terminal := startOnPTY(t, command, 80, 24)
+	ended := make(chan error)
+	go func() {
+		_, err := terminal.Read(make([]byte, 1))
+		ended <- err
+	}()
+	if err := terminal.SetReadDeadline(time.Unix(1, 0)); err != nil {
+		t.Error(err)
+	}
+	select {
+	case err := <-ended:
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("reading ends with %v", err)
+		}
+	case <-time.After(2 * time.Minute):
+		t.Fatal("the deadline ends no reading")
+	}
+	_ = terminal.Close()
+	_ = command.Wait()
+}
+
 func startOnSize(t testing.TB, columns, rows int, env []string, name string, args ...string) *screen {
 	t.Helper()
 	s := &screen{t: t, changed: make(chan struct{}), gone: make(chan struct{}), vt: vt10x.New(vt10x.WithSize(columns, rows))}
 	s.command = exec.Command(name, args...)
 	s.command.Env = append(os.Environ(), "TERM=xterm-256color", "LC_ALL=C.UTF-8", "NO_COLOR=")
 	s.command.Env = append(s.command.Env, env...)
-	master, err := pty.StartWithSize(s.command, &pty.Winsize{Rows: uint16(rows), Cols: uint16(columns)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	// A file that can be closed while it is read.
-	fd, err := syscall.Dup(int(master.Fd()))
-	if err == nil {
-		err = errors.Join(syscall.SetNonblock(fd, true), master.Close())
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	keys := os.NewFile(uintptr(fd), "terminal")
-	s.keys = keys
+	s.keys = startOnPTY(t, s.command, columns, rows)
 	go func() {
 		buf := make([]byte, 1<<16)
 		for {
-			n, err := keys.Read(buf)
+			n, err := s.keys.Read(buf)
 			s.show(buf[:n], err != nil)
 			if err != nil {
 				s.err = s.command.Wait()

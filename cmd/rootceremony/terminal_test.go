@@ -105,9 +105,9 @@ func TestResize(t *testing.T) {
 		s.mu.Lock()
 		s.vt.Resize(size[0], size[1])
 		s.mu.Unlock()
-		if err := setSize(s.keys, size[0], size[1]); err != nil {
-			t.Fatal(err)
-		}
+		onFile(t, s.keys, func(fd int) error {
+			return unix.IoctlSetWinsize(fd, unix.TIOCSWINSZ, &unix.Winsize{Col: uint16(size[0]), Row: uint16(size[1])})
+		})
 		switch size[0] {
 		case 40:
 			s.until("too small")
@@ -119,19 +119,6 @@ func TestResize(t *testing.T) {
 	if status := s.exit(); status != exitUnfinished {
 		t.Errorf("exit status %d", status)
 	}
-}
-
-// setSize does what pty.Setsize does, and leaves the file as it is.
-func setSize(terminal *os.File, columns, rows int) error {
-	raw, err := terminal.SyscallConn()
-	if err != nil {
-		return err
-	}
-	var failed error
-	err = raw.Control(func(fd uintptr) {
-		failed = unix.IoctlSetWinsize(int(fd), unix.TIOCSWINSZ, &unix.Winsize{Col: uint16(columns), Row: uint16(rows)})
-	})
-	return errors.Join(err, failed)
 }
 
 // TestTerminalCloses takes the terminal away while a question is open.
@@ -170,7 +157,7 @@ func TestTerminalAfterDeath(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "d")
 			args := append([]string{"-c", `read begin; "$0" "$@"; echo "ended with $?"; read end`, program("rootceremony"), "rehearse"}, append(c.flags, dir)...)
 			s := startOnTerminal(t, nil, "/bin/sh", args...)
-			before := termios(t, s)
+			before := termios(t, s.keys)
 			if _, err := s.keys.WriteString("\r"); err != nil {
 				t.Fatal(err)
 			}
@@ -181,11 +168,11 @@ func TestTerminalAfterDeath(t *testing.T) {
 			}
 			s.until(c.before)
 			if c.flags != nil { // as plain mode does for a PIN
-				hidden := termios(t, s)
+				hidden := termios(t, s.keys)
 				hidden.Lflag &^= unix.ECHO | unix.ICANON | unix.ISIG
-				onFile(t, s, func(fd int) error { return unix.IoctlSetTermios(fd, unix.TCSETS, &hidden) })
+				onFile(t, s.keys, func(fd int) error { return unix.IoctlSetTermios(fd, unix.TCSETS, &hidden) })
 			}
-			if now := termios(t, s); now == before {
+			if now := termios(t, s.keys); now == before {
 				t.Fatal("the terminal is as it was before the program began")
 			}
 			pid := children(s.command.Process.Pid)[0]
@@ -198,7 +185,7 @@ func TestTerminalAfterDeath(t *testing.T) {
 				t.Fatal(err)
 			}
 			<-ended
-			if now := termios(t, s); now != before {
+			if now := termios(t, s.keys); now != before {
 				t.Errorf("the terminal was %+v, and is %+v", before, now)
 			}
 			if _, err := s.keys.WriteString("\r"); err != nil {
@@ -217,10 +204,10 @@ func TestTerminalAfterDeath(t *testing.T) {
 	}
 }
 
-func termios(t *testing.T, s *screen) unix.Termios {
+func termios(t *testing.T, terminal *os.File) unix.Termios {
 	t.Helper()
 	var now *unix.Termios
-	onFile(t, s, func(fd int) (err error) {
+	onFile(t, terminal, func(fd int) (err error) {
 		now, err = unix.IoctlGetTermios(fd, unix.TCGETS)
 		return err
 	})
@@ -228,9 +215,9 @@ func termios(t *testing.T, s *screen) unix.Termios {
 }
 
 // onFile does something with the terminal, and leaves the file as it is.
-func onFile(t *testing.T, s *screen, do func(fd int) error) {
+func onFile(t *testing.T, terminal *os.File, do func(fd int) error) {
 	t.Helper()
-	raw, err := s.keys.SyscallConn()
+	raw, err := terminal.SyscallConn()
 	if err != nil {
 		t.Fatal(err)
 	}

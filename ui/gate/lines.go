@@ -24,6 +24,9 @@ var ErrInterrupted = errors.New("interrupted")
 // no list of answers.
 const endless = 1 << 16
 
+// ignored: SIGINT was, when this program was started.
+var ignored = signal.Ignored(unix.SIGINT)
+
 var errEndless = fmt.Errorf("no line end within %d bytes", endless)
 
 // Lines reads answers line by line from a terminal, pipe or file. It takes
@@ -35,7 +38,8 @@ var errEndless = fmt.Errorf("no line end within %d bytes", endless)
 //
 // SIGINT, SIGTERM and SIGHUP make the prompt that is open, or the next one,
 // return ErrInterrupted. If no prompt came by the second of them, the terminal
-// is restored and the program ends as if nobody had caught it.
+// is restored and the program ends as if nobody had caught it. Ctrl-C at a prompt
+// is a character; one that is thrown away, with what was typed early, counts too.
 //
 // Prompts belong to one goroutine, and no other reads: when a prompt's context
 // ends it returns and nothing waits for the next line.
@@ -76,13 +80,19 @@ func NewLines(file *os.File) (*Lines, error) {
 		// As a terminal should be found, and is not after a program that died.
 		l.cooked.Lflag |= unix.ICANON | unix.ECHO | unix.ECHOE | unix.ISIG | unix.IEXTEN
 		l.cooked.Iflag |= unix.ICRNL
+		// Ctrl-C ends a line, as a character: what is typed behind it can overtake
+		// a signal. It also goes on with what Ctrl-S holds, as a signal would.
+		l.cooked.Cc[unix.VINTR], l.cooked.Cc[unix.VEOL] = 0, ctrlC
+		l.cooked.Iflag |= unix.IXANY
 		// Keys come one by one, and Ctrl-C and Ctrl-Z as characters.
 		l.unseen.Lflag &^= unix.ICANON | unix.ECHO | unix.ECHONL | unix.ISIG | unix.IEXTEN
 		l.unseen.Iflag |= unix.ICRNL
 		l.unseen.Cc[unix.VMIN], l.unseen.Cc[unix.VTIME] = 1, 0
 	}
 	for _, s := range []os.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGCONT} {
-		if !signal.Ignored(s) {
+		// A script ignores SIGINT in what it starts with &, for itself. Whoever is
+		// asked at a terminal can press Ctrl-C all the same.
+		if !signal.Ignored(s) || s == unix.SIGINT && g.tty {
 			signal.Notify(l.signals, s)
 		}
 	}
@@ -123,6 +133,9 @@ func (l *Lines) catch() {
 		case l.signal:
 			if l.mode != nil {
 				_ = l.apply(&l.found)
+			}
+			if s == unix.SIGINT && ignored { // as it would be again
+				os.Exit(128 + int(unix.SIGINT))
 			}
 			signal.Reset(s)
 			_ = unix.Kill(os.Getpid(), s.(syscall.Signal))
@@ -202,9 +215,7 @@ func (l *Lines) Secret(ctx context.Context, ask func() error) (*secret.Buffer, e
 	if err := l.skip(ctx); err != nil {
 		return nil, err
 	}
-	if err := l.gate.OpenSecret(); err != nil {
-		return nil, err
-	}
+	l.gate.set(hidden) // and is forgotten
 	if err := ask(); err != nil {
 		return nil, err
 	}
@@ -216,8 +227,6 @@ func (l *Lines) Secret(ctx context.Context, ask func() error) (*secret.Buffer, e
 		switch {
 		case b == '\n':
 			return l.gate.Take()
-		case b == ctrlC && l.gate.tty:
-			return nil, ErrInterrupted
 		case b == ctrlD && l.gate.tty && l.gate.n == 0:
 			return nil, io.EOF
 		}
@@ -257,6 +266,10 @@ func (l *Lines) next(ctx context.Context, read int) (byte, error) {
 		}
 		if err != nil {
 			return 0, err
+		}
+		if n == 1 && b[0] == ctrlC && l.gate.tty {
+			l.rest = false
+			return 0, ErrInterrupted
 		}
 		if n == 1 {
 			l.rest = b[0] != '\n'
@@ -346,8 +359,11 @@ func (l *Lines) apply(mode *unix.Termios) error {
 	return unix.IoctlSetTermios(int(l.gate.Fd()), unix.TCSETS, mode)
 }
 
-// flush throws away what was typed. TCSETSF would leave what has not reached
-// the line discipline yet.
+// flush throws away what was typed, but for the wish to leave: with TCSETSF
+// that would be lost, and what has not reached the line discipline yet would
+// stay.
 func (l *Lines) flush() error {
-	return unix.IoctlSetInt(int(l.gate.Fd()), unix.TCFLSH, unix.TCIFLUSH)
+	err := l.gate.Flush()
+	l.signal = l.gate.Left() || l.signal
+	return err
 }

@@ -331,6 +331,56 @@ func TestTypedBehindASecret(t *testing.T) {
 	}
 }
 
+// A Ctrl-C that comes as a character, which no prompt has asked for, leaves: the
+// terminal is in raw mode while a secret prompt opens or closes, or was found so.
+func TestCtrlCBetweenPrompts(t *testing.T) {
+	line := func(l *Lines, fresh bool, ask func() error) error {
+		_, err := l.Line(t.Context(), fresh, ask)
+		return err
+	}
+	secret := func(l *Lines, ask func() error) error {
+		b, err := l.Secret(t.Context(), ask)
+		b.Wipe()
+		return err
+	}
+	for _, c := range []struct {
+		name   string
+		prompt func(*Lines, func() error) error
+	}{
+		{"secret", secret},
+		{"line", func(l *Lines, ask func() error) error { return line(l, false, ask) }},
+		{"fresh line", func(l *Lines, ask func() error) error { return line(l, true, ask) }},
+	} {
+		for when, typed := range map[string]string{"before": "88\x03", "behind a secret": "88\r\x03"} {
+			t.Run(c.name+" "+when, func(t *testing.T) {
+				s, tty, _ := terminal(t)
+				raw := termios(t, tty)
+				raw.Lflag &^= unix.ECHO | unix.ICANON | unix.ISIG
+				raw.Iflag &^= unix.ICRNL
+				if err := unix.IoctlSetTermios(int(tty.Fd()), unix.TCSETS, &raw); err != nil {
+					t.Fatal(err)
+				}
+				l := newLines(t, tty)
+				if when == "before" {
+					s.typed(typed)
+					for waiting := 0; waiting < len(typed); { // a terminal hands on in its own time
+						var err error
+						if waiting, err = unix.IoctlGetInt(int(tty.Fd()), unix.TIOCINQ); err != nil {
+							t.Fatal(err)
+						}
+					}
+				} else if err := secret(l, func() error { s.typed(typed); return nil }); err != nil {
+					t.Fatal(err)
+				}
+				err := c.prompt(l, func() error { s.typed("9999\r"); return nil })
+				if err != ErrInterrupted {
+					t.Errorf("%v", err)
+				}
+			})
+		}
+	}
+}
+
 // Lines are edited by the terminal, also by one that was found in raw mode,
 // and what was typed before counts only where it may.
 func TestLinesOnATerminal(t *testing.T) {
@@ -399,6 +449,12 @@ func program(how string) int {
 	switch how {
 	case "busy":
 		fmt.Print("busy")
+		for once := false; !once; {
+			l.mu.Lock()
+			once = l.signal
+			l.mu.Unlock()
+		}
+		fmt.Print("once")
 		select {}
 	case "panic":
 		_, _ = l.Secret(context.Background(), func() error { panic("as a bug would") })
@@ -415,28 +471,38 @@ func program(how string) int {
 }
 
 // start runs program on a terminal whose settings differ from the usual, so
-// that restoring them shows.
-func start(t *testing.T, how string) (*screen, *exec.Cmd, unix.Termios) {
+// that restoring them shows. before is what a shell does first.
+func start(t *testing.T, how, before string) (*screen, *exec.Cmd, unix.Termios) {
 	t.Helper()
 	keyboard, tty, err := pty.Open()
 	if err != nil {
 		t.Fatal(err)
 	}
-	before := termios(t, tty)
-	before.Lflag &^= unix.ECHOE
-	before.Cc[unix.VMIN] = 5
-	if err := unix.IoctlSetTermios(int(tty.Fd()), unix.TCSETS, &before); err != nil {
+	found := termios(t, tty)
+	found.Lflag &^= unix.ECHOE
+	found.Cc[unix.VMIN] = 5
+	if err := unix.IoctlSetTermios(int(tty.Fd()), unix.TCSETS, &found); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(os.Args[0])
+	s := watch(t, keyboard)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	cmd := exec.CommandContext(ctx, "sh", "-c", before+`exec "$0"`, os.Args[0])
+	cmd.Cancel = func() error {
+		if ctx.Err() == context.DeadlineExceeded {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			t.Errorf("the program does not end, showing %q", s.text)
+		}
+		return cmd.Process.Kill()
+	}
 	cmd.Env = append(os.Environ(), "GATE_TEST_PROGRAM="+how)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = tty, tty, tty
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = tty.Close(); _ = keyboard.Close() })
-	return watch(t, keyboard), cmd, before
+	t.Cleanup(func() { cancel(); _ = tty.Close(); _ = keyboard.Close() })
+	return s, cmd, found
 }
 
 func TestSignals(t *testing.T) {
@@ -444,19 +510,26 @@ func TestSignals(t *testing.T) {
 		name, how string
 		act       func(*screen, *os.Process)
 		code      int // of the program's end; -1: by a signal
+		before    string
 	}{
-		{"SIGINT at a secret", "secret", signals("prompt> ", unix.SIGINT), 3},
-		{"SIGTERM at a secret", "secret", signals("prompt> ", unix.SIGTERM), 3},
-		{"SIGHUP at a secret", "secret", signals("prompt> ", unix.SIGHUP), 3},
-		{"SIGTERM at a line", "line", signals("prompt> ", unix.SIGTERM), 3},
-		{"Ctrl-C at a line", "line", func(s *screen, _ *os.Process) { s.expect("prompt> "); s.typed("ye\x03") }, 3},
-		{"Ctrl-C at a secret", "secret", func(s *screen, _ *os.Process) { s.expect("prompt> "); s.typed("24\x03") }, 3},
-		{"panic at a secret", "panic", func(*screen, *os.Process) {}, 7},
-		{"two signals while busy", "busy", signals("busy", unix.SIGINT, unix.SIGTERM), -1},
+		{"SIGINT at a secret", "secret", signals("prompt> ", unix.SIGINT), 3, ""},
+		{"SIGTERM at a secret", "secret", signals("prompt> ", unix.SIGTERM), 3, ""},
+		{"SIGHUP at a secret", "secret", signals("prompt> ", unix.SIGHUP), 3, ""},
+		{"SIGTERM at a line", "line", signals("prompt> ", unix.SIGTERM), 3, ""},
+		{"Ctrl-C at a line", "line", func(s *screen, _ *os.Process) { s.expect("prompt> "); s.typed("ye\x03") }, 3, ""},
+		{"Ctrl-C at a secret", "secret", func(s *screen, _ *os.Process) { s.expect("prompt> "); s.typed("24\x03") }, 3, ""},
+		{"panic at a secret", "panic", func(*screen, *os.Process) {}, 7, ""},
+		{"two signals while busy", "busy", signals("busy", unix.SIGINT, unix.SIGTERM), -1, ""},
+		{"Ctrl-C and an answer behind it", "line", func(s *screen, _ *os.Process) { s.expect("prompt> "); s.typed("ye\x03yes\r") }, 3, ""},
+		// As a script starts what it runs with &.
+		{"SIGINT at a line, found ignored", "line", signals("prompt> ", unix.SIGINT), 3, "trap '' INT; "},
+		{"Ctrl-C at a line, SIGINT found ignored", "line", func(s *screen, _ *os.Process) { s.expect("prompt> "); s.typed("ye\x03") }, 3, "trap '' INT; "},
+		{"Ctrl-C at a secret, SIGINT found ignored", "secret", func(s *screen, _ *os.Process) { s.expect("prompt> "); s.typed("24\x03") }, 3, "trap '' INT; "},
+		{"two signals while busy, SIGINT found ignored", "busy", func(s *screen, p *os.Process) { signals("busy", unix.SIGINT)(s, p); signals("once", unix.SIGINT)(s, p) }, 130, "trap '' INT; "},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			s, cmd, before := start(t, c.how)
+			s, cmd, before := start(t, c.how, c.before)
 			c.act(s, cmd.Process)
 			_ = cmd.Wait()
 			if code := cmd.ProcessState.ExitCode(); code != c.code {
@@ -483,7 +556,7 @@ func signals(prompt string, all ...os.Signal) func(*screen, *os.Process) {
 // A shell that gets the terminal while the program is stopped sets it as it
 // likes. When the program goes on, a secret is unseen again.
 func TestStoppedAtASecret(t *testing.T) {
-	s, cmd, before := start(t, "secret")
+	s, cmd, before := start(t, "secret", "")
 	s.expect("prompt> ")
 	unseen := termios(t, s.keyboard)
 	if unseen.Lflag&unix.ECHO != 0 {

@@ -206,6 +206,23 @@ func TestCtrlCAtASecretLeaves(t *testing.T) {
 	p.sees("Nothing is lost", 1)
 }
 
+// Ctrl-C leaves where Ctrl-S holds what is shown, and goes on with it.
+func TestCtrlCBehindCtrlS(t *testing.T) {
+	f, p := terminal(t)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		p.sees("> ", 1)
+		p.types("\x13\x03")
+		defer p.types("\x11") // else nothing ends
+		p.sees("Nothing is lost", 1)
+	}()
+	if yes, err := f.Confirm(t.Context(), question); yes || err != prompt.ErrLeft {
+		t.Errorf("%t, %v", yes, err)
+	}
+	<-done
+}
+
 // TestMain is also the program that TestSecretHasNoCopies looks into.
 func TestMain(m *testing.M) {
 	if os.Getenv("PLAIN_TEST_PROGRAM") == "" {
