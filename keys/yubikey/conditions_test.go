@@ -481,8 +481,8 @@ func TestAnotherPIVCard(t *testing.T) {
 
 // What speaks to a token makes copies of each PIN that nothing can wipe, and of the PUK
 // that it sets. A session has its runtime overwrite them after each request: without
-// that five PINs leave fifteen.
-func TestFewCopiesOfAPINAreLeft(t *testing.T) { // alone: its session is the only one
+// that five PINs leave fifteen, and a PUK four.
+func TestNoCopyOfAPINIsLeft(t *testing.T) { // alone: its session is the only one
 	service := pcsctest.Start(t, 1)
 	file := filepath.Join(service.Dir, "5.token")
 	service.Plug(t, 0, "--serial", "5", "--touch", "auto", "--state", file)
@@ -511,7 +511,7 @@ func TestFewCopiesOfAPINAreLeft(t *testing.T) { // alone: its session is the onl
 	if len(sessions) != 1 {
 		t.Fatalf("sessions: %v", sessions)
 	}
-	if n := copiesIn(t, sessions[0], holderPIN); n > 3 {
+	if n := copiesIn(t, sessions[0], holderPIN); n > 0 {
 		t.Errorf("%d copies", n)
 	}
 
@@ -531,7 +531,7 @@ func TestFewCopiesOfAPINAreLeft(t *testing.T) { // alone: its session is the onl
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := copiesIn(t, sessions[0], string(puk)); n > 1 {
+	if n := copiesIn(t, sessions[0], string(puk)); n > 0 {
 		t.Errorf("%d copies of the PUK", n)
 	}
 }
