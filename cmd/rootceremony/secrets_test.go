@@ -190,7 +190,7 @@ func checkMemory(t *testing.T, when string, pid int, secrets map[string][]byte) 
 	t.Helper()
 	areas := memory(t, pid)
 	each(areas, inAllForms(secrets), func(what string, a area, at int) {
-		t.Errorf("%s: the %s at %x", when, what, a.from+uint64(at))
+		t.Errorf("%s: the %s, is in memory at %x", when, what, a.from+uint64(at))
 	})
 	remnants, _ := copies(areas, string(secrets["PIN"]), true)
 	for _, where := range remnants {

@@ -156,7 +156,7 @@ func TestNoSecretFromCreateToRevocation(t *testing.T) {
 			if (strings.HasPrefix(what, "PIN") || strings.HasPrefix(what, "PUK")) && strings.HasSuffix(what, ", as it is") && (digit(at-1) || digit(at+8)) { // in digests, too, by chance
 				return
 			}
-			t.Errorf("the %s is in %s", what, where)
+			t.Errorf("the %s, is in %s", what, where)
 		})
 	}
 }
@@ -210,7 +210,7 @@ func (m *memories) look(question string, program int, sessions []int, inReader s
 			case pid != program && what == "PIN of "+inReader+", as it is" && readTouch.MatchString(question):
 				pins++
 			default:
-				m.t.Errorf("%q: the %s, in the memory of %s at %x (locked: %t)", question, what, who, a.from+uint64(at), a.locked)
+				m.t.Errorf("%q: the %s, is in the memory of %s at %x (locked: %t)", question, what, who, a.from+uint64(at), a.locked)
 			}
 		})
 		if pins > 2 {
