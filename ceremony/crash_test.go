@@ -328,10 +328,14 @@ func (j *job) begin(t *testing.T) *sitting {
 	if err := os.CopyFS(filepath.Join(root, "tokens"), os.DirFS(from.tokens())); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.CopyFS(filepath.Join(root, "dir"), os.DirFS(from.dir)); err != nil {
+	dir := filepath.Join(root, "dir")
+	if err := os.CopyFS(dir, os.DirFS(from.dir)); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.RemoveAll(filepath.Join(root, "dir", filepath.FromSlash(ceremony.TokensDir))); err != nil {
+	if err := os.Chmod(dir, 0o700); err != nil { // as a disk is laid: preflight finds the same
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(filepath.Join(dir, filepath.FromSlash(ceremony.TokensDir))); err != nil {
 		t.Fatal(err)
 	}
 	for n := 1; n <= 3; n++ {
@@ -790,9 +794,13 @@ func TestEveryError(t *testing.T) {
 			s := j.begin(t)
 			disk, stop := watch(t, s.root)
 			begins, tokens := disk.now(), tokenFiles(t, s.tokens())
-			var at []fault.Kind
+			type operation struct {
+				kind        fault.Kind
+				file, place string
+			}
+			var at []operation
 			disk.between = func(op *fault.Op, act func() error) error {
-				at = append(at, op.Kind)
+				at = append(at, operation{op.Kind, filepath.Base(op.Path), place()})
 				return disk.did(op, act)
 			}
 			if err := s.job.lead(s); err != nil {
@@ -802,21 +810,24 @@ func TestEveryError(t *testing.T) {
 			s.knowEnd()
 			errs := []error{unix.ENOSPC, unix.EIO, unix.EROFS}
 			outcome := newOutcome(t, len(at)*len(errs)+2, fmt.Sprintf("%d operations, three errors at each", len(at)))
-			for k := range at {
+			for k, o := range at {
 				for n, fails := range errs {
-					if !long && (covered[at[k]] || k%len(errs) != n) {
+					if !long && (covered[o.kind] || k%len(errs) != n) {
 						continue
 					}
-					covered[at[k]] = true
-					t.Run(fmt.Sprintf("%v at %d, %s", fails, k, at[k]), func(t *testing.T) {
+					covered[o.kind] = true
+					t.Run(fmt.Sprintf("%d %v at %s %s in %s", k, fails, o.kind, o.file, o.place), func(t *testing.T) {
 						t.Parallel()
 						var come string
 						outcome.of(t, fails.Error(), &come)
 						come = j.fails(t, disk, begins, tokens, func(n int, op *fault.Op) error {
-							if n == k {
-								return fails
+							if n != k {
+								return nil
 							}
-							return nil
+							if at := place(); op.Kind != o.kind || at != o.place {
+								t.Errorf("it is %s %s in %s", op.Kind, filepath.Base(op.Path), at)
+							}
+							return fails
 						})
 					})
 				}

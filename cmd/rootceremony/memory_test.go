@@ -19,7 +19,7 @@ type area struct {
 	bytes    []byte
 }
 
-// memory reads what another process can write to: heap, stacks, data. Only
+// memory reads what another process can write to and has: heap, stacks, data. Only
 // root may: the program is closed to tracing.
 func memory(t *testing.T, pid int) []area {
 	t.Helper()
@@ -32,19 +32,40 @@ func memory(t *testing.T, pid int) []area {
 		t.Skipf("the program's memory cannot be read: %v", err)
 	}
 	defer mem.Close()
+	pagemap, err := os.Open(fmt.Sprintf("/proc/%d/pagemap", pid))
+	if err != nil {
+		t.Skipf("the program's memory cannot be read: %v", err)
+	}
+	defer pagemap.Close()
+	page := uint64(os.Getpagesize())
 	var areas []area
-	var a *area
+	mapped := 0 // areas of what the last mapping has
 	for line := range strings.Lines(string(smaps)) {
 		var from, to uint64
 		var mode string
 		if n, _ := fmt.Sscanf(line, "%x-%x %s", &from, &to, &mode); n == 3 {
-			a = nil
-			if strings.HasPrefix(mode, "rw") {
-				areas = append(areas, area{from: from, to: to})
-				a = &areas[len(areas)-1]
+			mapped = 0
+			if !strings.HasPrefix(mode, "rw") {
+				continue
 			}
-		} else if flags, ok := strings.CutPrefix(line, "VmFlags:"); ok && a != nil {
-			a.locked = strings.Contains(flags, " lo")
+			entries := make([]byte, (to-from)/page*8)
+			if _, err := pagemap.ReadAt(entries, int64(from/page*8)); err != nil {
+				continue // it has ended
+			}
+			for ; from < to; from, entries = from+page, entries[8:] {
+				switch last := len(areas) - 1; {
+				case binary.NativeEndian.Uint64(entries)>>62 == 0: // neither present nor swapped out: zeros
+				case mapped > 0 && areas[last].to == from:
+					areas[last].to += page
+				default:
+					areas = append(areas, area{from: from, to: from + page})
+					mapped++
+				}
+			}
+		} else if flags, ok := strings.CutPrefix(line, "VmFlags:"); ok {
+			for i := len(areas) - mapped; i < len(areas); i++ {
+				areas[i].locked = strings.Contains(flags, " lo")
+			}
 		}
 	}
 	for i := range areas {
@@ -55,6 +76,24 @@ func memory(t *testing.T, pid int) []area {
 		}
 	}
 	return areas
+}
+
+// each calls found for every place where a text stands, in one pass for all of them.
+func each(areas []area, texts map[string][]byte, found func(what string, a area, at int)) {
+	var begins [1 << 16][]string // by their first two bytes
+	for what, text := range texts {
+		two := binary.LittleEndian.Uint16(text)
+		begins[two] = append(begins[two], what)
+	}
+	for _, a := range areas {
+		for at := 0; at+1 < len(a.bytes); at++ {
+			for _, what := range begins[uint16(a.bytes[at])|uint16(a.bytes[at+1])<<8] {
+				if bytes.HasPrefix(a.bytes[at:], texts[what]) {
+					found(what, a, at)
+				}
+			}
+		}
+	}
 }
 
 // copies lists where a secret is: whole in bytes, or four of its characters in

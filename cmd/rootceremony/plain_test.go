@@ -111,7 +111,7 @@ func (r *room) prompt() (string, error) {
 	chunk := make([]byte, 4096)
 	for {
 		shown := r.all.Bytes()[r.since:]
-		forTouch := r.touches && bytes.HasSuffix(bytes.TrimSpace(shown), []byte("touch the token now, or wait)"))
+		forTouch := r.touches && bytes.HasSuffix(bytes.Join(bytes.Fields(shown), []byte(" ")), []byte("(touch the token now, or wait)")) // on one line or two
 		if bytes.HasSuffix(shown, []byte("\n> ")) || forTouch {
 			paragraphs := strings.Split(strings.TrimSpace(strings.ReplaceAll(string(shown), "\r", "")), "\n\n")
 			return strings.Join(strings.Fields(strings.TrimSuffix(paragraphs[len(paragraphs)-1], "> ")), " "), nil

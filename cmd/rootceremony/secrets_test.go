@@ -130,6 +130,17 @@ func forms(secret []byte) map[string][]byte {
 	return text
 }
 
+// inAllForms are secrets in the ways in which they might be written down.
+func inAllForms(secrets map[string][]byte) map[string][]byte {
+	all := map[string][]byte{}
+	for what, secret := range secrets {
+		for form, text := range forms(secret) {
+			all[what+", "+form] = text
+		}
+	}
+	return all
+}
+
 // secretsOf are all the secrets of a virtual token, by what they are.
 func secretsOf(t *testing.T, file string) map[string][]byte {
 	t.Helper()
@@ -178,15 +189,9 @@ func secretsOf(t *testing.T, file string) map[string][]byte {
 func checkMemory(t *testing.T, when string, pid int, secrets map[string][]byte) {
 	t.Helper()
 	areas := memory(t, pid)
-	for what, secret := range secrets {
-		for form, text := range forms(secret) {
-			for _, a := range areas {
-				if at := bytes.Index(a.bytes, text); at >= 0 {
-					t.Errorf("%s: the %s is in memory, %s, at %x", when, what, form, a.from+uint64(at))
-				}
-			}
-		}
-	}
+	each(areas, inAllForms(secrets), func(what string, a area, at int) {
+		t.Errorf("%s: the %s, is in memory at %x", when, what, a.from+uint64(at))
+	})
 	remnants, _ := copies(areas, string(secrets["PIN"]), true)
 	for _, where := range remnants {
 		t.Errorf("%s: %s", when, where)

@@ -161,7 +161,7 @@ func (s *server) serve() {
 		for _, given := range j.given {
 			given.Wipe()
 		}
-		if len(j.given) > 0 {
+		if len(j.given) > 0 || j.Do == doRootKey || j.Do == doBackup { // which make secrets, and open them
 			// The copies that libraries have made are freed, and overwritten (clobbers).
 			// What a sync.Pool keeps lives through one collection.
 			runtime.GC()

@@ -18,6 +18,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unsafe"
 
 	"github.com/go-piv/piv-go/v2/piv"
 
@@ -333,13 +334,14 @@ func (t *Token) Reset() error {
 	return typed(yk.Reset(), t.serial)
 }
 
-// pinText is a PIN or PUK as piv-go takes it: a string, which stays in memory
-// until the process ends.
+// pinText is a PIN or PUK as piv-go takes it: a string, which is not copied, and so
+// must not be kept beyond the call. (A copy of so few bytes shares its place on the heap
+// with other small values, and stays as long as they do.)
 func pinText(value *secret.Buffer, puk bool) (string, error) {
 	if value.Len() < 6 || value.Len() > 8 {
 		return "", &keys.PINFormatError{PUK: puk}
 	}
-	return string(value.Bytes()), nil
+	return unsafe.String(unsafe.SliceData(value.Bytes()), value.Len()), nil
 }
 
 // SetTries sets the tries of PIN and PUK, which become the default again.
