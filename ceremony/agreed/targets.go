@@ -78,7 +78,7 @@ func (r *Plan) Holdable() error {
 	if r.Targets == nil {
 		return nil
 	}
-	return fmt.Errorf("holders sign targets in this plan: this version checks such a plan and can't hold it yet (hint: %s; for a ceremony of the root alone, name key files in [role.targets] and leave [targets] and [[delegation]] out)", Command("check", "PLAN"))
+	return errors.New("holders sign targets in this plan: this version checks such a plan and can't hold it yet (hint: for a ceremony of the root alone, name key files in [role.targets] and leave [targets] and [[delegation]] out)")
 }
 
 // signsTargets reports whether a holder has a targets key in this plan: for the

@@ -274,7 +274,7 @@ func diffTargets(old, new, record string, asJSON bool) error {
 	for _, change := range changes {
 		lines = append(lines, change.Text)
 	}
-	return printLines(append(append(lines, "signatures aren't checked here: who must sign stands in the root, or in the role that delegates (hint: rootceremony show with the folder)"), from...))
+	return printLines(append(append(lines, "signatures aren't checked here: who must sign stands in the root, or in the role that delegates (hint: show the folder in which they are published)"), from...))
 }
 
 // shownTargets is a targets metadata file as show --json writes it.
