@@ -120,12 +120,12 @@ func publishing(t *testing.T, dir string) {
 	}
 }
 
-// exposing is a chain of one version with n root keys, threshold of which sign, that
-// has the private halves of these words in it.
-func exposing(threshold, n int, words ...string) func(*testing.T, string) {
+// exposing is a chain of one version, threshold of whose root keys sign, that has the
+// private halves of these words in it.
+func exposing(threshold int, roles map[string][]string, words ...string) func(*testing.T, string) {
 	return func(t *testing.T, dir string) {
 		t.Helper()
-		newChain(t, dir, 1, threshold, nextYear, usualRoles(n))
+		newChain(t, dir, 1, threshold, nextYear, roles)
 		newOnline(t, dir)
 		file := filepath.Join(dir, "trusted/1.root.json")
 		text, err := os.ReadFile(file)
@@ -166,18 +166,18 @@ var emergencies = []emergency{
 			"The private half of key d1e0cc8e is published: anyone can sign with it, its holder too.", "it is a race with everybody", "wants 1 signature, and 0 of its keys stay", "(Enter: the private half of a root key was published)"}},
 	{name: "expired, with the only key published", setup: publishing, script: again(with("root-expired", "revoke.quorum", "again")), create: true, incident: record.KeyPublished, most: 30, taken: 1, says: []string{"A threshold of keys is published with their private halves."}},
 	{name: "lost, with the only key published", setup: publishing, script: with("token-lost", "revoke.quorum", "again", "revoke.again", "no"), noPlan: true, taken: 1, says: []string{"its private half is published", "The honest answer", "A threshold of keys is published"}},
-	{name: "one published, another one lost", setup: exposing(2, 3, "root 1"), script: with("token-lost", "revoke.which", "2", "revoke.threshold", "lower"), taken: 1,
+	{name: "one published, another one lost", setup: exposing(2, usualRoles(3), "root 1"), script: with("token-lost", "revoke.which", "2", "revoke.threshold", "lower"), taken: 1,
 		incident: record.KeyPublished, drops: map[int]string{1: "compromised", 2: "lost"}, keys: 1, want: 1,
 		says: []string{"Whose token is lost?", "1 of these keys is published with its private half, and is dropped in any case", "a token was lost, and the private half of a root key was published", "There is no race", "nobody may be missing"}},
-	{name: "one published, none lost", setup: exposing(2, 3, "root 1"), script: with("quorum-lost", "revoke.which", "", "revoke.threshold", "keep"), taken: 1,
+	{name: "one published, none lost", setup: exposing(2, usualRoles(3), "root 1"), script: with("quorum-lost", "revoke.which", "", "revoke.threshold", "keep"), taken: 1,
 		incident: record.KeyPublished, drops: map[int]string{1: "compromised"}, keys: 2, want: 2, says: []string{"(Enter: the private half of a root key was published)"}},
-	{name: "one published and lost", setup: exposing(2, 3, "root 1"), script: with("token-lost", "revoke.which", "1", "revoke.threshold", "keep"), taken: 1,
+	{name: "one published and lost", setup: exposing(2, usualRoles(3), "root 1"), script: with("token-lost", "revoke.which", "1", "revoke.threshold", "keep"), taken: 1,
 		incident: record.KeyPublished, drops: map[int]string{1: "stolen"}, keys: 2, want: 2},
-	{name: "one published, a holder left", setup: exposing(2, 3, "root 1"), script: with("holder-left", "revoke.which", "2", "revoke.quorum", "race", "revoke.threshold", "lower"), taken: 2, most: 8,
+	{name: "one published, a holder left", setup: exposing(2, usualRoles(3), "root 1"), script: with("holder-left", "revoke.which", "2", "revoke.quorum", "race", "revoke.threshold", "lower"), taken: 2, most: 8,
 		incident: record.QuorumStolen, drops: map[int]string{1: "compromised", 2: "compromised"}, keys: 1, want: 1,
 		says: []string{"2 of its keys are in other hands", "a holder left the project, and the private half of a root key was published", "it is a race with anyone who has these keys"}},
-	{name: "one published, another one stolen of all that must sign", setup: exposing(2, 2, "root 1"), script: with("token-stolen", "revoke.which", "2", "revoke.again", "no"), taken: 2, noPlan: true, says: []string{"TUF cannot undo that"}},
-	{name: "an online key published", setup: exposing(2, 3, "snapshot"), script: with("token-stolen", "revoke.which", "1", "revoke.keys", "yes", "revoke.threshold", "keep"),
+	{name: "one published, another one stolen of all that must sign", setup: exposing(2, usualRoles(2), "root 1"), script: with("token-stolen", "revoke.which", "2", "revoke.again", "no"), taken: 2, noPlan: true, says: []string{"TUF cannot undo that"}},
+	{name: "an online key published", setup: exposing(2, usualRoles(3), "snapshot"), script: with("token-stolen", "revoke.which", "1", "revoke.keys", "yes", "revoke.threshold", "keep"),
 		incident: record.RoleCompromised, drops: map[int]string{1: "stolen"}, roles: map[string]string{"timestamp": "new timestamp", "snapshot": "new snapshot"}, keys: 2, want: 2,
 		says: []string{"anyone can sign with it for snapshot", "a token was stolen, and private halves of online keys were published", "Here haste matters: the service"}},
 	{name: "token lost, backup safe", setup: knownBy(), script: before("token-lost", "revoke.which", "1", "revoke.restore", "restore"),
