@@ -350,7 +350,7 @@ func (iv *interview) leaveOut(e emergency, named []string, back []restorable) er
 		}
 	}
 	if len(roles) > 0 {
-		if err := iv.newKeys(replaced(roles)); err != nil {
+		if err := iv.newKeys(roles); err != nil {
 			return err
 		}
 	}

@@ -108,7 +108,7 @@ func (iv *interview) changes() error {
 			return err
 		}
 	}
-	if roles := replaced(iv.openRoles()); len(roles) > 0 {
+	if roles := iv.openRoles(); len(roles) > 0 {
 		if err := iv.newKeys(roles); err != nil {
 			return err
 		}

@@ -103,6 +103,8 @@ func TestNoticesGolden(t *testing.T) {
 	golden(t, "notice/key-published-quorum-now.md", Notice(now(public)))
 	public.Repin, public.New.Version, public.Dropped = true, 1, nil
 	golden(t, "notice/key-published-again-now.md", Notice(now(public)))
+	public.Old, public.Counted, public.Taken = RootFacts{}, false, 0 // as the new chain's plan knows it
+	golden(t, "notice/key-published-again.md", Notice(public))
 	partly := facts(RoleCompromised)
 	partly.Changed = []string{"targets"}
 	golden(t, "notice/role-compromised-partly.md", Notice(partly))
