@@ -57,7 +57,7 @@ func (iv *interview) revoke() error {
 			back, err = iv.lookForBackups(ids)
 			e.searched, e.back, e.unknown = true, len(back), len(iv.unmade(ids))
 		case askRestore:
-			if e.chosen, err = iv.askRestore(e.named+e.published-e.both, len(back)); e.chosen == chooseDrop {
+			if e.chosen, err = iv.askRestore(e); e.chosen == chooseDrop {
 				back = nil
 			}
 		case askRace:
@@ -255,11 +255,14 @@ func count(n int, one, several string) string {
 	return fmt.Sprint(n, " ", several)
 }
 
-func (iv *interview) askRestore(lost, back int) (string, error) {
-	label, why := "restore the key from its backup, on a fresh token: no new root (recommended)", "As its key can be restored, no root has to change now. "
-	if back < lost {
-		why = "Keys that are restored can stay in the root. "
-		label = fmt.Sprintf("restore %d of the %d keys from their backups; a new root drops the others", back, lost)
+func (iv *interview) askRestore(e emergency) (string, error) {
+	why := "Keys that are restored can stay in the root. "
+	label := fmt.Sprintf("restore %d of the %d keys from their backups; a new root drops the others", e.back, e.named+e.published-e.both)
+	switch {
+	case e.allBack():
+		label, why = "restore the key from its backup, on a fresh token: no new root (recommended)", "As its key can be restored, no root has to change now. "
+	case e.back == e.named && e.published == 0:
+		label = "restore the key from its backup: the new root, for which published online keys call, keeps it"
 	}
 	return iv.a.Choose(iv.ctx, prompt.Prompt{ID: "revoke.restore", Message: prompt.Message{Title: "The shortest safe way",
 		Text: []string{"A token that is lost, and not stolen, is protected by its PIN. " + why + "If you are not sure that nobody has it, drop the key."}},
@@ -286,8 +289,11 @@ func (iv *interview) askRace(e emergency, drops []agreed.Drop) (string, error) {
 		published = append(published, fmt.Sprintf("%.8s", id))
 	}
 	if n := len(published); n > 0 {
-		text = append(text, map[bool]string{true: "The private half of key %s is published: anyone can sign with it, its holder too.", false: "The private halves of keys %s are published: anyone can sign with them, their holders too."}[n == 1])
-		text[1] = fmt.Sprintf(text[1], tuf.Listed(published, "and"))
+		half := "The private half of key %s is published: anyone can sign with it, its holder too."
+		if n > 1 {
+			half = "The private halves of keys %s are published: anyone can sign with them, their holders too."
+		}
+		text = append(text, fmt.Sprintf(half, tuf.Listed(published, "and")))
 		anew = "a new chain: somebody may have signed a root with these keys already"
 		taken -= n
 	}
