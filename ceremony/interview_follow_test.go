@@ -467,6 +467,61 @@ func TestRotateInterview(t *testing.T) {
 	leaveEverywhere(t, freshLike(t, dir), agreed.Rotate, script, a.asked)
 }
 
+// Where keys are published something changes: the root key goes, somebody comes in its
+// place, and the online roles get new keys.
+func TestRotateInterviewWithPublishedKeys(t *testing.T) {
+	dir := t.TempDir()
+	publishing(t, dir)
+	script := map[string]string{"plan.earlier": "", "plan.trusted": "", "plan.name": "Example packages", "plan.key 1": "compromised", "plan.key.name 1": "Alice Costa",
+		"plan.holders": "0\n1", "plan.holder.name 1": "Farah Aziz", "plan.holder.token 1": "F-06", "plan.holder.site 1": "", "plan.backup": "no",
+		"plan.expires": "", "plan.touch": "always", "revoke.keys": "yes", "plan.witness": ""}
+	a, _, err := interviewed(t, dir, agreed.Rotate, script)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, a.said.String())
+	}
+	r, root := drafted(t, dir)
+	if len(r.Drops) != 1 || r.Drops[0].Reason != agreed.Compromised || len(root.Roles[tuf.RoleRoot].KeyIDs) != 1 {
+		t.Errorf("drops %+v, %+v", r.Drops, root.Roles)
+	}
+	for name, word := range allNew {
+		signsFor(t, root, name, word)
+	}
+	leaveEverywhere(t, freshLike(t, dir), agreed.Rotate, script, a.asked)
+
+	// The roles whose keys nobody published are asked for as ever.
+	dir = t.TempDir()
+	exposing(2, usualRoles(3), "timestamp", "root 2")(t, dir)
+	script = map[string]string{"plan.earlier": "", "plan.trusted": "", "plan.name": "Example packages", "plan.holders": "0", "plan.threshold": "", "plan.expires": "", "revoke.keys": "yes", "plan.roles": "no", "plan.witness": "",
+		"plan.key 1": "stays", "plan.key.name 1": "Alice Costa", "plan.key.token 1": "", "plan.key 2": "compromised", "plan.key.name 2": "", "plan.key 3": "stays", "plan.key.name 3": "Chen Wei", "plan.key.token 3": ""}
+	a, _, err = interviewed(t, dir, agreed.Rotate, script)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, a.said.String())
+	}
+	if !strings.Contains(a.said.String(), "Do keys of the online roles (snapshot, targets) change?") {
+		t.Errorf("the other roles were not asked for:\n%s", a.said.String())
+	}
+	if r, root = drafted(t, dir); len(r.Roles) != 1 || root.Roles["timestamp"].KeyIDs[0] != tufKey(t, "new timestamp").ID {
+		t.Errorf("%+v", root.Roles)
+	}
+
+	// Of two that must sign for a role one is published: it goes, and the other one stays.
+	dir = t.TempDir()
+	roles := usualRoles(3)
+	roles["timestamp"] = wordsOf("timestamp", 2)
+	exposing(2, roles, "timestamp 1")(t, dir)
+	script["plan.key 2"], script["plan.key.name 2"], script["plan.key.token 2"], script["plan.role.timestamp"] = "stays", "Bruno Ferraz", "", "\nkeys/timestamp.pub"
+	a, _, err = interviewed(t, dir, agreed.Rotate, script)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, a.said.String())
+	}
+	if _, root = drafted(t, dir); !slices.Equal(root.Roles["timestamp"].KeyIDs, []string{tufKey(t, "timestamp 2").ID, tufKey(t, "new timestamp").ID}) {
+		t.Errorf("%+v", root.Roles)
+	}
+	if !strings.Contains(a.said.String(), ", as its private half is published.") {
+		t.Errorf("nobody said why:\n%s", a.said.String())
+	}
+}
+
 // What cannot be rotated is said while it is asked for.
 func TestRotateInterviewRefuses(t *testing.T) {
 	dir := t.TempDir()

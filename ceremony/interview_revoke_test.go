@@ -2,6 +2,8 @@ package ceremony_test
 
 import (
 	"bytes"
+	"crypto/ed25519"
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -118,12 +120,66 @@ func publishing(t *testing.T, dir string) {
 	}
 }
 
+// exposing is a chain of one version, threshold of whose root keys sign, that has the
+// private halves of these words in it.
+func exposing(threshold int, roles map[string][]string, words ...string) func(*testing.T, string) {
+	return func(t *testing.T, dir string) {
+		t.Helper()
+		newChain(t, dir, 1, threshold, nextYear, roles)
+		newOnline(t, dir)
+		file := filepath.Join(dir, "trusted/1.root.json")
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, word := range words {
+			key := seeded(word)
+			public := fmt.Sprintf(`"public": "%x"`, key.Public())
+			if !bytes.Contains(text, []byte(public)) {
+				t.Fatalf("no %s in\n%s", public, text)
+			}
+			text = bytes.Replace(text, []byte(public), fmt.Appendf(nil, `"private": "%x", %s`, key.Seed(), public), 1)
+		}
+		var whole struct{ Signed json.RawMessage }
+		f, err := tuf.Parse(text)
+		if err == nil {
+			err = json.Unmarshal(text, &whole)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		var sigs []string
+		for _, word := range wordsOf("root", threshold) {
+			sigs = append(sigs, fmt.Sprintf(`{"keyid": %q, "sig": "%x"}`, tufKey(t, word).ID, ed25519.Sign(seeded(word), f.Root.Canonical())))
+		}
+		put(t, dir, "trusted/1.root.json", fmt.Appendf(nil, `{"signatures": [%s], "signed": %s}`, strings.Join(sigs, ", "), whole.Signed))
+	}
+}
+
+// allNew are all online roles with new keys.
+var allNew = map[string]string{"timestamp": "new timestamp", "snapshot": "new snapshot", "targets": "new targets"}
+
 var emergencies = []emergency{
-	{name: "the only key published", setup: publishing, script: with("key-published", "revoke.quorum", "race", "revoke.threshold", "fresh", "plan.holder.name 1", "Farah Aziz", "plan.holder.token 1", "F-06", "plan.holder.site 1", ""),
-		most: 9, incident: record.QuorumStolen, drops: map[int]string{1: "compromised"}, keys: 1, want: 1,
-		says: []string{"its private half is published", "ALARM: the private half of a root key is published", "Anyone can sign a root of their own with them", "it is a race"}},
-	{name: "expired, with the only key published", setup: publishing, script: again(with("root-expired", "revoke.quorum", "again")), create: true, most: 30, taken: 1},
-	{name: "lost, with the only key published", setup: publishing, script: with("token-lost", "revoke.again", "no"), noPlan: true, taken: 1, says: []string{"its private half is published", "The honest answer"}},
+	{name: "the only key published", setup: publishing, script: with("key-published", "revoke.quorum", "race", "revoke.keys", "yes", "revoke.threshold", "fresh", "plan.holder.name 1", "Farah Aziz", "plan.holder.token 1", "F-06", "plan.holder.site 1", ""),
+		most: 10, incident: record.KeyPublished, drops: map[int]string{1: "compromised"}, roles: allNew, keys: 1, want: 1,
+		says: []string{"its private half is published", "ALARM: the private half of a root key is published", "ALARM: the private half of key 3cf2a48f is published: anyone can sign with it for timestamp, snapshot and targets.",
+			"The private half of key d1e0cc8e is published: anyone can sign with it, its holder too.", "it is a race with everybody", "wants 1 signature, and 0 of its keys stay", "(Enter: the private half of a root key was published)"}},
+	{name: "expired, with the only key published", setup: publishing, script: again(with("root-expired", "revoke.quorum", "again")), create: true, incident: record.KeyPublished, most: 30, taken: 1, says: []string{"A threshold of keys is published with their private halves."}},
+	{name: "lost, with the only key published", setup: publishing, script: with("token-lost", "revoke.quorum", "again", "revoke.again", "no"), noPlan: true, taken: 1, says: []string{"its private half is published", "The honest answer", "A threshold of keys is published"}},
+	{name: "one published, another one lost", setup: exposing(2, usualRoles(3), "root 1"), script: with("token-lost", "revoke.which", "2", "revoke.threshold", "lower"), taken: 1,
+		incident: record.KeyPublished, drops: map[int]string{1: "compromised", 2: "lost"}, keys: 1, want: 1,
+		says: []string{"Whose token is lost?", "1 of these keys is published with its private half, and is dropped in any case", "a token was lost, and the private half of a root key was published", "There is no race", "nobody may be missing"}},
+	{name: "one published, none lost", setup: exposing(2, usualRoles(3), "root 1"), script: with("quorum-lost", "revoke.which", "", "revoke.threshold", "keep"), taken: 1,
+		incident: record.KeyPublished, drops: map[int]string{1: "compromised"}, keys: 2, want: 2, says: []string{"(Enter: the private half of a root key was published)"}},
+	{name: "one published and lost", setup: exposing(2, usualRoles(3), "root 1"), script: with("token-lost", "revoke.which", "1", "revoke.threshold", "keep"), taken: 1,
+		incident: record.KeyPublished, drops: map[int]string{1: "stolen"}, keys: 2, want: 2},
+	{name: "one published, a holder left", setup: exposing(2, usualRoles(3), "root 1"), script: with("holder-left", "revoke.which", "2", "revoke.quorum", "race", "revoke.threshold", "lower"), taken: 2, most: 8,
+		incident: record.QuorumStolen, drops: map[int]string{1: "compromised", 2: "compromised"}, keys: 1, want: 1,
+		says: []string{"2 of its keys are in other hands", "a holder left the project, and the private half of a root key was published", "it is a race with anyone who has these keys"}},
+	{name: "one published, another one stolen of all that must sign", setup: exposing(2, usualRoles(2), "root 1"), script: with("token-stolen", "revoke.which", "2", "revoke.again", "no"), taken: 2, noPlan: true, says: []string{"TUF cannot undo that"}},
+	{name: "an online key published", setup: exposing(2, usualRoles(3), "snapshot"), script: with("token-stolen", "revoke.which", "1", "revoke.keys", "yes", "revoke.threshold", "keep"),
+		incident: record.RoleCompromised, drops: map[int]string{1: "stolen"}, roles: map[string]string{"timestamp": "new timestamp", "snapshot": "new snapshot"}, keys: 2, want: 2,
+		says: []string{"anyone can sign with it for snapshot", "a token was stolen, and private halves of online keys were published", "Here haste matters: the service"}},
 	{name: "token lost, backup safe", setup: knownBy(), script: before("token-lost", "revoke.which", "1", "revoke.restore", "restore"),
 		noPlan: true, says: []string{"Alice Costa: the backup is opened by any 3 of Bruno Ferraz, Chen Wei, Dana Okafor, Emil Novak and Bank safe.", "rootceremony restore DIR/before", "no new root is needed"}},
 	{name: "token lost, backup safe, dropped all the same", setup: knownBy(), script: before("token-lost", "revoke.which", "1", "revoke.restore", "drop"),
@@ -295,7 +351,7 @@ func (e emergency) check(t *testing.T, dir string, come *interview.Outcome) {
 	}
 	r, root := drafted(t, dir)
 	if e.create {
-		if r.Kind != agreed.Create || root.Version != 1 || len(root.Roles[tuf.RoleRoot].KeyIDs) != 2 || come.Files[state.NoticeFile] == nil {
+		if r.Kind != agreed.Create || e.incident != "" && r.Incident != e.incident || root.Version != 1 || len(root.Roles[tuf.RoleRoot].KeyIDs) != 2 || come.Files[state.NoticeFile] == nil {
 			t.Errorf("%+v", root)
 		}
 		return
@@ -317,16 +373,69 @@ func (e emergency) check(t *testing.T, dir string, come *interview.Outcome) {
 		}
 	}
 	for _, name := range []string{"timestamp", "snapshot", "targets"} {
-		want := old.Roles[name].KeyIDs
 		if word := e.roles[name]; word != "" {
-			want = []string{tufKey(t, word).ID}
-		}
-		if got := root.Roles[name].KeyIDs; !slices.Equal(got, want) {
-			t.Errorf("role %s: %v, want %v", name, got, want)
+			signsFor(t, root, name, word)
+		} else if got := root.Roles[name].KeyIDs; !slices.Equal(got, old.Roles[name].KeyIDs) {
+			t.Errorf("role %s: %v, want %v", name, got, old.Roles[name].KeyIDs)
 		}
 	}
 	if e.incident == record.RoleCompromised && !slices.Equal(record.Replaced(r.Compromised), record.Replaced(slicesOf(e.roles))) {
 		t.Errorf("compromised %v, replaced %v", r.Compromised, e.roles)
+	}
+}
+
+// Whatever is said to have happened, where the only key is published a race is offered,
+// says why, and can be run by people whose token is gone.
+func TestRaceWhereTheOnlyKeyIsPublished(t *testing.T) {
+	for _, c := range []struct {
+		what, where, reason string
+	}{
+		{"token-lost", "", "stolen"}, {"token-stolen", "", "stolen"}, {"pin-seen", "out", "compromised"}, {"pin-seen", "gone", "stolen"}, {"key-published", "", "compromised"},
+		{"role-compromised", "", "compromised"}, {"holder-left", "", "compromised"}, {"quorum-lost", "", "stolen"}, {"root-expired", "", "compromised"},
+	} {
+		dir := t.TempDir()
+		publishing(t, dir)
+		a, come, err := interviewed(t, dir, agreed.Revoke, with(c.what, "revoke.pin", c.where, "revoke.roles", "timestamp", "revoke.quorum", "race", "revoke.keys", "yes",
+			"revoke.threshold", "fresh", "plan.holder.name 1", "Farah Aziz", "plan.holder.token 1", "F-06", "plan.holder.site 1", ""))
+		said := a.said.String()
+		if err != nil {
+			t.Errorf("%s: %v\n%s", c.what, err, said)
+			continue
+		}
+		r, root := drafted(t, dir)
+		if r.Incident != record.KeyPublished || len(r.Compromised) > 0 || len(r.Drops) != 1 || r.Drops[0].Reason != c.reason || !strings.Contains(r.Reason, "private half of a root key was published") {
+			t.Errorf("%s: %q, %q, drops %+v", c.what, r.Incident, r.Reason, r.Drops)
+		}
+		for name, word := range allNew {
+			signsFor(t, root, name, word)
+		}
+		for _, want := range []string{"The private half of key d1e0cc8e is published: anyone can sign with it", "it is a race with everybody", "Signed by: Key d1e0cc8e: nobody may be missing"} {
+			if !strings.Contains(said, want) {
+				t.Errorf("%s: nobody said %q:\n%s", c.what, want, said)
+			}
+		}
+		if gone := strings.Contains(said, "Put the private half, as it was published, on a fresh token first"); gone != (c.reason == "stolen") {
+			t.Errorf("%s: the token is gone: %v", c.what, gone)
+		}
+		for _, warning := range agreed.Check(r, noon).Warnings {
+			if strings.Contains(warning, "STAYS IN USE") {
+				t.Errorf("%s: %s", c.what, warning)
+			}
+		}
+		notice := strings.Join(strings.Fields(string(come.Files[state.NoticeFile])), " ")
+		for _, want := range []string{"Where it was published", "Root keys that others have, or may have: 1.", "anyone can sign a root", "Stop automatic updates"} {
+			if !strings.Contains(notice, want) || strings.Contains(notice, "Who is behind it") {
+				t.Errorf("%s: no %q in the notice:\n%s", c.what, want, notice)
+			}
+		}
+	}
+}
+
+// signsFor holds a role to one key, whatever notation the chain has.
+func signsFor(t *testing.T, root *tuf.Root, name, word string) {
+	t.Helper()
+	if ids := root.Roles[name].KeyIDs; len(ids) != 1 || agreed.ValueOf(root, ids[0]) != tufKey(t, word).Value() {
+		t.Errorf("role %s: %v, and not the key of %s alone", name, ids, word)
 	}
 }
 

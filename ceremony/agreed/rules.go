@@ -577,8 +577,8 @@ func CheckIncident(kind string, i record.Incident) error {
 		return fmt.Errorf("incident is for %s: nothing has happened that calls for a %s", Revoke, kind)
 	case !i.Known():
 		return fmt.Errorf("incident %q is none of %s", i, knownIncidents())
-	case kind == Create && !i.Breaks():
-		return fmt.Errorf("incident %q is for %s: a new chain is called for by %s and %s only", i, Revoke, record.QuorumLost, record.QuorumStolen)
+	case kind == Create && !i.Breaks() && i != record.KeyPublished: // a threshold of which breaks a chain too
+		return fmt.Errorf("incident %q is for %s: a new chain is called for by %s, %s and %s only", i, Revoke, record.QuorumLost, record.QuorumStolen, record.KeyPublished)
 	}
 	return nil
 }

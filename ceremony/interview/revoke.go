@@ -1,7 +1,6 @@
 package interview
 
 import (
-	"cmp"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -19,10 +18,11 @@ import (
 
 // What haste is worth, as the last word to people who are about to act.
 const (
-	noRace      = "There is no race: fewer keys than the threshold sign nothing. Rested and rehearsed is better than tonight."
-	hurryRoles  = "Here haste matters: the service that signs stops first. Metadata signed with the new keys goes live together with the new root, not before and not after."
-	hurryQuorum = "Here haste matters: it is a race with anyone who has the tokens. Warn users today; and if a root turns up that nobody of you has signed, only a new chain is left."
-	hurryUsers  = "Until the new root is published clients refuse all updates: hurry for them. It is no hole, and no clock is to be turned back."
+	noRace         = "There is no race: fewer keys than the threshold sign nothing. Rested and rehearsed is better than tonight."
+	hurryRoles     = "Here haste matters: the service that signs stops first. Metadata signed with the new keys goes live together with the new root, not before and not after."
+	hurryQuorum    = "Here haste matters: it is a race with anyone who has these keys. Warn users today; and if a root turns up that nobody of you has signed, only a new chain is left."
+	hurryPublished = "Here haste matters: it is a race with everybody, as anyone can sign with a published key. Warn users today; and if a root turns up that nobody of you has signed, only a new chain is left."
+	hurryUsers     = "Until the new root is published clients refuse all updates: hurry for them. It is no hole, and no clock is to be turned back."
 )
 
 // revoke asks what has happened, and what the table of ways wants to know, until
@@ -31,11 +31,11 @@ const (
 func (iv *interview) revoke() error {
 	what, err := iv.askWhat()
 	e := emergency{what: what}
-	var ids []string      // of the root keys that are lost, or in other hands
+	var ids []string      // of the root keys that people say are lost, or in other hands
 	var back []restorable // those of them that backups bring back
 	for err == nil {
 		way := ways[e.row()]
-		if err := iv.comesTo(cmp.Or(way.is, e.incident())); err != nil {
+		if err := iv.comesTo(e.comesTo(way)); err != nil {
 			return err
 		}
 		switch way.then {
@@ -44,25 +44,24 @@ func (iv *interview) revoke() error {
 		case findChain:
 			err = iv.source()
 			if e.traced = true; iv.chain != nil {
-				e.need, e.keys, e.exposed = iv.oldThreshold(), len(iv.oldKeys()), len(iv.exposedKeys())
+				e.need, e.keys = iv.oldThreshold(), len(iv.oldKeys())
+				e.published, e.roles = len(iv.exposedKeys()), len(iv.exposedRoles()) > 0
 			}
 		case askRoles:
-			if ids, err = iv.askRoles(); err == nil {
-				ids = iv.withExposed(ids)
-			}
-			e.asked, e.named = true, len(ids)
+			ids, err = iv.askRoles()
+			e.asked, e.named, e.both = true, len(ids), iv.published(ids)
 		case askWhich:
 			ids, err = iv.askWhich(e.incident())
-			e.asked, e.named = true, len(ids)
+			e.asked, e.named, e.both = true, len(ids), iv.published(ids)
 		case search:
 			back, err = iv.lookForBackups(ids)
 			e.searched, e.back, e.unknown = true, len(back), len(iv.unmade(ids))
 		case askRestore:
-			if e.chosen, err = iv.askRestore(len(ids), len(back)); e.chosen == chooseDrop {
+			if e.chosen, err = iv.askRestore(e); e.chosen == chooseDrop {
 				back = nil
 			}
 		case askRace:
-			e.chosen, err = iv.askRace(e.incident())
+			e.chosen, err = iv.askRace(e, iv.drops(e, ids, back))
 		case askUnknown:
 			e.chosen, err = iv.askUnknown(iv.unmade(ids))
 		case changePIN:
@@ -75,9 +74,9 @@ func (iv *interview) revoke() error {
 			iv.lookFirst()
 			return nil
 		case nextRoot:
-			return iv.leaveOut(ids, e.reason(), back)
+			return iv.leaveOut(e, ids, back)
 		case newChain:
-			return iv.noWay(e.away())
+			return iv.noWay(e.what, iv.drops(e, ids, back))
 		}
 	}
 	return err
@@ -183,8 +182,9 @@ func (iv *interview) askWhich(what record.Incident) ([]string, error) {
 	for i, id := range all {
 		p.Lines = append(p.Lines, fmt.Sprintf("%3d  %s", i+1, iv.keyLabel(id)))
 	}
-	if len(iv.exposedKeys()) > 0 {
-		p.Enter, p.Question = "published", p.Question+" (Enter: only those that are published)"
+	if n := len(iv.exposedKeys()); n > 0 {
+		p.Text = []string{count(n, "of these keys is published with its private half, and is dropped in any case.", "of these keys are published with their private halves, and are dropped in any case.")}
+		p.Enter, p.Question = "published", p.Question+" (Enter: none but what is published)"
 	}
 	var picked []string
 	_, err := iv.a.Ask(iv.ctx, p, func(s string) error {
@@ -203,21 +203,69 @@ func (iv *interview) askWhich(what record.Incident) ([]string, error) {
 		}
 		return nil
 	})
-	return iv.withExposed(picked), err
+	return picked, err
 }
 
-// withExposed adds the root keys that are in everybody's hands.
-func (iv *interview) withExposed(ids []string) []string {
-	return append(ids, slices.DeleteFunc(iv.exposedKeys(), func(id string) bool { return slices.Contains(ids, id) })...)
+// published is how many of these root keys are published in the chain.
+func (iv *interview) published(ids []string) int {
+	return len(slices.DeleteFunc(iv.exposedKeys(), func(id string) bool { return !slices.Contains(ids, id) }))
 }
 
-func (iv *interview) askRestore(lost, back int) (string, error) {
-	label := "restore the key from its backup, on a fresh token: no new root (recommended)"
-	if back < lost {
-		label = fmt.Sprintf("restore %d of the %d keys from their backups; a new root drops the others", back, lost)
+// drops are the root keys that the next root leaves out, each for its own reason: those
+// that people named, but for lost ones that backups bring back, and published ones.
+func (iv *interview) drops(e emergency, named []string, back []restorable) []agreed.Drop {
+	if e.reason() == "" {
+		return nil
+	}
+	var all []agreed.Drop
+	for _, id := range iv.oldKeys() {
+		reason := ""
+		if slices.Contains(named, id) {
+			reason = e.reason()
+		}
+		switch published := slices.Contains(iv.exposedKeys(), id); {
+		case published && reason == "":
+			reason = agreed.Compromised
+		case published && reason == agreed.Lost: // by its holder
+			reason = agreed.Stolen
+		case reason == "" || reason == agreed.Lost && restores(back, id):
+			continue
+		}
+		h := iv.known[id]
+		all = append(all, agreed.Drop{KeyID: id, Reason: reason, Name: h.Name, Token: h.Token})
+	}
+	return all
+}
+
+// inOtherHands is how many of the dropped keys somebody else has, or may have.
+func inOtherHands(drops []agreed.Drop) (n int) {
+	for _, d := range drops {
+		if d.Reason == agreed.Stolen || d.Reason == agreed.Compromised {
+			n++
+		}
+	}
+	return n
+}
+
+// count is a number of things, with the words for one and for several.
+func count(n int, one, several string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprint(n, " ", several)
+}
+
+func (iv *interview) askRestore(e emergency) (string, error) {
+	why := "Keys that are restored can stay in the root. "
+	label := fmt.Sprintf("restore %d of the %d keys from their backups; a new root drops the others", e.back, e.named+e.published-e.both)
+	switch {
+	case e.allBack():
+		label, why = "restore the key from its backup, on a fresh token: no new root (recommended)", "As its key can be restored, no root has to change now. "
+	case e.back == e.named && e.published == 0:
+		label = "restore the key from its backup: the new root, for which published online keys call, keeps it"
 	}
 	return iv.a.Choose(iv.ctx, prompt.Prompt{ID: "revoke.restore", Message: prompt.Message{Title: "The shortest safe way",
-		Text: []string{"A token that is lost, and not stolen, is protected by its PIN. As its key can be restored, no root has to change now. If you are not sure that nobody has it, drop the key."}},
+		Text: []string{"A token that is lost, and not stolen, is protected by its PIN. " + why + "If you are not sure that nobody has it, drop the key."}},
 		Question: "What is to be done?"}, []prompt.Choice{
 		{Key: chooseRestore, Label: label},
 		{Key: chooseDrop, Label: "drop it all the same: a new root leaves it out"},
@@ -232,15 +280,31 @@ func (iv *interview) restore(back []restorable) {
 
 // askRace asks what is to be done where a threshold of keys is in other hands.
 // Another root is a race, and one that is won where nobody knows the PINs.
-func (iv *interview) askRace(what record.Incident) (string, error) {
-	can := "A token signs nothing without its PIN: if the PINs are not known, the next root shuts these keys out. If they are, anyone who has them can sign a root of their own, and no client can tell."
+func (iv *interview) askRace(e emergency, drops []agreed.Drop) (string, error) {
+	taken := inOtherHands(drops)
+	text := []string{fmt.Sprintf("Version %d wants %s, and %s in other hands.", iv.chain.Last.Root.Version, count(iv.oldThreshold(), "signature", "signatures"), count(taken, "of its keys is", "of its keys are"))}
 	anew := "a new chain: their PINs may be known, or they are people who left"
-	if what == record.KeyPublished {
-		can = "Anyone can sign a root of their own with them, and no client can tell. The next root shuts these keys out for each client that gets it first."
-		anew = "a new chain: somebody may have signed a root with them already"
+	var published []string
+	for _, id := range iv.exposedKeys() {
+		published = append(published, fmt.Sprintf("%.8s", id))
 	}
-	return iv.a.Choose(iv.ctx, prompt.Prompt{ID: "revoke.quorum", Message: prompt.Message{Title: "A threshold of keys",
-		Text: []string{fmt.Sprintf("The threshold of version %d is %d, and that many of its keys are in other hands. ", iv.chain.Last.Root.Version, iv.oldThreshold()) + can}},
+	if n := len(published); n > 0 {
+		half := "The private half of key %s is published: anyone can sign with it, its holder too."
+		if n > 1 {
+			half = "The private halves of keys %s are published: anyone can sign with them, their holders too."
+		}
+		text = append(text, fmt.Sprintf(half, tuf.Listed(published, "and")))
+		anew = "a new chain: somebody may have signed a root with these keys already"
+		taken -= n
+	}
+	switch {
+	case taken > 0 && e.incident() == record.KeyPublished: // elsewhere than in the chain
+		text = append(text, "Anyone can sign with a key whose private half was published, and so can its holder.")
+	case taken > 0 && e.what != record.RoleCompromised:
+		text = append(text, "A token signs nothing without its PIN.")
+	}
+	text = append(text, "Anyone who can sign with as many of these keys as must can sign a root of their own, and no client can tell. The next root shuts these keys out for each client that gets it first.")
+	return iv.a.Choose(iv.ctx, prompt.Prompt{ID: "revoke.quorum", Message: prompt.Message{Title: "A threshold of keys", Text: text},
 		Question: "What is to be done?"}, []prompt.Choice{
 		{Key: chooseAnew, Label: anew},
 		{Key: chooseRace, Label: "the next root without these keys, today: it is a race"},
@@ -273,31 +337,44 @@ func (iv *interview) lookFirst() {
 
 // leaveOut makes the plan of a root without some keys. Those that are restored
 // sign: lost ones stay, and others sign for the old root alone.
-func (iv *interview) leaveOut(ids []string, reason string, back []restorable) error {
+func (iv *interview) leaveOut(e emergency, named []string, back []restorable) error {
 	p := &iv.plan
-	if reason == agreed.Lost {
-		ids = slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return restores(back, id) })
+	p.Drops = iv.drops(e, named, back)
+	p.Reason = iv.usualReason(e, named)
+	roles, open := p.Compromised, iv.openRoles()
+	for _, name := range open {
+		if !slices.Contains(roles, name) {
+			roles = append(roles, name)
+		}
 	}
-	if len(p.Compromised) > 0 {
-		if err := iv.newKeys(replaced(p.Compromised)); err != nil {
+	if p.Compromised = nil; inOtherHands(p.Drops) < iv.oldThreshold() { // which would be worse
+		p.Compromised = roles
+		if len(open) > 0 {
+			if err := iv.comesTo(record.RoleCompromised); err != nil {
+				return err
+			}
+		}
+	}
+	if len(roles) > 0 {
+		if err := iv.newKeys(roles); err != nil {
 			return err
 		}
 	}
 	for _, id := range iv.oldKeys() {
-		h := iv.known[id]
-		if slices.Contains(ids, id) {
-			p.Drops = append(p.Drops, agreed.Drop{KeyID: id, Reason: reason, Name: h.Name, Token: h.Token})
-			continue
+		if !slices.ContainsFunc(p.Drops, func(d agreed.Drop) bool { return d.KeyID == id }) {
+			iv.stay(id, iv.known[id])
 		}
-		iv.stay(id, h)
 	}
-	if err := iv.enough(reason); err != nil {
+	var left []string // whose place is somebody else's
+	if e.what == record.HolderLeft {
+		left = named
+	}
+	if err := iv.enough(left); err != nil {
 		return err
 	}
 	if err := iv.dropFromRoles(); err != nil {
 		return err
 	}
-	p.Reason = iv.usualReason(len(ids))
 	if err := iv.text("plan.reason", &p.Reason, "Reason, as the plan and the notice for users give it?", p.Reason, checkName); err != nil {
 		return err
 	}
@@ -315,8 +392,8 @@ func (iv *interview) leaveOut(ids []string, reason string, back []restorable) er
 }
 
 // enough asks for the threshold, or for fresh tokens, where so few keys are left
-// that the next loss locks everybody out.
-func (iv *interview) enough(reason string) error {
+// that the next loss locks everybody out. Those who left get no fresh token.
+func (iv *interview) enough(left []string) error {
 	p := &iv.plan
 	have, need := len(p.Holders), iv.oldThreshold()
 	p.Root.Threshold = need
@@ -337,7 +414,7 @@ func (iv *interview) enough(reason string) error {
 		choices = append(choices, prompt.Choice{Key: "lower", Label: label})
 	}
 	what, err := iv.a.Choose(iv.ctx, prompt.Prompt{ID: "revoke.threshold", Message: prompt.Message{Title: "Who signs from now on", Text: []string{
-		fmt.Sprintf("Version %d wants %d signatures, and %d of its keys stay. This is about roots after the next one: the next one is signed by %d of the old keys in any case.", iv.chain.Last.Root.Version, need, have, need)}},
+		fmt.Sprintf("Version %d wants %s, and %s. This is about roots after the next one: the next one is signed by %d of the old keys in any case.", iv.chain.Last.Root.Version, count(need, "signature", "signatures"), count(have, "of its keys stays", "of its keys stay"), need)}},
 		Question: "How many sign from now on?"}, choices)
 	if err != nil {
 		return err
@@ -351,8 +428,8 @@ func (iv *interview) enough(reason string) error {
 	p.Token = agreed.TokenPolicy{Algorithm: keys.Ed25519, Touch: keys.TouchAlways, MinFirmware: agreed.Firmware[keys.Ed25519].String()}
 	for _, d := range p.Drops {
 		name := d.Name
-		if reason == agreed.Compromised && p.Incident == record.HolderLeft {
-			name = "" // somebody else
+		if slices.Contains(left, d.KeyID) {
+			name = ""
 		}
 		if err := iv.holderNamed(len(p.Holders)+1, name); err != nil {
 			return err
@@ -362,32 +439,55 @@ func (iv *interview) enough(reason string) error {
 }
 
 // usualReason is the reason for a plan, without names: the notice gives it too.
-func (iv *interview) usualReason(n int) string {
-	tokens, were := "a token with a root key", "was"
-	if n > 1 {
-		tokens, were = fmt.Sprintf("%d tokens with root keys", n), "were"
-	}
-	switch root := iv.chain.Last.Root; iv.plan.Incident {
-	case record.PINSeen:
-		return "a PIN was seen, and " + tokens + " " + were + " out of hand"
-	case record.KeyPublished:
-		if n > 1 {
-			return fmt.Sprintf("the private halves of %d root keys were published", n)
+func (iv *interview) usualReason(e emergency, named []string) string {
+	published, others := len(iv.exposedKeys()), 0 // dropped keys
+	for _, d := range iv.plan.Drops {
+		switch {
+		case !slices.Contains(named, d.KeyID):
+		case e.incident() != record.KeyPublished:
+			others++
+		case !slices.Contains(iv.exposedKeys(), d.KeyID):
+			published++
 		}
-		return "the private half of a root key was published"
-	case record.HolderLeft:
-		return "a holder of a root key left the project"
-	case record.RoleCompromised:
-		return "the online keys of " + tuf.Listed(iv.plan.Compromised, "and") + " were compromised"
-	case record.RootExpired:
-		if root.Expires.After(iv.now) {
-			return fmt.Sprintf("root version %d expires on %s", root.Version, root.Expires.UTC().Format("2006-01-02"))
-		}
-		return fmt.Sprintf("root version %d expired on %s", root.Version, root.Expires.UTC().Format("2006-01-02"))
-	case record.TokenStolen, record.QuorumStolen:
-		return tokens + " " + were + " stolen"
 	}
-	return tokens + " " + were + " lost"
+	var all []string
+	tokens, holder := "a token with a root key was", "a holder of a root key left the project"
+	if others > 1 {
+		tokens = fmt.Sprintf("%d tokens with root keys were", others)
+	}
+	if published > 0 || len(iv.exposedRoles()) > 0 { // a reason is one line
+		tokens = strings.NewReplacer(" with a root key", "", " with root keys", "").Replace(tokens)
+		holder = "a holder left the project"
+	}
+	switch root := iv.chain.Last.Root; {
+	case e.what == record.RoleCompromised:
+		all = append(all, "the online keys of "+tuf.Listed(iv.plan.Compromised, "and")+" were compromised")
+	case e.incident() == record.RootExpired && root.Expires.After(iv.now):
+		all = append(all, fmt.Sprintf("root version %d expires on %s", root.Version, root.Expires.UTC().Format("2006-01-02")))
+	case e.incident() == record.RootExpired:
+		all = append(all, fmt.Sprintf("root version %d expired on %s", root.Version, root.Expires.UTC().Format("2006-01-02")))
+	case others == 0:
+	case e.what == record.HolderLeft:
+		all = append(all, holder)
+	case e.reason() == agreed.Lost:
+		all = append(all, tokens+" lost")
+	case e.reason() == agreed.Stolen:
+		all = append(all, tokens+" stolen")
+	default:
+		all = append(all, "a PIN was seen, and "+tokens+" out of hand")
+	}
+	switch {
+	case published == 1:
+		all = append(all, "the private half of a root key was published")
+	case published > 1:
+		all = append(all, fmt.Sprintf("the private halves of %d root keys were published", published))
+	case len(iv.exposedRoles()) > 0:
+		all = append(all, "private halves of online keys were published")
+	}
+	if reason := strings.Join(all, ", and "); checkName(reason) == nil {
+		return reason
+	}
+	return all[len(all)-1] // what is published is the worst of it
 }
 
 // after says what the plan makes, and what to type next.
@@ -411,6 +511,12 @@ func (iv *interview) after(r *agreed.Plan, back []restorable) {
 	if len(p.Roles) > 0 {
 		m.Facts = append(m.Facts, prompt.Fact{Label: "Other keys for", Value: tuf.Listed(slices.DeleteFunc(slices.Clone(agreed.OnlineRoles), func(name string) bool { _, there := p.Roles[name]; return !there }), "and")})
 	}
+	var imported []string // names of those whose token is gone, and whose key everybody has
+	for _, id := range iv.exposedKeys() {
+		if name := iv.who(id); len(signs) < iv.oldThreshold() && !slices.Contains(signs, name) {
+			imported, signs = append(imported, name), append(signs, name)
+		}
+	}
 	signed := fmt.Sprintf("any %d of %s", iv.oldThreshold(), tuf.Listed(signs, "and"))
 	if len(signs) == iv.oldThreshold() {
 		signed = tuf.Listed(signs, "and") + ": nobody may be missing"
@@ -422,16 +528,21 @@ func (iv *interview) after(r *agreed.Plan, back []restorable) {
 		m.Text = append(m.Text, "First restore the keys that backups bring back: without them too few can sign.")
 		m.Text = append(m.Text, iv.openers(back)...)
 	}
+	if len(imported) > 0 {
+		m.Text = append(m.Text, tuf.Listed(imported, "and")+": the token is gone, and too few can sign without its key. Put the private half, as it was published, on a fresh token first: it signs this root, which drops it.")
+	}
 	for _, warning := range r.EarlierWarnings() {
 		m.Text = append(m.Text, capital(warning)+".")
 	}
 	haste := noRace
-	switch p.Incident {
-	case record.RoleCompromised:
-		haste = hurryRoles
-	case record.QuorumStolen:
+	switch {
+	case p.Incident == record.KeyPublished && inOtherHands(p.Drops) >= iv.oldThreshold():
+		haste = hurryPublished
+	case p.Incident == record.QuorumStolen:
 		haste = hurryQuorum
-	case record.RootExpired:
+	case p.Incident == record.RoleCompromised:
+		haste = hurryRoles
+	case p.Incident == record.RootExpired:
 		haste = hurryUsers
 	}
 	m.Text = append(append(m.Text, haste), iv.gapText()...)
@@ -452,17 +563,25 @@ func (iv *interview) notice(facts record.NoticeFacts) string {
 // noWay is the honest answer: no root that clients accept mends this. What is
 // left is a new chain, to which every client is moved by hand, and the words
 // for users.
-// So many root keys are in other hands, and lost; both 0: nobody has counted.
-func (iv *interview) noWay(taken, lost int) error {
+// The dropped keys are in other hands, or lost; where there are none, nobody has
+// counted.
+func (iv *interview) noWay(what record.Incident, drops []agreed.Drop) error {
 	name, incident := iv.plan.Name, iv.plan.Incident
+	taken := inOtherHands(drops)
+	lost := len(drops) - taken
 	facts := record.NoticeFacts{Project: name, Incident: incident, Repin: true, Counted: taken+lost > 0, Taken: taken, Lost: lost}
 	if iv.chain != nil {
 		root := iv.chain.Last.Root
 		facts.Old = record.RootFacts{Version: root.Version, Expires: root.Expires, Threshold: iv.oldThreshold(), Keys: len(iv.oldKeys())}
 		facts.Rehearsal = root.Rehearsal()
 	}
-	answer := "A threshold of keys may be in other hands. Anyone who has them signs any root, as good as yours to every client: TUF cannot undo that, and nothing that this program signs can. (If tokens are gone and nobody knows their PINs, go back and say that tokens were stolen.)"
-	if incident == record.QuorumLost {
+	answer := "A threshold of keys may be in other hands. Anyone who has them signs any root, as good as yours to every client: TUF cannot undo that, and nothing that this program signs can."
+	switch {
+	case what == record.QuorumStolen:
+		answer += " (If tokens are gone and nobody knows their PINs, go back and say that tokens were stolen.)"
+	case incident == record.KeyPublished:
+		answer = "A threshold of keys is published with their private halves. Anyone can sign any root with them, as good as yours to every client: TUF cannot undo that, and nothing that this program signs can."
+	case incident == record.QuorumLost:
 		answer = "Too few keys are left to sign a root that clients accept, and no backup brings enough of them back. TUF cannot mend that, and nothing that this program signs can."
 	}
 	yes, err := iv.a.Confirm(iv.ctx, prompt.Prompt{ID: "revoke.again", Message: prompt.Message{Title: "The honest answer", Text: []string{answer,

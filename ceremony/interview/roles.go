@@ -26,7 +26,6 @@ func (iv *interview) roleKeys(name string) []tuf.Key {
 // askRoles asks which roles others can sign for, and returns the root keys that
 // serve them too.
 func (iv *interview) askRoles() ([]string, error) {
-	p := &iv.plan
 	var choices []prompt.Choice
 	for _, roles := range [][]string{{"timestamp"}, {"snapshot"}, {"targets"}, {"timestamp", "snapshot"}, {"timestamp", "targets"}, {"snapshot", "targets"}, {"timestamp", "snapshot", "targets"}} {
 		label := tuf.Listed(roles, "and")
@@ -40,11 +39,10 @@ func (iv *interview) askRoles() ([]string, error) {
 		return nil, err
 	}
 	ids := iv.compromise(strings.Split(what, "+"))
-	m := prompt.Message{Title: "What is replaced", Text: []string{fmt.Sprintf("Compromised: %s. New keys for: %s. Together they make clients drop stored metadata that was counted up to shut them out.", tuf.Listed(p.Compromised, "and"), tuf.Listed(replaced(p.Compromised), "and"))}}
-	if len(ids) > 0 {
-		m.Text = append(m.Text, fmt.Sprintf("%d of these keys are root keys as well, and are dropped there too.", len(ids)))
+	if len(ids) == 0 {
+		return nil, nil
 	}
-	return ids, iv.a.Tell(iv.ctx, m)
+	return ids, iv.a.Tell(iv.ctx, prompt.Message{Title: "Root keys among them", Text: []string{fmt.Sprintf("Keys of %s: %s.", tuf.Listed(iv.plan.Compromised, "and"), count(len(ids), "is a root key as well, and is dropped there too", "are root keys as well, and are dropped there too"))}})
 }
 
 // replaced are the roles that get new keys: those that are compromised and those
@@ -81,9 +79,13 @@ func (iv *interview) compromise(roles []string) (rootKeys []string) {
 	return rootKeys
 }
 
-// newKeys asks for the key files of roles that get new keys. Those at the usual
-// places are offered all at once.
-func (iv *interview) newKeys(roles []string) error {
+// newKeys asks for the key files of the roles that get new keys where these are
+// compromised. Those at the usual places are offered all at once.
+func (iv *interview) newKeys(compromised []string) error {
+	roles := replaced(compromised)
+	if err := iv.a.Tell(iv.ctx, prompt.Message{Title: "What is replaced", Text: []string{fmt.Sprintf("Compromised: %s. New keys for: %s. Together they make clients drop stored metadata that was counted up to shut them out.", tuf.Listed(compromised, "and"), tuf.Listed(roles, "and"))}}); err != nil {
+		return err
+	}
 	usual := func(name string) string { return "keys/" + name + ".pub" }
 	fresh := func(s string) error { return iv.checkNew(s, roles) }
 	m := prompt.Message{Title: "New keys"}

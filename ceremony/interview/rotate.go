@@ -38,27 +38,31 @@ func (iv *interview) rotate() error {
 	if err := iv.text("plan.name", &iv.plan.Name, "What is the project's name?", iv.plan.Name, checkName); err != nil {
 		return err
 	}
-	changes, err := iv.a.Confirm(iv.ctx, prompt.Prompt{ID: "plan.changes", Message: prompt.Message{Title: "What changes",
-		Text: []string{"Where nothing but the expiry changes, the new root is a renewal: the same keys, one version on."}},
-		Question: "Does anything but the expiry change?"})
-	if err != nil {
-		return err
+	changes := len(iv.exposedKeys()) > 0 || len(iv.exposedRoles()) > 0 // they can't stay
+	if !changes {
+		var err error
+		changes, err = iv.a.Confirm(iv.ctx, prompt.Prompt{ID: "plan.changes", Message: prompt.Message{Title: "What changes",
+			Text: []string{"Where nothing but the expiry changes, the new root is a renewal: the same keys, one version on."}},
+			Question: "Does anything but the expiry change?"})
+		if err != nil {
+			return err
+		}
 	}
 	for i, id := range iv.oldKeys() {
 		if err := iv.oldKey(i+1, id, changes); err != nil {
 			return err
 		}
 	}
+	end := iv.expires
 	if changes {
-		err = iv.changes()
+		end = iv.changes
 	} else {
 		iv.plan.Root.Threshold = iv.oldThreshold()
-		err = iv.expires()
 	}
-	if err != nil {
+	if err := end(); err != nil {
 		return err
 	}
-	_, err = iv.finish()
+	_, err := iv.finish()
 	return err
 }
 
@@ -104,15 +108,24 @@ func (iv *interview) changes() error {
 			return err
 		}
 	}
-	yes, err := iv.a.Confirm(iv.ctx, prompt.Prompt{ID: "plan.roles", Question: "Do keys of the online roles (timestamp, snapshot, targets) change?"})
-	if err != nil {
-		return err
+	if roles := iv.openRoles(); len(roles) > 0 {
+		if err := iv.newKeys(roles); err != nil {
+			return err
+		}
 	}
-	if yes {
-		for _, role := range agreed.OnlineRoles {
-			if err := iv.otherKeys(role); err != nil {
-				return err
-			}
+	others := slices.DeleteFunc(slices.Clone(agreed.OnlineRoles), func(name string) bool { _, changed := p.Roles[name]; return changed })
+	if len(others) > 0 {
+		yes, err := iv.a.Confirm(iv.ctx, prompt.Prompt{ID: "plan.roles", Question: fmt.Sprintf("Do keys of the online roles (%s) change?", strings.Join(others, ", "))})
+		if err != nil {
+			return err
+		}
+		if !yes {
+			others = nil
+		}
+	}
+	for _, role := range others {
+		if err := iv.otherKeys(role); err != nil {
+			return err
 		}
 	}
 	if err := iv.dropFromRoles(); err != nil {
@@ -279,8 +292,22 @@ func (iv *interview) chainMessage() prompt.Message {
 	if root.Rehearsal() {
 		m.Facts = append(m.Facts, prompt.Fact{Label: "Rehearsal", Value: "yes: this root is from a rehearsal"})
 	}
-	if keys := iv.exposedKeys(); len(keys) > 0 {
-		m.Facts = append(m.Facts, prompt.Fact{Label: "ALARM", Value: "the private half of a root key is published: anyone can sign with it. It counts as compromised, and is dropped."})
+	if n := len(iv.exposedKeys()); n > 0 {
+		m.Facts = append(m.Facts, prompt.Fact{Label: "ALARM", Value: map[bool]string{
+			true:  "the private half of a root key is published: anyone can sign with it. It counts as compromised, and the next root drops it.",
+			false: fmt.Sprintf("the private halves of %d root keys are published: anyone can sign with them. They count as compromised, and the next root drops them.", n)}[n == 1]})
+	}
+	if roles := iv.exposedRoles(); len(roles) > 0 {
+		var ids []string
+		for _, name := range roles {
+			for _, k := range iv.roleKeys(name) {
+				if id := fmt.Sprintf("%.8s", k.ID); iv.chain.Exposed[k.Value()] > 0 && !slices.Contains(ids, id) {
+					ids = append(ids, id)
+				}
+			}
+		}
+		m.Facts = append(m.Facts, prompt.Fact{Label: "ALARM", Value: fmt.Sprintf("the private %s published: anyone can sign with %s for %s. New keys are asked for.",
+			map[bool]string{true: "half of key " + ids[0] + " is", false: "halves of keys " + tuf.Listed(ids, "and") + " are"}[len(ids) == 1], map[bool]string{true: "it", false: "them"}[len(ids) == 1], tuf.Listed(roles, "and"))})
 	}
 	for i, id := range iv.oldKeys() {
 		m.Lines = append(m.Lines, fmt.Sprintf("%3d  %s", i+1, iv.keyLabel(id)))
@@ -297,6 +324,28 @@ func (iv *interview) oldThreshold() int { return iv.chain.Last.Root.Roles[tuf.Ro
 // root of the chain, by id.
 func (iv *interview) exposedKeys() []string {
 	return slices.DeleteFunc(slices.Clone(iv.oldKeys()), func(id string) bool { return iv.chain.Exposed[agreed.ValueOf(iv.chain.Last.Root, id)] == 0 })
+}
+
+// exposedIn is how many keys of a role of the trusted root stand in a root of the chain
+// with their private half.
+func (iv *interview) exposedIn(name string) int {
+	values := map[string]bool{}
+	for _, k := range iv.roleKeys(name) {
+		if iv.chain.Exposed[k.Value()] > 0 {
+			values[k.Value()] = true
+		}
+	}
+	return len(values)
+}
+
+// exposedRoles are the online roles with such keys, openRoles those for which anyone
+// can sign with them.
+func (iv *interview) exposedRoles() []string {
+	return slices.DeleteFunc(slices.Clone(agreed.OnlineRoles), func(name string) bool { return iv.exposedIn(name) == 0 })
+}
+
+func (iv *interview) openRoles() []string {
+	return slices.DeleteFunc(iv.exposedRoles(), func(name string) bool { return iv.exposedIn(name) < iv.chain.Last.Root.Roles[name].Threshold })
 }
 
 // keyLabel names a root key with all that is known of it.
@@ -329,7 +378,7 @@ func (iv *interview) who(id string) string {
 func (iv *interview) oldKey(n int, id string, changes bool) error {
 	what := "stays"
 	exposed := slices.Contains(iv.exposedKeys(), id)
-	if changes || exposed {
+	if changes {
 		var err error
 		choices := []prompt.Choice{
 			{Key: "stays", Label: "it stays as it is"},
@@ -454,7 +503,7 @@ func (iv *interview) otherKeys(name string) error {
 }
 
 // dropFromRoles takes the dropped root keys out of the other roles that they
-// serve: anyone who has such a key has it there too.
+// serve: anyone who has such a key has it there too. So it does with published keys.
 func (iv *interview) dropFromRoles() error {
 	for _, name := range agreed.OnlineRoles {
 		if _, changed := iv.plan.Roles[name]; changed {
@@ -467,7 +516,7 @@ func (iv *interview) dropFromRoles() error {
 	return nil
 }
 
-// dropFrom takes the dropped root keys out of a role, if they serve it. Where
+// dropFrom takes dropped root keys and published keys out of a role. Where
 // too few keys stay it asks for new ones. The plan names those that stay by
 // files, which go with it.
 func (iv *interview) dropFrom(name string) error {
@@ -504,7 +553,7 @@ func (iv *interview) dropFrom(name string) error {
 	return nil
 }
 
-// keysLeft is what becomes of a role's keys where root keys are dropped.
+// keysLeft is what becomes of a role's keys where some are dropped.
 type keysLeft struct {
 	dropped  []string // labels
 	harmless bool     // nobody but their holders has the dropped ones
@@ -526,8 +575,11 @@ func (iv *interview) withoutDrops(name string) keysLeft {
 		_, err := tuf.NewKey(k.Public)
 		switch {
 		case i >= 0:
-			left.dropped = append(left.dropped, iv.keyLabel(iv.plan.Drops[i].KeyID))
+			left.dropped = append(left.dropped, iv.keyLabel(iv.plan.Drops[i].KeyID)+", as it is dropped as a root key")
 			left.harmless = left.harmless && iv.plan.Drops[i].Reason == agreed.Retired
+		case iv.chain.Exposed[k.Value()] > 0:
+			left.dropped = append(left.dropped, fmt.Sprintf("key %.8s, as its private half is published", k.ID))
+			left.harmless = false
 		case err != nil:
 			left.foreign++
 		default:
@@ -543,7 +595,7 @@ func (iv *interview) withoutDrops(name string) keysLeft {
 func (iv *interview) askInPlace(name string, left keysLeft) (string, error) {
 	p := prompt.Prompt{ID: "plan.role." + name, Question: fmt.Sprintf("Role %s: file of a new public key, or several with commas?", name),
 		Message: prompt.Message{Title: "Role " + name, Text: append([]string{
-			fmt.Sprintf("Dropped as a root key, and so from the role %s too: %s.", name, strings.Join(left.dropped, "; ")),
+			fmt.Sprintf("Dropped from the role %s: %s.", name, strings.Join(left.dropped, "; ")),
 			fmt.Sprintf("Other keys of the role that stay: %d. Keys that must sign for it: %d.", len(left.stay), len(left.stay)+left.missing)}, iv.keyMessage(name).Text...)}}
 	if left.foreign > 0 {
 		p.Text = append(p.Text, fmt.Sprintf("Keys of a kind that a plan cannot name, so that they cannot stay: %d.", left.foreign))

@@ -1,6 +1,7 @@
 package interview
 
 import (
+	"cmp"
 	"slices"
 
 	"rootceremony/ceremony/agreed"
@@ -17,11 +18,14 @@ type emergency struct {
 	traced bool // what the next root follows was looked for
 	need   int  // root keys that must sign; 0: the old root is not at hand
 	keys   int  // root keys that there are
-	// exposed is how many of them are published with their private half.
-	exposed int
+	// published is how many of them stand in the chain with their private half: they
+	// are in everybody's hands, and their holders can sign all the same.
+	published int
+	roles     bool // keys of online roles stand there so too
 
 	asked bool // people were asked which keys
-	named int  // root keys that are lost, or in other hands
+	named int  // root keys that people say are lost, or in other hands
+	both  int  // those of them that are published as well
 
 	searched bool // backups of those were looked for
 	back     int  // those that backups bring back
@@ -92,10 +96,17 @@ var ways = []way{
 	{[]record.Incident{record.QuorumStolen}, emergency.whatever, "", "", newChain},
 
 	{[]record.Incident{record.RoleCompromised}, emergency.unasked, "", "", askRoles},
-	{[]record.Incident{record.RoleCompromised}, emergency.quorumNamed, "", record.QuorumStolen, newChain},
-	{[]record.Incident{record.RoleCompromised}, emergency.whatever, "", "", nextRoot},
-
 	{record.Incidents, emergency.unasked, "", "", askWhich},
+
+	// Anyone who has taken keys can sign with them, and any root with a threshold.
+	{record.Incidents, emergency.quorumTaken, chooseRace, record.QuorumStolen, nextRoot},
+	{record.Incidents, emergency.quorumTaken, chooseAnew, record.QuorumStolen, newChain},
+	{record.Incidents, emergency.mayRace, "", record.QuorumStolen, askRace},
+	{record.Incidents, emergency.quorumTaken, "", record.QuorumStolen, newChain},
+	{[]record.Incident{record.RoleCompromised}, emergency.whatever, "", "", nextRoot},
+	{thefts, emergency.holdersSign, "", "", nextRoot},
+	{thefts, emergency.unsearched, "", "", search},
+	{thefts, emergency.backupsSign, "", "", nextRoot},
 
 	// Nobody can sign with a lost key.
 	{losses, emergency.unsearched, "", "", search},
@@ -106,16 +117,6 @@ var ways = []way{
 	{losses, emergency.othersSign, "", record.TokenLost, nextRoot},
 	{losses, emergency.allBack, "", record.QuorumLost, restore},
 	{losses, emergency.backupsSign, "", record.QuorumLost, nextRoot},
-
-	// Anyone who has taken keys can sign with them, and any root with a threshold.
-	{thefts, emergency.quorumNamed, chooseRace, record.QuorumStolen, nextRoot},
-	{thefts, emergency.quorumNamed, chooseAnew, record.QuorumStolen, newChain},
-	{[]record.Incident{record.KeyPublished}, emergency.quorumNamed, "", record.QuorumStolen, askRace}, // its holders have it too
-	{thefts, emergency.mayRace, "", record.QuorumStolen, askRace},
-	{thefts, emergency.quorumNamed, "", record.QuorumStolen, newChain},
-	{thefts, emergency.holdersSign, "", "", nextRoot},
-	{thefts, emergency.unsearched, "", "", search},
-	{thefts, emergency.backupsSign, "", "", nextRoot},
 
 	// Too few can sign, unless there are backups that nobody here knows of.
 	{record.Incidents, emergency.backupsUnknown, chooseLook, record.QuorumLost, lookFirst},
@@ -131,19 +132,31 @@ func (e emergency) row() int {
 	})
 }
 
-// incident is what has happened: a token that is gone with its PIN is stolen. Where a
-// root of the chain publishes root keys, a loss is no longer the worst of it.
+// incident is what has happened, as the table takes it: a token that is gone with
+// its PIN is stolen, and where a root key is published an expiry is not the worst.
 func (e emergency) incident() record.Incident {
 	switch {
-	case e.what == record.PINSeen && e.where == gone, e.exposed > 0 && slices.Contains(losses, e.what):
+	case e.what == record.PINSeen && e.where == gone:
 		return record.TokenStolen
-	case e.exposed > 0 && e.what == record.RootExpired:
+	case e.what == record.RootExpired && e.published > 0:
 		return record.KeyPublished
 	}
 	return e.what
 }
 
-// reason is why the keys that are named are dropped.
+// comesTo is the incident of a way, for plan and notice. It is that keys are published
+// where nobody has others, and enough can still sign.
+func (e emergency) comesTo(w way) record.Incident {
+	is := cmp.Or(w.is, e.incident())
+	switch {
+	case is == record.QuorumStolen && e.asked && (e.incident() == record.KeyPublished || e.taken() == e.published),
+		e.published > 0 && (is == record.TokenLost || is == record.QuorumLost && w.then == nextRoot):
+		return record.KeyPublished
+	}
+	return is
+}
+
+// reason is why a key that is named, and not published in the chain, is dropped.
 func (e emergency) reason() string {
 	switch e.incident() {
 	case record.TokenLost, record.QuorumLost:
@@ -156,30 +169,33 @@ func (e emergency) reason() string {
 	return ""
 }
 
-// away are the root keys that are in other hands, and those that are lost.
-func (e emergency) away() (taken, lost int) {
-	if e.reason() == agreed.Lost {
-		return 0, e.named - e.back
-	}
-	return e.named, 0
-}
-
 func (e emergency) whatever() bool       { return true }
 func (e emergency) unplaced() bool       { return e.where == "" }
 func (e emergency) inHand() bool         { return e.where == inHand }
 func (e emergency) untraced() bool       { return !e.traced }
 func (e emergency) unasked() bool        { return !e.asked }
-func (e emergency) unsearched() bool     { return !e.searched }
+func (e emergency) unsearched() bool     { return !e.searched && e.named > 0 }
 func (e emergency) backupsUnknown() bool { return e.unknown > 0 }
 
-// quorumNamed: the keys that are named are enough to sign a root.
-func (e emergency) quorumNamed() bool { return e.named >= e.need }
+// taken is how many keys are in other hands.
+func (e emergency) taken() int {
+	if e.reason() == agreed.Lost {
+		return e.published
+	}
+	return e.named + e.published - e.both
+}
+
+// quorumTaken: those are enough to sign a root.
+func (e emergency) quorumTaken() bool { return e.asked && e.taken() >= e.need }
 
 // othersSign: the keys that are not named are enough.
 func (e emergency) othersSign() bool { return e.keys-e.named >= e.need }
 
-// mayRace: both are.
-func (e emergency) mayRace() bool { return e.quorumNamed() && e.othersSign() }
+// mayRace: others can sign a root, and so can people who are trusted: they have enough
+// keys that are not named, or a threshold is published, so that everybody has it.
+func (e emergency) mayRace() bool {
+	return e.quorumTaken() && (e.othersSign() || e.published >= e.need || e.incident() == record.KeyPublished)
+}
 
 // holdersSign: with those holders whose key somebody else has too, who can sign
 // if they will.
@@ -188,6 +204,7 @@ func (e emergency) holdersSign() bool { return e.able() >= e.need }
 // backupsSign: with the keys that backups bring back as well.
 func (e emergency) backupsSign() bool { return e.able()+e.back >= e.need }
 
+// able is how many keys can sign: published ones too, unless their token is gone.
 func (e emergency) able() int {
 	if e.reason() == agreed.Compromised {
 		return e.keys
@@ -198,5 +215,5 @@ func (e emergency) able() int {
 // mayRestore: keys can be restored that need not be.
 func (e emergency) mayRestore() bool { return e.othersSign() && e.back > 0 }
 
-// allBack: backups bring back all that are named.
-func (e emergency) allBack() bool { return e.back == e.named }
+// allBack: backups bring back all that are named, and no root is needed for others.
+func (e emergency) allBack() bool { return e.back == e.named && e.published == 0 && !e.roles }

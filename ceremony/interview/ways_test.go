@@ -1,7 +1,6 @@
 package interview
 
 import (
-	"cmp"
 	"testing"
 
 	"rootceremony/ceremony/agreed"
@@ -12,6 +11,13 @@ import (
 // have said that named of them are lost or in other hands.
 func of(what record.Incident, need, named int) emergency {
 	return emergency{what: what, traced: true, need: need, keys: 5, asked: true, named: named}
+}
+
+// and is the emergency where published root keys stand in the chain too, both of them
+// among those that are named.
+func (e emergency) and(published, both int) emergency {
+	e.published, e.both = published, both
+	return e
 }
 
 // found is the emergency once backups were looked for.
@@ -41,10 +47,16 @@ func TestWays(t *testing.T) {
 		{"quorum stolen, no chain at hand", emergency{what: record.QuorumStolen, traced: true}, record.QuorumStolen, newChain},
 
 		{"role compromised", emergency{what: record.RoleCompromised, traced: true, need: 3, keys: 5}, record.RoleCompromised, askRoles},
-		{"role compromised, by as many root keys as sign", of(record.RoleCompromised, 3, 3), record.QuorumStolen, newChain},
-		{"role compromised, by fewer root keys", of(record.RoleCompromised, 3, 2), record.RoleCompromised, nextRoot},
-
 		{"holder left", emergency{what: record.HolderLeft, traced: true, need: 3, keys: 5}, record.HolderLeft, askWhich},
+
+		{"quorum taken, a race", of(record.TokenStolen, 2, 2).choose(chooseRace), record.QuorumStolen, nextRoot},
+		{"quorum taken, no race", of(record.TokenStolen, 2, 3).choose(chooseAnew), record.QuorumStolen, newChain},
+		{"quorum taken, others sign", of(record.HolderLeft, 2, 3), record.QuorumStolen, askRace},
+		{"quorum taken, others do not sign", of(record.HolderLeft, 3, 3), record.QuorumStolen, newChain},
+		{"role compromised, by fewer root keys", of(record.RoleCompromised, 3, 2), record.RoleCompromised, nextRoot},
+		{"left, with their holders enough sign", of(record.HolderLeft, 4, 3), record.HolderLeft, nextRoot},
+		{"stolen, others do not sign", of(record.TokenStolen, 4, 2), record.TokenStolen, search},
+		{"stolen, with backups enough sign", of(record.TokenStolen, 4, 2).found(1, 1), record.TokenStolen, nextRoot},
 
 		{"lost, nobody has looked for backups", of(record.TokenLost, 3, 1), record.TokenLost, search},
 		{"lost, others sign, all are restored", of(record.TokenLost, 3, 2).found(2, 0).choose(chooseRestore), record.TokenLost, restore},
@@ -54,15 +66,6 @@ func TestWays(t *testing.T) {
 		{"lost, others sign, no backups", of(record.QuorumLost, 3, 2).found(0, 2), record.TokenLost, nextRoot},
 		{"too many lost, all have backups", of(record.TokenLost, 3, 3).found(3, 0), record.QuorumLost, restore},
 		{"too many lost, enough have backups", of(record.TokenLost, 3, 3).found(1, 0), record.QuorumLost, nextRoot},
-
-		{"quorum taken, a race", of(record.TokenStolen, 2, 2).choose(chooseRace), record.QuorumStolen, nextRoot},
-		{"quorum taken, no race", of(record.TokenStolen, 2, 3).choose(chooseAnew), record.QuorumStolen, newChain},
-		{"quorum published", of(record.KeyPublished, 3, 3), record.QuorumStolen, askRace},
-		{"quorum taken, others sign", of(record.HolderLeft, 2, 3), record.QuorumStolen, askRace},
-		{"quorum taken, others do not sign", of(record.HolderLeft, 3, 3), record.QuorumStolen, newChain},
-		{"left, with their holders enough sign", of(record.HolderLeft, 4, 3), record.HolderLeft, nextRoot},
-		{"stolen, others do not sign", of(record.TokenStolen, 4, 2), record.TokenStolen, search},
-		{"stolen, with backups enough sign", of(record.TokenStolen, 4, 2).found(1, 1), record.TokenStolen, nextRoot},
 
 		{"too few, people look for backups", of(record.TokenStolen, 4, 2).found(0, 2).choose(chooseLook), record.QuorumLost, lookFirst},
 		{"too few, surely no backups", of(record.TokenLost, 4, 3).found(1, 1).choose(chooseNone), record.QuorumLost, newChain},
@@ -78,47 +81,82 @@ func TestWays(t *testing.T) {
 			if row != i {
 				t.Errorf("row %d holds, not %d", row, i)
 			}
-			if is := cmp.Or(ways[row].is, c.e.incident()); is != c.is || ways[row].then != c.then {
+			if is := c.e.comesTo(ways[row]); is != c.is || ways[row].then != c.then {
 				t.Errorf("%s: %s, want %s: %s", is, ways[row].then, c.is, c.then)
 			}
 		})
 	}
 }
 
-// Where a root of the chain publishes a root key, what people say has happened is not
-// the worst of it.
-func TestPublishedKeysCountMore(t *testing.T) {
-	for what, want := range map[record.Incident]record.Incident{
-		record.TokenLost: record.TokenStolen, record.QuorumLost: record.TokenStolen, record.RootExpired: record.KeyPublished,
-		record.TokenStolen: record.TokenStolen, record.HolderLeft: record.HolderLeft, record.KeyPublished: record.KeyPublished,
-		record.RoleCompromised: record.RoleCompromised, record.QuorumStolen: record.QuorumStolen,
+// A published key is in everybody's hands, and its holder can sign with it: it is
+// neither lost nor stolen, whatever people say of others.
+func TestPublishedKeys(t *testing.T) {
+	of3 := func(what record.Incident, need, named int) emergency {
+		e := of(what, need, named)
+		e.keys = 3
+		return e
+	}
+	only := func(what record.Incident, named int) emergency {
+		e := of(what, 1, named).and(1, named)
+		e.keys = 1
+		return e
+	}
+	online := of(record.TokenLost, 3, 1).found(1, 0)
+	online.roles = true
+	for _, c := range []struct {
+		name string
+		e    emergency
+		is   record.Incident
+		then step
+	}{
+		{"one, and another one lost", of3(record.TokenLost, 2, 1).and(1, 0).found(0, 1), record.KeyPublished, nextRoot},
+		{"one, and another one lost, its backup", of3(record.TokenLost, 2, 1).and(1, 0).found(1, 0), record.KeyPublished, askRestore},
+		{"one, and another one restored", of3(record.TokenLost, 2, 1).and(1, 0).found(1, 0).choose(chooseRestore), record.KeyPublished, nextRoot},
+		{"one, and none lost", of3(record.TokenLost, 2, 0).and(1, 0), record.KeyPublished, nextRoot},
+		{"one, and two lost, with a backup", of3(record.QuorumLost, 2, 2).and(1, 0).found(1, 0), record.KeyPublished, nextRoot},
+		{"one, and two lost", of3(record.QuorumLost, 2, 2).and(1, 0).found(0, 0), record.QuorumLost, newChain},
+		{"one that is lost, of all that must sign", of3(record.TokenLost, 3, 1).and(1, 1).found(0, 0), record.QuorumLost, newChain},
+		{"one, and a holder left", of3(record.HolderLeft, 2, 1).and(1, 0), record.QuorumStolen, askRace},
+		{"one, and a holder left of three that sign", of3(record.HolderLeft, 3, 1).and(1, 0), record.HolderLeft, nextRoot},
+		{"one, and another one stolen", of3(record.TokenStolen, 2, 1).and(1, 0), record.QuorumStolen, askRace},
+		{"one, which is stolen", of3(record.TokenStolen, 2, 1).and(1, 1), record.TokenStolen, nextRoot},
+		{"one, and two stolen", of3(record.TokenStolen, 2, 2).and(1, 0), record.QuorumStolen, newChain},
+		{"elsewhere, a threshold", of(record.KeyPublished, 3, 3), record.KeyPublished, askRace},
+		{"all, a race", of3(record.KeyPublished, 2, 0).and(3, 0).choose(chooseRace), record.KeyPublished, nextRoot},
+		{"the only one, lost", only(record.TokenLost, 1), record.KeyPublished, askRace},
+		{"the only one, stolen", only(record.TokenStolen, 1), record.KeyPublished, askRace},
+		{"the only one, and roles", only(record.RoleCompromised, 0), record.KeyPublished, askRace},
+		{"the only one, holder left", only(record.HolderLeft, 1), record.KeyPublished, askRace},
+		{"the only one, quorum lost", only(record.QuorumLost, 1), record.KeyPublished, askRace},
+		{"the only one, expired", only(record.RootExpired, 0), record.KeyPublished, askRace},
+		{"the only one, no race", only(record.TokenLost, 1).choose(chooseAnew), record.KeyPublished, newChain},
+		{"an online one: restoring is not enough", online.choose(chooseRestore), record.TokenLost, nextRoot},
 	} {
-		if got := (emergency{what: what, traced: true, need: 3, keys: 5, exposed: 1}).incident(); got != want {
-			t.Errorf("%s comes to %s, want %s", what, got, want)
-		}
+		t.Run(c.name, func(t *testing.T) {
+			if way := ways[c.e.row()]; c.e.comesTo(way) != c.is || way.then != c.then {
+				t.Errorf("%s: %s, want %s: %s", c.e.comesTo(way), way.then, c.is, c.then)
+			}
+		})
 	}
 }
 
-func TestAway(t *testing.T) {
+func TestReason(t *testing.T) {
 	for _, c := range []struct {
-		name        string
-		e           emergency
-		reason      string
-		taken, lost int
+		e      emergency
+		reason string
+		taken  int
 	}{
-		{"lost", of(record.QuorumLost, 4, 3).found(1, 0), agreed.Lost, 0, 2},
-		{"stolen", of(record.TokenStolen, 4, 3).found(1, 0), agreed.Stolen, 3, 0},
-		{"gone with its PIN", emergency{what: record.PINSeen, where: gone, named: 1}, agreed.Stolen, 1, 0},
-		{"out of hand", emergency{what: record.PINSeen, where: outOfHand, named: 1}, agreed.Compromised, 1, 0},
-		{"left", of(record.HolderLeft, 3, 1), agreed.Compromised, 1, 0},
-		{"roles", of(record.RoleCompromised, 3, 0), agreed.Compromised, 0, 0},
-		{"nobody has counted", emergency{what: record.QuorumStolen}, "", 0, 0},
+		{of(record.QuorumLost, 4, 3).and(2, 1), agreed.Lost, 2},
+		{of(record.TokenStolen, 4, 3).and(2, 1), agreed.Stolen, 4},
+		{emergency{what: record.PINSeen, where: gone, named: 1}, agreed.Stolen, 1},
+		{emergency{what: record.PINSeen, where: outOfHand, named: 1}, agreed.Compromised, 1},
+		{of(record.HolderLeft, 3, 1), agreed.Compromised, 1},
+		{of(record.RoleCompromised, 3, 0), agreed.Compromised, 0},
+		{emergency{what: record.QuorumStolen}, "", 0},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			if taken, lost := c.e.away(); c.e.reason() != c.reason || taken != c.taken || lost != c.lost {
-				t.Errorf("%q: %d taken, %d lost", c.e.reason(), taken, lost)
-			}
-		})
+		if c.e.reason() != c.reason || c.e.taken() != c.taken {
+			t.Errorf("%+v: %q, %d taken", c.e, c.e.reason(), c.e.taken())
+		}
 	}
 }
 
@@ -132,11 +170,19 @@ func TestEveryEmergencyLeadsOut(t *testing.T) {
 			t.Fatalf("%+v: still asked", e)
 		}
 		end := ways[e.row()].then
-		stolen := e.what == record.QuorumStolen || e.reason() != agreed.Lost && e.quorumNamed()
+		// Everybody has published keys, thieves what is named as theirs.
+		taken := e.published
+		if e.reason() != agreed.Lost {
+			taken += e.named - e.both
+		}
+		stolen := e.what == record.QuorumStolen || e.asked && taken >= e.need
 		// Holders of lost and stolen keys do not sign, others whose key somebody has do.
 		signs := e.keys - e.named + e.back
 		if e.reason() == agreed.Compromised || e.what == record.RootExpired {
 			signs = e.keys
+		}
+		if e.published >= e.need { // by anyone
+			signs = max(signs, e.published)
 		}
 		switch end {
 		case askWhere:
@@ -147,13 +193,20 @@ func TestEveryEmergencyLeadsOut(t *testing.T) {
 			e.traced = true
 			for e.keys = 1; e.keys <= 5; e.keys++ {
 				for e.need = 1; e.need <= e.keys; e.need++ {
-					follow(e, asked+1)
+					for e.published = range e.keys + 1 {
+						for _, e.roles = range []bool{false, true} {
+							follow(e, asked+1)
+						}
+					}
 				}
 			}
 		case askWhich, askRoles:
 			e.asked = true
 			for e.named = range e.keys + 1 {
-				if e.named > 0 || end == askRoles {
+				if e.named == 0 && end == askWhich && e.published == 0 {
+					continue
+				}
+				for e.both = max(0, e.named+e.published-e.keys); e.both <= min(e.named, e.published); e.both++ {
 					follow(e, asked+1)
 				}
 			}
@@ -184,7 +237,10 @@ func TestEveryEmergencyLeadsOut(t *testing.T) {
 			if end == nextRoot && stolen && e.chosen != chooseRace || end == newChain && e.unknown > 0 && e.chosen != chooseNone && !stolen {
 				t.Errorf("%s, and nobody has chosen it: %+v", end, e)
 			}
-			if end == restore && (e.back != e.named || e.named == 0) {
+			if end == newChain && stolen && e.what != record.QuorumStolen && e.chosen != chooseAnew && (e.published >= e.need || e.keys-e.named >= e.need) {
+				t.Errorf("nobody was asked whether to race: %+v", e)
+			}
+			if end == restore && (e.back != e.named || e.named == 0 || e.published > 0 || e.roles) {
 				t.Errorf("%s, with %d backups of %d: %+v", end, e.back, e.named, e)
 			}
 		}

@@ -134,7 +134,7 @@ var texts = map[Incident]struct {
 			"Here haste matters. TUF cannot undo this: say so, to yourselves first.",
 			"Who holds a threshold signs any root, as good as yours to any client.",
 			"First: warn users today, on channels that the thief does not control.",
-			"If you can still sign, rotate too: choose token stolen. It is no cure.",
+			"If you can still sign, rotate too. It is no cure.",
 			"Others can be given the thief's root of the same version instead.",
 			"The cure is out of band: a new chain, every client re-pinned by hand.",
 			"The new chain's publish/trust is the kit for that: EMBED.md says how.",

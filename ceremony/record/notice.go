@@ -143,6 +143,9 @@ func (n NoticeFacts) happened(d *document) {
 	if n.Incident == QuorumLost && !n.Repin {
 		what = "So many root keys were lost that only their backups make another root possible."
 	}
+	if n.Incident == KeyPublished && n.quorum() {
+		what = "The private halves of a threshold of root keys are public: with them anyone can sign a root."
+	}
 	d.text(or(what, "what happened, in one sentence"))
 	if n.Reason != "" {
 		d.text("Reason given in the plan: " + prose(n.Reason))
@@ -192,7 +195,7 @@ func (n NoticeFacts) counts(d *document) {
 		return fmt.Sprint(n)
 	}
 	taken, lost := gap("how many, or: none that we know of"), gap("how many, or: none")
-	if n.Incident == QuorumStolen { // which is a threshold of them at the least
+	if n.quorum() { // which is a threshold of them at the least
 		if taken = gap("how many: at least the threshold"); n.Old.Threshold > 0 {
 			taken = gap(fmt.Sprintf("how many: %d or more", n.Old.Threshold))
 		}
@@ -206,6 +209,8 @@ func (n NoticeFacts) counts(d *document) {
 	}
 	d.item("- ", "Root keys that must sign a new root: "+n.Old.threshold()+".")
 	switch {
+	case n.Incident == KeyPublished && n.quorum():
+		d.text("That is enough: anyone can sign a root that clients cannot tell from ours.")
 	case n.Incident == QuorumStolen || n.Taken > 0 && n.Old.Threshold > 0 && n.Taken >= n.Old.Threshold:
 		d.text("That is enough: anyone who has them can sign a root that clients cannot tell from ours.")
 	case n.Incident == QuorumLost && n.Repin:
@@ -213,6 +218,12 @@ func (n NoticeFacts) counts(d *document) {
 	case n.Taken > 0 && n.Old.Threshold > 0:
 		d.text("That is too few: with these keys alone nobody can sign a root that clients accept.")
 	}
+}
+
+// quorum reports whether others have, or may have, a threshold of root keys: stolen,
+// or because they are published.
+func (n NoticeFacts) quorum() bool {
+	return n.Incident == QuorumStolen || n.Incident == KeyPublished && (n.Repin || n.Old.Threshold > 0 && n.Taken >= n.Old.Threshold)
 }
 
 // reach says what compromised online roles let others do.
@@ -250,7 +261,7 @@ func (n NoticeFacts) delivers() bool { return len(online(n.Roles)) == len(tuf.Ro
 func (n NoticeFacts) now(d *document, project string) {
 	const trustNone = "Until we tell you that the new root is out, trust none that is offered to you in any other way."
 	switch {
-	case n.Incident == QuorumStolen:
+	case n.quorum():
 		d.text("Do this now, in this order:")
 		d.apart()
 		d.item("1. ", "Stop automatic updates of "+project+", and leave them off until we say more.")
@@ -331,7 +342,7 @@ func (n NoticeFacts) stored(d *document) {
 func (n NoticeFacts) follow(d *document) {
 	walk := "Clients that follow The Update Framework fetch each root after the one they trust, and check that the old keys and the new ones have signed it."
 	switch {
-	case n.Incident == QuorumStolen:
+	case n.quorum():
 		d.text("Switch automatic updates on again, let your client update now, and then look at which root it trusts. " + walk + " That is not enough here: anyone who has a threshold of the old keys can sign another root of the same version, which clients cannot tell from ours.")
 		d.text("Compare the root.json that your client has stored with the one below.")
 		n.stored(d)
