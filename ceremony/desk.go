@@ -452,6 +452,18 @@ func (d *Desk) append(kind, by string, data any) (transcript.Event, error) {
 	return event, err
 }
 
+// logFailed is why nothing is recorded any more. Nothing is to be written then, either:
+// the last line, which this process does not count, may be there for the next one, and
+// what follows from the log would be something else.
+func (d *Desk) logFailed() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.log == nil {
+		return nil
+	}
+	return d.log.Failed()
+}
+
 // intend records an intention, once there is room for its result too, and
 // returns its number.
 func (d *Desk) intend(kind, by string, data any) (int64, error) {
@@ -494,6 +506,9 @@ func (d *Desk) exception(public, private state.Account) error {
 // any other failure, a panic among them, is recorded and returned, and the
 // task can be taken again.
 func (d *Desk) Run(ctx context.Context, id string, a prompt.Room) (err error) {
+	if err := d.logFailed(); err != nil {
+		return err
+	}
 	failure := state.TaskFailed{Task: id}
 	defer func() {
 		if p := recover(); p != nil {

@@ -412,6 +412,10 @@ func (l *Log) writePrivate(line []byte) error {
 	return l.write(&l.private, append(line[:len(line):len(line)], '\n'))
 }
 
+// Failed is why no more is written to the log by this process; nil: it is. What the disk
+// holds of the last line is then for the next start to find out.
+func (l *Log) Failed() error { return l.failed }
+
 func (l *Log) write(h *half, p []byte) error {
 	if l.failed != nil {
 		return l.failed
