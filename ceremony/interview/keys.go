@@ -24,7 +24,7 @@ const keyLater = "later"
 // (gapText): there it can be done, and here the question would leave the screen.
 func (iv *interview) keyMessage(role string) prompt.Message {
 	return prompt.Message{Title: "The keys of " + role, Text: []string{
-		"A file holds one public key as PEM: ed25519, or ECDSA on P-256 or P-384. It may lie anywhere, and is copied into the plan's folder.",
+		"A file holds one public key as PEM: ed25519, or ECDSA on P-256. It may lie anywhere, and is copied into the plan's folder.",
 		"Is there no key yet? Type " + keyLater + ": the plan is written, and says how to make one."}}
 }
 
