@@ -434,8 +434,8 @@ func hasPlan(dir string) bool {
 }
 
 // layOut writes the plan's files: the trusted chain first, so that what was cut
-// short is seen, and the plan itself last. What is below rehearsal are its
-// secrets.
+// short is seen, and the plan itself last. What is below rehearsal are its secrets:
+// once they are written they are wiped, and gone from files.
 func layOut(dir string, files map[string][]byte, example bool) error {
 	planned := files[state.PlanFile]
 	names := slices.Sorted(maps.Keys(files))
@@ -461,6 +461,10 @@ func layOut(dir string, files map[string][]byte, example bool) error {
 		}
 		if err != nil {
 			return err
+		}
+		if secret {
+			clear(text)
+			delete(files, name)
 		}
 	}
 	if planned == nil {
