@@ -370,14 +370,19 @@ func (c *ruling) roles() {
 			seen[is.Value()] = true
 			role.Keys[i] = is
 		}
-		switch t, n := role.Threshold, len(role.Keys); {
-		case n == 0:
-			c.fault(path+".keys", "keys is empty")
-		case t < 1:
-			c.fault(path+".threshold", "threshold %d: at least 1 key must sign", t)
-		case t > n:
-			c.fault(path+".threshold", "threshold %d is more than there are keys (%d)", t, n)
-		}
+		c.checkThreshold(path, role.Threshold, len(role.Keys))
+	}
+}
+
+// checkThreshold holds the threshold of a role to the number of its keys.
+func (c *ruling) checkThreshold(path string, threshold, keys int) {
+	switch {
+	case keys == 0:
+		c.fault(path+".keys", "keys is empty")
+	case threshold < 1:
+		c.fault(path+".threshold", "threshold %d: at least 1 key must sign", threshold)
+	case threshold > keys:
+		c.fault(path+".threshold", "threshold %d is more than there are keys (%d)", threshold, keys)
 	}
 }
 

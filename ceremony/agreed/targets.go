@@ -420,14 +420,7 @@ func (c *ruling) delegation(path string, d Delegation, names map[string]bool) {
 		seen[is.Value()] = true
 		d.Keys[i] = is
 	}
-	switch t, n := d.Threshold, len(d.Keys); {
-	case n == 0:
-		c.fault(path+".keys", "keys is empty")
-	case t < 1:
-		c.fault(path+".threshold", "threshold %d: at least 1 key must sign", t)
-	case t > n:
-		c.fault(path+".threshold", "threshold %d is more than there are keys (%d)", t, n)
-	}
+	c.checkThreshold(path, d.Threshold, len(d.Keys))
 }
 
 // unfit tells why no path should be delegated to a key: this plan drops it, or
