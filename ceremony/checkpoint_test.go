@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"rootceremony/ceremony"
 	"rootceremony/ceremony/prompt"
 	"rootceremony/ceremony/state"
 	"rootceremony/ceremony/transcript"
@@ -70,11 +71,12 @@ func TestCheckpointsAreNotes(t *testing.T) {
 	checkCheckpoints(t, s.dir, desk.State(), keys.Ed25519)
 }
 
-// Tokens with firmware below 5.7 sign checkpoints with P-256.
-func TestCheckpointsOfOlderFirmware(t *testing.T) {
+// openedOn is a desk of a plan with P-256 keys, and tokens of a firmware for its holders.
+func openedOn(t *testing.T, firmware keys.Firmware) (*stage, *ceremony.Desk) {
+	t.Helper()
 	s := newStage(t, `algorithm = "ed25519"`, `algorithm = "ecdsa-p256"`, `min_firmware = "5.7.0"`, `min_firmware = "5.4.3"`)
 	for _, sticker := range allStickers {
-		if _, err := s.drawer.Add(sticker, virtual.Options{Firmware: keys.Firmware{Major: 5, Minor: 4, Patch: 3}}); err != nil {
+		if _, err := s.drawer.Add(sticker, virtual.Options{Firmware: firmware}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -82,10 +84,16 @@ func TestCheckpointsOfOlderFirmware(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer desk.Close()
+	t.Cleanup(func() { _ = desk.Close() })
 	tokens := desk.Tokens()
 	tokens.Stickers = allStickers
 	desk.UseTokens(tokens)
+	return s, desk
+}
+
+// Tokens with firmware below 5.7 sign checkpoints with P-256.
+func TestCheckpointsOfOlderFirmware(t *testing.T) {
+	s, desk := openedOn(t, keys.Firmware{Major: 5, Minor: 4, Patch: 3})
 	if err := runAll(desk, &prompt.Script{}); err != nil {
 		t.Fatal(err)
 	}

@@ -13,7 +13,6 @@ import (
 	"rootceremony/ceremony/agreed"
 	"rootceremony/ceremony/prompt"
 	"rootceremony/keys"
-	"rootceremony/keys/virtual"
 )
 
 // Where a token with a known hole is shown, the hole is told, once: at its enrolment,
@@ -45,20 +44,7 @@ func TestKnownHoles(t *testing.T) {
 					t.Errorf("%s: told of a token without a hole: %v", when, told)
 				}
 			}
-			s := newStage(t, `algorithm = "ed25519"`, `algorithm = "ecdsa-p256"`, `min_firmware = "5.7.0"`, `min_firmware = "5.4.3"`)
-			for _, sticker := range allStickers {
-				if _, err := s.drawer.Add(sticker, virtual.Options{Firmware: firmware}); err != nil {
-					t.Fatal(err)
-				}
-			}
-			desk, err := s.open(clock)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer desk.Close()
-			tokens := desk.Tokens()
-			tokens.Stickers = allStickers
-			desk.UseTokens(tokens)
+			s, desk := openedOn(t, firmware)
 			runTo(t, desk, "enrol alice")
 			runTasks(t, desk, room, "enrol alice")
 			check("enrolment", "Alice Costa: is this the right token?")

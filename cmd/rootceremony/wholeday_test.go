@@ -78,7 +78,11 @@ func TestNoSecretFromCreateToRevocation(t *testing.T) {
 			w.look() // while a token is in use, too
 			touch := readTouch.FindStringSubmatch(question)
 			if touch != nil {
+				end := time.Now().Add(2 * time.Minute)
 				for token := hands.tokens[touch[1]]; !strings.Contains(token.Do(t, "status"), "waits for a touch"); time.Sleep(5 * time.Millisecond) {
+					if time.Now().After(end) {
+						t.Fatalf("token %s never waits for a touch", touch[1])
+					}
 				}
 			}
 			if alive := sessionsOf(t, r.command.Process.Pid); len(alive) > 0 {
